@@ -1,0 +1,268 @@
+"""The typed schema of params.yaml, and the entry point that checks it before any work starts.
+
+Every stage is `@stage def main(run: Run)`. Hydra composes pipelines/conf/config.yaml, params.yaml and the command line;
+this module turns the result into a typed `Run`, or ends the process with one line and exit code 2.
+"""
+
+import difflib
+import hashlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PROFILES = ("sample", "full")
+SHIPPED = "shipped"  # the model that goes into the bundle, beside its variants
+
+
+class UsageError(Exception):
+    """Something the caller can put right: shown as one line, exit code 2."""
+
+
+class Strict(BaseModel):
+    """A block of params.yaml: unknown keys are errors, values cannot change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Strict):
+    """What every project's `data:` block has; projects add their own keys."""
+
+    split: tuple[float, float, float] = Field(description="shares of train, validation and test rows")
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "DataSettings":
+        if min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6:
+            raise ValueError(f"split must be three positive shares that add up to 1, found {list(self.split)}")
+        return self
+
+
+class TableSettings(DataSettings):
+    """`data:` of a tabular project: the embedded sample, the official table, or the user's own CSV."""
+
+    path: str | None = Field(description="a CSV file of your own; null for the project's data set")
+    target: str | None = Field(description="the column to predict in `path`")
+
+    @model_validator(mode="after")
+    def _path_names_target(self) -> "TableSettings":
+        if (self.path is None) != (self.target is None):
+            raise ValueError("path and target go together: a CSV needs the name of its target column")
+        return self
+
+
+class ModelSettings(Strict):
+    """What every project's `model:` block has: the class, the rest are its keyword arguments."""
+
+    target_: str = Field(alias="_target_", pattern=r"^models\.\w+\.\w+$")
+
+    def kwargs(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"target_"})
+
+
+class TrainSettings(Strict):
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1, le=65_536)
+
+
+class GateSettings(Strict):
+    """What a model must show before it may become `champion`."""
+
+    floor: float = Field(description="the headline metric must be at least this (at most, where lower is better)")
+    latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
+
+
+Data = TypeVar("Data", bound=DataSettings)
+Model = TypeVar("Model", bound=ModelSettings)
+
+
+class Project(Strict, Generic[Data, Model]):
+    """A project's block; pipelines/<project>/settings.py says what its `Data` and `Model` are."""
+
+    network: str = Field(pattern=r"^\w+$", description="the file in models/ that training depends on")
+    data: Data
+    model: Model
+    train: TrainSettings
+    variants: dict[str, dict[str, Any]] = Field(default={}, description="name -> model settings that differ")
+    gate: GateSettings
+
+    @model_validator(mode="after")
+    def _model_is_in_its_network(self) -> "Project[Data, Model]":
+        if not self.model.target_.startswith(f"models.{self.network}."):
+            raise ValueError(f"model._target_ must name a class of models/{self.network}.py (network: {self.network})")
+        return self
+
+
+class Run(Strict):
+    """One stage of one project, checked."""
+
+    name: str
+    profile: Literal["sample", "full"]
+    seed: int = Field(ge=0, lt=2**31)
+    project: Project[Any, Any]
+    models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
+    trainer: dict[str, Any]
+    tracking: dict[str, Any]
+    rollback: bool = False
+
+    @property
+    def data(self) -> Path:
+        return Path("data") / self.name
+
+    @property
+    def artifacts(self) -> Path:
+        return Path("artifacts") / self.name
+
+    def module(self, part: str) -> Any:
+        """pipelines.<project>.<part>, imported when needed."""
+        return importlib.import_module(f"pipelines.{self.name}.{part}")
+
+    def params(self) -> dict[str, Any]:
+        """What defines the model, as plain values: logged, hashed, compared."""
+        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate"})
+        return {"profile": self.profile, "seed": self.seed, **block}
+
+    def params_sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.params(), sort_keys=True).encode()).hexdigest()
+
+
+def for_profile(node: Any, profile: str) -> Any:
+    """Replaces every `{sample: a, full: b}` by the value for `profile`."""
+    if isinstance(node, dict):
+        if node and set(node) <= set(PROFILES):
+            if profile not in node:
+                raise UsageError(f"a value given by profile lacks '{profile}': {node}")
+            return for_profile(node[profile], profile)
+        return {key: for_profile(value, profile) for key, value in node.items()}
+    if isinstance(node, list):
+        return [for_profile(value, profile) for value in node]
+    return node
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """'did you mean ...' where a name is close, and always the list of names."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {', '.join(sorted(known))}"
+
+
+def check(raw: dict[str, Any]) -> Run:
+    """The composed configuration as a `Run`. Every project's block is checked, not only the one that runs.
+
+    Raises:
+        UsageError: naming file, key, what was found and what is allowed.
+    """
+    profile, names = raw.get("profile"), list(raw.get("projects") or {})
+    if profile not in PROFILES:
+        raise UsageError(f"params.yaml: profile: found {profile!r}; {nearest(str(profile), list(PROFILES))}")
+    if raw.get("project") not in names:
+        raise UsageError(
+            f"command line: project: found {raw.get('project')!r}; {nearest(str(raw.get('project')), names)}"
+        )
+    projects = {name: _check_project(name, for_profile(raw["projects"][name], profile)) for name in names}
+    top = {key: value for key, value in raw.items() if key not in ("projects", "project")}
+    project, models = projects[raw["project"]]
+    return _validated(Run, {**top, "name": raw["project"], "project": project, "models": models}, "")
+
+
+def _check_project(name: str, block: dict[str, Any]) -> tuple[Project[Any, Any], dict[str, ModelSettings]]:
+    where = f"projects.{name}"
+    try:
+        settings = importlib.import_module(f"pipelines.{name}.settings")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"params.yaml: {where}: needs pipelines/{name}/settings.py ({error})") from None
+    project = _validated(Project[settings.Data, settings.Model], block, where)
+    models = {SHIPPED: project.model}
+    for variant, changes in project.variants.items():
+        models[variant] = _validated(settings.Model, {**block["model"], **changes}, f"{where}.variants.{variant}")
+    return project, models
+
+
+def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
+    try:
+        return schema.model_validate(block)
+    except ValidationError as error:
+        raise UsageError(_one_line(schema, error, where)) from None
+
+
+def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
+    """The first mistake in words: file, key, found, allowed."""
+    first = error.errors()[0]
+    key = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
+    if first["type"] == "extra_forbidden":
+        owner = schema
+        for part in first["loc"][:-1]:
+            owner = _field_type(owner, str(part)) or owner
+        known = [field.alias or name for name, field in owner.model_fields.items()]
+        return f"params.yaml: {key}: unknown key; {nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"params.yaml: {key}: missing"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    found = "" if first["type"] == "value_error" else f"found {first['input']!r}; "
+    return f"params.yaml: {key}: {found}{message}"
+
+
+def _field_type(owner: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = owner.model_fields.get(name)
+    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def stage(main: Callable[[Run], None]) -> Callable[[], None]:
+    """Makes `main` a Hydra command line: `python -m pipelines.train project=mnist trainer=ddp`."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+    def compose(config: DictConfig) -> None:
+        try:
+            run = check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+            main(run)
+        except UsageError as error:
+            sys.exit(_refuse(_blame(str(error), list(HydraConfig.get().overrides.task))))
+
+    def entry() -> None:
+        if {"-m", "--multirun"} & set(sys.argv):
+            sys.exit(_refuse("--multirun would overwrite its own outputs; use `dvc exp run --queue -S key=a,b,c`"))
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands us the exception, not its trace
+        try:
+            compose()
+        except (HydraException, OmegaConfBaseException) as error:
+            sys.exit(_refuse(_hydra_line(error)))
+
+    return entry
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _blame(message: str, overrides: list[str]) -> str:
+    """Says 'command line' instead of 'params.yaml' where the key was set there."""
+    file, _, rest = message.partition(": ")
+    key = rest.partition(":")[0]
+    set_there = any(override.lstrip("+~").partition("=")[0] == key for override in overrides)
+    return f"command line: {rest}" if file == "params.yaml" and set_there else message
+
+
+def _hydra_line(error: BaseException) -> str:
+    """Hydra's own refusals (unknown override, unknown group option) in one line."""
+    cause: Any = error.__cause__ or error
+    parent = getattr(cause, "parent_node", None)
+    if getattr(cause, "key", None) is not None and parent is not None:
+        path = str(cause.full_key or cause.key)
+        return f"command line: {path}: unknown key; {nearest(path.rsplit('.', 1)[-1], [str(key) for key in parent])}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Config search path:" in lines:  # "In 'config': Could not find 'trainer/gup'", then the options
+        group, _, found = lines[0].rpartition(" ")[2].strip("'").partition("/")
+        return (
+            f"command line: {group}: found '{found}'; {nearest(found, lines[2 : lines.index('Config search path:')])}"
+        )
+    return f"command line: {' '.join(lines[:2])}"

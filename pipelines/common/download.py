@@ -1,0 +1,62 @@
+"""Official data sets: from DATA_MIRROR where one is set, else from the publisher, and only if the checksum fits."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pipelines.common.config import UsageError
+
+CHUNK = 1 << 18
+
+
+def fetch(project: str, url: str, checksum: str) -> Path:
+    """The file at `url`, from the cache if it is there.
+
+    DATA_MIRROR (a folder, http(s):// or s3:// address) is asked first for `<project>/<file name>`. An interrupted
+    download goes on where it stopped. `checksum` is `sha256:...` or `md5:...`.
+
+    Raises:
+        UsageError: nowhere to be had, or its content is not what `checksum` says; no file is left then.
+    """
+    import pooch
+
+    cache = Path(os.environ.get("DATA_CACHE") or pooch.os_cache("roadmap")) / project
+    name = url.rpartition("/")[2]
+    mirror = os.environ.get("DATA_MIRROR")
+    refusals = []
+    for address in [f"{mirror.rstrip('/')}/{project}/{name}"] * bool(mirror) + [url]:
+        try:
+            return Path(
+                pooch.retrieve(address, checksum, fname=name, path=cache, downloader=_Resuming(cache / f"{name}.part"))
+            )
+        except ValueError as error:  # pooch: the hash does not match; it has removed the file
+            raise UsageError(f"{address}: its checksum is not {checksum}: {error}".splitlines()[0]) from None
+        except Exception as error:  # every protocol has exceptions of its own
+            refusals.append(f"{address}: {type(error).__name__}: {error}".splitlines()[0])
+    hint = "" if mirror else "; set DATA_MIRROR to a folder or address that holds it"
+    raise UsageError(f"cannot get {name} of {project} ({'; '.join(refusals)}){hint}")
+
+
+class _Resuming:
+    """A pooch downloader for every protocol of fsspec, which keeps what it has in `part` until the file is whole."""
+
+    def __init__(self, part: Path) -> None:
+        self.part = part
+
+    def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
+        import fsspec
+        from tqdm import tqdm
+
+        address = url if "://" in url else Path(url).resolve().as_uri()
+        with fsspec.open(address, "rb") as source, self.part.open("ab") as sink:
+            total, done = getattr(source, "size", None), sink.tell()
+            if done:
+                try:
+                    source.seek(done)
+                except (ValueError, OSError):  # a server without ranges: from the start
+                    sink.truncate(done := 0)
+            with tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=self.part.stem) as bar:
+                while chunk := source.read(CHUNK):
+                    sink.write(chunk)
+                    bar.update(len(chunk))
+        self.part.replace(output_file)

@@ -1,0 +1,133 @@
+"""Feature engineering for tables: fitted on the training split, kept as JSON, the same offline and online.
+
+NumPy only, because serving imports it.
+
+A table here is `Columns`: name -> array of length n; float64 with NaN for numbers, object with None for categories.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Columns = dict[str, np.ndarray]
+Kinds = Mapping[str, Literal["number", "category"]]
+
+
+def from_rows(rows: Sequence[Mapping[str, Any]], kinds: Kinds) -> Columns:
+    """Requests as columns; a field that is absent is a gap."""
+    columns: Columns = {}
+    for name, kind in kinds.items():
+        values = [row.get(name) for row in rows]
+        if kind == "number":
+            columns[name] = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        else:
+            columns[name] = np.array(values, dtype=object)
+    return columns
+
+
+def from_frame(frame: Any, kinds: Kinds) -> Columns:
+    """A pandas DataFrame as columns."""
+    columns: Columns = {}
+    for name, kind in kinds.items():
+        if kind == "number":
+            columns[name] = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            values = frame[name].astype(object)
+            columns[name] = values.where(values.notna(), None).to_numpy()
+    return columns
+
+
+def kinds_of(columns: Columns) -> dict[str, Literal["number", "category"]]:
+    return {name: "number" if values.dtype.kind == "f" else "category" for name, values in columns.items()}
+
+
+@dataclass(frozen=True)
+class Number:
+    """log1p where the column is skewed, gaps filled with the median and marked, then (x - mean) / std."""
+
+    column: str
+    log: bool
+    median: float
+    mean: float
+    std: float
+    gaps: bool
+    kind: str = "number"
+
+    @classmethod
+    def fit(cls, column: str, values: np.ndarray) -> "Number":
+        known = values[~np.isnan(values)]
+        if not len(known):
+            return cls(column, False, 0.0, 0.0, 1.0, True)
+        log = bool(known.min() >= 0 and _skewness(known) > 1)
+        scaled = np.log1p(known) if log else known
+        median = float(np.median(scaled))
+        filled = np.append(scaled, np.full(len(values) - len(known), median))
+        return cls(column, log, median, float(filled.mean()), float(filled.std()) or 1.0, len(known) < len(values))
+
+    @property
+    def names(self) -> list[str]:
+        return [f"log({self.column})" if self.log else self.column] + [f"{self.column} missing"] * self.gaps
+
+    def transform(self, values: np.ndarray) -> list[np.ndarray]:
+        missing = np.isnan(values)
+        scaled = np.log1p(np.maximum(values, 0)) if self.log else values
+        outputs = [(np.where(missing, self.median, scaled) - self.mean) / self.std]
+        return outputs + [missing.astype(np.float64)] * self.gaps
+
+
+@dataclass(frozen=True)
+class Category:
+    """One column of zeros and ones per level but the most frequent; gaps and unseen levels are all zeros."""
+
+    column: str
+    levels: list[str] = field(default_factory=list)
+    kind: str = "category"
+
+    @classmethod
+    def fit(cls, column: str, values: np.ndarray) -> "Category":
+        levels, counts = np.unique([str(value) for value in values if value is not None], return_counts=True)
+        common = levels[np.argsort(-counts, kind="stable")]
+        return cls(column, [str(level) for level in common[1:]])
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{self.column}={level}" for level in self.levels]
+
+    def transform(self, values: np.ndarray) -> list[np.ndarray]:
+        return [(values == level).astype(np.float64) for level in self.levels]
+
+
+def _skewness(values: np.ndarray) -> float:
+    std = values.std()
+    return float(((values - values.mean()) ** 3).mean() / std**3) if std > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Features:
+    """The whole step: one encoder per column, in order."""
+
+    encoders: list[Number | Category]
+
+    @classmethod
+    def fit(cls, columns: Columns) -> "Features":
+        return cls(
+            [(Number if values.dtype.kind == "f" else Category).fit(name, values) for name, values in columns.items()]
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return [name for encoder in self.encoders for name in encoder.names]
+
+    def transform(self, columns: Columns) -> np.ndarray:
+        """-> float32 [n, len(self.names)]"""
+        outputs = [output for encoder in self.encoders for output in encoder.transform(columns[encoder.column])]
+        return np.stack(outputs, axis=1).astype(np.float32)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [asdict(encoder) for encoder in self.encoders]
+
+    @classmethod
+    def from_json(cls, encoders: list[dict[str, Any]]) -> "Features":
+        return cls([(Number if encoder["kind"] == "number" else Category)(**encoder) for encoder in encoders])

@@ -1,0 +1,117 @@
+"""House prices: a seeded hedonic generator (sample), California's 1990 census (full), or a CSV of your own."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.common import tables
+from pipelines.common.download import fetch
+from pipelines.common.splits import Prepared
+from pipelines.common.training import Table, TrainingSet
+from pipelines.house_prices.features import derive
+from pipelines.house_prices.settings import Data
+
+# Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
+CALIFORNIA = "https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/housing.tgz"
+CALIFORNIA_SHA256 = "sha256:d4cd501af90475f09b814c7447c7701f59bf28e8cf1180205ae5ace9737a0109"
+
+# The truth that a linear model must find again: what each unit adds to the price, in thousands.
+COEFFICIENTS = {"area_m2": 4.2, "rooms": 18.0, "age_years": -1.5, "distance_km": -9.0}
+DISTRICTS = {"old town": 120.0, "harbour": 60.0, "hills": 90.0, "suburb": 0.0}
+BASE_PRICE, NOISE = 150.0, 40.0
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    if data.path and data.target:
+        return tables.prepare_csv(data.path, data.target, "regression", data.split, seed)
+    if profile == "sample":
+        frame, target, source, licence = hedonic(data.rows, seed), "price", "hedonic generator", "Apache-2.0"
+    else:
+        frame, target, source, licence = (
+            california(),
+            "median_house_value",
+            "California housing 1990",
+            "Apache-2.0 repository",
+        )
+    tables.validate(frame, _schema(target), source)
+    return tables.prepare(frame, target, "regression", source=source, licence=licence, shares=data.split, seed=seed)
+
+
+def hedonic(rows: int, seed: int) -> pd.DataFrame:
+    """Houses whose price is a known linear function of what they are, plus normal noise of standard deviation NOISE."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "area_m2": rng.normal(95, 22, rows).clip(25, 200).round(1),
+            "rooms": rng.integers(1, 7, rows).astype(float),
+            "age_years": rng.uniform(0, 80, rows).round(),
+            "distance_km": rng.uniform(0, 20, rows).round(1),
+            "district": rng.choice(list(DISTRICTS), rows, p=[0.2, 0.2, 0.2, 0.4]),
+        }
+    )
+    price = BASE_PRICE + frame["district"].map(DISTRICTS) + rng.normal(0, NOISE, rows)
+    for column, worth in COEFFICIENTS.items():
+        price += worth * frame[column]
+    return frame.assign(price=price.clip(lower=1).round(2))
+
+
+def california() -> pd.DataFrame:
+    """20,640 census blocks; `total_bedrooms` has 207 gaps, the target is capped at 500,001 dollars."""
+    with tarfile.open(fetch("house_prices", CALIFORNIA, CALIFORNIA_SHA256)) as archive:
+        member = archive.extractfile("housing.csv")
+        assert member is not None
+        return pd.read_csv(member)
+
+
+def _schema(target: str) -> object:
+    import pandera.pandas as pa
+
+    number = {"dtype": float, "coerce": True}
+    if target == "price":
+        return pa.DataFrameSchema(
+            {
+                "area_m2": pa.Column(checks=pa.Check.in_range(10, 1000), **number),
+                "rooms": pa.Column(checks=pa.Check.in_range(1, 20), **number),
+                "age_years": pa.Column(checks=pa.Check.in_range(0, 500), **number),
+                "distance_km": pa.Column(checks=pa.Check.in_range(0, 200), **number),
+                "district": pa.Column(str, pa.Check.isin(list(DISTRICTS))),
+                "price": pa.Column(checks=pa.Check.gt(0), **number),
+            },
+            strict=True,
+        )
+    count = pa.Check.ge(0)
+    return pa.DataFrameSchema(
+        {
+            "longitude": pa.Column(checks=pa.Check.in_range(-125, -114), **number),
+            "latitude": pa.Column(checks=pa.Check.in_range(32, 42.5), **number),
+            "housing_median_age": pa.Column(checks=pa.Check.in_range(0, 60), **number),
+            "total_rooms": pa.Column(checks=count, **number),
+            "total_bedrooms": pa.Column(checks=count, nullable=True, **number),
+            "population": pa.Column(checks=count, **number),
+            "households": pa.Column(checks=pa.Check.gt(0), **number),
+            "median_income": pa.Column(checks=pa.Check.in_range(0, 20), **number),
+            "median_house_value": pa.Column(checks=pa.Check.in_range(10_000, 500_001), **number),
+            "ocean_proximity": pa.Column(
+                str, pa.Check.isin(["<1H OCEAN", "INLAND", "ISLAND", "NEAR BAY", "NEAR OCEAN"])
+            ),
+        },
+        strict=True,
+    )
+
+
+def training_set(folder: Path) -> TrainingSet:
+    """Standardised features and the target in its own unit; its mean and spread go into the network."""
+    table = Table.load(folder, derive)
+    target = table.y["train"]
+    return TrainingSet(
+        train=(table.x["train"], target),
+        val=(table.x["val"], table.y["val"]),
+        model={
+            "in_features": table.x["train"].shape[1],
+            "target_mean": float(target.mean()),
+            "target_std": float(target.std()),
+        },
+        assets=table.assets(),
+    )

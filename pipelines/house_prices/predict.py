@@ -1,0 +1,20 @@
+"""House prices over HTTP: one row of the table in, its price out. No torch."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from pipelines.common.tabular import TabularPredictor
+from pipelines.house_prices.features import derive
+
+
+class Response(BaseModel):
+    prediction: float = Field(description="the target column, in its own unit")
+
+
+class Predictor(TabularPredictor):
+    Response = Response
+    derive = staticmethod(derive)
+
+    def predict(self, inputs: Sequence[BaseModel]) -> list[Response]:
+        return [Response(prediction=value) for value in self.outputs(inputs).tolist()]

@@ -1,0 +1,79 @@
+"""MNIST: scikit-learn's 1,797 handwritten digits of 8x8 pixels (sample), or LeCun's 70,000 of 28x28 (full)."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.common import splits
+from pipelines.common.config import UsageError
+from pipelines.common.download import fetch
+from pipelines.common.splits import Prepared, partition
+from pipelines.common.training import TrainingSet
+from pipelines.mnist.settings import Data
+
+# LeCun, Cortes and Burges; the files and md5 sums that torchvision publishes.
+URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+VALIDATION = 5_000  # of the 60,000 official training images
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    if profile == "sample":
+        images, labels = digits()
+        rows = partition(len(labels), data.split, seed, strata=labels)
+        source, licence = "scikit-learn digits", "CC BY 4.0 (UCI)"
+        arrays = {name: {"image": images[index], "digit": labels[index]} for name, index in rows.items()}
+    else:
+        images, labels = (idx(f"train-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
+        order = np.random.default_rng(seed).permutation(len(labels))
+        train, val = np.sort(order[VALIDATION:]), np.sort(order[:VALIDATION])
+        arrays = {
+            name: {"image": images[index], "digit": labels[index]} for name, index in (("train", train), ("val", val))
+        }
+        arrays["test"] = {"image": idx("t10k-images-idx3-ubyte.gz"), "digit": idx("t10k-labels-idx1-ubyte.gz")}
+        source, licence = "MNIST", "CC BY-SA 3.0"
+    schema = {"task": "images", "size": images.shape[-1], "target": "digit", "classes": list("0123456789")}
+    return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """-> images uint8 [1797, 8, 8] of 0 to 255, labels int64 [1797]"""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.round(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.astype(np.int64)
+
+
+def idx(name: str) -> np.ndarray:
+    """An IDX file: a magic number that tells the number of dimensions, their sizes, then the bytes."""
+    with gzip.open(fetch("mnist", URL + name, f"md5:{MD5[name]}")) as file:
+        content = file.read()
+    dims = content[3]
+    shape = np.frombuffer(content, ">u4", count=dims, offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
+    if content[:3] != b"\x00\x00\x08" or len(values) != np.prod(shape):
+        raise UsageError(f"{name}: is not an IDX file of bytes, or is cut short")
+    values = values.reshape(shape)
+    return values if dims > 1 else values.astype(np.int64)
+
+
+def training_set(folder: Path) -> TrainingSet:
+    """Images as float32 [n, 1, size, size] from 0 to 1."""
+    train, val = (splits.read(folder, name) for name in ("train", "val"))
+    example = [{"image": image.tolist()} for image in train["image"][:2]]
+    return TrainingSet(
+        train=(pixels(train["image"]), train["digit"]),
+        val=(pixels(val["image"]), val["digit"]),
+        model={"size": int(train["image"].shape[-1])},
+        assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
+    )
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    return images[:, None].astype(np.float32) / 255

@@ -1,0 +1,16 @@
+"""Stage 1, prepare: raw data -> data/<project>/ with its splits and card.json."""
+
+from pipelines.common import splits
+from pipelines.common.config import Run, stage
+
+
+@stage
+def main(run: Run) -> None:
+    prepared = run.module("data").prepare(run.project.data, run.profile, run.seed)
+    card = splits.write(run.data, prepared)
+    rows = ", ".join(f"{name} {count:,}" for name, count in card["rows"].items())
+    print(f"{run.data}: {rows}; sha256 {card['sha256'][:12]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Titanic: the published contingency table person by person (sample), 891 passengers (full), or a CSV of your own."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.common import tables
+from pipelines.common.download import fetch
+from pipelines.common.splits import Prepared
+from pipelines.common.training import Table, TrainingSet
+from pipelines.titanic.features import derive, title
+from pipelines.titanic.settings import Data
+
+PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
+PASSENGERS_SHA256 = "sha256:4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"
+
+# Dawson, "The 'Unusual Episode' Data Revisited", Journal of Statistics Education 3(3), 1995:
+# (class, sex, age) -> (died, survived). 2,201 people, 711 of whom survived.
+UNUSUAL_EPISODE = {
+    ("1st", "male", "child"): (0, 5),
+    ("2nd", "male", "child"): (0, 11),
+    ("3rd", "male", "child"): (35, 13),
+    ("1st", "female", "child"): (0, 1),
+    ("2nd", "female", "child"): (0, 13),
+    ("3rd", "female", "child"): (17, 14),
+    ("1st", "male", "adult"): (118, 57),
+    ("2nd", "male", "adult"): (154, 14),
+    ("3rd", "male", "adult"): (387, 75),
+    ("crew", "male", "adult"): (670, 192),
+    ("1st", "female", "adult"): (4, 140),
+    ("2nd", "female", "adult"): (13, 80),
+    ("3rd", "female", "adult"): (89, 76),
+    ("crew", "female", "adult"): (3, 20),
+}
+CLASSES = ["died", "survived"]
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    if data.path and data.target:
+        return tables.prepare_csv(data.path, data.target, "binary", data.split, seed)
+    if profile == "sample":
+        frame, target, source, licence = (
+            unusual_episode(),
+            "survived",
+            "Dawson's table of 2,201 people",
+            "published figures",
+        )
+        tables.validate(frame, _table_schema(), source)
+    else:
+        raw = pd.read_csv(fetch("titanic", PASSENGERS, PASSENGERS_SHA256))
+        target, source, licence = "Survived", "891 passengers", "not stated"
+        tables.validate(raw, _passenger_schema(), source)
+        frame = tidy(raw)
+    return tables.prepare(
+        frame, target, "binary", source=source, licence=licence, shares=data.split, seed=seed, classes=CLASSES
+    )
+
+
+def unusual_episode() -> pd.DataFrame:
+    """One row per person of the contingency table."""
+    rows = [
+        {"class": cls, "sex": sex, "age": age, "survived": survived}
+        for (cls, sex, age), counts in UNUSUAL_EPISODE.items()
+        for survived, count in enumerate(counts)
+        for _ in range(count)
+    ]
+    return pd.DataFrame(rows)
+
+
+def tidy(passengers: pd.DataFrame) -> pd.DataFrame:
+    """What can be asked of a passenger over HTTP: the title stands for the name, the deck for the cabin."""
+    return passengers.assign(
+        Title=passengers["Name"].map(title),
+        Deck=passengers["Cabin"].str[0],
+        Pclass=passengers["Pclass"].map({1: "1st", 2: "2nd", 3: "3rd"}),
+    )[["Pclass", "Sex", "Title", "Age", "SibSp", "Parch", "Fare", "Deck", "Embarked", "Survived"]]
+
+
+def _table_schema() -> object:
+    import pandera.pandas as pa
+
+    return pa.DataFrameSchema(
+        {
+            "class": pa.Column(str, pa.Check.isin(["1st", "2nd", "3rd", "crew"])),
+            "sex": pa.Column(str, pa.Check.isin(["male", "female"])),
+            "age": pa.Column(str, pa.Check.isin(["adult", "child"])),
+            "survived": pa.Column(int, pa.Check.isin([0, 1])),
+        },
+        strict=True,
+    )
+
+
+def _passenger_schema() -> object:
+    import pandera.pandas as pa
+
+    return pa.DataFrameSchema(
+        {
+            "PassengerId": pa.Column(int, unique=True),
+            "Survived": pa.Column(int, pa.Check.isin([0, 1])),
+            "Pclass": pa.Column(int, pa.Check.isin([1, 2, 3])),
+            "Name": pa.Column(str, pa.Check.str_contains(",")),
+            "Sex": pa.Column(str, pa.Check.isin(["male", "female"])),
+            "Age": pa.Column(float, pa.Check.in_range(0, 110), nullable=True),
+            "SibSp": pa.Column(int, pa.Check.in_range(0, 20)),
+            "Parch": pa.Column(int, pa.Check.in_range(0, 20)),
+            "Ticket": pa.Column(str),
+            "Fare": pa.Column(float, pa.Check.in_range(0, 1000)),
+            "Cabin": pa.Column(str, nullable=True),
+            "Embarked": pa.Column(str, pa.Check.isin(["C", "Q", "S"]), nullable=True),
+        },
+        strict=True,
+    )
+
+
+def training_set(folder: Path) -> TrainingSet:
+    table = Table.load(folder, derive)
+    return TrainingSet(
+        train=(table.x["train"], table.y["train"]),
+        val=(table.x["val"], table.y["val"]),
+        model={"in_features": table.x["train"].shape[1]},
+        assets=table.assets(),
+    )
