@@ -7,7 +7,7 @@ from pipelines.common.config import Run, stage
 @stage
 def main(run: Run) -> None:
     prepared = run.module("data").prepare(run.project.data, run.profile, run.seed)
-    card = splits.write(run.data, prepared)
+    card = splits.write(run.data, prepared, run.profile)
     rows = ", ".join(f"{name} {count:,}" for name, count in card["rows"].items())
     print(f"{run.data}: {rows}; sha256 {card['sha256'][:12]}")
 

@@ -73,6 +73,7 @@ class GateSettings(Strict):
     """What a model must show before it may become `champion`."""
 
     floor: float = Field(description="the headline metric must be at least this (at most, where lower is better)")
+    margin: float = Field(ge=0, description="what it may lose against the champion, with 95% confidence")
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
 
 

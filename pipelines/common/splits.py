@@ -55,7 +55,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def write(folder: Path, prepared: Prepared) -> dict[str, Any]:
+def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
     """Writes the splits and their card, whole or not at all; returns the card."""
     with replacing(folder) as draft:
         for name in SPLITS:
@@ -66,6 +66,7 @@ def write(folder: Path, prepared: Prepared) -> dict[str, Any]:
                 split.to_parquet(draft / f"{name}.parquet", index=False)
         files = {path.name: sha256(path) for path in sorted(draft.iterdir())}
         card = {
+            "profile": profile,
             "source": prepared.source,
             "licence": prepared.licence,
             "rows": {name: _rows(prepared.splits[name]) for name in SPLITS},

@@ -1,0 +1,52 @@
+# `make help` lists what there is. Every target sets up what it needs; all are safe to repeat.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PORT ?= 8000
+MLFLOW_PORT ?= 5000
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup run test lint format serve mlflow bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/ready  ## create .venv from requirements.lock
+
+.venv/ready: requirements.lock infra/setup.sh
+	@PYTHON="$(PYTHON)" infra/setup.sh .venv requirements.lock
+
+run: setup  ## dvc repro on the embedded sample, then the table of figures
+	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
+
+test: setup  ## the whole test suite
+	@python -m pytest
+
+lint: setup  ## format, lint, types, import contracts
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+format: setup  ## let ruff put the format right
+	ruff format .
+	ruff check --fix .
+
+serve: setup  ## serve every bundle on PORT (8000); the page is at /
+	@python -m serving --port $(PORT)
+
+mlflow: setup  ## open MLflow's page on MLFLOW_PORT (5000)
+	@python -m pipelines.ui --port $(MLFLOW_PORT)
+
+bench: setup  ## the benchmarks whose figures the README gives
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; python $$file || exit 1; done
+
+lock: setup  ## compile requirements.lock from pyproject.toml
+	@uv pip compile pyproject.toml --extra serve --extra aws --extra dev --python-version 3.11 --no-annotate \
+		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
+	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
+
+clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
+	rm -rf artifacts data

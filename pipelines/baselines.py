@@ -1,0 +1,19 @@
+"""Stage 3, baselines: what classical models reach on the same splits -> artifacts/<project>/baselines.json.
+
+A stage of its own because it depends on the data alone: a hundred experiments with the network cost it nothing.
+"""
+
+import json
+
+from pipelines.common.config import Run, stage
+
+
+@stage
+def main(run: Run) -> None:
+    rows = run.module("evaluate").baselines(run.data, run.seed)
+    run.artifacts.mkdir(parents=True, exist_ok=True)
+    (run.artifacts / "baselines.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Small data sets stay in memory as tensors: a batch is one indexing operation, not a loop over items."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+
+class Batches:
+    """Batches of a tuple of tensors, in a new order each epoch.
+
+    The order depends on seed and epoch alone, so a resumed run sees what an undisturbed one would have seen.
+    Of several processes each takes every `world`-th row of every batch: together they see the batches of one.
+    """
+
+    def __init__(
+        self, tensors: tuple[Tensor, ...], batch_size: int, *, seed: int | None, rank: int = 0, world: int = 1
+    ) -> None:
+        self.tensors, self.batch_size, self.seed = tensors, batch_size, seed
+        self.rank, self.world = rank, world
+        self.epoch = 0
+        self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(range(0, self._whole(), self.batch_size))
+
+    def _whole(self) -> int:
+        """Rows used: all, less a last batch too small to give every process a row."""
+        rows = len(self.tensors[0])
+        return rows - rows % self.batch_size if rows % self.batch_size < self.world else rows
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        rows = len(self.tensors[0])
+        if self.seed is None:
+            order = torch.arange(rows)
+        else:
+            order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        for start in range(0, self._whole(), self.batch_size):
+            index = order[start : start + self.batch_size][self.rank :: self.world]
+            yield tuple(tensor[index] for tensor in self.tensors)
+
+
+class TensorData(pl.LightningDataModule):
+    """Training and validation arrays as in-memory batches."""
+
+    def __init__(self, train: tuple[np.ndarray, ...], val: tuple[np.ndarray, ...], batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.train, self.val = (tuple(map(torch.from_numpy, arrays)) for arrays in (train, val))
+        self.batch_size, self.seed = batch_size, seed
+
+    def train_dataloader(self) -> Batches:
+        return self._batches(self.train, self.batch_size, self.seed)
+
+    def val_dataloader(self) -> Batches:
+        return self._batches(self.val, max(self.batch_size, 1024), None)
+
+    def _batches(self, tensors: tuple[Tensor, ...], batch_size: int, seed: int | None) -> Batches:
+        assert self.trainer is not None
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return Batches(tensors, batch_size, seed=seed, rank=rank, world=world)

@@ -1,0 +1,90 @@
+"""Lightning callbacks: a run that can be killed at any moment, and the history of what it measured."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+
+class Resumable(Callback):
+    """Writes `last.ckpt` at the end of an epoch, at most every `seconds`, and makes every epoch's randomness its own.
+
+    Dropout and augmentation are seeded by epoch, so that the epochs after a resume are those of an undisturbed run.
+    """
+
+    def __init__(self, folder: Path, seed: int, seconds: float = 1.0) -> None:
+        self.path, self.seed, self.seconds = folder / "last.ckpt", seed, seconds
+        self.written = time.monotonic()
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.path if self.path.exists() else None
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        # Rank zero's clock decides for all: saving is a collective operation under DDP.
+        due = trainer.strategy.broadcast(time.monotonic() - self.written >= self.seconds)
+        if due or trainer.current_epoch + 1 == trainer.max_epochs:
+            draft = self.path.with_suffix(".draft")
+            trainer.save_checkpoint(draft)
+            if trainer.is_global_zero:
+                draft.replace(self.path)  # atomic: a kill leaves the old one or the new one
+            self.written = time.monotonic()
+
+
+class History(Callback):
+    """One row per epoch: epoch, training seconds so far, learning rate and every logged metric.
+
+    It travels in the checkpoint, so a resumed run has the rows from before the kill. `report` is told each new row.
+    """
+
+    def __init__(self, label: str, report: Callable[[dict[str, float]], None]) -> None:
+        self.label, self.report = label, report
+        self.rows: list[dict[str, float]] = []
+        self.spent = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "spent": self.spent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.spent = state["rows"], state["spent"]
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:  # validation is not training time
+            self.spent += time.perf_counter() - self.started
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rates = {"lr": group["lr"] for optimizer in trainer.optimizers[:1] for group in optimizer.param_groups[:1]}
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "time": time.time(),
+            "seconds": round(self.spent, 3),
+            **rates,
+            **metrics,
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self.report(row)
+            self._say(row, trainer.max_epochs or 0)
+
+    def _say(self, row: dict[str, float], epochs: int) -> None:
+        """About ten lines per run; on a terminal one line that moves."""
+        line = f"{self.label}: epoch {row['epoch']:.0f}/{epochs}  " + "  ".join(
+            f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "time", "lr")
+        )
+        last = row["epoch"] == epochs
+        if sys.stdout.isatty():
+            print(f"\r\033[K{line}", end="\n" if last else "", flush=True)
+        elif last or row["epoch"] % max(1, epochs // 10) == 0:
+            print(line, flush=True)

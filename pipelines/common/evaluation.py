@@ -1,0 +1,58 @@
+"""The shipped model, through the predictor that serves it, on the test split: outputs, latency, and what plots need."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.common.tracking import read_history
+from serving.bundle import Bundle, Predictor, load_predictor
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a project's `figures` may draw."""
+
+    requests: list[dict[str, Any]]
+    targets: np.ndarray
+    outputs: list[Any]
+    schema: dict[str, Any]
+    history: list[tuple[str, dict[str, float]]]
+
+
+def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
+    """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
+    from tqdm import tqdm
+
+    outputs: list[Any] = []
+    starts: Iterator[int] = tqdm(range(0, len(requests), BATCH), desc="predict", delay=2, disable=None)
+    for start in starts:
+        outputs += predictor.predict([predictor.Request.model_validate(r) for r in requests[start : start + BATCH]])
+    return outputs
+
+
+def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> tuple[Predictor, Evaluated]:
+    bundle = Bundle(artifacts / "bundle")
+    predictor = load_predictor(bundle)
+    outputs = answer(predictor, requests)
+    return predictor, Evaluated(requests, targets, outputs, bundle.json("schema.json"), read_history(artifacts))
+
+
+def latency(
+    predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.5
+) -> dict[str, float]:
+    """Milliseconds from plain values to answers, validation included: median and 95th percentile of a batch."""
+    chosen = [requests[i % len(requests)] for i in range(batch)]
+    times = []
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(times) < 20:
+        started = time.perf_counter()
+        predictor.predict([predictor.Request.model_validate(request) for request in chosen])
+        times.append((time.perf_counter() - started) * 1e3)
+    p50, p95 = np.percentile(times, [50, 95])
+    return {"p50_ms": round(float(p50), 4), "p95_ms": round(float(p95), 4), "per_item_ms": round(float(p50) / batch, 5)}

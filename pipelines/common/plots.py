@@ -1,0 +1,182 @@
+"""The pictures of an evaluation. Each function returns a matplotlib figure."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from pipelines.common.config import SHIPPED
+from pipelines.common.score import Score, roc_auc
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+BLUE, ORANGE, GREY, RED = "#2b6cb0", "#dd6b20", "#a0aec0", "#c53030"
+plt.rcParams.update(
+    {
+        "figure.figsize": (6.4, 4.2),
+        "figure.dpi": 130,
+        "figure.constrained_layout.use": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#e2e8f0",
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "legend.frameon": False,
+    }
+)
+
+
+def save(figure: Any, path: Path) -> None:
+    figure.savefig(path, metadata={"Software": None})
+    plt.close(figure)
+
+
+def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
+    """Test score of every baseline and of the shipped model, with cross-validated spread where there is one."""
+    names = [row["name"] for row in rows] + ["shipped model"]
+    values = np.array([row["test"] for row in rows] + [score.value])
+    order = np.argsort(values)
+    figure, ax = plt.subplots(figsize=(6.4, 0.45 * len(names) + 1.2))
+    colours = [BLUE if names[i] == "shipped model" else GREY for i in order]
+    ax.barh([names[i] for i in order], values[order], color=colours)
+    for place, i in enumerate(order):
+        if i < len(rows) and "cv_mean" in rows[i]:
+            label = f"{rows[i]['folds']}-fold cv ± std" if not ax.get_legend_handles_labels()[0] else None
+            ax.errorbar(rows[i]["cv_mean"], place, xerr=rows[i]["cv_std"], fmt="o", ms=3, color=ORANGE, label=label)
+        ax.text(values[i], place, f" {values[i]:.3f}", va="center", fontsize=8)
+    low = values.min() - 0.35 * (np.ptp(values) or 0.1)
+    ax.set(xlim=(max(low, 0) if values.min() >= 0 else low, values.max() + 0.12 * (values.max() - low)))
+    ax.set(title=f"{score.headline} on the test split", xlabel=score.headline)
+    ax.grid(axis="y", visible=False)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right")
+    return figure
+
+
+def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Any:
+    """Training and validation loss of the shipped model by epoch."""
+    rows = [row for variant, row in history if variant == SHIPPED]
+    figure, ax = plt.subplots()
+    for name, colour in (("train_loss", GREY), ("val_loss", BLUE)):
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        ax.plot(*zip(*points, strict=True), color=colour, label=name.replace("_", " "))
+    ax.set(title="Learning curves", xlabel="epoch", ylabel="loss", yscale="log")
+    ax.legend()
+    return figure
+
+
+def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
+    """How far each variant is above the lowest value any of them reached."""
+    figure, ax = plt.subplots()
+    values = [row[metric] for _, row in history if metric in row]
+    best = min(values)
+    floor = 1e-7 * abs(best)
+    for variant in dict.fromkeys(variant for variant, _ in history):
+        points = [
+            (row["epoch"], max(row[metric] - best, floor)) for v, row in history if v == variant and metric in row
+        ]
+        width = 2.5 if variant == SHIPPED else 1.3
+        ax.plot(*zip(*points, strict=True), label=variant, lw=width)
+    title = "Convergence to the closed form"
+    ax.set(title=title, xlabel="epoch", ylabel=f"{metric.replace('_', ' ')} above the best", yscale="log")
+    ax.legend()
+    return figure
+
+
+def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Any:
+    figure, ax = plt.subplots(figsize=(5, 5))
+    ax.scatter(targets, predictions, s=6, alpha=0.35, color=BLUE, lw=0, rasterized=True)
+    ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
+    ax.plot(ends, ends, color=RED, lw=1, label="perfect")
+    ax.set(title="Predicted against actual", xlabel="actual", ylabel="predicted")
+    ax.legend()
+    return figure
+
+
+def residuals(targets: np.ndarray, predictions: np.ndarray) -> Any:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4))
+    errors = predictions - targets
+    left.scatter(predictions, errors, s=6, alpha=0.35, color=BLUE, lw=0)
+    left.axhline(0, color=RED, lw=1)
+    left.set(title="Residuals", xlabel="predicted", ylabel="predicted - actual")
+    right.hist(errors, bins=50, color=BLUE)
+    right.axvline(0, color=RED, lw=1)
+    right.set(title="Their distribution", xlabel="predicted - actual", ylabel="rows")
+    return figure
+
+
+def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
+    """Rows of the true class, columns of the predicted one; colour is the share of the row."""
+    k = len(classes)
+    counts = np.zeros((k, k), dtype=int)
+    np.add.at(counts, (targets.astype(int), predictions.astype(int)), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, ax = plt.subplots(figsize=(1.6 + 0.5 * max(k, 5), 1.2 + 0.5 * max(k, 5)))
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(k, k):
+        if counts[i, j]:
+            ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=8, color="w" if shares[i, j] > 0.5 else "k")
+    ax.set(xticks=range(k), yticks=range(k), xticklabels=classes, yticklabels=classes)
+    ax.set(title="Confusion matrix", xlabel="predicted", ylabel="actual")
+    ax.grid(False)
+    return figure
+
+
+def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Any:
+    """ROC and precision-recall curves of a binary classifier. targets: 0/1 [n], scores: [n]"""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # one point per distinct score
+    hits = np.cumsum(targets[order])[ends]
+    chosen = ends + 1
+    recall, precision = hits / targets.sum(), hits / chosen
+    false_alarms = (chosen - hits) / (len(targets) - targets.sum())
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4))
+    left.plot(np.r_[0, false_alarms], np.r_[0, recall], color=BLUE, label=f"AUC {roc_auc(targets, scores):.3f}")
+    left.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1)
+    left.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+    left.legend(loc="lower right")
+    average = float(np.sum(np.diff(np.r_[0, recall]) * precision))
+    right.step(np.r_[0, recall], np.r_[precision[0], precision], where="pre", color=BLUE, label=f"AP {average:.3f}")
+    right.axhline(targets.mean(), color=GREY, ls="--", lw=1, label="chance")
+    right.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    right.legend(loc="lower left")
+    return figure
+
+
+def calibration(
+    targets: np.ndarray, scores: np.ndarray, x: str = "predicted probability", y: str = "observed share"
+) -> Any:
+    """Predicted probability against what happened, in ten bins of equal count."""
+    bins = [part for part in np.array_split(np.argsort(scores, kind="stable"), 10) if len(part)]
+    predicted = np.array([scores[part].mean() for part in bins])
+    observed = np.array([targets[part].mean() for part in bins])
+    error = float(np.sum(np.abs(predicted - observed) * [len(part) for part in bins]) / len(scores))
+    figure, ax = plt.subplots(figsize=(5, 5))
+    ax.plot([0, 1], [0, 1], color=GREY, ls="--", lw=1, label="perfect")
+    spread = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-9) / [len(part) for part in bins])
+    ax.errorbar(predicted, observed, yerr=spread, fmt="o-", color=BLUE, ms=5, lw=1, label=f"expected error {error:.3f}")
+    low = max(0.0, min(predicted.min(), observed.min()) - 0.05)
+    ax.set(title="Calibration", xlabel=x, ylabel=y, xlim=(low, 1.02), ylim=(low, 1.02))
+    ax.legend(loc="upper left")
+    return figure
+
+
+def wrong_images(images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, most: int = 40) -> Any:
+    """The wrong predictions the model was surest of. images: [n, h, w], probabilities: [n, classes]"""
+    predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions != targets)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    columns, rows = 8, max(1, -(-len(wrong) // 8))
+    figure, axes = plt.subplots(rows, columns, figsize=(8.4, 1.25 * rows + 0.5), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, i in zip(axes.flat, wrong, strict=False):
+        ax.imshow(images[i], cmap="gray_r")
+        ax.set_title(f"{targets[i]} taken for {predictions[i]}\n{confidence[i]:.0%} sure", fontsize=7, loc="center")
+    count = int((predictions != targets).sum())
+    figure.suptitle(f"{len(wrong)} of {count} wrong predictions among {len(targets):,}, surest first", fontsize=10)
+    return figure

@@ -1,0 +1,78 @@
+"""Stage 5, evaluate: the bundle through its own Predictor -> artifacts/<project>/metrics.json and plots/."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.common import splits
+from pipelines.common.config import Run, UsageError, stage
+from pipelines.common.evaluation import Evaluated, evaluate, latency
+from pipelines.common.tracking import connect, publish, warn
+from serving.bundle import Bundle, BundleError
+
+
+@stage
+def main(run: Run) -> None:
+    started = time.perf_counter()
+    project = run.module("evaluate")
+    requests, targets = project.test_rows(run.data)
+    try:
+        predictor, evaluated = evaluate(run.artifacts, requests, targets)
+    except BundleError as error:
+        raise UsageError(str(error)) from None
+    baselines = json.loads((run.artifacts / "baselines.json").read_text())
+    score = project.score(targets, evaluated.outputs)
+    low, high = score.interval(run.seed)
+    draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, baselines, score)})
+    manifest = Bundle(run.artifacts / "bundle").manifest
+    trained = json.loads((run.artifacts / "train.json").read_text())
+    metrics = {
+        "headline": {
+            "name": score.headline,
+            "value": score.value,
+            "ci95_low": low,
+            "ci95_high": high,
+            "higher_is_better": score.higher_is_better,
+        },
+        "metrics": score.metrics,
+        "baselines": {row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in baselines},
+        "rows": {"test": len(targets)},
+        "latency": {f"batch_{batch}": latency(predictor, requests, batch) for batch in (1, 64)},
+        "size_bytes": sum((run.artifacts / "bundle" / name).stat().st_size for name in manifest.files),
+        "parameters": trained["parameters"],
+        "seconds": {"train": round(trained["seconds"], 2), "evaluate": round(time.perf_counter() - started, 2)},
+        "profile": manifest.profile,
+        "source": manifest.source,
+        "git_commit": manifest.git_commit,
+        "data_sha256": manifest.data_sha256,
+        "bundle_version": manifest.version,
+    }
+    (run.artifacts / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    print(f"{run.name}: {score.headline} {score.value:.4f} (95% interval {low:.4f} to {high:.4f})")
+    if run.tracking["enabled"]:
+        try:
+            publish(connect(), run)
+        except Exception as error:
+            warn(run.name, error)
+
+
+def common_figures(evaluated: Evaluated, baselines: list[dict[str, Any]], score: Any) -> dict[str, Any]:
+    from pipelines.common import plots
+
+    return {
+        "baselines": plots.baselines(baselines, score),
+        "learning_curves": plots.learning_curves(evaluated.history),
+    }
+
+
+def draw(folder: Path, figures: dict[str, Any]) -> None:
+    from pipelines.common import plots
+
+    with splits.replacing(folder) as draft:
+        for name, figure in figures.items():
+            plots.save(figure, draft / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

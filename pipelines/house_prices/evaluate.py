@@ -1,0 +1,37 @@
+"""House prices: how the shipped model is scored, compared and drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.common import score as scores
+from pipelines.common import splits, zoo
+from pipelines.common.evaluation import Evaluated
+from pipelines.common.score import Score
+from pipelines.common.training import requests
+from pipelines.house_prices.features import derive
+
+
+def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    schema, frame = splits.read_card(folder)["schema"], splits.read(folder, "test")
+    return requests(frame, schema), frame[schema["target"]].to_numpy()
+
+
+def score(targets: np.ndarray, outputs: list[Any]) -> Score:
+    return scores.regression(targets, np.array([output.prediction for output in outputs]))
+
+
+def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
+    return zoo.compare_tables(folder, derive, seed)
+
+
+def figures(evaluated: Evaluated) -> dict[str, Any]:
+    from pipelines.common import plots
+
+    predictions = np.array([output.prediction for output in evaluated.outputs])
+    return {
+        "predicted_vs_actual": plots.predicted_vs_actual(evaluated.targets, predictions),
+        "residuals": plots.residuals(evaluated.targets, predictions),
+        "convergence": plots.convergence(evaluated.history, "train_loss"),
+    }

@@ -1,0 +1,54 @@
+"""MNIST: how the shipped model is scored, compared and drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.common import score as scores
+from pipelines.common import splits, zoo
+from pipelines.common.evaluation import Evaluated
+from pipelines.common.score import Score
+
+BASELINE_ROWS = 10_000  # of the training images; the classical models take minutes beyond
+
+
+def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    test = splits.read(folder, "test")
+    return [{"image": image.tolist()} for image in test["image"]], test["digit"]
+
+
+def score(targets: np.ndarray, outputs: list[Any]) -> Score:
+    return scores.classification(targets, _probabilities(outputs))
+
+
+def _probabilities(outputs: list[Any]) -> np.ndarray:
+    return np.array([output.probabilities for output in outputs])  # [n, 10]
+
+
+def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Classical models on raw pixels, of at most BASELINE_ROWS training images."""
+    train, test = (splits.read(folder, name) for name in ("train", "test"))
+    rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]
+    x_train, x_test = (images.reshape(len(images), -1) / 255 for images in (train["image"][rows], test["image"]))
+    every = zoo.classifiers(seed)
+    chosen = ("logistic regression", "k nearest neighbours", "support vector machine", "random forest")
+    found = zoo.compare(
+        {name: every[name] for name in chosen}, [], (x_train, train["digit"][rows], x_test, test["digit"]), "accuracy"
+    )
+    return [{**row, "rows": min(len(rows), row.get("rows", len(rows)))} for row in found]
+
+
+def figures(evaluated: Evaluated) -> dict[str, Any]:
+    from pipelines.common import plots
+
+    probabilities = _probabilities(evaluated.outputs)
+    predictions = probabilities.argmax(axis=1)
+    images = np.array([request["image"] for request in evaluated.requests])
+    return {
+        "confusion": plots.confusion(evaluated.targets, predictions, evaluated.schema["classes"]),
+        "calibration": plots.calibration(
+            (predictions == evaluated.targets).astype(int), probabilities.max(axis=1), "confidence", "accuracy"
+        ),
+        "wrong_predictions": plots.wrong_images(images, evaluated.targets, probabilities),
+    }

@@ -1,0 +1,36 @@
+"""MNIST over HTTP: a square of grey values in, a digit and ten probabilities out. No torch."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from serving.bundle import Bundle
+
+Grey = Annotated[int, Field(ge=0, le=255, strict=True)]
+
+
+class Response(BaseModel):
+    digit: int = Field(ge=0, le=9)
+    probabilities: list[float] = Field(description="of the digits 0 to 9")
+
+
+class Predictor:
+    Response = Response
+
+    def __init__(self, bundle: Bundle) -> None:
+        size = bundle.json("schema.json")["size"]
+        row = Annotated[list[Grey], Field(min_length=size, max_length=size)]
+        image = Annotated[list[row], Field(min_length=size, max_length=size)]  # type: ignore[valid-type]
+        said = f"{size} rows of {size} grey values: 0 is the paper, 255 the ink"
+        config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
+        self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=said)))
+        self.session = bundle.session()
+
+    def predict(self, inputs: Sequence[Any]) -> list[Response]:
+        pixels = np.array([request.image for request in inputs], dtype=np.float32)[:, None] / 255  # [n, 1, size, size]
+        logits = self.session.run(["y"], {"x": pixels})[0]  # [n, 10]
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        return [Response(digit=int(row.argmax()), probabilities=row.tolist()) for row in probabilities]

@@ -1,0 +1,53 @@
+"""Before register: which MLflow store is this? -> artifacts/store.json
+
+DVC cannot see that a store was lost or another one chosen. This stage runs always, in a fraction of a second, and writes
+the store's identity; `register` depends on it, so a fresh store is filled again without training anything again.
+"""
+
+import json
+import os
+import sqlite3
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pipelines.common.tracking import connect, store_uri
+
+STORE = Path("artifacts/store.json")
+
+
+def identity() -> str | None:
+    """The time at which the store's default experiment was made; None where nobody answers."""
+    if os.environ.get("TRACKING") == "none":
+        return "none"
+    uri = store_uri()
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        if not path.exists():
+            connect()  # made here once, so that stages that start together do not race for it
+        with sqlite3.connect(path) as database:
+            row = database.execute("SELECT creation_time FROM experiments WHERE experiment_id = 0").fetchone()
+        return f"sqlite {row and row[0]}"
+    if uri.startswith("http"):
+        url = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get?experiment_id=0"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return f"server {json.load(answer)['experiment'].get('creation_time')}"
+        except (urllib.error.URLError, TimeoutError, ValueError, KeyError):
+            return None
+    return f"{uri.partition(':')[0]} {connect().get_experiment('0').creation_time}"
+
+
+def main() -> None:
+    found = identity()
+    if found is None:
+        print("warning: MLflow does not answer; training does not need it, `register` will", file=sys.stderr)
+        if STORE.exists():  # dvc.yaml has it persist: what was known stays
+            return
+    STORE.parent.mkdir(parents=True, exist_ok=True)
+    STORE.write_text(json.dumps({"store": found}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

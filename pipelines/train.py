@@ -1,0 +1,155 @@
+"""Stage 4, train: data/<project>/ -> artifacts/<project>/bundle/, history.csv, train.json.
+
+Only this stage imports Lightning. A killed run goes on from its last checkpoint and ends with the same weights.
+"""
+
+import csv
+import importlib
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import uuid
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.common import splits
+from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError, stage
+from pipelines.common.training import TrainingSet
+from serving.bundle import Manifest, seal, sha256
+
+
+@stage
+def main(run: Run) -> None:
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from pipelines.common.tracking import LiveRun
+
+    card = splits.read_card(run.data)
+    if card["profile"] != run.profile:
+        raise UsageError(
+            f"{run.data} holds the {card['profile']} data; run `dvc repro prepare@{run.name}` for {run.profile}"
+        )
+    training_set: TrainingSet = run.module("data").training_set(run.data)
+    lineage = {
+        "source": card["source"],
+        "git_commit": git_commit(),
+        "data_sha256": card["sha256"],
+        "params_sha256": run.params_sha256(),
+    }
+    checkpoints = run.artifacts / "checkpoints"
+    key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
+    first = rank_zero_only.rank == 0
+    live = LiveRun(run, key, lineage) if first else None
+    quieten()
+    fits: dict[str, Any] = {}
+    for name, settings in run.models.items():
+        fits[name] = fit(run, name, settings, training_set, checkpoints / name, live)
+    if live is None:
+        return
+    manifest = write_bundle(run, fits[SHIPPED][0], training_set, {"run": key, **lineage})
+    write_history(run.artifacts / "history.csv", {name: history.rows for name, (_, history) in fits.items()})
+    _, history = fits[SHIPPED]
+    summary = {"seconds": history.spent, "epochs": len(history.rows), "parameters": count(fits[SHIPPED][0])}
+    (run.artifacts / "train.json").write_text(json.dumps(summary, indent=2) + "\n")
+    live.finish()
+    shutil.rmtree(checkpoints)
+    print(f"{run.artifacts}/bundle: version {manifest.version}, trained in {history.spent:.1f} s")
+
+
+def resume_or_start(folder: Path, fingerprint: dict[str, Any]) -> str:
+    """The id of the run whose checkpoints lie in `folder` if they are of this very training, else of a new one."""
+    path = folder / "fingerprint.json"
+    fingerprint = {name: value for name, value in fingerprint.items() if name != "git_commit"}
+    if path.exists() and (found := json.loads(path.read_text())).get("of") == fingerprint:
+        print(f"resuming run {found['run'][:8]} from {folder}")
+        return found["run"]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    key = uuid.uuid4().hex
+    path.write_text(json.dumps({"run": key, "of": fingerprint}))
+    return key
+
+
+def fit(
+    run: Run, name: str, settings: ModelSettings, training_set: TrainingSet, folder: Path, live: Any
+) -> tuple[Any, Any]:
+    """Trains one model; returns it with its history."""
+    import pytorch_lightning as pl
+
+    from pipelines.common.batches import TensorData
+    from pipelines.common.callbacks import History, Resumable
+
+    pl.seed_everything(run.seed, verbose=False)
+    module, _, cls = settings.target_.rpartition(".")
+    model = getattr(importlib.import_module(module), cls)(**training_set.model, **settings.kwargs())
+    data = TensorData(training_set.train, training_set.val, run.project.train.batch_size, run.seed)
+    history = History(run.name if name == SHIPPED else f"{run.name}/{name}", lambda row: live.row(name, row))
+    resumable = Resumable(folder, run.seed)
+    trainer = pl.Trainer(
+        **run.trainer,
+        max_epochs=run.project.train.epochs,
+        callbacks=[history, resumable],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(model, data, ckpt_path=resumable.checkpoint, weights_only=True)
+    return model.eval().cpu(), history
+
+
+def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[str, Any]) -> Manifest:
+    from pipelines.common.export import to_onnx
+
+    with splits.replacing(run.artifacts / "bundle") as draft:
+        to_onnx(model, training_set.val[0][:2], draft / "model.onnx")
+        for name, content in training_set.assets.items():
+            (draft / name).write_text(json.dumps(content, ensure_ascii=False) + "\n")
+        return seal(
+            draft,
+            project=run.name,
+            predictor=f"pipelines.{run.name}.predict",
+            profile=run.profile,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **lineage,
+        )
+
+
+def write_history(path: Path, histories: dict[str, list[dict[str, float]]]) -> None:
+    rows = [{"variant": name, **row} for name, history in histories.items() for row in history]
+    fields = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def count(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def quieten() -> None:
+    """Lightning's hints are not news to whoever runs this stage."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="torch")
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def git_commit() -> str | None:
+    """The commit, with a mark where the working tree differs from it."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    main()

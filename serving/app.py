@@ -1,0 +1,281 @@
+"""The models of artifacts/ over HTTP: one typed route per bundle, their lineage, and a page to try them on."""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from fastapi import Body, Depends, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from serving import problems
+from serving.bundle import MANIFEST, Bundle, BundleError, Predictor, load_predictor
+from serving.problems import Refusal, documented
+
+PAGE = Path(__file__).parent / "playground.html"
+MAX_INPUTS = 1024
+
+log = logging.getLogger("serving")
+T = TypeVar("T")
+
+
+class Batch(BaseModel, Generic[T]):
+    model_config = ConfigDict(extra="forbid")
+
+    # fail_fast: a body full of faults costs no more than one that is right; the first input at fault is reported.
+    inputs: list[T] = Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True)
+
+
+class Name(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+    profile: Literal["sample", "full"]
+    source: str
+    created: str
+
+
+class Answer(BaseModel, Generic[T]):
+    outputs: list[T] = Field(description="one per input, in their order")
+    model: Name
+
+
+class Card(BaseModel):
+    """A model and where it comes from. One that was refused has a reason, and a lineage if its bundle is sound."""
+
+    name: str
+    status: Literal["ready", "refused"]
+    reason: str | None = None
+    version: str | None = None
+    size: int | None = Field(default=None, description="of the bundle's files, in bytes")
+    project: str | None = None
+    predictor: str | None = None
+    runtime: Literal["onnx", "torch"] | None = None
+    profile: Literal["sample", "full"] | None = None
+    source: str | None = Field(default=None, description="the data set it was trained on")
+    created: str | None = Field(default=None, description="ISO 8601, UTC")
+    git_commit: str | None = None
+    data_sha256: str | None = None
+    params_sha256: str | None = None
+    run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
+
+
+class Cards(BaseModel):
+    models: list[Card]
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"] = "ready"
+    models: list[str]
+    refused: list[str]
+
+
+class Model:
+    """A bundle and its predictor, or the reason why there is none.
+
+    Nothing that one bundle does at its start may keep the others from being served.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.bundle: Bundle | None = None
+        self.reason: str | None = None
+        try:
+            self.bundle = Bundle(folder)
+            if self.bundle.manifest.project != name:
+                raise BundleError(f"{folder}: is a bundle of {self.bundle.manifest.project}")
+            self.predictor: Predictor = load_predictor(self.bundle)
+            self.request = self._named("request", self.predictor.Request)
+            self.response = self._named("response", self.predictor.Response)
+            self.example = self.bundle.example
+            self.example_outputs = self.outputs([self.request.model_validate(one) for one in self.example])
+        except BundleError as error:
+            self.reason = str(error)
+        except Refusal as refusal:
+            self.reason = f"{folder}: does not answer its own example: {refusal.detail}"
+        except Exception as error:
+            log.exception("%s: no predictor can stand on this bundle", folder)
+            self.reason = f"{folder}: {type(error).__name__}: {error}"
+
+    def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
+        """The same type under a name of its own, since OpenAPI shows all projects on one page."""
+        return create_model(f"{self.name}_{role}", __base__=base)
+
+    def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        """The predictor's answers as JSON holds them.
+
+        Raises:
+            Refusal: an answer is NaN or infinite, as of numbers so large that the arithmetic overflows.
+        """
+        outputs = [output.model_dump() for output in self.predictor.predict(inputs)]
+        if len(outputs) != len(inputs):
+            raise RuntimeError(f"{self.name} gave {len(outputs)} answers to {len(inputs)} inputs")
+        if bad := [index for index, output in enumerate(outputs) if not finite(output)]:
+            said = "the model's answer is not a finite number; is a value far outside what it was trained on?"
+            errors = [{"pointer": problems.pointer(("inputs", index)), "detail": said} for index in bad]
+            raise Refusal(422, f"inputs/{bad[0]}: {said}", errors=errors[: problems.MAX_ERRORS])
+        return outputs
+
+    def card(self) -> Card:
+        if self.bundle is None:
+            return Card(name=self.name, status="refused", reason=self.reason)
+        manifest = self.bundle.manifest
+        return Card(
+            name=self.name,
+            status="refused" if self.reason else "ready",
+            reason=self.reason,
+            version=manifest.version,
+            size=sum((self.bundle.folder / name).stat().st_size for name in manifest.files),
+            **manifest.model_dump(exclude={"files"}),
+        )
+
+
+def finite(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def find(folder: Path) -> dict[str, Model]:
+    """Every <folder>/<project>/bundle, opened."""
+    manifests = sorted(folder.glob(f"*/bundle/{MANIFEST}"))
+    return {path.parts[-3]: Model(path.parent, path.parts[-3]) for path in manifests}
+
+
+class Api(FastAPI):
+    """FastAPI that documents problems too."""
+
+    models: dict[str, Model]
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        reference = "#/components/schemas/{model}"
+        problem = problems.Problem.model_json_schema(ref_template=reference)
+        schema.setdefault("components", {}).setdefault("schemas", {}).update(problem.pop("$defs"), Problem=problem)
+        return schema
+
+
+def create_app(folder: Path = Path("artifacts")) -> Api:
+    app = Api(
+        title="Roadmap models",
+        summary="Every bundle of the roadmap over one HTTP surface.",
+        version="1",
+        responses=documented(),
+    )
+    app.models = find(folder)
+    problems.install(app)
+    add_status(app, folder)
+    for model in app.models.values():
+        if not model.reason:
+            add_predict(app, model)
+    add_fallback(app)
+    add_page(app)
+    return app
+
+
+def add_status(app: Api, folder: Path) -> None:
+    @app.get("/health", tags=["status"])
+    def health() -> Health:
+        """The process lives."""
+        return Health()
+
+    @app.get("/ready", tags=["status"], responses=documented(503))
+    def ready() -> Readiness:
+        """At least one model answers."""
+        refused = [model for model in app.models.values() if model.reason]
+        if len(refused) == len(app.models):
+            missing = "; ".join(f"{model.name}: {model.reason}" for model in refused)
+            raise Refusal(503, f"no model is served: {missing or f'no {folder}/<project>/bundle; `make run` makes them'}")
+        return Readiness(
+            models=[model.name for model in app.models.values() if not model.reason],
+            refused=[model.name for model in refused],
+        )
+
+    @app.get("/models", tags=["status"])
+    def models() -> Cards:
+        """All models with their lineage, also those that were refused, and why."""
+        return Cards(models=[model.card() for model in app.models.values()])
+
+    @app.get("/models/{name}", tags=["status"], responses=documented(404))
+    def model(name: str) -> Card:
+        """One model with its lineage."""
+        return known(app, name).card()
+
+
+def add_predict(app: Api, model: Model) -> None:
+    """The typed route of one project."""
+    batch_type = create_model(f"{model.name}_batch", __base__=Batch[model.request])  # type: ignore[name-defined]
+    answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
+    name = Name.model_validate(model.card().model_dump())
+    example = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
+    answered = {"outputs": model.example_outputs, "model": name.model_dump()}
+    Example = Body(openapi_examples={"example": example})
+
+    # No `async`: so it runs in a thread, and ONNX Runtime lets the others run meanwhile.
+    @app.post(
+        f"/models/{model.name}/predict",
+        operation_id=f"predict_{model.name}",
+        tags=[model.name],
+        dependencies=[Depends(json_only)],
+        response_model=answer_type,
+        responses=documented(400, 413, 415, 422, 500) | {200: {"content": {"application/json": {"example": answered}}}},
+    )
+    def predict(batch: Annotated[batch_type, Example]) -> Any:  # type: ignore[valid-type]
+        content = {"outputs": model.outputs(batch.inputs), "model": name.model_dump()}  # type: ignore[attr-defined]
+        return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
+
+
+def add_fallback(app: Api) -> None:
+    """Behind the typed routes: the names that have none."""
+
+    @app.post("/models/{name}/predict", include_in_schema=False)
+    def predict(name: str) -> None:
+        raise Refusal(503, f"{name} is not served: {known(app, name).reason}")
+
+
+def add_page(app: Api) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    headers = {"Content-Security-Policy": policy(page), "Cache-Control": "no-cache"}
+
+    @app.get("/", include_in_schema=False)
+    def playground() -> HTMLResponse:
+        return HTMLResponse(page, headers=headers)
+
+
+def policy(page: str) -> str:
+    """A Content-Security-Policy that lets the page run its own script and style, ask this server, and nothing else."""
+
+    def hashes(tag: str) -> str:
+        found = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+
+
+def known(app: Api, name: str) -> Model:
+    if name not in app.models:
+        raise problems.unknown("model", name, app.models, models=sorted(app.models))
+    return app.models[name]
+
+
+def json_only(request: Request) -> None:
+    """FastAPI would take a body of another type for a string and call that the fault."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
+        raise Refusal(415, f"send the body as application/json, not {problems.cut(sent) or 'without a content type'}")
