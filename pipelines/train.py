@@ -79,10 +79,13 @@ def fit(
 ) -> tuple[Any, Any]:
     """Trains one model; returns it with its history."""
     import pytorch_lightning as pl
+    import torch
 
     from pipelines.common.batches import TensorData
     from pipelines.common.callbacks import History, Resumable
 
+    if run.project.train.threads:
+        torch.set_num_threads(run.project.train.threads)
     pl.seed_everything(run.seed, verbose=False)
     module, _, cls = settings.target_.rpartition(".")
     model = getattr(importlib.import_module(module), cls)(**training_set.model, **settings.kwargs())

@@ -120,7 +120,8 @@ class Model:
         outputs = [output.model_dump() for output in self.predictor.predict(inputs)]
         if len(outputs) != len(inputs):
             raise RuntimeError(f"{self.name} gave {len(outputs)} answers to {len(inputs)} inputs")
-        if bad := [index for index, output in enumerate(outputs) if not finite(output)]:
+        if not finite(outputs):
+            bad = [index for index, output in enumerate(outputs) if not finite(output)]
             said = "the model's answer is not a finite number; is a value far outside what it was trained on?"
             errors = [{"pointer": problems.pointer(("inputs", index)), "detail": said} for index in bad]
             raise Refusal(422, f"inputs/{bad[0]}: {said}", errors=errors[: problems.MAX_ERRORS])
@@ -278,4 +279,5 @@ def json_only(request: Request) -> None:
     """FastAPI would take a body of another type for a string and call that the fault."""
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
-        raise Refusal(415, f"send the body as application/json, not {problems.cut(sent) or 'without a content type'}")
+        came = f"as {problems.cut(sent)}" if sent else "without a content type"
+        raise Refusal(415, f"send the body as application/json; this one came {came}")

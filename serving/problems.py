@@ -103,6 +103,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     detail, members = error.detail, getattr(error, "members", {})
     if error.status_code == 404 and not members and detail == "Not Found":
         detail = "there is nothing here; /docs lists what there is"
+    if error.status_code == 400:  # FastAPI's own, when the JSON parser gave up with another error than a syntax error
+        detail = "the body can't be read as JSON: not UTF-8, nested too deep, or a number of too many digits"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here; allowed: {(error.headers or {}).get('Allow', 'nothing')}"
     return response(request.scope, error.status_code, detail, error.headers, **members)
@@ -122,7 +124,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _field_error(error: Any) -> dict[str, str]:
     """The input itself is not said back: it may be long, private, or NaN, which JSON can't hold."""
-    return {"pointer": pointer(error["loc"][1:]), "detail": WORDS.get(error["type"], error["msg"])}
+    said = error["msg"].removeprefix("Input ").replace(" after validation", "")
+    return {"pointer": pointer(error["loc"][1:]), "detail": WORDS.get(error["type"], said)}
 
 
 def pointer(parts: Iterable[int | str]) -> str:

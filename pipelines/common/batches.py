@@ -27,12 +27,7 @@ class Batches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(range(0, self._whole(), self.batch_size))
-
-    def _whole(self) -> int:
-        """Rows used: all, less a last batch too small to give every process a row."""
-        rows = len(self.tensors[0])
-        return rows - rows % self.batch_size if rows % self.batch_size < self.world else rows
+        return -(-len(self.tensors[0]) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rows = len(self.tensors[0])
@@ -40,9 +35,10 @@ class Batches:
             order = torch.arange(rows)
         else:
             order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
-        for start in range(0, self._whole(), self.batch_size):
-            index = order[start : start + self.batch_size][self.rank :: self.world]
-            yield tuple(tensor[index] for tensor in self.tensors)
+        # Batches of nearly equal size, so that no step hangs on a last batch of three rows.
+        for index in order.tensor_split(len(self)):
+            share = index[self.rank :: self.world]
+            yield tuple(tensor[share] for tensor in self.tensors)
 
 
 class TensorData(pl.LightningDataModule):

@@ -67,6 +67,7 @@ class ModelSettings(Strict):
 class TrainSettings(Strict):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=65_536)
+    threads: int | None = Field(ge=1, le=1024, description="CPU threads; null for all cores. Small networks want one")
 
 
 class GateSettings(Strict):

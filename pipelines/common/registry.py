@@ -5,6 +5,7 @@ Every version carries the tags `bundle` (the version of its content), `profile` 
 """
 
 import json
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -82,7 +83,9 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
     filled = frame.assign(
         **{name: frame[name].astype(float) if name in numeric else frame[name].fillna("") for name in optional}
     )
-    inferred = infer_signature(filled, outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a hint on integers with gaps: where gaps may be, the type is float
+        inferred = infer_signature(filled, outputs)
     columns = [ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs]
     inferred.inputs = Schema(columns)
     return filled, inferred

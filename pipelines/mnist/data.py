@@ -67,10 +67,11 @@ def training_set(folder: Path) -> TrainingSet:
     """Images as float32 [n, 1, size, size] from 0 to 1."""
     train, val = (splits.read(folder, name) for name in ("train", "val"))
     example = [{"image": image.tolist()} for image in train["image"][:2]]
+    x = pixels(train["image"])
     return TrainingSet(
-        train=(pixels(train["image"]), train["digit"]),
+        train=(x, train["digit"]),
         val=(pixels(val["image"]), val["digit"]),
-        model={"size": int(train["image"].shape[-1])},
+        model={"size": x.shape[-1], "mean": float(x.mean()), "std": float(x.std())},
         assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
     )
 
