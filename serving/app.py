@@ -198,7 +198,7 @@ def add_status(app: Api, folder: Path) -> None:
         refused = [model for model in app.models.values() if model.reason]
         if len(refused) == len(app.models):
             missing = "; ".join(f"{model.name}: {model.reason}" for model in refused)
-            raise Refusal(503, f"no model is served: {missing or f'no {folder}/<project>/bundle; `make run` makes them'}")
+            raise Refusal(503, f"no model is served: {missing or f'{folder} holds no bundle; `make run` makes them'}")
         return Readiness(
             models=[model.name for model in app.models.values() if not model.reason],
             refused=[model.name for model in refused],
@@ -220,7 +220,7 @@ def add_predict(app: Api, model: Model) -> None:
     batch_type = create_model(f"{model.name}_batch", __base__=Batch[model.request])  # type: ignore[name-defined]
     answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
     name = Name.model_validate(model.card().model_dump())
-    example = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
+    example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
     answered = {"outputs": model.example_outputs, "model": name.model_dump()}
     Example = Body(openapi_examples={"example": example})
 

@@ -114,8 +114,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if found[0]["type"] == "json_invalid" and isinstance(found[0]["loc"][-1], int):
-        where, why = found[0]["loc"][-1], found[0]["ctx"]["error"]
-        return response(request.scope, 400, f"the body is not JSON: {why} (character {where})")
+        at, why = found[0]["loc"][-1], found[0]["ctx"]["error"]
+        return response(request.scope, 400, f"the body is not JSON: {why} (character {at})")
     errors = [_field_error(one) for one in found[:MAX_ERRORS]]
     where = "/".join(cut(part) for part in found[0]["loc"][1:]) or "the body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -147,7 +147,8 @@ class RequestId:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         given = Headers(scope=scope).get("x-request-id", "")
         key = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
         started = False
@@ -177,11 +178,13 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         detail = f"the body is larger than {MAX_BODY // 2**20} MiB; send fewer inputs per request"
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > MAX_BODY:
-            return await response(scope, 413, detail)(scope, receive, send)
+            await response(scope, 413, detail)(scope, receive, send)
+            return
         arrived = 0
 
         async def receive_counted() -> Message:

@@ -117,7 +117,7 @@ def write(
 def _table(
     rows: list[dict[str, Any]], target: np.ndarray, derive: Callable[[Columns], Columns], schema: dict[str, Any]
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
-    """Features fitted on the rows, and the linear map that fits the target on them: assets, weights [d, 1], bias [1]."""
+    """Fits features on the rows and a linear map on those: assets, weights [d, 1], bias [1]."""
     columns: dict[str, Any] = {}
     for name, value in rows[0].items():
         values = [row[name] for row in rows]

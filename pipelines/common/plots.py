@@ -37,23 +37,22 @@ def save(figure: Any, path: Path) -> None:
 
 def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
     """Test score of every baseline and of the shipped model, with cross-validated spread where there is one."""
-    names = [row["name"] for row in rows] + ["shipped model"]
-    values = np.array([row["test"] for row in rows] + [score.value])
-    order = np.argsort(values)
-    figure, ax = plt.subplots(figsize=(6.4, 0.45 * len(names) + 1.2))
-    colours = [BLUE if names[i] == "shipped model" else GREY for i in order]
-    ax.barh([names[i] for i in order], values[order], color=colours)
-    for place, i in enumerate(order):
-        if i < len(rows) and "cv_mean" in rows[i]:
-            label = f"{rows[i]['folds']}-fold cv ± std" if not ax.get_legend_handles_labels()[0] else None
-            ax.errorbar(rows[i]["cv_mean"], place, xerr=rows[i]["cv_std"], fmt="o", ms=3, color=ORANGE, label=label)
-        ax.text(values[i], place, f" {values[i]:.3f}", va="center", fontsize=8)
-    low = values.min() - 0.35 * (np.ptp(values) or 0.1)
-    ax.set(xlim=(max(low, 0) if values.min() >= 0 else low, values.max() + 0.12 * (values.max() - low)))
-    ax.set(title=f"{score.headline} on the test split", xlabel=score.headline)
-    ax.grid(axis="y", visible=False)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="lower right")
+    ranked = sorted([*rows, {"name": "shipped model", "test": score.value}], key=lambda row: row["test"])
+    figure, ax = plt.subplots(figsize=(6.4, 0.42 * len(ranked) + 1.4))
+    for place, row in enumerate(ranked):
+        shipped = row["name"] == "shipped model"
+        if "cv_mean" in row:
+            style = {"fmt": "|", "ms": 9, "color": ORANGE, "lw": 1.5}
+            ax.errorbar(row["cv_mean"], place, xerr=row["cv_std"], **style, label=f"{row['folds']}-fold mean ± std")
+        ax.plot(
+            row["test"], place, "o", ms=9 if shipped else 6, color=BLUE if shipped else "#4a5568", label="test split"
+        )
+        ax.annotate(f"{row['test']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    ax.set(yticks=range(len(ranked)), yticklabels=[row["name"] for row in ranked], xlabel=score.headline)
+    ax.set_title(f"{score.headline}: shipped model and baselines")
+    legend = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # one entry per label
+    if len(legend) > 1:
+        ax.legend(legend.values(), legend.keys(), loc="upper left")
     return figure
 
 
@@ -64,7 +63,10 @@ def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Any:
     for name, colour in (("train_loss", GREY), ("val_loss", BLUE)):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         ax.plot(*zip(*points, strict=True), color=colour, label=name.replace("_", " "))
-    ax.set(title="Learning curves", xlabel="epoch", ylabel="loss", yscale="log")
+    ax.set(title="Learning curves", xlabel="epoch", ylabel="loss")
+    low, high = ax.dataLim.intervaly
+    if low > 0 and high > 10 * low:
+        ax.set_yscale("log")
     ax.legend()
     return figure
 
@@ -150,8 +152,10 @@ def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Any:
 def calibration(
     targets: np.ndarray, scores: np.ndarray, x: str = "predicted probability", y: str = "observed share"
 ) -> Any:
-    """Predicted probability against what happened, in ten bins of equal count."""
-    bins = [part for part in np.array_split(np.argsort(scores, kind="stable"), 10) if len(part)]
+    """Predicted probability against what happened, in ten bins of about equal count; equal scores share a bin."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1]))
+    place = np.digitize(scores, edges)
+    bins = [np.flatnonzero(place == b) for b in np.unique(place)]
     predicted = np.array([scores[part].mean() for part in bins])
     observed = np.array([targets[part].mean() for part in bins])
     error = float(np.sum(np.abs(predicted - observed) * [len(part) for part in bins]) / len(scores))
@@ -170,8 +174,9 @@ def wrong_images(images: np.ndarray, targets: np.ndarray, probabilities: np.ndar
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predictions != targets)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
-    columns, rows = 8, max(1, -(-len(wrong) // 8))
-    figure, axes = plt.subplots(rows, columns, figsize=(8.4, 1.25 * rows + 0.5), squeeze=False)
+    columns = min(8, max(4, len(wrong)))
+    rows = max(1, -(-len(wrong) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.4 * rows + 0.4), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, i in zip(axes.flat, wrong, strict=False):

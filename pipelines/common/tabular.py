@@ -10,6 +10,7 @@ from pipelines.common.features import Columns, Features, from_rows
 from serving.bundle import Bundle
 
 MAX_TEXT = 200
+LARGEST = 1e30  # what features may be made of and still fit float32
 
 
 def request_model(name: str, columns: dict[str, dict[str, Any]], example: dict[str, Any]) -> type[BaseModel]:
@@ -18,7 +19,7 @@ def request_model(name: str, columns: dict[str, dict[str, Any]], example: dict[s
     for column, spec in columns.items():
         if spec["kind"] == "number":
             seen = f"seen in training: {spec['min']:g} to {spec['max']:g}"
-            kind: Any = Annotated[float, Field(allow_inf_nan=False)]
+            kind: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
         else:
             seen = f"seen in training: {', '.join(spec['levels'][:12])}"
             kind = Annotated[str, Field(max_length=MAX_TEXT)]

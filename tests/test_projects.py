@@ -1,0 +1,94 @@
+"""Walks params.yaml: whatever project stands there keeps the contract that the stages and the server rely on."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, Checkout, environment
+
+from pipelines.common.evaluation import answer
+from serving.bundle import Bundle, load_predictor
+
+PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
+each_project = pytest.mark.parametrize("project", PROJECTS)
+
+
+@each_project
+def test_a_project_is_one_folder(project: str) -> None:
+    folder = ROOT / "pipelines" / project
+    for name in ("settings.py", "data.py", "predict.py", "evaluate.py", "README.md"):
+        assert (folder / name).is_file(), f"pipelines/{project}/{name} is missing"
+
+
+@each_project
+def test_serving_a_project_needs_no_training_library(project: str) -> None:
+    code = f"import sys, pipelines.{project}.predict; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    heavy = {"torch", "pytorch_lightning", "mlflow", "sklearn", "pandas", "hydra"} & set(done.stdout.split())
+    assert not heavy
+
+
+@each_project
+def test_settings_say_what_every_key_means(project: str) -> None:
+    settings = importlib.import_module(f"pipelines.{project}.settings")
+    block = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]
+    for schema, keys in ((settings.Data, block["data"]), (settings.Model, block["model"])):
+        assert {field.alias or name for name, field in schema.model_fields.items()} == set(keys)
+
+
+@pytest.mark.slow
+@each_project
+def test_metrics_hold_what_people_compare(reproduced: Checkout, project: str) -> None:
+    metrics = json.loads(reproduced.path("artifacts", project, "metrics.json").read_text())
+    headline = metrics["headline"]
+    assert headline["ci95_low"] <= headline["value"] <= headline["ci95_high"]
+    assert metrics["baselines"] and all("test" in row for row in metrics["baselines"].values())
+    assert set(metrics["latency"]) == {"batch_1", "batch_64"}
+    for key in ("size_bytes", "seconds", "git_commit", "data_sha256", "bundle_version", "profile"):
+        assert metrics[key]
+    card = json.loads(reproduced.path("data", project, "card.json").read_text())
+    assert metrics["data_sha256"] == card["sha256"]
+
+
+@pytest.mark.slow
+@each_project
+def test_the_sample_champion_is_registered(reproduced: Checkout, project: str) -> None:
+    decision = json.loads(reproduced.path("artifacts", project, "decision.json").read_text())
+    assert decision["promoted"], decision["summary"]
+
+
+@pytest.mark.slow
+@each_project
+def test_offline_http_and_mlflow_give_the_same_answers(
+    reproduced: Checkout, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    import pandas as pd
+    from fastapi.testclient import TestClient
+
+    from serving.app import create_app
+
+    monkeypatch.chdir(reproduced.folder)
+    requests, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(Path("data") / project)
+    requests = requests[:40]
+    predictor = load_predictor(Bundle(Path("artifacts") / project / "bundle"))
+    offline = [output.model_dump() for output in answer(predictor, requests)]
+
+    with TestClient(create_app(Path("artifacts"))) as client:
+        online = client.post(f"/models/{project}/predict", json={"inputs": requests})
+    assert online.status_code == 200, online.text
+    assert online.json()["outputs"] == offline
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reproduced.folder}/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{reproduced.folder}/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"models:/{project}@champion")
+    answers = model.predict(pd.DataFrame(requests))
+    for row, expected in zip(answers.to_dict("records"), offline, strict=True):
+        for name, value in expected.items():
+            np.testing.assert_equal(np.asarray(row[name]), np.asarray(value))
