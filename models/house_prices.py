@@ -32,6 +32,9 @@ class LinearRegression(pl.LightningModule):
         l2: ridge penalty on w.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, in_features: int, target_mean: float, target_std: float, optimizer: str, lr: float, l2: float
     ) -> None:

@@ -35,6 +35,9 @@ class CNN(pl.LightningModule):
         shift: augmentation by up to so many pixels.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, size: int, mean: float, std: float, width: int, lr: float, weight_decay: float, shift: int
     ) -> None:
@@ -57,8 +60,8 @@ class CNN(pl.LightningModule):
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                nn.init.constant_(layer.bias, 0)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [n, 1, size, size] from 0 to 1 -> logits: [n, 10]"""

@@ -31,8 +31,14 @@ def _row(project: str, metrics: dict[str, Any], decision: dict[str, Any]) -> tup
         f"{name} {baseline['test']:.4f}" if baseline else "none",
         f"{metrics['seconds']['train']:.1f} s",
         f"{metrics['latency']['batch_1']['p50_ms']:.2f} ms",
-        {True: f"version {decision.get('version')}", False: "refused"}.get(decision.get("promoted"), "not registered"),
+        _champion(decision),
     )
+
+
+def _champion(decision: dict[str, Any]) -> str:
+    if not decision:
+        return "not registered"
+    return f"version {decision['version']}" if decision["promoted"] else "refused"
 
 
 def main() -> None:

@@ -67,6 +67,7 @@ class ModelSettings(Strict):
 class TrainSettings(Strict):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=65_536)
+    bf16: bool = Field(default=False, description="bfloat16 autocast on CPUs that have instructions for it")
     threads: int | None = Field(ge=1, le=1024, description="CPU threads; null for all cores. Small networks want one")
 
 
@@ -176,7 +177,8 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[Project[Any, Any],
         settings = importlib.import_module(f"pipelines.{name}.settings")
     except ModuleNotFoundError as error:
         raise UsageError(f"params.yaml: {where}: needs pipelines/{name}/settings.py ({error})") from None
-    project = _validated(Project[settings.Data, settings.Model], block, where)
+    schema: Any = Project
+    project = _validated(schema[settings.Data, settings.Model], block, where)
     models = {SHIPPED: project.model}
     for variant, changes in project.variants.items():
         models[variant] = _validated(settings.Model, {**block["model"], **changes}, f"{where}.variants.{variant}")

@@ -23,8 +23,9 @@ def fetch(project: str, url: str, checksum: str) -> Path:
     cache = Path(os.environ.get("DATA_CACHE") or pooch.os_cache("roadmap")) / project
     name = url.rpartition("/")[2]
     mirror = os.environ.get("DATA_MIRROR")
+    addresses = [f"{mirror.rstrip('/')}/{project}/{name}", url] if mirror else [url]
     refusals = []
-    for address in [f"{mirror.rstrip('/')}/{project}/{name}"] * bool(mirror) + [url]:
+    for address in addresses:
         try:
             return Path(
                 pooch.retrieve(address, checksum, fname=name, path=cache, downloader=_Resuming(cache / f"{name}.part"))

@@ -48,7 +48,7 @@ def latency(
 ) -> dict[str, float]:
     """Milliseconds from plain values to answers, validation included: median and 95th percentile of a batch."""
     chosen = [requests[i % len(requests)] for i in range(batch)]
-    times = []
+    times: list[float] = []
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop or len(times) < 20:
         started = time.perf_counter()

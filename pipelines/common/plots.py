@@ -42,7 +42,7 @@ def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
     for place, row in enumerate(ranked):
         shipped = row["name"] == "shipped model"
         if "cv_mean" in row:
-            style = {"fmt": "|", "ms": 9, "color": ORANGE, "lw": 1.5}
+            style: dict[str, Any] = {"fmt": "|", "ms": 9, "color": ORANGE, "lw": 1.5}
             ax.errorbar(row["cv_mean"], place, xerr=row["cv_std"], **style, label=f"{row['folds']}-fold mean ± std")
         ax.plot(
             row["test"], place, "o", ms=9 if shipped else 6, color=BLUE if shipped else "#4a5568", label="test split"
@@ -121,7 +121,9 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) 
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(k, k):
         if counts[i, j]:
-            ax.text(j, i, counts[i, j], ha="center", va="center", fontsize=8, color="w" if shares[i, j] > 0.5 else "k")
+            ax.text(
+                j, i, str(counts[i, j]), ha="center", va="center", fontsize=8, color="w" if shares[i, j] > 0.5 else "k"
+            )
     ax.set(xticks=range(k), yticks=range(k), xticklabels=classes, yticklabels=classes)
     ax.set(title="Confusion matrix", xlabel="predicted", ylabel="actual")
     ax.grid(False)

@@ -86,7 +86,9 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hint on integers with gaps: where gaps may be, the type is float
         inferred = infer_signature(filled, outputs)
-    columns = [ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs]
+    columns: list[Any] = [
+        ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs
+    ]
     inferred.inputs = Schema(columns)
     return filled, inferred
 

@@ -2,6 +2,7 @@
 
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,34 +66,36 @@ def california() -> pd.DataFrame:
         return pd.read_csv(member)
 
 
-def _schema(target: str) -> object:
+def _schema(target: str) -> Any:
     import pandera.pandas as pa
 
-    number = {"dtype": float, "coerce": True}
+    def number(check: Any, nullable: bool = False) -> Any:
+        return pa.Column(float, check, coerce=True, nullable=nullable)
+
     if target == "price":
         return pa.DataFrameSchema(
             {
-                "area_m2": pa.Column(checks=pa.Check.in_range(10, 1000), **number),
-                "rooms": pa.Column(checks=pa.Check.in_range(1, 20), **number),
-                "age_years": pa.Column(checks=pa.Check.in_range(0, 500), **number),
-                "distance_km": pa.Column(checks=pa.Check.in_range(0, 200), **number),
+                "area_m2": number(pa.Check.in_range(10, 1000)),
+                "rooms": number(pa.Check.in_range(1, 20)),
+                "age_years": number(pa.Check.in_range(0, 500)),
+                "distance_km": number(pa.Check.in_range(0, 200)),
                 "district": pa.Column(str, pa.Check.isin(list(DISTRICTS))),
-                "price": pa.Column(checks=pa.Check.gt(0), **number),
+                "price": number(pa.Check.gt(0)),
             },
             strict=True,
         )
     count = pa.Check.ge(0)
     return pa.DataFrameSchema(
         {
-            "longitude": pa.Column(checks=pa.Check.in_range(-125, -114), **number),
-            "latitude": pa.Column(checks=pa.Check.in_range(32, 42.5), **number),
-            "housing_median_age": pa.Column(checks=pa.Check.in_range(0, 60), **number),
-            "total_rooms": pa.Column(checks=count, **number),
-            "total_bedrooms": pa.Column(checks=count, nullable=True, **number),
-            "population": pa.Column(checks=count, **number),
-            "households": pa.Column(checks=pa.Check.gt(0), **number),
-            "median_income": pa.Column(checks=pa.Check.in_range(0, 20), **number),
-            "median_house_value": pa.Column(checks=pa.Check.in_range(10_000, 500_001), **number),
+            "longitude": number(pa.Check.in_range(-125, -114)),
+            "latitude": number(pa.Check.in_range(32, 42.5)),
+            "housing_median_age": number(pa.Check.in_range(0, 60)),
+            "total_rooms": number(count),
+            "total_bedrooms": number(count, nullable=True),
+            "population": number(count),
+            "households": number(pa.Check.gt(0)),
+            "median_income": number(pa.Check.in_range(0, 20)),
+            "median_house_value": number(pa.Check.in_range(10_000, 500_001)),
             "ocean_proximity": pa.Column(
                 str, pa.Check.isin(["<1H OCEAN", "INLAND", "ISLAND", "NEAR BAY", "NEAR OCEAN"])
             ),

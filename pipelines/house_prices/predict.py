@@ -16,5 +16,5 @@ class Predictor(TabularPredictor):
     Response = Response
     derive = staticmethod(derive)
 
-    def predict(self, inputs: Sequence[BaseModel]) -> list[Response]:
+    def predict(self, inputs: Sequence[BaseModel]) -> list[BaseModel]:
         return [Response(prediction=value) for value in self.outputs(inputs).tolist()]

@@ -22,13 +22,13 @@ class Predictor:
     def __init__(self, bundle: Bundle) -> None:
         size = bundle.json("schema.json")["size"]
         row = Annotated[list[Grey], Field(min_length=size, max_length=size)]
-        image = Annotated[list[row], Field(min_length=size, max_length=size)]  # type: ignore[valid-type]
+        image = Annotated[list[row], Field(min_length=size, max_length=size)]
         said = f"{size} rows of {size} grey values: 0 is the paper, 255 the ink"
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
         self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=said)))
         self.session = bundle.session()
 
-    def predict(self, inputs: Sequence[Any]) -> list[Response]:
+    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
         pixels = np.array([request.image for request in inputs], dtype=np.float32)[:, None] / 255  # [n, 1, size, size]
         logits = self.session.run(["y"], {"x": pixels})[0]  # [n, 10]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -22,6 +22,6 @@ class Predictor(TabularPredictor):
         super().__init__(bundle)
         self.classes: list[str] = bundle.json("schema.json")["classes"]
 
-    def predict(self, inputs: Sequence[BaseModel]) -> list[Response]:
+    def predict(self, inputs: Sequence[BaseModel]) -> list[BaseModel]:
         probabilities = self.outputs(inputs).tolist()
         return [Response(label=self.classes[p >= 0.5], probability=p) for p in probabilities]

@@ -1,0 +1,151 @@
+"""Our training loop against a plain PyTorch loop and against the standard DataLoader script: same net, same epochs.
+
+    python benchmarks/bench_training.py [--epochs 2] [--rounds 3]
+
+The three take turns, round by round, so that a machine that slows down slows all of them. Data: the full MNIST from
+DATA_MIRROR or the publisher, or random images of the same shape where neither can be reached (speed is the same).
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import machine
+from models.mnist import CNN, random_shift
+from pipelines.common.batches import Batches, TensorData
+from pipelines.common.callbacks import History, Resumable
+from pipelines.common.config import UsageError
+from pipelines.mnist.data import idx, pixels
+from pipelines.train import precision_for, quieten
+
+BATCH, SEED = 256, 42
+PRECISION = precision_for({"precision": "32-true"}, bf16=True)
+
+
+def network() -> CNN:
+    torch.manual_seed(SEED)
+    return CNN(size=28, mean=0.1307, std=0.3081, width=16, lr=0.05, weight_decay=5e-4, shift=2)
+
+
+def ours(images: np.ndarray, labels: np.ndarray, epochs: int, folder: Path) -> float:
+    """What `pipelines.train` does: Lightning, in-memory batches, history and checkpoints, no validation."""
+    data = TensorData((pixels(images), labels), (pixels(images[:256]), labels[:256]), BATCH, SEED)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        precision=PRECISION,
+        max_epochs=epochs,
+        callbacks=[History("bench", lambda row: None), Resumable(folder, SEED)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+    )
+    started = time.perf_counter()
+    trainer.fit(network(), data)
+    return time.perf_counter() - started
+
+
+def optimizer_for(model: CNN, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=steps, cycle_momentum=False)
+
+
+def plain(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
+    """The same work without Lightning: the least there is to do."""
+    batches = Batches((torch.from_numpy(pixels(images)), torch.from_numpy(labels)), BATCH, seed=SEED)
+    model, bf16 = network(), PRECISION == "bf16-mixed"
+    started = time.perf_counter()
+    optimizer, schedule = optimizer_for(model, epochs * len(batches))
+    for epoch in range(epochs):
+        batches.set_epoch(epoch)
+        for x, y in batches:
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = F.cross_entropy(model(random_shift(x, 2)), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return time.perf_counter() - started
+
+
+class ImageDataset(Dataset):
+    """As tutorials write it: one image at a time, through PIL, to a tensor, shifted, normalised."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        image = Image.fromarray(self.images[i])
+        dx, dy = torch.randint(-2, 3, (2,)).tolist()
+        image = image.transform(image.size, Image.Transform.AFFINE, (1, 0, dx, 0, 1, dy))
+        x = torch.from_numpy(np.array(image))[None].float().div(255)
+        return (x - 0.1307) / 0.3081, int(self.labels[i])
+
+
+def dataloader_script(images: np.ndarray, labels: np.ndarray, epochs: int, workers: int) -> float:
+    """The usual script: Dataset, DataLoader with workers, float32, the layers of the same net."""
+    loader = DataLoader(ImageDataset(images, labels), BATCH, shuffle=True, num_workers=workers)
+    model = network().to(memory_format=torch.contiguous_format)
+    started = time.perf_counter()
+    optimizer, schedule = optimizer_for(model, epochs * len(loader))
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model.layers(x), y)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/roadmap-bench"), help="for checkpoints")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    quieten()
+    try:
+        images, labels, source = idx("train-images-idx3-ubyte.gz"), idx("train-labels-idx1-ubyte.gz"), "MNIST"
+    except UsageError:
+        rng = np.random.default_rng(0)
+        images, labels = rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8), rng.integers(0, 10, 60_000)
+        source = "random images"
+    contenders = {
+        "ours (Lightning, in-memory batches)": lambda: ours(images, labels, args.epochs, args.folder),
+        "plain PyTorch loop": lambda: plain(images, labels, args.epochs),
+        "DataLoader script, no workers": lambda: dataloader_script(images, labels, args.epochs, 0),
+        "DataLoader script, 2 workers": lambda: dataloader_script(images, labels, args.epochs, 2),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(args.rounds):
+        for name, run in contenders.items():
+            times[name].append(run() / args.epochs)
+            print(f"round {round_ + 1}: {name:38s} {times[name][-1]:6.2f} s per epoch", flush=True)
+    mine = times["ours (Lightning, in-memory batches)"]
+    print(f"\n{machine.line()}, {source}, {args.epochs} epochs, median of {args.rounds} rounds")
+    print("| loop | seconds per epoch | of ours |\n| --- | --- | --- |")
+    for name, seconds in times.items():
+        ratio = statistics.median(other / own for other, own in zip(seconds, mine, strict=True))
+        print(f"| {name} | {statistics.median(seconds):.2f} | {ratio:.2f}x |")
+
+
+if __name__ == "__main__":
+    main()
