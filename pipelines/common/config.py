@@ -235,12 +235,20 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
         if {"-m", "--multirun"} & set(sys.argv):
             sys.exit(_refuse("--multirun would overwrite its own outputs; use `dvc exp run --queue -S key=a,b,c`"))
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands us the exception, not its trace
+        sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
         try:
             compose()
         except (HydraException, OmegaConfBaseException) as error:
             sys.exit(_refuse(_hydra_line(error)))
 
     return entry
+
+
+def _quoted(override: str) -> str:
+    """Hydra's grammar knows only ASCII outside quotes; a Chinese column name should not need them."""
+    key, equals, value = override.partition("=")
+    plain = value.isascii() or value[:1] in ("'", '"', "[", "{")
+    return override if plain else f"{key}{equals}'{value}'"
 
 
 def _refuse(message: str) -> int:

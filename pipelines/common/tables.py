@@ -42,6 +42,9 @@ def read_csv(path: str | Path, target: str) -> pd.DataFrame:
     except pd.errors.ParserError as error:
         raise UsageError(f"{path}: {str(error).strip()}") from None
     frame = frame.dropna(subset=[target]).reset_index(drop=True)
+    infinite = [name for name in frame.select_dtypes("number") if np.isinf(frame[name]).any()]
+    if infinite:
+        raise UsageError(f"{path}: column {', '.join(map(repr, infinite))} holds infinite values; leave them empty")
     if len(frame) < 20:
         raise UsageError(f"{path}: {len(frame)} rows have a value in {target!r}; at least 20 are needed")
     if len(frame.columns) < 2:
