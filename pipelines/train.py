@@ -43,7 +43,6 @@ def main(run: Run) -> None:
     key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
     first = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
     live = LiveRun(run, key, lineage) if first else None
-    quieten()
     fits: dict[str, Any] = {}
     for name, settings in run.models.items():
         fits[name] = fit(run, name, settings, training_set, checkpoints / name, live)
@@ -80,6 +79,7 @@ def fit(
     import pytorch_lightning as pl
     import torch
 
+    quieten()
     from pipelines.common.batches import TensorData
     from pipelines.common.callbacks import History, Resumable
 
@@ -150,7 +150,7 @@ def quieten() -> None:
     """Lightning's hints are not news to whoever runs this stage."""
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", module="torch")
-    for name in ("pytorch_lightning", "lightning.pytorch"):
+    for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
