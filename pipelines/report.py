@@ -12,9 +12,9 @@ from pipelines.common.config import Run, UsageError, nearest, stage
 Sections = Callable[[Path, dict[str, Any]], list[Any]]
 
 MODULES = {
-    "regression": "pipelines.common.report_table",
-    "binary": "pipelines.common.report_table",
-    "images": "pipelines.common.report_images",
+    "regression": "pipelines.common.report.table",
+    "binary": "pipelines.common.report.table",
+    "images": "pipelines.common.report.images",
 }
 
 
@@ -36,10 +36,10 @@ def sections_of(project: str, card: dict[str, Any]) -> Sections:
 def main(run: Run) -> None:
     card = splits.read_card(run.data)
     sections = sections_of(run.name, card)
-    from pipelines.common import report
+    from pipelines.common.report import page
 
     with splits.replacing(run.artifacts / "report") as draft:
-        size = report.write(draft / "index.html", run.name, card, lambda: sections(run.data, card))
+        size = page.write(draft / "index.html", run.name, card, lambda: sections(run.data, card))
     print(f"{run.artifacts / 'report' / 'index.html'}: {size / 1000:,.0f} kB")
 
 

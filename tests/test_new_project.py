@@ -102,6 +102,7 @@ BLOCK = {
         "weight_decay": 0.01,
     },
     "train": {"epochs": 20, "batch_size": 64, "threads": 1},
+    "variants": {},
     "gate": {"floor": 0.9, "margin": 0.03, "latency_ms": 20},
 }
 

@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.common import report, report_images, report_table, splits
+from pipelines.common import splits
 from pipelines.common.config import UsageError
+from pipelines.common.report import associations, drift, images, words
+from pipelines.common.report.page import write
+from pipelines.common.report.pictures import montage
 from pipelines.report import sections_of
 
 HOSTILE = "<script>alert('x')</script>"
@@ -72,7 +75,7 @@ def render(folder: Path, prepared: splits.Prepared) -> str:
     splits.write(data, prepared, "sample")
     card = splits.read_card(data)
     sections = sections_of(PROJECT, card)
-    size = report.write(folder / "index.html", PROJECT, card, lambda: sections(data, card))
+    size = write(folder / "index.html", PROJECT, card, lambda: sections(data, card))
     content = (folder / "index.html").read_bytes()
     assert len(content) == size
     return content.decode()
@@ -167,11 +170,11 @@ def test_drift_is_called_by_name(tmp_path: Path, page: str) -> None:
 def test_drift_of_categories_and_of_gaps() -> None:
     rng = np.random.default_rng(0)
     train, test = pd.Series(rng.choice(["a", "b", "c"], 2000)), pd.Series(rng.choice(["a", "b", "d"], 500))
-    assert report_table.compare("x", train, test, "category").verdict(10) == "differs"
+    assert drift.compare("x", train, test, "category").verdict(10) == "differs"
     numbers = pd.Series(rng.normal(size=2000))
     gaps = numbers[:500].mask(rng.random(500) < 0.3)
-    assert report_table.compare("x", numbers, gaps, "number").verdict(10) == "differs"
-    few = report_table.compare("x", numbers, numbers[:5], "number")
+    assert drift.compare("x", numbers, gaps, "number").verdict(10) == "differs"
+    few = drift.compare("x", numbers, numbers[:5], "number")
     assert few.verdict(10) == "too few rows"
 
 
@@ -181,7 +184,7 @@ def test_chance_is_rarely_called_drift() -> None:
     calls = []
     for name, kind in columns.items():
         values = pd.Series(rng.normal(size=300) if kind == "number" else rng.choice(list("abcdefghij"), 300))
-        calls.append(report_table.compare(name, values[:240], values[240:], kind).verdict(len(columns)))
+        calls.append(drift.compare(name, values[:240], values[240:], kind).verdict(len(columns)))
     assert set(calls) == {"alike"}
 
 
@@ -189,12 +192,12 @@ def test_association_of_noise_is_near_zero_and_of_copies_one() -> None:
     rng = np.random.default_rng(0)
     number, level = pd.Series(rng.normal(size=500)), pd.Series(rng.choice([f"level {n}" for n in range(40)], 500))
     other = pd.Series(rng.choice(list("abcdefghij"), 500))
-    assert report_table.associate(level, number, "category", "number") < 0.2
-    assert report_table.associate(level, other, "category", "category") < 0.2
-    assert report_table.associate(level, level, "category", "category") == pytest.approx(1)
-    assert report_table.associate(number, -number, "number", "number") == pytest.approx(-1)
+    assert associations.associate(level, number, "category", "number") < 0.2
+    assert associations.associate(level, other, "category", "category") < 0.2
+    assert associations.associate(level, level, "category", "category") == pytest.approx(1)
+    assert associations.associate(number, -number, "number", "number") == pytest.approx(-1)
     constant = pd.Series(np.ones(500))
-    assert report_table.associate(constant, number, "number", "number") == 0
+    assert associations.associate(constant, number, "number", "number") == 0
 
 
 def test_images_show_examples_means_and_duplicates(tmp_path: Path) -> None:
@@ -214,10 +217,10 @@ def test_brighter_test_images_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 5), (6, 5, 1), (6, 5, 3)])
 def test_images_in_any_layout(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).random((10, *shape)).astype(np.float32)
-    found = report_images.images({"image": values, "label": np.zeros(10)}, "label").pixels
+    found = images.images({"image": values, "label": np.zeros(10)}, "label").pixels
     assert found.dtype == np.uint8 and found.max() > 200
     assert found.shape == ((10, 6, 5, 3) if 3 in shape else (10, 6, 5))
-    assert report_images.montage(found).shape == (6, 12 * 6, 4)
+    assert montage(found, 12).shape == (6, 12 * 6, 4)
 
 
 def test_an_unknown_task_is_refused_unless_the_project_has_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,4 +244,4 @@ def test_an_unknown_task_is_refused_unless_the_project_has_a_report(monkeypatch:
     ],
 )
 def test_numbers_in_words(value: float, number: str, share: str) -> None:
-    assert (report.number(value), report.percent(value)) == (number, share)
+    assert (words.number(value), words.percent(value)) == (number, share)

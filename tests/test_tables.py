@@ -1,6 +1,5 @@
 """A user's own CSV is first class: what is wrong with it is said in one line, what is taken for what is said too."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,8 @@ REFUSED = {
     "only the target": (csv_of("price", str), "no column beside the target 'price'"),
     "text target": (csv_of(row=lambda i: f"{i},red,{'?' if i == 33 else i}"), "numeric; data row 33 has '\\?'"),
     "text after gaps": (csv_of(row=lambda i: f"{i},,{i if i > 33 else '?' * (i > 9)}"), "data row 10 has '\\?'"),
-    "infinite target": (csv_of(row=lambda i: f"{i},red,{'inf' if i == 7 else i}"), "data row 7 has .*inf"),
+    "infinite target": (csv_of(row=lambda i: f"{i},red,{'inf' if i == 7 else i}"), "'price' .*infinite"),
+    "infinite value": (csv_of(row=lambda i: f"{'-inf' if i == 5 else i},red,{i}"), "'area' .*infinite"),
     "constant target": (csv_of(row=lambda i: f"{i},red,5"), "'price' has one value only"),
     "constant columns": (csv_of(row=lambda i: f"1,red,{i}"), "no column to learn from"),
     "Latin-1 header": (csv_of("area,größe,price").encode("latin-1"), "not UTF-8"),
@@ -59,7 +59,7 @@ REFUSED = {
     "UTF-16": (csv_of().encode("utf-16"), "not UTF-8"),
     "open quote": (csv_of(row=lambda i: f"{i},{chr(34) * (i == 50)}red,{i}"), "EOF inside string"),
     "a field too many": (csv_of(row=lambda i: f"{i},red,{i}{',9' * (i == 30)}"), "line 31"),
-    "a field too many in every row": (csv_of(row=lambda i: f"{i},red,{i},{i}"), "4"),
+    "a field too many in every row": (csv_of(row=lambda i: f"{i},red,{i},{i}"), "header"),
 }
 
 
@@ -69,8 +69,7 @@ def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[...,
     with pytest.raises(UsageError, match=said) as caught:
         prepare(content)
     assert "\n" not in str(caught.value)
-    if name != "constant columns":
-        assert "mine.csv: " in str(caught.value)
+    assert "mine.csv: " in str(caught.value) or name == "constant columns"
 
 
 @pytest.mark.parametrize(
@@ -162,16 +161,6 @@ def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., Prepar
     flags = prepare(csv_of(row=lambda i: f"{i},red,{i % 3 == 0}"), task="binary")
     assert flags.schema["classes"] == ["False", "True"]
     assert whole(flags)["price"].sum() == 20
-
-
-def test_an_infinite_value_never_reaches_training(prepare: Callable[..., Prepared]) -> None:
-    try:
-        found = prepare(csv_of(row=lambda i: f"{'inf' if i == 5 else i},red,{i}"))
-    except UsageError as refused:
-        assert "area" in str(refused)
-    else:
-        assert not np.isinf(whole(found)["area"]).any()
-        json.dumps(found.schema, allow_nan=False)
 
 
 HOUSE = house_prices.hedonic(30, 1)

@@ -90,7 +90,7 @@ class Project(Strict, Generic[Data, Model]):
     data: Data
     model: Model
     train: TrainSettings
-    variants: dict[str, dict[str, Any]] = Field(default={}, description="name -> model settings that differ")
+    variants: dict[str, dict[str, Any]] = Field(description="name -> model settings that differ")
     gate: GateSettings
 
     @model_validator(mode="after")

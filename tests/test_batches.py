@@ -1,0 +1,75 @@
+"""Batches: every row once an epoch, an order that seed and epoch decide, and shares that add up over processes."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.common.batches import Batches
+from pipelines.common.config import UsageError
+
+ROWS, SIZE = 103, 16
+
+
+def rows_of(batch: tuple[torch.Tensor, ...]) -> list[int]:
+    return batch[0].tolist()
+
+
+def epoch(
+    number: int = 0, *, rows: int = ROWS, size: int = SIZE, seed: int | None = 1, **process: int
+) -> list[list[int]]:
+    batches = Batches((torch.arange(rows), -torch.arange(rows)), size, seed=seed, **process)
+    batches.set_epoch(number)
+    found = list(batches)
+    assert len(found) == len(batches)
+    assert all(torch.equal(x, -y) for x, y in found), "the tensors of a batch belong together"
+    return [rows_of(batch) for batch in found]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 200), st.integers(1, 70), st.one_of(st.none(), st.integers(0, 2**31 - 1)), st.integers(0, 5))
+def test_every_row_comes_once_in_batches_of_nearly_equal_size(
+    rows: int, size: int, seed: int | None, number: int
+) -> None:
+    batches = epoch(number, rows=rows, size=size, seed=seed)
+    assert sorted(row for batch in batches for row in batch) == list(range(rows))
+    sizes = [len(batch) for batch in batches]
+    assert 1 <= min(sizes) <= max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_each_epoch_has_an_order_of_its_own_which_seed_and_epoch_decide() -> None:
+    orders = {(seed, number): str(epoch(number, seed=seed)) for seed in (1, 50) for number in range(4)}
+    assert len(set(orders.values())) == len(orders)
+    assert all(order == str(epoch(number, seed=seed)) for (seed, number), order in orders.items())
+
+
+def test_two_seeds_do_not_share_their_epochs() -> None:
+    """Else a second seed would repeat the first one's batches, one epoch later."""
+    assert epoch(1, seed=1) != epoch(0, seed=2)
+
+
+def test_without_a_seed_the_rows_stay_in_order() -> None:
+    assert [row for batch in epoch(3, seed=None) for row in batch] == list(range(ROWS))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("seed", [1, None])
+def test_processes_together_see_the_batches_of_one(world: int, seed: int | None) -> None:
+    alone = epoch(2, seed=seed)
+    shares = [epoch(2, seed=seed, rank=rank, world=world) for rank in range(world)]
+    for whole, *parts in zip(alone, *shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(whole)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        assert all(parts), "a process without a row would hang the others"
+
+
+def test_batches_smaller_than_the_number_of_processes_are_refused() -> None:
+    """A process without a row would average nothing, and its NaN would reach all weights."""
+    with pytest.raises(UsageError, match="batch_size"):
+        epoch(rows=10, size=3, rank=3, world=4)
+
+
+def test_iterating_twice_within_an_epoch_gives_the_same_batches() -> None:
+    batches = Batches((torch.arange(ROWS),), SIZE, seed=1)
+    assert list(map(rows_of, batches)) == list(map(rows_of, batches))
