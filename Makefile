@@ -41,7 +41,7 @@ mlflow: setup  ## open MLflow's page on MLFLOW_PORT (5000)
 	@python -m pipelines.ui --port $(MLFLOW_PORT)
 
 bench: setup  ## the benchmarks whose figures the README gives
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; python $$file || exit 1; done
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 lock: setup  ## compile requirements.lock from pyproject.toml
 	@uv pip compile pyproject.toml --extra serve --extra aws --extra dev --python-version 3.11 --no-annotate \

@@ -1,6 +1,6 @@
 """`dvc repro` on the sample: from clean, and with nothing to do. Runs in a clone of HEAD in a temporary folder.
 
-    python benchmarks/bench_repro.py
+python -m benchmarks.bench_repro
 """
 
 import os
@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 from benchmarks import machine
+
+ROOT = Path(__file__).parents[1]
 
 
 def timed(command: list[str], folder: Path) -> float:

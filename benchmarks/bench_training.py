@@ -1,6 +1,6 @@
 """Our training loop against a plain PyTorch loop and against the standard DataLoader script: same net, same epochs.
 
-    python benchmarks/bench_training.py [--epochs 2] [--rounds 3]
+    python -m benchmarks.bench_training [--epochs 2] [--rounds 3]
 
 The three take turns, round by round, so that a machine that slows down slows all of them. Data: the full MNIST from
 DATA_MIRROR or the publisher, or random images of the same shape where neither can be reached (speed is the same).
@@ -8,7 +8,6 @@ DATA_MIRROR or the publisher, or random images of the same shape where neither c
 
 import argparse
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import machine
 from models.mnist import CNN, random_shift
 from pipelines.common.batches import Batches, TensorData

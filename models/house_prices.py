@@ -90,7 +90,7 @@ class LinearRegression(pl.LightningModule):
         self.sums += rows.T @ torch.cat([rows, target[:, None]], dim=1)
         if self.trainer.is_last_batch:
             total = self.trainer.strategy.reduce(self.sums, reduce_op="sum")  # over all processes
-            total = total / total[-2, -2]  # the bottom right of X'X counts the rows
+            total = total / total[-1, -2]  # the bottom right of X'X counts the rows
             w = ridge(total[:, :-1], total[:, -1], self.l2).float()
             with torch.no_grad():
                 self.linear.weight.copy_(w[None, :-1])

@@ -1,5 +1,6 @@
 """Binary classification of table rows: logistic regression, or a multi-layer perceptron in front of it."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,7 +26,7 @@ class Classifier(pl.LightningModule):
         widths = [in_features, *hidden]
         blocks = [
             nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         ]
         self.logit = nn.Sequential(*blocks, nn.Linear(widths[-1], 1))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common import splits
-from pipelines.common.config import Run, UsageError, stage
+from pipelines.common.config import Run
 from pipelines.common.evaluation import Evaluated, evaluate, latency
+from pipelines.common.stage import stage
 from pipelines.common.tracking import connect, publish, warn
-from serving.bundle import Bundle, BundleError
+from serving.bundle import Bundle
 
 
 @stage
@@ -17,10 +18,7 @@ def main(run: Run) -> None:
     started = time.perf_counter()
     project = run.module("evaluate")
     requests, targets = project.test_rows(run.data)
-    try:
-        predictor, evaluated = evaluate(run.artifacts, requests, targets)
-    except BundleError as error:
-        raise UsageError(str(error)) from None
+    predictor, evaluated = evaluate(run.artifacts, requests, targets)
     baselines = json.loads((run.artifacts / "baselines.json").read_text())
     score = project.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)

@@ -1,7 +1,8 @@
 """Stage 1, prepare: raw data -> data/<project>/ with its splits and card.json."""
 
 from pipelines.common import splits
-from pipelines.common.config import Run, stage
+from pipelines.common.config import Run
+from pipelines.common.stage import stage
 
 
 @stage

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common import splits
-from pipelines.common.config import Run, UsageError, nearest, stage
+from pipelines.common.config import Run, UsageError, nearest
+from pipelines.common.stage import stage
 
 Sections = Callable[[Path, dict[str, Any]], list[Any]]
 

@@ -1,7 +1,7 @@
 """Before register: which MLflow store is this? -> artifacts/store.json
 
-DVC cannot see that a store was lost or another one chosen. This stage runs always, in a fraction of a second, and writes
-the store's identity; `register` depends on it, so a fresh store is filled again without training anything again.
+DVC cannot see that a store was lost or another one chosen. This stage runs always, in a fraction of a second, and
+writes the store's identity; `register` depends on it, so a fresh store is filled again without training anything again.
 """
 
 import json
@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from pipelines.common.config import UsageError
 from pipelines.common.tracking import connect, store_uri
 
 STORE = Path("artifacts/store.json")
@@ -24,10 +25,13 @@ def identity() -> str | None:
     uri = store_uri()
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
-        if not path.exists():
+        if not path.exists() or not path.stat().st_size:
             connect()  # made here once, so that stages that start together do not race for it
-        with sqlite3.connect(path) as database:
-            row = database.execute("SELECT creation_time FROM experiments WHERE experiment_id = 0").fetchone()
+        try:
+            with sqlite3.connect(path) as database:
+                row = database.execute("SELECT creation_time FROM experiments WHERE experiment_id = 0").fetchone()
+        except sqlite3.Error as error:
+            raise UsageError(f"{path}: is not an MLflow store ({error})") from None
         return f"sqlite {row and row[0]}"
     if uri.startswith("http"):
         url = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get?experiment_id=0"
@@ -40,7 +44,11 @@ def identity() -> str | None:
 
 
 def main() -> None:
-    found = identity()
+    try:
+        found = identity()
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     if found is None:
         print("warning: MLflow does not answer; training does not need it, `register` will", file=sys.stderr)
         if STORE.exists():  # dvc.yaml has it persist: what was known stays

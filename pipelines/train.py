@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common import splits
-from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError, stage
+from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError
+from pipelines.common.stage import stage
 from pipelines.common.training import TrainingSet
 from serving.bundle import Manifest, seal, sha256
 

@@ -164,7 +164,7 @@ def test_the_parameters_hash_follows_what_defines_the_model_and_nothing_else() -
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what `python -m pipelines.prepare` needs, and nothing else."""
     folder = tmp_path_factory.mktemp("stages")
-    for name in ("pipelines", "serving"):
+    for name in ("pipelines", "models", "serving"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
     return folder
@@ -198,7 +198,6 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         (["projects.mnist.model.lr=fast"], "command line: projects.mnist.model.lr: found 'fast'; should be a valid"),
         (["projects.mnist.data.split=[1,1,1]"], "command line: projects.mnist.data"),
         (["project=mist", "profile=full"], "command line: project: found 'mist'; did you mean 'mnist'? allowed: h"),
-        (["profile=ful"], "command line: profile: found 'ful'; did you mean 'full'? allowed: full, sample"),
         (["trainer=gup"], "command line: trainer: found 'gup'; did you mean 'gpu'? allowed: cpu, "),
         (["seed=[1"], "command line: "),
         (["projects.mnist.train.epochs=${seeed}"], "command line: projects.mnist.train.epochs: "),
@@ -223,7 +222,7 @@ def test_command_line_mistakes_end_in_one_line_and_leave_nothing(stages: Path, a
 def test_a_control_panel_that_cannot_be_read_is_one_line_too(
     stages: Path, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
-    for name in ("pipelines", "serving"):
+    for name in ("pipelines", "models", "serving"):
         (tmp_path / name).symlink_to(stages / name)
     if content is not None:
         (tmp_path / "params.yaml").write_bytes(content)

@@ -70,7 +70,12 @@ def test_what_is_written_is_read_again(tmp_path: Path, content: Any) -> None:
     card = splits.write(tmp_path / "data", prepared(content, pixels=3), "sample")
     assert splits.read_card(tmp_path / "data") == card
     assert card["rows"] == dict.fromkeys(splits.SPLITS, len(content["label" if content is FRAME else "digit"]))
-    assert (card["source"], card["licence"], card["profile"], card["pixels"]) == ("somewhere", "Apache-2.0", "sample", 3)
+    assert (card["source"], card["licence"], card["profile"], card["pixels"]) == (
+        "somewhere",
+        "Apache-2.0",
+        "sample",
+        3,
+    )
     for name in splits.SPLITS:
         found = splits.read(tmp_path / "data", name)
         if content is FRAME:

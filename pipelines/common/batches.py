@@ -7,6 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from pipelines.common.config import UsageError
+
 
 class Batches:
     """Batches of a tuple of tensors, in a new order each epoch.
@@ -20,6 +22,11 @@ class Batches:
     ) -> None:
         self.tensors, self.batch_size, self.seed = tensors, batch_size, seed
         self.rank, self.world = rank, world
+        if len(tensors[0]) // len(self) < world:
+            raise UsageError(
+                f"batches of {len(tensors[0])} rows by {batch_size} leave some of {world} processes without "
+                f"a row; raise train.batch_size or use fewer devices"
+            )
         self.epoch = 0
         self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
 
@@ -34,7 +41,7 @@ class Batches:
         if self.seed is None:
             order = torch.arange(rows)
         else:
-            order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+            order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch))
         # Batches of nearly equal size, so that no step hangs on a last batch of three rows.
         for index in order.tensor_split(len(self)):
             share = index[self.rank :: self.world]

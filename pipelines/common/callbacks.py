@@ -65,7 +65,8 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rates = {"lr": group["lr"] for optimizer in trainer.optimizers[:1] for group in optimizer.param_groups[:1]}
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        rates = {"lr": groups[0]["lr"]} if groups else {}  # the closed form has none
         row = {
             "epoch": trainer.current_epoch + 1,
             "time": time.time(),

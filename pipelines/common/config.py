@@ -1,22 +1,17 @@
-"""The typed schema of params.yaml, and the entry point that checks it before any work starts.
-
-Every stage is `@stage def main(run: Run)`. Hydra composes pipelines/conf/config.yaml, params.yaml and the command line;
-this module turns the result into a typed `Run`, or ends the process with one line and exit code 2.
-"""
+"""The typed schema of params.yaml: `check` makes a `Run` of what Hydra composed, or says in one line what is wrong."""
 
 import difflib
 import hashlib
 import importlib
 import json
-import os
-import sys
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PROFILES = ("sample", "full")
+TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
 SHIPPED = "shipped"  # the model that goes into the bundle, beside its variants
 
 
@@ -37,7 +32,7 @@ class DataSettings(Strict):
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "DataSettings":
-        if min(self.split) <= 0 or abs(sum(self.split) - 1) > 1e-6:
+        if not (min(self.split) > 0 and abs(sum(self.split) - 1) <= 1e-6):  # NaN fails too
             raise ValueError(f"split must be three positive shares that add up to 1, found {list(self.split)}")
         return self
 
@@ -93,12 +88,6 @@ class Project(Strict, Generic[Data, Model]):
     variants: dict[str, dict[str, Any]] = Field(description="name -> model settings that differ")
     gate: GateSettings
 
-    @model_validator(mode="after")
-    def _model_is_in_its_network(self) -> "Project[Data, Model]":
-        if not self.model.target_.startswith(f"models.{self.network}."):
-            raise ValueError(f"model._target_ must name a class of models/{self.network}.py (network: {self.network})")
-        return self
-
 
 class Run(Strict):
     """One stage of one project, checked."""
@@ -133,16 +122,18 @@ class Run(Strict):
         return hashlib.sha256(json.dumps(self.params(), sort_keys=True).encode()).hexdigest()
 
 
-def for_profile(node: Any, profile: str) -> Any:
+def for_profile(node: Any, profile: str, where: str = "") -> Any:
     """Replaces every `{sample: a, full: b}` by the value for `profile`."""
     if isinstance(node, dict):
         if node and set(node) <= set(PROFILES):
             if profile not in node:
-                raise UsageError(f"a value given by profile lacks '{profile}': {node}")
-            return for_profile(node[profile], profile)
-        return {key: for_profile(value, profile) for key, value in node.items()}
+                raise UsageError(f"params.yaml: {where}: found {node}; a value for '{profile}' is missing")
+            return for_profile(node[profile], profile, where)
+        return {
+            key: for_profile(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()
+        }
     if isinstance(node, list):
-        return [for_profile(value, profile) for value in node]
+        return [for_profile(value, profile, where) for value in node]
     return node
 
 
@@ -165,8 +156,13 @@ def check(raw: dict[str, Any]) -> Run:
         raise UsageError(
             f"command line: project: found {raw.get('project')!r}; {nearest(str(raw.get('project')), names)}"
         )
-    projects = {name: _check_project(name, for_profile(raw["projects"][name], profile)) for name in names}
+    projects = {
+        name: _check_project(name, for_profile(raw["projects"][name], profile, f"projects.{name}")) for name in names
+    }
     top = {key: value for key, value in raw.items() if key not in ("projects", "project")}
+    for key in top:
+        if key not in TOP:
+            raise UsageError(f"params.yaml: {key}: unknown key; {nearest(str(key), list(TOP))}")
     project, models = projects[raw["project"]]
     return _validated(Run, {**top, "name": raw["project"], "project": project, "models": models}, "")
 
@@ -179,10 +175,28 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[Project[Any, Any],
         raise UsageError(f"params.yaml: {where}: needs pipelines/{name}/settings.py ({error})") from None
     schema: Any = Project
     project = _validated(schema[settings.Data, settings.Model], block, where)
+    if SHIPPED in project.variants:
+        raise UsageError(f"params.yaml: {where}.variants.{SHIPPED}: that is the model itself; choose another name")
     models = {SHIPPED: project.model}
     for variant, changes in project.variants.items():
         models[variant] = _validated(settings.Model, {**block["model"], **changes}, f"{where}.variants.{variant}")
+    for variant, model in models.items():
+        at = f"{where}.model" if variant == SHIPPED else f"{where}.variants.{variant}"
+        _check_class(f"params.yaml: {at}._target_", model.target_, project.network)
     return project, models
+
+
+def _check_class(where: str, target: str, network: str) -> None:
+    """The class must stand in models/<network>.py. It is looked for as text: importing would cost a stage PyTorch."""
+    module, _, cls = target.rpartition(".")
+    path = Path(f"models/{network}.py")
+    if module != f"models.{network}":
+        raise UsageError(f"{where}: found {target!r}; must name a class of {path}, since network is {network!r}")
+    if not path.exists():
+        raise UsageError(f"{where}: found {target!r}; there is no {path}")
+    classes = re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
+    if cls not in classes:
+        raise UsageError(f"{where}: found {target!r}; {nearest(cls, classes)}")
 
 
 def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
@@ -194,7 +208,8 @@ def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
 
 def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
     """The first mistake in words: file, key, found, allowed."""
-    first = error.errors()[0]
+    # A misspelt key is an unknown one and a missing one: the former says what to do.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
     if first["type"] == "extra_forbidden":
         owner = schema
@@ -213,68 +228,3 @@ def _field_type(owner: type[BaseModel], name: str) -> type[BaseModel] | None:
     field = owner.model_fields.get(name)
     candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-
-
-def stage(main: Callable[[Run], None]) -> Callable[[], None]:
-    """Makes `main` a Hydra command line: `python -m pipelines.train project=mnist trainer=ddp`."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
-    def compose(config: DictConfig) -> None:
-        try:
-            run = check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-            main(run)
-        except UsageError as error:
-            sys.exit(_refuse(_blame(str(error), list(HydraConfig.get().overrides.task))))
-
-    def entry() -> None:
-        if {"-m", "--multirun"} & set(sys.argv):
-            sys.exit(_refuse("--multirun would overwrite its own outputs; use `dvc exp run --queue -S key=a,b,c`"))
-        os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands us the exception, not its trace
-        sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
-        try:
-            compose()
-        except (HydraException, OmegaConfBaseException) as error:
-            sys.exit(_refuse(_hydra_line(error)))
-
-    return entry
-
-
-def _quoted(override: str) -> str:
-    """Hydra's grammar knows only ASCII outside quotes; a Chinese column name should not need them."""
-    key, equals, value = override.partition("=")
-    plain = value.isascii() or value[:1] in ("'", '"', "[", "{")
-    return override if plain else f"{key}{equals}'{value}'"
-
-
-def _refuse(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
-
-
-def _blame(message: str, overrides: list[str]) -> str:
-    """Says 'command line' instead of 'params.yaml' where the key was set there."""
-    file, _, rest = message.partition(": ")
-    key = rest.partition(":")[0]
-    set_there = any(override.lstrip("+~").partition("=")[0] == key for override in overrides)
-    return f"command line: {rest}" if file == "params.yaml" and set_there else message
-
-
-def _hydra_line(error: BaseException) -> str:
-    """Hydra's own refusals (unknown override, unknown group option) in one line."""
-    cause: Any = error.__cause__ or error
-    parent = getattr(cause, "parent_node", None)
-    if getattr(cause, "key", None) is not None and parent is not None:
-        path = str(cause.full_key or cause.key)
-        return f"command line: {path}: unknown key; {nearest(path.rsplit('.', 1)[-1], [str(key) for key in parent])}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if "Config search path:" in lines:  # "In 'config': Could not find 'trainer/gup'", then the options
-        group, _, found = lines[0].rpartition(" ")[2].strip("'").partition("/")
-        return (
-            f"command line: {group}: found '{found}'; {nearest(found, lines[2 : lines.index('Config search path:')])}"
-        )
-    return f"command line: {' '.join(lines[:2])}"

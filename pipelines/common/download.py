@@ -30,9 +30,9 @@ def fetch(project: str, url: str, checksum: str) -> Path:
             return Path(
                 pooch.retrieve(address, checksum, fname=name, path=cache, downloader=_Resuming(cache / f"{name}.part"))
             )
-        except ValueError as error:  # pooch: the hash does not match; it has removed the file
-            raise UsageError(f"{address}: its checksum is not {checksum}: {error}".splitlines()[0]) from None
         except Exception as error:  # every protocol has exceptions of its own
+            if isinstance(error, ValueError) and "hash of downloaded file" in str(error):  # pooch has removed the file
+                raise UsageError(f"{address}: its checksum is not {checksum}: {error}".splitlines()[0]) from None
             refusals.append(f"{address}: {type(error).__name__}: {error}".splitlines()[0])
     hint = "" if mirror else "; set DATA_MIRROR to a folder or address that holds it"
     raise UsageError(f"cannot get {name} of {project} ({'; '.join(refusals)}){hint}")
@@ -48,8 +48,17 @@ class _Resuming:
         import fsspec
         from tqdm import tqdm
 
-        address = url if "://" in url else Path(url).resolve().as_uri()
-        with fsspec.open(address, "rb") as source, self.part.open("ab") as sink:
+        address = url if "://" in url else str(Path(url).resolve())
+        try:
+            self._copy(fsspec.open(address, "rb"), tqdm)
+        except ValueError:  # a server that ignores ranges, which shows only after the first block
+            if not address.startswith("http"):
+                raise
+            self._copy(fsspec.open(address, "rb", block_size=0), tqdm)
+        self.part.replace(output_file)
+
+    def _copy(self, opened: Any, tqdm: Any) -> None:
+        with opened as source, self.part.open("ab") as sink:
             total, done = getattr(source, "size", None), sink.tell()
             if done:
                 try:
@@ -60,4 +69,3 @@ class _Resuming:
                 while chunk := source.read(CHUNK):
                     sink.write(chunk)
                     bar.update(len(chunk))
-        self.part.replace(output_file)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+FAR = 1e6  # standard deviations: what lies beyond would be infinite in float32
+
 Columns = dict[str, np.ndarray]
 Kinds = Mapping[str, Literal["number", "category"]]
 
@@ -73,7 +75,8 @@ class Number:
     def transform(self, values: np.ndarray) -> list[np.ndarray]:
         missing = np.isnan(values)
         scaled = np.log1p(np.maximum(values, 0)) if self.log else values
-        outputs = [(np.where(missing, self.median, scaled) - self.mean) / self.std]
+        standard = (np.where(missing, self.median, scaled) - self.mean) / self.std
+        outputs = [np.clip(standard, -FAR, FAR)]
         return outputs + [missing.astype(np.float64)] * self.gaps
 
 

@@ -42,7 +42,7 @@ def judge(
 
 
 def _against(candidate: Score, profile: str, champion: Champion | None, margin: float, seed: int) -> Check:
-    """Non-inferiority by a paired bootstrap on the same rows: the 95% interval of the gain lies above minus `margin`."""
+    """Non-inferiority by a paired bootstrap on the same rows: the gain's 95% interval lies above minus `margin`."""
     if champion is None:
         return Check("champion", True, "there is no champion yet")
     name = f"champion version {champion.version}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common.config import UsageError
-from serving.bundle import Bundle, load_predictor
+from serving.bundle import MANIFEST, Bundle, load_predictor
 
 ALIAS = "champion"
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic")
@@ -29,10 +29,16 @@ def champion(client: Any, name: str) -> Any:
 
 
 def bundle_of(name: str, version: str) -> Bundle:
-    """Downloads a registered version and opens its bundle."""
+    """Downloads a registered version and opens its bundle.
+
+    Raises:
+        BundleError: what the store holds is not a sound bundle.
+    """
     import mlflow
 
-    return Bundle(Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts" / "bundle")
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts"
+    # MLflow names the folder after the one it was logged from: bundle, or champion where it was restored.
+    return Bundle(next((manifest.parent for manifest in folder.glob(f"*/{MANIFEST}")), folder))
 
 
 def registered(client: Any, name: str, bundle: Bundle) -> Any:

@@ -1,6 +1,8 @@
 """Tables: read a user's CSV, say what its columns are, check rows against a pandera schema, cut splits."""
 
 import csv
+import io
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ import pandas as pd
 
 from pipelines.common.config import UsageError, nearest
 from pipelines.common.splits import Prepared, partition
+from pipelines.common.tabular import MAX_TEXT
 
 Task = Literal["regression", "binary"]
 MAX_LEVELS = 50  # a text column with more distinct values is an identifier or free text, and is left out
@@ -24,24 +27,26 @@ def read_csv(path: str | Path, target: str) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), None)
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    if not header:
+    if not text.strip():
         raise UsageError(f"{path}: is empty")
+    header = next(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True))
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise UsageError(f"{path}: line 1: column {', '.join(map(repr, twice))} appears more than once")
     if target not in header:
         raise UsageError(f"{path}: line 1: no column {target!r}; {nearest(target, header)}")
     try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
-    except pd.errors.ParserError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has names
+            frame = pd.read_csv(io.StringIO(text), skipinitialspace=True, index_col=False)
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise UsageError(f"{path}: {str(error).strip()}") from None
-    frame = frame.dropna(subset=[target]).reset_index(drop=True)
+    frame = frame.dropna(subset=[target])  # the index still counts the rows of the file
     infinite = [name for name in frame.select_dtypes("number") if np.isinf(frame[name]).any()]
     if infinite:
         raise UsageError(f"{path}: column {', '.join(map(repr, infinite))} holds infinite values; leave them empty")
@@ -57,9 +62,8 @@ def numeric_target(values: pd.Series, where: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        raise UsageError(
-            f"{where}: target {values.name!r} must be numeric; data row {bad[0] + 1} has {values.iloc[bad[0]]!r}"
-        )
+        row, found = values.index[bad[0]] + 1, values.iloc[bad[0]]
+        raise UsageError(f"{where}: target {values.name!r} must be numeric; data row {row} has {found!r}")
     if numbers.nunique() < 2:
         raise UsageError(f"{where}: target {values.name!r} has one value only ({values.iloc[0]!r}); nothing to learn")
     return numbers.astype("float64")
@@ -84,6 +88,8 @@ def infer_columns(frame: pd.DataFrame, target: str) -> tuple[dict[str, dict[str,
             ignored[name] = "one value only"
         elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             columns[name] = {"kind": "number", "min": float(values.min()), "max": float(values.max())}
+        elif values.map(str).str.len().max() > MAX_TEXT:
+            ignored[name] = f"text of more than {MAX_TEXT} characters"
         elif values.nunique() <= MAX_LEVELS:
             columns[name] = {"kind": "category", "levels": sorted(map(str, values.unique()))}
         else:
@@ -113,12 +119,11 @@ def validate(frame: pd.DataFrame, schema: Any, where: str) -> None:
     except SchemaErrors as errors:
         cases = errors.failure_cases
         first = cases.iloc[0]
+        found = first["failure_case"].item() if isinstance(first["failure_case"], np.generic) else first["failure_case"]
         row = "" if pd.isna(first["index"]) else f"data row {int(first['index']) + 1}, "
         more = f" (and {len(cases) - 1} more)" if len(cases) > 1 else ""
         column = first["column"] or "the table"
-        raise UsageError(
-            f"{where}: {row}column {column}: {first['failure_case']!r} breaks the rule {first['check']}{more}"
-        ) from None
+        raise UsageError(f"{where}: {row}column {column}: {found!r} breaks the rule {first['check']}{more}") from None
 
 
 def prepare(
@@ -141,7 +146,11 @@ def prepare(
         print(f"  {name}: {spec['kind']}, {said}, {kept[name].isna().sum()} missing")
     for name, why in ignored.items():
         print(f"  {name}: left out ({why})")
+    kept = kept.reset_index(drop=True)
     rows = partition(len(kept), shares, seed, strata=kept[target].to_numpy() if task == "binary" else None)
+    for name, index in rows.items():
+        if not len(index):
+            raise UsageError(f"{source}: {len(kept)} rows leave {name} empty; change data.split")
     schema = {"task": task, "target": target, "columns": columns, "ignored": ignored}
     return Prepared(
         splits={name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()},

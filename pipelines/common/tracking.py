@@ -1,8 +1,8 @@
 """MLflow tracking that training does not depend on.
 
-Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json, plots/.
-`LiveRun` shows a training while it goes on; `publish` makes the MLflow run complete from those files, whenever it is
-called: after training, after evaluation, or by `register` on a store that was down or has been lost.
+Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and
+plots/. `LiveRun` shows a training while it goes on; `publish` makes the MLflow run complete from those files, whenever
+it is called: after training, after evaluation, or by `register` on a store that was down or has been lost.
 """
 
 import csv
