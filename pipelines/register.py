@@ -8,6 +8,7 @@ A store that was down or has been lost is made whole from artifacts/<project>/, 
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from pipelines.common.config import Run, UsageError
 from pipelines.common.evaluation import answer
 from pipelines.common.gate import Champion, Check, judge, verdict
 from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, ensure_run, publish
+from pipelines.common.tracking import connect, ensure_run, publish, root
 from serving.bundle import Bundle, load_predictor
 
 
@@ -32,7 +33,7 @@ def main(run: Run) -> None:
     if run.rollback:
         before, after = registry.rollback(client, run.name)
         keep_champion(run, registry.bundle_of(run.name, after))
-        registry.log_promotion(run.artifacts / "promotions.jsonl", event="rollback", champion=after, replaced=before)
+        registry.log_promotion(home(run) / "promotions.jsonl", event="rollback", champion=after, replaced=before)
         print(f"{run.name}: champion is version {after} again (was {before})")
         return
     bundle = Bundle(run.artifacts / "bundle")
@@ -69,15 +70,20 @@ def compare(run: Run, bundle: Bundle, champion: Any) -> list[Check]:
     return judge(score, run.profile, latency, present, run.project.gate, run.seed)
 
 
+def home(run: Run) -> Path:
+    """The project's artifacts in the checkout itself: a queued experiment works in a folder that is thrown away."""
+    return root() / run.artifacts
+
+
 def keep_champion(run: Run, bundle: Bundle) -> None:
     """A copy of the champion beside the artifacts, from which a lost store is restored."""
-    with splits.replacing(run.artifacts / "champion") as draft:
+    with splits.replacing(home(run) / "champion") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
 
 
 def restore_champion(run: Run, client: Any) -> None:
     """In a fresh or lost store the champion that was kept comes first, so that the gate has whom to compare with."""
-    kept = run.artifacts / "champion"
+    kept = home(run) / "champion"
     if registry.champion(client, run.name) is not None or not kept.exists():
         return
     champion = Bundle(kept)
@@ -85,13 +91,13 @@ def restore_champion(run: Run, client: Any) -> None:
     run_id = ensure_run(client, run, champion.manifest.run, champion.manifest.model_dump())
     version = registry.registered(client, run.name, champion) or registry.log_version(client, run_id, champion)
     registry.promote(client, run.name, version)
-    registry.log_promotion(run.artifacts / "promotions.jsonl", event="restored", champion=version.version)
+    registry.log_promotion(home(run) / "promotions.jsonl", event="restored", champion=version.version)
 
 
 def decide(run: Run, decision: dict[str, Any], replaced: str | None = None) -> None:
     (run.artifacts / "decision.json").write_text(json.dumps(decision, indent=2) + "\n")
     event = "promoted" if decision["promoted"] else "refused"
-    registry.log_promotion(run.artifacts / "promotions.jsonl", event=event, replaced=replaced, **decision)
+    registry.log_promotion(home(run) / "promotions.jsonl", event=event, replaced=replaced, **decision)
     print(decision["summary"])
 
 

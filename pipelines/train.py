@@ -3,7 +3,6 @@
 Only this stage imports Lightning. A killed run goes on from its last checkpoint and ends with the same weights.
 """
 
-import csv
 import importlib
 import json
 import logging
@@ -19,15 +18,15 @@ from typing import Any
 
 from pipelines.common import splits
 from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError
+from pipelines.common.history import write_history
 from pipelines.common.stage import stage
+from pipelines.common.tracking import LiveRun
 from pipelines.common.training import TrainingSet
 from serving.bundle import Manifest, seal, sha256
 
 
 @stage
 def main(run: Run) -> None:
-    from pipelines.common.tracking import LiveRun
-
     card = splits.read_card(run.data)
     if card["profile"] != run.profile:
         raise UsageError(
@@ -50,7 +49,7 @@ def main(run: Run) -> None:
     if live is None:
         return
     manifest = write_bundle(run, fits[SHIPPED][0], training_set, {"run": key, **lineage})
-    write_history(run.artifacts / "history.csv", {name: history.rows for name, (_, history) in fits.items()})
+    write_history(run.artifacts, {name: history.rows for name, (_, history) in fits.items()})
     _, history = fits[SHIPPED]
     summary = {"seconds": history.spent, "epochs": len(history.rows), "parameters": count(fits[SHIPPED][0])}
     (run.artifacts / "train.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -132,15 +131,6 @@ def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **lineage,
         )
-
-
-def write_history(path: Path, histories: dict[str, list[dict[str, float]]]) -> None:
-    rows = [{"variant": name, **row} for name, history in histories.items() for row in history]
-    fields = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def count(model: Any) -> int:

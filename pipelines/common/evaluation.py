@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.tracking import read_history
+from pipelines.common.history import read_history
 from serving.bundle import Bundle, Predictor, load_predictor
 
 BATCH = 256

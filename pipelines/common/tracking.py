@@ -5,7 +5,6 @@ plots/. `LiveRun` shows a training while it goes on; `publish` makes the MLflow 
 it is called: after training, after evaluation, or by `register` on a store that was down or has been lost.
 """
 
-import csv
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common.config import SHIPPED, Run, UsageError
+from pipelines.common.history import read_history
 
 FLUSH_SECONDS = 2.0
 LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
@@ -45,7 +45,7 @@ def connect() -> Any:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(store_uri())
     client = mlflow.MlflowClient()
     try:
@@ -163,11 +163,6 @@ def _log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]
         ]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
-
-
-def read_history(folder: Path) -> list[tuple[str, dict[str, float]]]:
-    with (folder / "history.csv").open(newline="") as file:
-        return [(row.pop("variant"), {k: float(v) for k, v in row.items() if v}) for row in csv.DictReader(file)]
 
 
 def publish(client: Any, run: Run) -> str:
