@@ -8,14 +8,15 @@ from typing import Any
 from pipelines.common import splits
 from pipelines.common.config import Run
 from pipelines.common.evaluation import Evaluated, evaluate, latency
+from pipelines.common.live import Tracker
 from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, publish, warn
 from serving.bundle import Bundle
 
 
 @stage
 def main(run: Run) -> None:
     started = time.perf_counter()
+    tracker = Tracker(run)
     project = run.module("evaluate")
     requests, targets = project.test_rows(run.data)
     predictor, evaluated = evaluate(run.artifacts, requests, targets)
@@ -48,11 +49,7 @@ def main(run: Run) -> None:
     }
     (run.artifacts / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(f"{run.name}: {score.headline} {score.value:.4f} (95% interval {low:.4f} to {high:.4f})")
-    if run.tracking["enabled"]:
-        try:
-            publish(connect(), run)
-        except Exception as error:
-            warn(run.name, error)
+    tracker.publish()
 
 
 def common_figures(evaluated: Evaluated, baselines: list[dict[str, Any]], score: Any) -> dict[str, Any]:

@@ -19,14 +19,15 @@ from typing import Any
 from pipelines.common import splits
 from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError
 from pipelines.common.history import write_history
+from pipelines.common.live import Tracker
 from pipelines.common.stage import stage
-from pipelines.common.tracking import LiveRun
 from pipelines.common.training import TrainingSet
 from serving.bundle import Manifest, seal, sha256
 
 
 @stage
 def main(run: Run) -> None:
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
     card = splits.read_card(run.data)
     if card["profile"] != run.profile:
         raise UsageError(
@@ -40,20 +41,23 @@ def main(run: Run) -> None:
         "params_sha256": run.params_sha256(),
     }
     checkpoints = run.artifacts / "checkpoints"
-    key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
-    first = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
-    live = LiveRun(run, key, lineage) if first else None
+    tracker = None
+    if first:
+        key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
+        tracker = Tracker(run)
+        tracker.start(key, lineage)
     fits: dict[str, Any] = {}
     for name, settings in run.models.items():
-        fits[name] = fit(run, name, settings, training_set, checkpoints / name, live)
-    if live is None:
+        fits[name] = fit(run, name, settings, training_set, checkpoints / name, tracker)
+    if not tracker:
         return
     manifest = write_bundle(run, fits[SHIPPED][0], training_set, {"run": key, **lineage})
     write_history(run.artifacts, {name: history.rows for name, (_, history) in fits.items()})
     _, history = fits[SHIPPED]
     summary = {"seconds": history.spent, "epochs": len(history.rows), "parameters": count(fits[SHIPPED][0])}
+    summary["bundle_version"] = manifest.version
     (run.artifacts / "train.json").write_text(json.dumps(summary, indent=2) + "\n")
-    live.finish()
+    tracker.publish()
     shutil.rmtree(checkpoints)
     print(f"{run.artifacts}/bundle: version {manifest.version}, trained in {history.spent:.1f} s")
 
@@ -73,7 +77,7 @@ def resume_or_start(folder: Path, fingerprint: dict[str, Any]) -> str:
 
 
 def fit(
-    run: Run, name: str, settings: ModelSettings, training_set: TrainingSet, folder: Path, live: Any
+    run: Run, name: str, settings: ModelSettings, training_set: TrainingSet, folder: Path, tracker: Any
 ) -> tuple[Any, Any]:
     """Trains one model; returns it with its history."""
     import pytorch_lightning as pl
@@ -89,7 +93,7 @@ def fit(
     module, _, cls = settings.target_.rpartition(".")
     model = getattr(importlib.import_module(module), cls)(**training_set.model, **settings.kwargs())
     data = TensorData(training_set.train, training_set.val, run.project.train.batch_size, run.seed)
-    history = History(run.name if name == SHIPPED else f"{run.name}/{name}", lambda row: live.row(name, row))
+    history = History(run.name if name == SHIPPED else f"{run.name}/{name}", lambda row: tracker.row(name, row))
     resumable = Resumable(folder, run.seed)
     trainer = pl.Trainer(
         **{**run.trainer, "precision": precision_for(run.trainer, run.project.train.bf16)},

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pipelines.common.config import UsageError
 
-
 GRAIN = 8
 
 

@@ -44,7 +44,7 @@ def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarra
 
 
 def latency(
-    predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.5
+    predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.3
 ) -> dict[str, float]:
     """Milliseconds from plain values to answers, validation included: median and 95th percentile of a batch."""
     chosen = [requests[i % len(requests)] for i in range(batch)]

@@ -1,21 +1,20 @@
 """MLflow tracking that training does not depend on.
 
 Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and
-plots/. `LiveRun` shows a training while it goes on; `publish` makes the MLflow run complete from those files, whenever
-it is called: after training, after evaluation, or by `register` on a store that was down or has been lost.
+plots/. `publish` makes the MLflow run complete from those files, whenever it is called: after training, after
+evaluation, or by `register` on a store that was down or has been lost. Live curves are pipelines/tracker.py's business.
 """
 
 import json
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 from pipelines.common.config import SHIPPED, Run, UsageError
 from pipelines.common.history import read_history
+from serving.bundle import MANIFEST, Manifest
 
-FLUSH_SECONDS = 2.0
 LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
 
 
@@ -100,57 +99,7 @@ def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class LiveRun:
-    """Sends a training's rows to MLflow as they come. On the first failure it says so once and stays silent."""
-
-    def __init__(self, run: Run, key: str, lineage: dict[str, Any]) -> None:
-        self.run, self.key, self.lineage = run, key, lineage
-        self.client: Any = None
-        self.monitor: Any = None
-        self.rows: list[tuple[str, dict[str, float]]] = []
-        if run.tracking["enabled"]:
-            self._guard(self._start)
-
-    def _start(self) -> None:
-        self.client = connect()
-        self.run_id = ensure_run(self.client, self.run, self.key, self.lineage)  # a resumed one goes on in its run
-        self.client.update_run(self.run_id, status="RUNNING")
-        self.flushed = time.monotonic()
-        if self.run.tracking["system_metrics"]:
-            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-            self.monitor = SystemMetricsMonitor(self.run_id, sampling_interval=1, samples_before_logging=2)
-            self.monitor.start()
-
-    def row(self, variant: str, row: dict[str, float]) -> None:
-        self.rows.append((variant, row))
-        if self.client and time.monotonic() - self.flushed > FLUSH_SECONDS:
-            self._guard(lambda: _log_rows(self.client, self.run_id, self.rows))
-            self.rows, self.flushed = [], time.monotonic()
-
-    def finish(self) -> None:
-        if self.monitor:
-            self._guard(self.monitor.finish)
-        if self.client:
-            self._guard(lambda: publish(self.client, self.run))
-
-    def _guard(self, action: Any) -> None:
-        try:
-            action()
-        except Exception as error:
-            self.client = None
-            warn(self.run.name, error)
-
-
-def warn(project: str, error: Exception) -> None:
-    print(
-        f"warning: {str(error).splitlines()[0]}; the work goes on and nothing is lost: "
-        f"`python -m pipelines.register project={project}` logs this run once MLflow answers",
-        flush=True,
-    )
-
-
-def _log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
+def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
     """Metrics by epoch. A row that is sent twice is stored once, because its time comes with it."""
     from mlflow.entities import Metric
 
@@ -169,18 +118,19 @@ def publish(client: Any, run: Run) -> str:
     """Makes the MLflow run of the present bundle complete from artifacts/<project>/; returns its run id."""
     from mlflow.entities import Metric
 
-    manifest = json.loads((run.artifacts / "bundle" / "bundle.json").read_text())
-    run_id = ensure_run(client, run, manifest["run"], manifest)
-    _log_rows(client, run_id, read_history(run.artifacts))
-    for name in ("train.json", "metrics.json"):
-        path = run.artifacts / name
-        if path.exists():
-            at = int(path.stat().st_mtime * 1000)
-            numbers = {k: v for k, v in _flat(json.loads(path.read_text())).items() if isinstance(v, int | float)}
-            client.log_batch(run_id, metrics=[Metric(f"{path.stem}/{k}", float(v), at, 0) for k, v in numbers.items()])
-            client.log_artifact(run_id, str(path))
+    manifest = Manifest.model_validate_json((run.artifacts / "bundle" / MANIFEST).read_bytes())
+    run_id = ensure_run(client, run, manifest.run, manifest.model_dump())
+    log_rows(client, run_id, read_history(run.artifacts))
     client.log_artifact(run_id, str(run.artifacts / "history.csv"))
-    if (run.artifacts / "plots").is_dir():
-        client.log_artifacts(run_id, str(run.artifacts / "plots"), "plots")
+    for path in (run.artifacts / "train.json", run.artifacts / "metrics.json"):
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if found.get("bundle_version") != manifest.version:
+            continue  # not there yet, or of the bundle before this one
+        at = int(path.stat().st_mtime * 1000)
+        numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
+        client.log_batch(run_id, metrics=[Metric(f"{path.stem}/{k}", float(v), at, 0) for k, v in numbers.items()])
+        client.log_artifact(run_id, str(path))
+        if path.stem == "metrics":
+            client.log_artifacts(run_id, str(run.artifacts / "plots"), "plots")
     client.set_terminated(run_id, "FINISHED")
     return run_id
