@@ -22,7 +22,7 @@ run: setup  ## dvc repro on the embedded sample, then the table of figures
 	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
 
 test: setup  ## the whole test suite
-	@python -m pytest
+	@python -m pytest -n 2 --dist loadfile
 
 lint: setup  ## format, lint, types, import contracts
 	ruff format --check .

@@ -4,11 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -19,7 +20,14 @@ def environment(**changes: str) -> dict[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TRACKING", "TRAINER", "PYTHONPATH")
     }
-    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1", **changes}
+    # Two workers share the cores: threads that wait had better sleep than spin.
+    return {
+        "OMP_WAIT_POLICY": "passive",
+        **kept,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        **changes,
+    }
 
 
 def checkout(folder: Path) -> Path:
@@ -74,11 +82,15 @@ def clone(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """One clone in which `dvc repro` has run on the sample. Tests read it; those that change it put it back."""
-    clone = Checkout(checkout(tmp_path_factory.mktemp("reproduced") / "clone"))
-    clone.run("dvc", "repro", "-q", timeout=600)
-    yield clone
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
+    """One clone in which `dvc repro` has run on the sample, shared by all workers. Nobody changes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "reproduced"
+    with FileLock(f"{folder}.lock"):
+        clone = Checkout(folder)
+        if not (folder / "artifacts" / "store.json").exists():
+            Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=600)
+    return clone
 
 
 @pytest.fixture

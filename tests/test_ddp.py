@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from conftest import Checkout
 
-# Both see the same batches from the same weights. What remains is the order of float32 sums, and that Lightning
-# rounds the mean number of rows per process down when it averages a metric (1 in 128 at most here).
-TOLERANCE = 0.01
+# Both take the same steps from the same weights; what differs is the order in which float32 sums are added up.
+# At the learning rate of params.yaml (0.05) training amplifies that to a percent or two within six epochs of the tiny
+# sample; at 0.02 it stays below the fifth digit.
+LR, TOLERANCE = 0.02, 1e-3
 
 
 @pytest.mark.slow
@@ -16,10 +17,10 @@ def test_two_processes_have_the_loss_curve_of_one(
     reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]
 ) -> None:
     clone = copy_of(reproduced)
-    epochs = "projects.mnist.train.epochs=6"
+    overrides = ("projects.mnist.train.epochs=6", f"projects.mnist.model.lr={LR}")
     curves = []
     for trainer in ("cpu", "ddp"):
-        clone.stage("train", "project=mnist", f"trainer={trainer}", epochs, TRACKING="none")
+        clone.stage("train", "project=mnist", f"trainer={trainer}", *overrides, TRACKING="none")
         with clone.path("artifacts", "mnist", "history.csv").open() as file:
             curves.append([(float(row["train_loss"]), float(row["val_loss"])) for row in csv.DictReader(file)])
     one, two = curves
