@@ -44,7 +44,7 @@ def test_a_change_reruns_that_project_from_the_right_stage(
         return set(stages_run(done.stdout)) - {"store"}
 
     # A dry run names the stages whose own inputs changed; what hangs on their outputs follows when they have run.
-    assert would_run("params.yaml", "dropout: 0.1", "dropout: 0.2") == {"train@titanic"}
+    assert would_run("params.yaml", "dropout: {sample: 0.1", "dropout: {sample: 0.2") == {"train@titanic"}
     assert would_run("models/titanic.py", '"""Binary', '"""A binary') == {"train@titanic"}
     assert would_run("pipelines/titanic/predict.py", '"""Titanic', '"""The Titanic') == {"evaluate@titanic"}
     data = would_run("pipelines/titanic/data.py", '"""Titanic', '"""The Titanic')

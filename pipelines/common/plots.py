@@ -105,9 +105,11 @@ def residuals(targets: np.ndarray, predictions: np.ndarray) -> Any:
     left.scatter(predictions, errors, s=6, alpha=0.35, color=BLUE, lw=0)
     left.axhline(0, color=RED, lw=1)
     left.set(title="Residuals", xlabel="predicted", ylabel="predicted - actual")
+    left.locator_params(axis="x", nbins=4)
     right.hist(errors, bins=50, color=BLUE)
     right.axvline(0, color=RED, lw=1)
     right.set(title="Their distribution", xlabel="predicted - actual", ylabel="rows")
+    right.locator_params(axis="x", nbins=4)
     return figure
 
 
