@@ -57,11 +57,9 @@ class LinearRegression(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         x, y = batch
-        loss = self.loss(x, y)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
         if self.optimizer == "svd":
             self.accumulate(x, y)
-        return loss
+        return self.loss(x, y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         x, y = batch

@@ -69,9 +69,7 @@ class CNN(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         x, y = batch
-        loss = F.cross_entropy(self(random_shift(x, self.shift) if self.shift else x), y)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
-        return loss
+        return F.cross_entropy(self(random_shift(x, self.shift) if self.shift else x), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         x, y = batch

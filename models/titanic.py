@@ -36,9 +36,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         x, y = batch
-        loss = F.binary_cross_entropy_with_logits(self.logit(x).squeeze(-1), y)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(x))
-        return loss
+        return F.binary_cross_entropy_with_logits(self.logit(x).squeeze(-1), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         x, y = batch
