@@ -18,7 +18,7 @@ def commands(path: Path) -> list[str]:
 def figures(path: Path) -> list[list[str]]:
     """The numbers of every generated table."""
     parts = re.findall(r"<!-- figures: (\w+) -->(.*?)<!-- /figures -->", path.read_text(), re.DOTALL)
-    return [[name, *re.findall(r"\d[\d.,]*", text)] for name, text in parts]
+    return [[name, *sorted(re.findall(r"\d+(?:[.,]\d+)*", text))] for name, text in parts]
 
 
 def test_both_readmes_show_the_same_commands() -> None:
