@@ -1,6 +1,6 @@
 """Our training loop against a plain PyTorch loop and against the standard DataLoader script: same net, same epochs.
 
-    python -m benchmarks.bench_training [--epochs 2] [--rounds 5]
+    python -m benchmarks.bench_training [--epochs 2] [--rounds 6]
 
 The three take turns, round by round, so that a machine that slows down slows all of them. Data: the full MNIST from
 DATA_MIRROR or the publisher, or random images of the same shape where neither can be reached (speed is the same).
@@ -115,7 +115,7 @@ def dataloader_script(images: np.ndarray, labels: np.ndarray, epochs: int, worke
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5, help="of the first two; the slow scripts take part in two")
+    parser.add_argument("--rounds", type=int, default=6, help="the slow scripts take part in two of them")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/roadmap-bench"), help="for checkpoints")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -133,8 +133,10 @@ def main() -> None:
         "DataLoader script, 2 workers": lambda: dataloader_script(images, labels, args.epochs, 2),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    plain(images, labels, 1)  # warms up the machine
     for round_ in range(args.rounds):
-        for name, run in contenders.items():
+        # Turn about, so that neither always follows the slow scripts.
+        for name, run in list(contenders.items())[:: 1 if round_ % 2 else -1]:
             if "script" in name and round_ >= SCRIPT_ROUNDS:
                 continue
             times[name].append(run() / args.epochs)

@@ -16,11 +16,9 @@ def random_shift(x: Tensor, most: int) -> Tensor:
     """Moves each image by up to `most` pixels each way, in one gather for the whole batch. x: [n, 1, h, w]"""
     n, _, h, w = x.shape
     padded = F.pad(x[:, 0], (most, most, most, most))  # [n, h + 2m, w + 2m]
-    offset = torch.randint(0, 2 * most + 1, (n, 2, 1), device=x.device)
-    rows = offset[:, 0] + torch.arange(h, device=x.device)  # [n, h]
-    columns = offset[:, 1] + torch.arange(w, device=x.device)  # [n, w]
-    image = torch.arange(n, device=x.device)[:, None, None]
-    return padded[image, rows[:, :, None], columns[:, None, :]][:, None]
+    windows = padded.unfold(1, h, 1).unfold(2, w, 1)  # [n, 2m + 1, 2m + 1, h, w], a view
+    down, right = torch.randint(0, 2 * most + 1, (n, 2, 1), device=x.device).squeeze(-1).unbind(1)  # [n] each
+    return windows[torch.arange(n, device=x.device), down, right][:, None]
 
 
 class CNN(pl.LightningModule):
