@@ -44,10 +44,11 @@ class CNN(pl.LightningModule):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
         self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 5, stride=2, padding=2),  # a quarter of the work of pooling after it
+            nn.Conv2d(1, width, 5, padding=2),  # [n, w, size, size]
+            nn.MaxPool2d(2),  # before the ReLU: the same result on a quarter of the values
             nn.ReLU(),  # [n, w, size / 2, size / 2]
             nn.Conv2d(width, 2 * width, 3, padding=1),
-            nn.MaxPool2d(2),  # before the ReLU: the same result on a quarter of the values
+            nn.MaxPool2d(2),
             nn.ReLU(),  # [n, 2w, size / 4, size / 4]
             nn.Conv2d(2 * width, 4 * width, 3, padding=1),
             nn.ReLU(),

@@ -42,7 +42,7 @@ def test_a_killed_training_ends_with_the_same_metrics(
 ) -> None:
     clone = copy_of(reproduced)
     params = clone.path("params.yaml")
-    text = params.read_text().replace("epochs: {sample: 25, full: 10}", "epochs: 60")
+    text = params.read_text().replace("epochs: {sample: 25, full: 9}", "epochs: 60")
     params.write_text(text.replace("batch_size: {sample: 64, full: 256}", f"batch_size: {batch_size}"))
     undisturbed = clone.run("dvc", "repro", "train@mnist", TRACKING="none")
     assert "resuming" not in undisturbed.stdout
