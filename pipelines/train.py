@@ -3,6 +3,8 @@
 Only this stage imports Lightning. A killed run goes on from its last checkpoint and ends with the same weights.
 """
 
+import contextlib
+import ctypes
 import importlib
 import json
 import logging
@@ -46,6 +48,7 @@ def main(run: Run) -> None:
         key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
         tracker = Tracker(run)
         tracker.start(key, lineage)
+    keep_freed_memory()
     fits: dict[str, Any] = {}
     for name, settings in run.models.items():
         fits[name] = fit(run, name, settings, training_set, checkpoints / name, tracker)
@@ -139,6 +142,18 @@ def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[
 
 def count(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep what is freed for the next step.
+
+    By default it hands every large tensor back to the kernel, and a step of mnist then begins with some 3,000 page
+    faults: a fifth of its time. Other C libraries have no such switch and are left as they are.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def quieten() -> None:
