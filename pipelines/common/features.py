@@ -75,7 +75,8 @@ class Number:
     def transform(self, values: np.ndarray) -> list[np.ndarray]:
         missing = np.isnan(values)
         scaled = np.log1p(np.maximum(values, 0)) if self.log else values
-        standard = (np.where(missing, self.median, scaled) - self.mean) / self.std
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            standard = (np.where(missing, self.median, scaled) - self.mean) / self.std
         outputs = [np.clip(standard, -FAR, FAR)]
         return outputs + [missing.astype(np.float64)] * self.gaps
 
