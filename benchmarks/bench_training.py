@@ -25,7 +25,8 @@ from benchmarks import machine
 from models.mnist import CNN, random_shift
 from pipelines.common.batches import Batches, TensorData
 from pipelines.common.callbacks import History, Resumable
-from pipelines.common.config import UsageError
+from pipelines.common.config import TrainSettings, UsageError
+from pipelines.common.training import TrainingSet
 from pipelines.mnist.data import idx, pixels
 from pipelines.train import keep_freed_memory, precision_for, quieten
 
@@ -42,7 +43,8 @@ def ours(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
     """What `pipelines.train` does: Lightning, in-memory batches, history and checkpoints, no validation."""
     keep_freed_memory()
     folder = Path(tempfile.mkdtemp())
-    data = TensorData((pixels(images), labels), (pixels(images[:256]), labels[:256]), BATCH, SEED)
+    training_set = TrainingSet((pixels(images), labels), (pixels(images[:256]), labels[:256]), {}, {})
+    data = TensorData(training_set, TrainSettings(epochs=epochs, batch_size=BATCH, threads=None), SEED)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,

@@ -16,6 +16,9 @@ MODULES = {
     "regression": "pipelines.common.report.table",
     "binary": "pipelines.common.report.table",
     "images": "pipelines.common.report.images",
+    "text": "pipelines.common.report.text",
+    "corpus": "pipelines.common.report.corpus",
+    "series": "pipelines.common.report.series",
 }
 
 

@@ -95,12 +95,14 @@ def fit(
     pl.seed_everything(run.seed, verbose=False)
     module, _, cls = settings.target_.rpartition(".")
     model = getattr(importlib.import_module(module), cls)(**training_set.model, **settings.kwargs())
-    data = TensorData(training_set.train, training_set.val, run.project.train.batch_size, run.seed)
+    data = TensorData(training_set, run.project.train, run.seed)
     history = History(run.name if name == SHIPPED else f"{run.name}/{name}", lambda row: tracker.row(name, row))
     resumable = Resumable(folder, run.seed)
     trainer = pl.Trainer(
         **{**run.trainer, "precision": precision_for(run.trainer, run.project.train.bf16)},
         max_epochs=run.project.train.epochs,
+        accumulate_grad_batches=run.project.train.accumulate,
+        gradient_clip_val=run.project.train.clip,
         callbacks=[history, resumable],
         logger=False,
         enable_checkpointing=False,
@@ -124,10 +126,10 @@ def precision_for(trainer: dict[str, Any], bf16: bool) -> str:
 
 
 def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[str, Any]) -> Manifest:
-    from pipelines.common.export import to_onnx
+    from pipelines.common.export import export
 
     with splits.replacing(run.artifacts / "bundle") as draft:
-        to_onnx(model, training_set.val[0][:2], draft / "model.onnx")
+        export(model, tuple(array[:2] for array in training_set.val[:-1]), draft)
         for name, content in training_set.assets.items():
             (draft / name).write_text(json.dumps(content, ensure_ascii=False) + "\n")
         return seal(

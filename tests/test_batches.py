@@ -1,11 +1,12 @@
 """Batches: a row at most once an epoch, an order that seed and epoch decide, and shares that add up over processes."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.common.batches import GRAIN, Batches
+from pipelines.common.batches import GRAIN, Batches, tensor
 from pipelines.common.config import UsageError
 
 ROWS, SIZE = 103, 16
@@ -79,3 +80,44 @@ def test_batches_smaller_than_the_number_of_processes_are_refused() -> None:
 def test_iterating_twice_within_an_epoch_gives_the_same_batches() -> None:
     batches = Batches((torch.arange(ROWS),), SIZE, seed=1)
     assert list(map(rows_of, batches)) == list(map(rows_of, batches))
+
+
+def test_an_epoch_of_fewer_rows_draws_them_anew_from_all() -> None:
+    batches = Batches((torch.arange(ROWS),), SIZE, seed=1, rows=40)
+    seen = []
+    for number in range(40):
+        batches.set_epoch(number)
+        rows = [row for batch in batches for row in rows_of(batch)]
+        assert len(rows) == len(set(rows)) == 40
+        seen += rows
+    assert set(seen) == set(range(ROWS))
+
+
+@pytest.mark.parametrize("seed", [1, None])
+def test_like_lengths_share_a_batch_which_is_cut_to_the_longest(seed: int | None) -> None:
+    generator = torch.Generator().manual_seed(5)
+    lengths = torch.randint(1, 60, (2_000,), generator=generator)
+    text = torch.where(torch.arange(60) < lengths[:, None], torch.arange(2_000)[:, None] + 1, 0)  # [2000, 60]
+    batches = list(Batches((text, lengths, torch.arange(2_000)), SIZE, seed=seed, lengths=lengths))
+    seen = [row for *_, rows in batches for row in rows.tolist()]
+    assert len(set(seen)) == len(seen) == 2_000
+    for x, longest, rows in batches:
+        assert x.shape[1] == longest.max() and torch.equal(longest, lengths[rows])
+        assert torch.equal(x[:, 0], rows + 1)
+    cells = sum(x.numel() for x, *_ in batches)
+    assert cells < 1.15 * lengths.sum(), "padding costs more than 15%"
+    assert seed is None or [x.shape[1] for x, *_ in batches] != sorted(x.shape[1] for x, *_ in batches)
+
+
+def test_processes_cut_their_shares_of_a_batch_alike() -> None:
+    lengths = torch.arange(1, 65)
+    text = torch.ones(64, 64)
+    shares = [list(Batches((text,), 16, seed=1, lengths=lengths, rank=rank, world=2)) for rank in (0, 1)]
+    assert [x.shape for (x,) in shares[0]] == [x.shape for (x,) in shares[1]]
+
+
+def test_sliding_windows_are_read_as_the_view_they_are() -> None:
+    tokens = np.arange(1_000, dtype=np.int32)
+    windows = tensor(np.lib.stride_tricks.sliding_window_view(tokens, 9))
+    for (x,) in Batches((windows,), 8, seed=1, rows=64):
+        assert torch.equal(x - x[:, :1], torch.arange(9, dtype=torch.int32).expand(len(x), 9))

@@ -17,7 +17,9 @@ from models.house_prices import LinearRegression
 from models.mnist import CNN, random_shift
 from models.titanic import Classifier
 from pipelines.common.batches import TensorData
-from pipelines.common.export import to_onnx
+from pipelines.common.config import TrainSettings
+from pipelines.common.export import export
+from pipelines.common.training import TrainingSet
 
 N, D = 600, 4
 RNG = np.random.default_rng(1)
@@ -50,7 +52,8 @@ def fit(model: Any, x: np.ndarray, y: np.ndarray, epochs: int, batch_size: int) 
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(model, TensorData((x, y), (x, y), batch_size, seed=1))
+        settings = TrainSettings(epochs=epochs, batch_size=batch_size, threads=1)
+        trainer.fit(model, TensorData(TrainingSet((x, y), (x, y), {}, {}), settings, seed=1))
     return model.eval()
 
 
@@ -182,7 +185,7 @@ def test_the_onnx_graph_answers_as_the_network_for_any_batch_size(name: str, tmp
     make, shape = NETWORKS[name]
     model = make().eval()
     rng = np.random.default_rng(3)
-    to_onnx(model, rng.random((2, *shape), dtype=np.float32), tmp_path / "model.onnx")
+    export(model, (rng.random((2, *shape), dtype=np.float32),), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for n in (1, 2, 7):
         x = rng.random((n, *shape), dtype=np.float32)
@@ -194,4 +197,4 @@ def test_a_graph_that_answers_differently_is_never_written_unnoticed(tmp_path: P
     """Dropout left on is the classical way to export a wrong graph."""
     model = Classifier(D, [64], dropout=0.9, lr=0.01, weight_decay=0.0).train()
     with pytest.raises(RuntimeError, match="the exported graph answers"):
-        to_onnx(model, X[:2], tmp_path / "model.onnx")
+        export(model, (X[:2],), tmp_path)

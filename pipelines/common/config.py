@@ -62,6 +62,9 @@ class ModelSettings(Strict):
 class TrainSettings(Strict):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=65_536)
+    val_batch_size: int | None = Field(default=None, ge=1, description="null for 1,024 rows or batch_size")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="batches whose gradients make one step")
+    clip: float | None = Field(default=None, gt=0, description="longest gradient, by its norm")
     bf16: bool = Field(default=False, description="bfloat16 autocast on CPUs that have instructions for it")
     threads: int | None = Field(ge=1, le=1024, description="CPU threads; null for all cores. Small networks want one")
 

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX graph, checked against the network itself."""
+"""A trained network as ONNX graphs, each checked against the network itself."""
 
 import logging
 import warnings
@@ -7,34 +7,66 @@ from typing import Any
 
 import numpy as np
 
+from models.graph import Graph
 
-def to_onnx(model: Any, example: np.ndarray, path: Path) -> None:
-    """Writes `model` as a graph x -> y with a free batch dimension, weights inside.
 
-    example: a batch of two, [2, ...]
+def export(model: Any, example: tuple[np.ndarray, ...], folder: Path) -> None:
+    """Writes the graphs that `model.graphs(example)` names; without that method one: model.onnx, x -> y, free batch.
+
+    example: rows of the validation set, [2, ...] each, the target left out
 
     Raises:
-        RuntimeError: the graph does not answer as the network does.
+        RuntimeError: a graph does not answer as the network does.
     """
-    import onnxruntime
+    import torch
+
+    inputs = tuple(map(torch.from_numpy, example))
+    if hasattr(model, "graphs"):
+        graphs: dict[str, Graph] = model.graphs(inputs)
+    else:
+        graphs = {"model.onnx": Graph(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
+    for name, graph in graphs.items():
+        write(graph, folder / name)
+
+
+def write(graph: Graph, path: Path) -> None:
     import torch
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    x = torch.from_numpy(example)
+    axes = {name: graph.dynamic.get(name, {}) for name in graph.inputs}
+    if graph.dynamo:
+        dims = {name: torch.export.Dim(name) for shape in axes.values() for name in shape.values()}
+        shapes = tuple({axis: dims[name] for axis, name in shape.items()} for shape in axes.values())
+        free: dict[str, Any] = {"dynamo": True, "external_data": False, "dynamic_shapes": shapes}
+    else:
+        free = {"dynamo": False, "dynamic_axes": axes}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model,
-            (x,),
+            graph.module,
+            tuple(graph.inputs.values()),
             path,
-            dynamo=True,
-            external_data=False,
-            input_names=["x"],
-            output_names=["y"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
             verbose=False,
+            **free,
         )
-        expected = model(x).numpy()
-    got = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(["y"], {"x": example})[0]
-    if not np.allclose(got, expected, rtol=1e-3, atol=1e-4 * max(1.0, float(np.abs(expected).max()))):
-        raise RuntimeError(f"{path}: the exported graph answers {got.ravel()[:3]}, the network {expected.ravel()[:3]}")
+    check(graph, path)
+
+
+def check(graph: Graph, path: Path) -> None:
+    """Asks both the same question."""
+    import onnxruntime
+    import torch
+
+    with torch.no_grad():
+        expected = graph.module(*graph.inputs.values())
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    answers = session.run(list(graph.outputs), {name: value.numpy() for name, value in graph.inputs.items()})
+    for name, got, wanted in zip(graph.outputs, answers, (value.numpy() for value in expected), strict=True):
+        size = float(np.abs(wanted).max(initial=0))
+        if not np.allclose(got, wanted, rtol=1e-3, atol=1e-4 * max(1.0, size)):
+            raise RuntimeError(
+                f"{path}: {name}: the exported graph answers {got.ravel()[:3]}, the network {wanted.ravel()[:3]}"
+            )
