@@ -8,7 +8,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup run test lint format serve mlflow bench lock clean
+.PHONY: help setup run test lint format serve mlflow bench figures lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ mlflow: setup  ## open MLflow's page on MLFLOW_PORT (5000)
 
 bench: setup  ## the benchmarks whose figures the README gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+figures: setup  ## renew the projects' tables in both READMEs from artifacts/
+	@python -m pipelines.summary --readme
 
 lock: setup  ## compile requirements.lock from pyproject.toml
 	@uv pip compile pyproject.toml --extra serve --extra aws --extra dev --python-version 3.11 --no-annotate \
