@@ -89,7 +89,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Chec
     with FileLock(f"{folder}.lock"):
         clone = Checkout(folder)
         if not (folder / "artifacts" / "store.json").exists():
-            Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=600)
+            Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=1500)
     return clone
 
 
