@@ -8,6 +8,7 @@ evaluation, or by `register` on a store that was down or has been lost. Live cur
 import json
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,11 @@ def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def metric_name(text: str) -> str:
+    """MLflow takes letters, digits and a few signs."""
+    return re.sub(r"[^\w\-. :/]", "_", text)
+
+
 def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
     """Metrics by epoch. A row that is sent twice is stored once, because its time comes with it."""
     from mlflow.entities import Metric
@@ -128,7 +134,8 @@ def publish(client: Any, run: Run) -> str:
             continue  # not there yet, or of the bundle before this one
         at = int(path.stat().st_mtime * 1000)
         numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
-        client.log_batch(run_id, metrics=[Metric(f"{path.stem}/{k}", float(v), at, 0) for k, v in numbers.items()])
+        metrics = [Metric(metric_name(f"{path.stem}/{k}"), float(v), at, 0) for k, v in numbers.items()]
+        client.log_batch(run_id, metrics=metrics)
         client.log_artifact(run_id, str(path))
         if path.stem == "metrics":
             client.log_artifacts(run_id, str(run.artifacts / "plots"), "plots")
