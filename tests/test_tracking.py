@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import store
-from pipelines.common.tracking import root, store_uri
+from pipelines.common.tracking import metric_name, root, store_uri
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +104,10 @@ def test_a_file_that_is_no_store_is_one_clear_line(here: Path, capsys: pytest.Ca
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "mlflow.db" in said and said.count("\n") == 1
+
+
+def test_whatever_a_baseline_is_called_mlflow_takes_its_name() -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    for name in ("TF-IDF + logistic regression", "ARIMA(1, 0, 1)", "朴素预测", "80% & 95%"):
+        _validate_metric_name(metric_name(f"metrics/baselines.{name}.test"))
