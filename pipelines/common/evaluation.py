@@ -23,6 +23,7 @@ class Evaluated:
     outputs: list[Any]
     schema: dict[str, Any]
     history: list[tuple[str, dict[str, float]]]
+    predictor: Predictor  # to be asked more than the test set
 
 
 def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
@@ -40,7 +41,8 @@ def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarra
     bundle = Bundle(artifacts / "bundle")
     predictor = load_predictor(bundle)
     outputs = answer(predictor, requests)
-    return predictor, Evaluated(requests, targets, outputs, bundle.json("schema.json"), read_history(artifacts))
+    history = read_history(artifacts)
+    return predictor, Evaluated(requests, targets, outputs, bundle.json("schema.json"), history, predictor)
 
 
 def latency(
