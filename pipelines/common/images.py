@@ -1,0 +1,120 @@
+"""An image in a request: rows of [red, green, blue], or a PNG or JPEG file in base64. No torch.
+
+The size is known and small, so whatever claims another one is refused before its pixels are decoded: that, and not a
+limit on memory, is what a decompression bomb meets.
+"""
+
+import base64
+import binascii
+import io
+import struct
+import warnings
+import zlib
+from itertools import chain
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+MAX_TEXT = 2**20  # base64 characters; metadata included, no small picture needs more
+FORMATS = ("PNG", "JPEG")
+
+
+def field(size: int) -> Any:
+    """The type of a pydantic field: validated to uint8 [size, size, 3], written back as base64 of a PNG file."""
+    pixel = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}, "minItems": 3, "maxItems": 3}
+    row = {"type": "array", "items": pixel, "minItems": size, "maxItems": size}
+    text = {"type": "string", "contentEncoding": "base64", "maxLength": MAX_TEXT, "title": "PNG or JPEG file"}
+    nested = {"type": "array", "items": row, "minItems": size, "maxItems": size, "title": "rows of [red, green, blue]"}
+    return Annotated[
+        InstanceOf[np.ndarray],
+        BeforeValidator(lambda value: _checked(value, size)),
+        PlainSerializer(encode, return_type=str),
+        WithJsonSchema({"anyOf": [text, nested]}),
+    ]
+
+
+def _checked(value: Any, size: int) -> np.ndarray:
+    """A ValueError would do for pydantic, but it would say "Value error" before the words."""
+    try:
+        return decode(value, size)
+    except ValueError as error:
+        raise PydanticCustomError("image", "{words}", {"words": str(error)}) from None
+
+
+def encode(pixels: np.ndarray) -> str:
+    """uint8 [height, width, 3] -> base64 of a PNG file"""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def decode(value: Any, size: int) -> np.ndarray:
+    """What a request holds -> uint8 [size, size, 3]
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    if isinstance(value, str):
+        return _from_file(_from_base64(value), size)
+    if isinstance(value, list):
+        return _from_rows(value, size)
+    raise ValueError(f"should be {size} rows of {size} [red, green, blue], or base64 of a PNG or JPEG file")
+
+
+def _from_rows(rows: list[Any], size: int) -> np.ndarray:
+    """Shape and types are checked value by value first: numpy would pad, parse or promote whatever it is given."""
+    if len(rows) != size:
+        raise ValueError(f"should have {size} rows, found {len(rows)}")
+    for y, row in enumerate(rows):
+        if type(row) is not list or len(row) != size:
+            found = len(row) if type(row) is list else type(row).__name__
+            raise ValueError(f"row {y} should be a list of {size} pixels, found {found}")
+    pixels = list(chain.from_iterable(rows))
+    for i, pixel in enumerate(pixels):
+        if type(pixel) is not list or len(pixel) != 3:
+            raise ValueError(f"row {i // size}, pixel {i % size} should be [red, green, blue]")
+    values = list(chain.from_iterable(pixels))
+    if set(map(type, values)) != {int} or min(values) < 0 or max(values) > 255:
+        i = next(i for i, value in enumerate(values) if type(value) is not int or not 0 <= value <= 255)
+        place = f"row {i // (3 * size)}, pixel {i // 3 % size}"
+        raise ValueError(f"{place} should hold whole values from 0 to 255")
+    return np.frombuffer(bytes(values), np.uint8).reshape(size, size, 3)
+
+
+def _from_base64(text: str) -> bytes:
+    if not text:
+        raise ValueError("is empty; should be base64 of a PNG or JPEG file")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"should have at most {MAX_TEXT:,} characters, found {len(text):,}")
+    if text.startswith("data:"):  # as a browser's canvas gives it
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII
+        raise ValueError("is not base64") from None
+
+
+def _from_file(content: bytes, size: int) -> np.ndarray:
+    from PIL import Image
+
+    broken = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise ValueError(f"should be {size} x {size} pixels; the file claims to have millions") from None
+        except broken:
+            raise ValueError("is not a PNG or JPEG file, or its header is damaged") from None
+        if image.size != (size, size):
+            raise ValueError(f"should be {size} x {size} pixels, found {image.size[0]} x {image.size[1]}")
+        if image.mode != "RGB":
+            raise ValueError(f"should be in colour without transparency (mode RGB), found mode {image.mode}")
+        try:
+            return np.array(image, np.uint8)
+        except broken:
+            raise ValueError(f"is a damaged {image.format} file: its pixels can't be decoded") from None
