@@ -26,12 +26,14 @@ def histogram(axes: Axes, known: pd.Series, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(tick)
 
 
-def outlines(shares: dict[str, np.ndarray], edges: np.ndarray, bottom: int, height: int) -> tuple[Figure, Axes]:
+def outlines(
+    shares: dict[str, np.ndarray], edges: np.ndarray, bottom: int, height: int, colours: dict[str, str] = SPLIT_COLOURS
+) -> tuple[Figure, Axes]:
     """The share of each bin, one line per split, over each other."""
     drawing = chart(bottom + height + 28)
     axes = panel(drawing, 46, bottom, 302, height)
-    for split, of in shares.items():
-        axes.stairs(of, edges, color=SPLIT_COLOURS[split], label=split, linewidth=1.5)
+    for name, of in shares.items():
+        axes.stairs(of, edges, color=colours[name], label=name, linewidth=1.5)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     legend(axes)

@@ -17,11 +17,13 @@ from pipelines.common.report.figures import figure
 from pipelines.common.report.histograms import outlines
 from pipelines.common.report.page import Section, provenance
 from pipelines.common.report.pictures import montage, picture, thumbnails
+from pipelines.common.report.style import BLUE, GREEN, ORANGE, SPLIT_COLOURS
 from pipelines.common.report.words import percent
 
 EXAMPLES = 12  # per class in the montage
 MAX_CLASSES = 30  # with pictures
 CHUNK = 4096  # images turned into floats at once
+CHANNELS = {"red": ORANGE, "green": GREEN, "blue": BLUE}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _means(train: Images, classes: list[str]) -> Section:
         pairs = [(distance[i, j], i, j) for i in range(len(names)) for j in range(i)]
         (near, a, b), (far, c, d) = min(pairs), max(pairs)
         lead += (
-            f" The means of {names[b]} and {names[a]} are most alike ({near:.1f} grey levels apart), those of "
+            f" The means of {names[b]} and {names[a]} are most alike ({near:.1f} levels apart), those of "
             f"{names[d]} and {names[c]} least ({far:.1f})."
         )
     pictures = [
@@ -133,33 +135,54 @@ def _means(train: Images, classes: list[str]) -> Section:
 
 
 def _intensities(parts: dict[str, Images]) -> Section:
-    grey = np.arange(256)
     rows, outlined = [], {}
     for name, part in parts.items():
         counts = frequencies(part.pixels)
-        total = max(1, counts.sum())
-        mean = float((counts * grey).sum() / total)
-        std = float(np.sqrt((counts * (grey - mean) ** 2).sum() / total))
-        rows.append(
-            {
-                "Split": name,
-                "Mean": round(mean, 2),
-                "Std": round(std, 2),
-                "0 (black)": percent(counts[0] / total),
-                "255 (white)": percent(counts[255] / total),
-            }
-        )
-        outlined[name] = counts.reshape(16, 16).sum(axis=1) / total
+        rows.append({"Split": name, **_summary(counts)})
+        outlined[name] = _coarse(counts)
     lead = (
         f"Training pixels have a mean of {rows[0]['Mean']} of 255 and a standard deviation of {rows[0]['Std']}; "
         f"{rows[0]['0 (black)']} are black (0) and {rows[0]['255 (white)']} white (255)."
     )
-    drawing, axes = outlines(outlined, np.arange(0, 257, 16), bottom=42, height=160)
+    alt = "Histograms of pixel intensity in train, val and test, one over the other"
+    shown = _histograms(outlined, SPLIT_COLOURS, "Intensity", "Share of all pixels, in steps of 16.", alt)
+    figures = [shown, html.table(rows, "Intensity, by split")]
+    if parts["train"].pixels.ndim == 4:
+        figures += _channels(parts["train"].pixels)
+    return Section("Pixels", lead, [html.grid(figures)])
+
+
+def _channels(pixels: np.ndarray) -> list[html.Html]:
+    """Red, green and blue of the training images: what a network's input is normalised by."""
+    counts = {name: frequencies(pixels[..., channel]) for channel, name in enumerate(CHANNELS)}
+    rows = [{"Channel": name, **_summary(of)} for name, of in counts.items()]
+    coarse = {name: _coarse(of) for name, of in counts.items()}
+    alt = "Histograms of the red, green and blue values in train, one over the other"
+    shown = _histograms(coarse, CHANNELS, "Channels", "Share of training pixels, in steps of 16.", alt)
+    return [shown, html.table(rows, "Channels of the training images")]
+
+
+def _summary(counts: np.ndarray) -> dict[str, Any]:
+    grey = np.arange(256)
+    total = max(1, counts.sum())
+    mean = float((counts * grey).sum() / total)
+    return {
+        "Mean": round(mean, 2),
+        "Std": round(float(np.sqrt((counts * (grey - mean) ** 2).sum() / total)), 2),
+        "0 (black)": percent(counts[0] / total),
+        "255 (white)": percent(counts[255] / total),
+    }
+
+
+def _coarse(counts: np.ndarray) -> np.ndarray:
+    return counts.reshape(16, 16).sum(axis=1) / max(1, counts.sum())
+
+
+def _histograms(shares: dict[str, np.ndarray], colours: dict[str, str], title: str, words: str, alt: str) -> html.Html:
+    drawing, axes = outlines(shares, np.arange(0, 257, 16), bottom=42, height=160, colours=colours)
     axes.set_xlabel("intensity")
     axes.set_xticks(np.arange(0, 257, 64))
-    alt = "Histograms of pixel intensity in train, val and test, one over the other"
-    shown = figure(drawing, "Intensity", "Share of all pixels, in steps of 16.", alt)
-    return Section("Pixels", lead, [html.grid([shown, html.table(rows, "Intensity, by split")])])
+    return figure(drawing, title, words, alt)
 
 
 def frequencies(pixels: np.ndarray) -> np.ndarray:
