@@ -127,6 +127,8 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) 
                 j, i, str(counts[i, j]), ha="center", va="center", fontsize=8, color="w" if shares[i, j] > 0.5 else "k"
             )
     ax.set(xticks=range(k), yticks=range(k), xticklabels=classes, yticklabels=classes)
+    if max(map(len, classes)) > 5:
+        ax.tick_params(axis="x", rotation=45)
     ax.set(title="Confusion matrix", xlabel="predicted", ylabel="actual")
     ax.grid(False)
     return figure
@@ -173,19 +175,80 @@ def calibration(
     return figure
 
 
-def wrong_images(images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, most: int = 40) -> Any:
-    """The wrong predictions the model was surest of. images: [n, h, w], probabilities: [n, classes]"""
+def wrong_images(
+    images: np.ndarray,
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+    classes: list[str] | None = None,
+    most: int = 40,
+) -> Any:
+    """The wrong predictions the model was surest of. images: [n, h, w] or [n, h, w, 3], probabilities: [n, classes]"""
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    names = classes or [str(label) for label in range(probabilities.shape[1])]
     wrong = np.flatnonzero(predictions != targets)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     columns = min(8, max(4, len(wrong)))
     rows = max(1, -(-len(wrong) // columns))
-    figure, axes = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.4 * rows + 0.4), squeeze=False)
+    long = max(map(len, names)) > 5  # such names need a line each
+    size = (1.1 * columns, (1.55 if long else 1.4) * rows + 0.4)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, i in zip(axes.flat, wrong, strict=False):
         ax.imshow(images[i], cmap="gray_r")
-        ax.set_title(f"{targets[i]} taken for {predictions[i]}\n{confidence[i]:.0%} sure", fontsize=7, loc="center")
+        said = f"{names[targets[i]]}{chr(10) if long else ' '}taken for {names[predictions[i]]}"
+        ax.set_title(f"{said}\n{confidence[i]:.0%} sure", fontsize=6.5 if long else 7, loc="center")
     count = int((predictions != targets).sum())
     figure.suptitle(f"{len(wrong)} of {count} wrong predictions among {len(targets):,}, surest first", fontsize=10)
+    return figure
+
+
+def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
+    """Precision, recall and F1 of every class, worst F1 on top."""
+    table = []
+    for label, name in enumerate(classes):
+        hits = np.sum((targets == label) & (predictions == label))
+        chosen, there = np.sum(predictions == label), np.sum(targets == label)
+        precision, recall = hits / max(chosen, 1), hits / max(there, 1)
+        table.append((2 * hits / max(chosen + there, 1), precision, recall, f"{name} ({there:,})"))
+    table.sort(reverse=True)
+    figure, ax = plt.subplots(figsize=(6.4, 0.36 * len(classes) + 1.4))
+    places = range(len(table))
+    marks = (("F1", BLUE, "D"), ("precision", ORANGE, "<"), ("recall", GREY, ">"))
+    for column, (name, colour, marker) in enumerate(marks):
+        ax.plot([row[column] for row in table], places, marker, color=colour, label=name, ms=6)
+    for place, row in enumerate(table):
+        ax.annotate(f"{row[0]:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    ax.set(yticks=places, yticklabels=[row[3] for row in table], title="Classes, by F1")
+    ax.legend(loc="lower left", ncols=3, bbox_to_anchor=(0, -0.3 + 0.012 * len(table)), fontsize=8)
+    return figure
+
+
+def severities(accuracies: dict[str, list[float]]) -> Any:
+    """Accuracy by severity of each kind of damage; severity 0 is none."""
+    figure, ax = plt.subplots()
+    for name, values in accuracies.items():
+        ax.plot(values, "o-", ms=4, label=name)
+    most = max(map(len, accuracies.values()))
+    ax.set(title="Accuracy on damaged images", xlabel="severity", ylabel="accuracy", xticks=range(most), ylim=(0, 1.02))
+    ax.legend(loc="lower left")
+    return figure
+
+
+def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str) -> Any:
+    """Each image, and beside it the image in grey under its map. images: [n, h, w, 3], maps: [n, h, w]"""
+    columns = 4
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, 2 * columns, figsize=(2.1 * columns, 1.4 * rows + 0.5), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (image, heat) in enumerate(zip(images, maps, strict=True)):
+        left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
+        left.imshow(image)
+        left.set_title(words[i], fontsize=6.5, loc="left")
+        right.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255)
+        most = max(float(np.abs(heat).max()), 1e-6)
+        right.imshow(heat, cmap="RdBu_r", vmin=-most, vmax=most, alpha=0.6)
+        right.set_title(f"up to {100 * most:.0f} points", fontsize=6.5, loc="left")
+    figure.suptitle(f"{title}: red is where covering it costs probability", fontsize=10)
     return figure

@@ -1,0 +1,84 @@
+"""What the shipped model makes of damaged images, and which part of an image its answer hangs on.
+
+Both ask the served predictor and nothing else: covering parts of an image (Zeiler and Fergus, 2014) works on any model
+behind any runtime, where gradient-based maps such as Grad-CAM would explain the PyTorch network, not what is served.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Predict = Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> probabilities [n, classes]
+BATCH = 256
+PATCH, STRIDE = 8, 3
+
+
+def through(predictor: Any) -> Predict:
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        outputs: list[Any] = []
+        for start in range(0, len(pixels), BATCH):
+            chunk = pixels[start : start + BATCH]
+            outputs += predictor.predict([predictor.Request.model_construct(image=image) for image in chunk])
+        return np.array([list(output.probabilities.values()) for output in outputs])
+
+    return predict
+
+
+def gaussian_noise(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """sigma: of the noise, in grey levels"""
+    noise = np.random.default_rng(0).normal(0, 1, pixels.shape)  # the same at every severity, only stronger
+    return _bytes(pixels + sigma * noise)
+
+
+def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    """sigma: of the Gaussian kernel, in pixels"""
+    reach = max(1, round(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
+    x = pixels.astype(np.float32)
+    for axis in (1, 2):
+        padded = np.pad(x, [(reach, reach) if a == axis else (0, 0) for a in range(4)], mode="reflect")
+        x = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis=axis) @ (kernel / kernel.sum())
+    return _bytes(x)
+
+
+def brightness(pixels: np.ndarray, factor: float) -> np.ndarray:
+    return _bytes(pixels * (1 + factor))
+
+
+def darkness(pixels: np.ndarray, share: float) -> np.ndarray:
+    return _bytes(pixels * (1 - share))
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(x), 0, 255).astype(np.uint8)
+
+
+CORRUPTIONS: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], tuple[float, ...]]] = {
+    "gaussian noise": (gaussian_noise, (8, 16, 28, 42)),
+    "blur": (blur, (0.5, 0.8, 1.2, 1.7)),
+    "brighter": (brightness, (0.2, 0.5, 1.0, 1.8)),
+    "darker": (darkness, (0.2, 0.45, 0.65, 0.8)),
+}
+
+
+def accuracies(predict: Predict, pixels: np.ndarray, targets: np.ndarray) -> dict[str, list[float]]:
+    """Accuracy on clean images, then at each severity."""
+    clean = float((predict(pixels).argmax(axis=1) == targets).mean())
+    return {
+        name: [clean, *(float((predict(damage(pixels, s)).argmax(axis=1) == targets).mean()) for s in strengths)]
+        for name, (damage, strengths) in CORRUPTIONS.items()
+    }
+
+
+def occlusion(predict: Predict, image: np.ndarray, label: int) -> np.ndarray:
+    """By how much the probability of `label` falls when a square around a pixel is grey; the mean over all squares that
+    cover the pixel. image: uint8 [h, w, 3] -> [h, w]"""
+    h, w = image.shape[:2]
+    corners = [(y, x) for y in range(1 - PATCH // 2, h, STRIDE) for x in range(1 - PATCH // 2, w, STRIDE)]
+    covered = np.zeros((len(corners), h, w), bool)
+    for mask, (y, x) in zip(covered, corners, strict=True):
+        mask[max(0, y) : y + PATCH, max(0, x) : x + PATCH] = True
+    asked = np.where(covered[..., None], np.uint8(128), image)
+    fall = predict(image[None])[0, label] - predict(asked)[:, label]
+    return np.tensordot(fall, covered, 1) / np.maximum(covered.sum(axis=0), 1)
