@@ -1,0 +1,170 @@
+"""CIFAR-10: drawn shapes of 32x32 pixels (sample), or Krizhevsky's 60,000 photographs (full, or wherever `path` is).
+
+The publisher's two layouts are read, from an archive or a folder, and nothing is unpickled:
+
+binary version    *.bin (or *.bin.xz): records of a label byte and 3,072 pixel bytes
+python version    data_batch_1 to _5, test_batch: pickles, read as the lists of opcodes that they are
+"""
+
+import lzma
+import pickletools
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.cifar10.settings import Data
+from pipelines.common import images, splits
+from pipelines.common.config import UsageError
+from pipelines.common.download import fetch
+from pipelines.common.samples import shapes
+from pipelines.common.splits import Prepared, partition
+from pipelines.common.training import TrainingSet
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+MD5 = "md5:c58f30108f718f92721af3b95e74349a"
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+SIZE = 32
+PIXELS = 3 * SIZE * SIZE
+NAME = re.compile(r"(data_batch_\d+|test_batch)(\.bin|\.bin\.xz)?")
+VALIDATION = 0.1  # of the official training images, as in He et al. (2015)
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    if profile == "sample" and data.path is None:
+        found = shapes.classified(data.rows, SIZE, seed)
+        rows = partition(data.rows, data.split, seed, strata=found["label"])
+        arrays = {name: {key: values[index] for key, values in found.items()} for name, index in rows.items()}
+        source, licence, classes = "drawn shapes", "Apache-2.0", list(shapes.SHAPES)
+    else:
+        train, test = read(Path(data.path) if data.path else fetch("cifar10", URL, MD5))
+        order = np.random.default_rng(seed).permutation(len(train["label"]))
+        cut = round(VALIDATION * len(order))
+        parts = {"train": np.sort(order[cut:]), "val": np.sort(order[:cut])}
+        arrays = {name: {key: values[index] for key, values in train.items()} for name, index in parts.items()}
+        arrays["test"] = test
+        source, licence, classes = "CIFAR-10", "not stated by the publisher", CLASSES
+    schema = {"task": "images", "size": SIZE, "target": "label", "classes": classes}
+    return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Training and test set, each image uint8 [n, 32, 32, 3] and label int64 [n].
+
+    Raises:
+        UsageError: not there, a batch that is cut short or damaged, or no batches at all.
+    """
+    batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, content in _members(path):
+        batch, _, suffix = name.partition(".")
+        where = f"{path}: {name}"
+        batches[batch] = records(_unpacked(content, where, suffix), where) if suffix else pickled(content, where)
+    train = [batch for name, batch in sorted(batches.items()) if name != "test_batch"]
+    if not train or "test_batch" not in batches:
+        raise UsageError(
+            f"{path}: found {', '.join(sorted(batches)) or 'no batches'}; needs data_batch_1 and so on, and "
+            "test_batch, of CIFAR-10's binary version (.bin, .bin.xz) or python version"
+        )
+    return _joined(train), _joined([batches["test_batch"]])
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The batch files' names and contents."""
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if NAME.fullmatch(file.name):
+                yield file.name, file.read_bytes()
+        return
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                if NAME.fullmatch(name) and (stream := archive.extractfile(member)):
+                    yield name, stream.read()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: not there; data.path names an archive of CIFAR-10 or a folder of it") from None
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UsageError(f"{path}: can't be read as a tar archive ({error})") from None
+
+
+def _unpacked(content: bytes, where: str, suffix: str) -> bytes:
+    try:
+        return lzma.decompress(content) if suffix.endswith("xz") else content
+    except lzma.LZMAError as error:
+        raise UsageError(f"{where}: can't be unpacked ({error})") from None
+
+
+def records(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """-> pixels [n, 3072], labels [n]"""
+    if not content or len(content) % (1 + PIXELS):
+        raise UsageError(f"{where}: {len(content):,} bytes are not whole records of {1 + PIXELS:,}; is it cut short?")
+    table = np.frombuffer(content, np.uint8).reshape(-1, 1 + PIXELS)
+    return _checked(table[:, 1:], table[:, 0], where)
+
+
+def pickled(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a pickled {'data': array of bytes, 'labels': list of small integers, ...} without running it.
+
+    Of the opcodes only strings and one-byte integers matter: a string that is a key of the dictionary, in whatever
+    order they come, says what those behind it are.
+    """
+    key, pixels, labels = "", b"", bytearray()
+    try:
+        argument: Any
+        for opcode, argument, _ in pickletools.genops(content):
+            if argument in ("batch_label", "data", "filenames", "labels"):
+                key = str(argument)
+            elif key == "labels" and opcode.name == "BININT1":
+                labels.append(argument)
+            elif key == "data" and opcode.name in ("BINSTRING", "BINBYTES") and len(argument) > len(pixels):
+                pixels = argument if isinstance(argument, bytes) else argument.encode("latin-1")
+    except (ValueError, UnicodeError) as error:
+        raise UsageError(f"{where}: is not a batch of CIFAR-10's python version ({error})") from None
+    if not labels or len(pixels) != PIXELS * len(labels):
+        raise UsageError(f"{where}: {len(labels):,} labels and {len(pixels):,} bytes of pixels don't belong together")
+    return _checked(np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS), np.frombuffer(labels, np.uint8), where)
+
+
+def _checked(pixels: np.ndarray, labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    if labels.max() > 9:
+        raise UsageError(f"{where}: found label {labels.max()}; allowed: 0 to 9")
+    return pixels, labels
+
+
+def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
+    labels = np.concatenate([labels for _, labels in batches])
+    return {"image": np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), "label": labels.astype(np.int64)}
+
+
+def training_set(folder: Path) -> TrainingSet:
+    """Images stay bytes, [n, 32, 32, 3]. Beside each goes a coin's throw: the epochs in which it is seen mirrored."""
+    schema = splits.read_card(folder)["schema"]
+    train, val = (splits.read(folder, name) for name in ("train", "val"))
+    mean, std, patches = statistics(train["image"])
+    coins = np.random.default_rng(0)
+    return TrainingSet(
+        train=(train["image"], coins.integers(0, 2, len(train["label"])), train["label"]),
+        val=(val["image"], np.zeros(len(val["label"]), np.int64), val["label"]),
+        model={"size": SIZE, "classes": len(schema["classes"]), "mean": mean, "std": std, "patches": patches},
+        assets={
+            "example.json": [{"image": images.encode(image)} for image in train["image"][:2]],
+            "schema.json": schema,
+        },
+    )
+
+
+def statistics(pixels: np.ndarray, most: int = 5_000) -> tuple[list[float], list[float], list[list[float]]]:
+    """Mean and standard deviation by channel of values from 0 to 1, and the second moments of normalised 2x2 patches.
+
+    pixels: uint8 [n, h, w, 3]. Of the first `most`, which settle the third digit. -> [3], [3], [12][12]
+    """
+    x = pixels[:most].astype(np.float32) / 255
+    mean, std = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))
+    x = (x - mean) / np.maximum(std, 1e-3)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(1, 2))  # [n, h - 1, w - 1, 3, 2, 2]
+    flat = windows.reshape(-1, 12)
+    return mean.tolist(), np.maximum(std, 1e-3).tolist(), (flat.T @ flat / len(flat)).tolist()

@@ -1,0 +1,38 @@
+"""CIFAR-10 over HTTP: a small colour image in, a class and all probabilities out. No torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from pipelines.common import images
+from serving.bundle import Bundle
+
+
+class Response(BaseModel):
+    label: str
+    probabilities: dict[str, float] = Field(description="by name of the class")
+
+
+class Predictor:
+    Response = Response
+
+    def __init__(self, bundle: Bundle) -> None:
+        schema = bundle.json("schema.json")
+        self.classes, size = schema["classes"], schema["size"]
+        said = f"{size} x {size} pixels in colour: a PNG or JPEG file in base64, or rows of [red, green, blue]"
+        config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
+        image = (images.field(size), Field(description=said))
+        self.Request = create_model("cifar10_request", __config__=config, image=image)
+        self.session = bundle.session()
+
+    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+        pixels = np.stack([request.image for request in inputs])  # uint8 [n, size, size, 3]
+        logits = self.session.run(["y"], {"x": pixels})[0]  # [n, classes]
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        return [
+            Response(label=self.classes[row.argmax()], probabilities=dict(zip(self.classes, row.tolist(), strict=True)))
+            for row in probabilities
+        ]
