@@ -210,6 +210,19 @@ def test_images_show_examples_means_and_duplicates(tmp_path: Path) -> None:
     assert set(verdicts(page).values()) == {"alike"}
 
 
+def test_colour_images_show_their_channels(tmp_path: Path) -> None:
+    """Red is 20 everywhere, green 100, blue 180; grey images have no such section."""
+    prepared = prepared_images()
+    for part in prepared.splits.values():
+        part["image"] = np.broadcast_to(np.array([20, 100, 180], np.uint8), (*part["image"].shape, 3)).copy()
+    page = render(tmp_path / "colour", prepared)
+    is_whole(page)
+    found = re.findall(r'<th scope="row">(red|green|blue)</th><td class="number">([\d.]+)<', page)
+    assert found == [("red", "20"), ("green", "100"), ("blue", "180")]
+    assert "8 × 8, colour" in page and "every class has 100 images" in page
+    assert "Channels" not in render(tmp_path / "grey", prepared_images())
+
+
 def test_brighter_test_images_differ(tmp_path: Path) -> None:
     assert verdicts(render(tmp_path, prepared_images(brighter=20)))["brightness"] == "differs"
 

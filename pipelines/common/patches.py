@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PATCH, WORDS, CHUNK = 6, 200, 100
+PATCH, WORDS, CHUNK = 6, 200, 50
 
 
 @dataclass(frozen=True)

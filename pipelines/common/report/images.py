@@ -101,11 +101,14 @@ def _balance(parts: dict[str, Images], classes: list[str]) -> Section:
     shares = {name: of / max(1, of.sum()) for name, of in counts.items()}
     train = counts["train"]
     most, least = int(train.argmax()), int(train.argmin())
-    lead = (
-        f"In train, {classes[most]} is the most frequent class ({train[most]:,} images, "
-        f"{percent(shares['train'][most])}) and {classes[least]} the least ({train[least]:,}, "
-        f"{percent(shares['train'][least])})."
-    )
+    if train[most] == train[least]:
+        lead = f"In train, every class has {train[most]:,} images."
+    else:
+        lead = (
+            f"In train, {classes[most]} is the most frequent class ({train[most]:,} images, "
+            f"{percent(shares['train'][most])}) and {classes[least]} the least ({train[least]:,}, "
+            f"{percent(shares['train'][least])})."
+        )
     drawing = split_bars(classes, shares, "Classes", "Share of each class, by split.")
     rows = [
         {"Class": name, **{split: int(of[label]) for split, of in counts.items()}} for label, name in enumerate(classes)
