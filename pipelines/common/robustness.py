@@ -55,7 +55,7 @@ def _bytes(x: np.ndarray) -> np.ndarray:
 
 
 CORRUPTIONS: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], tuple[float, ...]]] = {
-    "gaussian noise": (gaussian_noise, (8, 16, 28, 42)),
+    "gaussian noise": (gaussian_noise, (4, 8, 16, 28)),
     "blur": (blur, (0.5, 0.8, 1.2, 1.7)),
     "brighter": (brightness, (0.2, 0.5, 1.0, 1.8)),
     "darker": (darkness, (0.2, 0.45, 0.65, 0.8)),
