@@ -69,5 +69,6 @@ def figures(evaluated: Evaluated) -> dict[str, Any]:
         "calibration": plots.calibration(right.astype(int), probabilities.max(axis=1), "confidence", "accuracy"),
         "wrong_predictions": plots.wrong_images(pixels, evaluated.targets, probabilities, classes),
         "corruptions": plots.severities(robustness.accuracies(predict, pixels[sample], evaluated.targets[sample])),
+        "variants": plots.variants(evaluated.history, "val_accuracy"),
         "occlusion": plots.heatmaps(pixels[explained], np.stack(maps), words, "What each answer hangs on"),
     }

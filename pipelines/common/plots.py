@@ -89,6 +89,17 @@ def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any
     return figure
 
 
+def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
+    """A validation metric by epoch, of the shipped model and of what was trained beside it."""
+    figure, ax = plt.subplots()
+    for variant in dict.fromkeys(variant for variant, _ in history):
+        points = [(row["epoch"], row[metric]) for v, row in history if v == variant and metric in row]
+        ax.plot(*zip(*points, strict=True), label=variant, lw=2.5 if variant == SHIPPED else 1.3)
+    ax.set(title=f"{metric.replace('_', ' ').capitalize()}, by epoch", xlabel="epoch")
+    ax.legend()
+    return figure
+
+
 def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Any:
     figure, ax = plt.subplots(figsize=(5, 5))
     ax.scatter(targets, predictions, s=6, alpha=0.35, color=BLUE, lw=0, rasterized=True)
