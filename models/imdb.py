@@ -114,7 +114,7 @@ class Classifier(pl.LightningModule):
         free = {"tokens": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
         inputs = dict(zip(("tokens", "lengths"), example, strict=True))
         # The newer exporter writes the example's time into an output's shape: ONNX Runtime then warns of every other.
-        return {"model.onnx": Graph(Explained(self), inputs, ("logit", "contributions"), free, dynamo=False)}
+        return {"model.onnx": Graph(Explained(self).eval(), inputs, ("logit", "contributions"), free, dynamo=False)}
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         x, lengths, y = batch

@@ -1,7 +1,7 @@
 """Sentiment over HTTP: a text in, a label, its probability and what every token added to it. No torch.
 
 The network's log-odds of the second class are a bias plus a sum over the tokens it read (models/imdb.py), so the
-contributions are no approximation: probability of the second class = sigmoid(bias + sum of weights).
+contributions are no approximation: log_odds = bias + sum of weights, and sigmoid(log_odds) is the probability.
 """
 
 import math
@@ -32,7 +32,8 @@ class Contribution(TypedDict):
 
 class Response(BaseModel):
     label: str
-    probability: float = Field(ge=0, le=1, description="of `label`")
+    probability: float = Field(ge=0.5, le=1, description="of `label`")
+    log_odds: float = Field(description="of the second class: bias + sum of the contributions")
     read: int = Field(ge=0, description="characters that were read; a long text is cut")
     bias: float = Field(description="log-odds of the second class before a word is read")
     contributions: list[Contribution] | None = Field(
@@ -81,8 +82,7 @@ class Predictor:
         return logits, weights
 
     def response(self, request: Any, encoding: Encoding, logit: float, weights: np.ndarray) -> Response:
-        positive = 1 / (1 + math.exp(-max(-500.0, min(500.0, logit))))
-        chosen = int(positive >= 0.5)
+        sure = 1 / (1 + math.exp(-min(abs(logit), 500.0)))  # of the likelier class
         spans = encoding.offsets or [(0, len(request.text))]
         contributions: list[Contribution] | None = None
         if request.explain:
@@ -91,8 +91,9 @@ class Predictor:
                 for (start, end), weight in zip(spans, weights, strict=True)
             ]
         return Response(
-            label=self.classes[chosen],
-            probability=round(positive if chosen else 1 - positive, 6),
+            label=self.classes[int(logit >= 0)],
+            probability=round(sure, 6),
+            log_odds=round(logit, 5),
             read=spans[-1][1],
             bias=round(logit - float(weights.sum()), 5),
             contributions=contributions,
