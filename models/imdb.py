@@ -9,6 +9,7 @@ so the bracket is what token t, read in its context, adds to the log-odds: nothi
 a maximum share it equally, lest rounding decide who has it where states saturate.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ class Recurrent(Classifier):
     times as fast on a CPU.
     """
 
-    cell: type[nn.RNNBase]
+    cell: Callable[..., nn.RNNBase]
 
     def build(self, width: int, hidden: int) -> int:
         self.forwards = self.cell(width, hidden, batch_first=True)

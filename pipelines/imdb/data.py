@@ -1,8 +1,8 @@
 """Sentiment: generated reviews (sample), Maas et al.'s 50,000 (full), ChnSentiCorp, or labelled texts of your own."""
 
 import json
-import re
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -110,7 +110,9 @@ def official(path: Path, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, 
     for split in ("train", "test"):
         for label in LABELS:
             if not ((frame["split"] == split) & (frame["label"] == LABELS[label])).any():
-                raise UsageError(f"{path}: no texts in {split}/{label}/*.txt, in the layout of aclImdb; {len(frame)} found")
+                raise UsageError(
+                    f"{path}: no texts in {split}/{label}/*.txt, in the layout of aclImdb; {len(frame)} found"
+                )
     train, test = (frame[frame["split"] == split][["text", "label"]] for split in ("train", "test"))
     unseen = train[~train["text"].isin(set(test["text"]))]
     kept = unseen.drop_duplicates("text").reset_index(drop=True)

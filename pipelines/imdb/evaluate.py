@@ -110,8 +110,7 @@ class NBSVM:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots
-    from pipelines.common import text_plots
+    from pipelines.common import plots, text_plots
 
     classes, chances, labels = evaluated.schema["classes"], positive(evaluated.outputs), evaluated.targets["label"]
     predictions = (chances >= 0.5).astype(int)

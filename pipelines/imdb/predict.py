@@ -81,7 +81,7 @@ class Predictor:
         logits, weights = self.session.run(["logit", "contributions"], {"tokens": tokens, "lengths": lengths})
         return logits, weights
 
-    def response(self, request: Any, encoding: Encoding, logit: float, weights: np.ndarray) -> Response:
+    def response(self, request: Any, encoding: Encoding, logit: float, weights: np.ndarray) -> BaseModel:
         sure = 1 / (1 + math.exp(-min(abs(logit), 500.0)))  # of the likelier class
         spans = encoding.offsets or [(0, len(request.text))]
         contributions: list[Contribution] | None = None

@@ -28,7 +28,9 @@ class Data(DataSettings):
 class Model(ModelSettings):
     width: int = Field(ge=1, le=2048, description="of a token's embedding")
     hidden: int = Field(ge=1, le=2048, description="of the recurrent state, in either direction")
-    dropout: float = Field(ge=0, lt=1, description="of embedding channels, a whole text at once, and of pooled features")
+    dropout: float = Field(
+        ge=0, lt=1, description="of embedding channels, a whole text at once, and of pooled features"
+    )
     word_dropout: float = Field(ge=0, lt=1, description="share of tokens replaced by the unknown one in training")
     lr: float = Field(gt=0, le=1, description="peak of the one-cycle schedule")
     weight_decay: float = Field(ge=0)

@@ -178,7 +178,11 @@ def _frequent(train: Texts) -> Section:
     once = sum(amount == 1 for amount in holding.values())
     lead = (
         f"{count(len(holding), 'different word')}, {percent(once / max(1, len(holding)))} of which a single text has. "
-        + (f"The most frequent, {top[0][0]}, is in {percent(top[0][1] / len(train.texts))} of the texts." if top else "")
+        + (
+            f"The most frequent, {top[0][0]}, is in {percent(top[0][1] / len(train.texts))} of the texts."
+            if top
+            else ""
+        )
     )
     shares = {word: amount / len(train.texts) for word, amount in top}
     drawing = [bars(shares, "Frequent words", "Share of texts with the word.", "Frequent words")] if shares else []
@@ -194,9 +198,8 @@ def _telling(train: Texts, classes: list[str]) -> Section:
         if rows:
             first.append(f"{rows[0]['Word']} for {name}")
             lists.append(html.table(rows, f"Words that tell {name}"))
-    lead = (
-        "Words that a class has more often than the others, beyond what chance explains"
-        + (f": first of all {listed(first)}." if first else ": there are none.")
+    lead = "Words that a class has more often than the others, beyond what chance explains" + (
+        f": first of all {listed(first)}." if first else ": there are none."
     )
     how = (
         "z is the log-odds of the word in the class against the rest, over its standard error, with all texts together "
@@ -219,7 +222,8 @@ def telling(train: Texts, classes: int, seldom: int = 5, prior: float = 500) -> 
     outside, pseudo = total - inside, prior * total / total.sum()
     sums = inside.sum(axis=0), outside.sum(axis=0)
     odds = [
-        np.log((of + pseudo) / (of_all + prior - of - pseudo)) for of, of_all in zip((inside, outside), sums, strict=True)
+        np.log((of + pseudo) / (of_all + prior - of - pseudo))
+        for of, of_all in zip((inside, outside), sums, strict=True)
     ]
     z = (odds[0] - odds[1]) / np.sqrt(1 / (inside + pseudo) + 1 / (outside + pseudo))
     return dict(zip(names, z, strict=True))

@@ -3,10 +3,10 @@
 A review has one or two statements about a film, and often a sentence that says nothing of its quality. Two things make
 it hard for a bag of words:
 
-negation   "the plot was never boring", "剧情算不上精彩": nearly as many statements deny a word as say one, so that neither
-           the word nor the `never` tells much alone
-contrast   "the cast was superb, but the plot was dull", "虽然演员很出色，但是剧情很无聊": a word of either side, and the
-           verdict is that of the main clause: the one after `but`, or the one that `although` does not open
+negation   "the plot was never boring", "剧情算不上精彩": nearly as many statements deny a word as say one, so that
+           neither the word nor the `never` tells much alone
+contrast   "the cast was superb, but the plot was dull", "虽然演员很出色，但是剧情很无聊": a word of either side, and
+           the verdict is that of the main clause: the one after `but`, or the one that `although` does not open
 
 A label is the true verdict, turned round with probability `noise`: nobody is right more often than 1 - noise.
 """
@@ -110,7 +110,13 @@ CHINESE = Language(
     agreements=("{side}，而且{main}", "{side}，同时{main}", "{main}，因为{side}"),
     asides=(
         *("我是星期二和妹妹一起看的", "片长大约两个小时", "我们坐在第三排", "原著是十年前出版的", "影片在里斯本拍摄"),
-        *("碟片是邻居借给我的", "这是导演的第二部电影", "影厅坐了一半的人", "看之前我什么都不知道", "开场是一段火车旅行"),
+        *(
+            "碟片是邻居借给我的",
+            "这是导演的第二部电影",
+            "影厅坐了一半的人",
+            "看之前我什么都不知道",
+            "开场是一段火车旅行",
+        ),
         *("片中有两首歌", "回家路上我们聊了聊它"),
     ),
     sentence="{}。",
