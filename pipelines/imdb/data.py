@@ -165,7 +165,7 @@ def training_set(folder: Path) -> TrainingSet:
         train=parts[0],
         val=parts[1],
         lengths=(parts[0][1], parts[1][1]),
-        model={"embedding": word_vectors(*parts[0][:2], tokenizer.get_vocab_size())},
+        model={"embedding": embedding(*parts[0], tokenizer.get_vocab_size())},
         assets={"schema.json": schema, "tokenizer.json": json.loads(tokenizer.to_str()), "example.json": example},
     )
 
@@ -206,6 +206,21 @@ def padded(ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     tokens = np.zeros((len(ids), lengths.max()), np.int32)
     tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = np.concatenate(ids)
     return tokens, lengths
+
+
+def embedding(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray, vocabulary: int) -> np.ndarray:
+    """Where training begins: which way each token points, then which tokens are alike. float32 [vocabulary, k]"""
+    ratios = log_count_ratios(tokens, labels, vocabulary)
+    return np.column_stack([ratios, word_vectors(tokens, lengths, vocabulary)])
+
+
+def log_count_ratios(tokens: np.ndarray, labels: np.ndarray, vocabulary: int) -> np.ndarray:
+    """log p(token | second class) / p(token | first), a text counting a token once (Wang and Manning, 2012)."""
+    counts = np.ones((2, vocabulary))
+    for row, label in zip(tokens, labels.astype(int), strict=True):
+        counts[label, np.unique(row)] += 1
+    bad, good = counts / counts.sum(axis=1, keepdims=True)
+    return np.log(good / bad).astype(np.float32)
 
 
 def word_vectors(tokens: np.ndarray, lengths: np.ndarray, vocabulary: int) -> np.ndarray:
