@@ -163,6 +163,25 @@ def test_a_table_that_will_not_do(tmp_path: Path) -> None:
         settings(text="评论", target="mood")
 
 
+def test_a_null_among_the_hotel_reviews_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    frame = pd.DataFrame({"label": [0, 1] * 30, "review": [f"房间 {n}" for n in range(60)]})
+    frame.loc[7, "review"] = None
+    frame.to_csv(tmp_path / "hotels.csv", index=False)
+    monkeypatch.setattr(data, "fetch", lambda project, url, checksum: tmp_path / "hotels.csv")
+    found = data.prepare(settings(path="chnsenticorp"), "full", seed=1)
+    assert sum(len(part) for part in found.splits.values()) == 59
+    assert "1 texts left out (empty)" in capsys.readouterr().out
+
+
+def test_texts_of_one_word_can_be_learnt_from(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"评论": [f"{a}{b}" for a in "abcdefgh" for b in "rstuvw"], "mood": [0, 1] * 24})
+    prepared = data.prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
+    splits.write(tmp_path / "imdb", prepared, "sample")
+    assert np.isfinite(data.training_set(tmp_path / "imdb").model["embedding"]).all()
+
+
 # ---------------------------------------------------------------- tokens
 
 

@@ -247,4 +247,4 @@ def word_vectors(tokens: np.ndarray, lengths: np.ndarray, vocabulary: int) -> np
     pairs.data = np.maximum(information, 0).astype(np.float32)
     u, s, _ = randomized_svd(pairs.tocsr(), min(DIMENSIONS, vocabulary - 1), n_iter=2, random_state=0)
     vectors = u * np.sqrt(s)
-    return (0.3 * vectors / vectors.std()).astype(np.float32)
+    return (0.3 * vectors / (vectors.std() or 1)).astype(np.float32)
