@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from torch import nn
 
 from models import imdb as networks
-from pipelines.common import splits
+from pipelines.common import plots, splits, text_plots
 from pipelines.common.batches import Batches
 from pipelines.common.config import UsageError
 from pipelines.common.export import export
@@ -459,6 +459,22 @@ def test_nb_svm_is_the_published_one() -> None:
     assert (model.predict(texts) == labels).all()
     ratio = dict(zip(model.vectorizer.get_feature_names_out(), model.weights, strict=True))
     assert ratio["good"] > 0 > ratio["bad"] and abs(ratio["day"]) < 1e-6
+
+
+def test_a_figure_with_chinese_is_an_svg_whose_text_is_text(tmp_path: Path) -> None:
+    texts, chances = ["剧情很无聊" * 200, "a good film"], np.array([0.99, 0.2])
+    plots.save(text_plots.mistakes(texts, np.array([0, 1]), chances, ["bad", "good"]), tmp_path / "wrong.png")
+    plots.save(text_plots.by_length(np.array([1, 2, 3]), np.array([1, 0, 1])), tmp_path / "length.png")
+    assert {path.name for path in tmp_path.iterdir()} == {"wrong.svg", "length.png"}
+    content = (tmp_path / "wrong.svg").read_text()
+    assert "剧情很无聊" in content and "bad, taken for good, 99.0% sure" in content
+    assert content.count("剧情很无聊") < 60  # its middle is left out
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "x" * 5000, "字" * 3000, "short", ""])
+def test_excerpts_fit(text: str) -> None:
+    lines = text_plots.wrapped(text)
+    assert len(lines) <= 5 and all(text_plots.width(line) <= text_plots.COLUMNS for line in lines)
 
 
 def test_telling_words_are_those_of_the_class() -> None:

@@ -32,7 +32,7 @@ SCRIPTS = {
     "Latin": re.compile(r"[A-Za-z\u00c0-\u024f]"),
 }
 MOST = 15  # words listed
-EXCERPT = 300  # pixels times lines, roughly: of an example
+EXCERPT = 2_000  # pixels of an example, on some four lines
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _examples(train: Texts, classes: list[str]) -> Section:
         found = found[np.argsort(train.lengths[found], kind="stable")]
         for share, size in ((0.05, "short"), (0.5, "middling"), (0.95, "long")):
             text = train.texts[found[int(share * (len(found) - 1))]]
-            rows.append({"Class": name, "Length": size, "Text": shorten(text, EXCERPT * 7)})
+            rows.append({"Class": name, "Length": size, "Text": shorten(text, EXCERPT)})
     lead = "Of each class a text as short as one in twenty, a middling one, and one as long as one in twenty."
     return Section("Examples", lead, [html.table(rows, "Training texts, their beginnings")])
 
