@@ -67,13 +67,13 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     requests, targets = test_rows(folder)
     asked = [request["text"] for request in requests]
     models = {
-        "TF-IDF + logistic regression": make_pipeline(
+        "logistic regression on TF-IDF": make_pipeline(
             TfidfVectorizer(token_pattern=WORD), LogisticRegression(max_iter=1000)
         ),
-        "TF-IDF of pairs + logistic regression": make_pipeline(
+        "logistic regression on TF-IDF of pairs": make_pipeline(
             TfidfVectorizer(token_pattern=WORD, ngram_range=(1, 2)), LogisticRegression(max_iter=1000)
         ),
-        "NB-SVM of pairs": NBSVM(),
+        "NB-SVM on pairs": NBSVM(),
     }
     rows = []
     for name, model in models.items():
