@@ -1,9 +1,12 @@
 """The pictures of an evaluation. Each function returns a matplotlib figure."""
 
+import unicodedata
+import warnings
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.text
 import numpy as np
 
 from pipelines.common.config import SHIPPED
@@ -31,7 +34,14 @@ plt.rcParams.update(
 
 
 def save(figure: Any, path: Path) -> None:
-    figure.savefig(path, metadata={"Software": None})
+    """As PNG; as SVG where the text has Chinese, for which the reader's browser has a font and matplotlib none."""
+    texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    if any(unicodedata.east_asian_width(char) in "WF" for text in texts for char in text):
+        with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "plots"}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph")
+            figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    else:
+        figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 
 

@@ -15,7 +15,7 @@ from pipelines.common.config import UsageError
 from serving.bundle import MANIFEST, Bundle, load_predictor
 
 ALIAS = "champion"
-SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic")
+SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "tokenizers")
 
 
 def champion(client: Any, name: str) -> Any:
