@@ -1,5 +1,6 @@
 """The shipped model, through the predictor that serves it, on the test split: outputs, latency, and what plots need."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Evaluated:
     outputs: list[Any]
     schema: dict[str, Any]
     history: list[tuple[str, dict[str, float]]]
+    baselines: list[dict[str, Any]]
 
 
 def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
@@ -40,7 +42,9 @@ def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarra
     bundle = Bundle(artifacts / "bundle")
     predictor = load_predictor(bundle)
     outputs = answer(predictor, requests)
-    return predictor, Evaluated(requests, targets, outputs, bundle.json("schema.json"), read_history(artifacts))
+    baselines = json.loads((artifacts / "baselines.json").read_text())
+    schema, history = bundle.json("schema.json"), read_history(artifacts)
+    return predictor, Evaluated(requests, targets, outputs, schema, history, baselines)
 
 
 def latency(
