@@ -31,11 +31,11 @@ class Quantiles(nn.Module):
 
     def __init__(self, width: int, start: Tensor, direction: bool) -> None:
         super().__init__()
-        self.horizons, self.half = len(start), start.shape[1] // 2
+        self.horizons, self.side = len(start), start.shape[1] // 2
         steps = start.diff(dim=1).clamp(min=1e-3)
-        self.middle = nn.Parameter(start[:, self.half, None].clone())  # [h, 1]
+        self.middle = nn.Parameter(start[:, self.side, None].clone())  # [h, 1]
         self.steps = nn.Parameter(steps + torch.log(-torch.expm1(-steps)))  # [h, q - 1]; softplus(this) is `steps`
-        self.widths = nn.Linear(width, self.horizons * self.half)
+        self.widths = nn.Linear(width, self.horizons * self.side)
         self.shifts = nn.Linear(width, self.horizons) if direction else None
         for layer in filter(None, (self.widths, self.shifts)):
             nn.init.zeros_(layer.weight)
@@ -43,10 +43,10 @@ class Quantiles(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """h: [n, width] -> [n, h, q]"""
-        factors = self.widths(h).view(-1, self.horizons, self.half).exp()  # from the middle outwards
+        factors = self.widths(h).view(-1, self.horizons, self.side).exp()  # from the middle outwards
         steps = F.softplus(self.steps) * torch.cat([factors.flip(-1), factors], dim=-1)
-        below = steps[..., : self.half].flip(-1).cumsum(-1).flip(-1)
-        above = steps[..., self.half :].cumsum(-1)
+        below = steps[..., : self.side].flip(-1).cumsum(-1).flip(-1)
+        above = steps[..., self.side :].cumsum(-1)
         quantiles = torch.cat([-below, torch.zeros_like(below[..., :1]), above], dim=-1) + self.middle
         return quantiles if self.shifts is None else quantiles + self.shifts(h)[..., None]
 

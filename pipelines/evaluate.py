@@ -34,7 +34,9 @@ def main(run: Run) -> None:
             "higher_is_better": score.higher_is_better,
         },
         "metrics": score.metrics,
-        "baselines": {row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in evaluated.baselines},
+        "baselines": {
+            row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in evaluated.baselines
+        },
         "rows": {"test": len(targets)},
         "latency": {f"batch_{batch}": latency(predictor, requests, batch) for batch in (1, 64)},
         "size_bytes": sum((run.artifacts / "bundle" / name).stat().st_size for name in manifest.files),

@@ -61,7 +61,10 @@ def ewma(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
         variance[t] = LAMBDA * variance[t - 1] + (1 - LAMBDA) * squares[t - 1]
     volatility = np.sqrt(variance + 1e-12)
     multiples = _empirical(
-        logs, at, lambda days: (logs[days:] - logs[:-days]) / volatility[:-days], lambda known: np.quantile(known, LEVELS)
+        logs,
+        at,
+        lambda days: (logs[days:] - logs[:-days]) / volatility[:-days],
+        lambda known: np.quantile(known, LEVELS),
     )
     return multiples * volatility[at][:, None, None]
 
@@ -108,7 +111,9 @@ def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     from statsmodels.tsa.arima.model import ARIMA
 
     def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
-        fit = ARIMA(100 * np.diff(known), order=(1, 0, 1), trend="c").fit()  # percent: the optimizer wants numbers near 1
+        fit = ARIMA(
+            100 * np.diff(known), order=(1, 0, 1), trend="c"
+        ).fit()  # percent: the optimizer wants numbers near 1
         mean, ar, ma, variance = (float(value) for value in fit.params)
         returns = 100 * np.diff(told) - mean
         shocks = np.zeros(len(returns))
@@ -158,5 +163,9 @@ def walk(baseline: Baseline, series: dict[str, tuple[np.ndarray, np.ndarray, np.
 
 
 def timed(baseline: Baseline, *arguments: Any) -> tuple[np.ndarray, float]:
+    from threadpoolctl import threadpool_limits
+
     started = time.perf_counter()
-    return walk(baseline, *arguments), time.perf_counter() - started
+    with threadpool_limits(1):  # matrices of a handful of rows: threads would only wait for each other
+        found = walk(baseline, *arguments)
+    return found, time.perf_counter() - started

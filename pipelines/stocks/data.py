@@ -58,7 +58,7 @@ def _frames(data: Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame
 
 
 def sample(symbols: int, days: int, seed: int) -> dict[str, pd.DataFrame]:
-    """Beside prices each day has the generator's truth: the variance of the next day, the symbol's volatility, drift."""
+    """Each day has the generator's truth too: the variance of the next day, the symbol's volatility and drift."""
     return {
         one.symbol: pd.DataFrame(
             {

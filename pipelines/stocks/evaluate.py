@@ -1,18 +1,17 @@
-"""Stocks: the test period as rolling origins, the shipped forecaster beside the classical ones, in money's own terms."""
+"""Stocks: the test period as rolling origins, and on them the shipped forecaster beside the classical ones."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.common import splits
 from pipelines.common.evaluation import Evaluated
 from pipelines.common.score import Score, block_means
 from pipelines.common.splits import SPLITS
 from pipelines.stocks import forecasts
 from pipelines.stocks.baselines import BASELINES, naive, timed, walk
 from pipelines.stocks.features import HORIZONS, QUANTILES
-from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
+from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball, recalibrated
 from pipelines.stocks.origins import EMBARGO, Origins, history, origins
 
 SEED = 0  # of the metrics' intervals
@@ -45,7 +44,8 @@ def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
             targets["unit"][places, column] = units.mean() if len(units) else np.nan
     targets["truth"] = _truth(days["test"], test)
     requests = [
-        {"symbol": str(symbol), "close": closes.tolist()} for symbol, closes in zip(test.symbol, test.closes, strict=True)
+        {"symbol": str(symbol), "close": closes.tolist()}
+        for symbol, closes in zip(test.symbol, test.closes, strict=True)
     ]
     return requests, targets
 
@@ -69,12 +69,15 @@ def _truth(days: Any, test: Origins) -> np.ndarray:
         return np.full(shape, np.nan)
     from pipelines.common.samples.prices import Garch
 
-    state = days.set_index(["date", "symbol"]).loc[list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))]
+    state = days.set_index(["date", "symbol"]).loc[
+        list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))
+    ]
     volatility, mean = (state[f"true_{name}"].to_numpy()[:, None] for name in ("volatility", "drift"))
     variance = state["true_variance"].to_numpy()
     levels = np.array(QUANTILES)
     return np.stack(
-        [mean * days_ahead + volatility * Garch().quantiles(variance, days_ahead, levels) for days_ahead in HORIZONS], axis=1
+        [mean * days_ahead + volatility * Garch().quantiles(variance, days_ahead, levels) for days_ahead in HORIZONS],
+        axis=1,
     )
 
 
@@ -111,23 +114,31 @@ def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     for name, values in measured.items():
         low, high = np.percentile(block_means(by_date(values, date), EMBARGO, SEED), [2.5, 97.5], axis=0)
         found |= named(values.mean(axis=0), name) | named(low, f"{name}_low") | named(high, f"{name}_high")
+    adapted = recalibrated(y, quantiles, date)
+    for interval in forecasts.INTERVALS:
+        found |= named(inside(y, adapted, interval).mean(axis=0), f"recalibrated{interval}")
+    found |= named(pinball(y, adapted).mean(axis=0), "recalibrated_pinball")
     found |= named((y > 0).mean(axis=0), "share_up")
-    tests = [
-        diebold_mariano(*by_date(np.stack([reference[:, h], losses[:, h]], axis=1), date).T, days)
-        for h, days in enumerate(HORIZONS)
-    ]
-    found |= named(np.array([test[0] for test in tests]), "dm") | named(np.array([test[1] for test in tests]), "dm_p")
+    daily = by_date(reference, date), by_date(losses, date)
+    tests = [diebold_mariano(daily[0][:, h], daily[1][:, h], days) for h, days in enumerate(HORIZONS)]
+    for name, values in zip(("dm", "dm_p"), np.array(tests).T, strict=True):
+        found |= named(values, name)
     if np.isfinite(targets["truth"]).all():
-        found |= against_truth(targets["truth"], quantiles) | named(pinball(y, targets["truth"]).mean(axis=0), "pinball_truth")
+        found |= against_truth(targets["truth"], quantiles) | named(
+            pinball(y, targets["truth"]).mean(axis=0), "pinball_truth"
+        )
     return found
 
 
 def against_truth(truth: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     """Of the generator's distribution: how much of it the intervals hold, and how far off the quantiles are, in widths
     of its 80% interval."""
-    found = {}
+    found: dict[str, float] = {}
     for interval, (low, high) in forecasts.INTERVALS.items():
-        mass = [_mass(truth[:, h], quantiles[:, h, high]) - _mass(truth[:, h], quantiles[:, h, low]) for h in range(len(HORIZONS))]
+        mass = [
+            _mass(truth[:, h], quantiles[:, h, high]) - _mass(truth[:, h], quantiles[:, h, low])
+            for h in range(len(HORIZONS))
+        ]
         found |= named(np.array(mass), f"true_coverage{interval}")
     width = truth[..., QUANTILES.index(0.9)] - truth[..., QUANTILES.index(0.1)]
     error = np.abs(quantiles - truth).mean(axis=2) / width
@@ -169,6 +180,8 @@ def figures(evaluated: Evaluated) -> dict[str, Any]:
     return {
         "fans": draw.fans(targets, quantiles),
         "coverage": draw.coverage(metrics(targets, quantiles), evaluated.baselines),
-        "pinball_by_horizon": draw.pinball_by_horizon(pinball(targets["y"], quantiles).mean(axis=0), evaluated.baselines),
+        "pinball_by_horizon": draw.pinball_by_horizon(
+            pinball(targets["y"], quantiles).mean(axis=0), evaluated.baselines
+        ),
         "calibration": draw.probability(targets, quantiles),
     }

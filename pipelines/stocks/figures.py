@@ -6,7 +6,8 @@ import numpy as np
 
 from pipelines.common.plots import BLUE, GREY, ORANGE, RED, plt
 from pipelines.stocks.features import HORIZONS, QUANTILES
-from pipelines.stocks.forecasts import INTERVALS, MEDIAN, probability as transform
+from pipelines.stocks.forecasts import INTERVALS, MEDIAN
+from pipelines.stocks.forecasts import probability as transform
 
 FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, the last so many origins, symbols drawn
 

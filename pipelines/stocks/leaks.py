@@ -14,11 +14,11 @@ from pipelines.common.config import UsageError
 def scrambled(days: Any, after: Any, seed: int = 0) -> Any:
     """The same days with other prices and volumes after `after`."""
     later = (days["date"] > after).to_numpy()
-    factor = np.exp(np.random.default_rng(seed).normal(0, 0.2, int(later.sum())))
+    factor = np.exp(np.random.default_rng(seed).normal(0, 0.2, len(days)))
     changed = days.copy()
     for name in ("open", "high", "low", "close", "volume"):
         if name in changed:
-            changed.loc[later, name] = changed.loc[later, name].to_numpy() * factor
+            changed[name] = changed[name].astype(float) * np.where(later, factor, 1.0)
     return changed
 
 

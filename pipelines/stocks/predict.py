@@ -75,7 +75,7 @@ class Predictor:
         returns = self.returns(np.array([request.close[-HISTORY:] for request in inputs], dtype=np.float64))
         return [self.response(request, rows) for request, rows in zip(inputs, returns, strict=True)]
 
-    def response(self, request: Any, returns: np.ndarray) -> Response:
+    def response(self, request: Any, returns: np.ndarray) -> BaseModel:
         last = request.close[-1]
         horizons = []
         for days, row in zip(HORIZONS, returns, strict=True):

@@ -1,5 +1,6 @@
 """Daily prices of one symbol from a CSV: read, cleaned with a note of what was done, or refused with file and row."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipelines.common.config import UsageError, nearest
 from pipelines.stocks.features import JUMP
 
 COLUMNS = ("open", "high", "low", "close", "volume")
+GAPS = ("", "null", "nan", "none", "<na>")
 GAP = 10  # days without a price, beyond which a note is worth it
 
 
@@ -47,7 +49,7 @@ def read(file: Path) -> pd.DataFrame:
         raise UsageError(f"{file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise UsageError(f"{file}: {str(error).strip()}") from None
-    names = [str(name).strip().lower() for name in frame.columns]
+    names = [name.strip().lower() for name in next(csv.reader(io.StringIO(text)))]
     for name in ("date", *COLUMNS):
         if names.count(name) > 1:
             raise UsageError(f"{file}: line 1: column {name!r} appears more than once")
@@ -66,41 +68,37 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
         UsageError: what can't be read or mended, by file and row: text for a number, prices of zero or less, two
             prices for one day, an unadjusted split.
     """
-    notes = []
+    notes, name_of_file = [], Path(where).name
     frame = frame.dropna(how="all")
-    dates = _parsed(
-        frame["date"], lambda column: pd.to_datetime(column, errors="coerce", format="ISO8601"), "a date", where
-    )
-    frame = frame.assign(date=dates.dt.tz_localize(None).dt.normalize())
+    frame = frame.assign(date=_parsed(frame["date"], "date", where).dt.normalize())
     for name in COLUMNS:
-        column = frame[name].where(
-            frame[name].notna() & ~frame[name].astype(str).str.strip().str.lower().isin(["", "null", "nan"])
-        )
-        frame[name] = _parsed(column, lambda values: pd.to_numeric(values, errors="coerce"), "a number", where)
+        frame[name] = _parsed(frame[name], "number", where)
         bad = frame.index[(frame[name] < 0) | ((frame[name] == 0) & (name != "volume"))]
         if len(bad):
             raise UsageError(f"{where}: row {bad[0]}: {name} is {frame[name][bad[0]]:g}; prices must be positive")
     gone = frame["close"].isna()
     if gone.any():
         notes.append(
-            f"{where}: {gone.sum()} rows without a close left out, the first of {_day(frame['date'][gone].iloc[0])}"
+            f"{name_of_file}: {gone.sum()} rows without a close left out, the first of {_day(frame['date'][gone].iloc[0])}"
         )
         frame = frame[~gone]
     partly = frame[["open", "high", "low"]].isna().any(axis=1)
     if partly.any() and not frame[["open", "high", "low"]].isna().all().any():
         notes.append(
-            f"{where}: {partly.sum()} rows lack open, high or low, the first of {_day(frame['date'][partly].iloc[0])}"
+            f"{name_of_file}: {partly.sum()} rows lack open, high or low, the first of {_day(frame['date'][partly].iloc[0])}"
         )
     if not frame["date"].is_monotonic_increasing:
-        notes.append(f"{where}: rows were not in order of date")
+        notes.append(f"{name_of_file}: rows were not in order of date")
         frame = frame.sort_values("date", kind="stable")
     twice = frame["date"].duplicated(keep="first")
     if twice.any():
         for day, rows in frame[frame["date"].duplicated(keep=False)].groupby("date"):
             if rows["close"].nunique() > 1:
-                found = f"rows {rows.index[0]} and {rows.index[1]} give {_day(day)} the closes {rows['close'].iloc[0]:g} and {rows['close'].iloc[1]:g}"
-                raise UsageError(f"{where}: {found}; one of them must go")
-        notes.append(f"{where}: {twice.sum()} repeated rows left out")
+                (one, other), (first, second) = rows.index[:2], rows["close"].iloc[:2]
+                raise UsageError(
+                    f"{where}: rows {one} and {other} give {_day(day)} the closes {first:g} and {second:g}; one must go"
+                )
+        notes.append(f"{name_of_file}: {twice.sum()} repeated rows left out")
         frame = frame[~twice]
     jumps = np.flatnonzero(np.abs(np.diff(np.log(frame["close"]))) > np.log(JUMP))
     if len(jumps):
@@ -111,18 +109,23 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
         )
     gaps = frame["date"].diff().dt.days
     if (gaps > GAP).any():
-        notes.append(f"{where}: no price for {gaps.max():.0f} days before {_day(frame['date'][gaps.idxmax()])}")
+        notes.append(f"{name_of_file}: no price for {gaps.max():.0f} days before {_day(frame['date'][gaps.idxmax()])}")
     return frame.reset_index(drop=True), notes
 
 
-def _parsed(column: pd.Series, parse, kind: str, where: str) -> pd.Series:  # type: ignore[no-untyped-def]
-    values = parse(column)
-    finite = np.isfinite(values) if kind == "a number" else values.notna()
-    bad = column.index[~finite & (column.notna() | (kind == "a date"))]
-    if len(bad):
-        found = column[bad[0]]
-        said = "is missing" if pd.isna(found) else f"found {found!r}, which is not {kind}"
-        raise UsageError(f"{where}: row {bad[0]}: {column.name} {said}")
+def _parsed(column: pd.Series, kind: str, where: str) -> pd.Series:
+    """As dates, which may not be missing, or as numbers, which may."""
+    text = column.where(~column.astype(str).str.strip().str.lower().isin(GAPS))
+    if kind == "date":
+        values = pd.to_datetime(text, errors="coerce", format="ISO8601")
+        bad = values.isna()
+    else:
+        values = pd.to_numeric(text, errors="coerce")
+        bad = (values.isna() | values.isin([np.inf, -np.inf])) & text.notna()
+    if bad.any():
+        row = bad.index[bad][0]
+        said = "is missing" if pd.isna(text[row]) else f"found {column[row]!r}, which is not a {kind}"
+        raise UsageError(f"{where}: row {row}: {column.name} {said}")
     return values
 
 

@@ -79,7 +79,7 @@ def generate(
     symbols: int, days: int, seed: int, *, model: Garch | None = None, drift: float = 0.0002, start: str = "2016-01-04"
 ) -> list[Series]:
     model = model or Garch()
-    dates = np.busday_offset(start, np.arange(days))
+    dates = np.busday_offset(np.datetime64(start), np.arange(days), roll="forward")
     return [
         _series(f"SYM{number:02d}", dates, model, drift, np.random.default_rng([seed, number]))
         for number in range(symbols)
