@@ -68,7 +68,7 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
         UsageError: what can't be read or mended, by file and row: text for a number, prices of zero or less, two
             prices for one day, an unadjusted split.
     """
-    notes, name_of_file = [], Path(where).name
+    notes, file = [], Path(where).name
     frame = frame.dropna(how="all")
     frame = frame.assign(date=_parsed(frame["date"], "date", where).dt.normalize())
     for name in COLUMNS:
@@ -79,16 +79,16 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
     gone = frame["close"].isna()
     if gone.any():
         notes.append(
-            f"{name_of_file}: {gone.sum()} rows without a close left out, the first of {_day(frame['date'][gone].iloc[0])}"
+            f"{file}: {gone.sum()} rows without a close left out, the first {_day(frame['date'][gone].iloc[0])}"
         )
         frame = frame[~gone]
     partly = frame[["open", "high", "low"]].isna().any(axis=1)
     if partly.any() and not frame[["open", "high", "low"]].isna().all().any():
         notes.append(
-            f"{name_of_file}: {partly.sum()} rows lack open, high or low, the first of {_day(frame['date'][partly].iloc[0])}"
+            f"{file}: {partly.sum()} rows lack open, high or low, the first {_day(frame['date'][partly].iloc[0])}"
         )
     if not frame["date"].is_monotonic_increasing:
-        notes.append(f"{name_of_file}: rows were not in order of date")
+        notes.append(f"{file}: rows were not in order of date")
         frame = frame.sort_values("date", kind="stable")
     twice = frame["date"].duplicated(keep="first")
     if twice.any():
@@ -98,7 +98,7 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
                 raise UsageError(
                     f"{where}: rows {one} and {other} give {_day(day)} the closes {first:g} and {second:g}; one must go"
                 )
-        notes.append(f"{name_of_file}: {twice.sum()} repeated rows left out")
+        notes.append(f"{file}: {twice.sum()} repeated rows left out")
         frame = frame[~twice]
     jumps = np.flatnonzero(np.abs(np.diff(np.log(frame["close"]))) > np.log(JUMP))
     if len(jumps):
@@ -109,7 +109,7 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
         )
     gaps = frame["date"].diff().dt.days
     if (gaps > GAP).any():
-        notes.append(f"{name_of_file}: no price for {gaps.max():.0f} days before {_day(frame['date'][gaps.idxmax()])}")
+        notes.append(f"{file}: no price for {gaps.max():.0f} days before {_day(frame['date'][gaps.idxmax()])}")
     return frame.reset_index(drop=True), notes
 
 
