@@ -51,8 +51,9 @@ def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
         )
         ax.annotate(f"{row['test']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     ax.set(yticks=range(len(ranked)), yticklabels=[row["name"] for row in ranked], xlabel=score.headline)
-    lower = "" if score.higher_is_better else ", lower is better"
-    ax.set_title(f"{score.headline}{lower}: shipped model and baselines")
+    ax.set_title(f"{score.headline}: shipped model and baselines")
+    if not score.higher_is_better:
+        ax.set_xlabel(f"{score.headline}, lower is better")
     legend = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # one entry per label
     if len(legend) > 1:
         ax.legend(legend.values(), legend.keys(), loc="upper left")

@@ -50,7 +50,7 @@ def _frames(data: Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame
         digest = hashlib.sha256(pd.util.hash_pandas_object(pd.concat(frames)).to_numpy().tobytes()).hexdigest()[:8]
         return frames, notes, f"csv:{Path(data.path).name} ({digest})", "yours"
     if data.live is not None:
-        return *prices.live(data.live, data.until), "Yahoo Finance", "personal use, says the publisher"
+        return *prices.live(data.live), "Yahoo Finance", "personal use, says the publisher"
     if profile == "sample":
         return sample(data.symbols, data.days, seed), [], "GARCH generator", "Apache-2.0"
     files = [fetch("stocks", URL + name, f"sha256:{sha256}") for name, sha256 in SHA256.items()]
@@ -94,48 +94,64 @@ def training_set(folder: Path) -> TrainingSet:
         UsageError: a feature, a scaler or a target of the past changes with later prices.
     """
     days = history(folder, ("train", "val"))
-    train, val = origins({"train": days["train"]}, "train"), origins(days, "val")
+    train, val, model = assemble(days)
     check_past(days, train, val)
     example = [{"symbol": str(train.symbol[i]), "close": train.closes[i].tolist()} for i in (0, len(train) - 1)]
     return TrainingSet(
         train=(train.x, train.scale, train.y),
         val=(val.x, val.scale, val.y),
-        model=scalers(train),
+        model=model,
         assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
     )
 
 
-def scalers(train: Origins) -> dict[str, Any]:
-    """What the network is told of the training period."""
+def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:
+    """-> training origins, validation origins, and what the network is told of the training period"""
+    train, val = origins({"train": days["train"]}, "train"), origins(days, "val")
     multiples = train.y / (train.scale[:, None] * np.sqrt(HORIZONS))
-    return {
+    model = {
         "mean": train.x.mean(axis=(0, 1), dtype=np.float64).tolist(),
         "std": np.maximum(train.x.std(axis=(0, 1), dtype=np.float64), 1e-3).tolist(),
         "start": np.quantile(multiples, QUANTILES, axis=0).T.tolist(),
         "horizons": list(HORIZONS),
         "levels": list(QUANTILES),
     }
+    return train, val, model
 
 
 def check_past(days: dict[str, pd.DataFrame], train: Origins, val: Origins) -> None:
-    """The embargo holds, and nothing known at the end of training, or half-way through validation, knows more."""
-    end, begin = days["train"]["date"].max(), days["val"]["date"].min()
+    """The embargo holds; nothing made for training changes with validation's prices, and no validation input with
+    later ones.
+
+    Raises:
+        UsageError: naming what has seen the future.
+    """
+    end, begin, middle = days["train"]["date"].max(), days["val"]["date"].min(), val.date[len(val) // 2]
     if not (train.ends.max() <= np.datetime64(end, "D") < np.datetime64(begin, "D") <= val.date.min()):
-        raise UsageError(
-            f"pipelines/stocks: an outcome of training lies in validation, which begins on {str(begin)[:10]}"
-        )
-    middle = val.date[len(val) // 2]
-
-    def known(both: pd.DataFrame) -> dict[str, np.ndarray]:
-        late = both["date"] > end
-        changed = {"train": both[~late], "val": both[late]}
-        now = origins({"train": changed["train"]}, "train")
-        then = origins(changed, "val")
-        seen = then.date <= middle
-        told = {f"scaler {name}": np.array(values) for name, values in scalers(now).items()}
-        channels = {f"channel {name!r}": then.x[seen, :, n] for n, name in enumerate(CHANNELS)}
-        return {**told, "targets of training": now.y, **channels, "scale": then.scale[seen]}
-
+        raise UsageError(f"pipelines/stocks: an outcome of training lies in validation, which begins on {_day(begin)}")
     both = pd.concat(days.values(), ignore_index=True)
-    leaks.check(lambda frame: {k: v for k, v in known(frame).items() if "scaler" in k or "targets" in k}, both, end)
-    leaks.check(lambda frame: {k: v for k, v in known(frame).items() if "channel" in k or k == "scale"}, both, middle)
+
+    def parts(frame: pd.DataFrame) -> tuple[Origins, Origins, dict[str, Any]]:
+        late = frame["date"] > end
+        return assemble({"train": frame[~late], "val": frame[late]})
+
+    def after_training(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        now, _, model = parts(frame)
+        scalers = {f"scaler {name!r}": np.array(value) for name, value in model.items()}
+        return {**scalers, **inputs(now, now.date <= end.to_datetime64()), "targets of training": now.y}
+
+    def in_validation(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        then = parts(frame)[1]
+        return inputs(then, then.date <= middle)
+
+    leaks.check(after_training, both, end)
+    leaks.check(in_validation, both, middle)
+
+
+def inputs(rows: Origins, seen: np.ndarray) -> dict[str, np.ndarray]:
+    channels = {f"channel {name!r}": rows.x[seen, :, n] for n, name in enumerate(CHANNELS)}
+    return {**channels, "scale": rows.scale[seen]}
+
+
+def _day(when: object) -> str:
+    return str(when)[:10]

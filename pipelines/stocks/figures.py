@@ -10,6 +10,7 @@ from pipelines.stocks.forecasts import INTERVALS, MEDIAN
 from pipelines.stocks.forecasts import probability as transform
 
 FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, the last so many origins, symbols drawn
+TALLEST = 15  # percent; a bar beyond it is cut
 
 
 def fans(targets: np.ndarray, quantiles: np.ndarray) -> Any:
@@ -57,6 +58,8 @@ def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Any:
         ax.errorbar(at, value, yerr=spread, fmt="o", color=BLUE, capsize=4, label="shipped model, 95% interval")
         ax.set(title=f"{interval}% interval", xticks=at, xlabel="days ahead")
         ax.set_xticklabels(map(str, HORIZONS))
+        recalibrated = [metrics[f"recalibrated{interval}_{days}d"] for days in HORIZONS]
+        ax.plot(at + 0.15, recalibrated, "o", color=ORANGE, mfc="w", label="the same, recalibrated each evening")
     axes[0].set_ylabel("share of outcomes inside")
     axes[0].legend(loc="lower left", fontsize=8)
     return figure
@@ -73,8 +76,20 @@ def pinball_by_horizon(losses: np.ndarray, baselines: list[dict[str, Any]]) -> A
     for n, (name, row) in enumerate(rows.items()):
         at = np.arange(len(HORIZONS)) - 0.4 + (n + 0.5) * thick
         bars = ax.bar(at, 100 * (row / naive - 1), width=0.92 * thick, color=colours[n], label=name)
-        ax.bar_label(bars, fmt="%+.1f", fontsize=7)
+        ax.bar_label(bars, fmt="%+.1f", fontsize=7, clip_on=True)
+        for x, change in zip(at, 100 * (row / naive - 1), strict=True):
+            if change > TALLEST:
+                ax.annotate(
+                    f"{change:+.0f}",
+                    (x, TALLEST),
+                    ha="center",
+                    va="top",
+                    fontsize=7,
+                    xytext=(0, -3),
+                    textcoords="offset points",
+                )
     ax.axhline(0, color="#1a202c", lw=1)
+    ax.set_ylim(None, TALLEST)
     ax.set(title="Pinball loss against the naive forecast, in percent: lower is better", xlabel="days ahead")
     ax.set_xticks(range(len(HORIZONS)), [str(days) for days in HORIZONS])
     ax.legend(fontsize=8, ncols=3)

@@ -100,6 +100,8 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
                 )
         notes.append(f"{file}: {twice.sum()} repeated rows left out")
         frame = frame[~twice]
+    if frame.empty:
+        raise UsageError(f"{where}: holds no price")
     jumps = np.flatnonzero(np.abs(np.diff(np.log(frame["close"]))) > np.log(JUMP))
     if len(jumps):
         row = frame.iloc[jumps[0] + 1]
@@ -133,7 +135,7 @@ def _day(when: object) -> str:
     return str(when)[:10]
 
 
-def live(symbols: list[str], until: object) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def live(symbols: list[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Adjusted prices from Yahoo Finance, through the optional package yfinance."""
     try:
         import yfinance

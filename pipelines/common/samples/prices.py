@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PATHS = 40_000  # of a simulation
+PATHS = 80_000  # of a simulation
 GRID = 24  # variances from which paths start; between them quantiles are interpolated
 
 
