@@ -19,11 +19,10 @@ def main(run: Run) -> None:
     tracker = Tracker(run)
     project = run.module("evaluate")
     requests, targets = project.test_rows(run.data)
-    predictor, evaluated = evaluate(run.artifacts, requests, targets)
-    baselines = json.loads((run.artifacts / "baselines.json").read_text())
+    evaluated = evaluate(run.artifacts, requests, targets)
     score = project.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)
-    draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, baselines, score)})
+    draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, score)})
     manifest = Bundle(run.artifacts / "bundle").manifest
     trained = json.loads((run.artifacts / "train.json").read_text())
     metrics = {
@@ -35,9 +34,11 @@ def main(run: Run) -> None:
             "higher_is_better": score.higher_is_better,
         },
         "metrics": score.metrics,
-        "baselines": {row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in baselines},
+        "baselines": {
+            row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in evaluated.baselines
+        },
         "rows": {"test": len(targets)},
-        "latency": {f"batch_{batch}": latency(predictor, requests, batch) for batch in (1, 64)},
+        "latency": {f"batch_{batch}": latency(evaluated.predictor, requests, batch) for batch in (1, 64)},
         "size_bytes": sum((run.artifacts / "bundle" / name).stat().st_size for name in manifest.files),
         "parameters": trained["parameters"],
         "seconds": {"train": round(trained["seconds"], 2), "evaluate": round(time.perf_counter() - started, 2)},
@@ -52,11 +53,11 @@ def main(run: Run) -> None:
     tracker.publish()
 
 
-def common_figures(evaluated: Evaluated, baselines: list[dict[str, Any]], score: Any) -> dict[str, Any]:
+def common_figures(evaluated: Evaluated, score: Any) -> dict[str, Any]:
     from pipelines.common import plots
 
     return {
-        "baselines": plots.baselines(baselines, score),
+        "baselines": plots.baselines(evaluated.baselines, score),
         "learning_curves": plots.learning_curves(evaluated.history),
     }
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.common import splits
 from pipelines.common.config import UsageError
-from pipelines.common.report import associations, drift, images, words
+from pipelines.common.report import associations, drift, images, series, words
 from pipelines.common.report.page import write
 from pipelines.common.report.pictures import montage
 from pipelines.report import sections_of
@@ -67,6 +67,23 @@ def prepared_images(brighter: int = 0) -> splits.Prepared:
     parts["test"]["image"][:2] = parts["train"]["image"][:2]
     schema = {"task": "images", "size": 8, "target": "kind", "classes": ["猫", "狗", HOSTILE]}
     return splits.Prepared(splits=parts, source="noise", licence="none", schema=schema)
+
+
+def prepared_series(alike: bool = True) -> splits.Prepared:
+    """Two symbols whose volatility comes in clusters; three times as loud after the training period if not alike."""
+    rng = np.random.default_rng(0)
+    dates = pd.bdate_range("2016-01-04", periods=900)
+    frames = []
+    for symbol in ("贵州茅台", HOSTILE):
+        loud = np.repeat(rng.choice([0.006, 0.02], 30), 30)
+        returns = loud * rng.normal(size=900) * np.where(np.arange(900) < 600 if not alike else True, 1.0, 3.0)
+        frames.append(pd.DataFrame({"date": dates, "symbol": symbol, "close": 50 * np.exp(np.cumsum(returns))}))
+    days = pd.concat(frames, ignore_index=True)
+    cuts = {"train": (0, 600), "val": (600, 700), "test": (700, 900)}
+    parts = {name: days[days["date"].isin(dates[a:b])].reset_index(drop=True) for name, (a, b) in cuts.items()}
+    schema = {"task": "series", "symbols": ["贵州茅台", HOSTILE], "horizons": [1, 5, 20]}
+    notes = {"cleaning": [f"{HOSTILE}.csv: 3 rows without a close left out"]}
+    return splits.Prepared(splits=parts, source="noise", licence="none", schema=schema, notes=notes)
 
 
 def render(folder: Path, prepared: splits.Prepared) -> str:
@@ -225,6 +242,32 @@ def test_colour_images_show_their_channels(tmp_path: Path) -> None:
 
 def test_brighter_test_images_differ(tmp_path: Path) -> None:
     assert verdicts(render(tmp_path, prepared_images(brighter=20)))["brightness"] == "differs"
+
+
+def test_series_show_prices_returns_and_their_memory(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        page = render(tmp_path, prepared_series())
+    is_whole(page)
+    assert "900 trading days of 2 symbols from 2016-01-04" in page and "<script" not in page
+    assert f"{HOSTILE}.csv: 3 rows without a close left out" in Parsed(page).texts
+    found = re.search(r"(\d+) of 30 lags lie outside the band for returns, .* and (\d+) for squares", page)
+    assert found and int(found[1]) <= 6 < int(found[2])
+    assert "$" not in "".join(Parsed(page).texts), "no tick label is a formula"
+
+
+def test_a_louder_test_period_differs(tmp_path: Path) -> None:
+    assert verdicts(render(tmp_path, prepared_series(alike=False)))["its size"] == "differs"
+
+
+def test_autocorrelation_of_an_autoregression() -> None:
+    shocks = np.random.default_rng(0).normal(size=20_000)
+    values = np.zeros(20_000)
+    for t in range(1, 20_000):
+        values[t] = 0.6 * values[t - 1] + shocks[t]
+    assert series.autocorrelation(values, 4) == pytest.approx([0.6, 0.36, 0.216, 0.13], abs=0.03)
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 5), (6, 5, 1), (6, 5, 3)])

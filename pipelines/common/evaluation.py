@@ -1,5 +1,6 @@
 """The shipped model, through the predictor that serves it, on the test split: outputs, latency, and what plots need."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Evaluated:
     outputs: list[Any]
     schema: dict[str, Any]
     history: list[tuple[str, dict[str, float]]]
+    baselines: list[dict[str, Any]]
     predictor: Predictor  # to be asked more than the test set
 
 
@@ -37,12 +39,13 @@ def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any
     return outputs
 
 
-def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> tuple[Predictor, Evaluated]:
+def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
     bundle = Bundle(artifacts / "bundle")
     predictor = load_predictor(bundle)
     outputs = answer(predictor, requests)
-    history = read_history(artifacts)
-    return predictor, Evaluated(requests, targets, outputs, bundle.json("schema.json"), history, predictor)
+    baselines = json.loads((artifacts / "baselines.json").read_text())
+    schema, history = bundle.json("schema.json"), read_history(artifacts)
+    return Evaluated(requests, targets, outputs, schema, history, baselines, predictor)
 
 
 def latency(

@@ -48,6 +48,8 @@ def save(figure: Any, path: Path) -> None:
 def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
     """Test score of every baseline and of the shipped model, with cross-validated spread where there is one."""
     ranked = sorted([*rows, {"name": "shipped model", "test": score.value}], key=lambda row: row["test"])
+    if not score.higher_is_better:
+        ranked.reverse()  # the best on top
     figure, ax = plt.subplots(figsize=(6.4, 0.42 * len(ranked) + 1.4))
     for place, row in enumerate(ranked):
         shipped = row["name"] == "shipped model"
@@ -60,6 +62,8 @@ def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
         ax.annotate(f"{row['test']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     ax.set(yticks=range(len(ranked)), yticklabels=[row["name"] for row in ranked], xlabel=score.headline)
     ax.set_title(f"{score.headline}: shipped model and baselines")
+    if not score.higher_is_better:
+        ax.set_xlabel(f"{score.headline}, lower is better")
     legend = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # one entry per label
     if len(legend) > 1:
         ax.legend(legend.values(), legend.keys(), loc="upper left")

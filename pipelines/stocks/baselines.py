@@ -1,0 +1,171 @@
+"""What is easy to forecast with, on the same origins: each gives the same quantiles from the closes up to an origin.
+
+A baseline is fitted again every REFIT days of the test period, on all that is known by then; in between it is told
+of each new day, with the parameters it has.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pipelines.stocks.features import HORIZONS
+from pipelines.stocks.forecasts import LEVELS, normal
+
+REFIT = {"empirical": 20, "statsmodels": 126}  # days
+NAIVE_DAYS = 504  # whose returns the naive forecast's quantiles are those of: two years
+SEASON = 5
+LAMBDA = 0.94  # of RiskMetrics (1996)
+
+Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]  # log closes [n], origins [m] -> quantiles [m, h, q]
+
+
+def naive(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The last value, and around it the returns of the last two years with their own median taken out."""
+
+    def of(errors: np.ndarray) -> np.ndarray:
+        quantiles = np.quantile(errors[-NAIVE_DAYS:], LEVELS)
+        return quantiles - np.median(errors[-NAIVE_DAYS:])
+
+    return _empirical(logs, at, lambda days: logs[days:] - logs[:-days], of)
+
+
+def drift(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The last value plus the mean return of all days so far, with all returns so far around it."""
+    return _empirical(logs, at, lambda days: logs[days:] - logs[:-days], lambda errors: np.quantile(errors, LEVELS))
+
+
+def seasonal(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The value of the same weekday, the last that is known, with all its errors so far around it."""
+    forecast = np.stack([logs[at - _back(days)] - logs[at] for days in HORIZONS], axis=1)
+
+    def errors(days: int) -> np.ndarray:
+        back = _back(days)
+        return logs[days + back :] - logs[: len(logs) - days - back]
+
+    return forecast[..., None] + _empirical(logs, at, errors, lambda known: np.quantile(known, LEVELS))
+
+
+def _back(days: int) -> int:
+    return -days % SEASON
+
+
+def ewma(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Filtered historical simulation: past returns over RiskMetrics' volatility of their day, times today's."""
+    squares = np.diff(logs) ** 2
+    variance = np.empty(len(logs))
+    variance[:2] = squares[:20].mean()
+    for t in range(2, len(logs)):
+        variance[t] = LAMBDA * variance[t - 1] + (1 - LAMBDA) * squares[t - 1]
+    volatility = np.sqrt(variance + 1e-12)
+    multiples = _empirical(
+        logs,
+        at,
+        lambda days: (logs[days:] - logs[:-days]) / volatility[:-days],
+        lambda known: np.quantile(known, LEVELS),
+    )
+    return multiples * volatility[at][:, None, None]
+
+
+def _empirical(
+    logs: np.ndarray,
+    at: np.ndarray,
+    errors: Callable[[int], np.ndarray],
+    of: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Quantiles of the errors known at each origin, looked up again every few days.
+
+    errors(days): of every forecast so far ahead, in order of time; the last one belongs to the last day of `logs`
+    """
+    every = REFIT["empirical"]
+    found = np.empty((len(at), len(HORIZONS), len(LEVELS)))
+    for column, days in enumerate(HORIZONS):
+        all_errors = errors(days)
+        later = len(logs) - 1 - at  # days after each origin, whose errors it can't know
+        for start in range(0, len(at), every):
+            found[start : start + every, column] = of(all_errors[: len(all_errors) - later[start]])
+    return found
+
+
+def ets(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """ETS(A, N, N) of the log price: simple exponential smoothing (Hyndman et al., 2008, table 6.1)."""
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+    def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
+        fit = ETSModel(known, error="add").fit(disp=False, maxiter=50)
+        alpha, level = float(fit.smoothing_level), float(fit.initial_level)
+        levels = np.empty(len(told))
+        for t, value in enumerate(told):
+            levels[t] = level = level + alpha * (value - level)
+        mean = np.repeat((levels[places] - told[places])[:, None], len(HORIZONS), axis=1)
+        std = np.sqrt(fit.mse * (1 + (np.array(HORIZONS) - 1) * alpha**2))
+        return normal(mean, np.broadcast_to(std, mean.shape))
+
+    return _refitted(logs, at, fitted)
+
+
+def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """ARIMA(1, 1, 1) with drift of the log price (Box and Jenkins, 1970)."""
+    from statsmodels.tsa.arima.model import ARIMA
+
+    def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
+        fit = ARIMA(
+            100 * np.diff(known), order=(1, 0, 1), trend="c"
+        ).fit()  # percent: the optimizer wants numbers near 1
+        mean, ar, ma, variance = (float(value) for value in fit.params)
+        returns = 100 * np.diff(told) - mean
+        shocks = np.zeros(len(returns))
+        for t in range(1, len(returns)):
+            shocks[t] = returns[t] - ar * returns[t - 1] - ma * shocks[t - 1]
+        steps = np.arange(max(HORIZONS))
+        ahead = (ar * returns + ma * shocks)[places - 1, None] * ar**steps  # [m, steps], the mean of each coming return
+        psi = np.concatenate([[1.0], (ar + ma) * ar ** steps[:-1]])  # what a shock adds to each later return
+        spread = np.cumsum(np.cumsum(psi) ** 2)  # of the sum of the next 1, 2, ... returns
+        last = np.array(HORIZONS) - 1
+        centre = np.cumsum(ahead, axis=1)[:, last] + mean * np.array(HORIZONS)
+        return normal(centre, np.broadcast_to(np.sqrt(variance * spread[last]), centre.shape)) / 100
+
+    return _refitted(logs, at, fitted)
+
+
+def _refitted(
+    logs: np.ndarray, at: np.ndarray, fitted: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """fitted(what is known at the fit, what is known at its last origin, the origins): [m, h, q]"""
+    every = REFIT["statsmodels"]
+    parts = []
+    for start in range(0, len(at), every):
+        places = at[start : start + every]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an optimizer that stops early still gives the best it found
+            parts.append(fitted(logs[: places[0] + 1], logs[: places[-1] + 1], places))
+    return np.concatenate(parts)
+
+
+BASELINES: dict[str, Baseline] = {
+    "naive": naive,
+    "drift": drift,
+    "seasonal naive": seasonal,
+    "ETS": ets,
+    "ARIMA": arima,
+    "EWMA volatility": ewma,
+}
+
+
+def walk(baseline: Baseline, series: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
+    """The forecasts of all symbols. series: symbol -> (log closes, origins, rows of the answer) -> [rows, h, q]"""
+    found = np.empty((rows, len(HORIZONS), len(LEVELS)))
+    for logs, at, places in series.values():
+        found[places] = baseline(logs, at)
+    return found
+
+
+def timed(baseline: Baseline, *arguments: Any) -> tuple[np.ndarray, float]:
+    from threadpoolctl import threadpool_limits
+
+    started = time.perf_counter()
+    with threadpool_limits(1):  # matrices of a handful of rows: threads would only wait for each other
+        found = walk(baseline, *arguments)
+    return found, time.perf_counter() - started

@@ -1,0 +1,157 @@
+"""Daily prices: seeded GARCH paths (sample), four big companies 2006 to 2017 (full), CSVs of your own, or live."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipelines.common import splits
+from pipelines.common.config import UsageError
+from pipelines.common.download import fetch
+from pipelines.common.samples.prices import generate
+from pipelines.common.splits import SPLITS, Prepared
+from pipelines.common.training import TrainingSet
+from pipelines.stocks import leaks, prices
+from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
+from pipelines.stocks.origins import EMBARGO, Origins, history, origins
+from pipelines.stocks.settings import Data
+
+URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"
+SHA256 = {
+    "AAPL_2006-01-01_to_2018-01-01.csv": "9a4d1d99d708b3a213fe4e709ba2e214fa67aed127972636d61823b87a843f5f",
+    "AMZN_2006-01-01_to_2018-01-01.csv": "640b5fff5fe6d0bbc523b6d893d6fa4758cb9c5ebf2d43ccda4adf0683cd1fba",
+    "IBM_2006-01-01_to_2018-01-01.csv": "91cbf31153bc397720a79bb4fb516f7ecc2e6440bc6b6591cfff6f02799ab169",
+    "MSFT_2006-01-01_to_2018-01-01.csv": "1f1c9b6e9b78c16c5ff03411581c92f62662adb86b8eaf3590ea68cbf3f245da",
+}
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    frames, notes, source, licence = _frames(data, profile, seed)
+    days = pd.concat([frame.assign(symbol=symbol) for symbol, frame in frames.items()], ignore_index=True)
+    days = days.sort_values(["date", "symbol"], kind="stable", ignore_index=True)
+    if data.until is not None:
+        days = days[days["date"] <= pd.Timestamp(data.until)].reset_index(drop=True)
+    parts = by_time(days, data.split, source)
+    for name in ("train", "val", "test"):
+        origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
+    for note in notes:
+        print(f"  {note}")
+    schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
+    periods = {name: [str(part["date"].min())[:10], str(part["date"].max())[:10]] for name, part in parts.items()}
+    return Prepared(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
+
+
+def _frames(data: Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame], list[str], str, str]:
+    """-> frame by symbol, what was cleaned, source, licence"""
+    if data.path is not None:
+        frames, notes = prices.read_folder(data.path)
+        digest = hashlib.sha256(pd.util.hash_pandas_object(pd.concat(frames)).to_numpy().tobytes()).hexdigest()[:8]
+        return frames, notes, f"csv:{Path(data.path).name} ({digest})", "yours"
+    if data.live is not None:
+        return *prices.live(data.live), "Yahoo Finance", "personal use, says the publisher"
+    if profile == "sample":
+        return sample(data.symbols, data.days, seed), [], "GARCH generator", "Apache-2.0"
+    files = [fetch("stocks", URL + name, f"sha256:{sha256}") for name, sha256 in SHA256.items()]
+    return *prices.read_files(files), "AAPL, AMZN, IBM, MSFT 2006-2017", "CC0 claimed"
+
+
+def sample(symbols: int, days: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Each day has the generator's truth too: the variance of the next day, the symbol's volatility and drift."""
+    return {
+        one.symbol: pd.DataFrame(
+            {
+                "date": pd.to_datetime(one.dates),
+                **one.columns,
+                "true_variance": one.variance,
+                "true_volatility": one.volatility,
+                "true_drift": one.drift,
+            }
+        )
+        for one in generate(symbols, days, seed)
+    }
+
+
+def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str) -> dict[str, pd.DataFrame]:
+    """Train, then val, then test: the same dates for all symbols, so that none tells of another's future."""
+    dates = np.sort(days["date"].unique())
+    cuts = np.round(np.cumsum(shares)[:2] * len(dates)).astype(int)
+    needed = {"train": HISTORY + EMBARGO, "val": EMBARGO + 1, "test": EMBARGO + 1}
+    for name, part in zip(SPLITS, np.split(dates, cuts), strict=True):
+        if len(part) < needed[name]:
+            raise UsageError(f"{source}: {len(dates)} days leave {len(part)} for {name}; it needs {needed[name]}")
+    first, second = dates[cuts]
+    late, later = days["date"] >= first, days["date"] >= second
+    parts = {"train": days[~late], "val": days[late & ~later], "test": days[later]}
+    return {name: part.reset_index(drop=True) for name, part in parts.items()}
+
+
+def training_set(folder: Path) -> TrainingSet:
+    """Windows of the training and the validation period; the test period is not opened here.
+
+    Raises:
+        UsageError: a feature, a scaler or a target of the past changes with later prices.
+    """
+    days = history(folder, ("train", "val"))
+    train, val, model = assemble(days)
+    check_past(days, train, val)
+    example = [{"symbol": str(train.symbol[i]), "close": train.closes[i].tolist()} for i in (0, len(train) - 1)]
+    return TrainingSet(
+        train=(train.x, train.scale, train.y),
+        val=(val.x, val.scale, val.y),
+        model=model,
+        assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
+    )
+
+
+def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:
+    """-> training origins, validation origins, and what the network is told of the training period"""
+    train, val = origins({"train": days["train"]}, "train"), origins(days, "val")
+    multiples = train.y / (train.scale[:, None] * np.sqrt(HORIZONS))
+    model = {
+        "mean": train.x.mean(axis=(0, 1), dtype=np.float64).tolist(),
+        "std": np.maximum(train.x.std(axis=(0, 1), dtype=np.float64), 1e-3).tolist(),
+        "start": np.quantile(multiples, QUANTILES, axis=0).T.tolist(),
+        "horizons": list(HORIZONS),
+        "levels": list(QUANTILES),
+    }
+    return train, val, model
+
+
+def check_past(days: dict[str, pd.DataFrame], train: Origins, val: Origins) -> None:
+    """The embargo holds; nothing made for training changes with validation's prices, and no validation input with
+    later ones.
+
+    Raises:
+        UsageError: naming what has seen the future.
+    """
+    end, begin, middle = days["train"]["date"].max(), days["val"]["date"].min(), val.date[len(val) // 2]
+    if not (train.ends.max() <= np.datetime64(end, "D") < np.datetime64(begin, "D") <= val.date.min()):
+        raise UsageError(f"pipelines/stocks: an outcome of training lies in validation, which begins on {_day(begin)}")
+    both = pd.concat(days.values(), ignore_index=True)
+
+    def parts(frame: pd.DataFrame) -> tuple[Origins, Origins, dict[str, Any]]:
+        late = frame["date"] > end
+        return assemble({"train": frame[~late], "val": frame[late]})
+
+    def after_training(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        now, _, model = parts(frame)
+        scalers = {f"scaler {name!r}": np.array(value) for name, value in model.items()}
+        return {**scalers, **inputs(now, now.date <= end.to_datetime64()), "targets of training": now.y}
+
+    def in_validation(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        then = parts(frame)[1]
+        return inputs(then, then.date <= middle)
+
+    leaks.check(after_training, both, end)
+    leaks.check(in_validation, both, middle)
+
+
+def inputs(rows: Origins, seen: np.ndarray) -> dict[str, np.ndarray]:
+    channels = {f"channel {name!r}": rows.x[seen, :, n] for n, name in enumerate(CHANNELS)}
+    return {**channels, "scale": rows.scale[seen]}
+
+
+def _day(when: object) -> str:
+    return str(when)[:10]

@@ -1,0 +1,187 @@
+"""Stocks: the test period as rolling origins, and on them the shipped forecaster beside the classical ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.common.evaluation import Evaluated
+from pipelines.common.score import Score, block_means
+from pipelines.common.splits import SPLITS
+from pipelines.stocks import forecasts
+from pipelines.stocks.baselines import BASELINES, naive, timed, walk
+from pipelines.stocks.features import HORIZONS, QUANTILES
+from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball, recalibrated
+from pipelines.stocks.origins import EMBARGO, Origins, history, origins
+
+SEED = 0  # of the metrics' intervals
+
+TARGET = np.dtype(
+    [
+        ("date", "datetime64[D]"),
+        ("symbol", "U32"),
+        ("last", "f8"),  # the close at the origin
+        ("y", "f8", len(HORIZONS)),  # log-returns to come
+        ("unit", "f8", len(HORIZONS)),  # mean absolute log-return of the training period: MASE's denominator
+        ("naive", "f8", (len(HORIZONS), len(QUANTILES))),
+        ("truth", "f8", (len(HORIZONS), len(QUANTILES))),  # of the generator; NaN where prices are real
+    ]
+)
+
+Walk = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    days, test, series = _test(folder)
+    targets = np.zeros(len(test), TARGET)
+    targets["date"], targets["symbol"], targets["last"] = test.date, test.symbol, test.closes[:, -1]
+    targets["y"], targets["naive"] = test.y, walk(naive, series, len(test))
+    train = days["train"]
+    for symbol, (_, _, places) in series.items():
+        logs = np.log(train["close"][train["symbol"] == symbol].to_numpy())
+        for column, ahead in enumerate(HORIZONS):
+            units = np.abs(logs[ahead:] - logs[:-ahead])
+            targets["unit"][places, column] = units.mean() if len(units) else np.nan
+    targets["truth"] = _truth(days["test"], test)
+    requests = [
+        {"symbol": str(symbol), "close": closes.tolist()}
+        for symbol, closes in zip(test.symbol, test.closes, strict=True)
+    ]
+    return requests, targets
+
+
+def _test(folder: Path) -> tuple[dict[str, Any], Origins, Walk]:
+    """The prepared days, the test origins, and each symbol's (log closes, origins, rows)."""
+    days = history(folder, SPLITS)
+    test = origins(days, "test")
+    series = {}
+    for symbol in np.unique(test.symbol):
+        places = np.flatnonzero(test.symbol == symbol)
+        closes = np.concatenate([part["close"][part["symbol"] == symbol].to_numpy() for part in days.values()])
+        series[str(symbol)] = (np.log(closes), test.at[places], places)
+    return days, test, series
+
+
+def _truth(days: Any, test: Origins) -> np.ndarray:
+    """The generator's own quantiles, from the variance that it had on the evening of each origin. -> [n, h, q]"""
+    shape = (len(test), len(HORIZONS), len(QUANTILES))
+    if "true_variance" not in days:
+        return np.full(shape, np.nan)
+    from pipelines.common.samples.prices import Garch
+
+    state = days.set_index(["date", "symbol"]).loc[
+        list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))
+    ]
+    volatility, mean = (state[f"true_{name}"].to_numpy()[:, None] for name in ("volatility", "drift"))
+    variance = state["true_variance"].to_numpy()
+    levels = np.array(QUANTILES)
+    return np.stack(
+        [mean * days_ahead + volatility * Garch().quantiles(variance, days_ahead, levels) for days_ahead in HORIZONS],
+        axis=1,
+    )
+
+
+def score(targets: np.ndarray, outputs: list[Any]) -> Score:
+    """Headline: the pinball loss, mean over levels and horizons, in percent of the price."""
+    quantiles = log_returns(targets, outputs)
+    symbols = len(np.unique(targets["symbol"]))
+    return Score(
+        headline="pinball_percent",
+        higher_is_better=False,
+        per_item=pinball(targets["y"], quantiles).mean(axis=1),
+        metrics=metrics(targets, quantiles),
+        block=EMBARGO * symbols,  # forecasts of one month share what happens in it, all symbols together
+    )
+
+
+def log_returns(targets: np.ndarray, outputs: list[Any]) -> np.ndarray:
+    """The answers' prices as log-returns: [n, h, q]"""
+    prices = np.array([[list(horizon.quantiles.values()) for horizon in output.horizons] for output in outputs])
+    return np.log(prices / targets["last"][:, None, None])
+
+
+def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
+    """One number per horizon each; intervals by bootstrap of blocks of EMBARGO dates."""
+    y, date, median = targets["y"], targets["date"], quantiles[..., MEDIAN]
+    losses, reference = pinball(y, quantiles), pinball(y, targets["naive"])
+    found = named(losses.mean(axis=0), "pinball") | named(reference.mean(axis=0), "pinball_naive")
+    measured = {
+        "coverage80": inside(y, quantiles, 80),
+        "coverage95": inside(y, quantiles, 95),
+        "mase": np.abs(median - y) / targets["unit"],
+        "direction": (np.sign(median) == np.sign(y)).astype(np.float64),
+    }
+    for name, values in measured.items():
+        low, high = np.percentile(block_means(by_date(values, date), EMBARGO, SEED), [2.5, 97.5], axis=0)
+        found |= named(values.mean(axis=0), name) | named(low, f"{name}_low") | named(high, f"{name}_high")
+    adapted = recalibrated(y, quantiles, date)
+    for interval in forecasts.INTERVALS:
+        found |= named(inside(y, adapted, interval).mean(axis=0), f"recalibrated{interval}")
+    found |= named(pinball(y, adapted).mean(axis=0), "recalibrated_pinball")
+    found |= named((y > 0).mean(axis=0), "share_up")
+    daily = by_date(reference, date), by_date(losses, date)
+    tests = [diebold_mariano(daily[0][:, h], daily[1][:, h], days) for h, days in enumerate(HORIZONS)]
+    for name, values in zip(("dm", "dm_p"), np.array(tests).T, strict=True):
+        found |= named(values, name)
+    if np.isfinite(targets["truth"]).all():
+        found |= against_truth(targets["truth"], quantiles) | named(
+            pinball(y, targets["truth"]).mean(axis=0), "pinball_truth"
+        )
+    return found
+
+
+def against_truth(truth: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
+    """Of the generator's distribution: how much of it the intervals hold, and how far off the quantiles are, in widths
+    of its 80% interval."""
+    found: dict[str, float] = {}
+    for interval, (low, high) in forecasts.INTERVALS.items():
+        mass = [
+            _mass(truth[:, h], quantiles[:, h, high]) - _mass(truth[:, h], quantiles[:, h, low])
+            for h in range(len(HORIZONS))
+        ]
+        found |= named(np.array(mass), f"true_coverage{interval}")
+    width = truth[..., QUANTILES.index(0.9)] - truth[..., QUANTILES.index(0.1)]
+    error = np.abs(quantiles - truth).mean(axis=2) / width
+    return found | named(error.mean(axis=0), "quantile_error")
+
+
+def _mass(truth: np.ndarray, bound: np.ndarray) -> float:
+    """The mean true probability of an outcome below `bound`, between known levels on the scale of a normal's."""
+    from scipy import stats
+
+    scores = stats.norm.ppf(QUANTILES)
+    left = np.clip((bound > truth).sum(axis=1) - 1, 0, len(QUANTILES) - 2)  # beyond the outer levels: straight on
+    rows = np.arange(len(truth))
+    low, high = truth[rows, left], truth[rows, left + 1]
+    place = (bound[:, 0] - low) / (high - low)
+    return float(stats.norm.cdf(scores[left] + place * (scores[left + 1] - scores[left])).mean())
+
+
+def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Walk-forward over the same origins; parameters are fitted anew on the way, always on the past alone."""
+    _, test, series = _test(folder)
+    rows = []
+    for name, baseline in BASELINES.items():
+        quantiles, seconds = timed(baseline, series, len(test))
+        losses = pinball(test.y, quantiles).mean(axis=0)
+        covered = inside(test.y, quantiles, 80).mean(axis=0), inside(test.y, quantiles, 95).mean(axis=0)
+        row = {"name": name, "metric": "pinball_percent", "test": float(losses.mean()), "seconds": round(seconds, 2)}
+        row |= named(losses, "pinball") | named(covered[0], "coverage80") | named(covered[1], "coverage95")
+        print(f"  {name:24s} pinball {row['test']:.4f}  " + "  ".join(f"{loss:.4f}" for loss in losses))
+        rows.append(row)
+    return rows
+
+
+def figures(evaluated: Evaluated) -> dict[str, Any]:
+    from pipelines.stocks import figures as draw
+
+    targets = evaluated.targets
+    quantiles = log_returns(targets, evaluated.outputs)
+    return {
+        "fans": draw.fans(targets, quantiles),
+        "coverage": draw.coverage(metrics(targets, quantiles), evaluated.baselines),
+        "pinball_by_horizon": draw.pinball_by_horizon(
+            pinball(targets["y"], quantiles).mean(axis=0), evaluated.baselines
+        ),
+        "calibration": draw.probability(targets, quantiles),
+    }

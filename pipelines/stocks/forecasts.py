@@ -1,0 +1,99 @@
+"""How quantile forecasts are judged. NumPy only; y: [n, h] log-returns, quantiles: [n, h, q] of them."""
+
+import math
+
+import numpy as np
+
+from pipelines.stocks.features import HORIZONS, QUANTILES
+
+LEVELS = np.array(QUANTILES)
+INTERVALS = {80: (LEVELS == 0.1, LEVELS == 0.9), 95: (LEVELS == 0.025, LEVELS == 0.975)}
+MEDIAN = QUANTILES.index(0.5)
+ADAPTATION = 0.05  # of the logarithm of a width, per date and unit of missed coverage
+
+
+def pinball(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Mean over the levels, in percent of the price. -> [n, h]"""
+    error = y[..., None] - quantiles
+    return 100 * np.maximum(LEVELS * error, (LEVELS - 1) * error).mean(axis=-1)
+
+
+def inside(y: np.ndarray, quantiles: np.ndarray, interval: int) -> np.ndarray:
+    """1.0 where the outcome lies in the interval of so many percent. -> [n, h]"""
+    low, high = (quantiles[..., end][..., 0] for end in INTERVALS[interval])
+    return ((low <= y) & (y <= high)).astype(np.float64)
+
+
+def probability(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """The probability integral transform: where in the forecast distribution the outcome lies, to the bin between two
+    levels. -> int [n, h] from 0 to q"""
+    return (y[..., None] > quantiles).sum(axis=-1)
+
+
+def recalibrated(y: np.ndarray, quantiles: np.ndarray, date: np.ndarray) -> np.ndarray:
+    """Adaptive conformal inference (Gibbs and Candes, 2021): the intervals as they would be if each evening they were
+    widened where outcomes known by then had missed them too often, and narrowed where too seldom.
+
+    A forecast `days` ahead is corrected by the outcomes of forecasts made at least `days` dates before, and by no
+    others. The middle stays; each interval has a factor of its own per horizon. -> [n, h, q]
+    """
+    dates, place = np.unique(date, return_inverse=True)
+    pairs = [(level, len(LEVELS) - 1 - level) for level in range(MEDIAN)]
+    found = quantiles.copy()
+    for column, days in enumerate(HORIZONS):
+        middle = quantiles[:, column, MEDIAN]
+        for low, high in pairs:
+            factor, missed = 0.0, np.zeros(len(dates))  # of the width, as a logarithm; share of symbols by date
+            for today in range(len(dates)):
+                if today >= days:
+                    factor += ADAPTATION * (missed[today - days] - 2 * LEVELS[low])
+                rows = np.flatnonzero(place == today)
+                ends = middle[rows, None] + np.exp(factor) * (
+                    quantiles[rows, column][:, [low, high]] - middle[rows, None]
+                )
+                found[rows[:, None], column, [low, high]] = ends
+                missed[today] = np.mean((y[rows, column] < ends[:, 0]) | (y[rows, column] > ends[:, 1]))
+    return np.sort(found, axis=-1)
+
+
+def diebold_mariano(worse: np.ndarray, better: np.ndarray, days: int) -> tuple[float, float]:
+    """Diebold and Mariano (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
+
+    worse, better: [n], losses of two forecasts of the same outcomes in order of time, `days` ahead: their differences
+    are correlated for days - 1 days.
+
+    Returns the statistic, positive where `better` has the smaller loss, and its two-sided p.
+    """
+    from scipy import stats
+
+    difference = worse - better
+    n, centred = len(difference), difference - difference.mean()
+    covariances = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(min(days, n))]
+    variance = covariances[0] + 2 * sum(covariances[1:])
+    if variance <= 0:  # the rectangular window can end there; Bartlett's (Newey and West, 1987) can't
+        variance = covariances[0] + 2 * sum((1 - lag / days) * c for lag, c in enumerate(covariances) if lag)
+    if variance <= 0:
+        return 0.0, 1.0
+    correction = math.sqrt(max(n + 1 - 2 * days + days * (days - 1) / n, 0) / n)
+    statistic = correction * float(difference.mean()) / math.sqrt(variance / n)
+    return statistic, float(2 * stats.t.sf(abs(statistic), n - 1))
+
+
+def by_date(values: np.ndarray, date: np.ndarray) -> np.ndarray:
+    """Means over the symbols of each date, in order of time. values: [n, ...] -> [dates, ...]"""
+    _, place, counts = np.unique(date, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), *values.shape[1:]))
+    np.add.at(sums, place, values)
+    return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def normal(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Quantiles of normal distributions. mean, std: [n, h] -> [n, h, q]"""
+    from scipy import stats
+
+    return mean[..., None] + std[..., None] * stats.norm.ppf(LEVELS)
+
+
+def named(values: np.ndarray, name: str) -> dict[str, float]:
+    """[h] -> {"pinball_1d": ..., "pinball_5d": ..., ...}"""
+    return {f"{name}_{days}d": float(value) for days, value in zip(HORIZONS, values, strict=True)}

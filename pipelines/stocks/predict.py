@@ -1,0 +1,102 @@
+"""Stocks over HTTP: the closes of the last year in, quantiles of the prices to come out. No torch."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from pipelines.stocks.features import HISTORY, HORIZONS, JUMP, QUANTILES, features
+from serving.bundle import Bundle
+
+MOST = 10 * HISTORY  # closes of a request
+
+Price = Annotated[float, Field(ge=1e-6, le=1e9, strict=True, allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    symbol: Annotated[str, Field(max_length=20, description="for your own books: comes back")] = ""
+    close: Annotated[
+        list[Price],
+        Field(
+            min_length=HISTORY,
+            max_length=MOST,
+            fail_fast=True,
+            description=f"closing prices, adjusted for splits, oldest first; the last {HISTORY} count",
+        ),
+    ]
+
+    @field_validator("close")
+    @classmethod
+    def _no_jump(cls, close: list[float]) -> list[float]:
+        jumps = np.flatnonzero(np.abs(np.diff(np.log(close))) > np.log(JUMP))
+        if len(jumps):
+            day = int(jumps[0])
+            found = {"day": day, "next": day + 1, "before": f"{close[day]:g}", "after": f"{close[day + 1]:g}"}
+            said = (
+                "{before} at {day} and {after} at {next} lie too far apart for a day; send prices adjusted for splits"
+            )
+            raise PydanticCustomError("jump", said, found)
+        return close
+
+
+class Horizon(BaseModel):
+    days: int = Field(description="trading days ahead")
+    median: float
+    quantiles: dict[str, float] = Field(description="level -> price")
+    interval_80: list[float]
+    interval_95: list[float]
+    up: float = Field(
+        description="probability of a close above the last one; 0.025 and 0.975 are the ends of the scale"
+    )
+
+
+class Response(BaseModel):
+    symbol: str
+    last: float = Field(description="the close that the forecast starts from")
+    horizons: list[Horizon]
+
+
+class Predictor:
+    Response = Response
+
+    def __init__(self, bundle: Bundle) -> None:
+        config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
+        self.Request = _configured(config)
+        self.session = bundle.session()
+
+    def returns(self, closes: np.ndarray) -> np.ndarray:
+        """closes: [n, HISTORY] -> quantiles of log-returns: [n, len(HORIZONS), len(QUANTILES)]"""
+        x, scale = features(closes)
+        return self.session.run(["y"], {"x": x, "scale": scale})[0].astype(np.float64)
+
+    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+        returns = self.returns(np.array([request.close[-HISTORY:] for request in inputs], dtype=np.float64))
+        return [self.response(request, rows) for request, rows in zip(inputs, returns, strict=True)]
+
+    def response(self, request: Any, returns: np.ndarray) -> BaseModel:
+        last = request.close[-1]
+        horizons = []
+        for days, row in zip(HORIZONS, returns, strict=True):
+            price = dict(zip(map(str, QUANTILES), (last * np.exp(row)).tolist(), strict=True))
+            horizons.append(
+                Horizon(
+                    days=days,
+                    median=price["0.5"],
+                    quantiles=price,
+                    interval_80=[price["0.1"], price["0.9"]],
+                    interval_95=[price["0.025"], price["0.975"]],
+                    up=1 - float(np.interp(0.0, row, QUANTILES)),
+                )
+            )
+        return Response(symbol=request.symbol, last=last, horizons=horizons)
+
+
+def _configured(config: ConfigDict) -> type[BaseModel]:
+    """The request with the bundle's own example."""
+
+    class stocks_request(Request):
+        model_config = config
+
+    return stocks_request

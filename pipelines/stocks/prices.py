@@ -1,0 +1,160 @@
+"""Daily prices of one symbol from a CSV: read, cleaned with a note of what was done, or refused with file and row."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.common.config import UsageError, nearest
+from pipelines.stocks.features import JUMP
+
+COLUMNS = ("open", "high", "low", "close", "volume")
+GAPS = ("", "null", "nan", "none", "<na>")
+GAP = 10  # days without a price, beyond which a note is worth it
+
+
+def read_folder(folder: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """<SYMBOL>*.csv each: what stands before the first `_` or space of a file's name is its symbol."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise UsageError(f"{folder}: no such folder; data.path names a folder of <SYMBOL>*.csv")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv" and not file.name.startswith("."))
+    if not files:
+        raise UsageError(f"{folder}: holds no .csv file; data.path names a folder of <SYMBOL>*.csv")
+    return read_files(files)
+
+
+def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    frames: dict[str, pd.DataFrame] = {}
+    notes: list[str] = []
+    for file in files:
+        symbol = file.stem.replace(" ", "_").partition("_")[0]
+        if symbol in frames:
+            raise UsageError(f"{file}: a second file of {symbol}; one file per symbol")
+        frames[symbol], said = clean(read(file), str(file))
+        notes += said
+    return frames, notes
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Columns by name in any case, as text; the index counts the lines of the file."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        frame = pd.read_csv(
+            io.StringIO(text), dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False
+        )
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise UsageError(f"{file}: {str(error).strip()}") from None
+    names = [name.strip().lower() for name in next(csv.reader(io.StringIO(text)))]
+    for name in ("date", *COLUMNS):
+        if names.count(name) > 1:
+            raise UsageError(f"{file}: line 1: column {name!r} appears more than once")
+    for name in ("date", "close"):
+        if name not in names:
+            raise UsageError(f"{file}: line 1: no column {name!r}; {nearest(name, names)}")
+    frame.columns = pd.Index(names)
+    frame.index += 2  # line 1 is the header
+    return frame.reindex(columns=["date", *COLUMNS])
+
+
+def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
+    """Dates ascending and once each, prices positive, a close in every row. -> the frame, and what was done to it
+
+    Raises:
+        UsageError: what can't be read or mended, by file and row: text for a number, prices of zero or less, two
+            prices for one day, an unadjusted split.
+    """
+    notes, file = [], Path(where).name
+    frame = frame.dropna(how="all")
+    frame = frame.assign(date=_parsed(frame["date"], "date", where).dt.normalize())
+    for name in COLUMNS:
+        frame[name] = _parsed(frame[name], "number", where)
+        bad = frame.index[(frame[name] < 0) | ((frame[name] == 0) & (name != "volume"))]
+        if len(bad):
+            raise UsageError(f"{where}: row {bad[0]}: {name} is {frame[name][bad[0]]:g}; prices must be positive")
+    gone = frame["close"].isna()
+    if gone.any():
+        notes.append(
+            f"{file}: {gone.sum()} rows without a close left out, the first {_day(frame['date'][gone].iloc[0])}"
+        )
+        frame = frame[~gone]
+    partly = frame[["open", "high", "low"]].isna().any(axis=1)
+    if partly.any() and not frame[["open", "high", "low"]].isna().all().any():
+        notes.append(
+            f"{file}: {partly.sum()} rows lack open, high or low, the first {_day(frame['date'][partly].iloc[0])}"
+        )
+    if not frame["date"].is_monotonic_increasing:
+        notes.append(f"{file}: rows were not in order of date")
+        frame = frame.sort_values("date", kind="stable")
+    twice = frame["date"].duplicated(keep="first")
+    if twice.any():
+        for day, rows in frame[frame["date"].duplicated(keep=False)].groupby("date"):
+            if rows["close"].nunique() > 1:
+                (one, other), (first, second) = rows.index[:2], rows["close"].iloc[:2]
+                raise UsageError(
+                    f"{where}: rows {one} and {other} give {_day(day)} the closes {first:g} and {second:g}; one must go"
+                )
+        notes.append(f"{file}: {twice.sum()} repeated rows left out")
+        frame = frame[~twice]
+    if frame.empty:
+        raise UsageError(f"{where}: holds no price")
+    jumps = np.flatnonzero(np.abs(np.diff(np.log(frame["close"]))) > np.log(JUMP))
+    if len(jumps):
+        row = frame.iloc[jumps[0] + 1]
+        raise UsageError(
+            f"{where}: row {frame.index[jumps[0] + 1]}: the close goes from {frame['close'].iloc[jumps[0]]:g} to "
+            f"{row['close']:g} on {_day(row['date'])}; if that is a split, adjust the prices before it"
+        )
+    gaps = frame["date"].diff().dt.days
+    if (gaps > GAP).any():
+        notes.append(f"{file}: no price for {gaps.max():.0f} days before {_day(frame['date'][gaps.idxmax()])}")
+    return frame.reset_index(drop=True), notes
+
+
+def _parsed(column: pd.Series, kind: str, where: str) -> pd.Series:
+    """As dates, which may not be missing, or as numbers, which may."""
+    text = column.where(~column.astype(str).str.strip().str.lower().isin(GAPS))
+    if kind == "date":
+        values = pd.to_datetime(text, errors="coerce", format="ISO8601")
+        bad = values.isna()
+    else:
+        values = pd.to_numeric(text, errors="coerce")
+        bad = (values.isna() | values.isin([np.inf, -np.inf])) & text.notna()
+    if bad.any():
+        row = bad.index[bad][0]
+        said = "is missing" if pd.isna(text[row]) else f"found {column[row]!r}, which is not a {kind}"
+        raise UsageError(f"{where}: row {row}: {column.name} {said}")
+    return values
+
+
+def _day(when: object) -> str:
+    return str(when)[:10]
+
+
+def live(symbols: list[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Adjusted prices from Yahoo Finance, through the optional package yfinance."""
+    try:
+        import yfinance
+    except ModuleNotFoundError:
+        raise UsageError(
+            "params.yaml: projects.stocks.data.live: needs the package yfinance; pip install yfinance"
+        ) from None
+    frames: dict[str, pd.DataFrame] = {}
+    notes: list[str] = []
+    for symbol in symbols:
+        try:
+            found = yfinance.Ticker(symbol).history(period="max", auto_adjust=True)
+        except Exception as error:  # whatever the network or the publisher's page comes up with
+            raise UsageError(f"yfinance: {symbol}: {type(error).__name__}: {error}".splitlines()[0]) from None
+        if found is None or found.empty:
+            raise UsageError(f"yfinance: {symbol}: no prices; is the symbol right?")
+        table = found.rename_axis("date").reset_index().rename(columns=str.lower).reindex(columns=["date", *COLUMNS])
+        table["date"] = table["date"].astype(str).str[:10]
+        table.index += 2
+        frames[symbol], said = clean(table, f"yfinance: {symbol}")
+        notes += said
+    return frames, notes

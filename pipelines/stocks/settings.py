@@ -1,0 +1,31 @@
+"""Types and ranges of params.yaml's `projects.stocks`."""
+
+from datetime import date
+
+from pydantic import Field, model_validator
+
+from pipelines.common.config import DataSettings, ModelSettings
+
+
+class Data(DataSettings):
+    path: str | None = Field(description="a folder of <SYMBOL>*.csv of your own; null for the project's data set")
+    live: list[str] | None = Field(description="symbols to ask Yahoo Finance for; needs the extra `live`")
+    until: date | None = Field(description="no day after this one is seen, as if it were that day's evening")
+    symbols: int = Field(ge=1, le=1000, description="of the generated sample")
+    days: int = Field(ge=1000, le=100_000, description="trading days of the generated sample")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if self.path is not None and self.live is not None:
+            raise ValueError("path and live exclude each other: one source of prices at a time")
+        if self.live is not None and (not self.live or len(set(self.live)) < len(self.live)):
+            raise ValueError(f"live must be a list of different symbols, found {self.live}")
+        return self
+
+
+class Model(ModelSettings):
+    hidden: int = Field(ge=1, le=1024, description="width of the network")
+    dropout: float = Field(ge=0, lt=1)
+    direction: bool = Field(description="whether the history may move the median, and not only the width")
+    lr: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0)
