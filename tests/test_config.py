@@ -53,7 +53,7 @@ def test_every_project_is_valid_under_both_profiles(project: str, profile: str) 
     run = check(composed(project, profile))
     assert isinstance(run, Run)
     assert run.artifacts == Path("artifacts") / project
-    assert set(run.models) == {"shipped", *PARAMS["projects"][project].get("variants", {})}
+    assert set(run.models) == {"shipped", *for_profile(PARAMS["projects"][project]["variants"], profile)}
     assert (ROOT / "models" / f"{run.project.network}.py").is_file()
 
 
@@ -197,7 +197,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         (["projects.mnist.model.lrr=1"], "command line: projects.mnist.model.lrr: unknown key; did you mean 'lr'?"),
         (["projects.mnist.model.lr=fast"], "command line: projects.mnist.model.lr: found 'fast'; should be a valid"),
         (["projects.mnist.data.split=[1,1,1]"], "command line: projects.mnist.data"),
-        (["project=mist", "profile=full"], "command line: project: found 'mist'; did you mean 'mnist'? allowed: h"),
+        (["project=mist", "profile=full"], "command line: project: found 'mist'; did you mean 'mnist'? allowed: c"),
         (["trainer=gup"], "command line: trainer: found 'gup'; did you mean 'gpu'? allowed: cpu, "),
         (["seed=[1"], "command line: "),
         (["projects.mnist.train.epochs=${seeed}"], "command line: projects.mnist.train.epochs: "),
