@@ -399,7 +399,7 @@ def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> N
 
 @pytest.mark.parametrize(
     "request_",
-    [{}, {"close": CLOSE, "open": CLOSE}, {"close": CLOSE, "symbol": "x" * 21}, {"close": CLOSE, "symbol": 7}],
+    [{}, {"close": CLOSE, "open": CLOSE}, {"close": CLOSE, "symbol": "x" * 33}, {"close": CLOSE, "symbol": 7}],
 )
 def test_other_faults_are_refused_too(client: TestClient, request_: dict[str, Any]) -> None:
     assert post(client, **request_).status_code == 422

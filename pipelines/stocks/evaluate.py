@@ -42,6 +42,7 @@ def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
         for column, ahead in enumerate(HORIZONS):
             units = np.abs(logs[ahead:] - logs[:-ahead])
             targets["unit"][places, column] = units.mean() if len(units) else np.nan
+    targets["unit"] = np.where(np.isfinite(targets["unit"]), targets["unit"], np.nanmean(targets["unit"], axis=0))
     targets["truth"] = _truth(days["test"], test)
     requests = [
         {"symbol": str(symbol), "close": closes.tolist()}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.common import splits
+from pipelines.common.config import UsageError
 from pipelines.stocks.features import HISTORY, HORIZONS, features, windows
 
 EMBARGO = max(HORIZONS)  # the last days of a split: their outcome lies in the next one
@@ -59,11 +60,9 @@ def origins(frames: dict[str, Any], split: str) -> Origins:
         known = windows(closes)[at - HISTORY + 1]
         x, scale = features(known)
         logs = np.log(closes)
-        y = np.stack([logs[at + days] - logs[at] for days in HORIZONS], axis=1).astype(np.float32)
+        y = np.stack([logs[at + ahead] - logs[at] for ahead in HORIZONS], axis=1).astype(np.float32)
         parts.append((dates[at], dates[at + EMBARGO], np.full(len(at), symbol), known, x, scale, y, at))
     if not parts:
-        from pipelines.common.config import UsageError
-
         raise UsageError(f"{split}: no symbol has {HISTORY} days before and {EMBARGO} days after any day of it")
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")

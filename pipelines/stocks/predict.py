@@ -7,16 +7,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from pipelines.stocks.features import HISTORY, HORIZONS, JUMP, QUANTILES, features
+from pipelines.stocks.features import HISTORY, JUMP, features
 from serving.bundle import Bundle
 
 MOST = 10 * HISTORY  # closes of a request
+SYMBOL = 32  # characters
 
 Price = Annotated[float, Field(ge=1e-6, le=1e9, strict=True, allow_inf_nan=False)]
 
 
 class Request(BaseModel):
-    symbol: Annotated[str, Field(max_length=20, description="for your own books: comes back")] = ""
+    symbol: Annotated[str, Field(max_length=SYMBOL, description="for your own books: comes back")] = ""
     close: Annotated[
         list[Price],
         Field(
@@ -64,10 +65,12 @@ class Predictor:
     def __init__(self, bundle: Bundle) -> None:
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
         self.Request = _configured(config)
+        schema = bundle.json("schema.json")
+        self.days, self.levels = schema["horizons"], schema["quantiles"]
         self.session = bundle.session()
 
     def returns(self, closes: np.ndarray) -> np.ndarray:
-        """closes: [n, HISTORY] -> quantiles of log-returns: [n, len(HORIZONS), len(QUANTILES)]"""
+        """closes: [n, HISTORY] -> quantiles of log-returns: [n, h, q]"""
         x, scale = features(closes)
         return self.session.run(["y"], {"x": x, "scale": scale})[0].astype(np.float64)
 
@@ -78,8 +81,8 @@ class Predictor:
     def response(self, request: Any, returns: np.ndarray) -> BaseModel:
         last = request.close[-1]
         horizons = []
-        for days, row in zip(HORIZONS, returns, strict=True):
-            price = dict(zip(map(str, QUANTILES), (last * np.exp(row)).tolist(), strict=True))
+        for days, row in zip(self.days, returns, strict=True):
+            price = dict(zip(map(str, self.levels), (last * np.exp(row)).tolist(), strict=True))
             horizons.append(
                 Horizon(
                     days=days,
@@ -87,7 +90,7 @@ class Predictor:
                     quantiles=price,
                     interval_80=[price["0.1"], price["0.9"]],
                     interval_95=[price["0.025"], price["0.975"]],
-                    up=1 - float(np.interp(0.0, row, QUANTILES)),
+                    up=1 - float(np.interp(0.0, row, self.levels)),
                 )
             )
         return Response(symbol=request.symbol, last=last, horizons=horizons)

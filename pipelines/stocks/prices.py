@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipelines.common.config import UsageError, nearest
 from pipelines.stocks.features import JUMP
+from pipelines.stocks.predict import SYMBOL
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 GAPS = ("", "null", "nan", "none", "<na>")
@@ -31,6 +32,10 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
     notes: list[str] = []
     for file in files:
         symbol = file.stem.replace(" ", "_").partition("_")[0]
+        if not 0 < len(symbol) <= SYMBOL:
+            raise UsageError(
+                f"{file}: the name up to the first _ is the symbol: 1 to {SYMBOL} characters, found {len(symbol)}"
+            )
         if symbol in frames:
             raise UsageError(f"{file}: a second file of {symbol}; one file per symbol")
         frames[symbol], said = clean(read(file), str(file))

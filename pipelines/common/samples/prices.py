@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 PATHS = 80_000  # of a simulation
-GRID = 24  # variances from which paths start; between them quantiles are interpolated
+GRID = 12  # variances from which paths start; between them quantiles are interpolated
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Garch:
             return np.sqrt(h)[:, None] * stats.t.ppf(levels, self.df) * np.sqrt((self.df - 2) / self.df)
         grid = np.geomspace(h.min(), h.max(), GRID) if np.ptp(h) > 0 else h[:1]
         table = self.simulated(grid, days, levels, seed)
-        return np.stack([np.interp(h, grid, column) for column in table.T], axis=1)
+        return np.stack([np.interp(np.sqrt(h), np.sqrt(grid), column) for column in table.T], axis=1)
 
     def simulated(self, h: np.ndarray, days: int, levels: np.ndarray, seed: int) -> np.ndarray:
         """The same by simulation, from the same shocks and their mirror images for every h. -> [n, len(levels)]"""

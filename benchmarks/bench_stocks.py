@@ -1,0 +1,83 @@
+"""Is it luck? The full stocks run over several seeds, for each network, against the best baseline of each horizon.
+
+    DATA_MIRROR=<folder> python -m benchmarks.bench_stocks --seeds 5
+
+Also how many forecasts a second the served predictor makes, one by one and in batches.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import machine
+from pipelines.common.evaluation import answer
+from pipelines.stocks.evaluate import test_rows
+from pipelines.stocks.features import HORIZONS
+from serving.bundle import Bundle, load_predictor
+
+ROOT = Path(__file__).parents[1]
+NETWORKS = {
+    "LSTM": (),
+    "TCN": ("projects.stocks.model._target_=models.stocks.TCN",),
+    "LSTM, direction": ("projects.stocks.model.direction=true",),
+}
+WITHOUT_VARIANTS = ("~projects.stocks.variants.tcn", "~projects.stocks.variants.direction")
+
+
+def stage(folder: Path, name: str, *overrides: str) -> None:
+    command = [sys.executable, "-m", f"pipelines.{name}", "project=stocks", "profile=full", *overrides]
+    environment = {**os.environ, "TRACKING": "none"}
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    args = parser.parse_args()
+    print(machine.line())
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ("models", "pipelines", "serving", "params.yaml"):
+            (folder / name).symlink_to(ROOT / name)
+        stage(folder, "prepare")
+        stage(folder, "baselines")
+        rows = json.loads((folder / "artifacts/stocks/baselines.json").read_text())
+        best = {days: min(rows, key=lambda row: row[f"pinball_{days}d"]) for days in HORIZONS}
+        print("best baseline:", *(f"{days}d {row['name']} {row[f'pinball_{days}d']:.4f}" for days, row in best.items()))
+        print("| network | seed | loss against it, 1 / 5 / 20 days | 80% interval | 95% interval | recalibrated 80% |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for network in args.networks:
+            for seed in range(args.seeds):
+                stage(folder, "train", f"seed={seed}", *WITHOUT_VARIANTS, *NETWORKS[network])
+                stage(folder, "evaluate", f"seed={seed}")
+                found = json.loads((folder / "artifacts/stocks/metrics.json").read_text())["metrics"]
+                losses = [found[f"pinball_{days}d"] / best[days][f"pinball_{days}d"] - 1 for days in HORIZONS]
+                shares = [
+                    " / ".join(f"{100 * found[f'{name}_{days}d']:.1f}" for days in HORIZONS)
+                    for name in ("coverage80", "coverage95", "recalibrated80")
+                ]
+                said = " / ".join(f"{100 * loss:+.1f}%" for loss in losses)
+                print("|", " | ".join([network, str(seed), said, *shares]), "|", flush=True)
+        speed(folder)
+
+
+def speed(folder: Path) -> None:
+    predictor = load_predictor(Bundle(folder / "artifacts/stocks/bundle"))
+    requests, _ = test_rows(folder / "data/stocks")
+    answer(predictor, requests[:256])
+    for batch, rows in ((1, 500), (64, 2560), (256, 2560)):
+        started = time.perf_counter()
+        for start in range(0, rows, batch):
+            chunk = requests[start : start + batch]
+            predictor.predict([predictor.Request.model_validate(request) for request in chunk])
+        print(f"batches of {batch}: {rows / (time.perf_counter() - started):,.0f} forecasts a second")
+
+
+if __name__ == "__main__":
+    main()
