@@ -82,6 +82,14 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
     return Response(body, status, headers, MEDIA_TYPE)
 
 
+def json_only(request: Request) -> None:
+    """FastAPI would take a body of another type for a string and call that the fault."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
+        came = f"as {cut(sent)}" if sent else "without a content type"
+        raise Refusal(415, f"send the body as application/json; this one came {came}")
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI shall say of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
