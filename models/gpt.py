@@ -17,7 +17,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def rotation(positions: Tensor, d: int) -> Pair:
-    """Cosines and sines of rotary positions (Su et al., "RoFormer", 2021). positions: [n, t] -> two of [n, 1, t, d/2]"""
+    """Cosines, sines of rotary positions (Su et al., "RoFormer", 2021). positions: [n, t] -> [n, 1, t, d/2] each"""
     frequencies = 10_000.0 ** (-torch.arange(0, d, 2, device=positions.device) / d)
     angles = positions[:, None, :, None] * frequencies
     return angles.cos(), angles.sin()

@@ -77,6 +77,8 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
     title = TITLES.get(status) or HTTPStatus(status).phrase
     instance = quote(scope["path"], errors="replace")
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
+    if scope["path"].startswith("/v1/"):
+        content["message"] = detail  # the member that OpenAI's client puts into its exception
     # Half of a surrogate pair is valid in JSON's input but has no UTF-8.
     body = json.dumps(content | members, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(body, status, headers, MEDIA_TYPE)

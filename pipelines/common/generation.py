@@ -142,13 +142,16 @@ class Generator:
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
         most = 16 * self.block
-        field = Field(min_length=1, max_length=most, description=f"at most {self.block} tokens, the model's context")
+        length = Field(max_length=most)  # before the tokenizer is asked
+        field = Field(description=f"at most {self.block} tokens, the model's context")
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
-        prompt: Any = (Annotated[str, AfterValidator(self._readable), field], ...)
+        prompt: Any = (Annotated[str, length, AfterValidator(self._readable), field], ...)
         base = type("request", (Request,), {"model_config": {**Request.model_config, **config}})
         self.Request = create_model(f"{bundle.manifest.project}_request", __base__=base, prompt=prompt)
 
     def _readable(self, prompt: str) -> str:
+        if not prompt:
+            raise ValueError("should have at least 1 character: the model continues a text, it begins none")
         if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
             raise ValueError(f"the model does not know the character {unknown!r}")
         if (tokens := len(self.encode(prompt))) > self.block:

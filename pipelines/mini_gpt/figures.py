@@ -26,7 +26,7 @@ def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:
         means.append(np.exp(-np.nanmean(table[:, part])))
     figure, ax = plt.subplots()
     ax.plot(positions, perplexity, color=GREY, lw=1, label="each position")
-    ax.plot(middles, means, "o-", color=BLUE, label="mean of some")
+    ax.plot(middles, means, "o-", color=BLUE, label="mean of neighbours")
     ax.set(title="Perplexity by position", xlabel="tokens before", ylabel="perplexity", xscale="log")
     ax.legend()
     return figure
@@ -57,7 +57,7 @@ def memorisation(generated: list[str], held_out: list[str]) -> Any:
     rows = {"generated": (generated, BLUE), "held out (control)": (held_out, ORANGE)}
     for place, (runs, colour) in enumerate(rows.values()):
         ax.plot([len(run) for run in runs], [place] * len(runs), "o", color=colour, alpha=0.6)
-        longest = max(runs, key=len)
+        longest = max(runs, key=lambda run: len(run.strip()))  # a table's rule or a margin says little
         said = f"longest, {len(longest)} characters: {textwrap.shorten(longest, 60, placeholder='…')!r}"
         ax.annotate(said, (0.01, place + 0.16), xycoords=("axes fraction", "data"), fontsize=8, parse_math=False)
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(-0.5, 1.6), xlim=(0, None))
