@@ -261,7 +261,7 @@ def test_running_text_gives_a_page(tmp_path: Path) -> None:
     page = render(tmp_path / "a", prepared_corpus(text))
     is_whole(page)
     assert f"{len(text):,} characters in 301 lines" in page and "<script" not in page
-    assert "test: ü" in page and "mathdefault" not in page
+    assert re.search(r"test: [^.;]*ü", page) and "mathdefault" not in page
     assert render(tmp_path / "b", prepared_corpus(text)) == page
 
 
