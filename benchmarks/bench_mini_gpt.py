@@ -1,11 +1,11 @@
-"""mini_gpt's training against nanoGPT's published CPU setting: the loss in the same time, the speed at the same setting.
+"""mini_gpt's training against nanoGPT's published CPU setting: loss in the same time, speed at the same setting.
 
     DATA_MIRROR=<folder> python -m benchmarks.bench_mini_gpt [--steps 2000] [--speed-steps 300] [--rounds 3]
 
-The reference is nanoGPT's loop written plainly, with the options of its README for a CPU: 4 layers, 4 heads, width 128,
-block 64, batch 12, 2,000 iterations, no dropout. The loss is of the whole last tenth of tiny-shakespeare, in windows that
-follow each other; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, given the
-reference's seconds. Evaluation is not counted. Every run is a process of its own.
+The reference is nanoGPT's loop written plainly, with the options of its README for a CPU: 4 layers, 4 heads, width
+128, block 64, batch 12, 2,000 iterations, no dropout. The loss is of the whole last tenth of tiny-shakespeare, in
+windows that follow each other; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, given
+the reference's seconds. Evaluation is not counted. Every run is a process of its own.
 """
 
 import argparse
