@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from fastapi import Body, Depends, FastAPI, Request, Response
+from fastapi import Body, Depends, FastAPI, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from serving import problems
 from serving.models import Card, Model, find
-from serving.problems import Refusal, documented
+from serving.openai import add_completions
+from serving.problems import Refusal, documented, json_only
+from serving.stream import add_stream, streams
 
 PAGE = Path(__file__).parent / "playground.html"
 MAX_INPUTS = 1024
@@ -83,6 +85,9 @@ def create_app(folder: Path = Path("artifacts")) -> Api:
     for model in app.models.values():
         if not model.reason:
             add_predict(app, model)
+        if streams(model):
+            add_stream(app, model)
+    add_completions(app, app.models)
     add_fallback(app)
     add_page(app)
     return app
@@ -175,11 +180,3 @@ def known(app: Api, name: str) -> Model:
     if name not in app.models:
         raise problems.unknown("model", name, app.models, models=sorted(app.models))
     return app.models[name]
-
-
-def json_only(request: Request) -> None:
-    """FastAPI would take a body of another type for a string and call that the fault."""
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
-        came = f"as {problems.cut(sent)}" if sent else "without a content type"
-        raise Refusal(415, f"send the body as application/json; this one came {came}")

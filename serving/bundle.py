@@ -100,7 +100,10 @@ class Bundle:
 
 
 class Predictor(Protocol):
-    """What pipelines/<project>/predict.py provides under this name. Everything that predicts goes through it."""
+    """What pipelines/<project>/predict.py provides under this name. Everything that predicts goes through it.
+
+    One that writes text may also have `stream(request)`: an iterator of pieces of text that ends with the `Response`.
+    """
 
     Request: type[BaseModel]
     Response: type[BaseModel]

@@ -77,9 +77,19 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
     title = TITLES.get(status) or HTTPStatus(status).phrase
     instance = quote(scope["path"], errors="replace")
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
+    if scope["path"].startswith("/v1/"):
+        content["message"] = detail  # the member that OpenAI's client puts into its exception
     # Half of a surrogate pair is valid in JSON's input but has no UTF-8.
     body = json.dumps(content | members, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(body, status, headers, MEDIA_TYPE)
+
+
+def json_only(request: Request) -> None:
+    """FastAPI would take a body of another type for a string and call that the fault."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
+        came = f"as {cut(sent)}" if sent else "without a content type"
+        raise Refusal(415, f"send the body as application/json; this one came {came}")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

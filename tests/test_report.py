@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.common import splits
 from pipelines.common.config import UsageError
-from pipelines.common.report import associations, drift, images, series, words
+from pipelines.common.report import associations, corpus, drift, images, series, words
 from pipelines.common.report.page import write
 from pipelines.common.report.pictures import montage
 from pipelines.report import sections_of
@@ -301,3 +301,36 @@ def test_an_unknown_task_is_refused_unless_the_project_has_a_report(monkeypatch:
 )
 def test_numbers_in_words(value: float, number: str, share: str) -> None:
     assert (words.number(value), words.percent(value)) == (number, share)
+
+
+def prepared_corpus(text: str) -> splits.Prepared:
+    cuts = [0, int(0.8 * len(text)), int(0.9 * len(text)), len(text)]
+    parts = {name: text[cuts[n] : cuts[n + 1]] for n, name in enumerate(splits.SPLITS)}
+    arrays = {name: {"text": np.array(list(map(ord, part)), np.uint32)} for name, part in parts.items()}
+    return splits.Prepared(splits=arrays, source="a text", licence="none", schema={"task": "corpus"})
+
+
+def test_running_text_gives_a_page(tmp_path: Path) -> None:
+    words = ["the", "cat", "sat", "on", "a", "mat", HOSTILE, "$x_1$"]
+    rng = np.random.default_rng(0)
+    text = "\n".join(" ".join(rng.choice(words, 6)) for _ in range(300)) + "\nünique"
+    page = render(tmp_path / "a", prepared_corpus(text))
+    is_whole(page)
+    assert f"{len(text):,} characters in 301 lines" in page and "<script" not in page
+    assert re.search(r"test: [^.;]*ü", page) and "mathdefault" not in page
+    assert render(tmp_path / "b", prepared_corpus(text)) == page
+
+
+def test_chinese_text_is_counted_by_characters(tmp_path: Path) -> None:
+    page = render(tmp_path, prepared_corpus("天地玄黄宇宙洪荒\n日月盈昃辰宿列张\n" * 60))
+    is_whole(page)
+    assert "different, 0% of these occur once" in page and "characters" in page
+
+
+def test_entropy_of_runs_of_characters() -> None:
+    """A coin has one bit each time; a period of four has two bits, and none once a character is known."""
+    coin = np.random.default_rng(0).integers(0, 2, 200_000)
+    joint, last = corpus.entropies(coin)
+    np.testing.assert_allclose(joint, range(1, 8), atol=0.01)
+    np.testing.assert_allclose(last, 1, atol=0.01)
+    np.testing.assert_allclose(corpus.entropies(np.arange(40_000) % 4)[1], [2, 0, 0, 0, 0, 0, 0], atol=0.01)

@@ -1,5 +1,6 @@
 """A trained network as ONNX graphs, each checked against the network itself."""
 
+import inspect
 import logging
 import warnings
 from pathlib import Path
@@ -36,7 +37,10 @@ def write(graph: Graph, path: Path) -> None:
     axes = {name: graph.dynamic.get(name, {}) for name in graph.inputs}
     if graph.dynamo:
         dims = {name: torch.export.Dim(name) for shape in axes.values() for name in shape.values()}
-        shapes = tuple({axis: dims[name] for axis, name in shape.items()} for shape in axes.values())
+        shapes: tuple[Any, ...] = tuple({axis: dims[name] for axis, name in shape.items()} for shape in axes.values())
+        named = [p for p in inspect.signature(graph.module.forward).parameters.values() if p.kind != p.VAR_POSITIONAL]
+        if len(named) < len(shapes):  # forward(self, x, *others): torch.export wants the others as one
+            shapes = (*shapes[: len(named)], shapes[len(named) :])
         free: dict[str, Any] = {"dynamo": True, "external_data": False, "dynamic_shapes": shapes}
     else:
         free = {"dynamo": False, "dynamic_axes": axes}

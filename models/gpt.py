@@ -1,0 +1,261 @@
+"""A GPT: the decoder-only transformer of Radford et al., "Language Models are Unsupervised Multitask Learners" (2019).
+
+Shapes: n sequences of t tokens, `width` values per token, split over `heads` of d = width / heads.
+"""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.graph import Graph
+
+Pair = tuple[Tensor, Tensor]
+
+
+def rotation(positions: Tensor, d: int) -> Pair:
+    """Cosines, sines of rotary positions (Su et al., "RoFormer", 2021). positions: [n, t] -> [n, 1, t, d/2] each"""
+    frequencies = 10_000.0 ** (-torch.arange(0, d, 2, device=positions.device) / d)
+    angles = positions[:, None, :, None] * frequencies
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns values i and i + d/2 as a pair, by the angle of their position. x: [n, heads, t, d]"""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).type_as(x)
+
+
+class Attention(nn.Module):
+    """Every token looks at itself and at those before it."""
+
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.project = nn.Linear(width, width, bias)
+
+    def forward(
+        self, x: Tensor, turn: Pair | None, past: Pair | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Pair]:
+        """x: [n, t, width]; past: keys and values of p tokens before, [n, heads, p, d] each -> as x; as past, p + t"""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [n, heads, t, d] each
+        if turn is not None:
+            q, k = rotate(q, *turn), rotate(k, *turn)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None)
+        return self.project(y.transpose(1, 2).flatten(2)), (k, v)
+
+
+class MLP(nn.Module):
+    def __init__(self, width: int, bias: bool) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 4 * width, bias)
+        self.project = nn.Linear(4 * width, width, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(F.gelu(self.expand(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int, bias: bool, dropout: float) -> None:
+        super().__init__()
+        self.norm_1, self.attention = nn.LayerNorm(width, bias=bias), Attention(width, heads, bias, dropout)
+        self.norm_2, self.mlp = nn.LayerNorm(width, bias=bias), MLP(width, bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, turn: Pair | None, past: Pair | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Pair]:
+        y, present = self.attention(self.norm_1(x), turn, past, mask)
+        x = x + self.dropout(y)
+        return x + self.dropout(self.mlp(self.norm_2(x))), present
+
+
+class GPT(pl.LightningModule):
+    """Predicts the next token from at most `block` tokens.
+
+    Args:
+        vocab: number of tokens.
+        block: longest context.
+        layers, heads, width: the size.
+        positions: learned (as GPT-2) or rotary.
+        bias: in the linear layers and the normalisation (as GPT-2), or nowhere.
+        dropout: on embeddings, attention and both branches of a block.
+        lr: peak of the schedule; it rises over `warmup` steps and falls to `final_lr` times itself along a cosine.
+        weight_decay: on matrices, not on vectors.
+        beta2: of AdamW.
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        block: int,
+        layers: int,
+        heads: int,
+        width: int,
+        positions: str,
+        bias: bool,
+        dropout: float,
+        lr: float,
+        final_lr: float,
+        warmup: int,
+        weight_decay: float,
+        beta2: float,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.block, self.heads = block, heads
+        self.lr, self.final_lr, self.warmup = lr, final_lr, warmup
+        self.weight_decay, self.beta2 = weight_decay, beta2
+        self.tokens = nn.Embedding(vocab, width)
+        self.positions = nn.Embedding(block, width) if positions == "learned" else None
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, bias, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=bias)
+        self.head = nn.Linear(width, vocab, bias=False)
+        self.head.weight = self.tokens.weight  # Press and Wolf, "Using the Output Embedding", 2017
+        self.apply(self._initialise)
+        for name, parameter in self.named_parameters():
+            if name.endswith("project.weight"):  # each block adds twice to the stream
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers))
+        self.fast = torch.compile(self._logits) if compile else self._logits
+
+    @staticmethod
+    def _initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: int [n, t], t at most `block` -> logits of the token after each: [n, t, vocab]"""
+        return self._logits(tokens)
+
+    def _logits(self, tokens: Tensor) -> Tensor:
+        positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
+        x, turn = self.embed(tokens, positions)
+        for block in self.blocks:
+            x, _ = block(x, turn)
+        return self.head(self.norm(x))
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
+        """Tokens as vectors, with their position in them (learned) or beside them (rotary)."""
+        x = self.tokens(tokens)
+        if self.positions is not None:
+            return self.dropout(x + self.positions(positions)), None
+        return self.dropout(x), rotation(positions, x.shape[-1] // self.heads)
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats. tokens, targets: int [n, t]"""
+        return F.cross_entropy(self.fast(tokens).flatten(0, 1), targets.flatten().long())
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        return self.loss(*batch)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        tokens, targets = batch
+        loss = F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
+        self.log("val_loss", loss, sync_dist=True, batch_size=len(tokens))
+        self.log("val_bits_per_token", loss / math.log(2), sync_dist=True, batch_size=len(tokens))
+
+    def configure_optimizers(self) -> Any:
+        matrices = [p for p in self.parameters() if p.ndim > 1]
+        vectors = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, self.lr, betas=(0.9, self.beta2), fused=True)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def pace(self, step: int, steps: int) -> float:
+        """Share of the peak learning rate: a straight line up, a cosine down."""
+        if step < self.warmup:
+            return (step + 1) / (self.warmup + 1)
+        progress = (step - self.warmup) / max(1, steps - self.warmup)
+        return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
+        """decoder.onnx: see Decoder.forward."""
+        n, p, d = 2, 3, self.tokens.embedding_dim // self.heads
+        names = [f"{kind}_{layer}" for layer in range(len(self.blocks)) for kind in ("key", "value")]
+        inputs = {"tokens": example[0][:, :4].long(), "padding": torch.tensor([0, 2])}
+        inputs |= {f"past_{name}": torch.randn(n, self.heads, p, d) for name in names}
+        free = {"tokens": {0: "batch", 1: "new"}, "padding": {0: "batch"}}
+        free |= {f"past_{name}": {0: "batch", 2: "before"} for name in names}
+        outputs = ("logits", *(f"present_{name}" for name in names))
+        return {"decoder.onnx": Graph(Decoder(self), inputs, outputs, free)}
+
+
+class Decoder(nn.Module):
+    """The network as it is used to write: a few tokens at a time, those before them as cached keys and values."""
+
+    def __init__(self, gpt: GPT) -> None:
+        super().__init__()
+        self.gpt = gpt
+
+    def forward(self, tokens: Tensor, padding: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
+        """Slots 0 to p + t of a row hold its padding, then its tokens, so that all rows end together.
+
+        tokens: int [n, t], padding: int [n], past: keys and values of each layer, [n, heads, p, d]
+        -> logits [n, t, vocab], and keys and values of each layer [n, heads, p + t, d]
+        """
+        before, t = past[0].shape[2], tokens.shape[1]
+        slots = torch.arange(before + t)  # of the keys
+        new = slots[before:]  # of the queries
+        x, turn = self.gpt.embed(tokens, (new[None] - padding[:, None]).clamp(min=0))
+        # A slot of padding sees itself, or its softmax would be over nothing.
+        seen = (slots >= padding[:, None, None]) | (slots == new[:, None])  # [n, t, p + t]
+        mask = (seen & (slots <= new[:, None]))[:, None]
+        present: list[Tensor] = []
+        for block, keys, values in zip(self.gpt.blocks, past[::2], past[1::2], strict=True):
+            x, kept = block(x, turn, (keys, values), mask)
+            present += kept
+        return self.gpt.head(self.gpt.norm(x)), *present
+
+
+# Weights as transformers' GPT2LMHeadModel names them. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].
+NAMES = {
+    "tokens": "transformer.wte",
+    "positions": "transformer.wpe",
+    "blocks": "transformer.h",
+    "norm_1": "ln_1",
+    "norm_2": "ln_2",
+    "attention.qkv": "attn.c_attn",
+    "attention.project": "attn.c_proj",
+    "mlp.expand": "mlp.c_fc",
+    "mlp.project": "mlp.c_proj",
+    "norm": "transformer.ln_f",
+    "head": "lm_head",
+}
+OURS = {theirs: ours for ours, theirs in NAMES.items()}
+
+
+def _renamed(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    renamed = {}
+    for name, value in state.items():
+        whole, _, leaf = name.rpartition(".")
+        if whole in names:
+            key = names[whole]
+        else:  # blocks.<i>.<part>, or transformer.h.<i>.<part>
+            stem = next(prefix for prefix in (NAMES["blocks"], "blocks") if whole.startswith(f"{prefix}."))
+            index, _, part = whole.removeprefix(f"{stem}.").partition(".")
+            key = f"{names[stem]}.{index}.{names[part]}"
+        linear = value.ndim == 2 and any(part in whole for part in ("attn.", "attention.", "mlp."))
+        renamed[f"{key}.{leaf}"] = value.T.contiguous() if linear else value
+    return renamed
+
+
+def to_gpt2(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights (learned positions, with biases) under transformers' names."""
+    return _renamed(state, NAMES)
+
+
+def from_gpt2(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Transformers' weights under our names."""
+    return _renamed({name: value for name, value in state.items() if not name.endswith(".attn.bias")}, OURS)

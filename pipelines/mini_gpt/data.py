@@ -1,0 +1,91 @@
+"""Running text: CPython's own documentation (sample), tiny-shakespeare (full), or a file of your own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pipelines.common import splits
+from pipelines.common.config import UsageError
+from pipelines.common.download import fetch
+from pipelines.common.splits import SPLITS, Prepared
+from pipelines.common.training import TrainingSet
+from pipelines.mini_gpt import tokens
+from pipelines.mini_gpt.settings import Data
+
+URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+PROMPTS = ("The ", "In ")  # of the endpoint's example
+
+
+def prepare(data: Data, profile: str, seed: int) -> Prepared:
+    text, source, licence = corpus(data, profile)
+    cuts = np.round(np.cumsum(data.split)[:2] * len(text)).astype(int)
+    parts = dict(zip(SPLITS, (text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]), strict=True))
+    # Characters of all of the text: which letters there are is no secret of the test split.
+    tokenizer = tokens.characters(text) if data.tokenizer == "char" else tokens.byte_pairs(parts["train"], data.vocab)
+    arrays = {}
+    for name, part in parts.items():
+        encoded = tokens.encode(tokenizer, part)
+        if len(encoded) <= 2 * data.block:
+            raise UsageError(
+                f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens, more than "
+                f"{2 * data.block} are needed for a context of {data.block}: give more text or a smaller block"
+            )
+        arrays[name] = {"text": np.array(list(map(ord, part)), dtype=np.uint32), "tokens": encoded}
+    schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
+    schema |= {"block": data.block, "rows": data.rows}
+    notes = {"tokenizer": json.loads(tokenizer.to_str())}
+    return Prepared(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
+
+
+def corpus(data: Data, profile: str) -> tuple[str, str, str]:
+    """Text, source and licence."""
+    if data.path is not None:
+        path = Path(data.path)
+        try:
+            return path.read_text(encoding="utf-8"), f"text:{path.name}", "yours"
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
+        except OSError as error:
+            raise UsageError(f"params.yaml: projects.mini_gpt.data.path: {path}: {error.strerror}") from None
+    if profile == "sample":
+        from pydoc_data import topics
+
+        # Topics quote each other: a paragraph counts once, or the test split would stand in the training split.
+        whole = "\n\n".join(topics.topics[name].strip("\n") for name in sorted(topics.topics))
+        text = "\n\n".join(dict.fromkeys(whole.split("\n\n"))) + "\n"
+        return text, "Python's documentation", "PSF"
+    text = fetch("mini_gpt", URL, f"sha256:{SHA256}").read_text(encoding="utf-8")
+    return text, "tiny-shakespeare", "public domain"
+
+
+def text_of(split: dict[str, np.ndarray]) -> str:
+    return "".join(map(chr, split["text"].tolist()))
+
+
+def training_set(folder: Path) -> TrainingSet:
+    """Training windows begin at every token; validation windows follow each other."""
+    card = splits.read_card(folder)
+    block = card["schema"]["block"]
+    train, val = (windows(splits.read(folder, name)["tokens"], block) for name in ("train", "val"))
+    tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
+    known = set(tokenizer.get_vocab())
+    prompts = [
+        prompt if card["schema"]["tokenizer"] == "bpe" or set(prompt) <= known else sorted(known)[0]
+        for prompt in PROMPTS
+    ]
+    example = [{"prompt": prompt, "max_tokens": 40, "temperature": 0.8, "seed": 1} for prompt in prompts]
+    return TrainingSet(
+        train=(train[:, :-1], train[:, 1:]),
+        val=(val[::block, :-1], val[::block, 1:]),
+        model={"vocab": card["schema"]["vocab"], "block": block},
+        assets={"example.json": example, "schema.json": card["schema"], "tokenizer.json": card["tokenizer"]},
+        rows=card["schema"]["rows"],
+    )
+
+
+def windows(encoded: np.ndarray, block: int) -> np.ndarray:
+    """Every run of block + 1 tokens, as a view: [tokens - block, block + 1]"""
+    return np.lib.stride_tricks.sliding_window_view(encoded, block + 1)

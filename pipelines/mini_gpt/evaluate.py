@@ -1,0 +1,122 @@
+"""mini_gpt: bits per character of held-out text, what the model writes, and how much of it is learnt by heart."""
+
+import gzip
+import json
+import lzma
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from pipelines.common import splits
+from pipelines.common.evaluation import Evaluated
+from pipelines.common.score import Score
+from pipelines.mini_gpt import ngrams
+from pipelines.mini_gpt.data import text_of
+
+METRIC = "bits_per_character"
+ORDERS = (3, 5)  # of the n-gram models
+SAMPLES, LENGTH = 6, 400  # texts the model writes, and their tokens
+DATA = Path("data/mini_gpt")
+
+
+def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Windows of the test text, whose own probabilities are asked for, then a few prompts to write on from.
+
+    The targets are the windows' numbers of characters, 0 for the prompts.
+    """
+    card, test = splits.read_card(folder), splits.read(folder, "test")
+    tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
+    pieces = windows(tokenizer, text_of(test), card["schema"]["block"])
+    asked = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in pieces]
+    chosen = [pieces[len(pieces) * number // SAMPLES] for number in range(SAMPLES)]
+    written = [
+        {"prompt": piece[: len(piece) // 2], "max_tokens": LENGTH, "temperature": 0.8, "seed": number, "logprobs": True}
+        for number, piece in enumerate(chosen)
+    ]
+    return asked + written, np.array([len(piece) for piece in pieces] + [0] * len(written))
+
+
+def windows(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
+    """The text in pieces of at most `block` tokens. Byte pairs never reach over a space, so pieces begin with one."""
+    if isinstance(tokenizer.model, WordLevel):
+        return [text[start : start + block] for start in range(0, len(text) - 1, block) if text[start + 1 : start + 2]]
+    pieces, start = [], 0
+    while start < len(text) - 1:
+        offsets = tokenizer.encode(text[start : start + 16 * block], add_special_tokens=False).offsets
+        end = offsets[block - 1][1] if len(offsets) > block else len(text) - start
+        space = text.rfind(" ", start + 1, start + end)
+        if len(offsets) > block and space > start:
+            end = space - start
+        pieces.append(text[start : start + end])
+        start += end
+    return [piece for piece in pieces if len(tokenizer.encode(piece).ids) > 1]
+
+
+def score(targets: np.ndarray, outputs: list[Any]) -> Score:
+    """Bits per character, the first token of each window left out: nothing stands before it."""
+    scored = [output for target, output in zip(targets, outputs, strict=True) if target]
+    bits = np.array([-sum(output.logprobs.token_logprobs[1:]) for output in scored]) / np.log(2)
+    characters = targets[targets > 0] - [len(output.logprobs.tokens[0]) for output in scored]
+    tokens = sum(len(output.logprobs.tokens) - 1 for output in scored)
+    per_item = bits / characters.mean()  # so that their mean is all bits over all characters
+    loss = float(bits.sum() * np.log(2) / tokens)
+    metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
+    return Score(METRIC, False, per_item, metrics)
+
+
+def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Compressors that have read the training text, and n-gram models of characters."""
+    train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
+    rows = []
+    for name, compress in (("gzip", gzip.compress), ("lzma", lzma.compress)):
+        started = time.perf_counter()
+        alone, both = (len(compress(text.encode())) for text in (train, train + test))
+        rows.append(_row(name, 8 * (both - alone) / len(test), started))
+    letters = np.unique(np.array(list(map(ord, train + test))))
+    known, asked = (np.searchsorted(letters, list(map(ord, text))) for text in (train, test))
+    for order in (1, *ORDERS):
+        started = time.perf_counter()
+        bits = -np.log2(ngrams.probabilities(known, asked, len(letters), order)).mean()
+        rows.append(_row(f"Kneser-Ney {order}-gram" if order > 1 else "unigram", float(bits), started))
+    return rows
+
+
+def _row(name: str, bits: float, started: float) -> dict[str, Any]:
+    seconds = round(time.perf_counter() - started, 2)
+    print(f"  {name:24s} {METRIC} {bits:.4f}")
+    return {"name": name, "metric": METRIC, "test": bits, "seconds": seconds}
+
+
+def figures(evaluated: Evaluated) -> dict[str, Any]:
+    from pipelines.mini_gpt import figures as draw
+
+    scored = [output for target, output in zip(evaluated.targets, evaluated.outputs, strict=True) if target]
+    written = [
+        (request["prompt"], output)
+        for target, request, output in zip(evaluated.targets, evaluated.requests, evaluated.outputs, strict=True)
+        if not target
+    ]
+    train, test = (text_of(splits.read(DATA, name)) for name in ("train", "test"))
+    texts = [output.text for _, output in written]
+    starts = [len(test) * number // len(texts) for number in range(len(texts))]
+    held_out = [test[start : start + len(text)] for start, text in zip(starts, texts, strict=True)]
+    return {
+        "perplexity_by_position": draw.perplexity_by_position([output.logprobs.token_logprobs for output in scored]),
+        "samples": draw.samples([(prompt, output.text) for prompt, output in written[:3]]),
+        "memorisation": draw.memorisation(
+            [longest_overlap(text, train) for text in texts], [longest_overlap(text, train) for text in held_out]
+        ),
+    }
+
+
+def longest_overlap(text: str, source: str) -> str:
+    """The longest run of characters of `text` that stands in `source` word for word."""
+    longest = ""
+    for start in range(len(text)):
+        while text[start : start + len(longest) + 1] in source and start + len(longest) < len(text):
+            longest = text[start : start + len(longest) + 1]
+    return longest

@@ -1,0 +1,7 @@
+"""mini_gpt over HTTP: a prompt in, its continuation out. No torch."""
+
+from pipelines.common.generation import Generator
+
+
+class Predictor(Generator):
+    pass
