@@ -124,7 +124,9 @@ def add_status(app: Api, folder: Path) -> None:
 
 def add_predict(app: Api, model: Model) -> None:
     """The typed route of one project."""
-    batch_type = create_model(f"{model.name}_batch", __base__=Batch[model.request])  # type: ignore[name-defined]
+    limit = getattr(model.predictor, "max_inputs", MAX_INPUTS)
+    inputs: Any = (list[model.request], Field(min_length=1, max_length=limit, fail_fast=True))  # type: ignore[name-defined]
+    batch_type = create_model(f"{model.name}_batch", __base__=Batch[model.request], inputs=inputs)  # type: ignore[name-defined]
     answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
     name = Name.model_validate(model.card().model_dump())
     example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
