@@ -59,7 +59,9 @@ class Completion(BaseModel):
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         given: dict[str, Any] = {"max_tokens": 16, "temperature": 1.0}  # OpenAI's defaults, not ours
         given.update(self.model_dump(exclude_none=True))
-        same = {name: given[name] for name in ("max_tokens", "temperature", "top_p", "seed", "echo") if name in given}
+        same: dict[str, Any] = {
+            name: given[name] for name in ("max_tokens", "temperature", "top_p", "seed", "echo") if name in given
+        }
         logprobs = {"logprobs": True, "top_logprobs": self.logprobs} if self.logprobs is not None else {}
         return {**same, **logprobs, "prompt": prompt, "stop": stop}
 
