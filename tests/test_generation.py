@@ -75,6 +75,14 @@ def test_the_repetition_penalty_makes_what_was_said_less_likely() -> None:
     assert (after[seen] < before[seen]).all() and (after[~seen] > before[~seen]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_smallest_temperature_is_greedy() -> None:
+    assert (
+        distribution(LOGITS, Sampling(temperature=5e-324)).tolist()
+        == distribution(LOGITS, Sampling(temperature=0)).tolist()
+    )
+
+
 def test_log_softmax_of_large_logits() -> None:
     np.testing.assert_allclose(log_softmax(np.array([1e4, 1e4 - 1])), np.log([1 / (1 + np.e**-1), 1 / (1 + np.e)]))
 
@@ -140,6 +148,18 @@ def naive(decoder: Decoder, text: list[int], steps: int) -> list[int]:
 def test_the_cache_changes_nothing_also_where_the_context_is_full(predictor: Generator) -> None:
     answer = ask(predictor, {"prompt": "abc", "max_tokens": 70, "temperature": 0})[0]
     assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode("abc"), 70)
+
+
+def test_each_text_forgets_when_its_own_context_is_full(predictor: Generator) -> None:
+    """Prompts of all lengths fill their contexts at different steps; each goes on as if it were alone."""
+    prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
+    lengths = (90, 40, 75, 90, 3)
+    asked = [
+        {"prompt": prompt, "max_tokens": length, "temperature": 0}
+        for prompt, length in zip(prompts, lengths, strict=True)
+    ]
+    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *asked), strict=True):
+        assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode(prompt), length)
 
 
 def test_an_answer_does_not_depend_on_its_batch_mates(predictor: Generator) -> None:

@@ -75,6 +75,7 @@ class Writer:
         self.how = Sampling(request.temperature, request.top_k, request.top_p, request.repetition_penalty)
         self.rng = np.random.default_rng(request.seed)
         self.tokens: list[int] = []
+        self.seen: np.ndarray | None = None  # bool [vocab], for the repetition penalty
         self.offsets: list[int] = []
         self.chances: list[Chance] = []
         self.pending: list[int] = []  # tokens whose last character is not whole yet
@@ -84,11 +85,12 @@ class Writer:
 
     def choose(self, logits: np.ndarray) -> int | None:
         """The next token, None after the last. logits: [vocab]"""
-        seen = None
-        if self.how.repetition_penalty != 1:
-            seen = np.zeros(len(logits), bool)
-            seen[self.prompt + self.tokens] = True
-        token = draw(distribution(logits, self.how, seen), self.rng)
+        if self.seen is None and self.how.repetition_penalty != 1:
+            self.seen = np.zeros(len(logits), bool)
+            self.seen[self.prompt] = True
+        token = draw(distribution(logits, self.how, self.seen), self.rng)
+        if self.seen is not None:
+            self.seen[token] = True
         self.tokens.append(token)
         self.offsets.append(len(self.text))
         if self.request.logprobs:
