@@ -4,7 +4,7 @@
 
 The reference is nanoGPT's loop written plainly, with the options of its README for a CPU: 4 layers, 4 heads, width
 128, block 64, batch 12, 2,000 iterations, no dropout. The loss is of the whole last tenth of tiny-shakespeare, in
-windows that follow each other; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, given
+windows that follow each other; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, in
 the reference's seconds. Evaluation is not counted. Every run is a process of its own.
 """
 

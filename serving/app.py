@@ -23,11 +23,8 @@ MAX_INPUTS = 1024
 T = TypeVar("T")
 
 
-class Batch(BaseModel, Generic[T]):
+class Batch(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-    # fail_fast: a body full of faults costs no more than one that is right; the first input at fault is reported.
-    inputs: list[T] = Field(min_length=1, max_length=MAX_INPUTS, fail_fast=True)
 
 
 class Name(BaseModel):
@@ -124,7 +121,10 @@ def add_status(app: Api, folder: Path) -> None:
 
 def add_predict(app: Api, model: Model) -> None:
     """The typed route of one project."""
-    batch_type = create_model(f"{model.name}_batch", __base__=Batch[model.request])  # type: ignore[name-defined]
+    most = getattr(model.predictor, "max_inputs", MAX_INPUTS)
+    # fail_fast: a body full of faults costs no more than one that is right; the first input at fault is reported.
+    inputs: Any = (list[model.request], Field(min_length=1, max_length=most, fail_fast=True))  # type: ignore[name-defined]
+    batch_type = create_model(f"{model.name}_batch", __base__=Batch, inputs=inputs)
     answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
     name = Name.model_validate(model.card().model_dump())
     example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}

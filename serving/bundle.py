@@ -103,6 +103,7 @@ class Predictor(Protocol):
     """What pipelines/<project>/predict.py provides under this name. Everything that predicts goes through it.
 
     One that writes text may also have `stream(request)`: an iterator of pieces of text that ends with the `Response`.
+    One whose answers take long may also say `max_inputs`, the most that one HTTP request may bring.
     """
 
     Request: type[BaseModel]

@@ -1,13 +1,14 @@
-"""POST /v1/completions: OpenAI's shape, for every model here that writes text. Its client works with this base URL."""
+"""OpenAI's completions and models under /v1, of every model here that writes text. Its client works with them."""
 
 import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from serving import problems, stream
 from serving.models import Model
@@ -16,34 +17,71 @@ from serving.problems import Refusal, documented, json_only
 MAX_PROMPTS = 64
 
 Prompt = Annotated[str, Field(max_length=100_000)]
+One = Annotated[int, Field(ge=1, le=1)]
+Zero = Annotated[float, Field(ge=0, le=0)]
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+    include_obfuscation: bool = False
 
 
 class Completion(BaseModel):
-    """OpenAI's request. Fields it has and we don't (suffix, best_of, logit_bias, ...) are refused by name."""
+    """OpenAI's request: null is the default. What we have not (best_of, penalties, ...) may only say that it is off."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(description="a model of GET /models that writes text")
+    model: str = Field(description="one of GET /v1/models")
     prompt: Prompt | Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)]
-    max_tokens: int = 16
-    temperature: float = 1.0
-    top_p: float = 1.0
-    n: int = Field(default=1, ge=1, le=1, description="one answer per prompt")
+    max_tokens: int | None = Field(default=None, description="16 where it is not said")
+    temperature: float | None = None
+    top_p: float | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
-    logprobs: int | None = Field(default=None, ge=0, le=0, description="0: of the tokens written; others aren't kept")
-    echo: bool = False
-    stream: bool = False
-    user: str | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=5, description="and of so many likeliest tokens")
+    echo: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: One | None = Field(default=None, description="one answer per prompt")
+    best_of: One | None = None
+    presence_penalty: Zero | None = None
+    frequency_penalty: Zero | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    user: str | None = Field(default=None, description="is not kept")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Completion":
+        if self.stream and self.logprobs is not None:
+            raise ValueError("logprobs and stream do not go together here")
+        return self
 
     def ours(self, prompt: str) -> dict[str, Any]:
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        same = self.model_dump(include={"max_tokens", "temperature", "top_p", "seed", "echo"})
-        return {**same, "prompt": prompt, "stop": stop, "logprobs": self.logprobs is not None}
+        given: dict[str, Any] = {"max_tokens": 16, "temperature": 1.0}  # OpenAI's defaults, not ours
+        given.update(self.model_dump(exclude_none=True))
+        same: dict[str, Any] = {
+            name: given[name] for name in ("max_tokens", "temperature", "top_p", "seed", "echo") if name in given
+        }
+        logprobs = {"logprobs": True, "top_logprobs": self.logprobs} if self.logprobs is not None else {}
+        return {**same, **logprobs, "prompt": prompt, "stop": stop}
 
 
 def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
     writers = {name: model for name, model in models.items() if stream.streams(model)}
+
+    def writer(name: str) -> Model:
+        if name not in writers:
+            raise problems.unknown("model that writes text", name, writers)
+        return writers[name]
+
+    @app.get("/v1/models", tags=["openai"])
+    def listed() -> dict[str, Any]:
+        """The models that write text."""
+        return {"object": "list", "data": [listing(model) for model in writers.values()]}
+
+    @app.get("/v1/models/{name}", tags=["openai"], responses=documented(404))
+    def one(name: str) -> dict[str, Any]:
+        return listing(writer(name))
 
     @app.post(
         "/v1/completions",
@@ -53,9 +91,7 @@ def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
     )
     def completions(asked: Completion) -> Response:
         """Text completion as OpenAI's API has it; `stream` sends server-sent events."""
-        if asked.model not in writers:
-            raise problems.unknown("model that writes text", asked.model, writers)
-        model = writers[asked.model]
+        model = writer(asked.model)
         prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
         requests = [validated(model, asked.ours(prompt)) for prompt in prompts]
         head = {
@@ -65,12 +101,17 @@ def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
             "model": asked.model,
         }
         if asked.stream:
-            return stream.response(events(model, requests, head))
+            counted = asked.stream_options is not None and asked.stream_options.include_usage
+            return stream.response(events(model, requests, head, counted))
         outputs = model.outputs(requests)
-        usage = {key: sum(output["usage"][key] for output in outputs) for key in outputs[0]["usage"]}
         choices = [choice(index, output) for index, output in enumerate(outputs)]
-        content = json.dumps({**head, "choices": choices, "usage": usage}, ensure_ascii=False)
-        return Response(content, media_type="application/json")
+        content = {**head, "choices": choices, "usage": total([output["usage"] for output in outputs])}
+        return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
+
+
+def listing(model: Model) -> dict[str, Any]:
+    created = datetime.fromisoformat(model.card().created or "1970-01-01T00:00:00+00:00")
+    return {"id": model.name, "object": "model", "created": int(created.timestamp()), "owned_by": "roadmap"}
 
 
 def validated(model: Model, fields: dict[str, Any]) -> BaseModel:
@@ -85,20 +126,24 @@ def validated(model: Model, fields: dict[str, Any]) -> BaseModel:
 
 
 def choice(index: int, output: dict[str, Any]) -> dict[str, Any]:
-    logprobs = output["logprobs"]
-    if logprobs is not None:
-        offsets = [0]
-        for token in logprobs["tokens"][:-1]:
-            offsets.append(offsets[-1] + len(token))
-        logprobs = {**logprobs, "top_logprobs": None, "text_offset": offsets[: len(logprobs["tokens"])]}
-    return {"index": index, "text": output["text"], "finish_reason": output["finish_reason"], "logprobs": logprobs}
+    shown = {name: output[name] for name in ("text", "finish_reason", "logprobs")}
+    return {"index": index, **shown}
 
 
-async def events(model: Model, requests: list[BaseModel], head: dict[str, Any]) -> AsyncIterator[str]:
+def total(usages: list[dict[str, int]]) -> dict[str, int]:
+    return {key: sum(usage[key] for usage in usages) for key in usages[0]}
+
+
+async def events(model: Model, requests: list[BaseModel], head: dict[str, Any], counted: bool) -> AsyncIterator[str]:
     """The prompts' answers one after the other, a chunk per piece of text; then [DONE], as OpenAI says it."""
+    usages = []
     for index, request in enumerate(requests):
         async for piece in stream.pieces(model.predictor.stream(request)):  # type: ignore[attr-defined]
             done = isinstance(piece, BaseModel)
             said = {"text": "" if done else piece, "finish_reason": piece.finish_reason if done else None}
             yield stream.event({**head, "choices": [{"index": index, "logprobs": None, **said}]})
+            if done:
+                usages.append(piece.usage.model_dump())
+    if counted:
+        yield stream.event({**head, "choices": [], "usage": total(usages)})
     yield "data: [DONE]\n\n"

@@ -75,6 +75,14 @@ def test_the_repetition_penalty_makes_what_was_said_less_likely() -> None:
     assert (after[seen] < before[seen]).all() and (after[~seen] > before[~seen]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_smallest_temperature_is_greedy() -> None:
+    assert (
+        distribution(LOGITS, Sampling(temperature=5e-324)).tolist()
+        == distribution(LOGITS, Sampling(temperature=0)).tolist()
+    )
+
+
 def test_log_softmax_of_large_logits() -> None:
     np.testing.assert_allclose(log_softmax(np.array([1e4, 1e4 - 1])), np.log([1 / (1 + np.e**-1), 1 / (1 + np.e)]))
 
@@ -142,6 +150,18 @@ def test_the_cache_changes_nothing_also_where_the_context_is_full(predictor: Gen
     assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode("abc"), 70)
 
 
+def test_each_text_forgets_when_its_own_context_is_full(predictor: Generator) -> None:
+    """Prompts of all lengths fill their contexts at different steps; each goes on as if it were alone."""
+    prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
+    lengths = (90, 40, 75, 90, 3)
+    asked = [
+        {"prompt": prompt, "max_tokens": length, "temperature": 0}
+        for prompt, length in zip(prompts, lengths, strict=True)
+    ]
+    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *asked), strict=True):
+        assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode(prompt), length)
+
+
 def test_an_answer_does_not_depend_on_its_batch_mates(predictor: Generator) -> None:
     rng = np.random.default_rng(0)
     requests = [
@@ -181,6 +201,48 @@ def test_echo_gives_the_probabilities_of_the_prompt_itself(predictor: Generator)
     assert answer.logprobs.token_logprobs[0] is None and answer.logprobs.tokens == list("abcdefg")
 
 
+def test_of_a_long_prompt_the_model_sees_the_end(predictor: Generator) -> None:
+    prompt = (LETTERS * 10)[: 3 * BLOCK + 1]
+    asked = {"max_tokens": 20, "temperature": 0}
+    long, short = ask(predictor, {"prompt": prompt, **asked}, {"prompt": prompt[-BLOCK:], **asked})
+    assert long.text == short.text and long.usage.prompt_tokens == 3 * BLOCK + 1
+
+
+@pytest.mark.parametrize("length", [1, 2, BLOCK, BLOCK + 1, BLOCK + 2, 3 * BLOCK - 1, 3 * BLOCK + 1])
+def test_each_token_of_a_long_echo_is_judged_by_half_a_context_or_more(predictor: Generator, length: int) -> None:
+    prompt = (LETTERS * 10)[:length]
+    asked = {"prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": True, "top_logprobs": 5}
+    logprobs = ask(predictor, asked)[0].logprobs
+    assert logprobs.tokens == list(prompt) and logprobs.text_offset == list(range(length))
+    assert len(logprobs.token_logprobs) == len(logprobs.top_logprobs) == length
+    ids = predictor.encode(prompt)
+    for place, (own, top) in enumerate(zip(logprobs.token_logprobs, logprobs.top_logprobs, strict=True)):
+        if place == 0:
+            assert own is None and top is None
+            continue
+        # Some context between half and all of the block, ending here, gives the same figure.
+        shortest, longest = min(place, BLOCK // 2 + 1), min(place, BLOCK)
+        figures = [
+            log_softmax(predictor.decoder.read([ids[place - size : place]])[0][-1])[ids[place]]
+            for size in range(shortest, longest + 1)
+        ]
+        assert np.abs(np.array(figures) - own).min() < 1e-4
+        assert len(top) == 5 and own <= max(top.values()) + 1e-9
+
+
+def test_tokens_of_the_stop_sequence_have_no_logprobs(byte_predictor: Generator) -> None:
+    for seed in range(10):
+        asked = {"prompt": "abc", "max_tokens": 60, "temperature": 2, "seed": seed, "logprobs": True}
+        whole = ask(byte_predictor, asked)[0]
+        stop = whole.text[7:10]
+        cut = ask(byte_predictor, {**asked, "stop": [stop]})[0]
+        assert cut.finish_reason == "stop" and whole.text.startswith(cut.text) and stop not in cut.text
+        count = len(cut.logprobs.tokens)
+        assert cut.logprobs.tokens == whole.logprobs.tokens[:count]
+        assert all(offset < len(cut.text) for offset in cut.logprobs.text_offset)
+        assert cut.usage.completion_tokens >= count
+
+
 # ---------------------------------------------------------------- text and streams
 
 
@@ -189,7 +251,7 @@ def test_the_text_ends_before_a_stop_sequence(stop: list[str]) -> None:
     """The writer is fed one letter at a time: 'abcdefghij'."""
     tokenizer = tokens.characters(LETTERS)
     request = _request(stop=stop)
-    writer, pieces = Writer(request, [], tokenizer), []
+    writer, pieces = Writer(request, tokenizer), []
     for letter in "abcdefghij":
         more = writer.choose(np.where(np.arange(len(LETTERS)) == tokenizer.token_to_id(letter), 50.0, 0.0))
         pieces.append(writer.take())
@@ -224,7 +286,7 @@ def test_the_pieces_of_a_stream_are_the_answer(kind: str, request: pytest.Fixtur
 
 def test_half_a_character_is_not_sent(byte_predictor: Generator) -> None:
     request = byte_predictor.Request(prompt="a", max_tokens=3, temperature=0)
-    writer, pieces = Writer(request, [0], byte_predictor.tokenizer), []
+    writer, pieces = Writer(request, byte_predictor.tokenizer), []
     for token in byte_predictor.encode("你"):
         writer.choose(np.where(np.arange(300) == token, 50.0, 0.0))
         pieces.append(writer.take())
@@ -259,14 +321,14 @@ def client(artifacts: Path) -> Iterator[TestClient]:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": ""}, "at least 1 character"),
-    ({"prompt": "a" * (BLOCK + 1)}, f"{BLOCK + 1} tokens, the model reads at most {BLOCK}"),
+    ({"prompt": "a" * 20_001}, "at most 20000 characters"),
     ({"prompt": "abß"}, "'ß'"),
     ({"prompt": "\ud800"}, ""),
     ({"prompt": 3}, "string"),
     ({"prompt": None}, "string"),
     ({}, "missing"),
     ({"prompt": "a", "max_tokens": -1}, "greater than or equal to 0"),
-    ({"prompt": "a", "max_tokens": 10**9}, "less than or equal to 2048"),
+    ({"prompt": "a", "max_tokens": 10**9}, "less than or equal to 1024"),
     ({"prompt": "a", "temperature": -1}, "greater than or equal to 0"),
     ({"prompt": "a", "temperature": 1e308}, "less than or equal to 10"),
     ({"prompt": "a", "top_p": 0}, "greater than 0"),
@@ -295,7 +357,10 @@ def test_bad_requests_are_answered_in_words(client: TestClient, body: dict[str, 
         ({"model": "mini_gpt", "prompt": "ß"}, 422, "does not know the character 'ß'"),
         ({"model": "mini_gpt", "prompt": [1, 2]}, 422, "prompt"),
         ({"model": "mini_gpt", "prompt": "a", "n": 2}, 422, "n"),
-        ({"model": "mini_gpt", "prompt": "a", "logprobs": 5}, 422, "logprobs"),
+        ({"model": "mini_gpt", "prompt": "a", "logprobs": 6}, 422, "logprobs"),
+        ({"model": "mini_gpt", "prompt": "a", "presence_penalty": 0.5}, 422, "presence_penalty"),
+        ({"model": "mini_gpt", "prompt": "a", "stream": True, "logprobs": 1}, 422, "do not go together"),
+        ({"model": "mini_gpt", "prompt": ["a"] * 65}, 422, "at most 64"),
         ({"model": "mini_gpt", "prompt": "a", "best_of": 2}, 422, "best_of"),
         ({"model": "mini_gpt", "prompt": "a", "max_tokens": 10**6}, 422, "max_tokens"),
         ({"model": "mini_gpt", "prompt": "a", "stream": True, "temperature": -1}, 422, "temperature"),
@@ -367,3 +432,58 @@ def test_openais_client_understands_refusals(openai_client: Any) -> None:
         openai_client.completions.create(model="minigpt", prompt="a")
     with pytest.raises(openai.UnprocessableEntityError, match="does not know the character"):
         openai_client.completions.create(model="mini_gpt", prompt="ß")
+
+
+def test_openais_client_lists_the_models(openai_client: Any) -> None:
+    import openai
+
+    assert [model.id for model in openai_client.models.list()] == ["mini_gpt"]
+    assert openai_client.models.retrieve("mini_gpt").owned_by
+    with pytest.raises(openai.NotFoundError):
+        openai_client.models.retrieve("titanic")
+
+
+def test_openais_client_scores_a_text_as_evaluation_harnesses_do(openai_client: Any, predictor: Generator) -> None:
+    neutral = {"n": 1, "best_of": 1, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
+    found = openai_client.completions.create(
+        model="mini_gpt", prompt="abcdef", max_tokens=0, echo=True, logprobs=1, temperature=0, **neutral
+    )
+    logprobs = found.choices[0].logprobs
+    assert logprobs.tokens == list("abcdef") and logprobs.text_offset == [0, 1, 2, 3, 4, 5]
+    greedy = ask(predictor, {"prompt": "abc", "max_tokens": 1, "temperature": 0})[0].text
+    assert list(logprobs.top_logprobs[3]) == [greedy]
+
+
+def test_openais_client_is_told_the_usage_of_a_stream(openai_client: Any) -> None:
+    *_, last = openai_client.completions.create(
+        model="mini_gpt", prompt=["ab", "c"], max_tokens=7, stream=True, stream_options={"include_usage": True}
+    )
+    assert last.choices == [] and (last.usage.prompt_tokens, last.usage.completion_tokens) == (3, 14)
+
+
+def test_a_client_that_hangs_up_ends_the_decoding(
+    openai_client: Any, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    step = Decoder._step
+
+    def slow(*given: Any) -> Any:
+        steps.append(1)
+        time.sleep(0.01)
+        return step(*given)
+
+    monkeypatch.setattr(Decoder, "_step", slow)
+    answer = openai_client.completions.create(model="mini_gpt", prompt="abc", max_tokens=1000, stream=True)
+    next(iter(answer))
+    answer.close()
+    time.sleep(0.5)
+    before = len(steps)
+    time.sleep(0.3)
+    assert len(steps) == before < 200
+
+
+def test_a_request_brings_at_most_64_prompts(client: TestClient) -> None:
+    asked = {"prompt": "a", "max_tokens": 1}
+    assert client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 64}).status_code == 200
+    answer = client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 65})
+    assert answer.status_code == 422 and "at most 64" in answer.text

@@ -1,17 +1,24 @@
 """mini_gpt's data, tokenizers, n-grams and evaluation."""
 
+import csv
 import itertools
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from conftest import Checkout
+from pytorch_lightning.callbacks import Callback
 
+from models.gpt import GPT
 from pipelines.common import splits
-from pipelines.common.batches import Batches, tensor
-from pipelines.common.config import UsageError
+from pipelines.common.batches import Batches, TensorData, tensor
+from pipelines.common.callbacks import Resumable
+from pipelines.common.config import TrainSettings, UsageError
 from pipelines.mini_gpt import data, evaluate, ngrams, tokens
 from pipelines.mini_gpt.settings import Data
 
@@ -136,3 +143,71 @@ def test_the_longest_overlap_is_found() -> None:
     assert evaluate.longest_overlap("a quick brown cat, over the lazy dog?", source) == " over the lazy dog"
     assert evaluate.longest_overlap("XYZ", source) == ""
     assert evaluate.longest_overlap(source, source) == source
+
+
+class Killed(Exception):
+    pass
+
+
+class KillIn(Callback):
+    """Ends the process, as far as training can tell, amid an epoch."""
+
+    def __init__(self, epoch: int | None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch and trainer.global_step % 3 == 2:
+            raise Killed
+
+
+def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
+    """With everything that has a state: dropout, accumulation, clipping, AdamW, the schedule."""
+    made = data.training_set(prepared)
+    settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(5)
+    size = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
+    recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99}
+    model = GPT(**made.model, **size, **recipe)
+    resumable = Resumable(folder, seed=5, seconds=0)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+    }
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip,
+        callbacks=[resumable, KillIn(killed_in)],
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **quiet,
+    )
+    trainer.fit(model, TensorData(made, settings, 5), ckpt_path=resumable.checkpoint, weights_only=True)
+    return model.state_dict()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_training_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+    expected = train(prepared, tmp_path / "undisturbed", None)
+    with pytest.raises(Killed):
+        train(prepared, tmp_path / "killed", 2)
+    resumed = train(prepared, tmp_path / "killed", None)
+    for name, value in expected.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+@pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files")
+def test_a_short_training_on_shakespeare(clone: Checkout) -> None:
+    """A quarter of nanoGPT's 2,000 iterations of 768 tokens takes it to about 2.2 nats per character."""
+    short = ["project=mini_gpt", "profile=full", "projects.mini_gpt.train.epochs=3", "projects.mini_gpt.data.rows=2048"]
+    clone.stage("prepare", *short)
+    clone.stage("train", *short, TRACKING="none")
+    with clone.path("artifacts", "mini_gpt", "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 2.15 and losses == sorted(losses, reverse=True)

@@ -1,15 +1,48 @@
 """Runs a language model's decoder.onnx (models/gpt.py, class Decoder) with its cache of keys and values. No torch.
 
-Texts of a batch stand in the same slots, shorter ones behind padding, and all grow by one token per step. One that ends
-leaves the batch. When the longest fills the model's context, it forgets its older half, and the batch is read anew.
+Texts of a batch end in the same slot, shorter ones behind padding, and all grow by one token per step. One that ends
+leaves the batch. One that fills the model's context leaves it too, forgets its older half, is read anew and comes back.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Choose = Callable[[int, np.ndarray], int | None]
+
+
+class Texts(NamedTuple):
+    """A batch between two steps.
+
+    logits   after the last token of each, [n, vocab]
+    padding  slots before the first token of each, [n]
+    past     keys and values of each layer, [n, heads, slots, d]
+    """
+
+    logits: np.ndarray
+    padding: np.ndarray
+    past: list[np.ndarray]
+
+    def keep(self, rows: list[int]) -> "Texts":
+        """These rows alone, without slots that are padding in all of them."""
+        padding = self.padding[rows]
+        first = padding.min()
+        if len(rows) == len(self.padding) and not first:
+            return self
+        return Texts(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
+
+    def join(self, other: "Texts") -> "Texts":
+        """These rows, then the other's."""
+        slots = [texts.past[0].shape[2] for texts in (self, other)]
+        gaps = [max(slots) - own for own in slots]
+        padding = np.concatenate([self.padding + gaps[0], other.padding + gaps[1]])
+        wider = [
+            [np.pad(c, ((0, 0), (0, 0), (gap, 0), (0, 0))) for c in texts.past]
+            for texts, gap in zip((self, other), gaps, strict=True)
+        ]
+        past = [np.concatenate(pair) for pair in zip(*wider, strict=True)]
+        return Texts(np.concatenate([self.logits, other.logits]), padding, past)
 
 
 class Decoder:
@@ -29,23 +62,30 @@ class Decoder:
     def write(self, texts: Sequence[Sequence[int]], choose: Choose) -> Iterator[None]:
         """Lets `choose(text's number, logits [vocab])` continue each text until it says None; yields after each."""
         contexts = {number: list(text[-self.block :]) for number, text in enumerate(texts)}
-        logits, padding, past = self._prefill(list(contexts.values()))
+        batch = self._start(list(contexts.values()))
         while True:
-            chosen = {n: choose(n, row[-1]) for n, row in zip(contexts, logits, strict=True)}
+            chosen = {n: choose(n, logits) for n, logits in zip(contexts, batch.logits, strict=True)}
             yield
-            kept = [place for place, token in enumerate(chosen.values()) if token is not None]
-            contexts = {n: [*contexts[n], token] for n, token in chosen.items() if token is not None}
-            if not contexts:
+            grown = {n: [*contexts[n], token] for n, token in chosen.items() if token is not None}
+            if not grown:
                 return
-            if max(map(len, contexts.values())) > self.block:
-                half = self.block // 2
-                contexts = {n: text[-half:] if len(text) > self.block else text for n, text in contexts.items()}
-                logits, padding, past = self._prefill(list(contexts.values()))
-                continue
-            if len(kept) < len(padding):
-                padding, past = padding[kept], [cache[kept] for cache in past]
-            tokens = np.array([[text[-1]] for text in contexts.values()])
-            logits, past = self._step(tokens, padding, past)
+            full = {n: text[-(self.block // 2) :] for n, text in grown.items() if len(text) > self.block}
+            contexts = {n: text for n, text in grown.items() if n not in full}
+            parts = []
+            if contexts:
+                batch = batch.keep([row for row, n in enumerate(chosen) if n in contexts])
+                logits, past = self._step(
+                    np.array([[text[-1]] for text in contexts.values()]), batch.padding, batch.past
+                )
+                parts.append(Texts(logits[:, -1], batch.padding, past))
+            if full:
+                parts.append(self._start(list(full.values())))
+                contexts |= full
+            batch = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
+
+    def _start(self, texts: Sequence[Sequence[int]]) -> Texts:
+        logits, padding, past = self._prefill(texts)
+        return Texts(logits[:, -1], padding, past)
 
     def _prefill(self, texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         longest = max(map(len, texts))

@@ -34,10 +34,13 @@ def distribution(logits: np.ndarray, how: Sampling, seen: np.ndarray | None = No
         x = np.where(seen, np.where(x > 0, x / how.repetition_penalty, x * how.repetition_penalty), x)
     if how.temperature == 0:
         return np.eye(1, len(x), int(x.argmax()))[0]
-    x = (x - x.max()) / how.temperature
+    with np.errstate(over="ignore"):  # near 0, what is not the likeliest becomes impossible
+        x = (x - x.max()) / how.temperature
     if 0 < how.top_k < len(x):
         likeliest = np.argsort(-x, kind="stable")[: how.top_k]
-        x[np.setdiff1d(np.arange(len(x)), likeliest)] = -np.inf
+        others = np.ones(len(x), bool)
+        others[likeliest] = False
+        x[others] = -np.inf
     p = np.exp(x)
     p /= p.sum()
     if how.top_p < 1:
@@ -52,4 +55,4 @@ def draw(p: np.ndarray, rng: np.random.Generator) -> int:
     """One token, by one number of `rng`: what else is in the batch changes nothing. p: [vocab]"""
     total = p.cumsum()
     token = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-    return min(token, int(np.flatnonzero(p)[-1]))
+    return token if token < len(p) else int(np.flatnonzero(p)[-1])  # rounding may have made the number 1
