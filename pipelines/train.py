@@ -90,8 +90,6 @@ def fit(
     from pipelines.common.batches import TensorData
     from pipelines.common.callbacks import History, Resumable
 
-    # Gradients that fade over hundreds of time steps become denormal, and a CPU is ten times slower with such numbers.
-    torch.set_flush_denormal(True)  # before the first parallel operation: threads inherit it when they start
     if run.project.train.threads:
         torch.set_num_threads(run.project.train.threads)
     pl.seed_everything(run.seed, verbose=False)
