@@ -19,7 +19,7 @@ def main(run: Run) -> None:
     tracker = Tracker(run)
     project = run.module("evaluate")
     requests, targets = project.test_rows(run.data)
-    evaluated = evaluate(run.artifacts, requests, targets)
+    evaluated = evaluate(run.data, run.artifacts, requests, targets)
     score = project.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)
     draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, score)})

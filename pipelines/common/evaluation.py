@@ -19,6 +19,7 @@ BATCH = 256
 class Evaluated:
     """What a project's `figures` may draw."""
 
+    data: Path  # the prepared splits
     requests: list[dict[str, Any]]
     targets: np.ndarray
     outputs: list[Any]
@@ -39,13 +40,13 @@ def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any
     return outputs
 
 
-def evaluate(artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
+def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
     bundle = Bundle(artifacts / "bundle")
     predictor = load_predictor(bundle)
     outputs = answer(predictor, requests)
     baselines = json.loads((artifacts / "baselines.json").read_text())
     schema, history = bundle.json("schema.json"), read_history(artifacts)
-    return Evaluated(requests, targets, outputs, schema, history, baselines, predictor)
+    return Evaluated(data, requests, targets, outputs, schema, history, baselines, predictor)
 
 
 def latency(

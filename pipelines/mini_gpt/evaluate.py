@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from pipelines.common import splits
-from pipelines.common.evaluation import Evaluated
+from pipelines.common.evaluation import Evaluated, answer
 from pipelines.common.score import Score
 from pipelines.mini_gpt import ngrams
 from pipelines.mini_gpt.data import text_of
@@ -20,24 +20,15 @@ from pipelines.mini_gpt.data import text_of
 METRIC = "bits_per_character"
 ORDERS = (3, 5)  # of the n-gram models
 SAMPLES, LENGTH = 6, 400  # texts the model writes, and their tokens
-DATA = Path("data/mini_gpt")
 
 
 def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Windows of the test text, whose own probabilities are asked for, then a few prompts to write on from.
-
-    The targets are the windows' numbers of characters, 0 for the prompts.
-    """
+    """Windows of the test text, whose own probabilities are asked for, and their numbers of characters."""
     card, test = splits.read_card(folder), splits.read(folder, "test")
     tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
     pieces = windows(tokenizer, text_of(test), card["schema"]["block"])
-    asked = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in pieces]
-    chosen = [pieces[len(pieces) * number // SAMPLES] for number in range(SAMPLES)]
-    written = [
-        {"prompt": piece[: len(piece) // 2], "max_tokens": LENGTH, "temperature": 0.8, "seed": number, "logprobs": True}
-        for number, piece in enumerate(chosen)
-    ]
-    return asked + written, np.array([len(piece) for piece in pieces] + [0] * len(written))
+    requests = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in pieces]
+    return requests, np.array([len(piece) for piece in pieces])
 
 
 def windows(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
@@ -58,10 +49,9 @@ def windows(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
 
 def score(targets: np.ndarray, outputs: list[Any]) -> Score:
     """Bits per character, the first token of each window left out: nothing stands before it."""
-    scored = [output for target, output in zip(targets, outputs, strict=True) if target]
-    bits = np.array([-sum(output.logprobs.token_logprobs[1:]) for output in scored]) / np.log(2)
-    characters = targets[targets > 0] - [len(output.logprobs.tokens[0]) for output in scored]
-    tokens = sum(len(output.logprobs.tokens) - 1 for output in scored)
+    bits = np.array([-sum(output.logprobs.token_logprobs[1:]) for output in outputs]) / np.log(2)
+    characters = targets - [len(output.logprobs.tokens[0]) for output in outputs]
+    tokens = sum(len(output.logprobs.tokens) - 1 for output in outputs)
     per_item = bits / characters.mean()  # so that their mean is all bits over all characters
     loss = float(bits.sum() * np.log(2) / tokens)
     metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
@@ -94,23 +84,28 @@ def _row(name: str, bits: float, started: float) -> dict[str, Any]:
 def figures(evaluated: Evaluated) -> dict[str, Any]:
     from pipelines.mini_gpt import figures as draw
 
-    scored = [output for target, output in zip(evaluated.targets, evaluated.outputs, strict=True) if target]
-    written = [
-        (request["prompt"], output)
-        for target, request, output in zip(evaluated.targets, evaluated.requests, evaluated.outputs, strict=True)
-        if not target
-    ]
-    train, test = (text_of(splits.read(DATA, name)) for name in ("train", "test"))
-    texts = [output.text for _, output in written]
+    train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
+    prompts = written(evaluated)
+    texts = [output.text for output in answer(evaluated.predictor, prompts)]
     starts = [len(test) * number // len(texts) for number in range(len(texts))]
     held_out = [test[start : start + len(text)] for start, text in zip(starts, texts, strict=True)]
     return {
-        "perplexity_by_position": draw.perplexity_by_position([output.logprobs.token_logprobs for output in scored]),
-        "samples": draw.samples([(prompt, output.text) for prompt, output in written[:3]]),
+        "perplexity_by_position": draw.perplexity_by_position([o.logprobs.token_logprobs for o in evaluated.outputs]),
+        "samples": draw.samples([(one["prompt"], text) for one, text in zip(prompts, texts, strict=True)][:3]),
         "memorisation": draw.memorisation(
             [longest_overlap(text, train) for text in texts], [longest_overlap(text, train) for text in held_out]
         ),
     }
+
+
+def written(evaluated: Evaluated) -> list[dict[str, Any]]:
+    """Requests to write on from places all over the test text."""
+    windows = [request["prompt"] for request in evaluated.requests]
+    chosen = [windows[len(windows) * number // SAMPLES] for number in range(SAMPLES)]
+    return [
+        {"prompt": window[: len(window) // 2 + 1], "max_tokens": LENGTH, "temperature": 0.8, "seed": number}
+        for number, window in enumerate(chosen)
+    ]
 
 
 def longest_overlap(text: str, source: str) -> str:
