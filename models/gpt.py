@@ -77,6 +77,39 @@ class Block(nn.Module):
         return x + self.dropout(self.mlp(self.norm_2(x))), present
 
 
+class MuonAdamW(torch.optim.Optimizer):
+    """Muon (Jordan, 2024) for the matrices inside the blocks, AdamW for the rest, stepping as one optimizer.
+
+    Muon makes the singular values of a matrix's step alike: no direction waits because its gradients are small.
+    """
+
+    def __init__(self, matrices: list[nn.Parameter], rest: list[dict[str, Any]], muon_lr: float, **adamw: Any) -> None:
+        self.both = (
+            torch.optim.Muon(matrices, lr=muon_lr, weight_decay=0.01, momentum=0.95),
+            torch.optim.AdamW(rest, **adamw),
+        )
+        super().__init__([group for one in self.both for group in one.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """The groups are those of the two, so that a schedule reaches them."""
+        self.param_groups = [group for one in self.both for group in one.param_groups]
+
+    def step(self, closure: Any = None) -> Any:
+        loss = closure() if closure else None
+        for one in self.both:
+            one.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"both": [one.state_dict() for one in self.both]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for one, part in zip(self.both, state["both"], strict=True):
+            one.load_state_dict(part)
+        self._share()
+
+
 class GPT(pl.LightningModule):
     """Predicts the next token from at most `block` tokens.
 
@@ -90,6 +123,7 @@ class GPT(pl.LightningModule):
         lr: peak of the schedule; it rises over `warmup` steps and falls to `final_lr` times itself along a cosine.
         weight_decay: on matrices, not on vectors.
         beta2: of AdamW.
+        muon: learning rate of Muon on the matrices of the blocks; None leaves them to AdamW.
     """
 
     def __init__(
@@ -107,12 +141,13 @@ class GPT(pl.LightningModule):
         warmup: int,
         weight_decay: float,
         beta2: float,
+        muon: float | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
         self.block, self.heads = block, heads
         self.lr, self.final_lr, self.warmup = lr, final_lr, warmup
-        self.weight_decay, self.beta2 = weight_decay, beta2
+        self.weight_decay, self.beta2, self.muon = weight_decay, beta2, muon
         self.tokens = nn.Embedding(vocab, width)
         self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
@@ -165,10 +200,14 @@ class GPT(pl.LightningModule):
         self.log("val_bits_per_token", loss / math.log(2), sync_dist=True, batch_size=len(tokens))
 
     def configure_optimizers(self) -> Any:
-        matrices = [p for p in self.parameters() if p.ndim > 1]
+        inner = [p for p in self.blocks.parameters() if p.ndim > 1] if self.muon else []
+        matrices = [p for p in self.parameters() if p.ndim > 1 and not any(p is one for one in inner)]
         vectors = [p for p in self.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, self.lr, betas=(0.9, self.beta2), fused=True)
+        adamw: dict[str, Any] = {"lr": self.lr, "betas": (0.9, self.beta2), "fused": True}
+        optimizer: torch.optim.Optimizer = (
+            MuonAdamW(inner, groups, self.muon, **adamw) if self.muon else torch.optim.AdamW(groups, **adamw)
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_the_schedule_rises_and_falls() -> None:
     assert paces[:3] == pytest.approx([1 / 3, 2 / 3, 1])
     assert paces[-1] == pytest.approx(0.1)
     assert all(a >= b for a, b in pairwise(paces[2:]))
+
+
+def test_muon_steps_the_matrices_of_the_blocks_and_a_schedule_reaches_both() -> None:
+    model = gpt(muon=0.02, lr=1e-3)
+    model._trainer = SimpleNamespace(estimated_stepping_batches=20)  # type: ignore[assignment]
+    made = model.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    matrices = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
+    muon, adamw = optimizer.both
+    assert {id(p) for group in muon.param_groups for p in group["params"]} == matrices
+    rest = {id(p) for group in adamw.param_groups for p in group["params"]}
+    assert rest == {id(p) for p in model.parameters()} - matrices
+    before = [group["lr"] for group in muon.param_groups + adamw.param_groups]
+    optimizer.step()
+    schedule.step()
+    after = [group["lr"] for group in muon.param_groups + adamw.param_groups]
+    assert all(b > a for a, b in zip(before, after, strict=True)), "warm-up"
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])

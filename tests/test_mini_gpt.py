@@ -160,13 +160,13 @@ class KillIn(Callback):
 
 
 def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
-    """With everything that has a state: dropout, accumulation, clipping, AdamW, the schedule."""
+    """With everything that has a state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
     made = data.training_set(prepared)
     settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
     size = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
-    recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99}
+    recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99, "muon": 0.02}
     model = GPT(**made.model, **size, **recipe)
     resumable = Resumable(folder, seed=5, seconds=0)
     quiet = {

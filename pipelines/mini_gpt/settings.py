@@ -29,6 +29,7 @@ class Model(ModelSettings):
     warmup: int = Field(ge=0, description="steps until the peak")
     weight_decay: float = Field(ge=0)
     beta2: float = Field(gt=0, lt=1, description="of AdamW")
+    muon: float | None = Field(gt=0, le=1, description="learning rate of Muon on the blocks' matrices; null for AdamW")
     compile: bool = Field(description="torch.compile; needs a C++ compiler")
 
     @model_validator(mode="after")
