@@ -134,7 +134,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _field_error(error: Any) -> dict[str, str]:
     """The input itself is not said back: it may be long, private, or NaN, which JSON can't hold."""
-    said = error["msg"].removeprefix("Input ").replace(" after validation", "")
+    said = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
     return {"pointer": pointer(error["loc"][1:]), "detail": WORDS.get(error["type"], said)}
 
 
