@@ -1,0 +1,64 @@
+"""What an operator may set: every field is a flag of `python -m serving` and a variable SERVING_<FIELD>."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # models
+    bundles: str = Field(
+        "artifacts",
+        description="folder of <project>/bundle, s3://bucket/prefix, or models:/<name>@<alias>, several by comma",
+    )
+    load: Literal["eager", "lazy"] = Field("eager", description="lazy: a model is loaded when it is first asked")
+    memory_mb: Positive | None = Field(None, description="of all models together; the least recently used leave")
+    poll_seconds: float = Field(5.0, ge=0, description="how often bundles are looked at for a new version; 0: never")
+    cache: Path = Field(
+        Path.home() / ".cache" / "roadmap" / "bundles", description="where fetched bundles lie, by hash"
+    )
+    # requests
+    max_body_mb: Positive = Field(8, description="of a request, also when unpacked from gzip")
+    max_inputs: Positive = Field(1024, description="of one request")
+    timeout_seconds: float = Field(60.0, gt=0, description="until a request is given up with 504")
+    # batching
+    threads: Positive = Field(CORES, description="that compute, of all models together")
+    max_batch: Positive = Field(64, description="inputs that are answered by one call of a predictor")
+    max_wait_ms: float = Field(0.0, ge=0, description="that a batch waits for company; 0: takes those who are there")
+    max_queue: Positive = Field(1024, description="inputs that may wait for a model; beyond: 503 with Retry-After")
+    # who may ask
+    api_keys: Path | None = Field(None, description="file of hashed keys and their projects; without: open to all")
+    jwt_issuer: str | None = Field(None, description="OIDC issuer whose bearer tokens are taken")
+    jwt_audience: str | None = Field(None, description="that a token must be for")
+    cors_origins: str = Field("", description="origins whose pages may ask, by comma; none by default")
+    rate_per_minute: Positive | None = Field(None, description="requests of one key, or of one address without keys")
+    # what is recorded
+    log_format: Literal["text", "json"] = "text"
+    audit_payloads: bool = Field(False, description="whether the audit log holds what was sent")
+    traces: bool = Field(False, description="OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT")
+    predictions: str | None = Field(
+        None, description="where sampled predictions go: a folder (Parquet by day) or a SQLAlchemy URL"
+    )
+    predictions_share: float = Field(1.0, ge=0, le=1, description="of the requests that are recorded")
+
+
+def from_environment(**given: Any) -> Settings:
+    """Settings from SERVING_* variables; what is given stands above them.
+
+    Raises:
+        pydantic.ValidationError: naming the field.
+    """
+    found = {
+        name: os.environ[f"SERVING_{name.upper()}"]
+        for name in Settings.model_fields
+        if os.environ.get(f"SERVING_{name.upper()}")
+    }
+    return Settings.model_validate({**found, **given})
