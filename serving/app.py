@@ -1,45 +1,23 @@
-"""The models of artifacts/ over HTTP: one typed route per bundle, their lineage, and a page to try them on."""
+"""The bundles over HTTP: a typed route per model, their lineage, and a page to try them on."""
 
-import base64
-import hashlib
-import json
-import re
-from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
 
-from fastapi import Body, Depends, FastAPI, Response
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
 
-from serving import problems
-from serving.models import Card, Model, find
+from serving import predict, problems, stream
+from serving.batching import Scheduler
 from serving.openai import add_completions
-from serving.problems import Refusal, documented, json_only
-from serving.stream import add_stream, streams
-
-PAGE = Path(__file__).parent / "playground.html"
-MAX_INPUTS = 1024
-
-T = TypeVar("T")
-
-
-class Batch(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Name(BaseModel):
-    """Which model answered."""
-
-    name: str
-    version: str
-    profile: Literal["sample", "full"]
-    source: str
-    created: str
-
-
-class Answer(BaseModel, Generic[T]):
-    outputs: list[T] = Field(description="one per input, in their order")
-    model: Name
+from serving.page import add_page
+from serving.problems import Refusal, documented
+from serving.settings import Settings, from_environment
+from serving.sources import open_source
+from serving.store import Card, Store
 
 
 class Cards(BaseModel):
@@ -57,126 +35,87 @@ class Readiness(BaseModel):
 
 
 class Api(FastAPI):
-    """FastAPI that documents problems too."""
+    """FastAPI whose OpenAPI document follows the models that are served now."""
 
-    models: dict[str, Model]
+    documented_at = -1
 
     def openapi(self) -> dict[str, Any]:
-        schema = super().openapi()
-        reference = "#/components/schemas/{model}"
-        problem = problems.Problem.model_json_schema(ref_template=reference)
-        schema.setdefault("components", {}).setdefault("schemas", {}).update(problem.pop("$defs"), Problem=problem)
-        return schema
+        store: Store = self.state.store
+        if self.openapi_schema is None or self.documented_at != store.generation:
+            self.documented_at = store.generation
+            models = store.ready()
+            routes = [predict.documentation(model) for model in models]
+            routes += [stream.documentation(model) for model in models if stream.streams(model)]
+            schema = get_openapi(
+                title=self.title, version=self.version, summary=self.summary, routes=[*self.routes, *routes]
+            )
+            reference = "#/components/schemas/{model}"
+            problem = problems.Problem.model_json_schema(ref_template=reference)
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(problem.pop("$defs"), Problem=problem)
+            self.openapi_schema = schema
+        return self.openapi_schema
 
 
-def create_app(folder: Path = Path("artifacts")) -> Api:
+def create_app(settings: Settings | None = None) -> Api:
+    """The server of what `settings.bundles` holds; the models are loaded when this returns.
+
+    Raises:
+        SourceError: `settings.bundles` can't be read as a place of bundles.
+    """
+    settings = settings or from_environment()
+    scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
+    store = Store(open_source(settings.bundles, settings.cache), scheduler, settings)
     app = Api(
         title="Roadmap models",
         summary="Every bundle of the roadmap over one HTTP surface.",
         version="1",
         responses=documented(),
+        lifespan=lifespan,
     )
-    app.models = find(folder)
-    problems.install(app)
-    add_status(app, folder)
-    for model in app.models.values():
-        if not model.reason:
-            add_predict(app, model)
-        if streams(model):
-            add_stream(app, model)
-    add_completions(app, app.models)
-    add_fallback(app)
+    app.state.settings, app.state.store = settings, store
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
+    problems.install(app, settings.max_body_mb * 2**20)
+    add_status(app, store)
+    app.router.routes.append(Route("/models/{name}/predict", predict.predict, methods=["POST"]))
+    app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
+    add_completions(app, store)
     add_page(app)
+    store.refresh()
     return app
 
 
-def add_status(app: Api, folder: Path) -> None:
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.store.watch()
+    yield
+    app.state.store.stop()
+
+
+def add_status(app: Api, store: Store) -> None:
     @app.get("/health", tags=["status"])
-    def health() -> Health:
+    async def health() -> Health:
         """The process lives."""
         return Health()
 
     @app.get("/ready", tags=["status"], responses=documented(503))
-    def ready() -> Readiness:
+    async def ready() -> Readiness:
         """At least one model answers."""
-        refused = [model for model in app.models.values() if model.reason]
-        if len(refused) == len(app.models):
-            missing = "; ".join(f"{model.name}: {model.reason}" for model in refused)
-            raise Refusal(503, f"no model is served: {missing or f'{folder} holds no bundle; `make run` makes them'}")
+        cards = store.cards()
+        refused = [card for card in cards if card.status == "refused"]
+        if len(refused) == len(cards):
+            missing = "; ".join(f"{card.name}: {card.reason}" for card in refused)
+            empty = f"{store.settings.bundles} holds no bundle; `make run` makes them"
+            raise Refusal(503, f"no model is served: {missing or empty}")
         return Readiness(
-            models=[model.name for model in app.models.values() if not model.reason],
-            refused=[model.name for model in refused],
+            models=[card.name for card in cards if card.status != "refused"], refused=[card.name for card in refused]
         )
 
     @app.get("/models", tags=["status"])
-    def models() -> Cards:
+    async def models() -> Cards:
         """All models with their lineage, also those that were refused, and why."""
-        return Cards(models=[model.card() for model in app.models.values()])
+        return Cards(models=store.cards())
 
     @app.get("/models/{name}", tags=["status"], responses=documented(404))
-    def model(name: str) -> Card:
+    async def model(name: str) -> Card:
         """One model with its lineage."""
-        return known(app, name).card()
-
-
-def add_predict(app: Api, model: Model) -> None:
-    """The typed route of one project."""
-    most = getattr(model.predictor, "max_inputs", MAX_INPUTS)
-    # fail_fast: a body full of faults costs no more than one that is right; the first input at fault is reported.
-    inputs: Any = (list[model.request], Field(min_length=1, max_length=most, fail_fast=True))  # type: ignore[name-defined]
-    batch_type = create_model(f"{model.name}_batch", __base__=Batch, inputs=inputs)
-    answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
-    name = Name.model_validate(model.card().model_dump())
-    example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
-    answered = {"outputs": model.example_outputs, "model": name.model_dump()}
-    Example = Body(openapi_examples={"example": example})
-
-    # No `async`: so it runs in a thread, and ONNX Runtime lets the others run meanwhile.
-    @app.post(
-        f"/models/{model.name}/predict",
-        operation_id=f"predict_{model.name}",
-        tags=[model.name],
-        dependencies=[Depends(json_only)],
-        response_model=answer_type,
-        responses=documented(400, 413, 415, 422, 500) | {200: {"content": {"application/json": {"example": answered}}}},
-    )
-    def predict(batch: Annotated[batch_type, Example]) -> Any:  # type: ignore[valid-type]
-        content = {"outputs": model.outputs(batch.inputs), "model": name.model_dump()}  # type: ignore[attr-defined]
-        return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
-
-
-def add_fallback(app: Api) -> None:
-    """Behind the typed routes: the names that have none."""
-
-    @app.post("/models/{name}/predict", include_in_schema=False)
-    def predict(name: str) -> None:
-        raise Refusal(503, f"{name} is not served: {known(app, name).reason}")
-
-
-def add_page(app: Api) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    headers = {"Content-Security-Policy": policy(page), "Cache-Control": "no-cache"}
-
-    @app.get("/", include_in_schema=False)
-    def playground() -> HTMLResponse:
-        return HTMLResponse(page, headers=headers)
-
-
-def policy(page: str) -> str:
-    """A Content-Security-Policy that lets the page run its own script and style, ask this server, and nothing else."""
-
-    def hashes(tag: str) -> str:
-        found = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
-        return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-    return (
-        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    )
-
-
-def known(app: Api, name: str) -> Model:
-    if name not in app.models:
-        raise problems.unknown("model", name, app.models, models=sorted(app.models))
-    return app.models[name]
+        return store.place(name).card

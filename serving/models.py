@@ -1,99 +1,120 @@
-"""What is served: every bundle found, with its predictor, or with the reason why it has none."""
+"""One version of one model: a bundle, the predictor that stands on it, and the types of what comes in and goes out."""
 
 import json
-import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from serving import problems
-from serving.bundle import MANIFEST, Bundle, BundleError, Predictor, load_predictor
+from serving.batching import Full, Queue, Scheduler
+from serving.bundle import Bundle, BundleError, Predictor, load_predictor
 from serving.problems import Refusal
 
-log = logging.getLogger("serving")
+
+class Batch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
 
-class Card(BaseModel):
-    """A model and where it comes from. One that was refused has a reason, and a lineage if its bundle is sound."""
+class Name(BaseModel):
+    """Which model answered."""
 
     name: str
-    status: Literal["ready", "refused"]
-    reason: str | None = None
-    version: str | None = None
-    size: int | None = Field(default=None, description="of the bundle's files, in bytes")
-    project: str | None = None
-    predictor: str | None = None
-    runtime: Literal["onnx", "torch"] | None = None
-    profile: Literal["sample", "full"] | None = None
-    source: str | None = Field(default=None, description="the data set it was trained on")
-    created: str | None = Field(default=None, description="ISO 8601, UTC")
-    git_commit: str | None = None
-    data_sha256: str | None = None
-    params_sha256: str | None = None
-    run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
+    version: str
+    profile: Literal["sample", "full"]
+    source: str
+    created: str
 
 
 class Model:
-    """A bundle and its predictor, or the reason why there is none.
+    """Loaded, and warm: its example has been answered. Does not change; a new bundle is a new Model.
 
-    Nothing that one bundle does at its start may keep the others from being served.
+    Raises:
+        BundleError: the bundle is not sound, or no predictor can stand on it, or it doesn't answer its own example.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
-        self.bundle: Bundle | None = None
-        self.reason: str | None = None
+    def __init__(self, name: str, folder: Path, scheduler: Scheduler, max_inputs: int = 1024) -> None:
+        self.name, self.scheduler = name, scheduler
+        self.bundle = Bundle(folder)
+        self.manifest = self.bundle.manifest
+        if self.manifest.project != name:
+            raise BundleError(f"{folder}: is a bundle of {self.manifest.project}")
         try:
-            self.bundle = Bundle(folder)
-            if self.bundle.manifest.project != name:
-                raise BundleError(f"{folder}: is a bundle of {self.bundle.manifest.project}")
             self.predictor: Predictor = load_predictor(self.bundle)
             self.request = self._named("request", self.predictor.Request)
             self.response = self._named("response", self.predictor.Response)
+            self.most = min(getattr(self.predictor, "max_inputs", max_inputs), max_inputs)
+            # fail_fast: a body full of faults costs no more than one that is right; the first at fault is reported.
+            inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
+            self.batch = create_model(f"{name}_batch", __base__=Batch, inputs=inputs)
             self.example = self.bundle.example
             self.example_outputs = self.outputs([self.request.model_validate(one) for one in self.example])
-        except BundleError as error:
-            self.reason = str(error)
+        except BundleError:
+            raise
         except Refusal as refusal:
-            self.reason = f"{folder}: does not answer its own example: {refusal.detail}"
+            raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
         except Exception as error:
-            log.exception("%s: no predictor can stand on this bundle", folder)
-            self.reason = f"{folder}: {type(error).__name__}: {error}"
+            raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
+        self.queue = Queue(self.dumped)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
         return create_model(f"{self.name}_{role}", __base__=base)
 
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @cached_property
+    def label(self) -> dict[str, Any]:
+        """What an answer says of the model that gave it."""
+        return Name(name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})).model_dump()
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """Which code, data, run and bundle answered."""
+        manifest = self.manifest
+        return {
+            "X-Model": self.name,
+            "X-Model-Version": self.version,
+            "X-Model-Commit": manifest.git_commit or "unknown",
+            "X-Model-Data": manifest.data_sha256,
+            "X-Model-Run": manifest.run,
+        }
+
+    def dumped(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        return [output.model_dump() for output in self.predictor.predict(inputs)]
+
     def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
-        """The predictor's answers as JSON holds them.
+        """The predictor's answers as JSON holds them, at once, in this thread.
 
         Raises:
             Refusal: an answer is NaN or infinite, as of numbers so large that the arithmetic overflows.
         """
-        outputs = [output.model_dump() for output in self.predictor.predict(inputs)]
-        if len(outputs) != len(inputs):
-            raise RuntimeError(f"{self.name} gave {len(outputs)} answers to {len(inputs)} inputs")
-        if not finite(outputs):
-            bad = [index for index, output in enumerate(outputs) if not finite(output)]
-            said = "the model's answer is not a finite number; is a value far outside what it was trained on?"
-            errors = [{"pointer": problems.pointer(("inputs", index)), "detail": said} for index in bad]
-            raise Refusal(422, f"inputs/{bad[0]}: {said}", errors=errors[: problems.MAX_ERRORS])
-        return outputs
+        return checked(self.dumped(inputs))
 
-    def card(self) -> Card:
-        if self.bundle is None:
-            return Card(name=self.name, status="refused", reason=self.reason)
-        manifest = self.bundle.manifest
-        return Card(
-            name=self.name,
-            status="refused" if self.reason else "ready",
-            reason=self.reason,
-            version=manifest.version,
-            size=sum((self.bundle.folder / name).stat().st_size for name in manifest.files),
-            **manifest.model_dump(exclude={"files"}),
-        )
+    async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        """The same in its turn, together with what else waits for this model.
+
+        Raises:
+            Refusal: 503 where too much waits already, 422 as `outputs` does.
+        """
+        try:
+            return checked(await self.scheduler.submit(self.queue, inputs))
+        except Full as full:
+            detail = f"{self.name}: {full}; ask again in {full.seconds} s"
+            raise Refusal(503, detail, headers={"Retry-After": str(full.seconds)}) from None
+
+
+def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not finite(outputs):
+        bad = [index for index, output in enumerate(outputs) if not finite(output)]
+        said = "the model's answer is not a finite number; is a value far outside what it was trained on?"
+        errors = [{"pointer": problems.pointer(("inputs", index)), "detail": said} for index in bad]
+        raise Refusal(422, f"inputs/{bad[0]}: {said}", errors=errors[: problems.MAX_ERRORS])
+    return outputs
 
 
 def finite(value: Any) -> bool:
@@ -102,9 +123,3 @@ def finite(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def find(folder: Path) -> dict[str, Model]:
-    """Every <folder>/<project>/bundle, opened."""
-    manifests = sorted(folder.glob(f"*/bundle/{MANIFEST}"))
-    return {path.parts[-3]: Model(path.parent, path.parts[-3]) for path in manifests}

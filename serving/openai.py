@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serving import problems, stream
 from serving.models import Model
 from serving.problems import Refusal, documented, json_only
+from serving.store import Store
 
 MAX_PROMPTS = 64
 
@@ -66,22 +67,26 @@ class Completion(BaseModel):
         return {**same, **logprobs, "prompt": prompt, "stop": stop}
 
 
-def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
-    writers = {name: model for name, model in models.items() if stream.streams(model)}
+def add_completions(app: FastAPI, store: Store) -> None:
+    def writers() -> dict[str, Model]:
+        return {model.name: model for model in store.ready() if stream.streams(model)}
 
-    def writer(name: str) -> Model:
-        if name not in writers:
-            raise problems.unknown("model that writes text", name, writers)
-        return writers[name]
+    async def writer(name: str) -> Model:
+        if name not in store.places:
+            raise problems.unknown("model that writes text", name, writers())
+        model = await store.model(name)
+        if not stream.streams(model):
+            raise problems.unknown("model that writes text", name, writers())
+        return model
 
     @app.get("/v1/models", tags=["openai"])
-    def listed() -> dict[str, Any]:
+    async def listed() -> dict[str, Any]:
         """The models that write text."""
-        return {"object": "list", "data": [listing(model) for model in writers.values()]}
+        return {"object": "list", "data": [listing(model) for model in writers().values()]}
 
     @app.get("/v1/models/{name}", tags=["openai"], responses=documented(404))
-    def one(name: str) -> dict[str, Any]:
-        return listing(writer(name))
+    async def one(name: str) -> dict[str, Any]:
+        return listing(await writer(name))
 
     @app.post(
         "/v1/completions",
@@ -89,9 +94,9 @@ def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
         dependencies=[Depends(json_only)],
         responses=documented(400, 404, 413, 415, 422, 500),
     )
-    def completions(asked: Completion) -> Response:
+    async def completions(asked: Completion) -> Response:
         """Text completion as OpenAI's API has it; `stream` sends server-sent events."""
-        model = writer(asked.model)
+        model = await writer(asked.model)
         prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
         requests = [validated(model, asked.ours(prompt)) for prompt in prompts]
         head = {
@@ -102,15 +107,15 @@ def add_completions(app: FastAPI, models: dict[str, Model]) -> None:
         }
         if asked.stream:
             counted = asked.stream_options is not None and asked.stream_options.include_usage
-            return stream.response(events(model, requests, head, counted))
-        outputs = model.outputs(requests)
+            return stream.response(events(model, requests, head, counted), model.headers)
+        outputs = await model.predict(requests)
         choices = [choice(index, output) for index, output in enumerate(outputs)]
         content = {**head, "choices": choices, "usage": total([output["usage"] for output in outputs])}
-        return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
+        return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
 
 
 def listing(model: Model) -> dict[str, Any]:
-    created = datetime.fromisoformat(model.card().created or "1970-01-01T00:00:00+00:00")
+    created = datetime.fromisoformat(model.manifest.created)
     return {"id": model.name, "object": "model", "created": int(created.timestamp()), "owned_by": "roadmap"}
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import uuid
+import zlib
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +19,6 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
-MAX_BODY = 8 * 2**20  # bytes
 MAX_ERRORS = 100  # listed in one problem
 MAX_TOKEN = 100  # characters of a key that are said back
 
@@ -59,8 +59,8 @@ class Problem(BaseModel):
 class Refusal(HTTPException):
     """Raised anywhere under a route; `members` are extension members of the problem."""
 
-    def __init__(self, status: int, detail: str, **members: Any) -> None:
-        super().__init__(status, detail)
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **members: Any) -> None:
+        super().__init__(status, detail, headers)
         self.members = members
 
 
@@ -101,10 +101,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, max_body: int) -> None:
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(Body, most=max_body)
     app.add_middleware(RequestId)  # the last one added is the outermost
 
 
@@ -113,7 +113,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     detail, members = error.detail, getattr(error, "members", {})
     if error.status_code == 404 and not members and detail == "Not Found":
         detail = "there is nothing here; /docs lists what there is"
-    if error.status_code == 400:  # FastAPI's own, when the JSON parser gave up with another error than a syntax error
+    if error.status_code == 400 and not isinstance(
+        error, Refusal
+    ):  # FastAPI's own, when the JSON parser gave up with another error than a syntax error
         detail = "the body can't be read as JSON: not UTF-8, nested too deep, or a number of too many digits"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here; allowed: {(error.headers or {}).get('Allow', 'nothing')}"
@@ -123,9 +125,9 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if found[0]["type"] == "json_invalid" and isinstance(found[0]["loc"][-1], int):
-        at, why = found[0]["loc"][-1], found[0]["ctx"]["error"]
-        return response(request.scope, 400, f"the body is not JSON: {why} (character {at})")
+    if found[0]["type"] == "json_invalid":
+        at = f" (character {found[0]['loc'][-1]})" if isinstance(found[0]["loc"][-1], int) else ""
+        return response(request.scope, 400, f"the body is not JSON: {found[0]['ctx']['error']}{at}")
     errors = [_field_error(one) for one in found[:MAX_ERRORS]]
     where = "/".join(cut(part) for part in found[0]["loc"][1:]) or "the body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -180,29 +182,56 @@ class RequestId:
             await response(scope, 500, detail, request_id=key)(scope, receive, send_with_id)
 
 
-class BodyLimit:
-    """413 by the declared length before a byte is read, else by what has arrived."""
+class Body:
+    """What arrives: unpacked from gzip, and 413 where it is too large, by the declared length before a byte is read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        detail = f"the body is larger than {MAX_BODY // 2**20} MiB; send fewer inputs per request"
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > MAX_BODY:
-            await response(scope, 413, detail)(scope, receive, send)
-            return
+        declared = packing = b""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = value
+            elif name == b"content-encoding":
+                packing = value.strip().lower()
+        if declared.isdigit() and int(declared[:20]) > self.most:
+            await response(scope, 413, self._too_large())(scope, receive, send)
+        elif packing in (b"", b"identity", b"gzip"):
+            await self.app(scope, self._counted(receive, zlib.decompressobj(31) if packing == b"gzip" else None), send)
+        else:
+            detail = f"a body packed as {cut(packing.decode('latin-1'))} is not read here; send it plain or as gzip"
+            await response(scope, 415, detail, {"Accept-Encoding": "gzip"})(scope, receive, send)
+
+    def _too_large(self) -> str:
+        return f"the body is larger than {self.most // 2**20} MiB; send fewer inputs per request"
+
+    def _counted(self, receive: Receive, unpacker: Any) -> Receive:
         arrived = 0
 
-        async def receive_counted() -> Message:
+        async def counted() -> Message:
             nonlocal arrived
             message = await receive()
-            arrived += len(message.get("body", b""))
-            if arrived > MAX_BODY:
-                raise Refusal(413, detail)
+            if message["type"] == "http.request":
+                if unpacker is not None:
+                    message = {**message, "body": self._unpacked(unpacker, message, self.most + 1 - arrived)}
+                arrived += len(message.get("body", b""))
+                if arrived > self.most:
+                    raise Refusal(413, self._too_large())
             return message
 
-        await self.app(scope, receive_counted, send)
+        return counted
+
+    @staticmethod
+    def _unpacked(unpacker: Any, message: Message, most: int) -> bytes:
+        """At most so many bytes, however many are in it."""
+        try:
+            plain: bytes = unpacker.decompress(message.get("body", b""), most)
+        except zlib.error as error:
+            raise Refusal(400, f"the body says it is gzip and is not: {error}") from None
+        if not message.get("more_body") and len(plain) < most and not unpacker.eof:
+            raise Refusal(400, "the body's gzip ends in the middle")
+        return plain

@@ -14,6 +14,10 @@ Positive = Annotated[int, Field(gt=0)]
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    # where
+    host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from outside")
+    port: int = Field(8000, ge=0, le=65535, description="0 for any free one")
+    workers: Positive = Field(1, description="processes; one that dies is started again")
     # models
     bundles: str = Field(
         "artifacts",
@@ -50,15 +54,22 @@ class Settings(BaseModel):
     predictions_share: float = Field(1.0, ge=0, le=1, description="of the requests that are recorded")
 
 
+def variable(name: str) -> str:
+    """HOST and PORT are what platforms set; everything else is ours."""
+    return name.upper() if name in ("host", "port") else f"SERVING_{name.upper()}"
+
+
 def from_environment(**given: Any) -> Settings:
-    """Settings from SERVING_* variables; what is given stands above them.
+    """Settings from the variables; what is given stands above them.
 
     Raises:
         pydantic.ValidationError: naming the field.
     """
-    found = {
-        name: os.environ[f"SERVING_{name.upper()}"]
-        for name in Settings.model_fields
-        if os.environ.get(f"SERVING_{name.upper()}")
-    }
+    found = {name: value for name in Settings.model_fields if (value := os.environ.get(variable(name)))}
     return Settings.model_validate({**found, **given})
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which another process gets the same settings."""
+    said = settings.model_dump(mode="json", exclude_defaults=True)
+    return {variable(name): str(value) for name, value in said.items()}

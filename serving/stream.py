@@ -5,18 +5,21 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi import Body
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
 
 from serving.models import Model
-from serving.problems import documented, json_only
+from serving.predict import validated
+from serving.problems import Refusal, documented, json_only
 
 END: Any = object()
 
 
 def streams(model: Model) -> bool:
-    return not model.reason and hasattr(model.predictor, "stream")
+    return hasattr(model.predictor, "stream")
 
 
 async def pieces(source: Iterator[Any]) -> AsyncIterator[Any]:
@@ -35,31 +38,43 @@ def event(content: Any, name: str | None = None) -> str:
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
-def response(events: AsyncIterator[str]) -> StreamingResponse:
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # proxies shall pass on each event at once
+def response(events: AsyncIterator[str], headers: dict[str, str]) -> StreamingResponse:
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers}  # proxies shall pass on each event
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-def add_stream(app: FastAPI, model: Model) -> None:
+async def stream(request: Request) -> StreamingResponse:
+    """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
+    model = await request.app.state.store.model(request.path_params["name"])
+    if not streams(model):
+        raise Refusal(404, f"{model.name} does not stream; ask /models/{model.name}/predict")
+    json_only(request)
+    asked = validated(model.request.model_validate_json, await request.body())
+
+    async def events() -> AsyncIterator[str]:
+        async for piece in pieces(model.predictor.stream(asked)):
+            if isinstance(piece, BaseModel):
+                yield event(piece.model_dump(), "done")
+            else:
+                yield event({"text": piece}, "text")
+
+    return response(events(), model.headers)
+
+
+def documentation(model: Model) -> APIRoute:
     example: Any = {"summary": "a request that this model is known to answer", "value": model.example[0]}
     Example = Body(openapi_examples={"example": example})
 
-    @app.post(
-        f"/models/{model.name}/stream",
-        operation_id=f"stream_{model.name}",
-        tags=[model.name],
-        dependencies=[Depends(json_only)],
-        responses=documented(400, 413, 415, 422, 500)
-        | {200: {"content": {"text/event-stream": {}}, "description": "events `text`, at the end one event `done`"}},
-    )
-    async def stream(request: Annotated[model.request, Example]) -> StreamingResponse:  # type: ignore[name-defined]
+    def endpoint(request: Annotated[model.request, Example]) -> None:  # type: ignore[name-defined]
         """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
 
-        async def events() -> AsyncIterator[str]:
-            async for piece in pieces(model.predictor.stream(request)):  # type: ignore[attr-defined]
-                if isinstance(piece, BaseModel):
-                    yield event(piece.model_dump(), "done")
-                else:
-                    yield event({"text": piece}, "text")
-
-        return response(events())
+    return APIRoute(
+        f"/models/{model.name}/stream",
+        endpoint,
+        methods=["POST"],
+        operation_id=f"stream_{model.name}",
+        tags=[model.name],
+        response_class=StreamingResponse,
+        responses=documented(400, 413, 415, 422, 500, 503)
+        | {200: {"content": {"text/event-stream": {}}, "description": "events `text`, at the end one event `done`"}},
+    )

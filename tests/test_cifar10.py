@@ -39,6 +39,7 @@ from pipelines.common.samples import shapes
 from pipelines.common.training import TrainingSet
 from serving.app import create_app
 from serving.bundle import Bundle, load_predictor
+from serving.settings import Settings
 
 SIZE = 32
 
@@ -435,7 +436,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(artifacts), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -26,6 +26,7 @@ from pipelines.mini_gpt import tokens
 from serving import stream
 from serving.app import create_app
 from serving.bundle import Bundle, load_predictor, seal
+from serving.settings import Settings
 
 LETTERS = "abcdefghij \n.é你"
 BLOCK = 24
@@ -315,7 +316,7 @@ def test_closing_a_stream_stops_the_decoding(predictor: Generator, monkeypatch: 
 
 @pytest.fixture(scope="module")
 def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(artifacts), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -323,7 +324,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": ""}, "at least 1 character"),
     ({"prompt": "a" * 20_001}, "at most 20000 characters"),
     ({"prompt": "abß"}, "'ß'"),
-    ({"prompt": "\ud800"}, ""),
     ({"prompt": 3}, "string"),
     ({"prompt": None}, "string"),
     ({}, "missing"),
@@ -397,7 +397,7 @@ def openai_client(artifacts: Path) -> Iterator[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_app(artifacts), port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(Settings(bundles=str(artifacts))), port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

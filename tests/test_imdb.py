@@ -29,6 +29,7 @@ from pipelines.imdb import data, evaluate, predict
 from pipelines.imdb.settings import Data
 from serving.app import create_app
 from serving.bundle import Bundle, load_predictor, seal
+from serving.settings import Settings
 
 RECURRENT = (networks.RNN, networks.LSTM, networks.GRU)
 every_network = pytest.mark.parametrize("kind", [*RECURRENT, networks.MeanEmbedding])
@@ -345,7 +346,7 @@ def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(artifacts), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
         yield client
 
 
@@ -396,7 +397,6 @@ def test_explanations_are_left_out_on_request(client: TestClient) -> None:
         ({}, "is missing"),
         ({"text": "a", "lang": "en"}, "is not a known field"),
         ({"text": "a", "explain": "yes"}, "valid boolean"),
-        ({"text": "half an emoji \ud83d"}, "valid string"),
         ("just a text", "should be a JSON object"),
     ],
 )

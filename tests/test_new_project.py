@@ -126,6 +126,7 @@ def test_one_folder_and_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 import json
 from fastapi.testclient import TestClient
 from serving.app import create_app
+from serving.settings import Settings
 example = json.load(open("artifacts/throw_away/bundle/example.json"))
 with TestClient(create_app()) as client:
     answer = client.post("/models/throw_away/predict", json={"inputs": example})

@@ -73,6 +73,7 @@ def test_offline_http_and_mlflow_give_the_same_answers(
     from fastapi.testclient import TestClient
 
     from serving.app import create_app
+    from serving.settings import Settings
 
     monkeypatch.chdir(reproduced.folder)
     requests, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(Path("data") / project)
@@ -80,7 +81,7 @@ def test_offline_http_and_mlflow_give_the_same_answers(
     predictor = load_predictor(Bundle(Path("artifacts") / project / "bundle"))
     offline = [output.model_dump() for output in answer(predictor, requests)]
 
-    with TestClient(create_app(Path("artifacts"))) as client:
+    with TestClient(create_app(Settings())) as client:
         online = client.post(f"/models/{project}/predict", json={"inputs": requests})
     assert online.status_code == 200, online.text
     assert online.json()["outputs"] == offline

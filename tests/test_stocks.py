@@ -24,6 +24,7 @@ from pipelines.stocks.features import HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.settings import Data
 from serving.app import create_app
 from serving.bundle import Bundle, load_predictor, seal
+from serving.settings import Settings
 
 LEVELS = np.array(QUANTILES)
 KEYS = {"path": None, "live": None, "until": None, "symbols": 2, "days": 1400, "split": (0.6, 0.15, 0.25)}
@@ -311,7 +312,7 @@ def artifacts(folder: Path, training_set: TrainingSet, tmp_path_factory: pytest.
 
 @pytest.fixture(scope="module")
 def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(artifacts), raise_server_exceptions=False) as client:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -1,0 +1,128 @@
+"""POST /models/<project>/predict: a batch of inputs in, one output each back."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Body
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, ValidationError, create_model
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.models import Model, Name
+from serving.problems import Refusal, cut, documented, json_only
+
+PATIENCE = 0.05  # seconds until it is asked whether the client is still there: most answers are quicker
+MAX_FILES = 64
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel, Generic[T]):
+    outputs: list[T] = Field(description="one per input, in their order")
+    model: Name
+
+
+async def predict(request: Request) -> Response:
+    model = await request.app.state.store.model(request.path_params["name"])
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        batch = await uploaded(request, model)
+    else:
+        json_only(request)
+        batch = validated(model.batch.model_validate_json, await request.body())
+    outputs = await answer(request, model, batch.inputs)
+    content = json.dumps({"outputs": outputs, "model": model.label}, ensure_ascii=False)
+    return Response(content, media_type="application/json", headers=model.headers)
+
+
+def validated(validate: Callable[[Any], Any], content: Any) -> Any:
+    """What has arrived as its type says it, or the problem that FastAPI would make of it."""
+    if not content:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+    try:
+        return validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
+
+
+async def uploaded(request: Request, model: Model) -> Any:
+    """A form: each file or text is one field of an input, and fields that come several times make several inputs."""
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=2**20) as form:
+        columns: dict[str, list[Any]] = {}
+        for name, value in form.multi_items():
+            cell = value if isinstance(value, str) else base64.b64encode(await value.read()).decode()
+            columns.setdefault(name, []).append(cell)
+    if len({len(column) for column in columns.values()}) > 1:
+        counts = ", ".join(f"{cut(name)} {len(column)} times" for name, column in columns.items())
+        raise Refusal(422, f"every field must come as often as the others: {counts}")
+    inputs = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return validated(model.batch.model_validate, {"inputs": inputs})
+
+
+async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    """The model's outputs, while somebody waits for them and not for longer than the time allows.
+
+    Raises:
+        Refusal: 504 too late, and what Model.predict raises.
+    """
+    state = request.scope.setdefault("state", {})
+    state["model"], state["inputs"] = model, len(inputs)
+    seconds = allowed(request)
+    task = asyncio.ensure_future(model.predict(inputs))
+    await asyncio.wait((task,), timeout=min(PATIENCE, seconds))
+    if not task.done():
+        gone = asyncio.ensure_future(left(request))
+        await asyncio.wait((task, gone), timeout=seconds - PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+    if not task.done():
+        task.cancel()
+        raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later")
+    return task.result()
+
+
+def allowed(request: Request) -> float:
+    """Seconds: the server's limit, or the header X-Request-Timeout where it says less."""
+    most: float = request.app.state.settings.timeout_seconds
+    asked = request.headers.get("x-request-timeout")
+    if asked is None:
+        return most
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = -1.0
+    if not seconds > 0:
+        raise Refusal(400, f"X-Request-Timeout should be a number of seconds above 0, not {cut(asked)!r}")
+    return min(seconds, most)
+
+
+async def left(request: Request) -> None:
+    """Ends when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def documentation(model: Model) -> APIRoute:
+    """What OpenAPI says of this model's route. The route that answers is one for all, so that models may change."""
+    answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
+    example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
+    answered = {"outputs": model.example_outputs, "model": model.label}
+    Example = Body(openapi_examples={"example": example})
+
+    def endpoint(batch: Annotated[model.batch, Example]) -> None:  # type: ignore[name-defined]
+        """A batch of inputs in, one output each back. Also as gzip, or as a form with the fields of one input."""
+
+    return APIRoute(
+        f"/models/{model.name}/predict",
+        endpoint,
+        methods=["POST"],
+        operation_id=f"predict_{model.name}",
+        tags=[model.name],
+        response_model=answer_type,
+        responses=documented(400, 413, 415, 422, 500, 503, 504)
+        | {200: {"content": {"application/json": {"example": answered}}}},
+    )
