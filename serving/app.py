@@ -9,9 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from serving import predict, problems, stream
 from serving.batching import Scheduler
+from serving.kserve import add_kserve
 from serving.openai import add_completions
 from serving.page import add_page
 from serving.problems import Refusal, documented
@@ -32,6 +34,14 @@ class Readiness(BaseModel):
     status: Literal["ready"] = "ready"
     models: list[str]
     refused: list[str]
+
+
+class Packing(GZipMiddleware):
+    """Answers in gzip for those who take it, and out of the way of the others."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])
+        await (super().__call__ if asked else self.app)(scope, receive, send)
 
 
 class Api(FastAPI):
@@ -71,14 +81,17 @@ def create_app(settings: Settings | None = None) -> Api:
         version="1",
         responses=documented(),
         lifespan=lifespan,
+        telemetry={"tracing": settings.traces, "metrics": False, "logs": False},
     )
     app.state.settings, app.state.store = settings, store
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
+    app.add_middleware(Packing, minimum_size=1024, compresslevel=4)
     problems.install(app, settings.max_body_mb * 2**20)
     add_status(app, store)
-    app.router.routes.append(Route("/models/{name}/predict", predict.predict, methods=["POST"]))
+    # First, since routes are tried in their order and this is the one that is asked most.
+    app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
     add_completions(app, store)
+    add_kserve(app, store)
     add_page(app)
     store.refresh()
     return app

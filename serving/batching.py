@@ -1,5 +1,8 @@
 """Micro-batching: inputs that wait for the same model are answered by one call, and the models take turns.
 
+A model that answers in less than QUICK does so in the event loop itself, where a turn takes what has arrived since the
+last one: handing it to a thread and back would cost more. The others have threads.
+
 Nobody waits for company unless `max_wait_ms` says so: while a thread computes, the next batch gathers by itself. A
 request larger than a batch is answered in parts, so that it can't keep the others out, and one model never gets all
 threads.
@@ -12,6 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+
+QUICK = 1e-3  # seconds of a batch
+FORGET = 0.98  # per batch, of the slowest that was seen
 
 Answer = Callable[[Sequence[Any]], list[Any]]
 
@@ -53,13 +59,15 @@ class Part:
 class Queue:
     """What waits for one version of a model."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, seconds: float = 1.0) -> None:
+        """`seconds`: what a call has taken that made the model warm."""
         self.answer = answer
+        self.slowest = seconds  # of the latest batches
         self.jobs: deque[Job] = deque()
         self.waiting = 0  # inputs
         self.running = 0  # threads
         self.listed = False  # among those whose turn will come
-        self.pace = 1e-3  # seconds per input, a moving average
+        self.pace = seconds  # per input, a moving average
 
     def take(self, most: int) -> list[Part]:
         """The oldest inputs, at most so many; those of requests that nobody waits for any more are dropped."""
@@ -102,18 +110,23 @@ class Scheduler:
             queue.jobs.append(job)
             queue.waiting += len(inputs)
             self._list(queue)
-            if self.alive < self.threads:
-                self.alive += 1
-                threading.Thread(target=self._work, name=f"compute-{self.alive}", daemon=True).start()
         return job.future
 
     def _list(self, queue: Queue) -> None:
+        """Gives the queue a turn, if it needs one and has none."""
         if queue.jobs and not queue.listed and queue.running < self.share:
             queue.listed = True
-            self.turns.append(queue)
-            self.changed.notify()
+            if queue.slowest > QUICK or self.max_wait or not soon(queue.jobs[0].loop, self._turn, queue):
+                self.turns.append(queue)
+                self._start()
+                self.changed.notify()
         if self.max_wait:
             self.changed.notify_all()  # a thread may wait for this queue to grow, and have taken another's call
+
+    def _start(self) -> None:
+        if self.alive < self.threads:
+            self.alive += 1
+            threading.Thread(target=self._work, name=f"compute-{self.alive}", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -123,25 +136,43 @@ class Scheduler:
                 queue = self.turns.popleft()
                 if self.max_wait:
                     self._gather(queue)
-                parts = queue.take(self.max_batch)
-                queue.listed = False
-                queue.running += 1
-                self._list(queue)
-            if parts:
-                started = time.perf_counter()
-                deliver(answered(queue.answer, parts))
-                seconds, size = time.perf_counter() - started, sum(part.stop - part.start for part in parts)
-                queue.pace += 0.1 * (seconds / size - queue.pace)
-                if self.observe is not None:
-                    self.observe(queue, size, seconds)
-            with self.changed:
-                queue.running -= 1
-                self._list(queue)
+            self._turn(queue)
+
+    def _turn(self, queue: Queue) -> None:
+        with self.changed:
+            parts = queue.take(self.max_batch)
+            queue.listed = False
+            queue.running += 1
+            self._list(queue)
+        if parts:
+            started = time.perf_counter()
+            found = answered(queue.answer, parts)
+            seconds, size = time.perf_counter() - started, sum(part.stop - part.start for part in parts)
+            queue.slowest = max(seconds, FORGET * queue.slowest)
+            queue.pace += 0.1 * (seconds / size - queue.pace)
+            deliver(found)
+            if self.observe is not None:
+                self.observe(queue, size, seconds)
+        with self.changed:
+            queue.running -= 1
+            self._list(queue)
 
     def _gather(self, queue: Queue) -> None:
         if queue.jobs:
             left = queue.jobs[0].arrived + self.max_wait - time.monotonic()
             self.changed.wait_for(lambda: queue.waiting >= self.max_batch, timeout=max(0.0, left))
+
+
+def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: Any) -> bool:
+    """Lets the loop call it in its next round; False if the loop is closed, so that nobody waits there."""
+    try:
+        if asyncio._get_running_loop() is loop:
+            loop.call_soon(call, argument)
+        else:
+            loop.call_soon_threadsafe(call, argument)
+    except RuntimeError:
+        return False
+    return True
 
 
 def answered(answer: Answer, parts: list[Part]) -> list[tuple[Part, list[Any] | Exception]]:
@@ -170,10 +201,10 @@ def deliver(found: list[tuple[Part, list[Any] | Exception]]) -> None:
     for part, outputs in found:
         loops.setdefault(part.job.loop, []).append((part, outputs))
     for loop, own in loops.items():
-        try:
-            loop.call_soon_threadsafe(settle, own)
-        except RuntimeError:  # the loop is closed: nobody waits
-            continue
+        if asyncio._get_running_loop() is loop:
+            settle(own)
+        else:
+            soon(loop, settle, own)
 
 
 def settle(found: list[tuple[Part, list[Any] | Exception]]) -> None:

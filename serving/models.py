@@ -1,6 +1,8 @@
 """One version of one model: a bundle, the predictor that stands on it, and the types of what comes in and goes out."""
 
+import asyncio
 import json
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,14 +52,17 @@ class Model:
             inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
             self.batch = create_model(f"{name}_batch", __base__=Batch, inputs=inputs)
             self.example = self.bundle.example
-            self.example_outputs = self.outputs([self.request.model_validate(one) for one in self.example])
+            inputs = [self.request.model_validate(one) for one in self.example]
+            self.example_outputs = self.outputs(inputs)
+            started = time.perf_counter()
+            self.outputs(inputs)
+            self.queue = Queue(self.dumped, seconds=time.perf_counter() - started)
         except BundleError:
             raise
         except Refusal as refusal:
             raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
-        self.queue = Queue(self.dumped)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
@@ -95,17 +100,25 @@ class Model:
         """
         return checked(self.dumped(inputs))
 
-    async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
-        """The same in its turn, together with what else waits for this model.
+    def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[dict[str, Any]]]":
+        """The same in its turn, together with what else waits for this model; not `checked` yet.
 
         Raises:
-            Refusal: 503 where too much waits already, 422 as `outputs` does.
+            Refusal: 503 where too much waits already.
         """
         try:
-            return checked(await self.scheduler.submit(self.queue, inputs))
+            return self.scheduler.submit(self.queue, inputs)
         except Full as full:
             detail = f"{self.name}: {full}; ask again in {full.seconds} s"
             raise Refusal(503, detail, headers={"Retry-After": str(full.seconds)}) from None
+
+    async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        """`outputs` through the queue.
+
+        Raises:
+            Refusal: as `submit` and `outputs` do.
+        """
+        return checked(await self.submit(inputs))
 
 
 def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

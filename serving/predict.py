@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.models import Model, Name
+from serving.models import Model, Name, checked
 from serving.problems import Refusal, cut, documented, json_only
 
 PATIENCE = 0.05  # seconds until it is asked whether the client is still there: most answers are quicker
@@ -73,16 +73,47 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
     state = request.scope.setdefault("state", {})
     state["model"], state["inputs"] = model, len(inputs)
     seconds = allowed(request)
-    task = asyncio.ensure_future(model.predict(inputs))
-    await asyncio.wait((task,), timeout=min(PATIENCE, seconds))
-    if not task.done():
-        gone = asyncio.ensure_future(left(request))
-        await asyncio.wait((task, gone), timeout=seconds - PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-    if not task.done():
-        task.cancel()
-        raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later")
-    return task.result()
+    future = model.submit(inputs)
+    watch = Watch(request, future, seconds)
+    try:
+        return checked(await future)
+    except asyncio.CancelledError:
+        if watch.gone:
+            raise Refusal(499, "the client has left") from None  # for the log: nobody reads it
+        if watch.late:
+            said = f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later"
+            raise Refusal(504, said) from None
+        raise
+    finally:
+        watch.end()
+
+
+class Watch:
+    """Cancels a future when the client has left, or when its time is over. Costs next to nothing for quick answers."""
+
+    def __init__(self, request: Request, future: "asyncio.Future[Any]", seconds: float) -> None:
+        self.request, self.future, self.seconds = request, future, seconds
+        self.gone = self.late = False
+        self.task: asyncio.Task[None] | None = None
+        self.timer = asyncio.get_running_loop().call_later(min(PATIENCE, seconds), self._begin)
+
+    def _begin(self) -> None:
+        self.task = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            async with asyncio.timeout(max(self.seconds - PATIENCE, 0)):
+                while (await self.request.receive())["type"] != "http.disconnect":
+                    pass
+            self.gone = True
+        except TimeoutError:
+            self.late = True
+        self.future.cancel()
+
+    def end(self) -> None:
+        self.timer.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
 
 def allowed(request: Request) -> float:
@@ -98,12 +129,6 @@ def allowed(request: Request) -> float:
     if not seconds > 0:
         raise Refusal(400, f"X-Request-Timeout should be a number of seconds above 0, not {cut(asked)!r}")
     return min(seconds, most)
-
-
-async def left(request: Request) -> None:
-    """Ends when the client has gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def documentation(model: Model) -> APIRoute:

@@ -1,6 +1,7 @@
 """Every refusal over HTTP is an RFC 9457 problem: what went wrong in words, never a stack trace."""
 
 import difflib
+import itertools
 import json
 import logging
 import re
@@ -23,7 +24,7 @@ MAX_ERRORS = 100  # listed in one problem
 MAX_TOKEN = 100  # characters of a key that are said back
 
 # The IANA names; Python has them from 3.13 on.
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}  # the last is nginx's
 # Pydantic's words that a caller who doesn't know Pydantic wouldn't understand.
 WORDS = {
     "missing": "is missing",
@@ -31,6 +32,8 @@ WORDS = {
     "model_type": "should be a JSON object",
     "model_attributes_type": "should be a JSON object",
 }
+# FastAPI's own, when the JSON parser gave up with another error than a syntax error.
+UNREADABLE = "There was an error parsing the body"
 SANE_ID = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,127}")
 
 log = logging.getLogger("serving")
@@ -113,9 +116,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     detail, members = error.detail, getattr(error, "members", {})
     if error.status_code == 404 and not members and detail == "Not Found":
         detail = "there is nothing here; /docs lists what there is"
-    if error.status_code == 400 and not isinstance(
-        error, Refusal
-    ):  # FastAPI's own, when the JSON parser gave up with another error than a syntax error
+    if detail == UNREADABLE:
         detail = "the body can't be read as JSON: not UTF-8, nested too deep, or a number of too many digits"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here; allowed: {(error.headers or {}).get('Allow', 'nothing')}"
@@ -146,6 +147,15 @@ def pointer(parts: Iterable[int | str]) -> str:
     return "".join(["#", *("/" + quote(token, safe="!$&'()*+,;=:@", errors="replace") for token in tokens)])
 
 
+START, COUNTER = uuid.uuid4().hex[:20], itertools.count()
+
+
+def fresh_id() -> str:
+    """32 hexadecimal digits that come once. Not random each: asking the system for randomness takes longer than many an
+    answer, and nothing hangs on an id that is hard to guess."""
+    return f"{START}{next(COUNTER):012x}"
+
+
 def cut(part: int | str) -> str:
     text = str(part)
     return text if len(text) <= MAX_TOKEN else text[:MAX_TOKEN] + "…"
@@ -162,7 +172,7 @@ class RequestId:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        key = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        key = given if SANE_ID.fullmatch(given) else fresh_id()
         started = False
 
         async def send_with_id(message: Message) -> None:

@@ -19,19 +19,20 @@ from pydantic_core import PydanticCustomError
 
 MAX_TEXT = 2**20  # base64 characters; metadata included, no small picture needs more
 FORMATS = ("PNG", "JPEG")
+MODES = {"RGB": "in colour without transparency", "L": "in shades of grey"}
+TEXT = {"type": "string", "contentEncoding": "base64", "maxLength": MAX_TEXT, "title": "PNG or JPEG file"}
 
 
 def field(size: int) -> Any:
     """The type of a pydantic field: validated to uint8 [size, size, 3], written back as base64 of a PNG file."""
     pixel = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}, "minItems": 3, "maxItems": 3}
     row = {"type": "array", "items": pixel, "minItems": size, "maxItems": size}
-    text = {"type": "string", "contentEncoding": "base64", "maxLength": MAX_TEXT, "title": "PNG or JPEG file"}
     nested = {"type": "array", "items": row, "minItems": size, "maxItems": size, "title": "rows of [red, green, blue]"}
     return Annotated[
         InstanceOf[np.ndarray],
         BeforeValidator(lambda value: _checked(value, size)),
         PlainSerializer(encode, return_type=str),
-        WithJsonSchema({"anyOf": [text, nested]}),
+        WithJsonSchema({"anyOf": [TEXT, nested]}),
     ]
 
 
@@ -59,10 +60,19 @@ def decode(value: Any, size: int) -> np.ndarray:
         ValueError: saying what is wrong.
     """
     if isinstance(value, str):
-        return _from_file(_from_base64(value), size)
+        return read(value, size)
     if isinstance(value, list):
         return _from_rows(value, size)
     raise ValueError(f"should be {size} rows of {size} [red, green, blue], or base64 of a PNG or JPEG file")
+
+
+def read(text: str, size: int, mode: str = "RGB") -> np.ndarray:
+    """A PNG or JPEG file in base64 -> uint8 [size, size, 3], or [size, size] in mode L
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    return _from_file(_from_base64(text), size, mode)
 
 
 def _from_rows(rows: list[Any], size: int) -> np.ndarray:
@@ -98,7 +108,7 @@ def _from_base64(text: str) -> bytes:
         raise ValueError("is not base64") from None
 
 
-def _from_file(content: bytes, size: int) -> np.ndarray:
+def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
     from PIL import Image
 
     broken = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
@@ -112,8 +122,8 @@ def _from_file(content: bytes, size: int) -> np.ndarray:
             raise ValueError("is not a PNG or JPEG file, or its header is damaged") from None
         if image.size != (size, size):
             raise ValueError(f"should be {size} x {size} pixels, found {image.size[0]} x {image.size[1]}")
-        if image.mode != "RGB":
-            raise ValueError(f"should be in colour without transparency (mode RGB), found mode {image.mode}")
+        if image.mode != mode:
+            raise ValueError(f"should be {MODES[mode]} (mode {mode}), found mode {image.mode}")
         try:
             return np.array(image, np.uint8)
         except broken:

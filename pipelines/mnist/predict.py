@@ -1,11 +1,14 @@
-"""MNIST over HTTP: a square of grey values in, a digit and ten probabilities out. No torch."""
+"""MNIST over HTTP: a square of grey values or a picture in, a digit and ten probabilities out. No torch."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
+from pydantic_core import PydanticCustomError
 
+from pipelines.common import images
 from serving.bundle import Bundle
 
 Grey = Annotated[int, Field(ge=0, le=255, strict=True)]
@@ -16,14 +19,26 @@ class Response(BaseModel):
     probabilities: list[float] = Field(description="of the digits 0 to 9")
 
 
+def _unpacked(value: Any, size: int) -> Any:
+    """A picture as the rows that it stands for."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return images.read(value, size, mode="L").tolist()
+    except ValueError as error:
+        raise PydanticCustomError("image", "{words}", {"words": str(error)}) from None
+
+
 class Predictor:
     Response = Response
 
     def __init__(self, bundle: Bundle) -> None:
         size = bundle.json("schema.json")["size"]
         row = Annotated[list[Grey], Field(min_length=size, max_length=size)]
-        image = Annotated[list[row], Field(min_length=size, max_length=size)]
-        said = f"{size} rows of {size} grey values: 0 is the paper, 255 the ink"
+        rows = Annotated[list[row], Field(min_length=size, max_length=size)]
+        schema = {"anyOf": [TypeAdapter(rows).json_schema(), images.TEXT]}
+        image = Annotated[rows, BeforeValidator(partial(_unpacked, size=size)), WithJsonSchema(schema)]
+        said = f"{size} rows of {size} grey values, or base64 of a grey PNG or JPEG file: 0 is the paper, 255 the ink"
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
         self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=said)))
         self.session = bundle.session()
