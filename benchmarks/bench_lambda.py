@@ -1,18 +1,21 @@
 """python -m benchmarks.bench_lambda: the Lambda function under AWS's own runtime client, cold and warm.
 
 One project per function. Cold is from the start of the process to the answer of its first event; what AWS adds before
-(fetching the image, starting the machine) can't be measured here. Initialisation is the part until the function asks for
-that event: AWS allows 10 s.
+(fetching the image, starting the machine) can't be measured here. Initialisation is the part until the function asks
+for that event: AWS allows 10 s.
 """
 
 import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import machine
-from tests.lambda_runtime import Function
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from lambda_runtime import Function
 
 STARTS, CALLS = 10, 200
 

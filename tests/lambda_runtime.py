@@ -48,6 +48,7 @@ class Runtime(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Runtime
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets: the second would wait 40 ms for the first
 
     def do_GET(self) -> None:
         if self.path != f"{VERSION}/invocation/next":
