@@ -15,6 +15,7 @@ from serving.batching import Scheduler
 from serving.openai import add_completions
 from serving.page import add_page
 from serving.problems import Refusal, documented
+from serving.sagemaker import add_sagemaker
 from serving.settings import Settings, from_environment
 from serving.sources import open_source
 from serving.store import Card, Store
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> Api:
     app.router.routes.append(Route("/models/{name}/predict", predict.predict, methods=["POST"]))
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
     add_completions(app, store)
+    add_sagemaker(app)
     add_page(app)
     store.refresh()
     return app

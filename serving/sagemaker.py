@@ -167,6 +167,7 @@ async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseMode
             raise
     if not outputs:
         raise Refusal(422, "the body holds no line with an input")
+    request.state.inputs = len(outputs)  # and not those of the last slice
     return outputs
 
 

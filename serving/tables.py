@@ -6,7 +6,6 @@ stays text, so that the request's own type refuses it in its own words.
 
 import csv
 import difflib
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -121,14 +120,19 @@ def records(reader: Iterator[list[str]]) -> Iterator[list[str] | TableError]:
             yield TableError(f"is not CSV: {error}")
 
 
+class Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
 def csv_from_rows(rows: Sequence[dict[str, Any]], header: bool = False) -> str:
     """A line for each; lists and objects are JSON."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    if header and rows:
-        writer.writerow(rows[0])
-    writer.writerows(map(cell, row.values()) for row in rows)
-    return text.getvalue()
+    writer = csv.writer(Echo())  # with CRLF at line ends: told of LF alone, it would leave a CR in a cell unquoted
+    named = [list(rows[0])] if header and rows else []
+    lines = (writer.writerow(cells) for cells in chain(named, (map(cell, row.values()) for row in rows)))
+    return "".join(str(line).removesuffix("\r\n") + "\n" for line in lines)
 
 
 def cell(value: Any) -> str:
