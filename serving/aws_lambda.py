@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mangum import Mangum
+from mangum.protocols import LifespanCycle
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.app import create_app
@@ -49,8 +50,10 @@ def build() -> Mangum:
     app = create_app(settings)
     if not app.state.store.names():
         raise RuntimeError(f"no bundle under {settings.bundles}; the image should hold <project>/bundle there")
-    # Mangum would run the lifespan around every single invocation. It starts the watch for new bundles, and no more.
-    return Mangum(Deadline(app), lifespan="off", text_mime_types=["text/", "json"])
+    # Mangum itself would start and stop the app around every invocation. Once is enough, and Lambda says no goodbye.
+    adapter = Mangum(Deadline(app), lifespan="off", text_mime_types=["text/", "json"])
+    LifespanCycle(app, "on").__enter__()
+    return adapter
 
 
 adapter = build()

@@ -15,7 +15,7 @@ import bundles
 import pytest
 from lambda_runtime import ROOT, Function, FunctionError
 
-from serving.bundle import Bundle, load_predictor
+from serving.bundle import Bundle, load_predictor, seal
 
 JSON = {"content-type": "application/json"}
 Event = dict[str, Any]
@@ -200,6 +200,20 @@ def test_the_bundles_can_lie_elsewhere(task_root: Path, tmp_path: Path) -> None:
     with Function(tmp_path, SERVING_BUNDLES=str(task_root / "artifacts")) as function:
         answer = function.invoke(http_api("/models", None, {}, "GET"))
     assert [card["name"] for card in content(answer)["models"]] == sorted(bundles.MAKERS)
+
+
+def test_a_new_bundle_takes_over_where_looking_for_it_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "artifacts" / "titanic" / "bundle"
+    old = bundles.titanic(folder)
+    with Function(tmp_path, SERVING_POLL_SECONDS="0.05") as function:
+        event = http_api("/models/titanic", None, {}, "GET")
+        assert content(function.invoke(event))["version"] == old.version
+        (folder / "example.json").write_text('[{"class": "crew"}]')
+        new = seal(folder, **old.model_dump(exclude={"files"}))
+        until = time.monotonic() + 20
+        while content(function.invoke(event))["version"] != new.version:
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
 
 def test_it_imports_no_training_library(task_root: Path) -> None:
