@@ -47,7 +47,7 @@ figures: setup  ## renew the projects' tables in both READMEs from artifacts/
 	@python -m pipelines.summary --readme
 
 lock: setup  ## compile requirements.lock from pyproject.toml
-	@uv pip compile pyproject.toml --extra serve --extra aws --extra dev --python-version 3.11 --no-annotate \
+	@uv pip compile pyproject.toml --extra serve --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \
 		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
 	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
 

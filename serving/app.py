@@ -17,6 +17,7 @@ from serving.kserve import add_kserve
 from serving.openai import add_completions
 from serving.page import add_page
 from serving.problems import Refusal, documented
+from serving.sagemaker import add_sagemaker
 from serving.settings import Settings, from_environment
 from serving.sources import open_source
 from serving.store import Card, Store
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> Api:
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
     add_completions(app, store)
     add_kserve(app, store)
+    add_sagemaker(app)
     add_page(app)
     store.refresh()
     return app
