@@ -400,7 +400,8 @@ def test_keys_that_may_not_read_are_told_so(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
 
     def checks_after(calls: str) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset-auth", calls.encode()))
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset-auth", calls.encode(), plain))
 
     checks_after("0")
     try:

@@ -63,7 +63,7 @@ class S3Prefix:
         from botocore.config import Config
 
         retries = {"mode": "standard", "total_max_attempts": 3}
-        return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=15, retries=retries))
+        return boto3.Session().client("s3", config=Config(connect_timeout=5, read_timeout=15, retries=retries))
 
     def _list(self) -> list[Listed]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
@@ -79,13 +79,14 @@ class S3Prefix:
 
     def _read(self, root: str, name: str) -> bytes:
         key = self.prefix + root + name
-        return self._ask(lambda: self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return self._ask(lambda: self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read(), root + name)
 
     def _save(self, root: str, name: str, path: Path) -> None:
-        self._ask(lambda: self.client.download_file(self.bucket, self.prefix + root + name, str(path)))
+        key = self.prefix + root + name
+        self._ask(lambda: self.client.download_file(self.bucket, key, str(path)), root + name)
 
-    def _ask(self, call: Callable[[], Answer]) -> Answer:
-        """Its answer; trouble in words."""
+    def _ask(self, call: Callable[[], Answer], about: str = "") -> Answer:
+        """The answer; trouble in words."""
         try:
             from boto3.exceptions import Boto3Error
             from botocore.exceptions import BotoCoreError, ClientError
@@ -98,7 +99,7 @@ class S3Prefix:
             why = TROUBLE.get(code) or f"{code} {said}".strip()
         except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is no address
             why = str(error).splitlines()[0]
-        raise SourceError(f"{self._address()}: {why}")
+        raise SourceError(f"{self._address(about)}: {why}")
 
 
 def roots(names: Iterable[str]) -> dict[str, str]:
