@@ -133,4 +133,4 @@ def add_status(app: Api, store: Store) -> None:
     @app.get("/models/{name}", tags=["status"], responses=documented(404))
     async def model(name: str) -> Card:
         """One model with its lineage."""
-        return store.place(name).card
+        return store.place(name).shown

@@ -55,9 +55,14 @@ class Place:
         self.found: Found | None = None
         self.model: Model | None = None
         self.card = Card(name=name, status="idle")
+        self.away: str | None = None  # why the source can't say what is there; what was known stays in force
         self.memory = 0  # bytes
         self.used = 0.0  # when it was last asked
         self.loading = threading.Lock()
+
+    @property
+    def shown(self) -> Card:
+        return self.card.model_copy(update={"reason": self.away}) if self.away else self.card
 
 
 class Store:
@@ -73,7 +78,7 @@ class Store:
         return sorted(self.places)
 
     def cards(self) -> list[Card]:
-        return [self.places[name].card for name in self.names()]
+        return [self.places[name].shown for name in self.names()]
 
     def ready(self) -> list[Model]:
         """The models that are loaded."""
@@ -110,11 +115,13 @@ class Store:
         for name, one in found.items():
             self._see(self.places.get(name) or Place(name), one)
         for name in self.places.keys() - found.keys():
-            self._keep(self.places[name], "its bundle is gone; what is loaded is still served")
+            self.places[name].away = "its bundle is gone; what is loaded is still served"
 
     def _see(self, place: Place, found: Found | SourceError) -> None:
+        place.away = str(found) if isinstance(found, SourceError) else None
         if isinstance(found, SourceError):
-            self._keep(place, str(found))
+            if place.found is None:
+                self._keep(place, str(found))
         elif place.found is None or place.found.fingerprint != found.fingerprint:
             unloaded = place.found is not None and place.card.status == "idle"
             place.found = found
@@ -137,6 +144,8 @@ class Store:
             except (BundleError, SourceError) as error:
                 log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
                 self._keep(place, str(error), folder)
+                if isinstance(error, SourceError):
+                    place.found = None  # may succeed at the next look, with the same fingerprint
                 return
             except OSError as error:  # replaced while it was read; what comes next has another fingerprint
                 self._keep(place, f"{folder or place.name}: {error.strerror or error}", folder)

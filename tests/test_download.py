@@ -165,28 +165,10 @@ def test_a_damaged_cache_is_fetched_again(server: Server, cache: Path) -> None:
     assert_whole(fetch("data", server.file, SHA256), cache)
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(s3: None) -> str:
     import boto3
 
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ACCESS_KEY_ID": "dummy",
-        "AWS_SECRET_ACCESS_KEY": "dummy",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="mirror")
     client.put_object(Bucket="mirror", Key="sets/data/file.bin", Body=CONTENT)

@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.bundle import Bundle, seal
 from serving.settings import Settings
+from serving.sources import Found, Source, SourceError
 
 
 @pytest.fixture
@@ -207,3 +208,47 @@ def newer_mnist(folder: Path) -> str:
     example = json.loads((folder / "example.json").read_text())
     (folder / "example.json").write_text(json.dumps(example[::-1]))
     return reseal(folder)
+
+
+class Flaky:
+    """The source of a store, which can be away, and whose downloads can fail."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.away, self.broken = source, False, False
+
+    def find(self) -> dict[str, Found | SourceError]:
+        found = self.source.find()
+        if self.away:
+            return dict.fromkeys(found, SourceError("the bucket does not answer"))
+        return {name: one._replace(fetch=self.fail) if self.broken else one for name, one in found.items()}  # type: ignore[union-attr]
+
+    def fail(self) -> Path:
+        raise SourceError("the download broke off")
+
+
+@pytest.mark.parametrize("load", ["eager", "lazy"])
+def test_a_source_that_is_away_for_a_moment_takes_nothing_with_it(artifacts: Path, load: Any) -> None:
+    store = create_app(Settings(bundles=str(artifacts), load=load)).state.store
+    source = store.source = Flaky(store.source)
+    before = store.cards()
+    source.away = True
+    store.refresh()
+    assert {(card.status, card.reason) for card in store.cards()} == {(before[0].status, "the bucket does not answer")}
+    assert asyncio.run(store.model("titanic")).name == "titanic"
+    source.away = False
+    store.refresh()
+    assert {card.reason for card in store.cards()} == {None}
+
+
+def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path) -> None:
+    store = create_app(Settings(bundles=str(artifacts))).state.store
+    source = store.source = Flaky(store.source)
+    version = newer(artifacts / "house_prices" / "bundle", 1)
+    source.broken = True
+    store.refresh()
+    card = store.place("house_prices").shown
+    assert (card.status, card.reason) == ("ready", "the download broke off") and card.version != version
+    source.broken = False
+    store.refresh()
+    card = store.place("house_prices").shown
+    assert (card.status, card.reason, card.version) == ("ready", None, version)

@@ -69,7 +69,7 @@ def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
     except mlflow.exceptions.MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    return client.create_model_version(manifest.project, info.model_uri, run_id, tags=tags)
+    return client.create_model_version(manifest.project, info.model_uri, run_id, tags=tags, model_id=info.model_id)
 
 
 def _signature(bundle: Bundle) -> tuple[Any, Any]:

@@ -1,0 +1,70 @@
+"""Where bundles come from: a folder, S3, or MLflow's registry; several of them stand side by side."""
+
+import logging
+import re
+from pathlib import Path
+
+from serving.sources.base import Found, Source, SourceError
+from serving.sources.folder import Folder
+
+__all__ = ["Found", "Source", "SourceError", "open_source"]
+
+FORMS = (
+    "a folder, s3://<bucket>/<prefix>, models:/<name>@<alias>, models:/<name>/<version>, "
+    "or models:/@<alias> for every model with this alias; several by comma"
+)
+S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+MODEL = re.compile(r"models:/([^/@]+)?(?:@([\w.-]+)|(?<=[^/])/([1-9][0-9]*))")
+
+log = logging.getLogger("serving")
+
+
+class Several:
+    """Sources side by side. Of two bundles with one name, that of the earlier source is served."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self.sources = sources
+        self.names: list[set[str]] = [set() for _ in sources]
+
+    def find(self) -> dict[str, Found | SourceError]:
+        found: dict[str, Found | SourceError] = {}
+        errors = []
+        for index, source in enumerate(self.sources):
+            try:
+                there = source.find()
+                self.names[index] = set(there)
+            except SourceError as error:
+                there = dict.fromkeys(self.names[index], error)  # those it had before: they are not gone
+                errors.append(error)
+            found = {**there, **found}
+        if errors and not found:
+            raise errors[0]
+        for failed in errors:
+            log.warning("%s", failed)
+        return found
+
+
+def open_source(bundles: str, cache: Path) -> Source:
+    """The source that `bundles` names; what has to be downloaded is kept in `cache`.
+
+    Raises:
+        SourceError: it names none.
+    """
+    sources: list[Source] = []
+    models: list[tuple[str, str, str]] = []
+    for place in (part.strip() for part in bundles.split(",")):
+        if match := S3.fullmatch(place):
+            from serving.sources.s3 import S3Prefix
+
+            sources.append(S3Prefix(match[1], match[2] or "", cache))
+        elif match := MODEL.fullmatch(place):
+            models.append((match[1] or "", match[2] or "", match[3] or ""))
+            if len(models) == 1:  # all of them are one source, which is asked once
+                from serving.sources.registry import Registry
+
+                sources.append(Registry(models, cache))
+        elif not place or re.match(r"[A-Za-z][\w+.-]*:/", place):
+            raise SourceError(f"bundles: {place!r} is no place of bundles; may be {FORMS}")
+        else:
+            sources.append(Folder(Path(place)))
+    return Several(sources)

@@ -1,0 +1,48 @@
+"""Bundles in a folder of this machine."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from serving.bundle import MANIFEST
+from serving.sources.base import Found, SourceError, project
+
+
+class Folder:
+    """<folder>/<project>/bundle as training writes it, <folder>/<project>, or a folder that is one bundle.
+
+    What is found is served in place. Training replaces a bundle by another folder, and the fingerprint is taken before
+    the files are read: one that was caught half-way fails its hashes, and is looked at again since the next fingerprint
+    differs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self) -> dict[str, Found | SourceError]:
+        found: dict[str, Found | SourceError] = {}
+        for name, bundle in self.bundles().items():
+            try:
+                found[name] = Found(fingerprint(bundle), partial(Path, bundle))
+            except OSError as error:
+                found[name] = SourceError(f"{bundle}: cannot be read: {error.strerror}")
+        return found
+
+    def bundles(self) -> dict[str, Path]:
+        for one in (self.folder, self.folder / "bundle"):
+            try:
+                return {project((one / MANIFEST).read_bytes(), self.folder.resolve().name): one}
+            except OSError:
+                continue
+        bare = {manifest.parent.name: manifest.parent for manifest in sorted(self.folder.glob(f"*/{MANIFEST}"))}
+        trained = [manifest.parent for manifest in sorted(self.folder.glob(f"*/bundle/{MANIFEST}"))]
+        return bare | {bundle.parent.name: bundle for bundle in trained}
+
+
+def fingerprint(bundle: Path) -> str:
+    """Of the manifest, which has the files' hashes, and of what the system knows of each file without reading it."""
+    mark = hashlib.sha256((bundle / MANIFEST).read_bytes())
+    for path in sorted(bundle.rglob("*")):
+        stat = path.stat()
+        mark.update(repr((path.relative_to(bundle).as_posix(), stat.st_size, stat.st_mtime_ns)).encode())
+    return mark.hexdigest()

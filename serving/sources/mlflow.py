@@ -1,0 +1,172 @@
+"""What MLflow's registry says, from a server (its REST API 2.0) or from the SQLite file of a local store."""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from serving.sources.base import SourceError
+
+SECONDS = 5.0  # that an answer, or the next part of a file, may take
+
+
+class Unreachable(SourceError):
+    """Nothing answers there; it need not be asked again at once."""
+
+
+class Version(NamedTuple):
+    name: str
+    number: str
+    created: int  # tells it from one with the same number, where the model has been deleted and registered again
+
+    def __str__(self) -> str:
+        return f"models:/{self.name}/{self.number}"
+
+
+class Database:
+    """MLflow's tables, read only. They are MLflow's own, but these columns are what its registry consists of."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def version(self, name: str, alias: str, number: str) -> Version:
+        if not alias:
+            chosen, what = (
+                self._rows(
+                    "WHERE v.name = ? AND v.version = ? AND v.current_stage != 'Deleted_Internal'", name, int(number)
+                ),
+                f"version {number}",
+            )
+        else:
+            chosen, what = self._aliased("WHERE v.name = ? AND a.alias = ?", name, alias), f"alias {alias!r}"
+        if not chosen:
+            raise SourceError(f"{self.file}: no model {name!r} with {what}")
+        return chosen[0]
+
+    def having(self, alias: str) -> list[Version]:
+        return self._aliased("WHERE a.alias = ?", alias)
+
+    def location(self, version: Version) -> str:
+        where = "SELECT COALESCE(storage_location, source) FROM model_versions WHERE name = ? AND version = ?"
+        found = self._query(where, version.name, int(version.number))
+        if not found:
+            raise SourceError(f"{self.file}: {version} has been deleted")
+        return str(found[0][0])
+
+    def _aliased(self, where: str, *values: Any) -> list[Version]:
+        return self._rows(
+            f"JOIN registered_model_aliases a ON a.name = v.name AND a.version = v.version {where}", *values
+        )
+
+    def _rows(self, where: str, *values: Any) -> list[Version]:
+        select = f"SELECT v.name, v.version, v.creation_time FROM model_versions v {where}"
+        return [Version(name, str(number), created) for name, number, created in self._query(select, *values)]
+
+    def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        if not self.file.is_file():
+            hint = "`make run` makes it, MLFLOW_TRACKING_URI names another store"
+            raise Unreachable(f"{self.file.absolute()}: no such MLflow store; {hint}")
+        address = f"file:{quote(str(self.file.absolute()))}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(address, uri=True, timeout=SECONDS)) as database:
+                return database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unreachable(f"{self.file.absolute()}: cannot be read as an MLflow store ({error})") from None
+
+
+class Server:
+    """An MLflow server. MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, or its address say who asks."""
+
+    def __init__(self, uri: str) -> None:
+        address = urlsplit(uri)
+        self.uri = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(address.username or "")
+        password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(address.password or "")
+        token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+        self.authorization = f"Bearer {token}" if token else None
+        if user:
+            self.authorization = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+    def version(self, name: str, alias: str, number: str) -> Version:
+        if alias:
+            found = self._api("registered-models/alias", name=name, alias=alias)
+        else:
+            found = self._api("model-versions/get", name=name, version=number)
+        one = found["model_version"]
+        return Version(one["name"], str(one["version"]), int(one["creation_timestamp"]))
+
+    def having(self, alias: str) -> list[Version]:
+        versions, token = [], None
+        while token != "":
+            page = self._api("registered-models/search", max_results="1000", **({"page_token": token} if token else {}))
+            for model in page.get("registered_models", ()):
+                versions += [
+                    Version(model["name"], str(one["version"]), int(model["creation_timestamp"]))
+                    for one in model.get("aliases", ())
+                    if one["alias"] == alias
+                ]
+            token = page.get("next_page_token", "")
+        return versions
+
+    def location(self, version: Version) -> str:
+        answer = self._api("model-versions/get-download-uri", name=version.name, version=version.number)
+        return str(answer["artifact_uri"])
+
+    def files(self, path: str) -> list[str]:
+        """The names in a folder of the artifacts that the server serves."""
+        with self._open(f"/api/2.0/mlflow-artifacts/artifacts?{urlencode({'path': path})}", path) as answer:
+            return [file["path"] for file in json.load(answer).get("files", ())]
+
+    def read(self, path: str) -> bytes:
+        with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer:
+            return answer.read()
+
+    def save(self, path: str, to: Path) -> None:
+        with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer, to.open("wb") as file:
+            shutil.copyfileobj(answer, file, 1 << 20)
+            length = answer.headers.get("Content-Length")
+            if length is not None and file.tell() != int(length):
+                raise http.client.IncompleteRead(b"", int(length) - file.tell())
+
+    def _api(self, what: str, **question: str) -> dict[str, Any]:
+        about = " ".join(f"{key} {value!r}" for key, value in question.items())
+        with self._open(f"/api/2.0/mlflow/{what}?{urlencode(question)}", about) as answer:
+            return json.load(answer)
+
+    @contextlib.contextmanager
+    def _open(self, path: str, about: str) -> Iterator[Any]:
+        """The answer to a GET; all that can go wrong until it is read, in words."""
+        request = urllib.request.Request(self.uri + path)
+        if self.authorization:  # not for whoever it redirects to
+            request.add_unredirected_header("Authorization", self.authorization)
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                yield answer
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                who = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+                raise SourceError(f"MLflow at {self.uri}: {about}: not permitted ({error.code}); set {who}") from None
+            raise SourceError(f"MLflow at {self.uri}: {about}: {said(error)}") from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise Unreachable(f"MLflow at {self.uri}: no answer ({reason or type(error).__name__})") from None
+        except ValueError:
+            raise SourceError(
+                f"MLflow at {self.uri}: {about}: the answer is not JSON; is it an MLflow server?"
+            ) from None
+
+
+def said(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["message"]).splitlines()[0][:300]
+    except (ValueError, KeyError, TypeError, IndexError, OSError):
+        return f"{error.code} {error.reason}"

@@ -1,0 +1,106 @@
+"""Bundles in MLflow's registry: `models:/mnist@champion` is what the alias points to now.
+
+MLflow itself is not imported: it would cost two seconds and 300 MB. A server is asked over its REST API, and the SQLite
+file of the default store is read directly.
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from serving.bundle import MANIFEST, BundleError
+from serving.sources.base import Found, SourceError
+from serving.sources.cache import keep
+from serving.sources.mlflow import Database, Server, Unreachable, Version
+
+
+class Registry:
+    """`wanted`: (name, alias, version), each "" where it isn't said; without a name, all that have the alias."""
+
+    def __init__(self, wanted: list[tuple[str, str, str]], cache: Path) -> None:
+        self.wanted, self.cache = wanted, cache
+        self.mlflow = connect(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+
+    def find(self) -> dict[str, Found | SourceError]:
+        found: dict[str, Found | SourceError] = {}
+        down: Unreachable | None = None
+        for name, alias, number in self.wanted:
+            try:
+                if down:  # is not asked again for every name: each would wait in vain
+                    raise down
+                versions = [self.mlflow.version(name, alias, number)] if name else self.mlflow.having(alias)
+            except SourceError as error:
+                if not name:
+                    raise
+                down = error if isinstance(error, Unreachable) else None
+                found.setdefault(name, error)
+                continue
+            for version in versions:
+                found.setdefault(version.name, Found(repr(version), partial(self.fetch, version)))
+        return found
+
+    def fetch(self, version: Version) -> Path:
+        """Its bundle, wherever the artifacts lie."""
+        location = self.mlflow.location(version)
+        address = urlsplit(location)
+        if address.scheme == "s3":
+            return self._from_s3(address.netloc, address.path.strip("/"), version)
+        if address.scheme == "mlflow-artifacts" and isinstance(self.mlflow, Server):
+            return self._from_server(self.mlflow, address.path.strip("/"), version)
+        if address.scheme in ("", "file"):
+            return self._from_folder(Path(unquote(address.path) if address.scheme else location), version)
+        raise SourceError(
+            f"{version}: its files lie at {location}; what is read is s3://, file://, and mlflow-artifacts:/ "
+            "where MLFLOW_TRACKING_URI is a server"
+        )
+
+    # pipelines/common/registry.py logs a model whose folder artifacts/ holds the bundle, under the name it had on disk.
+
+    def _from_folder(self, folder: Path, version: Version) -> Path:
+        if not folder.is_dir():
+            raise SourceError(
+                f"{version}: its files lie at {folder}, which is not on this machine; "
+                "let the MLflow server serve artifacts, or keep them on S3"
+            )
+        for manifest in folder.glob(f"artifacts/*/{MANIFEST}"):
+            return manifest.parent
+        raise no_bundle(version)
+
+    def _from_s3(self, bucket: str, prefix: str, version: Version) -> Path:
+        from serving.sources.s3 import S3Prefix
+
+        for found in S3Prefix(bucket, f"{prefix}/artifacts", self.cache).find().values():
+            if isinstance(found, Found):
+                return found.fetch()
+        raise no_bundle(version)
+
+    def _from_server(self, server: Server, path: str, version: Version) -> Path:
+        folders = (f"{path}/artifacts/{folder}" for folder in server.files(f"{path}/artifacts"))
+        root = next((folder for folder in folders if MANIFEST in server.files(folder)), None)
+        if root is None:
+            raise no_bundle(version)
+
+        def save(name: str, to: Path) -> None:
+            server.save(f"{root}/{name}", to)
+
+        return keep(self.cache, str(version), lambda name: server.read(f"{root}/{name}"), save)
+
+
+def no_bundle(version: Version) -> BundleError:
+    return BundleError(f"{version}: has no artifacts/*/{MANIFEST}; only what `pipelines.register` has logged is served")
+
+
+def connect(uri: str) -> Database | Server:
+    """
+    Raises:
+        SourceError: a store of a kind that is not read.
+    """
+    if uri.startswith("sqlite:///"):
+        return Database(Path(uri.removeprefix("sqlite:///")))
+    if uri.startswith(("http://", "https://")):
+        return Server(uri)
+    raise SourceError(
+        f"MLFLOW_TRACKING_URI: {uri.partition(':')[0]!r} is not read; set it to the http(s):// address of an "
+        "MLflow server over this store, or to sqlite:///<file>"
+    )
