@@ -34,6 +34,9 @@ function asShares(value) {
   return shares.length && shares.every(([, share]) => typeof share === "number") ? Object.fromEntries(shares) : null;
 }
 
+/** The class that a single probability is of. */
+export const secondClass = (model, output) => Object.keys(binary(model, output) ?? {})[1];
+
 /** Of two classes the API tells one probability. Which class it is of, the documented example answers show. */
 function binary(model, { label, probability }) {
   if (typeof label !== "string" || typeof probability !== "number") return null;

@@ -24,7 +24,7 @@ async function start() {
   labels();
   byId("model").replaceChildren(h("p", { class: "empty" }, say("loading")));
   try {
-    models = await load();
+    models = (await load()).sort((a, b) => WIDGETS.indexOf(widgetOf(a)) - WIDGETS.indexOf(widgetOf(b)));
   } catch (problem) {
     return byId("model").replaceChildren(problemBox(problem));
   }

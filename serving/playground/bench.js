@@ -1,6 +1,7 @@
 // The bench every widget works on: the request in one card, the answer in the other, and below both the same as a
 // command. A widget says whether it `fits` a model, and `build`s {input, load(request), answer(output, request)}; it may
-// `mark` the fields that a problem names, `restore` a result of its own making, and `leave`.
+// ask its `first` question by itself, `mark` the fields that a problem names, `restore` a result of its own making, and
+// `leave`.
 
 import { key, predict, Problem } from "./api.js";
 import { problemBox, raw, signature } from "./answer.js";
@@ -10,7 +11,7 @@ import { say } from "./i18n.js";
 /** `state` outlives the bench: {request, result}, kept by project while the page is open. */
 export function bench(model, widget, state) {
   const answer = h("div", { class: "answer" });
-  const status = h("p", { class: "hidden", role: "status" });
+  const status = h("p", { class: "status hidden", role: "status" });
   const command = h("pre", { tabindex: "0", "aria-label": say("command") });
   let asking = false;
   let next = null;
@@ -55,7 +56,7 @@ export function bench(model, widget, state) {
     },
 
     put(...nodes) {
-      answer.replaceChildren(...nodes.flat().filter(Boolean));
+      answer.replaceChildren(...nodes.flat(Infinity).filter(Boolean));
     },
 
     fail(error) {
@@ -82,17 +83,19 @@ export function bench(model, widget, state) {
     } else {
       const [output] = result.outputs;
       tools.put(built.answer(output, result.request), signature(model, result), raw(result));
-      tools.announce(answer.querySelector(".headline")?.textContent ?? "");
+      const said = [...answer.querySelectorAll(".headline, .best .share")].slice(0, 2);
+      tools.announce(said.map((element) => element.textContent).join(" · "));
     }
   }
 
   const built = widget.build(model, tools);
   if (state.request) built.load(state.request);
   show();
+  if (!state.request && built.first) built.first();
   const element = [
     h(
       "div",
-      { class: widget.wide ? "bench wide" : "bench" },
+      { class: `bench ${widget.kind}` },
       h("section", { class: "card", "aria-label": say("input") }, built.input),
       h("section", { class: "card", "aria-label": say("answer") }, answer, status),
     ),

@@ -8,7 +8,7 @@ const PLACE = { left: 58, right: 14, top: 10, bottom: 26 };
 export function axes({ width, height, x: [left, right], y: [low, high], format }) {
   const x = (value) => PLACE.left + ((value - left) / (right - left)) * (width - PLACE.left - PLACE.right);
   const y = (value) => height - PLACE.bottom - ((value - low) / (high - low)) * (height - PLACE.top - PLACE.bottom);
-  const lines = ticks(low, high, 4).map((value) => [
+  const lines = ticks(low, high, 5).map((value) => [
     svg("line", { class: "grid", x1: PLACE.left, x2: width - PLACE.right, y1: y(value), y2: y(value) }),
     svg("text", { x: PLACE.left - 8, y: y(value) + 4, "text-anchor": "end" }, format(value)),
   ]);

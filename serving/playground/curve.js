@@ -1,24 +1,28 @@
 // How the answer would change with one field, all others as they are: one batch of questions, one line.
 
+import { secondClass } from "./answer.js";
 import { predict } from "./api.js";
 import { axes, path, ticks } from "./chart.js";
 import { h, svg } from "./dom.js";
 import { glossary, number, percent, say } from "./i18n.js";
 
 const POINTS = 41;
-const [WIDTH, HEIGHT] = [480, 190];
+const [WIDTH, HEIGHT] = [360, 190];
 const answered = new Map(); // so that moving the slider itself asks nothing anew
 
-/** A figure that fills itself; empty where the answer holds no number. */
-export function curve(model, request, name, [low, high]) {
-  const figure = h("figure", { class: "curve" });
+/** Fills `figure` when the answers are there; nothing where they hold no number. */
+export function curve(figure, model, request, name, [low, high]) {
   const others = JSON.stringify([model.name, model.card.version, name, { ...request, [name]: null }]);
   const values = Array.from({ length: POINTS }, (_, index) => low + ((high - low) * index) / (POINTS - 1));
   if (!answered.has(others)) {
     if (answered.size > 50) answered.clear();
     answered.set(others, predict(model.name, values.map((value) => ({ ...request, [name]: value }))));
   }
-  answered.get(others).then(({ outputs }) => fill(outputs), () => answered.delete(others));
+  figure.dataset.shows = others;
+  answered.get(others).then(
+    ({ outputs }) => figure.dataset.shows === others && fill(outputs),
+    () => answered.delete(others),
+  );
 
   function fill(outputs) {
     const key = Object.keys(outputs[0]).find((one) => typeof outputs[0][one] === "number");
@@ -29,11 +33,12 @@ export function curve(model, request, name, [low, high]) {
     const ys = points.map(([, y]) => y);
     const plot = axes({ width: WIDTH, height: HEIGHT, x: [low, high], y: share ? [0, 1] : padded(ys), format: share ? (v) => percent(v, 0) : number });
     const at = now === null ? null : nearest(points, now);
+    const title = say("curve", { answer: glossary(secondClass(model, outputs[0]) ?? key), field: glossary(name) });
     figure.replaceChildren(
-      h("figcaption", {}, say("curve", { answer: glossary(key), field: glossary(name) })),
+      h("figcaption", {}, title),
       svg(
         "svg",
-        { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": say("curve", { answer: glossary(key), field: glossary(name) }) },
+        { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title },
         plot.frame,
         ticks(low, high, 4).map((value) => svg("text", { x: plot.x(value), y: HEIGHT - 6, "text-anchor": "middle" }, number(value))),
         svg("path", { class: "line", d: path(points, plot) }),
@@ -41,7 +46,6 @@ export function curve(model, request, name, [low, high]) {
       ),
     );
   }
-  return figure;
 }
 
 function padded(values) {

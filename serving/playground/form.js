@@ -19,6 +19,7 @@ export function build(model, bench) {
     bench.ask({ ...input });
   };
   let touched = null;
+  const figure = h("figure", { class: "curve" });
   const fields = Object.entries(model.request).map(([name, schema]) => field(name, schema, model.required.includes(name), set));
   const load = (request) => {
     input = structuredClone(request);
@@ -26,9 +27,9 @@ export function build(model, bench) {
   };
   const use = (example) => (load(example), (touched = null), bench.ask({ ...example }));
   load(input);
-  queueMicrotask(() => bench.state.result || use(bench.state.request ?? input));
   return {
     load,
+    first: () => bench.ask({ ...input }),
     input: h(
       "form",
       { class: "stack", novalidate: true, onsubmit: (event) => (event.preventDefault(), bench.ask({ ...input })) },
@@ -38,7 +39,8 @@ export function build(model, bench) {
     answer(output, request) {
       const ranged = Object.keys(model.request).filter((name) => range(model.request[name]));
       const name = touched && ranged.includes(touched) ? touched : ranged[0];
-      return [generic(model, output), name ? curve(model, request, name, range(model.request[name])) : null];
+      if (name) curve(figure, model, request, name, range(model.request[name]));
+      return [generic(model, output), name ? figure : null];
     },
     mark(problem) {
       const faults = (problem?.content.errors ?? []).map(({ pointer, detail }) => [decodeURIComponent(pointer ?? ""), detail]);
@@ -62,11 +64,11 @@ function field(name, schema, required, set) {
   const fault = h("p", { class: "fault", id: `${id}-fault` });
   const hint = schema.description && !schema["x-seen"] ? h("p", { class: "hint" }, schema.description) : null;
   const grouped = make === chips;
-  const title = grouped ? h("legend", {}, glossary(name)) : h("label", { for: id }, glossary(name));
+  const title = h(grouped ? "legend" : "label", { for: grouped ? null : id }, glossary(name));
   return {
     name,
     load: control.load,
-    element: h(grouped ? "fieldset" : "div", { class: "field", "data-field": name }, title, control.element, hint, fault),
+    element: h(grouped ? "fieldset" : "div", { class: "field", "data-field": name }, control.box ? h("div", { class: "told" }, title, control.box) : title, control.element, hint, fault),
     mark(text) {
       fault.textContent = text ?? "";
       control.focus?.setAttribute("aria-invalid", String(Boolean(text)));
@@ -134,7 +136,7 @@ function slider({ id, name, schema, required, set }) {
     set(text === "" && !required ? undefined : text !== "" && Number.isFinite(value) ? value : box.value);
   }
 
-  return { element: h("div", { class: "slider" }, bar, box), focus: box, load: show };
+  return { element: bar, box, focus: box, load: show };
 }
 
 function text({ id, schema, required, set }) {

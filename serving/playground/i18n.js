@@ -277,6 +277,8 @@ export function number(value) {
   return value.toLocaleString(spoken, { maximumFractionDigits: size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4 });
 }
 
+export const price = (value) => (Math.abs(value) < 1 ? number(value) : value.toLocaleString(spoken, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
+
 export const percent = (share, digits = 1) => share.toLocaleString(spoken, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 export function date(iso) {

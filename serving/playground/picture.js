@@ -40,6 +40,7 @@ export function build(model, bench) {
     figure.hidden = false;
   }
 
+  const use = (example) => load(example).then(() => bench.ask(example));
   const drop = {
     ondragover: (event) => (event.preventDefault(), zone.classList.add("over")),
     ondragleave: () => zone.classList.remove("over"),
@@ -52,13 +53,14 @@ export function build(model, bench) {
   };
   return {
     load,
+    first: () => use(model.examples[0]),
     input: h(
       "div",
       { class: "stack", ...drop },
       file,
       zone,
       figure,
-      examples(model, (example) => load(example).then(() => bench.ask(example)), ({ image }) => thumbnail(image, size)),
+      examples(model, use, ({ image }) => thumbnail(image, size)),
     ),
     answer(output) {
       if (!output.label || !output.probabilities) return generic(model, output);

@@ -3,13 +3,11 @@
 import { axes, path, ticks } from "./chart.js";
 import { examples } from "./bench.js";
 import { h, svg } from "./dom.js";
-import { glossary, number, percent, say } from "./i18n.js";
+import { glossary, number, percent, price, say } from "./i18n.js";
 
 export const kind = "series";
-export const wide = true;
 const SHOWN = 90; // days of the history
 const RECENT = 20; // days that the slider calms or stirs
-const [WIDTH, HEIGHT] = [860, 360];
 
 export function fits({ request, response }) {
   const horizon = response.horizons?.items?.properties;
@@ -47,9 +45,9 @@ export function build(model, bench) {
   }
 
   load(history);
-  queueMicrotask(() => bench.state.result || bench.ask(bench.state.request ?? history));
   return {
     load,
+    first: ask,
     input: h(
       "div",
       { class: "columns" },
@@ -84,24 +82,25 @@ function stirred(close, factor) {
 
 function forecast({ horizons }) {
   const { days, interval_80: [low, high] } = horizons.at(-1);
-  return say("series.headline", { days, low: number(low), high: number(high) });
+  return say("series.headline", { days, low: price(low), high: price(high) });
 }
 
 function fan({ last, horizons }, close) {
+  const [width, height] = innerWidth < 800 ? [360, 280] : [860, 360];
   const history = close.slice(-SHOWN).map((price, index, all) => [index - all.length + 1, price]);
   const edge = (level, side) => [[0, last], ...horizons.map((one) => [one.days, one[level][side]])];
   const prices = [...history.map(([, price]) => price), ...horizons.flatMap((one) => one.interval_95)];
   const room = 0.06 * (Math.max(...prices) - Math.min(...prices) || 1);
   const reach = horizons.at(-1).days;
-  const plot = axes({ width: WIDTH, height: HEIGHT, x: [history[0][0], reach], y: [Math.min(...prices) - room, Math.max(...prices) + room], format: number });
+  const plot = axes({ width, height, x: [history[0][0], reach], y: [Math.min(...prices) - room, Math.max(...prices) + room], format: price });
   const band = (level) => svg("path", { class: `band ${level}`, d: `${path(edge(level, 1), plot)}${path(edge(level, 0).reverse(), plot).replace("M", "L")}Z` });
   const median = [[0, last], ...horizons.map((one) => [one.days, one.median])];
   return svg(
     "svg",
-    { class: "fan", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": say("series.chart") },
+    { class: "fan", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": say("series.chart") },
     plot.frame,
-    svg("line", { class: "today", x1: plot.x(0), x2: plot.x(0), y1: 10, y2: HEIGHT - 26 }),
-    ticks(history[0][0], reach, 6).map((day) => svg("text", { x: plot.x(day), y: HEIGHT - 6, "text-anchor": "middle" }, day ? `${day > 0 ? "+" : "−"}${Math.abs(day)}` : say("series.today"))),
+    svg("line", { class: "today", x1: plot.x(0), x2: plot.x(0), y1: 10, y2: height - 26 }),
+    ticks(history[0][0], reach, width / 140).map((day) => svg("text", { x: plot.x(day), y: height - 6, "text-anchor": "middle" }, day ? `${day > 0 ? "+" : "−"}${Math.abs(day)}` : say("series.today"))),
     band("interval_95"),
     band("interval_80"),
     svg("path", { class: "line", d: path(history, plot) }),
@@ -114,10 +113,10 @@ const legend = () =>
   h("p", { class: "legend" }, ["history", "median", "interval_80", "interval_95"].map((one) => h("span", {}, h("i", { class: `swatch ${one}` }), glossary(one))));
 
 function table({ horizons }) {
-  const between = ([low, high]) => `${number(low)} – ${number(high)}`;
+  const between = ([low, high]) => `${price(low)} – ${price(high)}`;
   const head = ["series.days", "series.median", "series.80", "series.95", "series.up"].map((one) => h("th", { scope: "col" }, say(one)));
   const rows = horizons.map((one) =>
-    h("tr", {}, h("th", { scope: "row" }, `+${one.days}`), [number(one.median), between(one.interval_80), between(one.interval_95), percent(one.up)].map((cell) => h("td", {}, cell))),
+    h("tr", {}, h("th", { scope: "row" }, `+${one.days}`), [price(one.median), between(one.interval_80), between(one.interval_95), percent(one.up)].map((cell) => h("td", {}, cell))),
   );
   return h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
 }

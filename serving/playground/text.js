@@ -29,6 +29,7 @@ export function build(model, bench) {
   const clear = () => ((box.value = ""), bench.reset({ text: "" }), box.focus());
   return {
     load: (request) => (box.value = request.text),
+    first: () => use(model.examples[0]),
     input: h(
       "div",
       { class: "stack" },
@@ -49,7 +50,9 @@ export function build(model, bench) {
 function explained(output, text) {
   const letters = Array.from(text); // the offsets count characters, and a JavaScript string counts halves of some
   const sign = output.log_odds >= 0 ? 1 : -1; // contributions are to the second class
-  const tokens = output.contributions.map(({ start, end, weight }) => ({ word: letters.slice(start, end).join(""), start, end, weight: sign * weight, side: weight >= 0 ? "second" : "first" }));
+  const tokens = whole(output.contributions, letters).map(({ start, end, weight }) => {
+    return { word: letters.slice(start, end).join(""), start, end, weight: sign * weight, side: weight >= 0 ? "second" : "first" };
+  });
   const largest = Math.max(1e-9, ...tokens.map(({ weight }) => Math.abs(weight)));
   const label = glossary(output.label);
   const [own, other] = sign > 0 ? ["second", "first"] : ["first", "second"];
@@ -71,7 +74,20 @@ function explained(output, text) {
   ].filter(Boolean);
 }
 
-const signed = (value) => `${value > 0 ? "+" : ""}${number(Number(value.toFixed(2)))}`;
+/** Tokens that are parts of one word, as one: their weights add up. Chinese is written without spaces and stays as it is. */
+function whole(tokens, letters) {
+  const inWord = (letter) => /[\p{L}\p{N}'’]/u.test(letter) && !/[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}]/u.test(letter);
+  const words = [];
+  for (const token of tokens) {
+    const last = words.at(-1);
+    const joined = last?.end === token.start && token.start < token.end && inWord(letters[token.start]) && inWord(letters[token.start - 1]);
+    if (joined) Object.assign(last, { end: token.end, weight: last.weight + token.weight });
+    else words.push({ ...token });
+  }
+  return words;
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(Number(value.toFixed(2))))}`;
 
 function words(tokens, side) {
   const top = tokens.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, TOP).filter(({ weight }) => Math.abs(weight) >= 0.005);

@@ -81,7 +81,7 @@ export function build(model, bench) {
     more.hidden = is || !bench.state.result?.text;
   }
 
-  load(model.examples[0]);
+  load({ prompt: model.examples[0].prompt, max_tokens: 300 });
   return {
     load,
     input: h(
@@ -90,7 +90,7 @@ export function build(model, bench) {
       h("label", { for: "prompt" }, glossary("prompt")),
       prompt,
       h("div", { class: "actions" }, start, stop, more),
-      examples(model, (example) => (load({ ...example, seed: undefined }), write()), ({ prompt }) => `“${prompt.trim()}…”`),
+      examples(model, (example) => ((prompt.value = example.prompt), write()), ({ prompt }) => `“${prompt.trim()}…”`),
       h("details", { open: innerWidth > 800 }, h("summary", {}, say("write.settings")), h("div", { class: "fields" }, settings.map((one) => one.element), seed && h("div", { class: "field" }, h("label", { for: "seed" }, glossary("seed")), seed))),
     ),
     leave: () => writing?.abort(),
