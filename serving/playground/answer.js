@@ -70,25 +70,39 @@ export function signature(model, { model: answered, ms }) {
     answered?.source ?? model.card.source,
     ms === undefined ? null : `${number(Math.max(1, Math.round(ms)))} ms`,
   ];
-  return h("p", { class: "signature" }, facts.filter(Boolean).map((fact) => h("span", {}, fact)));
+  return h(
+    "p",
+    { class: "signature" },
+    facts.filter(Boolean).map((fact) => h("span", {}, fact)),
+  );
 }
 
 export function raw({ outputs, model }) {
-  const text = JSON.stringify({ outputs, model }, null, 2).replace(/\[[\d\s.,eE+-]*\]/g, (list) => list.replace(/\s+/g, " "));
+  const text = JSON.stringify({ outputs, model }, null, 2).replace(/\[[\d\s.,eE+-]*\]/g, (list) =>
+    list.replace(/\s+/g, " "),
+  );
   return h("details", {}, h("summary", {}, say("raw")), h("pre", { tabindex: "0" }, text));
 }
 
 /** RFC 9457 in words. */
 export function problemBox(problem) {
   const { errors = [], request_id: id } = problem.content;
-  const items = errors.slice(0, 10).map(({ pointer, detail }) => [pointer?.replace("#/inputs/0/", ""), detail].filter(Boolean).join(": "));
+  const items = errors
+    .slice(0, 10)
+    .map(({ pointer, detail }) => [pointer?.replace("#/inputs/0/", ""), detail].filter(Boolean).join(": "));
   const again = problem.retry && say("retry", { seconds: problem.retry });
   return h(
     "div",
     { class: "alert" },
     h("p", {}, h("strong", {}, title(problem))),
     items.length > 1 ? null : h("p", {}, problem.message),
-    items.length > 1 ? h("ul", {}, items.map((item) => h("li", {}, item))) : null,
+    items.length > 1
+      ? h(
+          "ul",
+          {},
+          items.map((item) => h("li", {}, item)),
+        )
+      : null,
     again ? h("p", {}, again) : null,
     id ? h("p", { class: "hint" }, `X-Request-ID: ${id}`) : null,
   );
@@ -111,7 +125,11 @@ export function lineage({ card }) {
     size: card.size && bytes(card.size),
   };
   const found = Object.entries(facts).filter(([, value]) => value);
-  return h("dl", { class: "lineage" }, found.map(([name, value]) => h("div", {}, h("dt", {}, say(name)), h("dd", {}, value))));
+  return h(
+    "dl",
+    { class: "lineage" },
+    found.map(([name, value]) => h("div", {}, h("dt", {}, say(name)), h("dd", {}, value))),
+  );
 }
 
 function bytes(count) {

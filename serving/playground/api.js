@@ -39,6 +39,9 @@ export async function predict(name, inputs) {
   return { ...(await response.json()), ms: performance.now() - begun };
 }
 
+/** Lets an idle model be loaded: its schema is known from then on. */
+export const wake = (name) => post(`models/${name}/predict`, { inputs: [] }).catch(() => {});
+
 /** The server-sent events of an answer in the making: [name, content], one by one. */
 export async function* stream(name, request, signal) {
   const response = await post(`models/${name}/stream`, request, signal);
@@ -96,14 +99,18 @@ function describe(api, name) {
 function resolve(api, schema = {}) {
   if (schema.$ref) {
     const { $ref, ...rest } = schema;
-    const target = $ref.split("/").slice(1).reduce((at, step) => at[step], api);
+    const target = $ref
+      .split("/")
+      .slice(1)
+      .reduce((at, step) => at[step], api);
     return resolve(api, { ...target, ...rest });
   }
   const found = { ...schema };
   if (schema.anyOf) {
     const kinds = schema.anyOf.map((kind) => resolve(api, kind)).filter((kind) => kind.type !== "null");
     const nullable = kinds.length < schema.anyOf.length;
-    if (kinds.length === 1) Object.assign(found, { anyOf: undefined }, kinds[0], schema.title && { title: schema.title });
+    if (kinds.length === 1)
+      Object.assign(found, { anyOf: undefined }, kinds[0], schema.title && { title: schema.title });
     else found.anyOf = kinds;
     if (nullable) found.nullable = true;
   }

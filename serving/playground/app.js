@@ -1,6 +1,6 @@
 // The page: which models there are, which one is shown, and the key where the server wants one.
 
-import { key, load } from "./api.js";
+import { key, load, wake } from "./api.js";
 import { lineage, problemBox } from "./answer.js";
 import { bench } from "./bench.js";
 import { h, icon } from "./dom.js";
@@ -24,7 +24,7 @@ async function start() {
   labels();
   byId("model").replaceChildren(h("p", { class: "empty" }, say("loading")));
   try {
-    models = (await load()).sort((a, b) => WIDGETS.indexOf(widgetOf(a)) - WIDGETS.indexOf(widgetOf(b)));
+    models = ordered(await load());
   } catch (problem) {
     return byId("model").replaceChildren(problemBox(problem));
   }
@@ -38,22 +38,43 @@ function render() {
   const wanted = decodeURIComponent(location.hash.slice(1));
   const model = models.find(({ name }) => name === wanted) ?? models.find(({ served }) => served) ?? models[0];
   byId("models").replaceChildren(...models.map((one) => entry(one, one === model)));
-  byId("models").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  byId("models").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  if (model.card.status === "idle" && !model.served) return rouse(model);
   const widget = widgetOf(model);
   const title = h("h2", { tabindex: "-1" }, glossary(model.name), h("code", {}, model.name));
-  const head = h("div", { class: "head" }, title, h("p", {}, say(model.served ? `${widget.kind}.invitation` : "refused")));
+  const head = h(
+    "div",
+    { class: "head" },
+    title,
+    h("p", {}, say(model.served ? `${widget.kind}.invitation` : "refused")),
+  );
   if (!states.has(model.name)) states.set(model.name, {});
   shown = model.served ? bench(model, widget, states.get(model.name)) : null;
   const reason = model.card.reason && h("div", { class: "alert" }, h("p", {}, model.card.reason));
   byId("model").replaceChildren(head, ...(reason ? [reason] : []), ...(shown?.element ?? []), about(model));
 }
 
+/** A model that is not loaded yet has no schema to build from. */
+async function rouse(model) {
+  byId("model").replaceChildren(h("p", { class: "card empty" }, say("rousing", { name: glossary(model.name) })));
+  await wake(model.name);
+  models = ordered(await load());
+  // Had it not been loaded now, this would go on for ever.
+  for (const one of models) if (one.name === model.name && !one.served) one.card.status = "refused";
+  render();
+}
+
+const ordered = (found) => found.sort((a, b) => WIDGETS.indexOf(widgetOf(a)) - WIDGETS.indexOf(widgetOf(b)));
 const widgetOf = (model) => (model.served ? WIDGETS.find((widget) => widget.fits(model)) : form);
 
 function entry(model, current) {
   const inside = [icon(widgetOf(model).kind), h("span", {}, glossary(model.name))];
   const href = `#${encodeURIComponent(model.name)}`;
-  return h("li", {}, h("a", { href, class: model.served ? null : "off", "aria-current": current ? "page" : null }, inside));
+  return h(
+    "li",
+    {},
+    h("a", { href, class: model.served ? null : "off", "aria-current": current ? "page" : null }, inside),
+  );
 }
 
 function about(model) {

@@ -21,8 +21,10 @@ export function ticks(low, high, count) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
   const found = [];
-  for (let n = Math.ceil(low / step); n * step <= high + step * 1e-9; n += 1) found.push(Number((n * step).toPrecision(12)));
+  for (let n = Math.ceil(low / step); n * step <= high + step * 1e-9; n += 1)
+    found.push(Number((n * step).toPrecision(12)));
   return found;
 }
 
-export const path = (points, { x, y }) => points.map(([a, b], index) => `${index ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("");
+export const path = (points, { x, y }) =>
+  points.map(([a, b], index) => `${index ? "L" : "M"}${x(a).toFixed(1)} ${y(b).toFixed(1)}`).join("");

@@ -16,7 +16,13 @@ export function curve(figure, model, request, name, [low, high]) {
   const values = Array.from({ length: POINTS }, (_, index) => low + ((high - low) * index) / (POINTS - 1));
   if (!answered.has(others)) {
     if (answered.size > 50) answered.clear();
-    answered.set(others, predict(model.name, values.map((value) => ({ ...request, [name]: value }))));
+    answered.set(
+      others,
+      predict(
+        model.name,
+        values.map((value) => ({ ...request, [name]: value })),
+      ),
+    );
   }
   figure.dataset.shows = others;
   answered.get(others).then(
@@ -31,7 +37,13 @@ export function curve(figure, model, request, name, [low, high]) {
     const points = outputs.map((output, index) => [values[index], output[key]]);
     const now = typeof request[name] === "number" ? request[name] : null;
     const ys = points.map(([, y]) => y);
-    const plot = axes({ width: WIDTH, height: HEIGHT, x: [low, high], y: share ? [0, 1] : padded(ys), format: share ? (v) => percent(v, 0) : number });
+    const plot = axes({
+      width: WIDTH,
+      height: HEIGHT,
+      x: [low, high],
+      y: share ? [0, 1] : padded(ys),
+      format: share ? (v) => percent(v, 0) : number,
+    });
     const at = now === null ? null : nearest(points, now);
     const title = say("curve", { answer: glossary(secondClass(model, outputs[0]) ?? key), field: glossary(name) });
     figure.replaceChildren(
@@ -40,7 +52,9 @@ export function curve(figure, model, request, name, [low, high]) {
         "svg",
         { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title },
         plot.frame,
-        ticks(low, high, 4).map((value) => svg("text", { x: plot.x(value), y: HEIGHT - 6, "text-anchor": "middle" }, number(value))),
+        ticks(low, high, 4).map((value) =>
+          svg("text", { x: plot.x(value), y: HEIGHT - 6, "text-anchor": "middle" }, number(value)),
+        ),
         svg("path", { class: "line", d: path(points, plot) }),
         at && svg("circle", { class: "dot", r: 5, cx: plot.x(at[0]), cy: plot.y(at[1]) }),
       ),

@@ -16,8 +16,17 @@ export function fits({ request }) {
 
 export function build(model, bench) {
   const size = model.request.image.minItems ?? model.examples[0].image.length;
-  const fill = Math.max(...model.examples.map(({ image }) => Math.max(bounds(image).width, bounds(image).height) / size));
-  const pad = h("canvas", { class: "pad", width: SIDE, height: SIDE, tabindex: "0", role: "application", "aria-label": say("draw.pad") });
+  const fill = Math.max(
+    ...model.examples.map(({ image }) => Math.max(bounds(image).width, bounds(image).height) / size),
+  );
+  const pad = h("canvas", {
+    class: "pad",
+    width: SIDE,
+    height: SIDE,
+    tabindex: "0",
+    role: "application",
+    "aria-label": say("draw.pad"),
+  });
   const seen = grid(blank(size));
   const pen = pad.getContext("2d", { willReadFrequently: true });
   let pixels = false; // whether the pad shows an example, not strokes
@@ -71,7 +80,11 @@ export function build(model, bench) {
     input: [
       h("div", { class: "drawing" }, pad, h("figure", {}, seen, h("figcaption", {}, say("modelSees", { size })))),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: clear }, say("clear"))),
-      examples(model, (example) => (load(example), bench.ask(example)), ({ image }) => grid(image)),
+      examples(
+        model,
+        (example) => (load(example), bench.ask(example)),
+        ({ image }) => grid(image),
+      ),
       h("p", { class: "hint" }, say("draw.keys")),
     ],
     answer: (output) => digit(output) ?? generic(model, output),
@@ -80,7 +93,11 @@ export function build(model, bench) {
 
 function digit({ digit, probabilities }) {
   if (digit === undefined || !Array.isArray(probabilities)) return null;
-  return [h("h3", {}, glossary("digit")), h("p", { class: "headline huge" }, String(digit)), bars({ ...probabilities })];
+  return [
+    h("h3", {}, glossary("digit")),
+    h("p", { class: "headline huge" }, String(digit)),
+    bars({ ...probabilities }),
+  ];
 }
 
 function strokes(pad, line, ask) {

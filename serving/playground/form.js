@@ -20,7 +20,9 @@ export function build(model, bench) {
   };
   let touched = null;
   const figure = h("figure", { class: "curve" });
-  const fields = Object.entries(model.request).map(([name, schema]) => field(name, schema, model.required.includes(name), set));
+  const fields = Object.entries(model.request).map(([name, schema]) =>
+    field(name, schema, model.required.includes(name), set),
+  );
   const load = (request) => {
     input = structuredClone(request);
     for (const one of fields) one.load(input[one.name]);
@@ -33,7 +35,11 @@ export function build(model, bench) {
     input: h(
       "form",
       { class: "stack", novalidate: true, onsubmit: (event) => (event.preventDefault(), bench.ask({ ...input })) },
-      h("div", { class: "fields" }, fields.map((one) => one.element)),
+      h(
+        "div",
+        { class: "fields" },
+        fields.map((one) => one.element),
+      ),
       examples(model, use),
     ),
     answer(output, request) {
@@ -43,8 +49,14 @@ export function build(model, bench) {
       return [generic(model, output), name ? figure : null];
     },
     mark(problem) {
-      const faults = (problem?.content.errors ?? []).map(({ pointer, detail }) => [decodeURIComponent(pointer ?? ""), detail]);
-      for (const one of fields) one.mark(faults.find(([at]) => at === `#/inputs/0/${one.name.replaceAll("~", "~0").replaceAll("/", "~1")}`)?.[1]);
+      const faults = (problem?.content.errors ?? []).map(({ pointer, detail }) => [
+        decodeURIComponent(pointer ?? ""),
+        detail,
+      ]);
+      for (const one of fields)
+        one.mark(
+          faults.find(([at]) => at === `#/inputs/0/${one.name.replaceAll("~", "~0").replaceAll("/", "~1")}`)?.[1],
+        );
     },
   };
 }
@@ -52,14 +64,26 @@ export function build(model, bench) {
 /** From where to where a number goes on its slider: as seen in training, or as far as the schema lets it. */
 export function range(schema) {
   if (!["number", "integer"].includes(schema.type)) return null;
-  const [low, high] = schema["x-seen"] ?? [schema.minimum ?? schema.exclusiveMinimum, schema.maximum ?? schema.exclusiveMaximum];
+  const [low, high] = schema["x-seen"] ?? [
+    schema.minimum ?? schema.exclusiveMinimum,
+    schema.maximum ?? schema.exclusiveMaximum,
+  ];
   return Number.isFinite(low) && Number.isFinite(high) && low < high && high - low < 1e9 ? [low, high] : null;
 }
 
 function field(name, schema, required, set) {
   const id = `field-${name}`;
-  const levels = schema.enum ?? (schema.type === "boolean" ? [true, false] : schema.type === "string" && schema["x-seen"]);
-  const make = levels ? (levels.length > CHIPS ? choice : chips) : range(schema) ? slider : ["object", "array"].includes(schema.type) || schema.anyOf ? json : text;
+  const levels =
+    schema.enum ?? (schema.type === "boolean" ? [true, false] : schema.type === "string" && schema["x-seen"]);
+  const make = levels
+    ? levels.length > CHIPS
+      ? choice
+      : chips
+    : range(schema)
+      ? slider
+      : ["object", "array"].includes(schema.type) || schema.anyOf
+        ? json
+        : text;
   const control = make({ id, name, schema, levels, required, set: (value) => set(name, value) });
   const fault = h("p", { class: "fault", id: `${id}-fault` });
   const hint = schema.description && !schema["x-seen"] ? h("p", { class: "hint" }, schema.description) : null;
@@ -68,7 +92,14 @@ function field(name, schema, required, set) {
   return {
     name,
     load: control.load,
-    element: h(grouped ? "fieldset" : "div", { class: "field", "data-field": name }, control.box ? h("div", { class: "told" }, title, control.box) : title, control.element, hint, fault),
+    element: h(
+      grouped ? "fieldset" : "div",
+      { class: "field", "data-field": name },
+      control.box ? h("div", { class: "told" }, title, control.box) : title,
+      control.element,
+      hint,
+      fault,
+    ),
     mark(text) {
       fault.textContent = text ?? "";
       control.focus?.setAttribute("aria-invalid", String(Boolean(text)));
@@ -81,16 +112,28 @@ function field(name, schema, required, set) {
 function chips({ id, levels, required, set }) {
   const all = required ? levels : [...levels, undefined];
   const radios = all.map((level) => h("input", { type: "radio", name: id, onchange: () => set(level) }));
-  const shown = (level) => (level === undefined ? say("unknown") : typeof level === "boolean" ? say(String(level)) : glossary(String(level)));
+  const shown = (level) =>
+    level === undefined ? say("unknown") : typeof level === "boolean" ? say(String(level)) : glossary(String(level));
   return {
-    element: h("div", { class: "chips" }, all.map((level, index) => h("label", { class: level === undefined ? "chip quiet" : "chip" }, radios[index], h("span", {}, shown(level))))),
+    element: h(
+      "div",
+      { class: "chips" },
+      all.map((level, index) =>
+        h("label", { class: level === undefined ? "chip quiet" : "chip" }, radios[index], h("span", {}, shown(level))),
+      ),
+    ),
     load: (value) => radios.forEach((radio, index) => (radio.checked = all[index] === (value ?? undefined))),
   };
 }
 
 function choice({ id, levels, required, set }) {
   const options = levels.map((level) => h("option", { value: level }, glossary(String(level))));
-  const select = h("select", { id, onchange: () => set(select.value || undefined) }, required ? null : h("option", { value: "" }, say("unknown")), options);
+  const select = h(
+    "select",
+    { id, onchange: () => set(select.value || undefined) },
+    required ? null : h("option", { value: "" }, say("unknown")),
+    options,
+  );
   return { element: select, focus: select, load: (value) => (select.value = value ?? "") };
 }
 
@@ -101,10 +144,25 @@ function slider({ id, name, schema, required, set }) {
   const whole = schema.type === "integer" || (Number.isInteger(low) && Number.isInteger(high) && high - low > 1);
   const step = whole ? 1 : 10 ** Math.floor(Math.log10((high - low) / 200));
   const rounded = (value) => Number((log ? Number(value.toPrecision(3)) : Math.round(value / step) * step).toFixed(6));
-  const to = (value) => (log ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : (value - low) / (high - low));
-  const from = (place) => Math.min(high, Math.max(low, rounded(log ? low * (high / low) ** place : low + place * (high - low))));
-  const bar = h("input", { type: "range", min: 0, max: 1, step: "any", "aria-label": glossary(name), oninput: () => slid(from(Number(bar.value))) });
-  const box = h("input", { id, inputmode: "decimal", autocomplete: "off", placeholder: say("unknown"), oninput: typed });
+  const to = (value) =>
+    log ? Math.log(Math.max(value, low) / low) / Math.log(high / low) : (value - low) / (high - low);
+  const from = (place) =>
+    Math.min(high, Math.max(low, rounded(log ? low * (high / low) ** place : low + place * (high - low))));
+  const bar = h("input", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: "any",
+    "aria-label": glossary(name),
+    oninput: () => slid(from(Number(bar.value))),
+  });
+  const box = h("input", {
+    id,
+    inputmode: "decimal",
+    autocomplete: "off",
+    placeholder: say("unknown"),
+    oninput: typed,
+  });
   bar.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
     if (!steps) return;
@@ -142,7 +200,12 @@ function slider({ id, name, schema, required, set }) {
 function text({ id, schema, required, set }) {
   const long = schema.type === "string" && (schema.maxLength ?? Infinity) > 200;
   const numeric = ["number", "integer"].includes(schema.type);
-  const box = h(long ? "textarea" : "input", { id, autocomplete: "off", inputmode: numeric ? "decimal" : null, oninput: typed });
+  const box = h(long ? "textarea" : "input", {
+    id,
+    autocomplete: "off",
+    inputmode: numeric ? "decimal" : null,
+    oninput: typed,
+  });
   function typed() {
     const value = Number(box.value);
     if (box.value.trim() === "" && !required) set(undefined);

@@ -8,6 +8,7 @@ const EN = {
   skip: "Skip to the model",
   models: "Models",
   loading: "Loading…",
+  rousing: "{name} is being loaded…",
   noModels: "No model is here yet. `make run` (or `dvc repro`) makes them; then start the server again.",
   refused: "This model is not served.",
   about: "About this model",
@@ -114,6 +115,7 @@ const ZH = {
   skip: "跳到模型",
   models: "模型",
   loading: "加载中…",
+  rousing: "正在载入{name}…",
   noModels: "这里还没有模型。先运行 `make run`（或 `dvc repro`），再重启服务器。",
   refused: "此模型未提供服务。",
   about: "关于此模型",
@@ -213,20 +215,103 @@ const ZH = {
 };
 
 // Names that models and their tables use, as a person would say them. What is not here is shown as it is.
-const NAMES_EN = { mnist: "Handwritten digits", cifar10: "Pictures", imdb: "Film reviews", mini_gpt: "Mini GPT", Pclass: "Class", SibSp: "Siblings and spouses", Parch: "Parents and children", label: "Verdict", interval_80: "80% interval", interval_95: "95% interval" };
+const NAMES_EN = {
+  mnist: "Handwritten digits",
+  cifar10: "Pictures",
+  imdb: "Film reviews",
+  mini_gpt: "Mini GPT",
+  Pclass: "Class",
+  SibSp: "Siblings, spouse",
+  Parch: "Parents, children",
+  label: "Verdict",
+  interval_80: "80% interval",
+  interval_95: "95% interval",
+};
 const NAMES_ZH = {
-  house_prices: "房价", titanic: "泰坦尼克号", mnist: "手写数字", cifar10: "图片分类", imdb: "影评情感", stocks: "股价区间", mini_gpt: "迷你 GPT",
-  label: "判断", probability: "概率", probabilities: "各类概率", prediction: "预测值", digit: "数字", text: "文字", prompt: "开头",
-  "the likelier class": "较可能的一类", "the target column, in its own unit": "目标列，单位不变",
-  positive: "正面", negative: "负面", survived: "生还", died: "遇难", male: "男", female: "女", adult: "成人", child: "儿童", crew: "船员",
-  class: "舱位", sex: "性别", age: "年龄", Pclass: "舱位", Sex: "性别", Age: "年龄", Title: "称谓", SibSp: "兄弟姐妹与配偶", Parch: "父母与子女", Fare: "票价", Deck: "甲板", Embarked: "登船港口",
-  "1st": "一等舱", "2nd": "二等舱", "3rd": "三等舱",
-  area_m2: "面积（平方米）", rooms: "房间数", age_years: "房龄（年）", distance_km: "距市中心（公里）", district: "城区",
-  longitude: "经度", latitude: "纬度", housing_median_age: "房龄中位数", total_rooms: "房间总数", total_bedrooms: "卧室总数", population: "人口", households: "户数", median_income: "收入中位数", ocean_proximity: "离海距离",
-  circle: "圆", square: "正方形", triangle: "三角形", hexagon: "六边形", star: "星形", cross: "十字", ring: "圆环", heart: "心形", diamond: "菱形", crescent: "月牙",
-  airplane: "飞机", automobile: "汽车", bird: "鸟", cat: "猫", deer: "鹿", dog: "狗", frog: "青蛙", horse: "马", ship: "船", truck: "卡车",
-  history: "历史", median: "中位数", interval_80: "80% 区间", interval_95: "95% 区间",
-  max_tokens: "最大长度", temperature: "温度", top_p: "核采样 top_p", top_k: "top_k", repetition_penalty: "重复惩罚", seed: "随机种子",
+  house_prices: "房价",
+  titanic: "泰坦尼克号",
+  mnist: "手写数字",
+  cifar10: "图片分类",
+  imdb: "影评情感",
+  stocks: "股价区间",
+  mini_gpt: "迷你 GPT",
+  label: "判断",
+  probability: "概率",
+  probabilities: "各类概率",
+  prediction: "预测值",
+  digit: "数字",
+  text: "文字",
+  prompt: "开头",
+  "the likelier class": "较可能的一类",
+  "the target column, in its own unit": "目标列，单位不变",
+  positive: "正面",
+  negative: "负面",
+  survived: "生还",
+  died: "遇难",
+  male: "男",
+  female: "女",
+  adult: "成人",
+  child: "儿童",
+  crew: "船员",
+  class: "舱位",
+  sex: "性别",
+  age: "年龄",
+  Pclass: "舱位",
+  Sex: "性别",
+  Age: "年龄",
+  Title: "称谓",
+  SibSp: "兄弟姐妹与配偶",
+  Parch: "父母与子女",
+  Fare: "票价",
+  Deck: "甲板",
+  Embarked: "登船港口",
+  "1st": "一等舱",
+  "2nd": "二等舱",
+  "3rd": "三等舱",
+  area_m2: "面积（平方米）",
+  rooms: "房间数",
+  age_years: "房龄（年）",
+  distance_km: "距市中心（公里）",
+  district: "城区",
+  longitude: "经度",
+  latitude: "纬度",
+  housing_median_age: "房龄中位数",
+  total_rooms: "房间总数",
+  total_bedrooms: "卧室总数",
+  population: "人口",
+  households: "户数",
+  median_income: "收入中位数",
+  ocean_proximity: "离海距离",
+  circle: "圆",
+  square: "正方形",
+  triangle: "三角形",
+  hexagon: "六边形",
+  star: "星形",
+  cross: "十字",
+  ring: "圆环",
+  heart: "心形",
+  diamond: "菱形",
+  crescent: "月牙",
+  airplane: "飞机",
+  automobile: "汽车",
+  bird: "鸟",
+  cat: "猫",
+  deer: "鹿",
+  dog: "狗",
+  frog: "青蛙",
+  horse: "马",
+  ship: "船",
+  truck: "卡车",
+  history: "历史",
+  median: "中位数",
+  interval_80: "80% 区间",
+  interval_95: "95% 区间",
+  max_tokens: "最大长度",
+  temperature: "温度",
+  top_p: "核采样 top_p",
+  top_k: "top_k",
+  repetition_penalty: "重复惩罚",
+  seed: "随机种子",
 };
 
 const WORDS = { en: [EN, NAMES_EN], zh: [ZH, NAMES_ZH] };
@@ -268,18 +353,26 @@ export function say(key, values = {}) {
 export function glossary(name) {
   const known = WORDS[spoken][1][name];
   if (known) return known;
-  return /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name) ? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ") : name;
+  return /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(name)
+    ? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ")
+    : name;
 }
 
 export function number(value) {
   const size = Math.abs(value);
   if (size >= 1e15 || (value !== 0 && size < 1e-4)) return value.toExponential(3);
-  return value.toLocaleString(spoken, { maximumFractionDigits: size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4 });
+  return value.toLocaleString(spoken, {
+    maximumFractionDigits: size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4,
+  });
 }
 
-export const price = (value) => (Math.abs(value) < 1 ? number(value) : value.toLocaleString(spoken, { minimumFractionDigits: 2, maximumFractionDigits: 2 }));
+export const price = (value) =>
+  Math.abs(value) < 1
+    ? number(value)
+    : value.toLocaleString(spoken, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
-export const percent = (share, digits = 1) => share.toLocaleString(spoken, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
+export const percent = (share, digits = 1) =>
+  share.toLocaleString(spoken, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 export function date(iso) {
   const when = new Date(iso);

@@ -16,10 +16,28 @@ const rows = (image) => image?.anyOf?.find((one) => one.items?.items?.maxItems =
 
 export function build(model, bench) {
   const size = rows(model.request.image).minItems;
-  const shown = h("canvas", { class: "pixels large", width: size, height: size, role: "img", "aria-label": say("modelSees", { size }) });
+  const shown = h("canvas", {
+    class: "pixels large",
+    width: size,
+    height: size,
+    role: "img",
+    "aria-label": say("modelSees", { size }),
+  });
+  shown.getContext("2d", { willReadFrequently: true });
   const figure = h("figure", { hidden: true }, shown, h("figcaption", {}, say("modelSees", { size })));
-  const file = h("input", { type: "file", accept: "image/*", class: "hidden", id: "file", onchange: () => take(file.files[0]) });
-  const zone = h("label", { class: "drop", for: "file" }, h("strong", {}, say("picture.choose")), h("span", { class: "hint" }, say("picture.hint", { size })));
+  const file = h("input", {
+    type: "file",
+    accept: "image/*",
+    class: "hidden",
+    id: "file",
+    onchange: () => take(file.files[0]),
+  });
+  const zone = h(
+    "label",
+    { class: "drop", for: "file" },
+    h("strong", {}, say("picture.choose")),
+    h("span", { class: "hint" }, say("picture.hint", { size })),
+  );
 
   async function take(blob) {
     if (!blob) return;
@@ -65,14 +83,21 @@ export function build(model, bench) {
     answer(output) {
       if (!output.label || !output.probabilities) return generic(model, output);
       const likeliest = Object.entries(output.probabilities).sort(([, a], [, b]) => b - a);
-      return [h("h3", {}, glossary("label")), h("p", { class: "headline" }, glossary(output.label)), bars(Object.fromEntries(likeliest))];
+      return [
+        h("h3", {}, glossary("label")),
+        h("p", { class: "headline" }, glossary(output.label)),
+        bars(Object.fromEntries(likeliest)),
+      ];
     },
   };
 }
 
 function thumbnail(image, size) {
   const canvas = h("canvas", { class: "pixels", width: size, height: size, "aria-hidden": "true" });
-  if (typeof image === "string") decoded(image).then(createImageBitmap).then((bitmap) => draw(canvas, bitmap));
+  if (typeof image === "string")
+    decoded(image)
+      .then(createImageBitmap)
+      .then((bitmap) => draw(canvas, bitmap));
   else putPixels(canvas, image);
   return canvas;
 }
@@ -92,7 +117,7 @@ function draw(canvas, bitmap) {
     fit(half.getContext("2d"), source, cut, half.width);
     [source, cut] = [half, [0, 0, half.width]];
   }
-  fit(canvas.getContext("2d", { willReadFrequently: true }), source, cut, canvas.width);
+  fit(canvas.getContext("2d"), source, cut, canvas.width);
 }
 
 function fit(pen, source, [left, top, side], size) {

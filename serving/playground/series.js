@@ -11,7 +11,9 @@ const RECENT = 20; // days that the slider calms or stirs
 
 export function fits({ request, response }) {
   const horizon = response.horizons?.items?.properties;
-  return request.close?.items?.type === "number" && Boolean(horizon?.days && horizon?.interval_80 && horizon?.interval_95);
+  return (
+    request.close?.items?.type === "number" && Boolean(horizon?.days && horizon?.interval_80 && horizon?.interval_95)
+  );
 }
 
 export function build(model, bench) {
@@ -19,7 +21,14 @@ export function build(model, bench) {
   const least = model.request.close.minItems ?? 2;
   const stir = h("input", { id: "stir", type: "range", min: 0, max: 3, step: 0.1, value: 1, oninput: ask });
   const told = h("output", { for: "stir" });
-  const own = h("textarea", { id: "own", class: "mono", rows: 4, spellcheck: "false", placeholder: "101.5, 102.25, …", oninput: type });
+  const own = h("textarea", {
+    id: "own",
+    class: "mono",
+    rows: 4,
+    spellcheck: "false",
+    placeholder: "101.5, 102.25, …",
+    oninput: type,
+  });
   const count = h("p", { class: "hint" });
 
   function ask() {
@@ -36,8 +45,13 @@ export function build(model, bench) {
   }
 
   function type() {
-    const close = own.value.split(/[\s,;]+/).filter(Boolean).map(Number);
-    count.textContent = close.every(Number.isFinite) ? say("series.count", { count: close.length, least }) : say("series.numbers");
+    const close = own.value
+      .split(/[\s,;]+/)
+      .filter(Boolean)
+      .map(Number);
+    count.textContent = close.every(Number.isFinite)
+      ? say("series.count", { count: close.length, least })
+      : say("series.numbers");
     if (close.length < least || !close.every(Number.isFinite)) return;
     history = { close };
     stir.value = 1;
@@ -55,10 +69,28 @@ export function build(model, bench) {
         "div",
         { class: "field" },
         h("label", { for: "stir" }, say("series.stir", { days: RECENT })),
-        h("div", { class: "slider ends" }, h("span", { class: "hint" }, say("series.calm")), stir, h("span", { class: "hint" }, say("series.wild")), told),
-        examples(model, (example) => (load(example), ask()), (example, index) => example.symbol || say("example", { n: index + 1 })),
+        h(
+          "div",
+          { class: "slider ends" },
+          h("span", { class: "hint" }, say("series.calm")),
+          stir,
+          h("span", { class: "hint" }, say("series.wild")),
+          told,
+        ),
+        examples(
+          model,
+          (example) => (load(example), ask()),
+          (example, index) => example.symbol || say("example", { n: index + 1 }),
+        ),
       ),
-      h("details", {}, h("summary", {}, say("series.own")), h("label", { for: "own" }, say("series.prices")), own, count),
+      h(
+        "details",
+        {},
+        h("summary", {}, say("series.own")),
+        h("label", { for: "own" }, say("series.prices")),
+        own,
+        count,
+      ),
     ),
     answer: (output, request) => [
       h("h3", {}, output.symbol || say("series.title")),
@@ -75,13 +107,17 @@ function stirred(close, factor) {
   if (factor === 1) return close;
   const split = close.length - RECENT;
   const changed = close.slice(0, split);
-  for (let day = split; day < close.length; day += 1) changed.push(changed[day - 1] * (close[day] / close[day - 1]) ** factor);
+  for (let day = split; day < close.length; day += 1)
+    changed.push(changed[day - 1] * (close[day] / close[day - 1]) ** factor);
   const scale = close.at(-1) / changed.at(-1);
   return changed.map((price) => Number((price * scale).toPrecision(8)));
 }
 
 function forecast({ horizons }) {
-  const { days, interval_80: [low, high] } = horizons.at(-1);
+  const {
+    days,
+    interval_80: [low, high],
+  } = horizons.at(-1);
   return say("series.headline", { days, low: price(low), high: price(high) });
 }
 
@@ -92,15 +128,31 @@ function fan({ last, horizons }, close) {
   const prices = [...history.map(([, price]) => price), ...horizons.flatMap((one) => one.interval_95)];
   const room = 0.06 * (Math.max(...prices) - Math.min(...prices) || 1);
   const reach = horizons.at(-1).days;
-  const plot = axes({ width, height, x: [history[0][0], reach], y: [Math.min(...prices) - room, Math.max(...prices) + room], format: price });
-  const band = (level) => svg("path", { class: `band ${level}`, d: `${path(edge(level, 1), plot)}${path(edge(level, 0).reverse(), plot).replace("M", "L")}Z` });
+  const plot = axes({
+    width,
+    height,
+    x: [history[0][0], reach],
+    y: [Math.min(...prices) - room, Math.max(...prices) + room],
+    format: price,
+  });
+  const band = (level) =>
+    svg("path", {
+      class: `band ${level}`,
+      d: `${path(edge(level, 1), plot)}${path(edge(level, 0).reverse(), plot).replace("M", "L")}Z`,
+    });
   const median = [[0, last], ...horizons.map((one) => [one.days, one.median])];
   return svg(
     "svg",
     { class: "fan", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": say("series.chart") },
     plot.frame,
     svg("line", { class: "today", x1: plot.x(0), x2: plot.x(0), y1: 10, y2: height - 26 }),
-    ticks(history[0][0], reach, width / 140).map((day) => svg("text", { x: plot.x(day), y: height - 6, "text-anchor": "middle" }, day ? `${day > 0 ? "+" : "−"}${Math.abs(day)}` : say("series.today"))),
+    ticks(history[0][0], reach, width / 140).map((day) =>
+      svg(
+        "text",
+        { x: plot.x(day), y: height - 6, "text-anchor": "middle" },
+        day ? `${day > 0 ? "+" : "−"}${Math.abs(day)}` : say("series.today"),
+      ),
+    ),
     band("interval_95"),
     band("interval_80"),
     svg("path", { class: "line", d: path(history, plot) }),
@@ -110,13 +162,32 @@ function fan({ last, horizons }, close) {
 }
 
 const legend = () =>
-  h("p", { class: "legend" }, ["history", "median", "interval_80", "interval_95"].map((one) => h("span", {}, h("i", { class: `swatch ${one}` }), glossary(one))));
+  h(
+    "p",
+    { class: "legend" },
+    ["history", "median", "interval_80", "interval_95"].map((one) =>
+      h("span", {}, h("i", { class: `swatch ${one}` }), glossary(one)),
+    ),
+  );
 
 function table({ horizons }) {
   const between = ([low, high]) => `${price(low)} – ${price(high)}`;
-  const head = ["series.days", "series.median", "series.80", "series.95", "series.up"].map((one) => h("th", { scope: "col" }, say(one)));
-  const rows = horizons.map((one) =>
-    h("tr", {}, h("th", { scope: "row" }, `+${one.days}`), [price(one.median), between(one.interval_80), between(one.interval_95), percent(one.up)].map((cell) => h("td", {}, cell))),
+  const head = ["series.days", "series.median", "series.80", "series.95", "series.up"].map((one) =>
+    h("th", { scope: "col" }, say(one)),
   );
-  return h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
+  const rows = horizons.map((one) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, `+${one.days}`),
+      [price(one.median), between(one.interval_80), between(one.interval_95), percent(one.up)].map((cell) =>
+        h("td", {}, cell),
+      ),
+    ),
+  );
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0" },
+    h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)),
+  );
 }

@@ -15,7 +15,13 @@ export function fits({ request, response }) {
 }
 
 export function build(model, bench) {
-  const box = h("textarea", { id: "text", rows: 7, maxlength: model.request.text.maxLength, placeholder: say("text.placeholder"), oninput: type });
+  const box = h("textarea", {
+    id: "text",
+    rows: 7,
+    maxlength: model.request.text.maxLength,
+    placeholder: say("text.placeholder"),
+    oninput: type,
+  });
   let timer;
 
   function type() {
@@ -51,7 +57,13 @@ function explained(output, text) {
   const letters = Array.from(text); // the offsets count characters, and a JavaScript string counts halves of some
   const sign = output.log_odds >= 0 ? 1 : -1; // contributions are to the second class
   const tokens = whole(output.contributions, letters).map(({ start, end, weight }) => {
-    return { word: letters.slice(start, end).join(""), start, end, weight: sign * weight, side: weight >= 0 ? "second" : "first" };
+    return {
+      word: letters.slice(start, end).join(""),
+      start,
+      end,
+      weight: sign * weight,
+      side: weight >= 0 ? "second" : "first",
+    };
   });
   const largest = Math.max(1e-9, ...tokens.map(({ weight }) => Math.abs(weight)));
   const label = glossary(output.label);
@@ -61,15 +73,29 @@ function explained(output, text) {
   for (const token of tokens) {
     const share = Math.abs(token.weight) / largest;
     const title = `${token.word}: ${signed(token.weight)}`;
-    parts.push(letters.slice(at, token.start).join(""), h("mark", { class: token.side, title, style: { "--share": share.toFixed(3) } }, token.word));
+    parts.push(
+      letters.slice(at, token.start).join(""),
+      h("mark", { class: token.side, title, style: { "--share": share.toFixed(3) } }, token.word),
+    );
     at = token.end;
   }
   parts.push(h("span", { class: "unread" }, letters.slice(at).join("")));
-  const list = (side, title) => h("div", {}, h("h4", {}, h("i", { class: `swatch ${side}` }), title), words(tokens.filter((token) => token.side === side), side));
+  const list = (side, title) =>
+    h(
+      "div",
+      {},
+      h("h4", {}, h("i", { class: `swatch ${side}` }), title),
+      words(
+        tokens.filter((token) => token.side === side),
+        side,
+      ),
+    );
   return [
     h("h3", {}, say("text.counted")),
     h("p", { class: "explained" }, parts),
-    output.read < letters.length && letters.slice(output.read).join("").trim() ? h("p", { class: "hint" }, say("text.cut", { read: number(output.read) })) : null,
+    output.read < letters.length && letters.slice(output.read).join("").trim()
+      ? h("p", { class: "hint" }, say("text.cut", { read: number(output.read) }))
+      : null,
     h("div", { class: "sides" }, list(own, say("text.for", { label })), list(other, say("text.against", { label }))),
   ].filter(Boolean);
 }
@@ -80,7 +106,11 @@ function whole(tokens, letters) {
   const words = [];
   for (const token of tokens) {
     const last = words.at(-1);
-    const joined = last?.end === token.start && token.start < token.end && inWord(letters[token.start]) && inWord(letters[token.start - 1]);
+    const joined =
+      last?.end === token.start &&
+      token.start < token.end &&
+      inWord(letters[token.start]) &&
+      inWord(letters[token.start - 1]);
     if (joined) Object.assign(last, { end: token.end, weight: last.weight + token.weight });
     else words.push({ ...token });
   }
@@ -90,7 +120,16 @@ function whole(tokens, letters) {
 const signed = (value) => `${value < 0 ? "−" : "+"}${number(Math.abs(Number(value.toFixed(2))))}`;
 
 function words(tokens, side) {
-  const top = tokens.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight)).slice(0, TOP).filter(({ weight }) => Math.abs(weight) >= 0.005);
+  const top = tokens
+    .sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight))
+    .slice(0, TOP)
+    .filter(({ weight }) => Math.abs(weight) >= 0.005);
   if (!top.length) return h("p", { class: "hint" }, say("none"));
-  return h("ul", { class: "weights" }, top.map(({ word, weight }) => h("li", {}, h("span", { class: `word ${side}` }, word), h("span", {}, signed(weight)))));
+  return h(
+    "ul",
+    { class: "weights" },
+    top.map(({ word, weight }) =>
+      h("li", {}, h("span", { class: `word ${side}` }, word), h("span", {}, signed(weight))),
+    ),
+  );
 }

@@ -23,15 +23,28 @@ export function fits({ streams, request }) {
 export function build(model, bench) {
   let writing = null; // the AbortController of an answer in the making
   const prompt = h("textarea", { id: "prompt", rows: 3, maxlength: model.request.prompt.maxLength });
-  const settings = Object.keys(SETTINGS).filter((name) => name in model.request).map((name) => setting(name, model.request[name]));
-  const seed = "seed" in model.request ? h("input", { id: "seed", inputmode: "numeric", autocomplete: "off", placeholder: say("write.random") }) : null;
+  const settings = Object.keys(SETTINGS)
+    .filter((name) => name in model.request)
+    .map((name) => setting(name, model.request[name]));
+  const seed =
+    "seed" in model.request
+      ? h("input", { id: "seed", inputmode: "numeric", autocomplete: "off", placeholder: say("write.random") })
+      : null;
   const start = h("button", { class: "primary", type: "submit" }, say("write.start"));
   const stop = h("button", { type: "button", disabled: true, onclick: () => writing?.abort() }, say("write.stop"));
-  const more = h("button", { type: "button", hidden: true, onclick: () => ((prompt.value += bench.state.result.text), write()) }, say("write.more"));
+  const more = h(
+    "button",
+    { type: "button", hidden: true, onclick: () => ((prompt.value += bench.state.result.text), write()) },
+    say("write.more"),
+  );
 
   function request() {
     const chosen = Object.fromEntries(settings.map((one) => [one.name, one.value()]));
-    return { prompt: prompt.value, ...chosen, ...(seed?.value.trim() && { seed: /^\d+$/.test(seed.value.trim()) ? Number(seed.value) : seed.value }) };
+    return {
+      prompt: prompt.value,
+      ...chosen,
+      ...(seed?.value.trim() && { seed: /^\d+$/.test(seed.value.trim()) ? Number(seed.value) : seed.value }),
+    };
   }
 
   function load(given) {
@@ -57,7 +70,8 @@ export function build(model, bench) {
         if (event === "text") {
           result.text += content.text;
           page.add(content.text);
-        } else if (event === "done") Object.assign(result, { reason: content.finish_reason, tokens: content.usage?.completion_tokens });
+        } else if (event === "done")
+          Object.assign(result, { reason: content.finish_reason, tokens: content.usage?.completion_tokens });
         else if (event === "error") throw new Error(content.detail);
       }
     } catch (error) {
@@ -90,8 +104,22 @@ export function build(model, bench) {
       h("label", { for: "prompt" }, glossary("prompt")),
       prompt,
       h("div", { class: "actions" }, start, stop, more),
-      examples(model, (example) => ((prompt.value = example.prompt), write()), ({ prompt }) => `“${prompt.trim()}…”`),
-      h("details", { open: innerWidth > 800 }, h("summary", {}, say("write.settings")), h("div", { class: "fields" }, settings.map((one) => one.element), seed && h("div", { class: "field" }, h("label", { for: "seed" }, glossary("seed")), seed))),
+      examples(
+        model,
+        (example) => ((prompt.value = example.prompt), write()),
+        ({ prompt }) => `“${prompt.trim()}…”`,
+      ),
+      h(
+        "details",
+        { open: innerWidth > 800 },
+        h("summary", {}, say("write.settings")),
+        h(
+          "div",
+          { class: "fields" },
+          settings.map((one) => one.element),
+          seed && h("div", { class: "field" }, h("label", { for: "seed" }, glossary("seed")), seed),
+        ),
+      ),
     ),
     leave: () => writing?.abort(),
     restore: (result) => [written(result), signature(model, {})],
@@ -110,8 +138,15 @@ function written(result) {
   const page = paper(result.request.prompt);
   page.add(result.text);
   page.finish();
-  const speed = result.tokens ? say("write.speed", { tokens: number(result.tokens), rate: number(Math.round(result.tokens / result.seconds)) }) : null;
-  return h("div", {}, page.element, h("p", { class: "hint" }, [say(`write.${result.reason}`), speed].filter(Boolean).join(" · ")));
+  const speed = result.tokens
+    ? say("write.speed", { tokens: number(result.tokens), rate: number(Math.round(result.tokens / result.seconds)) })
+    : null;
+  return h(
+    "div",
+    {},
+    page.element,
+    h("p", { class: "hint" }, [say(`write.${result.reason}`), speed].filter(Boolean).join(" · ")),
+  );
 }
 
 function setting(name, schema) {
@@ -129,6 +164,12 @@ function setting(name, schema) {
       bar.value = value ?? schema.default;
       tell();
     },
-    element: h("div", { class: "field" }, h("div", { class: "told" }, h("label", { for: bar.id }, glossary(name)), told), bar, h("p", { class: "hint" }, say(`write.${name}`))),
+    element: h(
+      "div",
+      { class: "field" },
+      h("div", { class: "told" }, h("label", { for: bar.id }, glossary(name)), told),
+      bar,
+      h("p", { class: "hint" }, say(`write.${name}`)),
+    ),
   };
 }
