@@ -306,6 +306,19 @@ def test_the_language_is_switched_and_the_work_is_kept(visit: Visit) -> None:
     expect(page.locator("h1")).to_have_text("路线图模型")  # remembered
 
 
+def test_both_languages_have_the_same_words() -> None:
+    en, zh = (
+        set(
+            re.findall(
+                r'^  "?([\w.]+)"?:', (ROOT / "serving" / "playground" / f"{one}.js").read_text().split("NAMES")[0], re.M
+            )
+        )
+        for one in ("en", "zh")
+    )
+    assert len(en) > 50
+    assert en == zh
+
+
 def test_a_refused_model_says_why(visit: Visit) -> None:
     page = visit.open("broken")
     expect(page.locator(".alert")).to_contain_text("is a bundle of titanic")
