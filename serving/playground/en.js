@@ -109,7 +109,7 @@ export const WORDS = {
 
 // Names that models and their tables use, as a person would say them. What is not here is shown as it is.
 export const NAMES = {
-  mnist: "Handwritten digits",
+  mnist: "Digits",
   cifar10: "Pictures",
   imdb: "Film reviews",
   mini_gpt: "Mini GPT",
