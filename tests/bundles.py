@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipelines.common.features import Columns, Features, from_rows
 from pipelines.house_prices import features as house_prices_features
+from pipelines.stocks import features as stocks_features
 from pipelines.titanic import features as titanic_features
 from serving.bundle import Manifest, seal
 
@@ -74,12 +75,143 @@ def mnist(folder: Path) -> Manifest:
     return write(folder, "mnist", graph, {"schema.json": schema, "example.json": example}, source="font8x8")
 
 
-MAKERS: dict[str, Callable[[Path], Manifest]] = {"titanic": titanic, "house_prices": house_prices, "mnist": mnist}
+def cifar10(folder: Path) -> Manifest:
+    """The colour that there is most of."""
+    size, colours = 8, ["red", "green", "blue"]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("Mul", ["mean", "scale"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", size, size, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.array(0.05, np.float32), "scale")],
+    )
+    example = [{"image": np.full((size, size, 3), colour).tolist()} for colour in ([200, 40, 40], [40, 40, 200])]
+    assets = {"schema.json": {"task": "images", "size": size, "classes": colours}, "example.json": example}
+    return write(folder, "cifar10", graph, assets, source="paint")
 
 
-def make_all(artifacts: Path) -> Path:
+def imdb(folder: Path) -> Manifest:
+    """A weight per word: what each contributes is its weight, wherever it stands."""
+    weights = {"[PAD]": 0.0, "[UNK]": 0.0, "the": 0.1, "wonderful": 2.0, "good": 1.0, "silly": -1.5, "bad": -2.0}
+    words = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(weights)}, "unk_token": "[UNK]"}
+    tokenizer = {
+        "version": "1.0",
+        "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": words,
+        "added_tokens": [],
+    }
+    nodes = [
+        helper.make_node("Gather", ["weights", "tokens"], ["contributions"]),
+        helper.make_node("ReduceSum", ["contributions", "axis"], ["logit"], keepdims=0),
+        helper.make_node("Identity", ["lengths"], ["unused"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [
+            helper.make_tensor_value_info("tokens", TensorProto.INT32, ["n", "t"]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["n"]),
+        ],
+        [
+            helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("contributions", TensorProto.FLOAT, ["n", "t"]),
+        ],
+        [
+            numpy_helper.from_array(np.array(list(weights.values()), np.float32), "weights"),
+            numpy_helper.from_array(np.array([1], np.int64), "axis"),
+        ],
+    )
+    schema = {"task": "text", "classes": ["negative", "positive"], "max_tokens": 128}
+    example = [{"text": "The plot is wonderful."}, {"text": "A silly film."}]
+    assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
+    return write(folder, "imdb", graph, assets, source="seven words")
+
+
+def stocks(folder: Path) -> Manifest:
+    """A random walk: quantiles as wide as the volatility times the root of the days."""
+    days, levels = [1, 5, 20], [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975]
+    normal = np.array([-1.96, -1.282, -0.674, 0.0, 0.674, 1.282, 1.96])
+    nodes = [
+        helper.make_node("Unsqueeze", ["scale", "axes"], ["wide"]),
+        helper.make_node("Mul", ["wide", "quantiles"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", stocks_features.STEPS, 4]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, ["n"]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", len(days), len(levels)])],
+        [
+            numpy_helper.from_array((np.sqrt(days)[:, None] * normal).astype(np.float32), "quantiles"),
+            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+        ],
+    )
+    returns = np.random.default_rng(0).normal(0, 0.01, (2, stocks_features.HISTORY))
+    closes = np.round(100 * np.exp(np.cumsum(returns, axis=1)), 4)
+    example = [{"symbol": f"WALK{i}", "close": close.tolist()} for i, close in enumerate(closes)]
+    assets = {"schema.json": {"task": "series", "horizons": days, "quantiles": levels}, "example.json": example}
+    return write(folder, "stocks", graph, assets, source="a random walk")
+
+
+def mini_gpt(folder: Path) -> Manifest:
+    """Says the alphabet: after each letter the next, whatever came before. Its cache holds zeros."""
+    letters = "abcdefghijklmnopqrstuvwxyz "
+    after = 9 * np.roll(np.eye(len(letters)), 1, axis=1)
+    vocab = {letter: i for i, letter in enumerate(letters)}
+    tokenizer = {
+        "version": "1.0",
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": " "},
+        "added_tokens": [],
+    }
+    nodes = [
+        helper.make_node("Gather", ["after", "tokens"], ["logits"]),
+        helper.make_node("Gather", ["zeros", "tokens"], ["nothing"]),
+        helper.make_node("Unsqueeze", ["nothing", "axis"], ["slots"]),
+        helper.make_node("Concat", ["past", "slots"], ["present"], axis=2),
+        helper.make_node("Identity", ["padding"], ["unused"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [
+            helper.make_tensor_value_info("tokens", TensorProto.INT64, ["n", "t"]),
+            helper.make_tensor_value_info("padding", TensorProto.INT64, ["n"]),
+            helper.make_tensor_value_info("past", TensorProto.FLOAT, ["n", 1, "slots", 1]),
+        ],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", "t", len(letters)]),
+            helper.make_tensor_value_info("present", TensorProto.FLOAT, ["n", 1, "all", 1]),
+        ],
+        [
+            numpy_helper.from_array(after.astype(np.float32), "after"),
+            numpy_helper.from_array(np.zeros((len(letters), 1), np.float32), "zeros"),
+            numpy_helper.from_array(np.array([1], np.int64), "axis"),
+        ],
+    )
+    schema = {"task": "corpus", "tokenizer": "char", "block": 32}
+    example = [{"prompt": "abc", "max_tokens": 8, "temperature": 0.0}]
+    assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
+    return write(folder, "mini_gpt", graph, assets, source="the alphabet", model="decoder.onnx")
+
+
+Maker = Callable[[Path], Manifest]
+MAKERS: dict[str, Maker] = {"titanic": titanic, "house_prices": house_prices, "mnist": mnist}
+ALL: dict[str, Maker] = {**MAKERS, "cifar10": cifar10, "imdb": imdb, "stocks": stocks, "mini_gpt": mini_gpt}
+
+
+def make_all(artifacts: Path, makers: dict[str, Maker] = MAKERS) -> Path:
     """artifacts/<project>/bundle for all of them."""
-    for project, maker in MAKERS.items():
+    for project, maker in makers.items():
         maker(artifacts / project / "bundle")
     return artifacts
 
@@ -91,13 +223,20 @@ def glyphs() -> np.ndarray:
 
 
 def write(
-    folder: Path, project: str, graph: onnx.GraphProto, assets: dict[str, Any], *, source: str, predictor: str = ""
+    folder: Path,
+    project: str,
+    graph: onnx.GraphProto,
+    assets: dict[str, Any],
+    *,
+    source: str,
+    predictor: str = "",
+    model: str = "model.onnx",
 ) -> Manifest:
     """Graph and assets as a sealed bundle."""
     folder.mkdir(parents=True)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / "model.onnx")
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(network)
+    onnx.save(network, folder / model)
     for name, content in assets.items():
         (folder / name).write_text(json.dumps(content) + "\n")
     return seal(

@@ -18,13 +18,19 @@ def request_model(name: str, columns: dict[str, dict[str, Any]], example: dict[s
     fields: dict[str, Any] = {}
     for column, spec in columns.items():
         if spec["kind"] == "number":
-            seen = f"seen in training: {spec['min']:g} to {spec['max']:g}"
+            said, seen = f"{spec['min']:g} to {spec['max']:g}", [spec["min"], spec["max"]]
             kind: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
         else:
-            seen = f"seen in training: {', '.join(spec['levels'][:12])}"
+            said, seen = ", ".join(spec["levels"][:12]), spec["levels"]
             kind = Annotated[str, Field(max_length=MAX_TEXT)]
         # Columns of a user's own CSV can have any name, so fields are numbered and known by their alias.
-        fields[f"column_{len(fields)}"] = (kind | None, Field(default=None, alias=column, description=seen))
+        about = Field(
+            default=None,
+            alias=column,
+            description=f"seen in training: {said}",
+            json_schema_extra={"x-seen": seen},  # the same for forms: ends of a slider, or choices
+        )
+        fields[f"column_{len(fields)}"] = (kind | None, about)
     config = ConfigDict(extra="forbid", json_schema_extra={"example": example})
     return create_model(name, __config__=config, **fields)
 

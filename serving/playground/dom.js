@@ -1,0 +1,33 @@
+// Elements without innerHTML: nothing that a model or a person writes can become markup.
+
+const builder = (create) => {
+  return (tag, attributes = {}, ...children) => {
+    const element = create(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, one);
+      else if (name === "value") element.value = value;
+      else element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(
+      ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+    );
+    return element;
+  };
+};
+
+export const h = builder((tag) => document.createElement(tag));
+export const svg = builder((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+
+const ICONS = {
+  draw: "M4 20l1-4L16 5l3 3L8 19z M14 7l3 3",
+  picture: "M4 5h16v14H4z M4 16l5-5 4 4 3-3 4 4 M15.5 9h.01",
+  text: "M4 6h16 M4 11h10 M4 16h16 M17 11h3",
+  form: "M4 7h16 M4 12h16 M4 17h16 M9 5v4 M15 10v4 M7 15v4",
+  series: "M4 4v16h16 M7 14l3-4 3 3 6-7",
+  write: "M4 6l5 5-5 5 M12 17h8",
+};
+
+export const icon = (name) =>
+  svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
