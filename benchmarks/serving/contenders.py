@@ -35,7 +35,7 @@ class Contender:
 
 
 def ours(project: str, port: int, scratch: Path) -> list[str]:
-    return [sys.executable, "-m", "serving", "--port", str(port), "--bundles", str(BUNDLES)]
+    return [sys.executable, "-m", "serving", f"--port={port}", f"--bundles={BUNDLES}", f"--workers={CORES}"]
 
 
 def plain(project: str, port: int, scratch: Path) -> list[str]:

@@ -18,8 +18,9 @@ predictor = with_torch(Bundle(os.environ["BUNDLE"]))
 app = FastAPI()
 
 One: Any = predictor.Request
+Answer: Any = predictor.Response
 Inputs: Any = create_model("Inputs", inputs=(list[One], ...))
-Outputs: Any = create_model("Outputs", outputs=(list[predictor.Response], ...))
+Outputs: Any = create_model("Outputs", outputs=(list[Answer], ...))
 
 
 @app.post("/predict")
@@ -30,7 +31,7 @@ def predict(batch: Inputs) -> Outputs:
 @app.post("/stream")
 def stream(request: One) -> StreamingResponse:
     def events() -> Iterator[str]:
-        for piece in predictor.stream(request):  # type: ignore[attr-defined]
+        for piece in predictor.stream(request):
             if isinstance(piece, str):
                 yield f"data: {json.dumps({'text': piece})}\n\n"
 
