@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,7 +21,7 @@ from benchmarks import machine
 from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES, CONTENDERS, OURS, Contender
 from benchmarks.serving.load import Figures
-from benchmarks.serving.process import NotReady, free_port, running
+from benchmarks.serving.process import NotReady, Process, free_port, running
 from serving.bundle import Bundle, load_predictor
 
 PROJECTS = ("mnist", "titanic", "imdb", "mini_gpt")
@@ -92,11 +93,16 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
             if not question.right(number, answer := post(url, body)):
                 raise NotReady(f"answers something else: {answer[:300].decode(errors='replace')}")
 
-    def run(connections: int, long: float) -> Figures:
+    def run(process: Process, connections: int, long: float) -> Figures:
+        before, start = process.cpu_seconds(), time.perf_counter()
         if question.streams:
             expected = question.outputs[0]["text"]
-            return load.Streams(port, path, bodies[0], long, expected).measure(connections)
-        return load.whole(url, bodies, connections, long)
+            figures = load.Streams(port, path, bodies[0], long, expected).measure(connections)
+        else:
+            figures = load.whole(url, bodies, connections, long)
+        done = figures.rate * (time.perf_counter() - start)
+        figures.cpu = 1e3 * (process.cpu_seconds() - before) / done if done else float("nan")
+        return figures
 
     environment = {
         "BUNDLE": str((BUNDLES / question.project / "bundle").resolve()),
@@ -111,8 +117,8 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
             with running(command, environment) as process:
                 process.wait(answers)
                 check()
-                run(max(concurrency), max(1, seconds / 3))  # warm-up
-                found = {connections: run(connections, seconds) for connections in concurrency}
+                run(process, max(concurrency), max(1, seconds / 3))  # warm-up
+                found = {connections: run(process, connections, seconds) for connections in concurrency}
                 check()
                 return found
         except (NotReady, OSError) as error:
@@ -121,7 +127,9 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
 
 def table(question: Question, rows: dict[str, Row], concurrency: list[int]) -> str:
     """Markdown; a ratio is this server's rate over the best peer's."""
-    what = ("tokens/s", "first token p50/p99 ms") if question.streams else ("requests/s", "p50/p99 ms")
+    what = ("requests/s", "p50 / p99 ms", "CPU ms each")
+    if question.streams:
+        what = ("tokens/s", "first token p50 / p99 ms", "CPU ms each")
     heads = [f"{one} at {connections}" for connections in concurrency for one in what]
     lines = [f"| {question.project} | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
     for name, row in rows.items():
@@ -129,7 +137,7 @@ def table(question: Question, rows: dict[str, Row], concurrency: list[int]) -> s
             reason = " ".join(row.split())
             lines.append(f"| {name} | not measured: {reason} |" + " |" * (len(heads) - 1))
             continue
-        cells = [cell for f in row.values() for cell in (f"{f.rate:,.0f}{failed(f)}", f"{f.p50:.1f} / {f.p99:.1f}")]
+        cells = [cell for figures in row.values() for cell in shown(figures)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     ours = rows.get(OURS)
     peers = [row for name, row in rows.items() if name != OURS and isinstance(row, dict)]
@@ -139,14 +147,20 @@ def table(question: Question, rows: dict[str, Row], concurrency: list[int]) -> s
     return "\n".join(lines)
 
 
-def failed(figures: Figures) -> str:
-    return f" ({figures.errors} errors)" if figures.errors else ""
+def shown(figures: Figures) -> tuple[str, str, str]:
+    failed = f" ({figures.errors} errors)" if figures.errors else ""
+    return f"{figures.rate:,.0f}{failed}", f"{figures.p50:.1f} / {figures.p99:.1f}", f"{figures.cpu:.2f}"
 
 
-def against(ours: dict[int, Figures], peers: list[dict[int, Figures]], connections: int) -> tuple[str, str]:
+def against(ours: dict[int, Figures], peers: list[dict[int, Figures]], connections: int) -> tuple[str, str, str]:
+    """Beside the peer that answers most. Of the rate more is better, of the rest less."""
     best = max((row[connections] for row in peers), key=lambda one: one.rate)
     mine = ours[connections]
-    return f"{mine.rate / best.rate:.2f}x", f"{mine.p50 / best.p50:.2f}x / {mine.p99 / best.p99:.2f}x"
+    return (
+        f"{mine.rate / best.rate:.2f}x",
+        f"{mine.p50 / best.p50:.2f}x / {mine.p99 / best.p99:.2f}x",
+        f"{mine.cpu / best.cpu:.2f}x",
+    )
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.bench_cold_start import answers, family, serve
+from benchmarks.bench_cold_start import answers, serve
 from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES
 from benchmarks.serving.process import Process, free_port, running
@@ -37,7 +37,7 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(1.0):
-            self.samples.append(sum(one.memory_info().rss for one in family(self.process)) / 1e6)
+            self.samples.append(sum(one.memory_info().rss for one in self.process.family()) / 1e6)
 
     def slope(self, samples: list[float]) -> float:
         """MB per minute, of a straight line through the samples."""

@@ -20,6 +20,7 @@ class Figures:
 
     rate      requests per second; of streams: tokens per second
     p50, p99  ms of a request; of streams: until the first token
+    cpu       ms of the cores that the contender took per request; of streams: per token
     errors    answers other than 200, broken connections, streams that said something else
     """
 
@@ -27,6 +28,7 @@ class Figures:
     p50: float
     p99: float
     errors: int
+    cpu: float = float("nan")
 
 
 def whole(url: str, bodies: list[bytes], concurrency: int, seconds: float) -> Figures:

@@ -48,6 +48,14 @@ class Process:
                 raise NotReady(f"does not answer after {seconds:.0f} s: {self.last()}")
             time.sleep(pause)
 
+    def family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """What it and its children have computed so far."""
+        return sum(used.user + used.system for used in (one.cpu_times() for one in self.family()))
+
     def said(self) -> str:
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
@@ -59,7 +67,7 @@ class Process:
     def end(self) -> None:
         """The whole group, and children that left it."""
         try:
-            family = psutil.Process(self.process.pid).children(recursive=True)
+            family = self.family()[1:]
         except psutil.NoSuchProcess:
             family = []
         for number in (signal.SIGTERM, signal.SIGKILL):
