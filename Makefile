@@ -8,7 +8,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup run test lint format serve mlflow bench figures lock clean
+.PHONY: help setup run test lint format serve mlflow bench figures peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,12 @@ bench: setup  ## the benchmarks whose figures the README gives
 
 figures: setup  ## renew the projects' tables in both READMEs from artifacts/
 	@python -m pipelines.summary --readme
+
+peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside ours, in .venv-peers
+
+.venv-peers/ready: benchmarks/serving/requirements.txt
+	@command -v wrk >/dev/null || { echo "wrk is not installed; on Debian: apt-get install wrk" >&2; exit 1; }
+	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/requirements.txt
 
 lock: setup  ## compile requirements.lock from pyproject.toml
 	@uv pip compile pyproject.toml --extra serve --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \

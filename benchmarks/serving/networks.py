@@ -1,0 +1,119 @@
+"""The PyTorch network of a bundle, with the weights that training left in its ONNX graph.
+
+Training deletes its checkpoints, so the graph is where the weights are. Most of its initializers still have the names
+of the network's parameters; the exporter renamed the others, and those are taken in the order of the graph.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from serving.bundle import Bundle, load_predictor
+
+RECIPE: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0}  # of training, which doesn't happen here
+Arrays = dict[str, np.ndarray]
+
+
+class TorchSession:
+    """A network in the place of an ONNX Runtime session: `run(names, feeds)`."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.network = network.eval()
+
+    @torch.inference_mode()
+    def run(self, _: Any, feeds: Arrays) -> list[np.ndarray]:
+        outputs = self.network(*map(torch.from_numpy, feeds.values()))
+        return [one.numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+
+def with_torch(bundle: Bundle) -> Any:
+    """The bundle's predictor, unchanged but for the network that it asks."""
+    predictor: Any = load_predictor(bundle)
+    if bundle.manifest.project == "mini_gpt":
+        graph = onnx.load(bundle.folder / "decoder.onnx").graph
+        predictor.decoder.session = TorchSession(mini_gpt(graph, predictor))
+    else:
+        build = {"mnist": mnist, "titanic": titanic, "imdb": imdb}[bundle.manifest.project]
+        predictor.session = TorchSession(build(onnx.load(bundle.folder / "model.onnx").graph))
+    return predictor
+
+
+def arrays(graph: Any) -> Arrays:
+    return {one.name: numpy_helper.to_array(one).copy() for one in graph.initializer}
+
+
+def filled(network: torch.nn.Module, found: Arrays) -> torch.nn.Module:
+    """Every parameter and buffer must be there."""
+    state = {name: torch.tensor(found[name]) for name in network.state_dict()}
+    network.load_state_dict(state)
+    return network
+
+
+def mnist(graph: Any) -> torch.nn.Module:
+    from models.mnist import CNN
+
+    found = arrays(graph)
+    width = len(found["layers.0.weight"])
+    size = 4 * round((found["layers.9.weight"].shape[1] / (4 * width)) ** 0.5)
+    return filled(CNN(size=size, mean=0.0, std=1.0, width=width, shift=0, **RECIPE), found)
+
+
+def titanic(graph: Any) -> torch.nn.Module:
+    from models.titanic import Classifier
+
+    found = arrays(graph)
+    shapes = [value.shape for name, value in found.items() if name.endswith("weight")]
+    return filled(Classifier(shapes[0][1], [rows for rows, _ in shapes[:-1]], dropout=0.0, **RECIPE), found)
+
+
+def imdb(graph: Any) -> torch.nn.Module:
+    from models.imdb import LSTM, Explained
+
+    found = {name.removeprefix("model."): value for name, value in arrays(graph).items()}
+    for node in graph.node:
+        if node.op_type == "LSTM":
+            layer = node.name.split("/")[1]  # forwards or backwards
+            w, r, b = (found[name][0] for name in node.input[1:4])
+            found[f"{layer}.weight_ih_l0"], found[f"{layer}.weight_hh_l0"] = gates(w), gates(r)
+            found[f"{layer}.bias_ih_l0"], found[f"{layer}.bias_hh_l0"] = map(gates, np.split(b, 2))
+        elif node.name == "/max/MatMul":
+            found["max.weight"] = found[node.input[1]].T
+    hidden = found["forwards.weight_hh_l0"].shape[1]
+    embedding = found["embedding.weight"]
+    network = LSTM(embedding, embedding.shape[1], hidden, dropout=0.0, word_dropout=0.0, **RECIPE)
+    return Explained(filled(network, found))  # type: ignore[arg-type]
+
+
+def gates(stacked: np.ndarray) -> np.ndarray:
+    """ONNX stacks an LSTM's gates as input, output, forget, cell; PyTorch as input, forget, cell, output."""
+    i, o, f, c = np.split(stacked, 4)
+    return np.concatenate([i, f, c, o])
+
+
+def mini_gpt(graph: Any, predictor: Any) -> torch.nn.Module:
+    from models.gpt import GPT, Decoder
+
+    found = {name.removeprefix("gpt."): value for name, value in arrays(graph).items()}
+    found["tokens.weight"] = found["head.weight"]  # one matrix for both
+    matrices = [found[n.input[1]] for n in graph.node if n.op_type == "MatMul" and n.input[1] in found]
+    vocab, width = found["head.weight"].shape
+    network = GPT(
+        vocab=vocab,
+        block=predictor.block,
+        layers=len(predictor.decoder.names) // 2,
+        heads=predictor.decoder.heads,
+        width=width,
+        positions="rotary",
+        bias=False,
+        dropout=0.0,
+        final_lr=0.0,
+        warmup=0,
+        beta2=0.0,
+        **RECIPE,
+    )
+    linear = [name for name, value in network.state_dict().items() if name.startswith("blocks.") and value.ndim == 2]
+    found |= {name: matrix.T for name, matrix in zip(linear, matrices, strict=True)}
+    return Decoder(filled(network, found))  # type: ignore[arg-type]
