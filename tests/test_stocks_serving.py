@@ -93,7 +93,8 @@ def textbook(quantiles: np.ndarray, came: np.ndarray) -> np.ndarray:
     found = quantiles[-1].copy()
     for h, days in enumerate(HORIZONS):
         for low, high in ((0, 6), (1, 5), (2, 4)):
-            width, missed = 0.0, []
+            width = 0.0
+            missed: list[float] = []
             for day in range(len(quantiles)):
                 if day >= days and np.isfinite(came[day - days, h]):
                     width += STEP * (missed[day - days] - 2 * QUANTILES[low])

@@ -95,6 +95,7 @@ class Predictor:
         return [self.response(request, rows) for request, rows in zip(inputs, returns, strict=True)]
 
     def forecasts(self, different: list[bytes]) -> np.ndarray:
+        """The same for windows as bytes, so many at a time."""
         chunks = [b"".join(different[start : start + CHUNK]) for start in range(0, len(different), CHUNK)]
         return np.concatenate([self.returns(np.frombuffer(chunk).reshape(-1, HISTORY)) for chunk in chunks])
 
