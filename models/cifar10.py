@@ -5,6 +5,7 @@ Train Your ResNet" (2018): whole batches are augmented at once, a frozen first l
 smoothed, the learning rate rises and falls in straight lines, and an average of the weights is what gets shipped.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -42,7 +43,7 @@ def cutout(x: Tensor, size: int) -> Tensor:
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
-class Classifier(pl.LightningModule):
+class Classifier(pl.LightningModule, ABC):
     """What the networks share: input, augmentation, loss, optimizer, averaging. Each has a `network` of its own.
 
     Args:
@@ -85,9 +86,9 @@ class Classifier(pl.LightningModule):
         self.layers = self.network(size, width, classes, torch.tensor(patches))
         self.to(memory_format=torch.channels_last)
 
+    @abstractmethod
     def network(self, size: int, width: int, classes: int, patches: Tensor) -> nn.Module:
         """[n, 3, size, size] -> [n, classes]"""
-        raise NotImplementedError
 
     def normalise(self, x: Tensor) -> Tensor:
         """uint8 [n, h, w, 3] -> float [n, 3, h, w] around 0; a view of the former is the latter in channels_last."""

@@ -9,6 +9,7 @@ so the bracket is what token t, read in its context, adds to the log-odds: nothi
 a maximum share it equally, lest rounding decide who has it where states saturate.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
     return x.gather(1, index[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-class Classifier(pl.LightningModule):
+class Classifier(pl.LightningModule, ABC):
     """Token ids -> log-odds of the second class.
 
     Args:
@@ -73,13 +74,13 @@ class Classifier(pl.LightningModule):
         self.mean = nn.Linear(features, 1)
         self.max = nn.Linear(features, 1, bias=False) if self.maximum else None
 
+    @abstractmethod
     def build(self, width: int, hidden: int) -> int:
         """Makes the layers of `encode`; returns the number of its features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, e: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings [n, t, width] -> features [n, t, d]"""
-        raise NotImplementedError
 
     def features(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """x: int [n, t] -> features [n, t, d], 0 in the padding; their maxima [n, d]"""

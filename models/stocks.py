@@ -4,6 +4,7 @@ Both read a history and say what multiples of the present volatility the returns
 first step they answer with the quantiles of the training period, so that training only has to find departures.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -52,7 +53,7 @@ class Quantiles(nn.Module):
         return quantiles if self.shifts is None else quantiles + self.shifts(h)[..., None]
 
 
-class Forecaster(pl.LightningModule):
+class Forecaster(pl.LightningModule, ABC):
     """What the two share: standardised channels in, the loss, the optimizer.
 
     Args:
@@ -93,9 +94,9 @@ class Forecaster(pl.LightningModule):
         self.dropout = nn.Dropout(dropout)
         self.head = Quantiles(hidden, torch.tensor(start), direction)
 
+    @abstractmethod
     def encode(self, channels: int, hidden: int) -> nn.Module:
         """-> a module [n, t, channels] -> [n, hidden]"""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """x: [n, t, c], scale: [n] -> quantiles of the log-return over each horizon: [n, h, q]"""

@@ -1,6 +1,5 @@
-"""Forecasts of prices: against a truth that is known, without a look into the future, and over HTTP."""
+"""Forecasts of prices: against a truth that is known, and without a look into the future."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.stocks import LSTM, TCN, Forecaster, Quantiles, pinball
 from pipelines.common import splits
 from pipelines.common.config import UsageError
-from pipelines.common.evaluation import answer
 from pipelines.common.export import export
 from pipelines.common.samples.prices import Garch, generate
 from pipelines.common.training import TrainingSet
 from pipelines.stocks import baselines, data, evaluate, features, forecasts, origins
 from pipelines.stocks.features import HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.settings import Data
-from serving.app import create_app
-from serving.bundle import Bundle, load_predictor, seal
-from serving.settings import Settings
 
 LEVELS = np.array(QUANTILES)
 KEYS = {"path": None, "live": None, "until": None, "symbols": 2, "days": 1400, "split": (0.6, 0.15, 0.25)}
@@ -273,148 +267,3 @@ def test_pinball_agrees_with_scikit_learn() -> None:
         for h in range(3)
     ]
     assert forecasts.pinball(y, quantiles).mean(axis=0) == pytest.approx(100 * np.array(expected))
-
-
-def test_recalibration_repairs_what_is_too_narrow_and_looks_only_back() -> None:
-    rng = np.random.default_rng(4)
-    dates = np.repeat(np.arange(800), 4)
-    y = rng.normal(size=(3200, 3))
-    narrow = np.broadcast_to(0.6 * np.array([-1.96, -1.2816, -0.6745, 0, 0.6745, 1.2816, 1.96]), (3200, 3, 7))
-    found = forecasts.recalibrated(y, narrow, dates)
-    assert forecasts.inside(y, narrow, 80).mean() < 0.6
-    assert forecasts.inside(y, found, 80).mean(axis=0) == pytest.approx(0.8, abs=0.02)
-    later = y.copy()
-    later[dates > 500] *= 5
-    for column, days in enumerate(HORIZONS):
-        known = dates <= 500 + days  # outcomes of the dates up to 500 are all that these have seen
-        assert np.array_equal(forecasts.recalibrated(later, narrow, dates)[known, column], found[known, column])
-
-
-# ---------------------------------------------------------------- over HTTP
-
-
-@pytest.fixture(scope="module")
-def artifacts(folder: Path, training_set: TrainingSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import json
-
-    artifacts = tmp_path_factory.mktemp("artifacts")
-    bundle = artifacts / "stocks" / "bundle"
-    bundle.mkdir(parents=True)
-    model = moved(LSTM(**training_set.model, **NETWORK), 0.05)
-    export(model, tuple(array[:2] for array in training_set.val[:-1]), bundle)
-    for name, content in training_set.assets.items():
-        (bundle / name).write_text(json.dumps(content))
-    lineage = {"source": "x", "created": "2026-11-24T07:00:00+00:00", "git_commit": "0" * 40, "run": "3" * 32}
-    hashes = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
-    seal(bundle, project="stocks", predictor="pipelines.stocks.predict", profile="sample", **lineage, **hashes)
-    return artifacts
-
-
-@pytest.fixture(scope="module")
-def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
-        yield client
-
-
-CLOSE = generate(1, 1000, seed=8)[0].columns["close"].tolist()
-
-
-def post(client: TestClient, **request: Any) -> Any:
-    return client.post("/models/stocks/predict", json={"inputs": [request]})
-
-
-def test_an_answer_is_a_ladder_of_prices_around_the_last(client: TestClient) -> None:
-    response = post(client, symbol="ACME", close=CLOSE)
-    assert response.status_code == 200, response.text
-    [output] = response.json()["outputs"]
-    assert (output["symbol"], output["last"]) == ("ACME", CLOSE[-1])
-    assert [horizon["days"] for horizon in output["horizons"]] == list(HORIZONS)
-    widths = []
-    for horizon in output["horizons"]:
-        prices = [horizon["quantiles"][str(level)] for level in QUANTILES]
-        assert prices == sorted(prices) and prices[0] < CLOSE[-1] < prices[-1]
-        assert horizon["interval_80"] == [prices[1], prices[5]] and horizon["interval_95"] == [prices[0], prices[6]]
-        assert horizon["median"] == prices[3] and 0.3 < horizon["up"] < 0.7
-        widths.append(prices[-1] - prices[0])
-    assert widths == sorted(widths)
-
-
-def test_only_the_last_year_counts_and_the_unit_does_not(client: TestClient) -> None:
-    long, short = (post(client, close=close).json()["outputs"][0] for close in (CLOSE, CLOSE[-HISTORY:]))
-    assert long == short
-    cents = post(client, close=[100 * price for price in CLOSE]).json()["outputs"][0]
-    for one, other in zip(long["horizons"], cents["horizons"], strict=True):
-        assert other["median"] == pytest.approx(100 * one["median"], rel=1e-5)
-        assert other["interval_95"] == pytest.approx([100 * price for price in one["interval_95"]], rel=1e-5)
-
-
-def test_the_server_answers_as_evaluation_does(client: TestClient, artifacts: Path, folder: Path) -> None:
-    requests, targets = evaluate.test_rows(folder)
-    outputs = answer(load_predictor(Bundle(artifacts / "stocks" / "bundle")), requests[:30])
-    online = client.post("/models/stocks/predict", json={"inputs": requests[:30]}).json()["outputs"]
-    assert [output.model_dump() for output in outputs] == online
-    model_sees = data.training_set(folder).val[0].shape[1:]
-    assert model_sees == (features.STEPS, len(features.CHANNELS))
-    assert len(requests) == len(targets) and np.isfinite(targets["y"]).all()
-
-
-def test_prices_that_stand_still_get_a_narrow_sane_answer(client: TestClient) -> None:
-    response = post(client, close=[42.0] * HISTORY)
-    assert response.status_code == 200
-    for horizon in response.json()["outputs"][0]["horizons"]:
-        low, high = horizon["interval_95"]
-        assert 41.9 < low <= 42 <= high < 42.1
-
-
-@pytest.mark.parametrize(
-    ("close", "said"),
-    [
-        (CLOSE[: HISTORY - 1], f"at least {HISTORY} items"),
-        ([], f"at least {HISTORY} items"),
-        (CLOSE * 3, "at most 2530 items"),
-        ([*CLOSE[:-1], 0.0], "greater than or equal to 0.000001"),
-        ([*CLOSE[:-1], -3.0], "greater than or equal to 0.000001"),
-        ([*CLOSE[:-1], 1e300], "less than or equal to"),
-        ([*CLOSE[:-1], "12.5"], "valid number"),
-        ([*CLOSE[:-1], None], "valid number"),
-        ([*CLOSE[:-1], True], "valid number"),
-        ([*CLOSE[:-1], CLOSE[-2] / 7], "too far apart for a day; send prices adjusted for splits"),
-        ("100, 101", "valid list"),
-        ({"0": 100}, "valid list"),
-        (None, "valid list"),
-    ],
-)
-def test_bad_closes_are_refused_in_words(client: TestClient, close: Any, said: str) -> None:
-    response = post(client, close=close)
-    assert response.status_code == 422
-    assert said in response.json()["detail"] and response.json()["detail"].startswith("inputs/0/close")
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])
-def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
-    closes = ", ".join(map(str, CLOSE[:-1])) + f", {number}"
-    body = f'{{"inputs": [{{"close": [{closes}]}}]}}'
-    response = client.post("/models/stocks/predict", content=body, headers={"content-type": "application/json"})
-    assert response.status_code in (400, 422) and "Traceback" not in response.text
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [{}, {"close": CLOSE, "open": CLOSE}, {"close": CLOSE, "symbol": "x" * 33}, {"close": CLOSE, "symbol": 7}],
-)
-def test_other_faults_are_refused_too(client: TestClient, request_: dict[str, Any]) -> None:
-    assert post(client, **request_).status_code == 422
-
-
-@settings(deadline=None, max_examples=40)
-@given(st.integers(0, 2**31), st.sampled_from([1e-6, 1e-4, 0.01, 0.1, 0.2]), st.floats(1e-4, 1e6))
-def test_whatever_moves_less_than_a_split_gets_finite_ordered_prices(
-    client: TestClient, seed: int, volatility: float, price: float
-) -> None:
-    steps = np.clip(volatility * np.random.default_rng(seed).standard_t(3, HISTORY), -0.6, 0.6)
-    close = np.clip(price * np.exp(np.cumsum(steps - steps.mean())), 1e-6, 1e9).tolist()
-    response = post(client, close=close)
-    assert response.status_code == 200, response.text
-    for horizon in response.json()["outputs"][0]["horizons"]:
-        prices = list(horizon["quantiles"].values())
-        assert np.isfinite(prices).all() and prices == sorted(prices) and prices[0] >= 0

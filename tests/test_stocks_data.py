@@ -161,9 +161,11 @@ def test_the_sample_forecaster_knows_the_generators_quantiles(reproduced: Checko
     for days in (1, 5, 20):
         assert 0.78 <= found[f"true_coverage80_{days}d"] <= 0.82, days
         assert 0.935 <= found[f"true_coverage95_{days}d"] <= 0.965, days
-        assert found[f"quantile_error_{days}d"] < 0.08, "widths of the 80% interval"
-        assert found[f"pinball_{days}d"] < 1.02 * found[f"pinball_truth_{days}d"]
-    assert 0.78 <= found["coverage80_1d"] <= 0.82
+        assert 0.78 <= found[f"coverage80_{days}d"] <= 0.82, days
+    # Twelve outcomes a year tell little of 20 days: there the correction costs more than there is to correct.
+    for days, error, loss in ((1, 0.06, 1.02), (5, 0.08, 1.02), (20, 0.14, 1.05)):
+        assert found[f"quantile_error_{days}d"] < error, "widths of the 80% interval"
+        assert found[f"pinball_{days}d"] < loss * found[f"pinball_truth_{days}d"]
 
 
 MIRROR = [
@@ -193,9 +195,8 @@ class TestOfficialPrices:
 class TestFullTraining:
     pytestmark = MIRROR
 
-    def test_no_baseline_is_better_at_any_horizon(self, tmp_path: Path) -> None:
-        """Two seeds. Coverage is asserted where three years can tell, with half a point for the seed; where they
-        can't, that its interval has the nominal share inside."""
+    def test_no_baseline_is_better_and_the_intervals_hold_what_they_say_at_every_horizon(self, tmp_path: Path) -> None:
+        """The answers as served; two seeds."""
         clone = Checkout(checkout(tmp_path / "clone"))
         options = ("project=stocks", "profile=full")
         clone.stage("prepare", *options)
@@ -207,9 +208,6 @@ class TestFullTraining:
             found, baselines = metrics["metrics"], metrics["baselines"].values()
             for days in (1, 5, 20):
                 best = min(row[f"pinball_{days}d"] for row in baselines)
-                assert found[f"pinball_{days}d"] < 0.995 * best, (seed, days)
-                assert abs(found[f"coverage95_{days}d"] - 0.95) <= 0.025
-                assert abs(found[f"recalibrated80_{days}d"] - 0.80) <= 0.02
-                assert abs(found[f"recalibrated95_{days}d"] - 0.95) <= 0.02
-            assert all(abs(found[f"coverage80_{days}d"] - 0.80) <= 0.025 for days in (1, 5))
-            assert found["coverage80_low_20d"] < 0.80 < found["coverage80_high_20d"]
+                assert found[f"pinball_{days}d"] < best, (seed, days)
+                assert abs(found[f"coverage80_{days}d"] - 0.80) <= 0.02, (seed, days)
+                assert abs(found[f"coverage95_{days}d"] - 0.95) <= 0.02, (seed, days)

@@ -15,7 +15,8 @@ from pipelines.common.splits import SPLITS, Prepared
 from pipelines.common.training import TrainingSet
 from pipelines.stocks import leaks, prices
 from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
-from pipelines.stocks.origins import EMBARGO, Origins, history, origins
+from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.predict import COUNT
 from pipelines.stocks.settings import Data
 
 URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"
@@ -96,7 +97,10 @@ def training_set(folder: Path) -> TrainingSet:
     days = history(folder, ("train", "val"))
     train, val, model = assemble(days)
     check_past(days, train, val)
-    example = [{"symbol": str(train.symbol[i]), "close": train.closes[i].tolist()} for i in (0, len(train) - 1)]
+    example = [
+        {"symbol": str(train.symbol[i]), "close": known({"train": days["train"]}, train, most)[i].tolist()}
+        for i, most in ((0, HISTORY), (-1, COUNT))
+    ]
     return TrainingSet(
         train=(train.x, train.scale, train.y),
         val=(val.x, val.scale, val.y),

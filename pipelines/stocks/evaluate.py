@@ -11,8 +11,9 @@ from pipelines.common.splits import SPLITS
 from pipelines.stocks import forecasts
 from pipelines.stocks.baselines import BASELINES, naive, timed, walk
 from pipelines.stocks.features import HORIZONS, QUANTILES
-from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball, recalibrated
-from pipelines.stocks.origins import EMBARGO, Origins, history, origins
+from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
+from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.predict import COUNT
 
 SEED = 0  # of the metrics' intervals
 
@@ -46,7 +47,7 @@ def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
     targets["truth"] = _truth(days["test"], test)
     requests = [
         {"symbol": str(symbol), "close": closes.tolist()}
-        for symbol, closes in zip(test.symbol, test.closes, strict=True)
+        for symbol, closes in zip(test.symbol, known(days, test, COUNT), strict=True)
     ]
     return requests, targets
 
@@ -115,10 +116,6 @@ def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     for name, values in measured.items():
         low, high = np.percentile(block_means(by_date(values, date), EMBARGO, SEED), [2.5, 97.5], axis=0)
         found |= named(values.mean(axis=0), name) | named(low, f"{name}_low") | named(high, f"{name}_high")
-    adapted = recalibrated(y, quantiles, date)
-    for interval in forecasts.INTERVALS:
-        found |= named(inside(y, adapted, interval).mean(axis=0), f"recalibrated{interval}")
-    found |= named(pinball(y, adapted).mean(axis=0), "recalibrated_pinball")
     found |= named((y > 0).mean(axis=0), "share_up")
     daily = by_date(reference, date), by_date(losses, date)
     tests = [diebold_mariano(daily[0][:, h], daily[1][:, h], days) for h, days in enumerate(HORIZONS)]

@@ -58,8 +58,6 @@ def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Any:
         ax.errorbar(at, value, yerr=spread, fmt="o", color=BLUE, capsize=4, label="shipped model, 95% interval")
         ax.set(title=f"{interval}% interval", xticks=at, xlabel="days ahead")
         ax.set_xticklabels(map(str, HORIZONS))
-        recalibrated = [metrics[f"recalibrated{interval}_{days}d"] for days in HORIZONS]
-        ax.plot(at + 0.15, recalibrated, "o", color=ORANGE, mfc="w", label="the same, recalibrated each evening")
     axes[0].set_ylabel("share of outcomes inside")
     axes[0].legend(loc="lower left", fontsize=8)
     return figure

@@ -9,7 +9,6 @@ from pipelines.stocks.features import HORIZONS, QUANTILES
 LEVELS = np.array(QUANTILES)
 INTERVALS = {80: (LEVELS == 0.1, LEVELS == 0.9), 95: (LEVELS == 0.025, LEVELS == 0.975)}
 MEDIAN = QUANTILES.index(0.5)
-ADAPTATION = 0.05  # of the logarithm of a width, per date and unit of missed coverage
 
 
 def pinball(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
@@ -28,32 +27,6 @@ def probability(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """The probability integral transform: where in the forecast distribution the outcome lies, to the bin between two
     levels. -> int [n, h] from 0 to q"""
     return (y[..., None] > quantiles).sum(axis=-1)
-
-
-def recalibrated(y: np.ndarray, quantiles: np.ndarray, date: np.ndarray) -> np.ndarray:
-    """Adaptive conformal inference (Gibbs and Candes, 2021): the intervals as they would be if each evening they were
-    widened where outcomes known by then had missed them too often, and narrowed where too seldom.
-
-    A forecast `days` ahead is corrected by the outcomes of forecasts made at least `days` dates before, and by no
-    others. The middle stays; each interval has a factor of its own per horizon. -> [n, h, q]
-    """
-    dates, place = np.unique(date, return_inverse=True)
-    pairs = [(level, len(LEVELS) - 1 - level) for level in range(MEDIAN)]
-    found = quantiles.copy()
-    for column, days in enumerate(HORIZONS):
-        middle = quantiles[:, column, MEDIAN]
-        for low, high in pairs:
-            factor, missed = 0.0, np.zeros(len(dates))  # of the width, as a logarithm; share of symbols by date
-            for today in range(len(dates)):
-                if today >= days:
-                    factor += ADAPTATION * (missed[today - days] - 2 * LEVELS[low])
-                rows = np.flatnonzero(place == today)
-                ends = middle[rows, None] + np.exp(factor) * (
-                    quantiles[rows, column][:, [low, high]] - middle[rows, None]
-                )
-                found[rows[:, None], column, [low, high]] = ends
-                missed[today] = np.mean((y[rows, column] < ends[:, 0]) | (y[rows, column] > ends[:, 1]))
-    return np.sort(found, axis=-1)
 
 
 def diebold_mariano(worse: np.ndarray, better: np.ndarray, days: int) -> tuple[float, float]:

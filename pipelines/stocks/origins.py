@@ -67,3 +67,12 @@ def origins(frames: dict[str, Any], split: str) -> Origins:
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return Origins(*(column[order] for column in columns))
+
+
+def known(frames: dict[str, Any], rows: Origins, most: int) -> list[np.ndarray]:
+    """The closes up to each origin, as many as there are but at most so many. frames: those that `rows` are of"""
+    import pandas as pd
+
+    days = pd.concat(frames.values(), ignore_index=True)
+    closes = {symbol: of["close"].to_numpy(np.float64) for symbol, of in days.groupby("symbol")}
+    return [closes[symbol][max(0, at + 1 - most) : at + 1] for symbol, at in zip(rows.symbol, rows.at, strict=True)]
