@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
-from serving import predict, problems, stream
+from serving import guard, predict, problems, stream
 from serving.batching import Scheduler
 from serving.openai import add_completions
 from serving.page import add_page
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None) -> Api:
 
     Raises:
         SourceError: `settings.bundles` can't be read as a place of bundles.
+        KeysError: `settings.api_keys` can't be read as a file of keys.
     """
     settings = settings or from_environment()
     scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> Api:
     app.state.settings, app.state.store = settings, store
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
     problems.install(app, settings.max_body_mb * 2**20)
+    guard.install(app, settings)
     add_status(app, store)
     app.router.routes.append(Route("/models/{name}/predict", predict.predict, methods=["POST"]))
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))

@@ -24,7 +24,7 @@ from serving.settings import Settings
 
 OPEN = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready", "/favicon.ico"})
 OPEN_FOLDER = "/playground/"
-PROJECT = re.compile(r"/(?:v2/)?models/([^/]+)")  # the projects that a path names; a body's are the routes' matter
+PROJECT = re.compile(r"/(?:v[12]/)?models/([^/]+)")  # the projects that a path names; a body's are the routes' matter
 ALLOWED_KEY = re.compile(r"[\x21-\x7e]+")
 
 

@@ -2,8 +2,9 @@
 
 {"keys": [{"name": "ci", "sha256": "…", "projects": ["mnist"], "metrics": false, "expires": null}]}
 
-JSON and not TOML, since a command writes it and the standard library only reads TOML. A key is 256 random bits, so plain
-SHA-256 is right: nobody can try them all, and the slow hashes for passwords would cost every request a tenth of a second.
+JSON and not TOML, since a command writes it and the standard library only reads TOML. A key is 256 random bits, so
+plain SHA-256 is right: nobody can try them all, and the slow hashes meant for passwords would cost every request a
+tenth of a second.
 """
 
 import hashlib

@@ -2,9 +2,8 @@
 
 import json
 import logging
-import sys
 import time
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 AUDIT = "serving.audit"  # the logger that says one line per request
 
@@ -32,14 +31,16 @@ class Text(logging.Formatter):
         return f"{moment(record.created)} {record.levelname} {message}{fields}".replace("\n", "\n    ")
 
 
-def configure(style: Literal["text", "json"], stream: TextIO | None = None) -> None:
-    """All logs go to `stream` (standard error) in this style, those of uvicorn too (run it with `log_config=None`)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines() if style == "json" else Text())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # the audit line says it all
-    # What logging would look up for every record and no format here shows.
-    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = logging.logAsyncioTasks = False
+def config(style: Literal["text", "json"]) -> dict[str, Any]:
+    """For logging.config.dictConfig and uvicorn's `log_config`: all logs in this style, to standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"ours": {"()": JsonLines if style == "json" else Text}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {"serving": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},
+    }
 
 
 def moment(created: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serving import problems
+from serving import metrics, problems
 from serving.batching import Full, Queue, Scheduler
 from serving.bundle import Bundle, BundleError, Predictor, load_predictor
 from serving.problems import Refusal
@@ -57,7 +57,7 @@ class Model:
             raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
-        self.queue = Queue(self.dumped)
+        self.queue = Queue(self.dumped, name)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
@@ -102,7 +102,9 @@ class Model:
             Refusal: 503 where too much waits already, 422 as `outputs` does.
         """
         try:
-            return checked(await self.scheduler.submit(self.queue, inputs))
+            outputs = self.scheduler.submit(self.queue, inputs)
+            metrics.queue(self.name, self.queue.waiting)
+            return checked(await outputs)
         except Full as full:
             detail = f"{self.name}: {full}; ask again in {full.seconds} s"
             raise Refusal(503, detail, headers={"Retry-After": str(full.seconds)}) from None

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -72,6 +73,7 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
     """
     state = request.scope.setdefault("state", {})
     state["model"], state["inputs"] = model, len(inputs)
+    began = time.perf_counter()
     seconds = allowed(request)
     task = asyncio.ensure_future(model.predict(inputs))
     await asyncio.wait((task,), timeout=min(PATIENCE, seconds))
@@ -82,7 +84,10 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
     if not task.done():
         task.cancel()
         raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later")
-    return task.result()
+    outputs = task.result()
+    if (recorder := request.app.state.recorder) is not None:
+        recorder.record(model, inputs, outputs, state["request_id"], time.perf_counter() - began)
+    return outputs
 
 
 def allowed(request: Request) -> float:

@@ -1,8 +1,8 @@
 """The prediction log: a sample of what was asked and answered, for whoever watches over drift.
 
-A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.parquet, as pyarrow, DuckDB and Spark read
-it; a SQLAlchemy URL gets the table `predictions`. One row per input. A thread writes; a request only leaves its objects in
-a queue, and where that is full the rows are dropped and counted.
+A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.parquet, as pyarrow, DuckDB and Spark
+read it; a SQLAlchemy URL gets the table `predictions`. One row per input. A thread writes; a request only leaves its
+objects in a queue, and where that is full the rows are dropped and counted.
 """
 
 import json
@@ -97,7 +97,12 @@ class Recorder:
         self._closed = False
 
     def record(
-        self, model: Any, inputs: Sequence[BaseModel], outputs: Sequence[dict[str, Any]], request_id: str, seconds: float
+        self,
+        model: Any,
+        inputs: Sequence[BaseModel],
+        outputs: Sequence[dict[str, Any]],
+        request_id: str,
+        seconds: float,
     ) -> None:
         """Never waits and never raises on account of the log's state."""
         if self.share < 1 and random.random() >= self.share:
@@ -169,7 +174,9 @@ class Recorder:
         except Exception as error:
             self._writable = False
             # The type alone: a database's message may hold its address, with the password.
-            log.error("%d predictions can't be written (%s); they are kept and tried again", len(rows), type(error).__name__)
+            log.error(
+                "%d predictions can't be written (%s); they are kept and tried again", len(rows), type(error).__name__
+            )
             return False
         self._writable = True
         for project in {row.project for row in rows}:

@@ -11,6 +11,8 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.watch import template
+
 _tracer: Any = None
 
 
@@ -30,13 +32,13 @@ def start() -> Any:
 
 
 def child(name: str, began: float, ended: float, **attributes: str | int | float) -> None:
-    """A span below the request's, of what has happened between two readings of time.perf_counter().
+    """A span below the request's, of what has happened between two readings of time.monotonic().
 
     Said afterwards and from the request's own task, since threads that compute for several requests know none of them.
     """
     if _tracer is None:
         return
-    offset = time.time_ns() - time.perf_counter_ns()
+    offset = time.time_ns() - time.monotonic_ns()
     span = _tracer.start_span(name, start_time=offset + int(began * 1e9), attributes=attributes)
     span.end(offset + int(ended * 1e9))
 
@@ -74,13 +76,14 @@ class Trace:
 
     def _describe(self, span: Any, scope: Scope, status: int) -> None:
         """The names are those of OpenTelemetry's semantic conventions for HTTP; ours begin with `model.`."""
-        if route := getattr(scope.get("route"), "path", None):
+        if (route := template(scope)) != "none":
             span.update_name(f"{scope['method']} {route}")
             span.set_attribute("http.route", route)
         state = scope.get("state") or {}
-        for key, name in (("project", "model.name"), ("version", "model.version"), ("inputs", "model.inputs")):
-            if state.get(key) is not None:
-                span.set_attribute(name, state[key])
+        if model := state.get("model"):
+            span.set_attributes({"model.name": model.name, "model.version": model.version})
+        if "inputs" in state:
+            span.set_attribute("model.inputs", state["inputs"])
         if "request_id" in state:
             span.set_attribute("request.id", state["request_id"])
         if status:

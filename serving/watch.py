@@ -1,8 +1,11 @@
-"""Every request is measured once, for /metrics and for the audit log. Of keys neither knows more than the name."""
+"""Every request is measured once, for /metrics and for the audit log. Of keys neither knows more than the name.
+
+Routes leave in scope["state"] what they know: `model`, the serving.models.Model that answers, and `inputs`, how many.
+"""
 
 import logging
 import time
-from typing import Any
+from typing import Any, Literal
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,10 +22,8 @@ audit = logging.getLogger(AUDIT)
 
 
 class Watch:
-    """Routes leave in scope["state"] what they know: project, version, inputs."""
-
-    def __init__(self, app: ASGIApp, log: bool, payloads: bool) -> None:
-        self.app, self.log, self.payloads = app, log, payloads
+    def __init__(self, app: ASGIApp, audit: Literal["none", "line", "payload"]) -> None:
+        self.app, self.log, self.payloads = app, audit != "none", audit == "payload"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,18 +58,18 @@ class Watch:
         finally:
             seconds = time.perf_counter() - began
             state: dict[str, Any] = scope.get("state") or {}
-            route = getattr(scope.get("route"), "path", None)
-            project = str(state.get("project") or "")
-            metrics.left(route or "none", project, status, seconds)
+            route = template(scope)
+            model = state.get("model")
+            metrics.left(route, model.name if model else "", status, seconds)
             if self.log and audit.isEnabledFor(logging.INFO):
                 fields = {
                     "request_id": state.get("request_id"),
                     "client": scope["client"][0] if scope.get("client") else None,
                     "key": caller_name(scope),
                     "method": scope["method"] if scope["method"] in KNOWN else "other",
-                    "route": route or "none",
-                    "project": project or None,
-                    "version": state.get("version"),
+                    "route": route,
+                    "project": model.name if model else None,
+                    "version": model.version if model else None,
                     "inputs": state.get("inputs"),
                     "status": status,
                     "ms": round(seconds * 1000, 2),
@@ -80,3 +81,19 @@ class Watch:
                     fields["payload"] = payload.decode("utf-8", "backslashreplace")
                     fields |= {"encoding": encoding} if encoding else {}
                 audit.info("request", extra={"fields": fields})
+
+
+def template(scope: Scope) -> str:
+    """The path of the route that answered, with its parameters' names: "/models/{name}/predict"; "none" where none did.
+
+    Starlette says which function answered and not which route, so it is looked up, once per function.
+    """
+    endpoint = scope.get("endpoint")
+    if endpoint is None:
+        return "none"
+    templates: dict[Any, str] = scope["app"].state.templates
+    if endpoint not in templates:
+        templates[endpoint] = next(
+            (r.path for r in scope["app"].routes if getattr(r, "endpoint", None) is endpoint), "none"
+        )
+    return templates[endpoint]
