@@ -20,7 +20,6 @@ from serving import problems
 from serving.keys import Caller, Key, KeyFile, Keys, KeysError, fresh
 from serving.problems import Refusal
 from serving.rate_limit import RateLimit, network
-from serving.settings import Settings
 
 OPEN = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready", "/favicon.ico"})
 OPEN_FOLDER = "/playground/"
@@ -55,16 +54,9 @@ class Gate:
     The rate is counted by key, and by address for those without a valid one: guessing keys is limited too.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app = app
-        self.keys = Keys(settings.api_keys) if settings.api_keys else None
-        self.issuer: Any = None
-        if settings.jwt_issuer:
-            from serving.oidc import Issuer  # 30 ms, and only where tokens are taken
-
-            self.issuer = Issuer(settings.jwt_issuer, settings.jwt_audience or "")
-        self.closed = bool(self.keys or self.issuer)
-        self.limit = RateLimit(settings.rate_per_minute) if settings.rate_per_minute else None
+    def __init__(self, app: ASGIApp, keys: Keys | None, issuer: Any, limit: RateLimit | None) -> None:
+        self.app, self.keys, self.issuer, self.limit = app, keys, issuer, limit
+        self.closed = keys is not None or issuer is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
@@ -77,7 +69,7 @@ class Gate:
             if caller:
                 scope.setdefault("state", {})["caller"] = caller
                 refusal = self._outside(scope, path, caller)
-        if self.limit:
+        if self.limit is not None:
             client = scope.get("client")
             who = f"key {caller.name}" if caller else f"address {network(client[0]) if client else ''}"
             verdict = self.limit.take(who)
