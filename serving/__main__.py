@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import logging
+import logging.config
 import os
 import socket
 import sys
@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from serving import logs, metrics
+from serving.keys import KeysError
 from serving.settings import Settings, from_environment, to_environment, variable
 
 
@@ -20,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        said = first["msg"].removeprefix("Input ")
+        said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         return fail(2, f"{flag(name)} (or {variable(name)}) {said}, not {first['input']!r}")
     try:
         listener = listen(settings.host, settings.port)
@@ -49,10 +51,10 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     from serving.app import create_app
     from serving.sources import SourceError
 
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.config.dictConfig(logs.config(settings.log_format))
     try:
         app = create_app(settings)
-    except SourceError as error:
+    except (SourceError, KeysError) as error:
         return fail(2, str(error))
     cards = app.state.store.cards()
     if not cards:
@@ -70,6 +72,7 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
     from uvicorn.supervisors import Multiprocess
 
     os.environ.update(to_environment(settings))
+    metrics.share_between_workers()
     several = config(
         "serving.app:create_app", settings, factory=True, workers=settings.workers, timeout_worker_healthcheck=30
     )
@@ -82,7 +85,14 @@ def config(app: Any, settings: Settings, **more: Any) -> Any:
     import uvicorn
 
     seconds = int(settings.timeout_seconds) + 1  # SIGTERM: no new requests, and those in flight have their time
-    return uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=seconds, server_header=False, **more)
+    return uvicorn.Config(
+        app,
+        access_log=False,  # the audit line says it all
+        log_config=logs.config(settings.log_format),
+        timeout_graceful_shutdown=seconds,
+        server_header=False,
+        **more,
+    )
 
 
 def announce(settings: Settings, listener: socket.socket) -> None:

@@ -11,7 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serving import predict, problems, stream
+from serving import guard, predict, problems, stream
 from serving.batching import Scheduler
 from serving.kserve import add_kserve
 from serving.openai import add_completions
@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None) -> Api:
 
     Raises:
         SourceError: `settings.bundles` can't be read as a place of bundles.
+        KeysError: `settings.api_keys` can't be read as a file of keys.
     """
     settings = settings or from_environment()
     scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
@@ -82,11 +83,12 @@ def create_app(settings: Settings | None = None) -> Api:
         version="1",
         responses=documented(),
         lifespan=lifespan,
-        telemetry={"tracing": settings.traces, "metrics": False, "logs": False},
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings, app.state.store = settings, store
     app.add_middleware(Packing, minimum_size=1024, compresslevel=4)
     problems.install(app, settings.max_body_mb * 2**20)
+    guard.install(app, settings)
     add_status(app, store)
     # First, since routes are tried in their order and this is the one that is asked most.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))

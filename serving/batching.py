@@ -33,7 +33,7 @@ class Full(Exception):
 class Job:
     """The inputs of one request, and what is known of their outputs."""
 
-    __slots__ = ("arrived", "future", "inputs", "loop", "missing", "outputs", "taken")
+    __slots__ = ("arrived", "began", "future", "inputs", "loop", "missing", "outputs", "taken")
 
     def __init__(self, inputs: Sequence[Any]) -> None:
         self.inputs, self.outputs = inputs, [None] * len(inputs)
@@ -41,6 +41,7 @@ class Job:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[list[Any]] = self.loop.create_future()
         self.arrived = time.monotonic()
+        self.began: float | None = None
 
 
 class Part:
@@ -59,9 +60,9 @@ class Part:
 class Queue:
     """What waits for one version of a model."""
 
-    def __init__(self, answer: Answer, seconds: float = 1.0) -> None:
+    def __init__(self, answer: Answer, name: str = "", seconds: float = 1.0) -> None:
         """`seconds`: what a call has taken that made the model warm."""
-        self.answer = answer
+        self.answer, self.name = answer, name
         self.slowest = seconds  # of the latest batches
         self.jobs: deque[Job] = deque()
         self.waiting = 0  # inputs
@@ -76,6 +77,7 @@ class Queue:
             job = self.jobs[0]
             stop = len(job.inputs) if job.future.done() else min(len(job.inputs), job.taken + most)
             if not job.future.done():
+                job.began = job.began or time.monotonic()
                 parts.append(Part(job, job.taken, stop))
                 most -= stop - job.taken
             self.waiting -= stop - job.taken
@@ -96,6 +98,7 @@ class Scheduler:
         self.changed = threading.Condition()
         self.alive = 0
         self.observe: Callable[[Queue, int, float], None] | None = None  # queue, size of the batch, seconds
+        self.trace: Callable[[Job], None] | None = None  # called in the context of the request whose job has ended
 
     def submit(self, queue: Queue, inputs: Sequence[Any]) -> "asyncio.Future[list[Any]]":
         """The future outputs. Cancel it, and what has not begun is not computed.
@@ -104,6 +107,8 @@ class Scheduler:
             Full: more would wait than may; an empty queue takes a request of any size.
         """
         job = Job(inputs)
+        if (trace := self.trace) is not None:
+            job.future.add_done_callback(lambda _: trace(job))
         with self.changed:
             if queue.waiting and queue.waiting + len(inputs) > self.max_queue:
                 raise Full(queue.waiting, max(1, math.ceil(queue.waiting * queue.pace)))

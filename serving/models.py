@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serving import problems
+from serving import metrics, problems
 from serving.batching import Full, Queue, Scheduler
 from serving.bundle import Bundle, BundleError, Predictor, load_predictor
 from serving.problems import Refusal
@@ -56,7 +56,7 @@ class Model:
             self.example_outputs = self.outputs(inputs)
             started = time.perf_counter()
             self.outputs(inputs)
-            self.queue = Queue(self.dumped, seconds=time.perf_counter() - started)
+            self.queue = Queue(self.dumped, name, seconds=time.perf_counter() - started)
         except BundleError:
             raise
         except Refusal as refusal:
@@ -107,7 +107,9 @@ class Model:
             Refusal: 503 where too much waits already.
         """
         try:
-            return self.scheduler.submit(self.queue, inputs)
+            future = self.scheduler.submit(self.queue, inputs)
+            metrics.queue(self.name, self.queue.waiting)
+            return future
         except Full as full:
             detail = f"{self.name}: {full}; ask again in {full.seconds} s"
             raise Refusal(503, detail, headers={"Retry-After": str(full.seconds)}) from None

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from serving import problems, stream
+from serving.auth import require
 from serving.models import Model
 from serving.problems import Refusal, documented, json_only
 from serving.store import Store
@@ -94,9 +95,11 @@ def add_completions(app: FastAPI, store: Store) -> None:
         dependencies=[Depends(json_only)],
         responses=documented(400, 404, 413, 415, 422, 500),
     )
-    async def completions(asked: Completion) -> Response:
+    async def completions(asked: Completion, request: Request) -> Response:
         """Text completion as OpenAI's API has it; `stream` sends server-sent events."""
+        require(request.scope, asked.model)
         model = await writer(asked.model)
+        request.state.model = model
         prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
         requests = [validated(model, asked.ours(prompt)) for prompt in prompts]
         head = {

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -72,11 +73,12 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
     """
     state = request.scope.setdefault("state", {})
     state["model"], state["inputs"] = model, len(inputs)
+    began = time.perf_counter()
     seconds = allowed(request)
     future = model.submit(inputs)
     watch = Watch(request, future, seconds)
     try:
-        return checked(await future)
+        outputs = checked(await future)
     except asyncio.CancelledError:
         if watch.gone:
             raise Refusal(499, "the client has left") from None  # for the log: nobody reads it
@@ -86,6 +88,9 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
         raise
     finally:
         watch.end()
+    if (recorder := request.app.state.recorder) is not None:
+        recorder.record(model, inputs, outputs, state["request_id"], time.perf_counter() - began)
+    return outputs
 
 
 class Watch:

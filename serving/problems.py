@@ -108,7 +108,6 @@ def install(app: FastAPI, max_body: int) -> None:
     app.add_exception_handler(AnyHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Body, most=max_body)
-    app.add_middleware(RequestId)  # the last one added is the outermost
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -173,6 +172,7 @@ class RequestId:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         key = given if SANE_ID.fullmatch(given) else fresh_id()
+        scope.setdefault("state", {})["request_id"] = key
         started = False
 
         async def send_with_id(message: Message) -> None:

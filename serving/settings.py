@@ -1,12 +1,16 @@
 """What an operator may set: every field is a flag of `python -m serving` and a variable SERVING_<FIELD>."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+ORIGIN = re.compile(r"https?://[^/\s?#@]+")
+SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)")
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -41,17 +45,45 @@ class Settings(BaseModel):
     # who may ask
     api_keys: Path | None = Field(None, description="file of hashed keys and their projects; without: open to all")
     jwt_issuer: str | None = Field(None, description="OIDC issuer whose bearer tokens are taken")
-    jwt_audience: str | None = Field(None, description="that a token must be for")
+    jwt_audience: str | None = Field(None, validate_default=True, description="that a token must be for")
     cors_origins: str = Field("", description="origins whose pages may ask, by comma; none by default")
     rate_per_minute: Positive | None = Field(None, description="requests of one key, or of one address without keys")
     # what is recorded
     log_format: Literal["text", "json"] = "text"
-    audit_payloads: bool = Field(False, description="whether the audit log holds what was sent")
+    audit: Literal["none", "line", "payload"] = Field(
+        "line", description="what the log says of every request; payload: also the first 10,000 bytes of what was sent"
+    )
     traces: bool = Field(False, description="OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT")
     predictions: str | None = Field(
         None, description="where sampled predictions go: a folder (Parquet by day) or a SQLAlchemy URL"
     )
     predictions_share: float = Field(1.0, ge=0, le=1, description="of the requests that are recorded")
+
+    @property
+    def origins(self) -> list[str]:
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str) -> str:
+        for origin in filter(None, map(str.strip, text.split(","))):
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"has {origin!r}, which is no origin such as https://app.example.org")
+        return text
+
+    @field_validator("jwt_issuer")
+    @classmethod
+    def _safe(cls, url: str | None) -> str | None:
+        if url and not SAFE.match(url):
+            raise ValueError("should be an https:// address: keys that came over an open line would prove nothing")
+        return url
+
+    @field_validator("jwt_audience")
+    @classmethod
+    def _both(cls, audience: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("jwt_issuer") and not audience:
+            raise ValueError("is missing: without it tokens that the issuer made for others would be taken")
+        return audience
 
 
 def variable(name: str) -> str:

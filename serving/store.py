@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from serving import problems
+from serving import metrics, problems
 from serving.batching import Scheduler
 from serving.bundle import Bundle, BundleError
 from serving.models import Model
@@ -143,6 +143,7 @@ class Store:
                 model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
             except (BundleError, SourceError) as error:
                 log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
+                metrics.refused(place.name)
                 self._keep(place, str(error), folder)
                 if isinstance(error, SourceError):
                     place.found = None  # may succeed at the next look, with the same fingerprint
@@ -156,6 +157,7 @@ class Store:
             place.used = time.monotonic()
             self.generation += 1
             seconds = time.perf_counter() - started
+            metrics.loaded(place.name, model.version, seconds)
             was = f", in place of {old.version}" if old else ""
             log.info("%s: version %s is served%s (%.2f s)", place.name, model.version, was, seconds)
             del old, model
@@ -186,6 +188,7 @@ class Store:
                 return
             log.info("%s leaves to make room for %s", place.name, newest.name)
             excess -= place.memory
+            metrics.unloaded(place.name)
             place.model, place.card = None, place.card.model_copy(update={"status": "idle"})
             self.generation += 1
             gc.collect()

@@ -46,6 +46,7 @@ def response(events: AsyncIterator[str], headers: dict[str, str]) -> StreamingRe
 async def stream(request: Request) -> StreamingResponse:
     """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
     model = await request.app.state.store.model(request.path_params["name"])
+    request.state.model = model
     if not streams(model):
         raise Refusal(404, f"{model.name} does not stream; ask /models/{model.name}/predict")
     json_only(request)

@@ -1,0 +1,64 @@
+"""Logs as text or as JSON lines, both such that nothing a caller sends can forge a line."""
+
+import json
+import logging
+import time
+from typing import Any, Literal
+
+AUDIT = "serving.audit"  # the logger that says one line per request
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the fields of the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {"time": moment(record.created), "level": record.levelname, "logger": record.name}
+        said["message"] = record.getMessage()
+        said.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str)  # pure ASCII: no newline, no escape sequence, no separator of lines
+
+
+class Text(logging.Formatter):
+    """One line for people. What continues it, as a stack trace does, is set in, and so is no line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {name}={shown(value)}" for name, value in getattr(record, "fields", {}).items())
+        message = printable(record.getMessage(), keep="\n")
+        if record.exc_info:
+            message += "\n" + printable(self.formatException(record.exc_info), keep="\n")
+        return f"{moment(record.created)} {record.levelname} {message}{fields}".replace("\n", "\n    ")
+
+
+def config(style: Literal["text", "json"]) -> dict[str, Any]:
+    """For logging.config.dictConfig and uvicorn's `log_config`: all logs in this style, to standard error."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"ours": {"()": JsonLines if style == "json" else Text}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {"serving": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},
+    }
+
+
+def moment(created: float) -> str:
+    """ISO 8601, UTC, milliseconds."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(created))}.{int(created % 1 * 1000):03d}Z"
+
+
+def shown(value: Any) -> str:
+    """logfmt: quoted where a space, a quote or an equals sign would make one field look like two."""
+    if not isinstance(value, str):
+        return str(value)
+    text = printable(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(sign in text for sign in ' "=') else text
+
+
+def printable(text: str, keep: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
+    )

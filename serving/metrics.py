@@ -1,0 +1,186 @@
+"""What Prometheus reads at /metrics. The functions do nothing until `start` is called.
+
+Nobody can make series without bound: routes are templates, projects and versions are those that are served.
+"""
+
+import contextlib
+import functools
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+_on: SimpleNamespace | None = None
+_versions: dict[str, str] = {}  # of what this process serves
+
+
+def share_between_workers() -> None:
+    """For the starter of several workers, before it starts them: any of them then answers /metrics for all.
+
+    Counts of a worker that was killed stay, its gauges go. Does nothing where PROMETHEUS_MULTIPROC_DIR is set already.
+    """
+    if not os.environ.get(FOLDER):
+        folder = tempfile.TemporaryDirectory(prefix="serving-metrics-")
+        os.environ[FOLDER] = folder.name
+        _kept.append(folder)  # removed when this process ends
+
+
+_kept: list[Any] = []
+
+
+def start() -> None:
+    """Turns counting on, for the life of this process."""
+    global _on
+    _on = _instruments()
+
+
+@functools.cache
+def _instruments() -> SimpleNamespace:
+    from prometheus_client import Counter, Gauge, Histogram
+
+    def counter(name: str, said: str, *labels: str) -> Any:
+        return functools.cache(Counter(f"serving_{name}", said, labels).labels)
+
+    def histogram(name: str, said: str, buckets: Iterable[float], *labels: str) -> Any:
+        return functools.cache(Histogram(f"serving_{name}", said, labels, buckets=tuple(buckets)).labels)
+
+    queue = Gauge("serving_queue_length", "inputs that wait for a model", ["project"], multiprocess_mode="livesum")
+    return SimpleNamespace(
+        requests=counter("requests", "requests answered", "route", "project", "status"),
+        latency=histogram("request_seconds", "until the last byte of the answer", SECONDS, "route", "project"),
+        in_flight=Gauge("serving_in_flight", "requests being answered", multiprocess_mode="livesum"),
+        size=histogram("batch_size", "inputs answered by one call of a predictor", SIZES, "project"),
+        compute=histogram("batch_seconds", "that one call of a predictor took", SECONDS, "project"),
+        queue=functools.cache(queue.labels),
+        loads=histogram("load_seconds", "to load and warm a version", SECONDS, "project"),
+        failures=counter("load_failures", "versions that were refused", "project"),
+        swaps=counter("swaps", "versions that took another's place", "project"),
+        unloads=counter("unloads", "models that left to make room", "project"),
+        tokens=counter("tokens", "tokens written; rate() of it is tokens/s", "project"),
+        recorded=counter("predictions_recorded", "rows of the prediction log", "project"),
+        dropped=counter("predictions_dropped", "rows that the prediction log had no room for", "project"),
+    )
+
+
+def batch(project: str, size: int, seconds: float) -> None:
+    if _on:
+        _on.size(project).observe(size)
+        _on.compute(project).observe(seconds)
+
+
+def queue(project: str, length: int) -> None:
+    if _on:
+        _on.queue(project).set(length)
+
+
+def loaded(project: str, version: str, seconds: float) -> None:
+    """A version answers from now on."""
+    if _on:
+        _on.loads(project).observe(seconds)
+        if _versions.get(project, version) != version:
+            _on.swaps(project).inc()
+        _versions[project] = version
+
+
+def unloaded(project: str) -> None:
+    """A model left, to come back when it is asked."""
+    if _on:
+        _on.unloads(project).inc()
+        _versions.pop(project, None)
+
+
+def refused(project: str) -> None:
+    """A version could not be loaded."""
+    if _on:
+        _on.failures(project).inc()
+
+
+def tokens(project: str, n: int) -> None:
+    if _on:
+        _on.tokens(project).inc(n)
+
+
+def recorded(project: str, rows: int) -> None:
+    if _on:
+        _on.recorded(project).inc(rows)
+
+
+def dropped(project: str, rows: int) -> None:
+    if _on:
+        _on.dropped(project).inc(rows)
+
+
+def entered() -> None:
+    if _on:
+        _on.in_flight.inc()
+
+
+def left(route: str, project: str, status: int, seconds: float) -> None:
+    if _on:
+        _on.in_flight.dec()
+        _on.requests(route, project, status).inc()
+        _on.latency(route, project).observe(seconds)
+
+
+def render() -> tuple[bytes, str]:
+    """-> the page, and its content type"""
+    from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+    own = CollectorRegistry()
+    registries = [own]
+    memory = None
+    if folder := os.environ.get(FOLDER):
+        alive = set()
+        for pid in {int(path.stem.rpartition("_")[2]) for path in Path(folder).glob("*.db")}:
+            if _alive(pid):
+                alive.add(pid)
+            else:
+                mark_process_dead(pid)
+        MultiProcessCollector(own)
+        memory = sum(_resident(pid) for pid in alive)
+    else:
+        registries.append(REGISTRY)
+    own.register(_Now(memory))
+    page = b"".join(generate_latest(registry) for registry in registries)
+    return page, CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Now:
+    """What is so at this moment and needs no counting: versions, and the memory of all workers."""
+
+    def __init__(self, memory: int | None) -> None:
+        self.memory = memory
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        info = GaugeMetricFamily("serving_model_info", "the version that answers", labels=["project", "version"])
+        for project, version in sorted(_versions.items()):
+            info.add_metric([project, version], 1)
+        yield info
+        if self.memory is not None:
+            said = "of all workers together"
+            yield GaugeMetricFamily("process_resident_memory_bytes", said, value=self.memory)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _resident(pid: int) -> int:
+    with contextlib.suppress(OSError, IndexError, ValueError):  # it may have ended meanwhile
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
