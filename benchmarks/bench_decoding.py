@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 
 from benchmarks import machine
 from models.gpt import GPT, to_gpt2
-from pipelines.common.decoding import Decoder
+from pipelines.common.decoding import Batch, Decoder
 from pipelines.common.export import export
 
 VOCAB, BLOCK, PROMPT = 65, 256, 32
@@ -54,8 +55,11 @@ def ours(model: GPT) -> Callable[[Texts, int], Texts]:
             written[number].append(int(logits.argmax()))
             return written[number][-1] if len(written[number]) < tokens else None
 
-        for _ in decoder.write(texts, choose):
-            pass
+        batch = Batch(decoder)
+        for number, text in enumerate(texts):
+            batch.add(text, partial(choose, number))
+        while len(batch):
+            batch.step()
         return written
 
     return write

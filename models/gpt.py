@@ -227,7 +227,7 @@ class GPT(pl.LightningModule):
         inputs |= {f"past_{name}": torch.randn(n, self.heads, p, d) for name in names}
         free = {"tokens": {0: "batch", 1: "new"}, "padding": {0: "batch"}}
         free |= {f"past_{name}": {0: "batch", 2: "before"} for name in names}
-        outputs = ("logits", *(f"present_{name}" for name in names))
+        outputs = ("logits", *(f"present_{name}" for name in names), "hidden")
         return {"decoder.onnx": Graph(Decoder(self), inputs, outputs, free)}
 
 
@@ -242,7 +242,7 @@ class Decoder(nn.Module):
         """Slots 0 to p + t of a row hold its padding, then its tokens, so that all rows end together.
 
         tokens: int [n, t], padding: int [n], past: keys and values of each layer, [n, heads, p, d]
-        -> logits [n, t, vocab], and keys and values of each layer [n, heads, p + t, d]
+        -> logits [n, t, vocab], keys and values of each layer [n, heads, p + t, d], last hidden states [n, t, width]
         """
         before, t = past[0].shape[2], tokens.shape[1]
         slots = torch.arange(before + t)  # of the keys
@@ -255,7 +255,8 @@ class Decoder(nn.Module):
         for block, keys, values in zip(self.gpt.blocks, past[::2], past[1::2], strict=True):
             x, kept = block(x, turn, (keys, values), mask)
             present += kept
-        return self.gpt.head(self.gpt.norm(x)), *present
+        hidden = self.gpt.norm(x)
+        return self.gpt.head(hidden), *present, hidden
 
 
 # Weights as transformers' GPT2LMHeadModel names them. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].

@@ -13,8 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from serving import guard, predict, problems, stream
 from serving.batching import Scheduler
+from serving.chat import add_chat
+from serving.completions import add_completions
+from serving.embeddings import add_embeddings
 from serving.kserve import add_kserve
-from serving.openai import add_completions
+from serving.openai import add_models
 from serving.page import add_page
 from serving.problems import Refusal, documented
 from serving.sagemaker import add_sagemaker
@@ -56,7 +59,7 @@ class Api(FastAPI):
             self.documented_at = store.generation
             models = store.ready()
             routes = [predict.documentation(model) for model in models]
-            routes += [stream.documentation(model) for model in models if stream.streams(model)]
+            routes += [stream.documentation(model) for model in models if model.writes]
             schema = get_openapi(
                 title=self.title, version=self.version, summary=self.summary, routes=[*self.routes, *routes]
             )
@@ -93,8 +96,8 @@ def create_app(settings: Settings | None = None) -> Api:
     # First, since routes are tried in their order and this is the one that is asked most.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
-    add_completions(app, store)
-    add_kserve(app, store)
+    for add in (add_models, add_completions, add_chat, add_embeddings, add_kserve):
+        add(app, store)
     add_sagemaker(app)
     add_page(app)
     store.refresh()

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from serving import metrics, problems
 from serving.batching import Full, Queue, Scheduler
 from serving.bundle import Bundle, BundleError, Predictor, load_predictor
+from serving.generation import Loop
 from serving.problems import Refusal
 
 
@@ -63,6 +65,8 @@ class Model:
             raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
+        self.writes = hasattr(self.predictor, "stream")
+        self.loop = Loop(self.predictor, scheduler.max_queue)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
@@ -107,12 +111,46 @@ class Model:
             Refusal: 503 where too much waits already.
         """
         try:
+            if hasattr(self.predictor, "batch"):
+                return asyncio.ensure_future(self._written(inputs))
             future = self.scheduler.submit(self.queue, inputs)
             metrics.queue(self.name, self.queue.waiting)
             return future
         except Full as full:
-            detail = f"{self.name}: {full}; ask again in {full.seconds} s"
-            raise Refusal(503, detail, headers={"Retry-After": str(full.seconds)}) from None
+            raise self._busy(full) from None
+
+    async def _written(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        try:
+            outputs = await self.loop.complete(inputs)
+        except Full as full:
+            raise self._busy(full) from None
+        for output in outputs:
+            self._count(output)
+        return [output.model_dump() for output in outputs]
+
+    async def stream(self, inputs: Sequence[BaseModel], seconds: float) -> AsyncGenerator[tuple[int, Any], None]:
+        """(number of the input, a piece of text, at the end its `Response`). For those that write alone.
+
+        Raises:
+            Refusal: 503 where too much waits already, 504 after so many seconds.
+        """
+        try:
+            async with aclosing(self.loop.stream(inputs, seconds)) as pieces:
+                async for number, piece in pieces:
+                    self._count(piece)
+                    yield number, piece
+        except Full as full:
+            raise self._busy(full) from None
+        except TimeoutError:
+            raise Refusal(504, f"{self.name} has not ended after {seconds:g} s; ask for fewer tokens") from None
+
+    def _count(self, output: Any) -> None:
+        if usage := getattr(output, "usage", None):
+            metrics.tokens(self.name, usage.completion_tokens)
+
+    def _busy(self, full: Full) -> Refusal:
+        headers = {"Retry-After": str(full.seconds)}
+        return Refusal(503, f"{self.name}: {full}; ask again in {full.seconds} s", headers=headers)
 
     async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
         """`outputs` through the queue.

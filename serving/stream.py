@@ -1,36 +1,41 @@
 """POST /models/<project>/stream: a generative model's answer as server-sent events, while it is being written."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import Body
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from serving.models import Model
-from serving.predict import validated
+from serving.predict import allowed, validated
 from serving.problems import Refusal, documented, json_only
 
-END: Any = object()
+STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'
+
+log = logging.getLogger("serving")
 
 
-def streams(model: Model) -> bool:
-    return hasattr(model.predictor, "stream")
+class Events(StreamingResponse):
+    """Server-sent events. Their source is closed when the client has gone, and what writes it stops."""
 
+    media_type = "text/event-stream"
 
-async def pieces(source: Iterator[Any]) -> AsyncIterator[Any]:
-    """Each piece is made in a thread. When the client goes away, the source is closed, and no more is computed."""
-    try:
-        while (piece := await asyncio.to_thread(next, source, END)) is not END:
-            yield piece
-    finally:
-        # A cancelled step may still run in its thread; it ends there, and nobody asks for the next.
-        if not getattr(source, "gi_running", False):
-            source.close()  # type: ignore[attr-defined]
+    def __init__(self, events: AsyncGenerator[str, None], headers: dict[str, str]) -> None:
+        proxies = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # shall pass on each event at once
+        super().__init__(events, headers={**proxies, **headers})
+        self.events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.events.aclose()
 
 
 def event(content: Any, name: str | None = None) -> str:
@@ -38,28 +43,53 @@ def event(content: Any, name: str | None = None) -> str:
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
-def response(events: AsyncIterator[str], headers: dict[str, str]) -> StreamingResponse:
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers}  # proxies shall pass on each event
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+async def begun(
+    events: AsyncGenerator[str, None], headers: dict[str, str], failure: Callable[[int, str], str]
+) -> Events:
+    """What goes wrong before the first event still has a status of its own; later it is an event, made by `failure`."""
+    first = await anext(events)
+
+    async def all_events() -> AsyncGenerator[str, None]:
+        async with aclosing(events):
+            yield first
+            try:
+                async for one in events:
+                    yield one
+            except Refusal as refusal:
+                yield failure(refusal.status_code, refusal.detail)
+            except Exception:
+                log.exception("a stream failed")
+                yield failure(500, "the server failed; its log has the reason")
+
+    return Events(all_events(), headers)
 
 
-async def stream(request: Request) -> StreamingResponse:
+async def stream(request: Request) -> Events:
     """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
     model = await request.app.state.store.model(request.path_params["name"])
     request.state.model = model
-    if not streams(model):
+    if not model.writes:
         raise Refusal(404, f"{model.name} does not stream; ask /models/{model.name}/predict")
     json_only(request)
     asked = validated(model.request.model_validate_json, await request.body())
+    pieces = answers(request, model, [asked])
 
-    async def events() -> AsyncIterator[str]:
-        async for piece in pieces(model.predictor.stream(asked)):
-            if isinstance(piece, BaseModel):
-                yield event(piece.model_dump(), "done")
-            else:
-                yield event({"text": piece}, "text")
+    async def events() -> AsyncGenerator[str, None]:
+        async with aclosing(pieces):
+            async for _, piece in pieces:
+                yield event({"text": piece}, "text") if isinstance(piece, str) else event(piece.model_dump(), "done")
 
-    return response(events(), model.headers)
+    return await begun(events(), model.headers, failed)
+
+
+def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
+    """Model.stream within the time that this request has."""
+    request.scope.setdefault("state", {}).update(model=model, inputs=len(inputs))
+    return model.stream(inputs, allowed(request))
+
+
+def failed(status: int, detail: str) -> str:
+    return event({"status": status, "detail": detail}, "error")
 
 
 def documentation(model: Model) -> APIRoute:
@@ -67,7 +97,7 @@ def documentation(model: Model) -> APIRoute:
     Example = Body(openapi_examples={"example": example})
 
     def endpoint(request: Annotated[model.request, Example]) -> None:  # type: ignore[name-defined]
-        """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
+        """The answer while it is being written."""
 
     return APIRoute(
         f"/models/{model.name}/stream",
@@ -76,6 +106,6 @@ def documentation(model: Model) -> APIRoute:
         operation_id=f"stream_{model.name}",
         tags=[model.name],
         response_class=StreamingResponse,
-        responses=documented(400, 413, 415, 422, 500, 503)
-        | {200: {"content": {"text/event-stream": {}}, "description": "events `text`, at the end one event `done`"}},
+        responses=documented(400, 404, 413, 415, 422, 500, 503, 504)
+        | {200: {"content": {"text/event-stream": {}}, "description": STORY}},
     )

@@ -200,3 +200,21 @@ def server(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Ru
             process.wait(30)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """artifacts/ with the tiny language model of tests/letters.py."""
+    import letters
+
+    from pipelines.mini_gpt import tokens
+
+    return letters.bundle_of(tmp_path_factory.mktemp("letters"), tokens.characters(letters.LETTERS), "char")
+
+
+@pytest.fixture(scope="session")
+def writer(letters: Path) -> Any:
+    """Its predictor."""
+    from serving.bundle import Bundle, load_predictor
+
+    return load_predictor(Bundle(letters / "mini_gpt" / "bundle"))

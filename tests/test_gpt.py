@@ -147,7 +147,7 @@ def test_reading_piece_by_piece_is_reading_at_once(exported: tuple[GPT, Any]) ->
     got = []
     for start, end in ((0, 7), (7, 8), (8, 9), (9, 20)):
         feeds = {"tokens": x[:, start:end].numpy(), "padding": np.zeros(3, np.int64), **past}
-        logits, *present = session.run(None, feeds)
+        logits, *present, _ = session.run(None, feeds)
         past = dict(zip(past, present, strict=True))
         got.append(logits)
     np.testing.assert_allclose(np.concatenate(got, axis=1), expected, atol=1e-4)

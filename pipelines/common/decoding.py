@@ -1,19 +1,22 @@
 """Runs a language model's decoder.onnx (models/gpt.py, class Decoder) with its cache of keys and values. No torch.
 
-Texts of a batch end in the same slot, shorter ones behind padding, and all grow by one token per step. One that ends
-leaves the batch. One that fills the model's context leaves it too, forgets its older half, is read anew and comes back.
+Texts of a batch end in the same slot, shorter ones behind padding, and all grow by one token per step. Between two
+steps others join, and those that end leave. One that fills the model's context leaves too, forgets its older half, is
+read anew and comes back.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-Choose = Callable[[int, np.ndarray], int | None]
+CHUNK = 512  # tokens that are read between two steps, so that a long newcomer doesn't hold up the others
+
+Choose = Callable[[np.ndarray], int | None]
 
 
-class Texts(NamedTuple):
-    """A batch between two steps.
+class Cache(NamedTuple):
+    """What is kept of the texts that have been read.
 
     logits   after the last token of each, [n, vocab]
     padding  slots before the first token of each, [n]
@@ -24,25 +27,25 @@ class Texts(NamedTuple):
     padding: np.ndarray
     past: list[np.ndarray]
 
-    def keep(self, rows: list[int]) -> "Texts":
+    def keep(self, rows: list[int]) -> "Cache":
         """These rows alone, without slots that are padding in all of them."""
         padding = self.padding[rows]
         first = padding.min()
         if len(rows) == len(self.padding) and not first:
             return self
-        return Texts(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
+        return Cache(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
 
-    def join(self, other: "Texts") -> "Texts":
+    def join(self, other: "Cache") -> "Cache":
         """These rows, then the other's."""
-        slots = [texts.past[0].shape[2] for texts in (self, other)]
+        slots = [cache.past[0].shape[2] for cache in (self, other)]
         gaps = [max(slots) - own for own in slots]
         padding = np.concatenate([self.padding + gaps[0], other.padding + gaps[1]])
         wider = [
-            [np.pad(c, ((0, 0), (0, 0), (gap, 0), (0, 0))) for c in texts.past]
-            for texts, gap in zip((self, other), gaps, strict=True)
+            [np.pad(one, ((0, 0), (0, 0), (gap, 0), (0, 0))) for one in cache.past]
+            for cache, gap in zip((self, other), gaps, strict=True)
         ]
         past = [np.concatenate(pair) for pair in zip(*wider, strict=True)]
-        return Texts(np.concatenate([self.logits, other.logits]), padding, past)
+        return Cache(np.concatenate([self.logits, other.logits]), padding, past)
 
 
 class Decoder:
@@ -53,51 +56,129 @@ class Decoder:
         _, _, *past = session.get_inputs()
         self.names = [one.name for one in past]
         self.heads, self.d = past[0].shape[1], past[0].shape[3]
+        self.outputs = ["logits", *(name.replace("past", "present") for name in self.names)]
+        self.hidden = any(one.name == "hidden" for one in session.get_outputs())
 
     def read(self, texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """The logits after every token of each text: [t, vocab] each."""
-        logits, padding, _ = self._prefill(texts)
-        return [row[gap:] for row, gap in zip(logits, padding, strict=True)]
+        return self._unpadded(texts, "logits")
 
-    def write(self, texts: Sequence[Sequence[int]], choose: Choose) -> Iterator[None]:
-        """Lets `choose(text's number, logits [vocab])` continue each text until it says None; yields after each."""
-        contexts = {number: list(text[-self.block :]) for number, text in enumerate(texts)}
-        batch = self._start(list(contexts.values()))
-        while True:
-            chosen = {n: choose(n, logits) for n, logits in zip(contexts, batch.logits, strict=True)}
-            yield
-            grown = {n: [*contexts[n], token] for n, token in chosen.items() if token is not None}
-            if not grown:
-                return
-            full = {n: text[-(self.block // 2) :] for n, text in grown.items() if len(text) > self.block}
-            contexts = {n: text for n, text in grown.items() if n not in full}
-            parts = []
-            if contexts:
-                batch = batch.keep([row for row, n in enumerate(chosen) if n in contexts])
-                logits, past = self._step(
-                    np.array([[text[-1]] for text in contexts.values()]), batch.padding, batch.past
-                )
-                parts.append(Texts(logits[:, -1], batch.padding, past))
-            if full:
-                parts.append(self._start(list(full.values())))
-                contexts |= full
-            batch = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
+    def embed(self, texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """The last hidden states at every token of each text: [t, width] each. For those with `hidden` alone."""
+        return self._unpadded(texts, "hidden")
 
-    def _start(self, texts: Sequence[Sequence[int]]) -> Texts:
-        logits, padding, past = self._prefill(texts)
-        return Texts(logits[:, -1], padding, past)
+    def _unpadded(self, texts: Sequence[Sequence[int]], output: str) -> list[np.ndarray]:
+        tokens, padding = padded(texts)
+        (found,) = self.run([output], tokens, padding, self.nothing(len(texts)))
+        return [row[gap:] for row, gap in zip(found, padding, strict=True)]
 
-    def _prefill(self, texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-        longest = max(map(len, texts))
-        padding = np.array([longest - len(text) for text in texts])
-        tokens = np.array([[0] * gap + list(text) for gap, text in zip(padding, texts, strict=True)])
-        nothing = np.zeros((len(texts), self.heads, 0, self.d), np.float32)
-        logits, past = self._step(tokens, padding, [nothing] * len(self.names))
-        return logits, padding, past
+    def start(self, texts: Sequence[Sequence[int]]) -> Cache:
+        tokens, padding = padded(texts)
+        return self.go_on(Cache(np.empty((0, 0)), padding, self.nothing(len(texts))), tokens)
 
-    def _step(
-        self, tokens: np.ndarray, padding: np.ndarray, past: list[np.ndarray]
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
+    def go_on(self, cache: Cache, tokens: np.ndarray) -> Cache:
+        """tokens: int [n, t], the next of each text"""
+        logits, *past = self.run(self.outputs, tokens, cache.padding, cache.past)
+        return Cache(logits[:, -1], cache.padding, past)
+
+    def nothing(self, n: int) -> list[np.ndarray]:
+        return [np.zeros((n, self.heads, 0, self.d), np.float32)] * len(self.names)
+
+    def run(
+        self, outputs: list[str], tokens: np.ndarray, padding: np.ndarray, past: list[np.ndarray]
+    ) -> list[np.ndarray]:
         feeds = {"tokens": tokens, "padding": padding, **dict(zip(self.names, past, strict=True))}
-        logits, *present = self.session.run(None, feeds)
-        return logits, present
+        found: list[np.ndarray] = self.session.run(outputs, feeds)
+        return found
+
+
+def padded(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """-> tokens: int [n, longest], the shorter ones behind zeros; how many: int [n]"""
+    longest = max(map(len, texts))
+    padding = np.array([longest - len(text) for text in texts])
+    return np.array([[0] * gap + list(text) for gap, text in zip(padding, texts, strict=True)]), padding
+
+
+class Text:
+    """One of a batch. `choose` is asked for its next token, logits [vocab] in, and says None when it ends."""
+
+    def __init__(self, tokens: Sequence[int], choose: Choose) -> None:
+        self.tokens, self.choose = list(tokens), choose
+        self.begun: Cache | None = None  # of a long one that is being read
+        self.error: Exception | None = None  # of `choose`; it ends the text
+
+
+class Batch:
+    """Texts that are continued together."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.unread: list[Text] = []
+        self.texts: list[Text] = []
+        self.cache: Cache | None = None
+
+    def __len__(self) -> int:
+        return len(self.unread) + len(self.texts)
+
+    def add(self, tokens: Sequence[int], choose: Choose) -> Text:
+        text = Text(tokens[-self.decoder.block :], choose)
+        self.unread.append(text)
+        return text
+
+    def drop(self, text: Text) -> None:
+        if text in self.unread:
+            self.unread.remove(text)
+        elif text in self.texts:
+            self._keep([row for row, one in enumerate(self.texts) if one is not text])
+
+    def step(self) -> list[Text]:
+        """Reads a chunk of what has joined, and lets every text that is read choose a token. Returns those that did."""
+        if self.unread:
+            self._read()
+        if self.cache is None:
+            return []
+        asked, staying = self.texts, []
+        for row, (text, logits) in enumerate(zip(asked, self.cache.logits, strict=True)):
+            try:
+                token = text.choose(logits)
+            except Exception as error:  # its own fault alone
+                text.error, token = error, None
+            if token is None:
+                continue
+            text.tokens.append(token)
+            if len(text.tokens) > self.decoder.block:
+                self.unread.append(text)
+                text.tokens = text.tokens[-(self.decoder.block // 2) :]
+            else:
+                staying.append(row)
+        self._keep(staying)
+        if self.cache is not None:
+            self.cache = self.decoder.go_on(self.cache, np.array([[text.tokens[-1]] for text in self.texts]))
+        return asked
+
+    def _keep(self, rows: list[int]) -> None:
+        self.texts = [self.texts[row] for row in rows]
+        self.cache = self.cache.keep(rows) if self.cache is not None and rows else None
+
+    def _read(self) -> None:
+        first = self.unread[0]
+        if len(first.tokens) > CHUNK:
+            known = first.begun.past[0].shape[2] if first.begun else 0
+            part = first.tokens[known : known + CHUNK]
+            first.begun = (
+                self.decoder.go_on(first.begun, np.array([part])) if first.begun else self.decoder.start([part])
+            )
+            if known + len(part) < len(first.tokens):
+                return
+            come, cache, first.begun = [first], first.begun, None
+        else:
+            come, longest = [], 0
+            for text in self.unread:
+                longest = max(longest, len(text.tokens))
+                if longest * (len(come) + 1) > CHUNK:
+                    break
+                come.append(text)
+            cache = self.decoder.start([text.tokens for text in come])
+        del self.unread[: len(come)]
+        self.texts = self.texts + come
+        self.cache = self.cache.join(cache) if self.cache is not None else cache

@@ -1,167 +1,83 @@
-"""What language models answer over HTTP: a prompt in, its continuation out, at once or piece by piece. No torch."""
+"""What language models answer: prompts in, their continuations out, many at once and piece by piece. No torch."""
 
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, create_model, field_validator
 from tokenizers import Tokenizer
 
+from pipelines.common import decoding
+from pipelines.common.chat import Template
 from pipelines.common.decoding import Decoder
-from pipelines.common.sampling import Sampling, distribution, draw, log_softmax
+from pipelines.common.sampling import log_softmax
+from pipelines.common.writing import Request, Response, Writer
 from serving.bundle import Bundle
 
-MAX_TOKENS = 1024  # of one answer
 MAX_PROMPT = 20_000  # characters
 MAX_PROMPTS = 64  # of one request, so that it ends in seconds
 MAX_BATCH = 32  # prompts that are decoded together
-BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder says of half a character
-
-Stop = Annotated[str, Field(min_length=1, max_length=100)]
-Chance = tuple[float | None, dict[str, float] | None]  # log-probability of a token, and of the likeliest in its place
 
 
-class Request(BaseModel):
-    """Everything but the prompt, whose length and letters depend on the model."""
+class Batch:
+    """Answers that are written together; others join between two steps (serving/bundle.py, class Batch)."""
 
-    model_config = ConfigDict(extra="forbid")
+    size = MAX_BATCH
 
-    max_tokens: int = Field(default=100, ge=0, le=MAX_TOKENS, strict=True, description="longest answer, in tokens")
-    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False, description="0: the likeliest token")
-    top_k: int = Field(default=0, ge=0, le=1_000_000, strict=True, description="of the k likeliest tokens; 0: of all")
-    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False, description="of the likeliest tokens so likely")
-    repetition_penalty: float = Field(default=1.0, ge=0.1, le=10, allow_inf_nan=False, description="1: none")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True, description="the same seed, the same answer")
-    stop: list[Stop] = Field(default=[], max_length=4, description="the answer ends before any of these")
-    logprobs: bool = Field(default=False, strict=True, description="whether to say how likely each token was")
-    top_logprobs: int = Field(default=0, ge=0, le=5, strict=True, description="and so many of the likeliest instead")
-    echo: bool = Field(default=False, strict=True, description="whether the answer begins with the prompt")
+    def __init__(self, tokenizer: Tokenizer, decoder: Decoder) -> None:
+        self.tokenizer, self.decoder = tokenizer, decoder
+        self.decoding = decoding.Batch(decoder)
+        self.texts: dict[Writer, decoding.Text | None] = {}  # None: no token is asked for
+        self.windows: deque[tuple[Writer, int]] = deque()  # of prompts whose own probabilities are asked for
 
+    def __len__(self) -> int:
+        return len(self.texts)
 
-class Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    def add(self, request: Any) -> Writer:
+        writer = Writer(request, self.tokenizer)
+        self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if request.max_tokens else None
+        if request.echo and request.logprobs:
+            # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
+            # each token is judged by at least half a context.
+            overlap = self.decoder.block // 2
+            last = max(1, len(writer.prompt) - 1 - overlap)
+            self.windows += [(writer, start) for start in range(0, last, self.decoder.block - overlap)]
+        return writer
 
+    def drop(self, writer: Writer) -> None:
+        if text := self.texts.pop(writer, None):
+            self.decoding.drop(text)
+        self.windows = deque(window for window in self.windows if window[0] is not writer)
 
-class Logprobs(BaseModel):
-    """Natural logarithms, of the model itself: before temperature, top_k, top_p and penalty.
+    def step(self) -> list[tuple[Writer, Any]]:
+        """What is new of each: a piece of text, at the end its response, or the error that ended it."""
+        reading = self._read_windows()
+        self.decoding.step()
+        news: list[tuple[Writer, Any]] = []
+        for writer, text in list(self.texts.items()):
+            if piece := writer.take():
+                news.append((writer, piece))
+            error = text.error if text else None
+            if error or (writer.done and writer not in reading):
+                self.drop(writer)
+                news.append((writer, error or writer.response()))
+        return news
 
-    Of the tokens that begin in the text; the first one of an echoed prompt has none, since nothing stands before it.
-    """
-
-    tokens: list[str]
-    token_logprobs: list[float | None]
-    top_logprobs: list[dict[str, float] | None] | None = None
-    text_offset: list[int] = Field(description="the character of the text with which each token begins")
-
-
-class Response(BaseModel):
-    text: str
-    finish_reason: Literal["stop", "length"]
-    usage: Usage
-    logprobs: Logprobs | None = None
-
-
-class Writer:
-    """One answer in the making."""
-
-    def __init__(self, request: Any, tokenizer: Tokenizer) -> None:
-        encoding = tokenizer.encode(request.prompt, add_special_tokens=False)
-        self.prompt: list[int] = list(encoding.ids)
-        self.places: list[int] = [start for start, _ in encoding.offsets]  # where the prompt's tokens begin
-        self.request, self.tokenizer = request, tokenizer
-        self.how = Sampling(request.temperature, request.top_k, request.top_p, request.repetition_penalty)
-        self.rng = np.random.default_rng(request.seed)
-        self.tokens: list[int] = []
-        self.seen: np.ndarray | None = None  # bool [vocab], for the repetition penalty
-        self.offsets: list[int] = []
-        self.chances: list[Chance] = []
-        self.pending: list[int] = []  # tokens whose last character is not whole yet
-        self.text = ""
-        self.sent = 0
-        self.finish_reason: Literal["stop", "length"] | None = None
-
-    def choose(self, logits: np.ndarray) -> int | None:
-        """The next token, None after the last. logits: [vocab]"""
-        if self.seen is None and self.how.repetition_penalty != 1:
-            self.seen = np.zeros(len(logits), bool)
-            self.seen[self.prompt] = True
-        token = draw(distribution(logits, self.how, self.seen), self.rng)
-        if self.seen is not None:
-            self.seen[token] = True
-        self.tokens.append(token)
-        self.offsets.append(len(self.text))
-        if self.request.logprobs:
-            self.chances.append(self.chance(log_softmax(logits.astype(np.float64)), token))
-        last = len(self.tokens) == self.request.max_tokens
-        self._append(token, last)
-        if last and not self.finish_reason:
-            self.finish_reason = "length"
-        return None if self.finish_reason else token
-
-    def chance(self, logprobs: np.ndarray, token: int) -> Chance:
-        """logprobs: [vocab]"""
-        top = None
-        if k := self.request.top_logprobs:
-            likeliest = np.argsort(-logprobs, kind="stable")[:k].tolist()
-            top = {self.word(one): float(logprobs[one]) for one in likeliest}
-        return float(logprobs[token]), top
-
-    def word(self, token: int) -> str:
-        return self.tokenizer.decode([token], skip_special_tokens=False)
-
-    def _append(self, token: int, last: bool) -> None:
-        self.pending.append(token)
-        piece = self.tokenizer.decode(self.pending, skip_special_tokens=False)
-        if piece.endswith(BROKEN) and not last:
-            return
-        self.pending = []
-        # A stop sequence may have begun in the text before this piece. Of several, the one that ends first counts,
-        # whatever pieces the text came in.
-        start = max(0, len(self.text) - max(map(len, self.request.stop), default=0))
-        self.text += piece
-        found = [(at + len(stop), at) for stop in self.request.stop if (at := self.text.find(stop, start)) >= 0]
-        if found:
-            self.text, self.finish_reason = self.text[: min(found)[1]], "stop"
-
-    def take(self) -> str:
-        """What is new and certain: text that may be the beginning of a stop sequence is held back."""
-        held = 0
-        if not self.finish_reason:
-            for stop in self.request.stop:
-                lengths = range(min(len(stop) - 1, len(self.text)), 0, -1)
-                held = max(held, next((n for n in lengths if self.text.endswith(stop[:n])), 0))
-        piece = self.text[self.sent : len(self.text) - held]
-        self.sent += len(piece)
-        return piece
-
-    def response(self, echoed: list[Chance]) -> Response:
-        echo = self.request.echo
-        return Response(
-            text=self.request.prompt * echo + self.text,
-            finish_reason=self.finish_reason or "length",
-            usage=self.usage(),
-            logprobs=self._logprobs(echoed) if self.request.logprobs else None,
-        )
-
-    def _logprobs(self, echoed: list[Chance]) -> Logprobs:
-        prompt, places, shift = (
-            (self.prompt, self.places, len(self.request.prompt)) if self.request.echo else ([], [], 0)
-        )
-        shown = bisect_left(self.offsets, len(self.text))  # those of a stop sequence are not
-        chances = [*echoed, *self.chances[:shown]]
-        return Logprobs(
-            tokens=[self.word(token) for token in (*prompt, *self.tokens[:shown])],
-            token_logprobs=[logprob for logprob, _ in chances],
-            top_logprobs=[top for _, top in chances] if self.request.top_logprobs else None,
-            text_offset=[*places, *(shift + offset for offset in self.offsets[:shown])],
-        )
-
-    def usage(self) -> Usage:
-        prompt, completion = len(self.prompt), len(self.tokens)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+    def _read_windows(self) -> set[Writer]:
+        """How likely the tokens of echoed prompts are, a chunk of them. Returns those with more to read."""
+        block = self.decoder.block
+        count = min(len(self.windows), max(1, decoding.CHUNK // block))
+        if count:
+            windows = [self.windows.popleft() for _ in range(count)]
+            read = self.decoder.read([writer.prompt[start : start + block] for writer, start in windows])
+            for (writer, start), logits in zip(windows, read, strict=True):
+                known = max(1, len(writer.echoed))
+                following = writer.prompt[known : start + block + 1]
+                logprobs = log_softmax(logits[known - 1 - start :].astype(np.float64))
+                writer.echoed = writer.echoed or [(None, None)]
+                writer.echoed += [writer.chance(row, token) for row, token in zip(logprobs, following, strict=False)]
+        return {writer for writer, _ in self.windows}
 
 
 class Generator:
@@ -179,14 +95,21 @@ class Generator:
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
-        length = Field(max_length=MAX_PROMPT)  # before the tokenizer is asked
-        field = Field(description=f"of a longer one the model sees the last {self.block} tokens")
+        self.template = Template.of(bundle)
+        # MAX_PROMPT is asked before the tokenizer. Not as Annotated: typing's cache would keep the predictor for ever.
+        seen = f"of a longer one the model sees the last {self.block} tokens"
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
-        prompt: Any = (Annotated[str, length, AfterValidator(self._readable), field], ...)
         base = type("request", (Request,), {"model_config": {**Request.model_config, **config}})
-        self.Request = create_model(f"{bundle.manifest.project}_request", __base__=base, prompt=prompt)
+        self.Request = create_model(
+            f"{bundle.manifest.project}_request",
+            __base__=base,
+            __validators__={"readable": field_validator("prompt")(lambda prompt: self.readable(prompt))},
+            prompt=(str, Field(max_length=MAX_PROMPT, description=seen)),
+        )
+        if self.decoder.hidden:
+            self.embed = self._embed
 
-    def _readable(self, prompt: str) -> str:
+    def readable(self, prompt: str) -> str:
         if not prompt:
             raise ValueError("should have at least 1 character: the model continues a text, it begins none")
         if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
@@ -196,53 +119,49 @@ class Generator:
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def batch(self) -> Batch:
+        return Batch(self.tokenizer, self.decoder)
+
     def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        answers: list[Any] = []
-        for start in range(0, len(inputs), MAX_BATCH):
-            writers = [Writer(request, self.tokenizer) for request in inputs[start : start + MAX_BATCH]]
-            echoed = self._echoed(writers)
-            for _ in self._steps(writers):
-                pass
-            answers += [writer.response(echoed[number]) for number, writer in enumerate(writers)]
-        return answers
+        batch, waiting = self.batch(), deque(inputs)
+        order: list[Writer] = []
+        answers: dict[Writer, Any] = {}
+        while waiting or len(batch):
+            while waiting and len(batch) < batch.size:
+                order.append(batch.add(waiting.popleft()))
+            for writer, piece in batch.step():
+                if isinstance(piece, Exception):
+                    raise piece
+                answers[writer] = piece  # the last one is the response
+        return [answers[writer] for writer in order]
 
     def stream(self, request: Any) -> Iterator[Any]:
         """The answer's text in pieces, then the whole answer. Closing the iterator stops the decoding."""
-        writer = Writer(request, self.tokenizer)
-        if request.echo:
-            yield request.prompt
-        for _ in self._steps([writer]):
-            if piece := writer.take():
+        batch = self.batch()
+        batch.add(request)
+        while len(batch):
+            for _, piece in batch.step():
+                if isinstance(piece, Exception):
+                    raise piece
                 yield piece
-        yield writer.response(self._echoed([writer])[0])
 
-    def _steps(self, writers: list[Writer]) -> Iterator[None]:
-        busy = [writer for writer in writers if writer.request.max_tokens]
-        if busy:
-            yield from self.decoder.write(
-                [writer.prompt for writer in busy], lambda number, logits: busy[number].choose(logits)
-            )
+    def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+        """(role, content) of each -> the prompt whose continuation is the answer, and where the answer ends."""
+        return self.template.prompt(messages), self.template.stop
 
-    def _echoed(self, writers: list[Writer]) -> list[list[Chance]]:
-        """How likely the tokens of each prompt are that shall be echoed, [] for the others.
+    def _embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
+        """The mean of the last hidden states over each text's last `block` tokens, of length 1: float32 [n, width].
 
-        A prompt longer than the context is read in windows that overlap by half of it: behind the first window, each
-        token is judged by at least half a context.
+        And the number of tokens that were read.
+
+        Raises:
+            ValueError: a text is empty, too long, or has a character that the model doesn't know.
         """
-        overlap = self.block // 2
-        found: list[list[Chance]] = [[] for _ in writers]
-        windows = []
-        for n, writer in enumerate(writers):
-            if writer.request.echo and writer.request.logprobs:
-                found[n] = [(None, None)]
-                last = max(1, len(writer.prompt) - 1 - overlap)
-                windows += [(n, start) for start in range(0, last, self.block - overlap)]
-        for first in range(0, len(windows), MAX_BATCH):
-            batch = windows[first : first + MAX_BATCH]
-            read = self.decoder.read([writers[n].prompt[start : start + self.block] for n, start in batch])
-            for (n, start), logits in zip(batch, read, strict=True):
-                known = len(found[n])
-                following = writers[n].prompt[known : start + self.block + 1]
-                logprobs = log_softmax(logits[known - 1 - start :].astype(np.float64))
-                found[n] += [writers[n].chance(row, token) for row, token in zip(logprobs, following, strict=False)]
-        return found
+        if long := next((text for text in texts if len(text) > MAX_PROMPT), None):
+            raise ValueError(f"should have at most {MAX_PROMPT} characters, found {len(long)}")
+        tokens = [self.encode(self.readable(text))[-self.block :] for text in texts]
+        means: list[np.ndarray] = []
+        for start in range(0, len(tokens), MAX_BATCH):
+            means += [hidden.mean(axis=0) for hidden in self.decoder.embed(tokens[start : start + MAX_BATCH])]
+        vectors = np.stack(means)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), sum(map(len, tokens))
