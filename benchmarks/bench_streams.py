@@ -54,8 +54,8 @@ async def measured(kind: str, predictor: Any, clients: int, count: int) -> tuple
             request = predictor.Request(
                 prompt=str(rng.choice(PROMPTS)), max_tokens=int(rng.integers(20, 201)), seed=number
             )
-            started, piece = time.perf_counter(), None
-            async for _, piece in loop.stream([request]):
+            started, piece = time.perf_counter(), None  # `piece` ends as the whole answer
+            async for _, piece in loop.stream([request]):  # noqa: B007
                 if started:
                     firsts.append(time.perf_counter() - started)
                     started = 0.0
