@@ -58,7 +58,8 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         return fail(2, str(error))
     cards = app.state.store.cards()
     if not cards:
-        return fail(2, f"no bundle under {settings.bundles}; `make run` (or `dvc repro`) makes them")
+        why = "the warning above says why, or " if ":" in settings.bundles else ""
+        return fail(2, f"no bundle under {settings.bundles}; {why}`make run` (or `dvc repro`) makes them")
     for card in cards:
         said = f"version {card.version}, {card.profile}: {card.source}" if card.version else card.status
         print(f"  {card.name:<16} {f'REFUSED: {card.reason}' if card.status == 'refused' else said}")

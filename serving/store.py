@@ -141,6 +141,7 @@ class Store:
             try:
                 folder = place.found.fetch()
                 model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
+                card = Card(name=place.name, status="ready", **lineage(model.bundle))
             except (BundleError, SourceError) as error:
                 log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
                 metrics.refused(place.name)
@@ -151,8 +152,7 @@ class Store:
             except OSError as error:  # replaced while it was read; what comes next has another fingerprint
                 self._keep(place, f"{folder or place.name}: {error.strerror or error}", folder)
                 return
-            old, place.model = place.model, model
-            place.card = Card(name=place.name, status="ready", **lineage(model.bundle))
+            old, place.model, place.card = place.model, model, card
             place.memory = max(resident() - before, place.card.size or 0)
             place.used = time.monotonic()
             self.generation += 1

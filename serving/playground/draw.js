@@ -10,12 +10,15 @@ const SIDE = 280; // pixels of the pad
 const PEN = 22;
 
 export function fits({ request }) {
-  const grey = request.image?.items?.items;
-  return Object.keys(request).length === 1 && ["integer", "number"].includes(grey?.type);
+  return Object.keys(request).length === 1 && Boolean(rows(request.image));
 }
 
+/** The schema of rows of grey values among what an image may be. */
+const rows = (image) =>
+  [image, ...(image?.anyOf ?? [])].find((one) => ["integer", "number"].includes(one?.items?.items?.type));
+
 export function build(model, bench) {
-  const size = model.request.image.minItems ?? model.examples[0].image.length;
+  const size = rows(model.request.image).minItems ?? model.examples[0].image.length;
   const fill = Math.max(
     ...model.examples.map(({ image }) => Math.max(bounds(image).width, bounds(image).height) / size),
   );
