@@ -295,8 +295,8 @@ def test_whatever_moves_less_than_a_split_gets_finite_ordered_prices(
 ) -> None:
     """Also where every day is louder than the one before, so that intervals are missed again and again."""
     steps = volatility * growth ** np.arange(count) * np.random.default_rng(seed).standard_t(3, count)
-    steps = np.clip(steps, -0.6, 0.6)
-    close = np.clip(price * np.exp(np.cumsum(steps - steps.mean())), 1e-6, 1e9).tolist()
+    steps = np.clip(steps - steps.mean(), -0.6, 0.6)
+    close = np.clip(price * np.exp(np.cumsum(steps)), 1e-6, 1e9).tolist()
     response = post(client, close=close)
     assert response.status_code == 200, response.text
     for horizon in response.json()["outputs"][0]["horizons"]:

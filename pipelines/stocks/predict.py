@@ -82,12 +82,14 @@ class Predictor:
         return self.session.run(["y"], {"x": x, "scale": scale})[0].astype(np.float64)
 
     def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
-        places = np.zeros((len(inputs), DAYS + 1), dtype=np.int64)  # of each day's window among the different ones
-        came = np.full((len(inputs), DAYS, len(self.days)), np.nan)
+        closes = [np.array(request.close[-COUNT:], dtype=np.float64) for request in inputs]
+        longest = max(map(len, closes))
+        before = longest - HISTORY  # days with a forecast before today
+        places = np.zeros((len(inputs), before + 1), dtype=np.int64)  # of each day's window among the different ones
+        came = np.full((len(inputs), before, len(self.days)), np.nan)
         different: dict[bytes, int] = {}  # requests of neighbouring days share nearly all windows
-        for row, request in enumerate(inputs):
-            close = np.array(request.close[-COUNT:], dtype=np.float64)
-            start = COUNT - len(close)  # days before it have no forecast
+        for row, close in enumerate(closes):
+            start = longest - len(close)  # the days before it have no forecast
             places[row, start:] = [different.setdefault(w.tobytes(), len(different)) for w in windows(close)]
             came[row, start:] = outcomes(close[HISTORY - 1 :], self.days)[:-1]
         quantiles = self.forecasts(list(different))[places]
