@@ -38,13 +38,14 @@ class Cache(NamedTuple):
     def join(self, other: "Cache") -> "Cache":
         """These rows, then the other's."""
         slots = [cache.past[0].shape[2] for cache in (self, other)]
-        gaps = [max(slots) - own for own in slots]
-        padding = np.concatenate([self.padding + gaps[0], other.padding + gaps[1]])
-        wider = [
-            [np.pad(one, ((0, 0), (0, 0), (gap, 0), (0, 0))) for one in cache.past]
-            for cache, gap in zip((self, other), gaps, strict=True)
-        ]
-        past = [np.concatenate(pair) for pair in zip(*wider, strict=True)]
+        n, longest = len(self.padding), max(slots)
+        padding = np.concatenate([self.padding + longest - slots[0], other.padding + longest - slots[1]])
+        past = []
+        for mine, theirs in zip(self.past, other.past, strict=True):
+            both = np.zeros((len(padding), mine.shape[1], longest, mine.shape[3]), np.float32)
+            both[:n, :, longest - slots[0] :] = mine
+            both[n:, :, longest - slots[1] :] = theirs
+            past.append(both)
         return Cache(np.concatenate([self.logits, other.logits]), padding, past)
 
 
