@@ -13,7 +13,7 @@ from starlette.responses import Response
 from serving import openai
 from serving.auth import require
 from serving.models import Model
-from serving.predict import allowed
+from serving.predict import allowed, begin
 from serving.problems import Refusal
 from serving.store import Store
 
@@ -77,6 +77,7 @@ def add_embeddings(app: FastAPI, store: Store) -> None:
 
 
 async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
+    begin(request, model, len(texts))
     seconds = allowed(request)
     try:
         return await asyncio.wait_for(asyncio.to_thread(model.predictor.embed, texts), seconds)  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.auth import require
 from serving.models import Model, Name, checked
 from serving.problems import Refusal, cut, documented, json_only
 
@@ -71,8 +72,7 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
     Raises:
         Refusal: 504 too late, and what Model.predict raises.
     """
-    state = request.scope.setdefault("state", {})
-    state["model"], state["inputs"] = model, len(inputs)
+    begin(request, model, len(inputs))
     began = time.perf_counter()
     seconds = allowed(request)
     future = model.submit(inputs)
@@ -88,9 +88,26 @@ async def answer(request: Request, model: Model, inputs: Sequence[Any]) -> list[
         raise
     finally:
         watch.end()
-    if (recorder := request.app.state.recorder) is not None:
-        recorder.record(model, inputs, outputs, state["request_id"], time.perf_counter() - began)
+    record(request, model, inputs, outputs, began)
     return outputs
+
+
+def begin(request: Request, model: Model, inputs: int) -> None:
+    """Where every answer begins, whichever route it is for: so none can forget whom it serves, or to say what answered.
+
+    Raises:
+        Refusal: 403, the caller may not use this model.
+    """
+    require(request.scope, model.name)
+    request.scope["state"].update(model=model, inputs=inputs)
+
+
+def record(
+    request: Request, model: Model, inputs: Sequence[Any], outputs: Sequence[dict[str, Any]], began: float
+) -> None:
+    """Into the prediction log, where there is one. `began` is of time.perf_counter()."""
+    if (recorder := request.app.state.recorder) is not None:
+        recorder.record(model, inputs, outputs, request.scope["state"]["request_id"], time.perf_counter() - began)
 
 
 class Watch:

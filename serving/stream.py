@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.models import Model
-from serving.predict import allowed, validated
+from serving.predict import allowed, begin, record, validated
 from serving.problems import Refusal, documented, json_only
 
 STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'
@@ -83,9 +84,20 @@ async def stream(request: Request) -> Events:
 
 
 def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
-    """Model.stream within the time that this request has."""
-    request.scope.setdefault("state", {}).update(model=model, inputs=len(inputs))
-    return model.stream(inputs, allowed(request))
+    """Model.stream within the time that this request has. Raises: Refusal, as predict.begin does."""
+    begin(request, model, len(inputs))
+    return recorded(request, model, inputs, model.stream(inputs, allowed(request)))
+
+
+async def recorded(
+    request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
+) -> AsyncGenerator[tuple[int, Any], None]:
+    began = time.perf_counter()
+    async with aclosing(pieces):
+        async for number, piece in pieces:
+            if not isinstance(piece, str):  # the whole answer
+                record(request, model, [inputs[number]], [piece.model_dump()], began)
+            yield number, piece
 
 
 def failed(status: int, detail: str) -> str:

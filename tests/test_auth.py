@@ -19,10 +19,12 @@ from joserfc.jwk import ECKey, Key, RSAKey
 
 from serving import auth, keys, oidc
 from serving.app import create_app
+from serving.bundle import Bundle
 from serving.settings import Settings
 
 AUDIENCE = "models"
 BODY = {"inputs": [{}]}
+JSON_LINES = "application/jsonlines"
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,38 @@ def test_a_project_named_in_the_body_is_checked_too(keyed: Keyed) -> None:
     response = keyed.client.post("/v1/completions", json=asked, headers=bearer(keyed.key))
     assert (response.status_code, response.json()["detail"]) == (403, "ci may not use mini_gpt; allowed: titanic")
     assert keyed.client.get("/v1/models/mini_gpt", headers=bearer(keyed.key)).status_code == 403
+
+
+def test_a_project_that_neither_path_nor_body_names_is_checked_too(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch, artifacts: Path
+) -> None:
+    monkeypatch.setenv("MODEL_PROJECT", "house_prices")
+    settings = Settings(bundles=str(artifacts), api_keys=keyed.file)
+    with TestClient(create_app(settings)) as client:
+        asked = Bundle(artifacts / "house_prices" / "bundle").example
+        response = client.post("/invocations", json={"inputs": asked}, headers=bearer(keyed.key))
+        assert (response.status_code, response.json()["detail"]) == (
+            403,
+            "ci may not use house_prices; allowed: titanic",
+        )
+        lines = client.post(
+            "/invocations", content=json.dumps(asked[0]), headers=bearer(keyed.key) | {"Content-Type": JSON_LINES}
+        )
+        assert lines.status_code == 403
+        assert client.get("/ping").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2/models/mnist/infer", "/v2/models/mnist/versions/1/infer", "/v2/models/mnist"])
+def test_kserves_addresses_have_the_same_scopes(keyed: Keyed, path: str) -> None:
+    assert keyed.client.post(path, json={}, headers=bearer(keyed.key)).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"])
+def test_every_address_of_openai_checks_the_model(keyed: Keyed, path: str) -> None:
+    bodies = {"prompt": "The "}, {"messages": [{"role": "user", "content": "The "}]}, {"input": "The "}
+    given = dict(zip(("/v1/completions", "/v1/chat/completions", "/v1/embeddings"), bodies, strict=True))
+    response = keyed.client.post(path, json={"model": "mnist", **given[path]}, headers=bearer(keyed.key))
+    assert response.status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/"])

@@ -56,6 +56,18 @@ def test_what_was_answered_is_found_again(artifacts: str, url: str) -> None:
     assert json.loads(read(url, "mnist")[0].input) == image
 
 
+def test_what_was_written_in_a_stream_is_found_too(tmp_path: Path, url: str) -> None:
+    bundles.mini_gpt(tmp_path / "artifacts" / "mini_gpt" / "bundle")
+    with TestClient(create_app(Settings(bundles=str(tmp_path / "artifacts"), predictions=url))) as client:
+        asked = {"prompt": "the ", "max_tokens": 5, "temperature": 0}
+        streamed = client.post("/models/mini_gpt/stream", json=asked).text
+        completed = client.post("/v1/completions", json={"model": "mini_gpt", **asked}).json()
+    done = json.loads(streamed.split("event: done\ndata: ")[1].split("\n")[0])
+    rows = read(url, "mini_gpt")
+    assert [json.loads(row.output)["text"] for row in rows] == [done["text"], completed["choices"][0]["text"]]
+    assert json.loads(rows[0].input)["prompt"] == "the "
+
+
 class Manifest:
     version, profile = "v1", "sample"
 
