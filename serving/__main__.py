@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from serving import logs, metrics
-from serving.keys import KeysError
+from serving.callers import KeysError
 from serving.settings import Settings, from_environment, to_environment, variable
 
 

@@ -17,35 +17,14 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import problems
-from serving.keys import Caller, Key, KeyFile, Keys, KeysError, fresh
-from serving.problems import Refusal
+from serving.callers import Caller, KeysError
+from serving.keys import Key, KeyFile, Keys, fresh
 from serving.rate_limit import RateLimit, network
 
 OPEN = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready", "/favicon.ico"})
 OPEN_FOLDER = "/playground/"
 PROJECT = re.compile(r"/(?:v[12]/)?models/([^/]+)")  # the projects that a path names; a body's are the routes' matter
 ALLOWED_KEY = re.compile(r"[\x21-\x7e]+")
-
-
-def require(scope: Scope, project: str) -> None:
-    """For routes that learn the project from the body or from the settings.
-
-    Raises:
-        Refusal: 403, the caller may not use this project.
-    """
-    if not may(scope, project):
-        raise Refusal(403, _forbidden(scope["state"]["caller"], project))
-
-
-def may(scope: Scope, project: str) -> bool:
-    """Whether the caller may use the project; everybody may where neither keys nor tokens are asked for."""
-    caller: Caller | None = scope.get("state", {}).get("caller")
-    return caller is None or caller.may(project)
-
-
-def caller_name(scope: Scope) -> str | None:
-    caller: Caller | None = scope.get("state", {}).get("caller")
-    return caller.name if caller else None
 
 
 class Gate:
@@ -100,7 +79,7 @@ class Gate:
         """The 403 to what is known before the body is read, or nothing."""
         found = PROJECT.match(path)
         if found and not caller.may(found[1]):
-            return problems.response(scope, 403, _forbidden(caller, problems.cut(found[1])))
+            return problems.response(scope, 403, caller.forbidden(problems.cut(found[1])))
         if path == "/metrics" and not caller.metrics:
             return problems.response(scope, 403, f"{caller.name} may not read /metrics")
         return None
@@ -127,11 +106,6 @@ def _unauthorized(scope: Scope, detail: str, invalid: bool = False) -> Any:
     """RFC 6750: a request without a key is told the scheme, one with a wrong key also that it is wrong."""
     challenge = 'Bearer realm="models"' + (', error="invalid_token"' if invalid else "")
     return problems.response(scope, 401, detail, {"WWW-Authenticate": challenge})
-
-
-def _forbidden(caller: Caller, project: str) -> str:
-    allowed = ", ".join(sorted(caller.projects)) or "none"
-    return f"{caller.name} may not use {project}; allowed: {allowed}"
 
 
 def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving import openai, stream
-from serving.auth import require
+from serving.callers import require
 from serving.models import Model
 from serving.predict import answer
 from serving.store import Store

@@ -15,29 +15,15 @@ import secrets
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from serving.callers import Caller, KeysError
 
 PREFIX = "rk_"  # so that scanners for leaked secrets can be told what to look for
 LOOK_SECONDS = 1.0  # how often the file is looked at
 
 log = logging.getLogger("serving")
-
-
-class KeysError(Exception):
-    """A file of keys that can't be used; the message names it."""
-
-
-class Caller(NamedTuple):
-    """Who asks, and for what they may ask."""
-
-    name: str
-    projects: frozenset[str]
-    metrics: bool = False
-
-    def may(self, project: str) -> bool:
-        return "*" in self.projects or project in self.projects
 
 
 class Key(BaseModel):

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from serving.keys import Caller
+from serving.callers import Caller
 
 # Signatures that only the issuer can make. `none` and HMAC, for which a public key would do as secret, are not here.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.auth import require
+from serving.callers import require
 from serving.models import Model, Name, checked
 from serving.problems import Refusal, cut, documented, json_only
 

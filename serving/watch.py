@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
-from serving.auth import caller_name
+from serving.callers import caller
 from serving.logs import AUDIT
 
 LEFT = 499  # nginx's status for a client that went away before it was answered
@@ -62,10 +62,11 @@ class Watch:
             model = state.get("model")
             metrics.left(route, model.name if model else "", status, seconds)
             if self.log and audit.isEnabledFor(logging.INFO):
+                who = caller(scope)
                 fields = {
                     "request_id": state.get("request_id"),
                     "client": scope["client"][0] if scope.get("client") else None,
-                    "key": caller_name(scope),
+                    "key": who.name if who else None,
                     "method": scope["method"] if scope["method"] in KNOWN else "other",
                     "route": route,
                     "project": model.name if model else None,

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from serving import auth, keys, oidc
+from serving import auth, callers, keys, oidc
 from serving.app import create_app
 from serving.bundle import Bundle
 from serving.settings import Settings
@@ -188,7 +188,7 @@ def test_a_broken_file_neither_opens_nor_locks(keyed: Keyed, content: str | None
 def test_a_broken_file_at_the_start_is_said_with_its_place(tmp_path: Path, artifacts: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text('{"keys": [{"name": "ci", "sha256": "short", "projects": ["*"]}]}')
-    with pytest.raises(keys.KeysError, match=r"keys\.json: keys/0/sha256: "):
+    with pytest.raises(callers.KeysError, match=r"keys\.json: keys/0/sha256: "):
         create_app(Settings(bundles=str(artifacts), api_keys=file))
 
 

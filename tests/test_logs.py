@@ -9,7 +9,7 @@ from typing import Any
 import bundles
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving import auth, logs
@@ -103,6 +103,7 @@ def record(message: str, **fields: Any) -> logging.LogRecord:
     return logging.makeLogRecord({"msg": "%s", "args": (message,), "levelname": "INFO", "fields": fields})
 
 
+@settings(deadline=None)  # a machine that is busy is no fault
 @given(st.text(), st.text())
 def test_what_a_caller_sends_stays_in_its_line(message: str, value: str) -> None:
     line = logs.JsonLines().format(record(message, value=value))
