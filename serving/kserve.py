@@ -19,6 +19,7 @@ from serving import predict
 from serving.models import Model
 from serving.problems import Refusal, cut, documented, json_only
 from serving.store import Store
+from serving.tables import Columns, value
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -125,7 +126,7 @@ def add_kserve(app: FastAPI, store: Store) -> None:
         )
         async def infer(name: str, asked: Inference, request: Request, version: str | None = None) -> Response:
             model = await known(name, version)
-            batch = predict.validated(model.batch.model_validate, {"inputs": rows(asked.inputs)})
+            batch = predict.validated(model.batch.model_validate, {"inputs": rows(asked.inputs, model.columns)})
             outputs = await predict.answer(request, model, batch.inputs)
             tensors = columns(outputs, [one.name for one in asked.outputs or []])
             content = {"model_name": model.name, "model_version": model.version, "id": asked.id, "outputs": tensors}
@@ -159,7 +160,7 @@ def described(model: Model) -> ModelMetadata:
 # ---------------------------------------------------------------- tensors in
 
 
-def rows(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
+def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
     """One object per input, out of one tensor per field.
 
     Raises:
@@ -170,10 +171,12 @@ def rows(tensors: Sequence[Tensor]) -> list[dict[str, Any]]:
     for place, tensor in enumerate(tensors):
         if tensor.shape[0] != count:
             raise bad(place, "shape", f"{tensor.shape[0]} rows, where {tensors[0].name!r} has {count}")
-        values = [gap_or_value(one, tensor.datatype) for one in batched(tensor, place)]
-        for row, value in zip(found, values, strict=True):
-            if value is not None:
-                row[tensor.name] = value
+        values = batched(tensor, place)
+        if tensor.datatype == "BYTES":
+            values = [from_text(one, tensor.name, fields) for one in values]
+        for row, one in zip(found, values, strict=True):
+            if one is not None:
+                row[tensor.name] = one
     return found
 
 
@@ -202,14 +205,11 @@ def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
             yield one
 
 
-def gap_or_value(value: Any, datatype: str) -> Any:
-    """Text that is the JSON of a list, an object or a gap stands for it: a field can't be a tensor otherwise."""
-    if datatype == "BYTES" and isinstance(value, str) and (value == "null" or value[:1] in ("[", "{")):
-        try:
-            return json.loads(value, parse_constant=lambda _: value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+def from_text(text: Any, name: str, fields: Columns) -> Any:
+    """What is sent as text because it is no tensor, or because its column has gaps, as what the field takes."""
+    if not isinstance(text, str) or name not in fields.kinds:
+        return text
+    return None if text == "null" and name not in fields.required else value(text, fields.kinds[name])
 
 
 def bad(place: int, member: str, said: str) -> Refusal:

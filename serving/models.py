@@ -16,6 +16,9 @@ from serving.batching import Full, Queue, Scheduler
 from serving.bundle import Bundle, BundleError, Predictor, load_predictor
 from serving.generation import Loop
 from serving.problems import Refusal
+from serving.tables import Columns
+
+NOT_FINITE = "the model's answer is not a finite number; is a value far outside what it was trained on?"
 
 
 class Batch(BaseModel):
@@ -75,6 +78,11 @@ class Model:
     @property
     def version(self) -> str:
         return self.manifest.version
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The request's fields, for what comes as text."""
+        return Columns(self.request)
 
     @cached_property
     def label(self) -> dict[str, Any]:
@@ -164,9 +172,8 @@ class Model:
 def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not finite(outputs):
         bad = [index for index, output in enumerate(outputs) if not finite(output)]
-        said = "the model's answer is not a finite number; is a value far outside what it was trained on?"
-        errors = [{"pointer": problems.pointer(("inputs", index)), "detail": said} for index in bad]
-        raise Refusal(422, f"inputs/{bad[0]}: {said}", errors=errors[: problems.MAX_ERRORS])
+        errors = [{"pointer": problems.pointer(("inputs", index)), "detail": NOT_FINITE} for index in bad]
+        raise Refusal(422, f"inputs/{bad[0]}: {NOT_FINITE}", errors=errors[: problems.MAX_ERRORS])
     return outputs
 
 

@@ -136,8 +136,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _field_error(error: Any) -> dict[str, str]:
     """The input itself is not said back: it may be long, private, or NaN, which JSON can't hold."""
+    return {"pointer": pointer(error["loc"][1:]), "detail": words(error)}
+
+
+def words(error: Any) -> str:
+    """What one of pydantic's errors says, for whoever doesn't know pydantic."""
     said = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
-    return {"pointer": pointer(error["loc"][1:]), "detail": WORDS.get(error["type"], said)}
+    return WORDS.get(error["type"], said)
 
 
 def pointer(parts: Iterable[int | str]) -> str:

@@ -26,7 +26,7 @@ from serving.bundle import MANIFEST, Manifest
 from serving.models import Model
 from serving.predict import answer, validated
 from serving.problems import Refusal, cut
-from serving.tables import Columns, TableError, csv_from_rows, rows_from_csv
+from serving.tables import TableError, csv_from_rows, rows_from_csv
 
 JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 KINDS = (JSON, LINES, CSV)
@@ -124,7 +124,7 @@ def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
 def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[BaseModel]:
     """The inputs that lines of text say, up to the first that says none: that raises what becomes a problem."""
     header = HEADER.get(options.get("header", ""))
-    rows = rows_from_csv(text(body), Columns(model.request), header) if kind == CSV else rows_from_json(body)
+    rows = rows_from_csv(text(body), model.columns, header) if kind == CSV else rows_from_json(body)
     try:
         for number, fields in rows:
             if isinstance(fields, TableError):

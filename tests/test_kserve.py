@@ -51,6 +51,15 @@ def test_tensors_in_and_out_are_what_predict_says(client: TestClient, artifacts:
         )
 
 
+def test_a_column_of_numbers_may_have_gaps(client: TestClient) -> None:
+    houses = [{"area_m2": 80.5, "district": "null"}, {"area_m2": None, "district": "[1]"}]
+    [area, district] = columns(houses, [])
+    assert (area["datatype"], area["data"]) == ("BYTES", ["80.5", "null"])
+    plain = client.post("/models/house_prices/predict", json={"inputs": [{"area_m2": 80.5}, {"district": "[1]"}]})
+    answer = infer(client, "house_prices", area, district).json()
+    assert answer["outputs"] == columns(plain.json()["outputs"], [])
+
+
 def test_data_may_be_flat_or_nested(client: TestClient) -> None:
     image = bundles.glyphs()[7]
     shape = [1, 8, 8]

@@ -1,0 +1,232 @@
+"""python -m serving.batch project=titanic input=people.csv output=scored.parquet"""
+
+import difflib
+import logging
+import sys
+import textwrap
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving.batch.cells import Requests
+from serving.batch.job import OUTPUTS, Job, Scorer, State, TooManyErrors
+from serving.batch.reading import Damaged, Source, UsageError, extension, open_source
+from serving.batch.writing import Layout
+from serving.bundle import Bundle, BundleError, load_predictor
+from serving.problems import words
+from serving.settings import CORES, from_environment
+from serving.sources import SourceError
+from serving.sources import open_source as open_bundles
+
+ROWS = 10_240
+KEPT = "What is done is kept: the same command goes on"
+HELP = """\
+Scores a file of any size with a project's predictor.
+
+  python -m serving.batch project=titanic input=people.csv output=scored.parquet
+
+{options}
+
+Reads .csv, .csv.gz, .jsonl, .jsonl.gz and .parquet; writes .csv, .jsonl and .parquet. A row holds the fields of a
+request, as /docs shows them; other columns are passed through. An empty cell of a CSV is a null; lists are JSON text.
+The output has the input's columns, then the answer's fields (output_<name> where the input has that column too).
+From JSON Lines to another format, the columns are those of the first 1,000 rows.
+
+Rows that can't be answered go to <output>.errors.jsonl, with their number and the reason, and aren't in the output.
+A job that was killed goes on when the same command is given again, and ends with the same file. (Text generators: if
+every row has its seed.) Until the end, what is done lies in <output>.partial/.
+
+Exit codes: 0 at least one row was scored; 1 stopped: the disk, a damaged input, max_errors; 2 the command is wrong;
+3 no row was scored, and no output written.
+"""
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    project: str = Field(description="whose model answers")
+    input: Path = Field(description="file to score")
+    output: Path = Field(description="file to write")
+    bundles: str = Field("artifacts", description="where the models are, as for `python -m serving`")
+    keep: bool = Field(True, description="false: the output has the row's number in place of the input's columns")
+    rows: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="that are saved at once: what a kill can cost (10240; fewer for text generators)"
+    )
+    threads: Annotated[int, Field(gt=0)] = Field(CORES, description="that compute")
+    max_errors: Annotated[int, Field(ge=0)] | None = Field(None, description="rows refused before the job stops")
+    overwrite: bool = Field(False, description="true: an output that exists is replaced, at the end")
+    restart: bool = Field(False, description="true: what a killed run has done is thrown away")
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = sys.argv[1:] if argv is None else argv
+    if not given or {"-h", "--help"} & set(given):
+        print(usage())
+        return 0 if given else 2
+    try:
+        return score(options(given))
+    except (UsageError, BundleError, SourceError) as error:
+        return fail(2, str(error))
+    except (TooManyErrors, Damaged) as error:
+        return fail(1, f"{error}. {KEPT}")
+    except ModuleNotFoundError as error:
+        return fail(2, f"{error.name} is not installed; the extra `batch` of this project brings it")
+    except OSError as error:
+        return fail(1, f"{error.filename or 'disk'}: {error.strerror or error}. {KEPT}")
+    except KeyboardInterrupt:
+        return fail(130, f"stopped. {KEPT}")
+
+
+def score(options: Options) -> int:
+    extension(options.output, OUTPUTS)
+    source = open_source(options.input)
+    if options.output.exists() and options.output.samefile(options.input):
+        raise UsageError(f"{options.output}: is the input")
+    if options.output.exists() and not options.overwrite:
+        raise UsageError(f"{options.output}: exists already, and is whole; overwrite=true scores again")
+    if not options.output.parent.is_dir():
+        raise UsageError(f"{options.output.parent}: no such folder")
+    bundle = open_bundle(options.bundles, options.project)
+    predictor = load_predictor(bundle)
+    requests = Requests(predictor.Request, from_json=source.format == "jsonl")
+    check(source, requests, options)
+    outputs = list(predictor.Response.model_fields)
+    kept = source.columns if options.keep else []
+    layout = Layout(kept, None if options.keep else "row", {n: f"output_{n}" if n in kept else n for n in outputs})
+    if clash := [name for name in layout.outputs.values() if name in kept]:
+        raise UsageError(f"{options.input}: already has columns {', '.join(clash)}; keep=false leaves them out")
+    rows = options.rows or int(getattr(predictor, "max_inputs", ROWS))
+    stat = options.input.stat()
+    identity = {
+        "project": options.project,
+        "model version": bundle.manifest.version,
+        "input": f"{options.input.resolve()}, {stat.st_size} bytes, modified {stat.st_mtime_ns}",
+        "rows": rows,
+        "keep": options.keep,
+    }
+    job = Job(source, options.output, identity, layout, schema(layout, source, predictor, options.output))
+    lock = job.claim(options.restart)
+    if job.state.parts:
+        print(f"goes on behind row {job.state.at.row:,}")
+    started, before = time.perf_counter(), job.state.scored + job.state.refused
+    with lock, bar(source, job.state) as progress:
+
+        def show(state: State) -> None:
+            rate = (state.scored + state.refused - before) / (time.perf_counter() - started)
+            progress.set_postfix_str(f"{state.at.row:,} rows, {rate:,.0f} rows/s, {state.refused:,} refused", False)
+            progress.update(source.done(state.at) - progress.n)
+
+        job.run(Scorer(predictor, requests), rows, options.threads, options.max_errors, show)
+        job.finish()
+    return summary(job, time.perf_counter() - started, before)
+
+
+def open_bundle(bundles: str, project: str) -> Bundle:
+    found = open_bundles(bundles, from_environment().cache).find()
+    if project not in found:
+        raise UsageError(f"project={project}: no such model in {bundles}; {nearest(project, found)}")
+    one = found[project]
+    if isinstance(one, SourceError):
+        raise one
+    return Bundle(one.fetch())
+
+
+def check(source: Source, requests: Requests, options: Options) -> None:
+    """The columns, before any work starts."""
+    if not source.columns:
+        return
+    unknown = [name for name in source.columns if name not in requests.columns.names]
+    missing = [name for name in requests.columns.names if name not in source.columns]
+    for name in missing:
+        if name in requests.columns.required:
+            raise UsageError(
+                f"{options.input}: no column {name!r}, which {options.project} needs; {nearest(name, source.columns)}"
+            )
+    if len(missing) == len(requests.columns.names):
+        fields = ", ".join(requests.columns.names)
+        hint = "; are the cells separated by commas?" if len(source.columns) == 1 else ""
+        raise UsageError(f"{options.input}: no column is a field of {options.project}, which are: {fields}{hint}")
+    for name in missing:
+        if near := close(name, unknown):
+            said = f"column {near!r} is not a field; is {name!r} meant? It is taken as not given"
+            print(f"warning: {said}", file=sys.stderr)
+    read = ", ".join(name for name in source.columns if name in requests.columns.names)
+    print(f"{options.input}: {options.project} reads {read}")
+
+
+def schema(layout: Layout, source: Source, predictor: Any, output: Path) -> Any:
+    if extension(output) != ".parquet":
+        return None
+    from serving.batch.parquet import output_schema
+
+    return output_schema(layout, source, predictor.Request, predictor.Response)
+
+
+def bar(source: Source, state: State) -> Any:
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
+    return tqdm(total=source.size, initial=source.done(state.at), bar_format=layout, disable=None)
+
+
+def summary(job: Job, seconds: float, before: int) -> int:
+    state = job.state
+    rate = (state.scored + state.refused - before) / seconds
+    if state.refused:
+        print(f"warning: {state.refused:,} rows were refused: {job.errors}", file=sys.stderr)
+    if not state.scored:
+        return fail(3, "no row was scored" if state.refused else "the input has no rows")
+    print(f"{state.scored:,} rows scored in {seconds:.1f} s ({rate:,.0f} rows/s): {job.output}")
+    return 0
+
+
+def options(given: Iterable[str]) -> Options:
+    """
+    Raises:
+        UsageError: saying which argument is wrong, and what is allowed.
+    """
+    found: dict[str, str] = {}
+    for argument in given:
+        name, equals, value = argument.partition("=")
+        if not equals:
+            raise UsageError(f"{argument!r}: arguments look like name=value; see --help")
+        if name not in Options.model_fields:
+            raise UsageError(f"{name}: no such option; {nearest(name, Options.model_fields)}")
+        found[name] = value
+    try:
+        return Options.model_validate({name: value for name, value in found.items() if value})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{first['loc'][0]}: {words(first)}; see --help") from None
+
+
+def usage() -> str:
+    lines = []
+    for name, field in Options.model_fields.items():
+        default = "" if field.is_required() or field.default is None else f" ({str(field.default).lower()})"
+        lines.append(f"{name + '=':<12} {field.description}{default}")
+    return HELP.format(options=textwrap.indent("\n".join(lines), "  "))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = close(name, names)
+    return (f"did you mean {near!r}? " if near else "") + f"There are: {', '.join(names) or 'none'}"
+
+
+def close(name: str, known: Iterable[str]) -> str | None:
+    lowered = {one.lower(): one for one in known}
+    return next((lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, 1)), None)
+
+
+def fail(code: int, message: str) -> int:
+    print(f"batch: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""A job that can be killed at any time: parts in <output>.partial/, and a state that says how far they reach."""
+
+import fcntl
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from serving.batch import writing
+from serving.batch.cells import Refused, Requests
+from serving.batch.reading import Batch, Position, Row, Source, UsageError, extension
+from serving.batch.writing import Layout, Scored, Sink
+from serving.bundle import Predictor
+from serving.models import NOT_FINITE, finite
+
+OUTPUTS = (".csv", ".jsonl", ".parquet")
+BATCH = 256  # rows that a predictor is given at once
+
+log = logging.getLogger("serving.batch")
+
+
+class TooManyErrors(Exception):
+    """More rows were refused than the caller allows."""
+
+
+class State(BaseModel):
+    """What has been done. Parts behind `parts` don't count."""
+
+    identity: dict[str, Any]
+    parts: int = 0
+    at: Position = Position()
+    scored: int = 0
+    refused: int = 0
+
+
+class Scorer:
+    """Answers batches of rows, from several threads at once."""
+
+    def __init__(self, predictor: Predictor, requests: Requests) -> None:
+        self.predictor, self.requests = predictor, requests
+
+    def __call__(self, batch: Batch) -> Scored:
+        places, asked, errors = [], [], []
+        for place, row in enumerate(batch.rows):
+            try:
+                if row.fault:
+                    raise Refused([{"pointer": "#", "detail": row.fault}])
+                asked.append(self.requests.of(row.values))
+                places.append(place)
+            except Refused as refused:
+                errors.append(report(row, refused.faults))
+        scored = Scored(batch.end, [], [], [], errors, [], batch.table)
+        for place, request, output in zip(places, asked, self.answers(asked), strict=True):
+            row = batch.rows[place]
+            if isinstance(output, str):
+                scored.errors.append(report(row, [{"pointer": "#", "detail": output}]))
+                continue
+            scored.rows.append(row)
+            scored.requests.append(request)
+            scored.outputs.append(output)
+            scored.places.append(place)
+        scored.errors.sort(key=lambda error: error["row"])
+        return scored
+
+    def answers(self, requests: list[BaseModel]) -> list[dict[str, Any] | str]:
+        """An output for each request, or words that say why there is none."""
+        if not requests:
+            return []
+        try:
+            outputs = [output.model_dump() for output in self.predictor.predict(requests)]
+        except Exception as error:  # one row may be at fault: it shall not take the others with it
+            if len(requests) > 1:
+                return [answer for request in requests for answer in self.answers([request])]
+            log.debug("a row can't be answered", exc_info=True)
+            return [f"the model failed: {type(error).__name__}: {error}"]
+        return list(outputs) if finite(outputs) else [one if finite(one) else NOT_FINITE for one in outputs]
+
+
+def report(row: Row, faults: list[dict[str, str]]) -> dict[str, Any]:
+    """A line of the errors file."""
+    line = {} if row.line is None else {"line": row.line}
+    return {"row": row.number, **line, "errors": faults, "values": row.values if row.fault is None else row.raw}
+
+
+class Job:
+    """
+    Raises:
+        UsageError: parts of another job lie where this one's would, or another process writes them now.
+    """
+
+    def __init__(self, source: Source, output: Path, identity: dict[str, Any], layout: Layout, schema: Any) -> None:
+        self.source, self.output, self.layout, self.schema = source, output, layout, schema
+        self.kind = extension(output, OUTPUTS)
+        self.errors = output.with_name(output.name + ".errors.jsonl")
+        self.folder = output.with_name(output.name + ".partial")
+        self.state = State(identity=identity)
+
+    def claim(self, restart: bool) -> Any:
+        """Takes the folder of parts, for as long as the result is held, and what a killed run has left there."""
+        ours = (self.folder / "lock").exists() or not self.folder.exists()
+        if not ours:
+            raise UsageError(f"{self.folder}: is not of this command; move it away")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{self.folder}: another process writes there now") from None
+        state = self.folder / "state.json"
+        if restart or not state.exists():
+            self.clear()
+            self.commit()
+            return lock
+        try:
+            found = State.model_validate_json(state.read_bytes())
+        except ValidationError:
+            raise UsageError(f"{state}: can't be read; restart=true starts anew") from None
+        for key, now in self.state.identity.items():
+            if (then := found.identity.get(key)) != now:
+                raise UsageError(
+                    f"{self.folder} was begun with another {key}: {then}, and now it is {now}; restart=true starts anew"
+                )
+        self.state = found
+        return lock
+
+    def clear(self) -> None:
+        """The state first: without it, what is left of the parts counts for nothing."""
+        (self.folder / "state.json").unlink(missing_ok=True)
+        for path in self.folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+    def run(self, scorer: Scorer, rows: int, threads: int, most: int | None, progress: Callable[[State], None]) -> None:
+        """Scores what is not scored yet.
+
+        Raises:
+            TooManyErrors: more than `most` rows were refused.
+            Damaged: the input can't be read on.
+        """
+        size = min(BATCH, rows, getattr(scorer.predictor, "max_inputs", BATCH))
+        with ThreadPoolExecutor(threads) as pool:
+            scored = in_order(pool, scorer, self.source.batches(self.state.at, size), ahead=2 * threads)
+            for first in scored:
+                self.part(chain([first], scored), rows, progress)
+                if most is not None and self.state.refused > most:
+                    raise TooManyErrors(f"{self.state.refused:,} rows were refused, more than max_errors={most}")
+
+    def part(self, scored: Iterator[Scored], rows: int, progress: Callable[[State], None]) -> None:
+        """Writes batches until they hold so many rows of the input, then counts them as done."""
+        path, errors = self.path(self.state.parts, self.kind), self.path(self.state.parts, ".errors.jsonl")
+        sink, state = self.sink(path), self.state.model_copy()
+        with errors.open("w", encoding="utf-8") as refused:
+            for one in scored:
+                sink.write(one)
+                refused.writelines(writing.dumps(error) + "\n" for error in one.errors)
+                state.at, state.scored = one.end, state.scored + len(one.rows)
+                state.refused += len(one.errors)
+                progress(state)
+                if state.at.row - self.state.at.row >= rows:
+                    break
+        sink.close()
+        writing.sync(path)
+        if errors.stat().st_size:
+            writing.sync(errors)
+        else:
+            errors.unlink()
+        state.parts += 1
+        self.state = state
+        self.commit()
+
+    def commit(self) -> None:
+        draft = self.folder / "state.json.draft"
+        draft.write_text(self.state.model_dump_json() + "\n")
+        writing.sync(draft)
+        draft.replace(self.folder / "state.json")
+
+    def finish(self) -> None:
+        """The parts as one file, then nothing but this file and that of the errors."""
+        parts = [self.path(number, self.kind) for number in range(self.state.parts)]
+        refused = [path for n in range(self.state.parts) if (path := self.path(n, ".errors.jsonl")).exists()]
+        whole = self.folder / f"whole{self.kind}"
+        if self.state.scored and self.kind == ".parquet":
+            from serving.batch import parquet
+
+            parquet.join(parts, whole, self.schema)
+        elif self.state.scored:
+            writing.join(parts, whole, self.layout.names if self.kind == ".csv" else None)
+        writing.join(refused, self.folder / "errors.jsonl")
+        if refused:
+            (self.folder / "errors.jsonl").replace(self.errors)
+        else:
+            self.errors.unlink(missing_ok=True)
+        if self.state.scored:
+            writing.sync(whole)
+            whole.replace(self.output)
+        self.clear()
+        (self.folder / "lock").unlink()
+        self.folder.rmdir()
+
+    def path(self, part: int, kind: str) -> Path:
+        return self.folder / f"{part:08}{kind}"
+
+    def sink(self, path: Path) -> Sink:
+        if self.kind == ".parquet":
+            from serving.batch.parquet import ParquetSink
+
+            return ParquetSink(path, self.layout, self.schema)
+        if self.kind == ".jsonl":
+            return writing.JsonLinesSink(path, self.layout, self.source.format == "csv")
+        return writing.CsvSink(path, self.layout)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Batch], Scored], batches: Iterable[Batch], ahead: int
+) -> Iterator[Scored]:
+    """`pool.map` that reads no further than `ahead`, so that the memory it takes has a bound."""
+    waiting: deque[Future[Scored]] = deque()
+    for batch in batches:
+        waiting.append(pool.submit(work, batch))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
