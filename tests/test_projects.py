@@ -4,15 +4,10 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, Checkout, environment
-
-from pipelines.common.evaluation import answer
-from serving.bundle import Bundle, load_predictor
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 each_project = pytest.mark.parametrize("project", PROJECTS)
@@ -61,35 +56,3 @@ def test_metrics_hold_what_people_compare(reproduced: Checkout, project: str) ->
 def test_the_sample_champion_is_registered(reproduced: Checkout, project: str) -> None:
     decision = json.loads(reproduced.path("artifacts", project, "decision.json").read_text())
     assert decision["promoted"], decision["summary"]
-
-
-@pytest.mark.slow
-@each_project
-def test_offline_http_and_mlflow_give_the_same_answers(
-    reproduced: Checkout, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import mlflow
-    import pandas as pd
-    from fastapi.testclient import TestClient
-
-    from serving.app import create_app
-    from serving.settings import Settings
-
-    monkeypatch.chdir(reproduced.folder)
-    requests, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(Path("data") / project)
-    requests = requests[:40]
-    predictor = load_predictor(Bundle(Path("artifacts") / project / "bundle"))
-    offline = [output.model_dump() for output in answer(predictor, requests)]
-
-    with TestClient(create_app(Settings())) as client:
-        online = client.post(f"/models/{project}/predict", json={"inputs": requests})
-    assert online.status_code == 200, online.text
-    assert online.json()["outputs"] == offline
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reproduced.folder}/mlflow.db")
-    mlflow.set_tracking_uri(f"sqlite:///{reproduced.folder}/mlflow.db")
-    model = mlflow.pyfunc.load_model(f"models:/{project}@champion")
-    answers = model.predict(pd.DataFrame(requests))
-    for row, expected in zip(answers.to_dict("records"), offline, strict=True):
-        for name, value in expected.items():
-            np.testing.assert_equal(np.asarray(row[name]), np.asarray(value))
