@@ -2,9 +2,10 @@
 
     python -m benchmarks.bench_batch [--project titanic] [--rows 50000] [--rounds 3]
 
-The rows are the bundle's examples over and over, as a CSV; the loops begin with its text too, and see every tenth row.
-The connection is kept alive; the loops keep no answer. The batch job loads its model, writes its answers and makes sure that they are on the disk
-within its time. One after the other in each round: rows per second are medians, ratios medians of the rounds.
+The rows are the bundle's examples over and over, as a CSV; the loops begin with its text too, see every tenth row, and
+keep no answer; HTTP's connection is kept alive. The batch job loads its model, writes its answers and makes sure that
+they are on the disk within its time. One after the other in each round: rows per second are medians, ratios medians of
+the rounds.
 """
 
 import argparse

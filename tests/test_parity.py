@@ -1,8 +1,9 @@
 """Walks params.yaml: whichever door a request comes through, the answer is that of the project's predictor.
 
 What may differ is rounding. A door answers its requests in batches of its own, and on some processors a sum of float32
-depends in its last digits on what stands beside it in the batch; so numbers are the same to `RELATIVE`, or to `ABSOLUTE`,
-since some answers are rounded to five digits. Everything else, a generator's text included, is the same to the letter.
+depends in its last digits on what stands beside it in the batch; so numbers are the same to `RELATIVE`, or, since some
+answers are rounded to five digits, to `ABSOLUTE`. Everything else, a generator's text included, is the same to the
+letter.
 """
 
 import importlib
