@@ -53,7 +53,7 @@ peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside o
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/requirements.txt
 
 lock: setup  ## compile requirements.lock from pyproject.toml
-	@uv pip compile pyproject.toml --extra serve --extra traces --extra recording --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \
+	@uv pip compile pyproject.toml --extra serve --extra traces --extra recording --extra batch --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \
 		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
 	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
 

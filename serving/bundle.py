@@ -79,7 +79,11 @@ class Bundle:
                 raise BundleError(f"{self.folder / name}: not in the manifest")
             if name not in present:
                 raise BundleError(f"{self.folder / name}: missing")
-            if sha256(self.folder / name) != self.manifest.files[name]:
+            try:
+                found = sha256(self.folder / name)
+            except FileNotFoundError:  # taken away meanwhile
+                raise BundleError(f"{self.folder / name}: missing") from None
+            if found != self.manifest.files[name]:
                 raise BundleError(f"{self.folder / name}: its content is not what the manifest says (sha256 differs)")
 
     def json(self, name: str) -> Any:

@@ -1,5 +1,6 @@
 """The server as a process: it stops without losing what it has begun, and a worker that is killed comes back."""
 
+import contextlib
 import json
 import os
 import signal
@@ -77,9 +78,12 @@ def test_a_killed_worker_comes_back_and_the_others_go_on(artifacts: Path) -> Non
     with command(artifacts, "--workers", "2") as (server, address):
 
         def workers() -> list[int]:
-            children = psutil.Process(server.pid).children()
-            alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-            return [child.pid for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
+            alive = []
+            for child in psutil.Process(server.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+                    if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                        alive.append(child.pid)
+            return alive
 
         deadline = time.monotonic() + 30
         while True:

@@ -105,7 +105,7 @@ class Category:
 
 def _skewness(values: np.ndarray) -> float:
     std = values.std()
-    return float(((values - values.mean()) ** 3).mean() / std**3) if std > 0 else 0.0
+    return float((((values - values.mean()) / std) ** 3).mean()) if std > 0 else 0.0
 
 
 @dataclass(frozen=True)

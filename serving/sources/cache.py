@@ -4,12 +4,14 @@ The manifest holds the hash of every file, so a bundle that lies here is never d
 """
 
 import contextlib
+import fcntl
 import hashlib
 import logging
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -45,10 +47,11 @@ def keep(cache: Path, where: str, read: Callable[[str], bytes], save: Callable[[
             draft = Path(temporary, "draft")
             download(draft, where, manifest, save)
             (draft / MANIFEST).write_bytes(content)
-            if folder.exists():
-                folder.rename(Path(temporary, "damaged"))
-            with contextlib.suppress(OSError):  # another process was quicker
-                draft.rename(folder)
+            with locked(home):
+                if not is_sound(folder):  # otherwise another process was quicker
+                    if folder.exists():
+                        folder.rename(Path(temporary, "damaged"))
+                    draft.rename(folder)
         prune(home)
     except OSError as error:
         raise SourceError(
@@ -56,6 +59,17 @@ def keep(cache: Path, where: str, read: Callable[[str], bytes], save: Callable[[
             "--cache or SERVING_CACHE names another folder"
         ) from None
     return folder
+
+
+@contextlib.contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """One process at a time puts a version in its place; whoever dies lets go."""
+    handle = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def checked(content: bytes, where: str) -> Manifest:
