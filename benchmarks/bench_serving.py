@@ -7,6 +7,7 @@ are compared with the Predictor's before and after it is measured. benchmarks/se
 """
 
 import argparse
+import http.client
 import json
 import math
 import sys
@@ -84,7 +85,7 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
             if error.code in (404, 503):  # not yet
                 return False
             raise NotReady(f"answers {error.code}: {error.read(300).decode(errors='replace')}") from None
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
         return True
 

@@ -18,7 +18,7 @@ from pipelines.common.config import Run, UsageError
 from pipelines.common.evaluation import answer
 from pipelines.common.gate import Champion, Check, judge, verdict
 from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, ensure_run, publish, root
+from pipelines.common.tracking import connect, ensure_run, experiment_id, publish, root
 from serving.bundle import Bundle, load_predictor
 
 
@@ -45,7 +45,12 @@ def main(run: Run) -> None:
         checks = [Check("champion", True, f"version {version.version} is the champion already")]
     else:
         checks = compare(run, bundle, champion)
-    decision = {**verdict(run.name, checks), "version": version.version, "bundle": bundle.manifest.version}
+    decision = {
+        **verdict(run.name, checks),
+        "version": version.version,
+        "bundle": bundle.manifest.version,
+        "mlflow": {"experiment": experiment_id(client, run.name), "run": run_id},
+    }
     if decision["promoted"] and (champion is None or champion.version != version.version):
         registry.promote(client, run.name, version)
         keep_champion(run, bundle)

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,6 +10,7 @@ from fastapi import Body
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,7 +37,7 @@ async def predict(request: Request) -> Response:
         json_only(request)
         batch = validated(model.batch.model_validate_json, await request.body())
     outputs = await answer(request, model, batch.inputs)
-    content = json.dumps({"outputs": outputs, "model": model.label}, ensure_ascii=False)
+    content = to_json({"outputs": outputs, "model": model.label})
     return Response(content, media_type="application/json", headers=model.headers)
 
 

@@ -18,15 +18,17 @@ Arrays = dict[str, np.ndarray]
 
 
 class TorchSession:
-    """A network in the place of an ONNX Runtime session: `run(names, feeds)`."""
+    """A network in the place of the ONNX Runtime session of `graph`: `run(names, feeds)`."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: torch.nn.Module, graph: Any) -> None:
         self.network = network.eval()
+        self.names = [output.name for output in graph.output]
 
     @torch.inference_mode()
-    def run(self, _: Any, feeds: Arrays) -> list[np.ndarray]:
+    def run(self, wanted: list[str] | None, feeds: Arrays) -> list[np.ndarray]:
         outputs = self.network(*map(torch.from_numpy, feeds.values()))
-        return [one.numpy() for one in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        named = dict(zip(self.names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+        return [named[name].numpy() for name in wanted or self.names]
 
 
 def with_torch(bundle: Bundle) -> Any:
@@ -34,10 +36,11 @@ def with_torch(bundle: Bundle) -> Any:
     predictor: Any = load_predictor(bundle)
     if bundle.manifest.project == "mini_gpt":
         graph = onnx.load(bundle.folder / "decoder.onnx").graph
-        predictor.decoder.session = TorchSession(mini_gpt(graph, predictor))
+        predictor.decoder.session = TorchSession(mini_gpt(graph, predictor), graph)
     else:
         build = {"mnist": mnist, "titanic": titanic, "imdb": imdb}[bundle.manifest.project]
-        predictor.session = TorchSession(build(onnx.load(bundle.folder / "model.onnx").graph))
+        graph = onnx.load(bundle.folder / "model.onnx").graph
+        predictor.session = TorchSession(build(graph), graph)
     return predictor
 
 

@@ -19,6 +19,10 @@ class UsageError(Exception):
     """Something the caller can put right: shown as one line, exit code 2."""
 
 
+class Unavailable(UsageError):
+    """A service did not answer: the same command may succeed later. Exit code 75, EX_TEMPFAIL of sysexits.h."""
+
+
 class Strict(BaseModel):
     """A block of params.yaml: unknown keys are errors, values cannot change afterwards."""
 
@@ -85,6 +89,11 @@ class Project(Strict, Generic[Data, Model]):
     """A project's block; pipelines/<project>/settings.py says what its `Data` and `Model` are."""
 
     network: str = Field(pattern=r"^\w+$", description="the file in models/ that training depends on")
+    schedule: str | None = Field(
+        pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$",
+        description="when Airflow runs it by itself, as cron has it (UTC); null for never",
+    )
+    runner: str = Field(pattern=r"^\w+$", description="where training runs: `local`, or a file of pipelines/runners/")
     data: Data
     model: Model
     train: TrainSettings
@@ -118,7 +127,7 @@ class Run(Strict):
 
     def params(self) -> dict[str, Any]:
         """What defines the model, as plain values: logged, hashed, compared."""
-        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate"})
+        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate", "schedule", "runner"})
         return {"profile": self.profile, "seed": self.seed, **block}
 
     def params_sha256(self) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipelines.common.config import UsageError
+from pipelines.common.config import Unavailable, UsageError
 
 CHUNK = 1 << 18
 
@@ -17,6 +17,7 @@ def fetch(project: str, url: str, checksum: str) -> Path:
 
     Raises:
         UsageError: nowhere to be had, or its content is not what `checksum` says; no file is left then.
+        Unavailable: somebody who may have it did not answer.
     """
     import pooch
 
@@ -24,7 +25,7 @@ def fetch(project: str, url: str, checksum: str) -> Path:
     name = url.rpartition("/")[2]
     mirror = os.environ.get("DATA_MIRROR")
     addresses = [f"{mirror.rstrip('/')}/{project}/{name}", url] if mirror else [url]
-    refusals = []
+    refusals, silent = [], False
     for address in addresses:
         try:
             return Path(
@@ -33,9 +34,10 @@ def fetch(project: str, url: str, checksum: str) -> Path:
         except Exception as error:  # every protocol has exceptions of its own
             if isinstance(error, ValueError) and "hash of downloaded file" in str(error):  # pooch has removed the file
                 raise UsageError(f"{address}: its checksum is not {checksum}: {error}".splitlines()[0]) from None
+            silent |= not isinstance(error, FileNotFoundError | PermissionError | ValueError | ImportError)
             refusals.append(f"{address}: {type(error).__name__}: {error}".splitlines()[0])
     hint = "" if mirror else "; set DATA_MIRROR to a folder or address that holds it"
-    raise UsageError(f"cannot get {name} of {project} ({'; '.join(refusals)}){hint}")
+    raise (Unavailable if silent else UsageError)(f"cannot get {name} of {project} ({'; '.join(refusals)}){hint}")
 
 
 class _Resuming:

@@ -1,7 +1,8 @@
 """The entry point of every stage: `@stage def main(run: Run)`.
 
 Hydra composes pipelines/conf/config.yaml, params.yaml and the command line; what comes out is checked before any work
-starts. A mistake ends the process with one line that says where it is and what is allowed, and exit code 2.
+starts. A mistake ends the process with one line that says where it is and what is allowed, and exit code 2; a service
+that does not answer with exit code 75, so that whoever runs the stage knows that trying again makes sense.
 """
 
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.common.config import Run, UsageError, check, nearest
+from pipelines.common.config import Run, Unavailable, UsageError, check, nearest
 from serving.bundle import BundleError
 
 
@@ -31,7 +32,8 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
         except OmegaConfBaseException as error:  # caught here, or Hydra prints a line of its own
             sys.exit(_refuse(_hydra_line(error)))
         except (UsageError, BundleError) as error:
-            sys.exit(_refuse(_blame(str(error), list(HydraConfig.get().overrides.task))))
+            code = _refuse(_blame(str(error), list(HydraConfig.get().overrides.task)))
+            sys.exit(75 if isinstance(error, Unavailable) else code)
 
     def entry() -> None:
         if {"-m", "--multirun"} & set(sys.argv):

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipelines.common.config import SHIPPED, Run, UsageError
+from pipelines.common.config import SHIPPED, Run, Unavailable
 from pipelines.common.history import read_history
 from serving.bundle import MANIFEST, Manifest
 
@@ -36,7 +36,7 @@ def connect() -> Any:
     """An MLflow client for `store_uri`, which fails within seconds where nothing answers.
 
     Raises:
-        UsageError: the store cannot be reached; the message says where it was looked for.
+        Unavailable: the store cannot be reached; the message says where it was looked for.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -51,7 +51,7 @@ def connect() -> Any:
     try:
         client.search_experiments(max_results=1)
     except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
-        raise UsageError(f"MLflow at {store_uri()} cannot be reached ({str(error).splitlines()[0][:200]})") from None
+        raise Unavailable(f"MLflow at {store_uri()} cannot be reached ({str(error).splitlines()[0][:200]})") from None
     return client
 
 

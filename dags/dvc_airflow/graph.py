@@ -1,0 +1,191 @@
+"""dvc.yaml and params.yaml read as data: the stages, and who needs whom.
+
+DVC itself takes half a second to import; a scheduler that parses its DAGs all the time can't have that. What is read
+here is DVC's documented syntax: `foreach` over a list or a mapping, `matrix`, `${...}` from `vars` and params.yaml,
+`wdir`.
+"""
+
+import itertools
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REFERENCE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+OUTS = ("outs", "metrics", "plots")
+
+
+class GraphError(Exception):
+    """dvc.yaml or params.yaml says something that can't be followed; the message names file and stage."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, as DVC addresses it: `train@mnist` has the name `train` and the key `mnist`."""
+
+    name: str
+    key: str | None
+    desc: str
+    cmd: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    cached: bool  # DVC keeps its outputs, so that they travel through a remote
+    always: bool  # runs whether something changed or not
+
+    @property
+    def address(self) -> str:
+        return self.name if self.key is None else f"{self.name}@{self.key}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages in the order of dvc.yaml, and for each address those that make what it needs."""
+
+    stages: dict[str, Stage]
+    upstream: dict[str, tuple[str, ...]]
+
+    def keys(self) -> list[str]:
+        """What the stages are made for, in the order of params.yaml: the projects."""
+        return list(dict.fromkeys(stage.key for stage in self.stages.values() if stage.key is not None))
+
+    def of(self, key: str) -> list[Stage]:
+        """The stages of one key, and the shared ones that they need."""
+        own = [stage for stage in self.stages.values() if stage.key == key]
+        needed = {address for stage in own for address in self.ancestors(stage.address)}
+        return [stage for stage in self.stages.values() if stage in own or stage.address in needed]
+
+    def ancestors(self, address: str) -> set[str]:
+        found: set[str] = set()
+        left = [address]
+        while left:
+            for above in self.upstream[left.pop()]:
+                if above not in found:
+                    found.add(above)
+                    left.append(above)
+        return found
+
+
+def read(root: Path) -> Graph:
+    """The graph of the repository at `root`.
+
+    Raises:
+        GraphError: a file is missing or no YAML, a `${...}` names nothing, or two stages write the same path.
+    """
+    pipeline = load(root / "dvc.yaml")
+    values = load(root / "params.yaml") if (root / "params.yaml").exists() else {}
+    for more in pipeline.get("vars") or []:
+        values = values | (more if isinstance(more, dict) else load(root / str(more)))
+    stages: dict[str, Stage] = {}
+    for name, body in (pipeline.get("stages") or {}).items():
+        for key, scope in instances(name, body, values):
+            stage = make(name, key, body.get("do", body), {**values, **scope})
+            stages[stage.address] = stage
+    return Graph(stages, edges(stages))
+
+
+def load(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except OSError as error:
+        raise GraphError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise GraphError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise GraphError(f"{path}: must be a mapping")
+    return content
+
+
+def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """Each key that a stage is written for, with what `${item}` and `${key}` stand for."""
+    if "foreach" in body:
+        items = resolve(body["foreach"], values, f"dvc.yaml: stages.{name}.foreach")
+        if isinstance(items, dict):
+            yield from ((str(key), {"key": str(key), "item": item}) for key, item in items.items())
+        else:
+            for number, item in enumerate(items):
+                simple = not isinstance(item, dict | list)
+                yield (str(item) if simple else str(number)), {"item": item}
+    elif "matrix" in body:
+        axes = resolve(body["matrix"], values, f"dvc.yaml: stages.{name}.matrix")
+        for chosen in itertools.product(*axes.values()):
+            item = dict(zip(axes, chosen, strict=True))
+            key = "-".join(
+                f"{axis}{axes[axis].index(value)}" if isinstance(value, dict | list) else str(value)
+                for axis, value in item.items()
+            )
+            yield key, {"item": item, "key": key}
+    else:
+        yield None, {}
+
+
+def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any]) -> Stage:
+    where = f"dvc.yaml: stages.{name}"
+    body = {field: resolve(value, values, f"{where}.{field}") for field, value in body.items() if field != "params"}
+    folder = body.get("wdir", ".")
+    outs = [entry for field in OUTS for entry in body.get(field) or []]
+    options = [next(iter(entry.values())) or {} for entry in outs if isinstance(entry, dict)]
+    cmd = body.get("cmd", "")
+    return Stage(
+        name=name,
+        key=key,
+        desc=str(body.get("desc", "")).strip(),
+        cmd=" && ".join(cmd) if isinstance(cmd, list) else str(cmd),
+        deps=tuple(path(folder, dep) for dep in body.get("deps") or []),
+        outs=tuple(path(folder, out) for out in outs),
+        metrics=tuple(path(folder, entry) for entry in body.get("metrics") or []),
+        cached=not outs or len(options) < len(outs) or any(option.get("cache", True) for option in options),
+        always=bool(body.get("always_changed", False)),
+    )
+
+
+def path(folder: str, entry: Any) -> str:
+    name = next(iter(entry)) if isinstance(entry, dict) else entry
+    return posixpath.normpath(posixpath.join(folder, str(name)))
+
+
+def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
+    """`node` with every `${a.b[0]}` replaced; a text that is nothing else takes the value's type."""
+    if isinstance(node, dict):
+        return {resolve(key, values, where): resolve(value, values, where) for key, value in node.items()}
+    if isinstance(node, list):
+        return [resolve(value, values, where) for value in node]
+    if not isinstance(node, str):
+        return node
+    if whole := REFERENCE.fullmatch(node):
+        return look_up(whole[1], values, where)
+    return REFERENCE.sub(lambda match: str(look_up(match[1], values, where)), node)
+
+
+def look_up(reference: str, values: Any, where: str) -> Any:
+    found = values
+    for part in re.findall(r"[^.\[\]]+", reference):
+        try:
+            found = found[int(part) if isinstance(found, list) else part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise GraphError(f"{where}: ${{{reference}}} is not in params.yaml") from None
+    return found
+
+
+def edges(stages: dict[str, Stage]) -> dict[str, tuple[str, ...]]:
+    """A stage needs those whose output is one of its dependencies, lies inside one, or has one inside."""
+    makers: dict[str, str] = {}
+    for stage in stages.values():
+        for out in stage.outs:
+            if out in makers:
+                raise GraphError(f"dvc.yaml: {out} is written by {makers[out]} and by {stage.address}")
+            makers[out] = stage.address
+    found = {}
+    for stage in stages.values():
+        needed = {
+            maker
+            for dep in stage.deps
+            for out, maker in makers.items()
+            if dep == out or dep.startswith(f"{out}/") or out.startswith(f"{dep}/")
+        }
+        found[stage.address] = tuple(address for address in stages if address in needed)
+    return found

@@ -1,0 +1,268 @@
+"""The tasks: one runs a DVC stage, one checks a run's settings before anything runs, one says what came out.
+
+A task's result (its XCom `return_value`) is small and says all that another machine needs to go on: the stage's entry
+of dvc.lock. The data itself travels through DVC's remote.
+"""
+
+import configparser
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from dvc_airflow import workspace
+from dvc_airflow.graph import Stage
+from dvc_airflow.process import Blocked, Command, Failed
+
+CACHED = re.compile(r"didn't change, skipping|is cached - skipping run")
+KEEP = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The repository on this machine, and the environment that its stages run in."""
+
+    root: Path
+    venv: Path
+    variables: tuple[str, ...] = ()  # what the stages read of the environment, beside AWS_*, MLFLOW_* and the like
+
+    def program(self, name: str) -> str:
+        return str(self.venv / "bin" / name)
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Without Airflow's own settings, which hold its secrets."""
+        prefixes = ("AWS_", "MLFLOW_", "DVC_", "GIT_", "CUDA_", "OMP_", "HTTP", "http", "NO_PROXY", "no_proxy")
+        kept = {k: v for k, v in os.environ.items() if k in KEEP + self.variables or k.startswith(prefixes)}
+        path = f"{self.venv / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"
+        return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
+
+    @cached_property
+    def remote(self) -> str | None:
+        """DVC's default remote, if one is set."""
+        config = configparser.ConfigParser()
+        config.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"])
+        return config.get("core", "remote", fallback=None)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked for: the trigger form, and what follows from how it came about."""
+
+    overrides: list[str]
+    trainer: str | None
+    force: bool
+
+    @classmethod
+    def of(cls, context: Any, dated: tuple[str, ...]) -> "Settings":
+        """A run for a past day sees nothing later: the keys in `dated` are set to that day."""
+        params, run = context["params"], context["dag_run"]
+        overrides = [f"profile={params['profile']}"] if params.get("profile") else []
+        overrides += params.get("overrides") or []
+        day = run.logical_date
+        if day is not None and run.run_after is not None and day.date() < datetime.now(UTC).date():
+            overrides += [f"{key}={day.date().isoformat()}" for key in dated]
+        woken = run.run_type == "asset_triggered"  # an update says that the old outcome is not good enough
+        return cls(overrides, params.get("trainer"), woken or bool(params.get("force")))
+
+
+class RunLink(BaseOperatorLink):
+    """A button of the task: where the run that it belongs to is tracked."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return operator.link
+
+
+class DvcOperator(BaseOperator):
+    """What the tasks have in common: the checkout, the run's settings, and a command that can be stopped."""
+
+    operator_extra_links = (RunLink(),)
+    ui_color = "#e0f2f1"
+
+    def __init__(self, *, checkout: Checkout, dated: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.checkout, self.dated = checkout, tuple(dated)
+        self.command: Command | None = None
+        self.link = ""
+
+    def on_kill(self) -> None:
+        if self.command is not None:
+            self.command.stop()
+
+    def workspace(self, context: Any, settings: Settings, commit: str | None) -> Path:
+        """The folder that the run works in on this machine."""
+        if not settings.overrides:
+            return self.checkout.root
+        root = self.checkout.root
+        try:
+            return workspace.clone(root, run_name(context), commit or workspace.head(root), settings.overrides)
+        except workspace.OverrideError as error:
+            raise AirflowFailException(str(error)) from None
+
+    def run_command(self, folder: Path, arguments: list[str], **env: str) -> list[str]:
+        """Runs it and returns its last lines; waits while another DVC process holds what it needs.
+
+        Raises:
+            AirflowFailException: it failed and would fail again.
+            AirflowException: it failed for a reason that may pass.
+        """
+        self.command = Command(folder, self.checkout.env(**env), self.log.info)
+        self.log.info("$ %s", " ".join(arguments))
+        while True:
+            try:
+                return self.command.run(arguments)
+            except Blocked:
+                self.log.info("another DVC process is at work here; this one waits its turn")
+                time.sleep(random.uniform(1, 3))
+            except Failed as error:
+                raise (AirflowException if error.retry else AirflowFailException)(str(error)) from None
+
+
+class CheckOperator(DvcOperator):
+    """First: the settings of the run, checked by the project's own schema before anything runs."""
+
+    def __init__(self, *, command: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.check = command
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        settings = Settings.of(context, self.dated)
+        workspace.prune(self.checkout.root)
+        commit = workspace.head(self.checkout.root)
+        folder = self.workspace(context, settings, commit)
+        program, *arguments = self.check
+        try:
+            self.run_command(folder, [self.checkout.program(program), *arguments])
+        except AirflowFailException:
+            if folder != self.checkout.root:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return {"commit": commit, "overrides": settings.overrides, "folder": str(folder)}
+
+
+class StageOperator(DvcOperator):
+    """One stage of dvc.yaml, by `dvc repro --single-item`: DVC decides whether there is anything to do.
+
+    Its result says `cached` or `ran`, and the hash of the stage's entry in dvc.lock. `upstream` maps the address of
+    each stage that it needs, directly or not, to the task that runs it; what the `homemade` ones write is in no
+    remote, so that every machine makes it for itself. `event` and `link`: see `render.House`.
+    """
+
+    def __init__(
+        self,
+        *,
+        stage: Stage,
+        upstream: dict[str, str],
+        homemade: frozenset[str] = frozenset(),
+        check: str,
+        asset: Asset | None = None,
+        event: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None] | None = None,
+        link: Callable[[Path, str], str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        alias = AssetAlias(f"{asset.name} of {kwargs['task_id']}") if asset else None
+        super().__init__(**kwargs, outlets=[alias] if alias else [])
+        self.stage, self.needs, self.homemade, self.check = stage, upstream, homemade, check
+        self.asset, self.alias, self.event, self.link_of = asset, alias, event, link
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        settings = Settings.of(context, self.dated)
+        away = self.checkout.remote is not None  # other machines may have run what this stage needs
+        before = context["ti"].xcom_pull(task_ids=self.check) if away and settings.overrides else None
+        folder = self.workspace(context, settings, before and before["commit"])
+        if away:
+            self.bring(context, folder)
+        started = time.monotonic()
+        tail = self.repro(folder, settings, away)
+        cached = any(CACHED.search(line) for line in tail)
+        if away and not cached:
+            self.run_command(folder, [self.checkout.program("dvc"), "push", "--run-cache", self.stage.address])
+        entry = workspace.entry(folder, self.stage.address)
+        result: dict[str, Any] = {
+            "stage": self.stage.address,
+            "state": "cached" if cached else "ran",
+            "lock": digest(entry),
+            "seconds": round(time.monotonic() - started, 1),
+            "where": f"{socket.gethostname()}:{folder}",
+        }
+        if away:
+            result["entry"] = entry
+        if metrics := {path: read_json(folder / path) for path in self.stage.metrics}:
+            result["metrics"] = metrics
+        self.log.info("%(stage)s %(state)s in %(seconds)s s, dvc.lock entry %(lock)s", result)
+        if self.link_of is not None:
+            self.link = self.link_of(folder, str(self.stage.key))
+        if self.asset and self.event and not cached:
+            extra = self.event(folder, str(self.stage.key), dict(context["params"]))
+            if extra is not None:
+                context["outlet_events"][self.alias].add(self.asset, extra=extra)
+        return result
+
+    def repro(self, folder: Path, settings: Settings, away: bool) -> list[str]:
+        options = ["--single-item", *["--pull"] * away, *["--force"] * settings.force]
+        env = {"TRAINER": settings.trainer} if settings.trainer else {}
+        return self.run_command(folder, [self.checkout.program("dvc"), "repro", *options, self.stage.address], **env)
+
+    def bring(self, context: Any, folder: Path) -> None:
+        """What the stages before this one made on other machines: their entries of dvc.lock; DVC pulls the data."""
+        here = f"{socket.gethostname()}:{folder}"
+        results = context["ti"].xcom_pull(task_ids=list(self.needs.values()))
+        abroad = [result for result in results if result and result["where"] != here]
+        workspace.merge(folder, {result["stage"]: result["entry"] for result in abroad if result["entry"]})
+        for result in abroad:
+            if result["stage"] in self.homemade:
+                self.run_command(folder, [self.checkout.program("dvc"), "repro", "--single-item", result["stage"]])
+
+
+class SummaryOperator(DvcOperator):
+    """Last: what ran and what came out; a run with overrides becomes a DVC experiment and leaves no trace but that."""
+
+    def __init__(self, *, upstream: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.needs = upstream
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        settings = Settings.of(context, self.dated)
+        results = [result for result in context["ti"].xcom_pull(task_ids=self.needs) if result]
+        for result in results:
+            self.log.info("%(stage)-28s %(state)-7s %(seconds)7.1f s  %(lock)s", result)
+        summary: dict[str, Any] = {
+            "cached": sum(result["state"] == "cached" for result in results),
+            "ran": sum(result["state"] == "ran" for result in results),
+            "metrics": {path: value for result in results for path, value in result.get("metrics", {}).items()},
+        }
+        if settings.overrides:
+            root, dvc = self.checkout.root, [self.checkout.program("dvc")]
+            folder = self.workspace(context, settings, None)
+            summary["experiment"] = workspace.save(root, folder, run_name(context), dvc, self.checkout.env())
+            self.log.info("experiment %s: see `dvc exp show`, keep it with `dvc exp apply`", summary["experiment"])
+        return summary
+
+
+def run_name(context: Any) -> str:
+    return f"{context['dag_run'].dag_id} {context['dag_run'].run_id}"
+
+
+def digest(entry: dict[str, Any] | None) -> str | None:
+    return hashlib.md5(json.dumps(entry, sort_keys=True).encode()).hexdigest() if entry else None
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):  # metrics may be YAML or TOML, or not written
+        return None

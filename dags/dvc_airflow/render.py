@@ -1,0 +1,122 @@
+"""Airflow DAGs from a DVC graph: one per key, and one for all with a task group per key."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup
+
+from dvc_airflow.graph import Graph, Stage
+from dvc_airflow.operators import CheckOperator, Checkout, StageOperator, SummaryOperator
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0}
+RETRIES |= {"max_retry_delay": timedelta(minutes=10)}
+
+
+@dataclass(frozen=True)
+class Event:
+    """An asset that a stage updates when it ran.
+
+    `said` gets the folder, the key and the run's params, looks at what was written, and returns what the update says;
+    None for no update.
+    """
+
+    asset: Callable[[str], Asset]
+    said: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class House:
+    """What the DAGs of one repository have in common."""
+
+    graph: Graph
+    checkout: Checkout
+    check: list[str]  # validates params.yaml of the folder it is run in; the program lies in the environment
+    params: Mapping[str, Param]
+    pools: Mapping[str, str] = field(default_factory=dict)  # stage name -> pool
+    timeouts: Mapping[str, timedelta] = field(default_factory=dict)  # stage name -> longest time; others 1 hour
+    events: Mapping[str, Event] = field(default_factory=dict)  # stage name -> the asset it updates
+    links: Mapping[str, Callable[[Path, str], str]] = field(default_factory=dict)  # stage name -> the run's address
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of every task: owner, callbacks
+
+    def dag(self, dag_id: str, **options: Any) -> DAG:
+        return DAG(
+            dag_id,
+            start_date=START,
+            catchup=False,
+            max_active_runs=options.pop("max_active_runs", 4),
+            params=dict(self.params),
+            default_args={**RETRIES, "execution_timeout": timedelta(hours=1), **self.defaults},
+            render_template_as_native_obj=False,
+            **options,
+        )
+
+    def of_key(
+        self,
+        key: str,
+        *,
+        cron: str | None = None,
+        assets: list[Asset] | None = None,
+        dated: tuple[str, ...] = (),
+        **options: Any,
+    ) -> DAG:
+        """The DAG of one key: runs when triggered, when one of `assets` is updated, and by `cron`."""
+        schedule: Any = list(assets or []) or None
+        if cron:
+            timetable = CronTriggerTimetable(cron, timezone="UTC")
+            schedule = AssetOrTimeSchedule(timetable=timetable, assets=schedule) if schedule else timetable
+        with self.dag(key, schedule=schedule, **options) as dag:
+            self.tasks(self.graph.of(key), {}, dated)
+        return dag
+
+    def of_all(self, dag_id: str, **options: Any) -> DAG:
+        """The DAG of the whole graph."""
+        with self.dag(dag_id, schedule=None, **options) as dag:
+            groups = {key: TaskGroup(key, tooltip=f"all stages of {key}") for key in self.graph.keys()}  # noqa: SIM118
+            self.tasks(list(self.graph.stages.values()), groups, ())
+        return dag
+
+    def tasks(self, stages: list[Stage], groups: dict[str, TaskGroup], dated: tuple[str, ...]) -> None:
+        common: dict[str, Any] = {"checkout": self.checkout, "dated": dated}
+        check = CheckOperator(
+            task_id="check",
+            command=self.check,
+            doc="The run's settings against the schema of params.yaml, before anything runs.",
+            **common,
+        )
+        ids = {stage.address: self.task_id(stage, groups) for stage in stages}
+        tasks = {}
+        for stage in stages:
+            needs = self.graph.ancestors(stage.address)
+            event = self.events.get(stage.name) if stage.key is not None else None
+            tasks[stage.address] = StageOperator(
+                task_id=stage.name,
+                task_group=groups.get(stage.key or ""),
+                stage=stage,
+                upstream={address: ids[address] for address in ids if address in needs},
+                homemade=frozenset(address for address in needs if not self.graph.stages[address].cached),
+                check="check",
+                asset=event.asset(str(stage.key)) if event else None,
+                event=event.said if event else None,
+                link=self.links.get(stage.name),
+                pool=self.pools.get(stage.name, "default_pool"),
+                doc=stage.desc,
+                **({"execution_timeout": self.timeouts[stage.name]} if stage.name in self.timeouts else {}),
+                **common,
+            )
+        summary = SummaryOperator(
+            task_id="summary",
+            upstream=list(ids.values()),
+            doc="What ran, what was cached, and the metrics; saves the experiment of a run with overrides.",
+            **common,
+        )
+        for address, task in tasks.items():
+            task.set_upstream([tasks[above] for above in self.graph.upstream[address]] or [check])
+        summary.set_upstream([task for task in tasks.values() if not task.downstream_task_ids])
+
+    @staticmethod
+    def task_id(stage: Stage, groups: dict[str, TaskGroup]) -> str:
+        return f"{stage.key}.{stage.name}" if stage.key in groups else stage.name

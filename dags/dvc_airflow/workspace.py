@@ -1,0 +1,205 @@
+"""Where a run works: the checkout as it is, or, with overrides, a clone of it that ends as a DVC experiment.
+
+A clone shares the checkout's DVC cache and Git objects, so that it costs a second and unchanged stages stay cached.
+It lies where DVC puts its own experiments' workspaces, survives failed tasks so that they can be repeated, and is
+removed once it has been saved.
+"""
+
+import configparser
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ABANDONED = 7 * 24 * 3600  # seconds after which the clone of a run that failed is removed
+
+
+class OverrideError(Exception):
+    """An override that can't be applied; the message names it and says what is allowed."""
+
+
+def clones(root: Path) -> Path:
+    return root / ".dvc" / "tmp" / "exps"
+
+
+def slug(run: str) -> str:
+    return "airflow-" + re.sub(r"[^a-z0-9]+", "-", run.lower()).strip("-")
+
+
+def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], input=given, capture_output=True)
+    if done.returncode:
+        raise OSError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def head(root: Path) -> str:
+    return git(root, "rev-parse", "HEAD").decode().strip()
+
+
+def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
+    """The clone of a run, made if this machine has none: `commit`, what is not committed here, and the overrides.
+
+    Raises:
+        OverrideError: an override names no key of params.yaml, or has no value.
+        OSError: Git refused, for instance because this checkout lacks the commit.
+    """
+    folder = clones(root) / slug(run)
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".airflow-", dir=folder.parent) as scratch:
+        draft = Path(scratch) / "draft"
+        git(root, "clone", "-q", "--shared", "--no-checkout", str(root), str(draft))
+        git(draft, "checkout", "-q", "--detach", commit)
+        if commit == head(root):
+            bring_changes(root, draft)
+        share_cache(root, draft)
+        params = draft / "params.yaml"
+        params.write_text(override(params.read_text(encoding="utf-8"), overrides), encoding="utf-8")
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another task was quicker
+                raise
+    return folder
+
+
+def bring_changes(root: Path, draft: Path) -> None:
+    """What is changed or new in the checkout but not committed, dvc.lock included."""
+    if changes := git(root, "diff", "--binary", "HEAD"):
+        git(draft, "apply", "--whitespace=nowarn", given=changes)
+    new = git(root, "ls-files", "-z", "--others", "--exclude-standard").decode().split("\0")
+    for name in [*filter(None, new), "dvc.lock"]:
+        if (root / name).is_file() and not (draft / name).exists():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, draft / name)
+
+
+def share_cache(root: Path, draft: Path) -> None:
+    """The clone's own settings are the checkout's, with the checkout's cache."""
+    config = configparser.ConfigParser()
+    config.read(root / ".dvc" / "config.local")
+    if not config.has_section("cache"):
+        config.add_section("cache")
+    config["cache"].setdefault("dir", str(root / ".dvc" / "cache"))
+    with (draft / ".dvc" / "config.local").open("w") as file:
+        config.write(file)
+
+
+def override(text: str, overrides: list[str]) -> str:
+    """params.yaml with `key=value` set, `+key=value` added and `~key` removed: Hydra's grammar for plain keys.
+
+    Raises:
+        OverrideError: see `clone`.
+    """
+    if not overrides:
+        return text
+    values = yaml.safe_load(text)
+    for one in overrides:
+        key, equals, value = one.strip().partition("=")
+        adds, removes = key.startswith("+"), key.startswith("~")
+        *parents, last = key.lstrip("+~").split(".")
+        if not last or bool(equals) == removes:
+            raise OverrideError(
+                f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01"
+            )
+        node = values
+        for depth, name in enumerate(parents):
+            node = (
+                node.setdefault(name, {})
+                if adds and isinstance(node, dict)
+                else child(node, name, one, parents[:depth])
+            )
+        if removes:
+            child(node, last, one, parents)
+            del node[last]
+            continue
+        if not adds:
+            child(node, last, one, parents)
+        try:
+            node[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise OverrideError(f"overrides: {one!r}: {value!r} is not a YAML value") from None
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
+    if not isinstance(node, dict) or name not in node:
+        where = ".".join(parents) or "params.yaml"
+        allowed = ", ".join(map(str, node)) if isinstance(node, dict) else "nothing, it is a value"
+        raise OverrideError(f"overrides: {one!r}: {where} has no {name!r}; allowed: {allowed}")
+    return node[name]
+
+
+def save(root: Path, folder: Path, run: str, dvc: list[str], env: dict[str, str]) -> str:
+    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name."""
+    name = slug(run)
+    done = subprocess.run(
+        [*dvc, "exp", "save", "--force", "--name", name], cwd=folder, env=env, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise OSError(f"dvc exp save: {done.stderr.strip()}")
+    git(root, "fetch", "-q", str(folder), "+refs/exps/*:refs/exps/*")
+    shutil.rmtree(folder)
+    return name
+
+
+def prune(root: Path) -> None:
+    """Removes the clones of runs that failed long ago."""
+    for folder in clones(root).glob("airflow-*"):
+        if folder.stat().st_mtime < time.time() - ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
+    """Holds the lock that every DVC command takes before it touches dvc.lock."""
+    path = folder / ".dvc" / "tmp" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise OSError(f"{path}: another DVC process held it for {seconds:.0f} s") from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def entry(folder: Path, address: str) -> dict[str, Any] | None:
+    """What dvc.lock says of a stage: its command, and the hashes of all that it read and wrote."""
+    try:
+        lock = yaml.load((folder / "dvc.lock").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        return None
+    return ((lock or {}).get("stages") or {}).get(address)
+
+
+def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+    """Writes what other machines' dvc.lock say of the stages that they ran into this one's."""
+    path = folder / "dvc.lock"
+    with dvc_locked(folder):
+        lock = yaml.safe_load(path.read_text()) if path.exists() else None
+        lock = lock or {"schema": "2.0", "stages": {}}
+        if all(lock["stages"].get(address) == one for address, one in entries.items()):
+            return
+        lock["stages"].update(entries)
+        draft = path.with_suffix(".draft")
+        draft.write_text(yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        draft.replace(path)

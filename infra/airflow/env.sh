@@ -1,0 +1,24 @@
+# Airflow's settings for this checkout; `source infra/airflow/env.sh` gives the command `airflow` of the same set-up.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+port=${AIRFLOW_PORT:-8080}
+cores=$(getconf _NPROCESSORS_ONLN)
+export PATH=$root/.venv-airflow/bin:$PATH
+export AIRFLOW_HOME=${AIRFLOW_HOME:-$root/.airflow}
+export AIRFLOW__CORE__DAGS_FOLDER=$root/dags
+export AIRFLOW__CORE__LOAD_EXAMPLES=False
+export AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION=False
+export AIRFLOW__CORE__PARALLELISM=${AIRFLOW__CORE__PARALLELISM:-$cores}  # tasks at once; every worker takes 130 MB
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=$AIRFLOW_HOME/passwords.json
+export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin
+export AIRFLOW__API__HOST=${AIRFLOW__API__HOST:-127.0.0.1}
+export AIRFLOW__API__PORT=$port
+export AIRFLOW__API__BASE_URL=http://localhost:$port
+export AIRFLOW__API__WORKERS=1
+export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=${AIRFLOW__CORE__EXECUTION_API_SERVER_URL:-http://localhost:$port/execution/}
+export AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=10           # seconds until a new project in params.yaml is seen
+export AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL=10
+export AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=1
+export AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD=30  # seconds after which a dead scheduler's tasks are taken up
+export AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL=30
+export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+export AIRFLOW__LOGGING__LOGGING_LEVEL=${AIRFLOW__LOGGING__LOGGING_LEVEL:-INFO}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Airflow on this machine: database, pools, user, then scheduler, API server, DAG processor and triggerer until Ctrl-C.
+# Safe to repeat. AIRFLOW_PORT and AIRFLOW_HOME choose another place; `up.sh prepare` stops before it starts anything.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+mkdir -p "$AIRFLOW_HOME"
+(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && { echo "airflow: port $port is taken; choose another with AIRFLOW_PORT=8081" >&2; exit 1; }
+[ -x "$root/.venv/bin/dvc" ] || { echo "airflow: the project's environment is missing; run make setup" >&2; exit 1; }
+[ -e "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE" ] ||
+  (umask 077 && printf '{"admin": "%s"}\n' "$(head -c 12 /dev/urandom | base64 | tr -d '+/=')" >"$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE")
+[ -e "$AIRFLOW_HOME/jwt_secret" ] || (umask 077 && head -c 32 /dev/urandom | base64 >"$AIRFLOW_HOME/jwt_secret")
+AIRFLOW__API_AUTH__JWT_SECRET=$(cat "$AIRFLOW_HOME/jwt_secret")
+export AIRFLOW__API_AUTH__JWT_SECRET
+airflow db migrate >"$AIRFLOW_HOME/migrate.log" 2>&1 || { tail -n 5 "$AIRFLOW_HOME/migrate.log" >&2; exit 1; }
+airflow pools import "$root/infra/airflow/pools.json" >/dev/null 2>&1
+[ "${1:-}" = prepare ] && exit
+password=$(sed -E 's/.*: *"(.*)".*/\1/' "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE")
+cat <<END
+airflow: http://localhost:$port  user admin, password $password
+  one project   .venv-airflow/bin/python -m dags.trigger mnist        or the button "Trigger" of its page
+  all of them   ... trigger roadmap
+END
+exec airflow standalone
