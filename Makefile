@@ -4,11 +4,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8000
 MLFLOW_PORT ?= 5000
+AIRFLOW_PORT ?= 8080
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
+export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow bench figures peers lock clean
+.PHONY: help setup run test lint format serve mlflow airflow bench figures peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +42,12 @@ serve: setup  ## serve every bundle on PORT (8000); the page is at /
 mlflow: setup  ## open MLflow's page on MLFLOW_PORT (5000)
 	@python -m pipelines.ui --port $(MLFLOW_PORT)
 
+airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a DAG per project, and one for all
+	@infra/airflow/up.sh
+
+.venv-airflow/ready: infra/airflow/requirements.lock infra/setup.sh
+	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
+
 bench: setup  ## the benchmarks whose figures the README gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
@@ -52,9 +60,10 @@ peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside o
 	@command -v wrk >/dev/null || { echo "wrk is not installed; on Debian: apt-get install wrk" >&2; exit 1; }
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/requirements.txt
 
-lock: setup  ## compile requirements.lock from pyproject.toml
+lock: setup  ## compile the two lock files from pyproject.toml and infra/airflow/requirements.in
 	@uv pip compile pyproject.toml --extra serve --extra traces --extra recording --extra batch --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \
 		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
+	@uv pip compile infra/airflow/requirements.in --python-version 3.11 --no-annotate --custom-compile-command "make lock" -q -o infra/airflow/requirements.lock
 	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
 
 clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)

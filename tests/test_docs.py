@@ -1,13 +1,15 @@
 """What the documents say: the two READMEs in step, links that lead somewhere, commands that exist."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
-DOCUMENTS = [path for path in ROOT.rglob("*.md") if not {".venv", "artifacts", "node_modules"} & set(path.parts)]
+TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+DOCUMENTS = [ROOT / name for name in TRACKED]
 
 
 def commands(path: Path) -> list[str]:

@@ -17,7 +17,8 @@ airflow pools import "$root/infra/airflow/pools.json" >/dev/null 2>&1
 password=$(sed -E 's/.*: *"(.*)".*/\1/' "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE")
 cat <<END
 airflow: http://localhost:$port  user admin, password $password
-  one project   .venv-airflow/bin/python -m dags.trigger mnist        or the button "Trigger" of its page
-  all of them   ... trigger roadmap
+  one project     .venv/bin/python -m infra.airflow.trigger mnist        or the button "Trigger" on its page
+  all of them     .venv/bin/python -m infra.airflow.trigger roadmap
+  other settings  .venv/bin/python -m infra.airflow.trigger mnist profile=full overrides=projects.mnist.model.lr=0.02
 END
 exec airflow standalone

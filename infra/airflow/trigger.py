@@ -1,0 +1,130 @@
+"""Triggers a DAG of this checkout's Airflow and waits for it: `python -m infra.airflow.trigger mnist profile=full`.
+
+What follows the DAG are the values of its trigger form; `overrides` may come several times:
+overrides=projects.mnist.model.lr=0.01. Exit code 1 if the run fails. AIRFLOW_URL, AIRFLOW_USER and AIRFLOW_PASSWORD name
+another server; without them it is the one that `make airflow` starts.
+"""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+class Refused(Exception):
+    """Airflow's own words about what was wrong."""
+
+
+class Client:
+    """Airflow's REST API, with a token of its own."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url.rstrip("/")
+        self.token = ""
+        self.token = self.ask("/auth/token", {"username": user, "password": password})["access_token"]
+
+    @classmethod
+    def here(cls) -> "Client":
+        port, home = os.environ.get("AIRFLOW_PORT", "8080"), Path(os.environ.get("AIRFLOW_HOME", ".airflow"))
+        password = os.environ.get("AIRFLOW_PASSWORD")
+        if password is None:
+            try:
+                password = json.loads((home / "passwords.json").read_bytes())["admin"]
+            except OSError:
+                raise Refused(f"{home / 'passwords.json'}: not there; start Airflow with `make airflow`") from None
+        url = os.environ.get("AIRFLOW_URL", f"http://localhost:{port}")
+        return cls(url, os.environ.get("AIRFLOW_USER", "admin"), password)
+
+    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            try:
+                said = json.loads(said)["detail"]
+            except (ValueError, KeyError, TypeError):
+                pass
+            raise Refused(f"{error.code} {path}: {said}") from None
+        except OSError as error:
+            raise Refused(f"{self.url}: nobody answers ({error}); start it with `make airflow`") from None
+
+    def trigger(self, dag: str, conf: dict[str, Any] | None = None, logical_date: str | None = None) -> str:
+        """Starts a run and returns its id."""
+        body = {"logical_date": logical_date, "conf": conf or {}}
+        return self.ask(f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
+
+    def state(self, dag: str, run: str) -> str:
+        return self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"]
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        return self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
+
+    def result(self, dag: str, run: str, task: str) -> Any:
+        """What a task returned, its XCom."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        return self.ask(path)["value"]
+
+    def log(self, dag: str, run: str, task: str, number: int = 1) -> list[str]:
+        """The lines of a task's log."""
+        content = self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}?full_content=true")
+        return [line["event"] if isinstance(line, dict) else str(line) for line in content["content"]]
+
+
+def conf(arguments: list[str]) -> dict[str, Any]:
+    """`key=value` as the trigger form has it."""
+    found: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise Refused(f"{argument!r}: must be key=value, for instance profile=full")
+        if key == "overrides":
+            found.setdefault(key, []).append(value)
+        else:
+            found[key] = {"true": True, "false": False}.get(value, value)
+    return found
+
+
+def follow(client: Client, dag: str, run: str) -> str:
+    """Prints each task as it ends, and returns the state of the run."""
+    seen: set[str] = set()
+    while True:
+        state = client.state(dag, run)
+        for task in client.tasks(dag, run):
+            if task["state"] in ENDED and task["task_id"] not in seen:
+                seen.add(task["task_id"])
+                print(f"  {task['task_id']:<28} {task['state']:<8} {task['duration'] or 0:6.1f} s", flush=True)
+        if state in ("success", "failed"):
+            return state
+        time.sleep(1)
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv):
+        print(__doc__)
+        return 0 if len(sys.argv) > 1 else 2
+    dag, *rest = sys.argv[1:]
+    try:
+        client = Client.here()
+        started = time.monotonic()
+        run = client.trigger(dag, conf(rest))
+        print(f"{client.url}/dags/{dag}/runs/{run}")
+        state = follow(client, dag, run)
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{dag}: {state} after {time.monotonic() - started:.0f} s")
+    return 0 if state == "success" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
