@@ -1,10 +1,11 @@
 """Triggers a DAG of this checkout's Airflow and waits for it: `python -m infra.airflow.trigger mnist profile=full`.
 
-What follows the DAG are the values of its trigger form; `overrides` may come several times:
-overrides=projects.mnist.model.lr=0.01. Exit code 1 if the run fails. AIRFLOW_URL, AIRFLOW_USER and AIRFLOW_PASSWORD name
-another server; without them it is the one that `make airflow` starts.
+What follows the DAG are the values of its trigger form; `overrides` may come several times, for instance
+overrides=projects.mnist.model.lr=0.01. Exit code 1 if the run fails. AIRFLOW_URL, AIRFLOW_USER and AIRFLOW_PASSWORD
+name another server; without them it is the one that `make airflow` starts.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -50,10 +51,8 @@ class Client:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
-            try:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 said = json.loads(said)["detail"]
-            except (ValueError, KeyError, TypeError):
-                pass
             raise Refused(f"{error.code} {path}: {said}") from None
         except OSError as error:
             raise Refused(f"{self.url}: nobody answers ({error}); start it with `make airflow`") from None
