@@ -52,7 +52,7 @@ class Checkout:
     @cached_property
     def remote(self) -> str | None:
         """DVC's default remote, if one is set."""
-        config = configparser.ConfigParser()
+        config = configparser.RawConfigParser()
         config.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"])
         return config.get("core", "remote", fallback=None)
 
