@@ -81,7 +81,7 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked(client: TestClient) -> Non
     ("body", "encoding", "status", "words"),
     [
         (BODY, "gzip", 400, "says it is gzip and is not"),
-        (gzip.compress(BODY)[:-9], "gzip", 400, "ends in the middle"),
+        (gzip.compress(BODY, mtime=0)[:-9], "gzip", 400, "ends in the middle"),
         (zlib.compress(BODY), "deflate", 415, "plain or as gzip"),
         (BODY, "br", 415, "plain or as gzip"),
     ],
