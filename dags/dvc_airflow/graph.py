@@ -150,7 +150,7 @@ def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterat
 
 
 def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any], root: Path) -> Stage:
-    where = f"dvc.yaml: stages.{name}"
+    where = f"dvc.yaml: stages.{name}" if key is None else f"dvc.yaml: stages.{name}@{key}"
     folder = str(resolve(body.get("wdir", "."), values, f"{where}.wdir"))
     values = extended(values, body.get("vars"), root / folder)
     read = body.keys() - {"params", "vars", "matrix"}
