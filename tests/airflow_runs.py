@@ -18,10 +18,10 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
     return {**kept, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **changes}
 
 
-def python(code: str, folder: Path, home: Path, **env: str) -> str:
+def python(code: str, folder: Path, home: Path, *arguments: str, **env: str) -> str:
     """What `code` prints, last line, when Airflow's Python runs it in `folder`."""
     done = subprocess.run(
-        [str(VENV / "bin" / "python"), "-c", code],
+        [str(VENV / "bin" / "python"), "-c", code, *arguments],
         cwd=folder, env=environment(home, **env), capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
