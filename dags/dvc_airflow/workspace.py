@@ -108,7 +108,7 @@ def override(text: str, overrides: list[str]) -> str:
     for one in overrides:
         key, equals, value = one.strip().partition("=")
         adds, removes = key.startswith("+"), key.startswith("~")
-        *parents, last = key.lstrip("+~").split(".")
+        *parents, last = key.lstrip("+~").strip().split(".")
         if not last or bool(equals) == removes:
             raise OverrideError(
                 f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01"
@@ -124,7 +124,7 @@ def override(text: str, overrides: list[str]) -> str:
             child(node, last, one, parents)
             del node[last]
             continue
-        if not adds:
+        if not (adds and isinstance(node, dict)):
             child(node, last, one, parents)
         try:
             node[last] = yaml.safe_load(value)
@@ -191,6 +191,18 @@ def entry(folder: Path, address: str) -> dict[str, Any] | None:
     return ((lock or {}).get("stages") or {}).get(address)
 
 
+class LockDumper(yaml.SafeDumper):
+    """Quotes the hashes that YAML 1.2, which is DVC's, takes for numbers and 1.1, which is PyYAML's, does not."""
+
+
+def as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if re.fullmatch(r"[\d.]+(e\d+)?", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+LockDumper.add_representer(str, as_text)
+
+
 def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
     """Writes what other machines' dvc.lock say of the stages that they ran into this one's."""
     path = folder / "dvc.lock"
@@ -201,5 +213,5 @@ def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
             return
         lock["stages"].update(entries)
         draft = path.with_suffix(".draft")
-        draft.write_text(yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        draft.write_text(yaml.dump(lock, Dumper=LockDumper, sort_keys=False, allow_unicode=True))
         draft.replace(path)
