@@ -1,6 +1,6 @@
 """A command as a task runs it: what its log shows, whether its end is worth another try, and how it is stopped."""
 
-import http.server
+import contextlib
 import json
 import os
 import subprocess
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import psutil
 import pytest
+from airflow_runs import Listener, listening
 from conftest import BIN, ROOT, environment
 from dvc_airflow import alerts, process, workspace
 from dvc_airflow.process import Blocked, Command, Failed
@@ -239,47 +239,10 @@ main()
 """
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Answers everything with `status`, and keeps what it was told."""
-
-    daemon_threads = True
-
-    def __init__(self, status: int) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.told = status, []
-        self.told: list[tuple[str | None, bytes]]
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.told.append((self.headers.get("Content-Type"), body))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_HEAD = do_POST = answer
-
-    def log_message(self, *_: Any) -> None:
-        """Not in the tests' output."""
-
-
 @pytest.fixture
-def answering() -> Iterator[Callable[[int], Server]]:
-    servers: list[Server] = []
-
-    def start(status: int) -> Server:
-        servers.append(Server(status))
-        threading.Thread(target=servers[-1].serve_forever).start()
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def answering() -> Iterator[Callable[[int], Listener]]:
+    with contextlib.ExitStack() as stack:
+        yield lambda status: stack.enter_context(listening(status))
 
 
 def stage(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -296,7 +259,7 @@ def test_without_mlflow_register_asks_to_be_tried_again() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(None, 75), (503, 75), (429, 75), (404, 2), (403, 2)])
 def test_a_download_that_may_come_later_asks_to_be_tried_again(
-    answering: Callable[[int], Server], tmp_path: Path, status: int | None, code: int
+    answering: Callable[[int], Listener], tmp_path: Path, status: int | None, code: int
 ) -> None:
     address = CLOSED if status is None else answering(status).url
     env = {"DATA_MIRROR": address, "DATA_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -319,7 +282,7 @@ CONTEXT = {
 }
 
 
-def test_the_webhook_hears_what_failed(answering: Callable[[int], Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_webhook_hears_what_failed(answering: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch) -> None:
     server = answering(200)
     monkeypatch.setenv("ALERT_WEBHOOK", server.url)
     alerts.failed(CONTEXT)
@@ -333,7 +296,10 @@ def test_the_webhook_hears_what_failed(answering: Callable[[int], Server], monke
 
 @pytest.mark.parametrize("webhook", [CLOSED, "500", "no address", "http://", ""])
 def test_an_alert_that_is_not_heard_fails_nothing(
-    answering: Callable[[int], Server], monkeypatch: pytest.MonkeyPatch, webhook: str, caplog: pytest.LogCaptureFixture
+    answering: Callable[[int], Listener],
+    monkeypatch: pytest.MonkeyPatch,
+    webhook: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK", answering(500).url if webhook == "500" else webhook)
     alerts.failed(CONTEXT)
