@@ -80,7 +80,7 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
     begin(request, model, len(texts))
     seconds = allowed(request)
     try:
-        return await asyncio.wait_for(asyncio.to_thread(model.predictor.embed, texts), seconds)  # type: ignore[attr-defined]
+        return await asyncio.wait_for(model.embed(texts), seconds)
     except ValueError as error:
         raise Refusal(422, f"input: {error}", errors=[{"pointer": "#/input", "detail": str(error)}]) from None
     except TimeoutError:

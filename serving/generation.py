@@ -1,4 +1,8 @@
-"""Continuous batching: the answers of all clients of a model are written together, whenever each of them came."""
+"""Continuous batching: the answers of all clients of a model are written together, whenever each of them came.
+
+A small model writes a token in less time than it takes to wake the event loop and to send a packet. So what comes
+within TOGETHER travels together; the first piece of an answer and its end never wait.
+"""
 
 import asyncio
 import logging
@@ -12,6 +16,8 @@ from typing import Any
 from serving.batching import Full
 from serving.bundle import Batch, Predictor
 
+TOGETHER = 0.005  # seconds: too short for a reader to see
+
 log = logging.getLogger("serving")
 
 
@@ -21,7 +27,7 @@ class Ticket:
     def __init__(self, request: Any, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
         self.request, self.number, self.pieces = request, number, pieces
         self.loop = asyncio.get_running_loop()
-        self.gone = False
+        self.begun = self.gone = False
 
 
 class Alone:
@@ -63,6 +69,7 @@ class Loop:
         self.lock = threading.Lock()
         self.waiting: deque[Ticket] = deque()
         self.running: dict[Any, Ticket] = {}
+        self.unsent: dict[Ticket, list[Any]] = {}
         self.thread: threading.Thread | None = None
         self.pace = 0.1  # seconds per answer, a moving average
 
@@ -120,7 +127,7 @@ class Loop:
 
     def _work(self) -> None:
         batch = self._batch()
-        ended = time.monotonic()
+        ended = self.sent = time.monotonic()
         while self._admit(batch):
             try:
                 news = batch.step()
@@ -152,14 +159,29 @@ class Loop:
                     failed.append((ticket, error))
             if not self.running:
                 self.thread = None
+                self.unsent.clear()  # of those who have left
         deliver(failed)
         return bool(self.running)
 
     def _deliver(self, news: list[tuple[Any, Any]]) -> None:
-        deliver([(self.running[key], piece) for key, piece in news])
+        urgent = False
         for key, piece in news:
+            ticket = self.running[key]
+            self.unsent.setdefault(ticket, []).append(piece)
+            urgent |= not ticket.begun or not isinstance(piece, str)
+            ticket.begun = True
             if not isinstance(piece, str):
                 del self.running[key]
+        if urgent or time.monotonic() - self.sent > TOGETHER:
+            deliver([(ticket, piece) for ticket, pieces in self.unsent.items() for piece in joined(pieces)])
+            self.unsent.clear()
+            self.sent = time.monotonic()
+
+
+def joined(pieces: list[Any]) -> list[Any]:
+    """One text instead of several; what ends the answer stays by itself."""
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    return [text] * bool(text) + [piece for piece in pieces if not isinstance(piece, str)]
 
 
 def deliver(news: list[tuple[Ticket, Any]]) -> None:

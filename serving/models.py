@@ -71,6 +71,7 @@ class Model:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
         self.writes = hasattr(self.predictor, "stream")
         self.loop = Loop(self.predictor, scheduler.max_queue)
+        self.embedding = Queue(self._embedded, name)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
@@ -127,6 +128,31 @@ class Model:
             return future
         except Full as full:
             raise self._busy(full) from None
+
+    async def embed(self, texts: list[str]) -> Any:
+        """(vectors, tokens read) of the texts, in its turn.
+
+        Raises:
+            Refusal: 503 where too much waits already.
+            ValueError: a text that the predictor can't take.
+        """
+        try:
+            (found,) = await self.scheduler.submit(self.embedding, [texts])
+        except Full as full:
+            raise self._busy(full) from None
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    def _embedded(self, requests: Sequence[list[str]]) -> list[Any]:
+        """One answer per request, or what is wrong with its texts: nobody else's business."""
+        answers: list[Any] = []
+        for texts in requests:
+            try:
+                answers.append(self.predictor.embed(texts))  # type: ignore[attr-defined]
+            except ValueError as error:
+                answers.append(error)
+        return answers
 
     async def _written(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
         try:

@@ -65,6 +65,8 @@ LR, SPLIT = "projects__mnist__model__lr", "projects__mnist__data__split"
     [
         ({"projects__mnist__model__lrr": 0.1}, ["projects.mnist.model.lrr", "unknown key", "did you mean 'lr'"]),
         ({"projects__mnist__trane": {}}, ["projects.mnist.trane", "unknown key", "did you mean 'train'"]),
+        ({"projects__mnist__runner": "sagmaker"}, ["projects.mnist.runner", "found 'sagmaker'", "allowed: local"]),
+        ({"projects__mnist__schedule": "daily"}, ["projects.mnist.schedule", "found 'daily'"]),
         ({"sed": 1}, ["sed", "unknown key", "did you mean 'seed'"]),
         ({LR: "fast"}, [LR, "found 'fast'", "number"]),
         ({LR: 0}, [LR, "found 0", "greater than 0"]),

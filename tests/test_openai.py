@@ -81,7 +81,7 @@ def test_openais_client_streams(openai_client: Any, writer: Generator) -> None:
     asked = {"prompt": "abc", "max_tokens": 20, "temperature": 0.7, "seed": 3}
     chunks = list(openai_client.completions.create(model="mini_gpt", stream=True, **asked))
     assert "".join(chunk.choices[0].text for chunk in chunks) == ask(writer, asked)[0].text
-    assert chunks[-1].choices[0].finish_reason == "length" and len(chunks) > 5
+    assert chunks[-1].choices[0].finish_reason == "length" and len(chunks) > 2
 
 
 def test_openais_client_understands_refusals(openai_client: Any) -> None:

@@ -52,7 +52,7 @@ class Checkout:
     @cached_property
     def remote(self) -> str | None:
         """DVC's default remote, if one is set."""
-        config = configparser.ConfigParser()
+        config = configparser.RawConfigParser()
         config.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"])
         return config.get("core", "remote", fallback=None)
 
@@ -87,10 +87,19 @@ class RunLink(BaseOperatorLink):
         return operator.link
 
 
+class MetricsLink(BaseOperatorLink):
+    """A button of the task: the curves and metrics of that run."""
+
+    name = "Metrics"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return operator.link and f"{operator.link}/model-metrics"
+
+
 class DvcOperator(BaseOperator):
     """What the tasks have in common: the checkout, the run's settings, and a command that can be stopped."""
 
-    operator_extra_links = (RunLink(),)
+    operator_extra_links = (RunLink(), MetricsLink())
     ui_color = "#e0f2f1"
 
     def __init__(self, *, checkout: Checkout, dated: Sequence[str] = (), **kwargs: Any) -> None:

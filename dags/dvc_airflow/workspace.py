@@ -87,7 +87,7 @@ def bring_changes(root: Path, draft: Path) -> None:
 
 def share_cache(root: Path, draft: Path) -> None:
     """The clone's own settings are the checkout's, with the checkout's cache."""
-    config = configparser.ConfigParser()
+    config = configparser.RawConfigParser()
     config.read(root / ".dvc" / "config.local")
     if not config.has_section("cache"):
         config.add_section("cache")

@@ -90,10 +90,13 @@ class Project(Strict, Generic[Data, Model]):
 
     network: str = Field(pattern=r"^\w+$", description="the file in models/ that training depends on")
     schedule: str | None = Field(
+        default=None,
         pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$",
         description="when Airflow runs it by itself, as cron has it (UTC); null for never",
     )
-    runner: str = Field(pattern=r"^\w+$", description="where training runs: `local`, or a file of pipelines/runners/")
+    runner: str = Field(
+        default="local", pattern=r"^\w+$", description="where training runs: `local`, or a file of pipelines/runners/"
+    )
     data: Data
     model: Model
     train: TrainSettings
@@ -189,6 +192,10 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[Project[Any, Any],
     project = _validated(schema[settings.Data, settings.Model], block, where)
     if SHIPPED in project.variants:
         raise UsageError(f"params.yaml: {where}.variants.{SHIPPED}: that is the model itself; choose another name")
+    runners = ["local", *sorted(path.stem for path in Path("pipelines/runners").glob("[a-z]*.py"))]
+    if project.runner not in runners:
+        found = f"found {project.runner!r}; {nearest(project.runner, runners)}"
+        raise UsageError(f"params.yaml: {where}.runner: {found}")
     models = {SHIPPED: project.model}
     for variant, changes in project.variants.items():
         models[variant] = _validated(settings.Model, {**block["model"], **changes}, f"{where}.variants.{variant}")
