@@ -27,6 +27,16 @@ class OverrideError(Exception):
     """An override that can't be applied; the message names it and says what is allowed."""
 
 
+class Loader(yaml.SafeLoader):
+    """Leaves a date the text that it is, as Hydra does; DVC tracks no other kind of date."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def clones(root: Path) -> Path:
     return root / ".dvc" / "tmp" / "exps"
 
@@ -104,7 +114,7 @@ def override(text: str, overrides: list[str]) -> str:
     """
     if not overrides:
         return text
-    values = yaml.safe_load(text)
+    values = yaml.load(text, Loader)
     for one in overrides:
         key, equals, value = one.strip().partition("=")
         adds, removes = key.startswith("+"), key.startswith("~")
@@ -127,7 +137,7 @@ def override(text: str, overrides: list[str]) -> str:
         if not (adds and isinstance(node, dict)):
             child(node, last, one, parents)
         try:
-            node[last] = yaml.safe_load(value)
+            node[last] = yaml.load(value, Loader)
         except yaml.YAMLError:
             raise OverrideError(f"overrides: {one!r}: {value!r} is not a YAML value") from None
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -141,12 +151,14 @@ def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
     return node[name]
 
 
-def save(root: Path, folder: Path, run: str, dvc: list[str], env: dict[str, str]) -> str:
-    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name."""
+def save(root: Path, folder: Path, run: str, stages: list[str], dvc: list[str], env: dict[str, str]) -> str:
+    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name.
+
+    `stages` are those that ran in it: it lacks what others write, which DVC would miss.
+    """
     name = slug(run)
-    done = subprocess.run(
-        [*dvc, "exp", "save", "--force", "--name", name], cwd=folder, env=env, capture_output=True, text=True
-    )
+    command = [*dvc, "exp", "save", "--force", "--name", name, *stages]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"dvc exp save: {done.stderr.strip()}")
     git(root, "fetch", "-q", str(folder), "+refs/exps/*:refs/exps/*")
