@@ -37,21 +37,12 @@ def airflow(reproduced: Checkout, webhook: Listener, tmp_path_factory: pytest.Te
     folder = base / "checkout"
     shutil.copytree(reproduced.folder, folder, symlinks=True)
     moved(reproduced.folder, folder)
-    params = folder / "params.yaml"
-    params.write_text(with_schedule(params.read_text(), "stocks", "0 0 1 * *"))
-    git = ["git", "commit", "-q", "-am", "a schedule for stocks"]
-    subprocess.run(git, cwd=folder, check=True)
     found = Airflow(folder, base / "home", ALERT_WEBHOOK=webhook.url, SERVING_URL=f"http://127.0.0.1:{free_port()}")
     try:
         found.connect()
         yield found
     finally:
         found.stop()
-
-
-def with_schedule(text: str, project: str, cron: str) -> str:
-    before, own, after = text.partition(f"\n  {project}:\n")
-    return before + own + after.replace("schedule: null", f'schedule: "{cron}"', 1)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +61,9 @@ def workspace(airflow: Airflow) -> dict[str, bytes]:
 def runs(airflow: Airflow, before: dict[str, bytes]) -> Runs:
     """Runs of several kinds, started at once; each test waits for its own."""
     trigger = airflow.client.trigger
+    light = {"overrides": ["projects.stocks.train.epochs=1", "projects.stocks.data.symbols=3"]}
     return {
+        "past": ("stocks", trigger("stocks", light, f"{PAST}T00:00:00Z")),
         "again": ("titanic", trigger("titanic")),
         "epochs": ("titanic", trigger("titanic", {"overrides": ["projects.titanic.train.epochs=3"]})),
         "wrong value": ("mnist", trigger("mnist", {"overrides": ["projects.mnist.train.epochs=-1"]})),
@@ -153,14 +146,8 @@ def mlflow_params(airflow: Airflow, run: str) -> dict[str, str]:
     return dict(client.get_run(run).data.params)
 
 
-def test_a_backfill_of_a_past_day_sees_nothing_later(airflow: Airflow) -> None:
-    conf = {"overrides": ["projects.stocks.train.epochs=1", "projects.stocks.data.symbols=3"]}
-    day = f"{PAST}T00:00:00Z"
-    airflow.client.ask(
-        "/api/v2/backfills", {"dag_id": "stocks", "from_date": day, "to_date": day, "dag_run_conf": conf}
-    )
-    (run,) = airflow.runs("stocks", "backfill")
-    results = airflow.succeeds("stocks", run)
+def test_a_run_for_a_past_day_sees_nothing_later(airflow: Airflow, runs: Runs) -> None:
+    results = airflow.succeeds(*runs["past"])
     assert f"projects.stocks.data.until={PAST}" in results["check"]["overrides"]
     card = airflow.card(results["summary"]["experiment"], "stocks")
     assert card["periods"]["test"][1] in (PAST, "2021-05-31")

@@ -36,6 +36,7 @@ PIPELINE = {
             "params": ["projects.one"],
             "outs": ["model.json"],
         },
+        "other": {"cmd": f"{COPY} third elsewhere y", "deps": ["third"], "outs": ["elsewhere"]},
     }
 }
 
@@ -71,7 +72,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository.dvc("init", "-q")
     (repository.folder / "params.yaml").write_text(PARAMS)
     (repository.folder / "input").write_text("data\n")
-    (repository.folder / ".gitignore").write_text("/ready\n/model.json\n")
+    (repository.folder / "third").write_text("of another project\n")
+    (repository.folder / ".gitignore").write_text("/ready\n/model.json\n/elsewhere\n")
     (repository.folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
     repository.run("git", "add", "-A")
     repository.run("git", "commit", "-q", "-m", "first")
@@ -109,6 +111,7 @@ def clone(repository: Repository, *overrides: str, run: str = "one manual__2026"
         ("names=[c, d]", "names", ["c", "d"]),
         ("projects.one.until=null", "projects.one.until", None),
         ("projects.one.until=a=b", "projects.one.until", "a=b"),
+        ("projects.one.until=2020-01-31", "projects.one.until", "2020-01-31"),
         ("seed=", "seed", None),
         ("+projects.two.epochs=1", "projects.two", {"epochs": 1}),
         ("~projects.one.until", "projects.one", {"epochs": 3}),
@@ -220,15 +223,17 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
 
 def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: Repository) -> None:
     before = repository.state()
-    folder = clone(repository, "projects.one.epochs=5")
-    repository.dvc("repro", "-q", folder=folder)
-    name = workspace.save(repository.folder, folder, "one manual__2026", [str(BIN / "dvc")], environment())
+    folder = clone(repository, "projects.one.epochs=5", "projects.one.until=2020-01-31")
+    repository.dvc("repro", "-q", "train", folder=folder)
+    assert not (folder / "elsewhere").exists(), "what the run has nothing to do with"
+    stages, dvc = ["prepare", "train"], [str(BIN / "dvc")]
+    name = workspace.save(repository.folder, folder, "one manual__2026", stages, dvc, environment())
     assert not folder.exists()
     assert repository.state() == before
     shown = json.loads(repository.dvc("exp", "show", "--json"))
     found = {one["name"]: one["revs"][0]["data"] for base in shown for one in base.get("experiments") or []}
     assert set(found) == {name}
-    assert found[name]["params"]["params.yaml"]["data"]["projects"]["one"]["epochs"] == 5
+    assert found[name]["params"]["params.yaml"]["data"]["projects"]["one"] == {"epochs": 5, "until": "2020-01-31"}
     repository.run("git", "stash", "-q", "-u")
     repository.dvc("exp", "apply", "-q", name)
     assert "epochs: 5" in (repository.folder / "model.json").read_text(), "its outputs are in the shared cache"
@@ -273,7 +278,7 @@ def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(reposit
         running.result()
     lock = yaml.safe_load((root / "dvc.lock").read_text())
     assert number > 10
-    assert {*lock["stages"]} == {"prepare", "train", *(f"far@{one}" for one in range(number))}
+    assert {*lock["stages"]} == {*PIPELINE["stages"], *(f"far@{one}" for one in range(number))}
     assert lock["schema"] == "2.0"
     workspace.merge(root, {"prepare": lock["stages"]["prepare"]})
     assert yaml.safe_load((root / "dvc.lock").read_text()) == lock
