@@ -17,6 +17,8 @@ import yaml
 from airflow_runs import Airflow, Listener, free_port, listening, moved
 from conftest import ROOT, Checkout, Running, environment
 from dvc_airflow import graph
+from playwright.sync_api import expect, sync_playwright
+from test_playground import ARGUMENTS, CHROMIUM
 
 pytestmark = [pytest.mark.slow, airflow_runs.needed]
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
@@ -161,6 +163,34 @@ def test_drift_told_from_outside_retrains_the_project(airflow: Airflow) -> None:
     results = airflow.succeeds("house_prices", run)
     states = {result["stage"]: result["state"] for result in results.values() if result and "stage" in result}
     assert set(states.values()) == {"ran"}, "an old outcome is not good enough"
+
+
+def test_the_page_of_a_project_shows_its_stages_and_its_readme(airflow: Airflow, tmp_path: Path) -> None:
+    password = json.loads((airflow.home / "passwords.json").read_text())["admin"]
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1500, "height": 900}, locale="en-US")
+        page.set_default_timeout(60_000)
+        page.goto(airflow.client.url)
+        page.locator("input[name=username]").fill("admin")
+        page.locator("input[name=password]").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible(timeout=60_000)
+        page.goto(f"{airflow.client.url}/dags/titanic")
+        page.get_by_test_id("markdown-button").click()
+        title = (ROOT / "pipelines" / "titanic" / "README.md").read_text().splitlines()[0].lstrip("# ")
+        expect(page.get_by_role("dialog")).to_contain_text(title, timeout=60_000)
+        page.keyboard.press("Escape")
+        page.get_by_label("Show Graph").click()
+        page.get_by_label("Collapse Details Panel").click()
+        nodes = page.locator(".react-flow__node")
+        for name in {"check", "summary", *(stage.name for stage in STAGES.values())}:
+            expect(nodes.filter(has=page.get_by_text(name, exact=True))).to_be_visible(timeout=60_000)
+        page.get_by_label("Fit View").click()
+        page.screenshot(path=tmp_path / "graph.png")
+    assert (tmp_path / "graph.png").stat().st_size > 20_000
 
 
 def test_all_dags_at_once_leave_one_sound_lock(airflow: Airflow) -> None:
