@@ -161,7 +161,7 @@ def save(root: Path, folder: Path, run: str, stages: list[str], dvc: list[str], 
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"dvc exp save: {done.stderr.strip()}")
-    git(root, "fetch", "-q", str(folder), "+refs/exps/*:refs/exps/*")
+    git(root, "fetch", "-q", str(folder), f"+refs/exps/*/{name}:refs/exps/*/{name}")  # and none of DVC's own
     shutil.rmtree(folder)
     return name
 
