@@ -233,6 +233,7 @@ def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: 
     shown = json.loads(repository.dvc("exp", "show", "--json"))
     found = {one["name"]: one["revs"][0]["data"] for base in shown for one in base.get("experiments") or []}
     assert set(found) == {name}
+    assert "refs/exps/exec" not in repository.run("git", "for-each-ref"), "what DVC notes while it works"
     assert found[name]["params"]["params.yaml"]["data"]["projects"]["one"] == {"epochs": 5, "until": "2020-01-31"}
     repository.run("git", "stash", "-q", "-u")
     repository.dvc("exp", "apply", "-q", name)
