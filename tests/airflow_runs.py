@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,7 @@ class Airflow:
             AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(free_port()), **env,
         )  # fmt: skip
         self.log = home.with_suffix(".log")
+        self.restarted: subprocess.Popen[bytes] | None = None
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [str(folder / "infra" / "airflow" / "up.sh")],
@@ -146,7 +147,8 @@ class Airflow:
         for one in self.family():
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
-        self.process.wait(20)
+        for process in filter(None, (self.process, self.restarted)):
+            process.wait(20)
 
     def family(self) -> list[psutil.Process]:
         """Everything that runs in the checkout, whoever started it."""
@@ -158,8 +160,29 @@ class Airflow:
         return found
 
     def scheduler(self) -> psutil.Process:
-        (found,) = [one for one in psutil.Process(self.process.pid).children() if "scheduler" in one.cmdline()[-1:]]
-        return found
+        if self.restarted is not None:
+            return psutil.Process(self.restarted.pid)
+        found = psutil.Process(self.process.pid).children()
+        return next(one for one in found if "scheduler" in one.cmdline()[-1:])
+
+    def kill_scheduler(self, everything: bool) -> Callable[[], None]:
+        """SIGKILL for it, and, if so wished, all that it has started; what is returned starts it again."""
+        scheduler = self.scheduler()
+        command, env = scheduler.cmdline(), scheduler.environ()
+        children = scheduler.children(recursive=True)
+        for one in [scheduler, *(children if everything else [])]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        if self.restarted is not None:
+            self.restarted.wait()
+
+        def start() -> None:
+            with self.log.open("a") as log:
+                self.restarted = subprocess.Popen(
+                    command, cwd=self.folder, env=env, stdout=log, stderr=subprocess.STDOUT
+                )
+
+        return start
 
     # ---------------------------------------------------------------- runs
 

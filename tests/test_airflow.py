@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import airflow_runs
-import psutil
 import pytest
 import yaml
 from airflow_runs import Airflow, Listener, free_port, listening, moved
@@ -257,23 +255,13 @@ def test_a_killed_scheduler_comes_back_and_the_run_goes_on(airflow: Airflow, eve
     overrides = ["projects.mnist.train.epochs=150", f"seed={int(everything)}"]
     run = airflow.client.trigger("mnist", {"overrides": overrides})
     checkpoint = until_training(airflow, run)
-    scheduler = airflow.scheduler()
-    command, env = scheduler.cmdline(), scheduler.environ()
-    children = scheduler.children(recursive=True)
-    training = [one for one in children if "pipelines.train" in " ".join(one.cmdline())]
-    assert training, "the training is not a descendant of the scheduler"
-    for one in [scheduler, *(children if everything else [])]:
-        one.send_signal(signal.SIGKILL)
-    psutil.wait_procs([scheduler], timeout=10)
+    restart = airflow.kill_scheduler(everything)
     assert checkpoint.exists(), "the training had ended before"
-    with subprocess.Popen(command, cwd=airflow.folder, env=env, stdout=subprocess.DEVNULL) as again:
-        try:
-            results = airflow.succeeds("mnist", run)
-            assert results["train"]["state"] in ("ran", "cached")
-            log = [line for number in tries(airflow, run) for line in airflow.client.log("mnist", run, "train", number)]
-            assert not everything or any("resuming run" in line for line in log), log[-40:]
-        finally:
-            again.terminate()
+    restart()
+    results = airflow.succeeds("mnist", run)
+    assert results["train"]["state"] in ("ran", "cached")
+    log = [line for number in tries(airflow, run) for line in airflow.client.log("mnist", run, "train", number)]
+    assert not everything or any("resuming run" in line for line in log), log[-40:]
 
 
 def until_training(airflow: Airflow, run: str) -> Path:
