@@ -23,7 +23,7 @@ setup: .venv/ready  ## create .venv from requirements.lock
 run: setup  ## dvc repro on the embedded sample, then the table of figures
 	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
 
-test: setup  ## the whole test suite
+test: setup .venv-airflow/ready  ## the whole test suite
 	@python -m pytest -n 2 --dist loadfile
 
 lint: setup  ## format, lint, types, import contracts

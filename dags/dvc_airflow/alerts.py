@@ -22,8 +22,8 @@ def failed(context: Any) -> None:
     }
     log.error("alert: %s", json.dumps(message))
     if url := os.environ.get("ALERT_WEBHOOK"):
-        request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": "application/json"})
         try:
+            request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=10).close()
-        except OSError as error:
+        except Exception as error:  # no address, nobody there, or somebody who speaks no HTTP
             log.error("alert: the webhook did not take it: %s", error)

@@ -5,6 +5,7 @@ here is DVC's documented syntax: `foreach` over a list or a mapping, `matrix`, `
 `wdir`.
 """
 
+import graphlib
 import itertools
 import posixpath
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import yaml
 
-REFERENCE = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+REFERENCE = re.compile(r"(?<!\\)\$\{\s*([^}]+?)\s*\}")
 OUTS = ("outs", "metrics", "plots")
 
 
@@ -74,16 +75,18 @@ def read(root: Path) -> Graph:
     """The graph of the repository at `root`.
 
     Raises:
-        GraphError: a file is missing or no YAML, a `${...}` names nothing, or two stages write the same path.
+        GraphError: a file is missing or no YAML, a `${...}` names nothing, two stages write the same path, or stages
+            need each other.
     """
     pipeline = load(root / "dvc.yaml")
     values = load(root / "params.yaml") if (root / "params.yaml").exists() else {}
-    for more in pipeline.get("vars") or []:
-        values = values | (more if isinstance(more, dict) else load(root / str(more)))
+    values = extended(values, pipeline.get("vars"), root)
     stages: dict[str, Stage] = {}
     for name, body in (pipeline.get("stages") or {}).items():
+        if not isinstance(body, dict):
+            raise GraphError(f"dvc.yaml: stages.{name}: must be a mapping")
         for key, scope in instances(name, body, values):
-            stage = make(name, key, body.get("do", body), {**values, **scope})
+            stage = make(name, key, body.get("do", body), {**values, **scope}, root)
             stages[stage.address] = stage
     return Graph(stages, edges(stages))
 
@@ -100,22 +103,45 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
+def extended(values: dict[str, Any], entries: list[Any] | None, folder: Path) -> dict[str, Any]:
+    """`values` and what a list `vars:` adds: mappings, files, and `file:key,key` for some keys of a file."""
+    for entry in entries or []:
+        if isinstance(entry, dict):
+            more = entry
+        else:
+            name, _, keys = str(entry).partition(":")
+            more = load(folder / name)
+            if keys:
+                more = {key: look_up(key, more, f"{folder / name}", name) for key in keys.split(",")}
+        values = merged(values, more)
+    return values
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    both = {key: merged(one[key], value) for key, value in other.items()
+            if isinstance(value, dict) and isinstance(one.get(key), dict)}  # fmt: skip
+    return {**one, **other, **both}
+
+
 def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
     """Each key that a stage is written for, with what `${item}` and `${key}` stand for."""
     if "foreach" in body:
         items = resolve(body["foreach"], values, f"dvc.yaml: stages.{name}.foreach")
         if isinstance(items, dict):
-            yield from ((str(key), {"key": str(key), "item": item}) for key, item in items.items())
+            yield from ((text(key), {"key": text(key), "item": item}) for key, item in items.items())
+        elif isinstance(items, list):
+            simple = not any(isinstance(item, dict | list) for item in items)
+            yield from ((text(item if simple else number), {"item": item}) for number, item in enumerate(items))
         else:
-            for number, item in enumerate(items):
-                simple = not isinstance(item, dict | list)
-                yield (str(item) if simple else str(number)), {"item": item}
+            raise GraphError(f"dvc.yaml: stages.{name}.foreach: found {items!r}; must be a list or a mapping")
     elif "matrix" in body:
         axes = resolve(body["matrix"], values, f"dvc.yaml: stages.{name}.matrix")
+        if not (isinstance(axes, dict) and all(isinstance(axis, list) for axis in axes.values())):
+            raise GraphError(f"dvc.yaml: stages.{name}.matrix: must be a mapping of lists")
         for chosen in itertools.product(*axes.values()):
             item = dict(zip(axes, chosen, strict=True))
             key = "-".join(
-                f"{axis}{axes[axis].index(value)}" if isinstance(value, dict | list) else str(value)
+                f"{axis}{axes[axis].index(value)}" if isinstance(value, dict | list) else text(value)
                 for axis, value in item.items()
             )
             yield key, {"item": item, "key": key}
@@ -123,10 +149,12 @@ def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterat
         yield None, {}
 
 
-def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any]) -> Stage:
-    where = f"dvc.yaml: stages.{name}"
-    body = {field: resolve(value, values, f"{where}.{field}") for field, value in body.items() if field != "params"}
-    folder = body.get("wdir", ".")
+def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any], root: Path) -> Stage:
+    where = f"dvc.yaml: stages.{name}" if key is None else f"dvc.yaml: stages.{name}@{key}"
+    folder = str(resolve(body.get("wdir", "."), values, f"{where}.wdir"))
+    values = extended(values, body.get("vars"), root / folder)
+    read = body.keys() - {"params", "vars", "matrix"}
+    body = {field: resolve(value, values, f"{where}.{field}") for field, value in body.items() if field in read}
     outs = [entry for field in OUTS for entry in body.get(field) or []]
     options = [next(iter(entry.values())) or {} for entry in outs if isinstance(entry, dict)]
     cmd = body.get("cmd", "")
@@ -158,16 +186,21 @@ def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
         return node
     if whole := REFERENCE.fullmatch(node):
         return look_up(whole[1], values, where)
-    return REFERENCE.sub(lambda match: str(look_up(match[1], values, where)), node)
+    return REFERENCE.sub(lambda match: text(look_up(match[1], values, where)), node).replace(r"\${", "${")
 
 
-def look_up(reference: str, values: Any, where: str) -> Any:
+def text(value: Any) -> str:
+    """As DVC writes it into a command or a name."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def look_up(reference: str, values: Any, where: str, file: str = "params.yaml") -> Any:
     found = values
     for part in re.findall(r"[^.\[\]]+", reference):
         try:
             found = found[int(part) if isinstance(found, list) else part]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise GraphError(f"{where}: ${{{reference}}} is not in params.yaml") from None
+            raise GraphError(f"{where}: ${{{reference}}} is not in {file}") from None
     return found
 
 
@@ -188,4 +221,8 @@ def edges(stages: dict[str, Stage]) -> dict[str, tuple[str, ...]]:
             if dep == out or dep.startswith(f"{out}/") or out.startswith(f"{dep}/")
         }
         found[stage.address] = tuple(address for address in stages if address in needed)
+    try:
+        graphlib.TopologicalSorter(found).prepare()
+    except graphlib.CycleError as error:
+        raise GraphError(f"dvc.yaml: stages need each other: {' -> '.join(error.args[1])}") from None
     return found

@@ -257,7 +257,8 @@ class SummaryOperator(DvcOperator):
         if settings.overrides:
             root, dvc = self.checkout.root, [self.checkout.program("dvc")]
             folder = self.workspace(context, settings, None)
-            summary["experiment"] = workspace.save(root, folder, run_name(context), dvc, self.checkout.env())
+            stages = [result["stage"] for result in results]
+            summary["experiment"] = workspace.save(root, folder, run_name(context), stages, dvc, self.checkout.env())
             self.log.info("experiment %s: see `dvc exp show`, keep it with `dvc exp apply`", summary["experiment"])
         return summary
 

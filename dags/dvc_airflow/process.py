@@ -88,15 +88,17 @@ class Command:
         return list(tail)
 
     def stop(self, patience: float = 10) -> None:
-        """SIGTERM to the whole group, then SIGKILL."""
+        """SIGTERM to the whole group, then SIGKILL to those of it that are left."""
         if self.process is None or self.process.poll() is not None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            for number in (signal.SIGTERM, signal.SIGKILL):
                 os.killpg(self.process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(patience)
-                return
+                deadline = time.monotonic() + patience
+                while time.monotonic() < deadline:
+                    self.process.poll()
+                    os.killpg(self.process.pid, 0)  # raises once nobody is left
+                    time.sleep(0.05)
 
 
 def failure(tail: list[str], code: int) -> Blocked | Failed:

@@ -16,6 +16,18 @@ RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponentia
 RETRIES |= {"max_retry_delay": timedelta(minutes=10)}
 
 
+def clock(key: str, cron: str) -> CronTriggerTimetable:
+    """Checked here: the SDK takes any text, on which the scheduler would stumble later."""
+    from airflow.exceptions import AirflowTimetableInvalid
+    from airflow.timetables.trigger import CronTriggerTimetable as Checked
+
+    try:
+        Checked(cron, timezone="UTC").validate()
+    except AirflowTimetableInvalid as error:
+        raise ValueError(f"{key}: schedule: found {cron!r}: {error}") from None
+    return CronTriggerTimetable(cron, timezone="UTC")
+
+
 @dataclass(frozen=True)
 class Event:
     """An asset that a stage updates when it ran.
@@ -66,7 +78,7 @@ class House:
         """The DAG of one key: runs when triggered, when one of `assets` is updated, and by `cron`."""
         schedule: Any = list(assets or []) or None
         if cron:
-            timetable = CronTriggerTimetable(cron, timezone="UTC")
+            timetable = clock(key, cron)
             schedule = AssetOrTimeSchedule(timetable=timetable, assets=schedule) if schedule else timetable
         with self.dag(key, schedule=schedule, **options) as dag:
             self.tasks(self.graph.of(key), {}, dated)

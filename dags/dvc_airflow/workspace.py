@@ -27,6 +27,16 @@ class OverrideError(Exception):
     """An override that can't be applied; the message names it and says what is allowed."""
 
 
+class Loader(yaml.SafeLoader):
+    """Leaves a date the text that it is, as Hydra does; DVC tracks no other kind of date."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def clones(root: Path) -> Path:
     return root / ".dvc" / "tmp" / "exps"
 
@@ -104,11 +114,11 @@ def override(text: str, overrides: list[str]) -> str:
     """
     if not overrides:
         return text
-    values = yaml.safe_load(text)
+    values = yaml.load(text, Loader)
     for one in overrides:
         key, equals, value = one.strip().partition("=")
         adds, removes = key.startswith("+"), key.startswith("~")
-        *parents, last = key.lstrip("+~").split(".")
+        *parents, last = key.lstrip("+~").strip().split(".")
         if not last or bool(equals) == removes:
             raise OverrideError(
                 f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01"
@@ -124,10 +134,10 @@ def override(text: str, overrides: list[str]) -> str:
             child(node, last, one, parents)
             del node[last]
             continue
-        if not adds:
+        if not (adds and isinstance(node, dict)):
             child(node, last, one, parents)
         try:
-            node[last] = yaml.safe_load(value)
+            node[last] = yaml.load(value, Loader)
         except yaml.YAMLError:
             raise OverrideError(f"overrides: {one!r}: {value!r} is not a YAML value") from None
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -141,15 +151,17 @@ def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
     return node[name]
 
 
-def save(root: Path, folder: Path, run: str, dvc: list[str], env: dict[str, str]) -> str:
-    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name."""
+def save(root: Path, folder: Path, run: str, stages: list[str], dvc: list[str], env: dict[str, str]) -> str:
+    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name.
+
+    `stages` are those that ran in it: it lacks what others write, which DVC would miss.
+    """
     name = slug(run)
-    done = subprocess.run(
-        [*dvc, "exp", "save", "--force", "--name", name], cwd=folder, env=env, capture_output=True, text=True
-    )
+    command = [*dvc, "exp", "save", "--force", "--name", name, *stages]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"dvc exp save: {done.stderr.strip()}")
-    git(root, "fetch", "-q", str(folder), "+refs/exps/*:refs/exps/*")
+    git(root, "fetch", "-q", str(folder), f"+refs/exps/*/{name}:refs/exps/*/{name}")  # and none of DVC's own
     shutil.rmtree(folder)
     return name
 
@@ -191,6 +203,18 @@ def entry(folder: Path, address: str) -> dict[str, Any] | None:
     return ((lock or {}).get("stages") or {}).get(address)
 
 
+class LockDumper(yaml.SafeDumper):
+    """Quotes the hashes that YAML 1.2, which is DVC's, takes for numbers and 1.1, which is PyYAML's, does not."""
+
+
+def as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if re.fullmatch(r"[\d.]+(e\d+)?", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+LockDumper.add_representer(str, as_text)
+
+
 def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
     """Writes what other machines' dvc.lock say of the stages that they ran into this one's."""
     path = folder / "dvc.lock"
@@ -201,5 +225,5 @@ def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
             return
         lock["stages"].update(entries)
         draft = path.with_suffix(".draft")
-        draft.write_text(yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        draft.write_text(yaml.dump(lock, Dumper=LockDumper, sort_keys=False, allow_unicode=True))
         draft.replace(path)

@@ -34,10 +34,21 @@ def fetch(project: str, url: str, checksum: str) -> Path:
         except Exception as error:  # every protocol has exceptions of its own
             if isinstance(error, ValueError) and "hash of downloaded file" in str(error):  # pooch has removed the file
                 raise UsageError(f"{address}: its checksum is not {checksum}: {error}".splitlines()[0]) from None
-            silent |= not isinstance(error, FileNotFoundError | PermissionError | ValueError | ImportError)
+            silent |= _silent(error)
             refusals.append(f"{address}: {type(error).__name__}: {error}".splitlines()[0])
     hint = "" if mirror else "; set DATA_MIRROR to a folder or address that holds it"
     raise (Unavailable if silent else UsageError)(f"cannot get {name} of {project} ({'; '.join(refusals)}){hint}")
+
+
+def _silent(error: Exception) -> bool:
+    """Whether nobody answered. Of a web server fsspec says FileNotFoundError whatever happened; the cause tells."""
+    from aiohttp import ClientConnectionError, ClientResponseError
+
+    if isinstance(error.__cause__, ClientResponseError):
+        return error.__cause__.status >= 500 or error.__cause__.status == 429
+    if isinstance(error.__cause__, ClientConnectionError | TimeoutError):
+        return True
+    return not isinstance(error, FileNotFoundError | PermissionError | ValueError | ImportError)
 
 
 class _Resuming:
