@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -130,7 +129,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
         # the servers
         shutil.chown(database, OWNER) if OWNER else None
         subprocess.run(
-            [POSTGRES / "initdb", "-D", database / "data", "-U", "airflow", "--auth=trust", "--no-sync", "--locale=C.UTF-8"],
+            [POSTGRES / "initdb", "-D", database / "data", "-U", "airflow", "--auth=trust", "--no-sync"],
             cwd=database, user=OWNER, check=True, capture_output=True,
         )  # fmt: skip
         run(
@@ -162,9 +161,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
             clone = Checkout(folder)
             for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
                 clone.run("git", "config", key, value)
-            (folder / ".dvc" / "config.local").write_text(
-                f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = s3://airflow/dvc\n    endpointurl = {s3_server}\n"
-            )
+            clone.run("dvc", "remote", "add", "-q", "--local", "--default", "shared", "s3://airflow/dvc")
+            clone.run("dvc", "remote", "modify", "-q", "--local", "shared", "endpointurl", s3_server)
 
         # Airflow
         wait_for("postgres", lambda: socket.create_connection(("127.0.0.1", ports["postgres"])), 30)
