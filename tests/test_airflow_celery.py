@@ -5,6 +5,7 @@ Each worker has a checkout of its own; they start empty, and share nothing but t
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -112,6 +113,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[Cluster]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the S3 server's lines would bury what a test says
     base = tmp_path_factory.mktemp("cluster")
     database = Path(tempfile.mkdtemp(prefix="postgres-"))
     ports = {name: free_port() for name in ("postgres", "redis", "mlflow", "airflow", "logs", "other logs")}
