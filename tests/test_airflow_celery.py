@@ -168,9 +168,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
             clone.run("dvc", "remote", "modify", "-q", "--local", "shared", "endpointurl", s3_server)
 
         # Airflow
-        wait_for("postgres", lambda: socket.create_connection(("127.0.0.1", ports["postgres"])), 30)
+        wait_for("postgres", lambda: socket.create_connection(("127.0.0.1", ports["postgres"])))
         create = [POSTGRES / "createdb", "-h", "127.0.0.1", "-p", str(ports["postgres"]), "-U", "airflow", "airflow"]
-        wait_for("createdb", lambda: subprocess.run(create, capture_output=True, check=True), 30)
+        wait_for("createdb", lambda: subprocess.run(create, capture_output=True, check=True))
         address = f"http://localhost:{ports['airflow']}"
         settings = {
             **{key: value for key, value in environment(**keys).items() if not key.startswith("AIRFLOW")},
@@ -188,8 +188,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
         }
         run("up", "infra/airflow/up.sh", cwd=folders["scheduler"], env=settings)
         passwords = folders["scheduler"] / ".airflow" / "passwords.json"
-        wait_for("up.sh", lambda: urllib.request.urlopen(f"{address}/api/v2/version", timeout=5).status == 200, 120)
-        wait_for("mlflow", lambda: urllib.request.urlopen(f"{mlflow}/health", timeout=5).status == 200, 60)
+        wait_for("up.sh", lambda: urllib.request.urlopen(f"{address}/api/v2/version", timeout=5).status == 200)
+        wait_for("mlflow", lambda: urllib.request.urlopen(f"{mlflow}/health", timeout=5).status == 200)
         workers = {
             "ada": run(
                 "ada", "infra/airflow/worker.sh", "--celery-hostname", "ada", cwd=folders["ada"], env=settings,
@@ -200,7 +200,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
             ),
         }  # fmt: skip
         client = Client(address, "admin", json.loads(passwords.read_bytes())["admin"])
-        wait_for("the DAGs", lambda: client.ask("/api/v2/dags/roadmap"), 120)
+        wait_for("the DAGs", lambda: client.ask("/api/v2/dags/roadmap"))
         yield Cluster(client, workers, folders, origin)
     finally:
         for process in reversed(running):
