@@ -226,7 +226,7 @@ def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: 
     folder = clone(repository, "projects.one.epochs=5", "projects.one.until=2020-01-31")
     repository.dvc("repro", "-q", "train", folder=folder)
     assert not (folder / "elsewhere").exists(), "what the run has nothing to do with"
-    stages, dvc = ["prepare", "train"], [str(BIN / "dvc")]
+    stages, dvc = ["prepare", "train"], str(BIN / "dvc")
     name = workspace.save(repository.folder, folder, "one manual__2026", stages, dvc, environment())
     assert not folder.exists()
     assert repository.state() == before

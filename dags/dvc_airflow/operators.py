@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,7 +27,8 @@ from dvc_airflow import workspace
 from dvc_airflow.graph import Stage
 from dvc_airflow.process import Blocked, Command, Failed
 
-CACHED = re.compile(r"didn't change, skipping|is cached - skipping run")
+CACHED = re.compile(r"didn't change, skipping|is cached - skipping run|^Pulling data for ")
+RUNNING = re.compile(r"^Running stage '")
 KEEP = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
@@ -112,15 +113,32 @@ class DvcOperator(BaseOperator):
         if self.command is not None:
             self.command.stop()
 
-    def workspace(self, context: Any, settings: Settings, commit: str | None) -> Path:
-        """The folder that the run works in on this machine."""
-        if not settings.overrides:
-            return self.checkout.root
+    def workspace(self, context: Any, settings: Settings, check: str | None = None) -> Path:
+        """The folder that the run works in on this machine; the task `check` says at which commit others began it."""
         root = self.checkout.root
+        if not settings.overrides:
+            return root
+        checked = context["ti"].xcom_pull(task_ids=check) if check and self.checkout.remote else None
+        commit = checked["commit"] if checked else workspace.head(root)
         try:
-            return workspace.clone(root, run_name(context), commit or workspace.head(root), settings.overrides)
+            return workspace.clone(root, run_name(context), commit, settings.overrides)
         except workspace.OverrideError as error:
             raise AirflowFailException(str(error)) from None
+
+    def bring(self, folder: Path, results: list[dict[str, Any]], wanted: Collection[str], homemade: set[str]) -> None:
+        """What other machines made: their entries of dvc.lock, and the outputs of `wanted` through DVC's remote.
+
+        What `homemade` stages write is in no remote, so that every machine makes it for itself.
+        """
+        abroad = {result["stage"]: result["entry"] for result in results if result["where"] != place(folder)}
+        workspace.merge(folder, {stage: entry for stage, entry in abroad.items() if entry})
+        dvc = self.checkout.program("dvc")
+        # `dvc repro --pull` alone would bring what is missing and use what is out of date.
+        if stages := [stage for stage in abroad if stage in wanted and stage not in homemade]:
+            self.run_command(folder, [dvc, "pull", "--force", *stages])
+        for stage in abroad:
+            if stage in homemade:
+                self.run_command(folder, [dvc, "repro", "--single-item", "--pull", stage])
 
     def run_command(self, folder: Path, arguments: list[str], **env: str) -> list[str]:
         """Runs it and returns its last lines; waits while another DVC process holds what it needs.
@@ -152,7 +170,7 @@ class CheckOperator(DvcOperator):
         settings = Settings.of(context, self.dated)
         workspace.prune(self.checkout.root)
         commit = workspace.head(self.checkout.root)
-        folder = self.workspace(context, settings, commit)
+        folder = self.workspace(context, settings)
         program, *arguments = self.check
         try:
             self.run_command(folder, [self.checkout.program(program), *arguments])
@@ -167,8 +185,8 @@ class StageOperator(DvcOperator):
     """One stage of dvc.yaml, by `dvc repro --single-item`: DVC decides whether there is anything to do.
 
     Its result says `cached` or `ran`, and the hash of the stage's entry in dvc.lock. `upstream` maps the address of
-    each stage that it needs, directly or not, to the task that runs it; what the `homemade` ones write is in no
-    remote, so that every machine makes it for itself. `event` and `link`: see `render.House`.
+    each stage that it needs, directly or not, to the task that runs it; `inputs` are the direct ones, `homemade` those
+    whose outputs DVC does not keep. `event` and `link`: see `render.House`.
     """
 
     def __init__(
@@ -176,7 +194,8 @@ class StageOperator(DvcOperator):
         *,
         stage: Stage,
         upstream: dict[str, str],
-        homemade: frozenset[str] = frozenset(),
+        inputs: Sequence[str] = (),
+        homemade: Sequence[str] = (),
         check: str,
         asset: Asset | None = None,
         event: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None] | None = None,
@@ -185,31 +204,31 @@ class StageOperator(DvcOperator):
     ) -> None:
         alias = AssetAlias(f"{asset.name} of {kwargs['task_id']}") if asset else None
         super().__init__(**kwargs, outlets=[alias] if alias else [])
-        self.stage, self.needs, self.homemade, self.check = stage, upstream, homemade, check
+        self.stage, self.needs, self.check = stage, upstream, check
+        self.inputs, self.homemade = tuple(inputs), set(homemade)
         self.asset, self.alias, self.event, self.link_of = asset, alias, event, link
 
     def execute(self, context: Any) -> dict[str, Any]:
         settings = Settings.of(context, self.dated)
         away = self.checkout.remote is not None  # other machines may have run what this stage needs
-        before = context["ti"].xcom_pull(task_ids=self.check) if away and settings.overrides else None
-        folder = self.workspace(context, settings, before and before["commit"])
+        folder = self.workspace(context, settings, self.check)
         if away:
-            self.bring(context, folder)
+            results = context["ti"].xcom_pull(task_ids=list(self.needs.values()))
+            self.bring(folder, [result for result in results if result], self.inputs, self.homemade)
         started = time.monotonic()
         tail = self.repro(folder, settings, away)
-        cached = any(CACHED.search(line) for line in tail)
-        if away and not cached:
-            self.run_command(folder, [self.checkout.program("dvc"), "push", "--run-cache", self.stage.address])
+        cached = any(map(CACHED.search, tail)) and not any(map(RUNNING.search, tail))
         entry = workspace.entry(folder, self.stage.address)
         result: dict[str, Any] = {
             "stage": self.stage.address,
             "state": "cached" if cached else "ran",
             "lock": digest(entry),
             "seconds": round(time.monotonic() - started, 1),
-            "where": f"{socket.gethostname()}:{folder}",
+            "where": place(folder),
         }
         if away:
             result["entry"] = entry
+            self.push(folder, cached, str(result["lock"]))
         if metrics := {path: read_json(folder / path) for path in self.stage.metrics}:
             result["metrics"] = metrics
         self.log.info("%(stage)s %(state)s in %(seconds)s s, dvc.lock entry %(lock)s", result)
@@ -226,23 +245,23 @@ class StageOperator(DvcOperator):
         env = {"TRAINER": settings.trainer} if settings.trainer else {}
         return self.run_command(folder, [self.checkout.program("dvc"), "repro", *options, self.stage.address], **env)
 
-    def bring(self, context: Any, folder: Path) -> None:
-        """What the stages before this one made on other machines: their entries of dvc.lock; DVC pulls the data."""
-        here = f"{socket.gethostname()}:{folder}"
-        results = context["ti"].xcom_pull(task_ids=list(self.needs.values()))
-        abroad = [result for result in results if result and result["where"] != here]
-        workspace.merge(folder, {result["stage"]: result["entry"] for result in abroad if result["entry"]})
-        for result in abroad:
-            if result["stage"] in self.homemade:
-                self.run_command(folder, [self.checkout.program("dvc"), "repro", "--single-item", result["stage"]])
+    def push(self, folder: Path, cached: bool, lock: str) -> None:
+        """Unless this machine has done so: what is cached may have been made by a try that never got to push it."""
+        seal = folder / ".dvc" / "tmp" / "pushed" / f"{self.stage.address} {self.checkout.remote}"
+        if not self.stage.cached or (seal.exists() and seal.read_text() == lock):
+            return
+        dvc = self.checkout.program("dvc")
+        self.run_command(folder, [dvc, "push", *["--run-cache"] * (not cached), self.stage.address])
+        seal.parent.mkdir(parents=True, exist_ok=True)
+        seal.write_text(lock)
 
 
 class SummaryOperator(DvcOperator):
     """Last: what ran and what came out; a run with overrides becomes a DVC experiment and leaves no trace but that."""
 
-    def __init__(self, *, upstream: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, upstream: list[str], homemade: Sequence[str] = (), check: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.needs = upstream
+        self.needs, self.homemade, self.check = upstream, set(homemade), check
 
     def execute(self, context: Any) -> dict[str, Any]:
         settings = Settings.of(context, self.dated)
@@ -255,16 +274,25 @@ class SummaryOperator(DvcOperator):
             "metrics": {path: value for result in results for path, value in result.get("metrics", {}).items()},
         }
         if settings.overrides:
-            root, dvc = self.checkout.root, [self.checkout.program("dvc")]
-            folder = self.workspace(context, settings, None)
+            root, dvc = self.checkout.root, self.checkout.program("dvc")
+            folder = self.workspace(context, settings, self.check)
             stages = [result["stage"] for result in results]
+            if self.checkout.remote:
+                self.bring(folder, results, stages, self.homemade)
             summary["experiment"] = workspace.save(root, folder, run_name(context), stages, dvc, self.checkout.env())
-            self.log.info("experiment %s: see `dvc exp show`, keep it with `dvc exp apply`", summary["experiment"])
+            summary["where"] = place(root)
+            self.log.info(
+                "experiment %(experiment)s in %(where)s: see `dvc exp show`, keep it with `dvc exp apply`", summary
+            )
         return summary
 
 
 def run_name(context: Any) -> str:
     return f"{context['dag_run'].dag_id} {context['dag_run'].run_id}"
+
+
+def place(folder: Path) -> str:
+    return f"{socket.gethostname()}:{folder}"
 
 
 def digest(entry: dict[str, Any] | None) -> str | None:

@@ -100,6 +100,7 @@ class House:
             **common,
         )
         ids = {stage.address: self.task_id(stage, groups) for stage in stages}
+        homemade = [stage.address for stage in stages if not stage.cached]
         tasks = {}
         for stage in stages:
             needs = self.graph.ancestors(stage.address)
@@ -109,7 +110,8 @@ class House:
                 task_group=groups.get(stage.key or ""),
                 stage=stage,
                 upstream={address: ids[address] for address in ids if address in needs},
-                homemade=frozenset(address for address in needs if not self.graph.stages[address].cached),
+                inputs=self.graph.upstream[stage.address],
+                homemade=[address for address in homemade if address in needs],
                 check="check",
                 asset=event.asset(str(stage.key)) if event else None,
                 event=event.said if event else None,
@@ -122,6 +124,8 @@ class House:
         summary = SummaryOperator(
             task_id="summary",
             upstream=list(ids.values()),
+            homemade=homemade,
+            check="check",
             doc="What ran, what was cached, and the metrics; saves the experiment of a run with overrides.",
             **common,
         )

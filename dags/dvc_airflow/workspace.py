@@ -61,7 +61,7 @@ def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
 
     Raises:
         OverrideError: an override names no key of params.yaml, or has no value.
-        OSError: Git refused, for instance because this checkout lacks the commit.
+        OSError: Git refused, or this checkout lacks the commit, which is another machine's.
     """
     folder = clones(root) / slug(run)
     if folder.exists():
@@ -70,7 +70,10 @@ def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
     with tempfile.TemporaryDirectory(prefix=".airflow-", dir=folder.parent) as scratch:
         draft = Path(scratch) / "draft"
         git(root, "clone", "-q", "--shared", "--no-checkout", str(root), str(draft))
-        git(draft, "checkout", "-q", "--detach", commit)
+        try:
+            git(draft, "checkout", "-q", "--detach", commit)
+        except OSError:
+            raise OSError(f"{root}: lacks commit {commit}, at which the run began; run `git fetch` there") from None
         if commit == head(root):
             bring_changes(root, draft)
         share_cache(root, draft)
@@ -151,13 +154,13 @@ def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
     return node[name]
 
 
-def save(root: Path, folder: Path, run: str, stages: list[str], dvc: list[str], env: dict[str, str]) -> str:
+def save(root: Path, folder: Path, run: str, stages: list[str], dvc: str, env: dict[str, str]) -> str:
     """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name.
 
     `stages` are those that ran in it: it lacks what others write, which DVC would miss.
     """
     name = slug(run)
-    command = [*dvc, "exp", "save", "--force", "--name", name, *stages]
+    command = [dvc, "exp", "save", "--force", "--name", name, *stages]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"dvc exp save: {done.stderr.strip()}")
