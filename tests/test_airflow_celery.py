@@ -311,3 +311,16 @@ def trains(worker: "subprocess.Popen[bytes]") -> bool:
     return any(
         "pipelines.train" in " ".join(one.cmdline()) for one in psutil.Process(worker.pid).children(recursive=True)
     )
+
+
+def test_a_remote_that_does_not_answer_is_worth_another_try(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "dags"))
+    from dvc_airflow.process import Command, Failed
+
+    clone.run("dvc", "remote", "add", "-q", "--local", "--default", "shared", "s3://airflow/dvc")
+    clone.run("dvc", "remote", "modify", "-q", "--local", "shared", "endpointurl", f"http://127.0.0.1:{free_port()}")
+    env = environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
+    command = [str(BIN / "dvc"), "repro", "--single-item", "--pull", "store"]
+    with pytest.raises(Failed, match="Could not connect") as failed:
+        Command(clone.folder, env, print).run(command)
+    assert failed.value.retry
