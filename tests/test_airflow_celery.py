@@ -243,7 +243,7 @@ def test_the_stages_spread_over_both_workers_and_give_what_one_machine_gives(
 
 
 def network(root: Path, project: str) -> bytes:
-    """The graph and its weights, without the exporter's notes on nodes and values: they hold the paths of the checkout."""
+    """The graph and its weights, without the exporter's notes, which hold the paths of the checkout."""
     model = onnx.load(root / "artifacts" / project / "bundle" / "model.onnx")
     for noted in [*model.graph.node, *model.graph.value_info]:
         del noted.metadata_props[:]
