@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -35,6 +36,14 @@ def test_settings_say_what_every_key_means(project: str) -> None:
     block = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]
     for schema, keys in ((settings.Data, block["data"]), (settings.Model, block["model"])):
         assert {field.alias or name for name, field in schema.model_fields.items()} == set(keys)
+
+
+@pytest.mark.slow
+@each_project
+def test_a_bundle_names_no_file_of_the_machine_it_was_made_on(reproduced: Checkout, project: str) -> None:
+    for path in filter(Path.is_file, reproduced.path("artifacts", project, "bundle").rglob("*")):
+        content = path.read_bytes()
+        assert str(reproduced.folder).encode() not in content and b"site-packages" not in content, path.name
 
 
 @pytest.mark.slow

@@ -55,7 +55,20 @@ def write(graph: Graph, path: Path) -> None:
             verbose=False,
             **free,
         )
+    strip(path)
     check(graph, path)
+
+
+def strip(path: Path) -> None:
+    """Removes the exporter's notes, which name files of this machine: the same network is the same bytes everywhere."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def check(graph: Graph, path: Path) -> None:
