@@ -137,7 +137,7 @@ def test_what_was_asked_for_is_really_there(stage: tuple[str, Stacks], address: 
     [rule] = s3.get_bucket_encryption(Bucket=data)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     board = client("cloudwatch", address).get_dashboard(DashboardName=f"roadmap-{name}")["DashboardBody"]
-    assert all(f'"roadmap-{name}"' in str(one) for one in json.loads(board)["widgets"])
+    assert all(f"roadmap {name} " in str(one) for one in json.loads(board)["widgets"])
     listeners = [one.port for key, one in made(name, TEMPLATES["serving-ecs"]).items() if key in ("Listener", "ToTls")]
     assert [int(port) for port in listeners] == ([443, 80] if name == "production" else [80])
 
