@@ -1,0 +1,322 @@
+"""CloudFormation stacks: `python -m infra.stacks up stack=network stage=staging [project=mnist] [Key=Value ...]`.
+
+    order    the templates of infra/cloudformation, each after those whose exports it imports
+    plan     what `up` would change, resource by resource
+    up       creates or updates the stack and waits; parameters that are not given keep their values
+    down     deletes it and says what was kept
+    status   the stack's state and outputs
+
+A run that was interrupted is repeated: it waits for what is under way, and takes away a first creation that failed.
+`role=<arn>` hands the change to that role.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "cloudformation"
+STAGES = ("staging", "production")
+POLL = 3.0  # seconds between two looks at a change that is under way
+PATIENCE = 2 * 3600.0  # seconds until it comes to rest: a blue/green update bakes for up to an hour, twice
+NOTHING = ("didn't contain changes", "No updates are to be performed")
+
+
+class StackError(Exception):
+    """Why a stack is not as it was wanted, in one line."""
+
+
+# ---------------------------------------------------------------- templates
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms."""
+
+
+def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+def parse(text: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(text, _Loader)
+    return content
+
+
+@dataclass(frozen=True)
+class Template:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        return parse(self.path.read_text())
+
+    @cached_property
+    def exports(self) -> set[str]:
+        return {one["Export"]["Name"]["Fn::Sub"] for one in self.body.get("Outputs", {}).values() if "Export" in one}
+
+    @cached_property
+    def imports(self) -> set[str]:
+        return {one["Fn::Sub"] for key, one in pairs(self.body) if key == "Fn::ImportValue"}
+
+    def stack(self, stage: str, project: str | None) -> str:
+        """The stack's name; the OIDC role's permissions are written for names of this shape."""
+        if stage not in STAGES:
+            raise StackError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
+        wanted = "Project" in self.body["Parameters"]
+        if wanted != bool(project):
+            raise StackError(f"{self.name}: there is one for {'each project; name it' if wanted else 'all projects'}")
+        return "-".join(["roadmap", stage, self.name, *([project.replace("_", "-")] if project else [])])
+
+
+def pairs(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and what is under it, at any depth."""
+    for key, value in tree.items() if isinstance(tree, dict) else [("", one) for one in tree]:
+        if key:
+            yield key, value
+        if isinstance(value, dict | list):
+            yield from pairs(value)
+
+
+def templates() -> dict[str, Template]:
+    """By name, each after those whose exports it imports.
+
+    Raises:
+        graphlib.CycleError
+    """
+    found = {path.stem: Template(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    maker = {export: one.name for one in found.values() for export in one.exports}
+    graph = {one.name: {maker[name] for name in sorted(one.imports)} for one in found.values()}
+    return {name: found[name] for name in TopologicalSorter(graph).static_order()}
+
+
+# ---------------------------------------------------------------- stacks
+
+
+@dataclass
+class Stacks:
+    """Creates, changes and deletes through `client`, a boto3 client of CloudFormation."""
+
+    client: Any
+    role: str | None = None
+    poll: float = POLL
+    patience: float = PATIENCE
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            found: dict[str, Any] = self.client.describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+
+    def outputs(self, name: str) -> dict[str, str]:
+        found = self.describe(name) or {}
+        return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+
+    def plan(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
+        name = template.stack(stage, project)
+        present, change = self._change_set(template, name, stage, project, parameters)
+        if change is None:
+            return []
+        self.client.delete_change_set(ChangeSetName=change["ChangeSetId"])
+        if not present:  # the change set has made an empty stack
+            self.client.delete_stack(StackName=name)
+        return changes(change)
+
+    def up(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
+        """What was changed; nothing where all is as it should be."""
+        name = template.stack(stage, project)
+        present, change = self._change_set(template, name, stage, project, parameters)
+        if change is None:
+            return []
+        seen = self._seen(change["StackId"])
+        self.client.execute_change_set(ChangeSetName=change["ChangeSetId"])
+        self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
+        return changes(change)
+
+    def down(self, template: Template, stage: str, project: str | None = None) -> list[str]:
+        """What was kept, because it holds what can't be made again."""
+        name = template.stack(stage, project)
+        present = self.describe(name)
+        if present is None:
+            return []
+        if present["StackStatus"].endswith("_IN_PROGRESS"):
+            self._follow(present["StackId"], self._seen(present["StackId"]))
+        seen = self._seen(present["StackId"])
+        self.client.delete_stack(StackName=name, **({"RoleARN": self.role} if self.role else {}))
+        self._follow(present["StackId"], seen, "DELETE_COMPLETE")
+        return [name for name, one in template.body["Resources"].items() if one.get("DeletionPolicy") == "Retain"]
+
+    def _change_set(
+        self, template: Template, name: str, stage: str, project: str | None, parameters: dict[str, str]
+    ) -> tuple[bool, dict[str, Any] | None]:
+        """Whether the stack is there, and what would change; None for nothing."""
+        present = self._settled(name)
+        slots = template.body["Parameters"]
+        given = {"Stage": stage, **({"Project": project} if project else {}), **parameters}
+        if unknown := sorted(set(given) - set(slots)):
+            raise StackError(f"{template.name}: no parameter {', '.join(unknown)}; there are {', '.join(slots)}")
+        known = {one["ParameterKey"] for one in present.get("Parameters", [])} if present else set()
+        if missing := [slot for slot in slots if "Default" not in slots[slot] and slot not in known | set(given)]:
+            raise StackError(f"{template.name}: {', '.join(missing)} must be given")
+        values: list[dict[str, Any]] = [{"ParameterKey": key, "ParameterValue": one} for key, one in given.items()]
+        values += [{"ParameterKey": key, "UsePreviousValue": True} for key in slots if key in known - set(given)]
+        made = self.client.create_change_set(
+            StackName=name,
+            ChangeSetName=f"{'update' if present else 'create'}-{time.time_ns()}",
+            ChangeSetType="UPDATE" if present else "CREATE",
+            TemplateBody=template.path.read_text(),
+            Parameters=values,
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": "project", "Value": "roadmap"}, {"Key": "stage", "Value": stage}],
+            **({"RoleARN": self.role} if self.role else {}),
+        )
+        while True:
+            change: dict[str, Any] = self.client.describe_change_set(ChangeSetName=made["Id"])
+            if change["Status"] == "CREATE_COMPLETE":
+                return bool(present), change
+            if change["Status"] == "FAILED":
+                self.client.delete_change_set(ChangeSetName=made["Id"])
+                reason = change.get("StatusReason", "no reason was given")
+                if any(words in reason for words in NOTHING):
+                    return bool(present), None
+                raise StackError(f"{name}: {reason}")
+            time.sleep(self.poll)
+
+    def _settled(self, name: str) -> dict[str, Any] | None:
+        """The stack when nothing is under way; None where it is yet to be created."""
+        present = self.describe(name)
+        if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of a plan that was interrupted
+            self.client.delete_stack(StackName=name)
+            return None
+        if present and present["StackStatus"].endswith("_IN_PROGRESS"):
+            self._follow(present["StackId"], self._seen(present["StackId"]))
+            present = self.describe(name)
+        if present and present["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
+            say(f"{name}: its first creation failed; what is left of it is deleted")
+            seen = self._seen(present["StackId"])
+            self.client.delete_stack(StackName=name)
+            self._follow(present["StackId"], seen, "DELETE_COMPLETE")
+            return None
+        if present and present["StackStatus"].endswith("_FAILED"):
+            raise StackError(f"{name}: is in {present['StackStatus']}, which a person has to look at")
+        return present
+
+    def _events(self, stack: str) -> list[dict[str, Any]]:
+        """Of the last changes, the newest first."""
+        events: list[dict[str, Any]] = self.client.describe_stack_events(StackName=stack)["StackEvents"]
+        return events
+
+    def _seen(self, stack: str) -> set[str]:
+        return {one["EventId"] for one in self._events(stack)}
+
+    def _follow(self, stack: str, seen: set[str], wanted: str | None = None) -> None:
+        """Says what happens until the stack comes to rest.
+
+        Raises:
+            StackError: it comes to rest in another state than `wanted`, with the first reason.
+        """
+        reasons: list[str] = []
+        name = stack.rpartition("stack/")[2].partition("/")[0]
+        deadline = time.monotonic() + self.patience
+        while True:
+            status = self.client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+            for event in reversed(self._events(stack)):
+                if event["EventId"] not in seen:
+                    seen.add(event["EventId"])
+                    said = f"{event['LogicalResourceId']} {event['ResourceStatus']}"
+                    say(f"  {said}")
+                    if event["ResourceStatus"].endswith("_FAILED"):
+                        reasons.append(f"{said}: {event.get('ResourceStatusReason', 'no reason was given')}")
+            if not status.endswith("_IN_PROGRESS"):
+                break
+            if time.monotonic() > deadline:
+                raise StackError(f"{name}: still {status}; the same command goes on waiting")
+            time.sleep(self.poll)
+        if wanted and status != wanted:
+            raise StackError(f"{name}: {'; '.join([status, *reasons[:1]])}")
+
+
+def changes(change_set: dict[str, Any]) -> list[str]:
+    """`Modify Service (AWS::ECS::Service), replaced`, a line for each resource."""
+    lines = []
+    for one in (change["ResourceChange"] for change in change_set.get("Changes", [])):
+        replaced = {"True": ", replaced", "Conditional": ", perhaps replaced"}.get(one.get("Replacement", ""), "")
+        lines.append(f"{one['Action']} {one['LogicalResourceId']} ({one['ResourceType']}){replaced}")
+    return lines
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def run(command: str, options: dict[str, str]) -> list[str]:
+    import boto3
+    from botocore.config import Config
+
+    there = templates()
+    if command == "order":
+        return list(there)
+    name, stage, project, role = (options.pop(key, None) for key in ("stack", "stage", "project", "role"))
+    if name not in there or stage is None:
+        raise StackError(f"stack: found {name!r}; allowed: {', '.join(there)}" if stage else "stage: must be given")
+    patient = Config(retries={"mode": "adaptive", "max_attempts": 10})  # throttling passes
+    stacks = Stacks(boto3.client("cloudformation", config=patient), role)
+    if command == "status":
+        stack = there[name].stack(stage, project)
+        found = stacks.describe(stack)
+        state = found["StackStatus"] if found else "is not there"
+        return [f"{stack} {state}", *(f"{key}={value}" for key, value in stacks.outputs(stack).items())]
+    if command == "down":
+        return [f"kept {one}" for one in stacks.down(there[name], stage, project)]
+    act = stacks.plan if command == "plan" else stacks.up
+    return act(there[name], stage, project, **options) or ["nothing to change"]
+
+
+def main(argv: list[str]) -> int:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    command, *rest = argv or ["--help"]
+    options = dict(argument.partition("=")[::2] for argument in rest)
+    if command not in ("order", "plan", "up", "down", "status"):
+        print(__doc__)
+        return 0 if command in ("-h", "--help") else 2
+    try:
+        print("\n".join(run(command, options)))
+    except (StackError, BotoCoreError, ClientError) as error:
+        say(f"error: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
