@@ -162,7 +162,7 @@ class Airflow:
     def scheduler(self) -> psutil.Process:
         if self.restarted is not None:
             return psutil.Process(self.restarted.pid)
-        found = psutil.Process(self.process.pid).children()
+        found = psutil.Process(self.process.pid).children(recursive=True)
         return next(one for one in found if "scheduler" in one.cmdline()[-1:])
 
     def kill_scheduler(self, everything: bool) -> Callable[[], None]:

@@ -286,10 +286,10 @@ def test_all_dags_at_once(cluster: Cluster, first: tuple[str, dict[str, Any]]) -
     runs = {dag: cluster.start(dag) for dag in ["roadmap", *PROJECTS]}
     for dag, run in runs.items():
         cluster.succeeds(dag, run)
-    for name in cluster.workers:
-        entries = yaml.safe_load((cluster.folders[name] / "dvc.lock").read_text())["stages"]
-        for project in PROJECTS:
-            assert entries[f"evaluate@{project}"] == first[1][f"{project}.evaluate"]["entry"]
+    locks = [yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in cluster.folders.values()]
+    for project in PROJECTS:  # a machine knows of the stages that it has run, and of those before them
+        known = [lock[f"evaluate@{project}"] for lock in locks if f"evaluate@{project}" in lock]
+        assert known and all(entry == first[1][f"{project}.evaluate"]["entry"] for entry in known)
 
 
 def test_a_worker_that_dies_leaves_its_stage_to_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:

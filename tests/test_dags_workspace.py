@@ -217,7 +217,7 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
     repository.run("git", "commit", "-q", "-am", "second")
     folder = workspace.clone(root, "one other", first, [])
     assert (folder / "input").read_text() == "data\n"
-    with pytest.raises(OSError, match="git checkout"):
+    with pytest.raises(OSError, match="lacks commit 000.*git fetch"):
         workspace.clone(root, "one gone", "0" * 40, [])
 
 
@@ -269,7 +269,7 @@ def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(reposit
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(reproduce)
         number = 0
-        while len(done) < 3 and not running.done():
+        while (len(done) < 3 or number < 11) and not running.done():
             workspace.merge(
                 root, {f"far@{number}": {"cmd": "far", "outs": [{"path": f"far{number}", "md5": f"{number:030d}e5"}]}}
             )
