@@ -217,7 +217,7 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
     repository.run("git", "commit", "-q", "-am", "second")
     folder = workspace.clone(root, "one other", first, [])
     assert (folder / "input").read_text() == "data\n"
-    with pytest.raises(OSError, match="lacks commit 000.*git fetch"):
+    with pytest.raises(OSError, match=r"lacks commit 000.*git fetch"):
         workspace.clone(root, "one gone", "0" * 40, [])
 
 
