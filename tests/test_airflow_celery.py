@@ -286,7 +286,8 @@ def test_all_dags_at_once(cluster: Cluster, first: tuple[str, dict[str, Any]]) -
     runs = {dag: cluster.start(dag) for dag in ["roadmap", *PROJECTS]}
     for dag, run in runs.items():
         cluster.succeeds(dag, run)
-    locks = [yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in cluster.folders.values()]
+    files = [cluster.folders[name] / "dvc.lock" for name in cluster.workers]
+    locks = [yaml.safe_load(file.read_text())["stages"] for file in files]
     for project in PROJECTS:  # a machine knows of the stages that it has run, and of those before them
         known = [lock[f"evaluate@{project}"] for lock in locks if f"evaluate@{project}" in lock]
         assert known and all(entry == first[1][f"{project}.evaluate"]["entry"] for entry in known)
