@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -88,7 +89,7 @@ def open_source(path: Path) -> Source:
     return Csv(path) if kind.startswith(".csv") else JsonLines(path)
 
 
-class TextSource:
+class TextSource(ABC):
     """A file of lines, plain or gzip."""
 
     format: str
@@ -118,8 +119,9 @@ class TextSource:
         except UNPACKING as error:
             raise Damaged(f"{self.path}: is damaged: {error}") from None
 
+    @abstractmethod
     def rows(self, lines: "Lines", start: Position) -> Iterator[Row]:
-        raise NotImplementedError
+        """The rows from `start` on, each with its number."""
 
 
 class BadLine(ValueError):
