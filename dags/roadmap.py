@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Asset, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from dvc_airflow import alerts, graph
 from dvc_airflow.operators import Checkout, DvcOperator
-from dvc_airflow.render import START, Event, House
+from dvc_airflow.render import Event, House
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = Path(os.environ.get("ROADMAP_VENV") or ROOT / ".venv")
@@ -104,7 +104,6 @@ def deploy_dag(checkout: Checkout, projects: list[str], defaults: dict[str, Any]
     with DAG(
         "deploy",
         schedule=AssetAny(*map(champion, projects)),
-        start_date=START,
         catchup=False,
         params=params,
         default_args={**defaults, "retries": 2, "retry_delay": timedelta(seconds=20)},

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import airflow_runs
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.slow, airflow_runs.needed]
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 STAGES = graph.read(ROOT).stages
 PAST = "2021-06-01"
+LEAP_DAYS = "0 0 29 2 *"
+LIGHT = {"overrides": ["projects.stocks.train.epochs=1", "projects.stocks.data.symbols=3"]}
 Runs = dict[str, tuple[str, str]]
 
 
@@ -37,6 +40,10 @@ def airflow(reproduced: Checkout, webhook: Listener, tmp_path_factory: pytest.Te
     folder = base / "checkout"
     shutil.copytree(reproduced.folder, folder, symlinks=True)
     moved(reproduced.folder, folder)
+    params = folder / "params.yaml"
+    changed = yaml.safe_load(params.read_text())
+    changed["projects"]["stocks"]["schedule"] = LEAP_DAYS  # which a backfill takes its days from
+    params.write_text(yaml.safe_dump(changed, sort_keys=False))
     found = Airflow(folder, base / "home", ALERT_WEBHOOK=webhook.url, SERVING_URL=f"http://127.0.0.1:{free_port()}")
     try:
         found.connect()
@@ -61,9 +68,8 @@ def workspace(airflow: Airflow) -> dict[str, bytes]:
 def runs(airflow: Airflow, before: dict[str, bytes]) -> Runs:
     """Runs of several kinds, started at once; each test waits for its own."""
     trigger = airflow.client.trigger
-    light = {"overrides": ["projects.stocks.train.epochs=1", "projects.stocks.data.symbols=3"]}
     return {
-        "past": ("stocks", trigger("stocks", light, f"{PAST}T00:00:00Z")),
+        "past": ("stocks", trigger("stocks", LIGHT, f"{PAST}T00:00:00Z")),
         "again": ("titanic", trigger("titanic")),
         "epochs": ("titanic", trigger("titanic", {"overrides": ["projects.titanic.train.epochs=3"]})),
         "wrong value": ("mnist", trigger("mnist", {"overrides": ["projects.mnist.train.epochs=-1"]})),
@@ -153,6 +159,22 @@ def test_a_run_for_a_past_day_sees_nothing_later(airflow: Airflow, runs: Runs) -
     assert card["periods"]["test"][1] in (PAST, "2021-05-31")
     today = json.loads((airflow.folder / "data" / "stocks" / "card.json").read_text())
     assert today["periods"]["test"][1] > "2024", "the checkout's own data go on to the present"
+
+
+def test_nothing_is_made_up_for_when_a_schedule_is_set(airflow: Airflow) -> None:
+    assert airflow.client.ask("/api/v2/dags/stocks")["next_dagrun_run_after"] > datetime.now(UTC).isoformat()
+    found = airflow.client.ask("/api/v2/dags/stocks/dagRuns?limit=100")["dag_runs"]
+    assert "scheduled" not in {run["run_type"] for run in found}
+
+
+def test_a_backfill_runs_each_of_the_schedules_days_with_what_was_known_then(airflow: Airflow) -> None:
+    span = {"from_date": "2020-01-01T00:00:00Z", "to_date": "2024-03-01T00:00:00Z"}
+    airflow.client.ask("/api/v2/backfills", {"dag_id": "stocks", **span, "dag_run_conf": LIGHT, "max_active_runs": 1})
+    for run, month in zip(sorted(airflow.runs("stocks", "backfill")), ("2020-02", "2024-02"), strict=True):
+        results = airflow.succeeds("stocks", run)
+        assert f"projects.stocks.data.until={month}-29" in results["check"]["overrides"]
+        last = airflow.card(results["summary"]["experiment"], "stocks")["periods"]["test"][1]
+        assert f"{month}-25" < last <= f"{month}-29"
 
 
 def test_drift_told_from_outside_retrains_the_project(airflow: Airflow) -> None:

@@ -43,7 +43,7 @@ pytestmark = [
         bool(MISSING), reason=f"{', '.join(MISSING)} missing: .venv-airflow, and Debian's redis-server and postgresql"
     ),
 ]
-PROJECTS = ["house_prices", "titanic"]  # the quickest
+PROJECTS = os.environ.get("CLUSTER_PROJECTS", "house_prices titanic").split()  # the quickest
 OWNER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 PATIENCE = 600.0
 

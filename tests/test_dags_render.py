@@ -20,6 +20,7 @@ DESCRIBE = """
 import json, logging, os, sys, time
 from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
 logging.disable()
 
 def seconds(value):
@@ -37,6 +38,13 @@ def task(one):
         "outlets": [outlet.name for outlet in one.outlets],
     }
 
+def first(one):
+    "When the scheduler, which knows a DAG as it is stored, would run it first."
+    found = DagSerialization.from_dict(DagSerialization.to_dict(one)).next_dagrun_info(
+        last_automated_run_info=None
+    )
+    return found and found.run_after.timestamp() - time.time()
+
 def dag(one):
     one.check_cycle()
     when = one.timetable
@@ -46,7 +54,7 @@ def dag(one):
         "groups": sorted(filter(None, one.task_group_dict)), "tags": sorted(one.tags), "doc": one.doc_md,
         "params": {name: {**param.schema, "description": param.description} for name, param in params},
         "catchup": one.catchup, "when": type(when).__name__,
-        "cron": getattr(getattr(when, "timetable", None), "expression", None),
+        "cron": getattr(getattr(when, "timetable", None), "expression", None), "first": first(one),
         "assets": sorted(asset.name for asset in getattr(getattr(when, "asset_condition", None), "objects", ())),
         "dated": sorted({key for found in one.tasks for key in getattr(found, "dated", ())}),
     }
@@ -211,6 +219,7 @@ def test_a_schedule_in_params_is_kept_beside_the_drift_asset(bags: dict[str, dic
     changed = bags["changed"]["dags"][PROJECTS[0]]
     assert changed["when"] == "AssetOrTimeSchedule"
     assert (changed["cron"], changed["assets"]) == (CRON, [f"drift/{PROJECTS[0]}"])
+    assert changed["first"] > -61, "the last time before it was set is not made up for"
 
 
 def test_a_project_added_to_params_makes_its_dag_appear(bags: dict[str, dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, P
 from dvc_airflow.graph import Graph, Stage
 from dvc_airflow.operators import CheckOperator, Checkout, StageOperator, SummaryOperator
 
-START = datetime(2020, 1, 1, tzinfo=UTC)
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0}
 RETRIES |= {"max_retry_delay": timedelta(minutes=10)}
 
 
 def clock(key: str, cron: str) -> CronTriggerTimetable:
-    """Checked here: the SDK takes any text, on which the scheduler would stumble later."""
+    """Checked here: the SDK takes any text, on which the scheduler would stumble later.
+
+    A schedule that is new waits for its next time. The minute is for the scheduler, which may look a little after it.
+    """
     from airflow.exceptions import AirflowTimetableInvalid
     from airflow.timetables.trigger import CronTriggerTimetable as Checked
 
@@ -25,7 +27,7 @@ def clock(key: str, cron: str) -> CronTriggerTimetable:
         Checked(cron, timezone="UTC").validate()
     except AirflowTimetableInvalid as error:
         raise ValueError(f"{key}: schedule: found {cron!r}: {error}") from None
-    return CronTriggerTimetable(cron, timezone="UTC")
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(minutes=1))
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ class House:
     def dag(self, dag_id: str, **options: Any) -> DAG:
         return DAG(
             dag_id,
-            start_date=START,
-            catchup=False,
+            catchup=False,  # and no start date: the latest run before a schedule was set would count as missed
             max_active_runs=options.pop("max_active_runs", 4),
             params=dict(self.params),
             default_args={**RETRIES, "execution_timeout": timedelta(hours=1), **self.defaults},
