@@ -110,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         plain = clone(Path(scratch), "plain")
         clean, idle = repro(plain, targets), min(repro(plain, targets) for _ in range(3))
-        folder = clone(Path(scratch), "airflow")
+        folder = clone(Path(scratch), "checkout")  # not "airflow": Memory tells the processes apart by that word
         ready, (first, *cached), memory = through_airflow(folder, dag)
         python = str(ROOT / ".venv-airflow/bin/python")
         parse = min(

@@ -45,7 +45,7 @@ pytestmark = [
 ]
 PROJECTS = os.environ.get("CLUSTER_PROJECTS", "house_prices titanic").split()  # the quickest
 OWNER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-PATIENCE = 600.0
+PATIENCE = 300.0 * len(PROJECTS)  # seconds
 
 
 def free_port() -> int:
