@@ -8,7 +8,15 @@ import py_compile
 import sys
 from pathlib import Path
 
-ENTRIES = ("serving.app", "serving.sagemaker", "serving.__main__", "serving.sources.s3", "awslambdaric", "mangum", "uvicorn")
+ENTRIES = (
+    "serving.app",
+    "serving.sagemaker",
+    "serving.__main__",
+    "serving.sources.s3",
+    "awslambdaric",
+    "mangum",
+    "uvicorn",
+)
 ROOTS = ("/roadmap", "/packages")
 
 
