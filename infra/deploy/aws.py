@@ -74,7 +74,7 @@ def in_words() -> Iterator[None]:
 def alarms(cloudwatch: Any, prefix: str) -> list[str]:
     """The names of a target's alarms that have gone off."""
     found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix, StateValue="ALARM")["MetricAlarms"]
-    return sorted(one["AlarmName"] for one in found)
+    return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
 
 
 def outputs(stacks: Any, name: str) -> dict[str, str]:

@@ -52,10 +52,11 @@ class SageMaker:
         return given
 
     def plan(self, bundle: Bundle) -> Plan:
-        given = self.given(bundle.manifest.version)
+        given, now = self.given(bundle.manifest.version), self.serving()
         changes = self.stacks.plan(self.template, self.options.stage, self.options.project, **given)
+        model = [] if now == bundle.manifest.version else [f"model: {now or 'none'} -> {bundle.manifest.version}"]
         known = {**self.parameters(), **given}
-        return Plan(changes or ["nothing to change"], costs.endpoint(known), costs.SAGEMAKER_LEFT_OUT)
+        return Plan([*model, *changes] or ["nothing to change"], costs.endpoint(known), costs.SAGEMAKER_LEFT_OUT)
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         self.upload(bundle, say)
