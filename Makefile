@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow bench figures peers lock clean
+.PHONY: help setup run test lint format serve mlflow airflow images bench figures peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,9 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 .venv-airflow/ready: infra/airflow/requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
 
+images: setup  ## build the container images: serving, train, airflow
+	@python -m infra.images build && python -m infra.images sizes
+
 bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures the README gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
@@ -60,10 +63,13 @@ peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside o
 	@command -v wrk >/dev/null || { echo "wrk is not installed; on Debian: apt-get install wrk" >&2; exit 1; }
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/requirements.txt
 
-lock: setup  ## compile the two lock files from pyproject.toml and infra/airflow/requirements.in
+lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requirements.in and infra/docker/serving.in
 	@uv pip compile pyproject.toml --extra serve --extra traces --extra recording --extra batch --extra lambda --extra aws --extra dev --python-version 3.11 --no-annotate \
 		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
 	@uv pip compile infra/airflow/requirements.in --python-version 3.11 --no-annotate --custom-compile-command "make lock" -q -o infra/airflow/requirements.lock
+	@uv pip compile infra/docker/serving.in -c requirements.lock --python-version 3.11 --no-annotate --generate-hashes \
+		$(foreach name,huggingface-hub hf-xet fsspec filelock httpx2 httpcore2 truststore tqdm pyyaml,--no-emit-package $(name)) \
+		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o infra/docker/serving.lock  # less what tokenizers wants for downloads
 	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
 
 clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)

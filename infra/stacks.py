@@ -13,7 +13,7 @@ A run that was interrupted is repeated: it waits for what is under way, and take
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -121,7 +121,7 @@ class Stacks:
 
     client: Any
     role: str | None = None
-    poll: float = POLL
+    poll: float = field(default_factory=lambda: POLL)
     patience: float = PATIENCE
 
     def describe(self, name: str) -> dict[str, Any] | None:
@@ -187,7 +187,7 @@ class Stacks:
             raise StackError(f"{template.name}: {', '.join(missing)} must be given")
         values: list[dict[str, Any]] = [{"ParameterKey": key, "ParameterValue": one} for key, one in given.items()]
         values += [{"ParameterKey": key, "UsePreviousValue": True} for key in slots if key in known - set(given)]
-        made = self.client.create_change_set(
+        made = self._created(
             StackName=name,
             ChangeSetName=f"{'update' if present else 'create'}-{time.time_ns()}",
             ChangeSetType="UPDATE" if present else "CREATE",
@@ -197,7 +197,7 @@ class Stacks:
             Tags=[{"Key": "project", "Value": "roadmap"}, {"Key": "stage", "Value": stage}],
             **({"RoleARN": self.role} if self.role else {}),
         )
-        while True:
+        while made is not None:
             change: dict[str, Any] = self.client.describe_change_set(ChangeSetName=made["Id"])
             if change["Status"] == "CREATE_COMPLETE":
                 return bool(present), change
@@ -208,6 +208,19 @@ class Stacks:
                     return bool(present), None
                 raise StackError(f"{name}: {reason}")
             time.sleep(self.poll)
+        return bool(present), None
+
+    def _created(self, **about: Any) -> dict[str, Any] | None:
+        """A change set; None where its creation is refused because nothing changes: most often that comes later."""
+        from botocore.exceptions import ClientError
+
+        try:
+            made: dict[str, Any] = self.client.create_change_set(**about)
+        except ClientError as error:
+            if any(words in str(error) for words in NOTHING):
+                return None
+            raise
+        return made
 
     def _settled(self, name: str) -> dict[str, Any] | None:
         """The stack when nothing is under way; None where it is yet to be created."""

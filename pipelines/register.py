@@ -51,7 +51,7 @@ def main(run: Run) -> None:
         "bundle": bundle.manifest.version,
         "mlflow": {"experiment": experiment_id(client, run.name), "run": run_id},
     }
-    if decision["promoted"] and (champion is None or champion.version != version.version):
+    if decision["promoted"]:
         registry.promote(client, run.name, version)
         keep_champion(run, bundle)
     client.set_model_version_tag(run.name, version.version, "decision", decision["summary"][:4000])

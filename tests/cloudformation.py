@@ -1,7 +1,7 @@
 """moto's CloudFormation, with what it lacks for our templates.
 
-A type in SKIPPED that moto learns makes a test fail, so that it is struck out; the other gaps are looked at by hand when
-moto is updated.
+A type in SKIPPED that moto learns makes a test fail, so that it is struck out; the other gaps are looked at by hand
+when moto is updated.
 """
 
 from collections.abc import Callable, Iterator

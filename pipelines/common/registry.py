@@ -1,7 +1,8 @@
 """The MLflow registry: one registered model per project, the alias `champion`, and the way back.
 
 Every version carries the tags `bundle` (the version of its content), `profile` and `run`; a promoted one also
-`replaced`, the version that was champion before it, so that a rollback needs nothing but the registry.
+`promoted`, when the gate did it, without which nothing is deployed, and `replaced`, the version that was champion
+before it, so that a rollback needs nothing but the registry.
 """
 
 import json
@@ -100,10 +101,11 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
 
 
 def promote(client: Any, name: str, version: Any) -> None:
-    """Moves the alias, and writes down on the version whom it replaced."""
+    """Moves the alias, and writes down on the version that the gate did it, and whom it replaced."""
     before = champion(client, name)
     if before is not None and before.version != version.version:
         client.set_model_version_tag(name, version.version, "replaced", before.version)
+    client.set_model_version_tag(name, version.version, "promoted", datetime.now(UTC).isoformat(timespec="seconds"))
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 

@@ -62,6 +62,10 @@ class Database:
             raise SourceError(f"{self.file}: {version} has been deleted")
         return str(found[0][0])
 
+    def tags(self, version: Version) -> dict[str, str]:
+        where = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
+        return dict(self._query(where, version.name, int(version.number)))
+
     def _aliased(self, where: str, *values: Any) -> list[Version]:
         return self._rows(
             f"JOIN registered_model_aliases a ON a.name = v.name AND a.version = v.version {where}", *values
@@ -120,6 +124,10 @@ class Server:
     def location(self, version: Version) -> str:
         answer = self._api("model-versions/get-download-uri", name=version.name, version=version.number)
         return str(answer["artifact_uri"])
+
+    def tags(self, version: Version) -> dict[str, str]:
+        found = self._api("model-versions/get", name=version.name, version=version.number)["model_version"]
+        return {one["key"]: one["value"] for one in found.get("tags", ())}
 
     def files(self, path: str) -> list[str]:
         """The names in a folder of the artifacts that the server serves."""

@@ -1,0 +1,168 @@
+"""A champion where people ask it: python -m infra.deploy [verb] target=<target> project=<name> [stage=staging] [...]
+
+    (none)      the registry's champion goes out: pushed, asked its example, given requests step by step, watched
+    plan        what that would change, and what it costs a month
+    status      what answers, and the deployments so far
+    rollback    all requests go back to the version before, at once
+    destroy     takes away what serves the project
+
+    target      server     the server at SERVING_URL, which follows the registry by itself
+                lambda     a function behind an HTTP API
+                sagemaker  an endpoint with SageMaker's own canary
+    stage       staging | production
+    bundle      the version that is expected; another champion is refused
+    image       tag of the serving image
+    steps, bake shares of the requests and the seconds that each is watched: steps=0.1,0.5 bake=60
+    endpoint    a server that speaks AWS's protocol, instead of AWS
+    Key=value   a parameter of the stack, such as MemoryMb=3008
+
+Interrupted at any point, the same command goes on. Exit code 2: the caller's to mend; 75: may pass by itself; 1: the
+new version was not good enough, and the old one answers.
+"""
+
+import contextlib
+import importlib
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.deploy import lock, record
+from infra.deploy.champion import champion
+from infra.deploy.target import DeployError, Options, Target
+from infra.stacks import STAGES
+
+VERBS = ("deploy", "plan", "status", "rollback", "destroy")
+TARGETS = {"server": "server", "lambda": "aws_lambda", "sagemaker": "sagemaker"}
+KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
+
+
+def parse(given: dict[str, str]) -> Options:
+    """
+    Raises:
+        DeployError: naming the word that is wrong.
+    """
+    for key, allowed in (("target", TARGETS), ("stage", STAGES)):
+        if given[key] not in allowed:
+            raise DeployError(f"{key}: found {given[key]!r}; allowed: {', '.join(allowed)}")
+    if unknown := sorted(key for key in set(given) - KNOWN if not key[:1].isupper()):
+        raise DeployError(f"{unknown[0]}: unknown; known are {', '.join(sorted(KNOWN))}, and a stack's parameters")
+    try:
+        steps = tuple(float(share) for share in given.get("steps", "0.1,0.5").split(",") if share)
+        bake = float(given.get("bake", 60))
+        if not all(0 < share < 1 for share in steps) or list(steps) != sorted(steps) or bake < 0:
+            raise ValueError
+    except ValueError:
+        raise DeployError("steps, bake: rising shares between 0 and 1, and seconds: steps=0.1,0.5 bake=60") from None
+    parameters = {key: value for key, value in given.items() if key not in KNOWN}
+    return Options(given["project"], given["stage"], given.get("endpoint"), given.get("image"), steps, bake, parameters)
+
+
+@contextlib.contextmanager
+def places(target: str, options: Options) -> Iterator[tuple[record.Records, contextlib.AbstractContextManager[None]]]:
+    """Where the records of this target lie, and its lock."""
+    place = f"{options.project} on {target} ({options.stage})"
+    home = Path("artifacts") / options.project
+    if target == "server":
+        yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
+        return
+    from infra.deploy import aws
+    from infra.stacks import Stacks
+
+    stacks = Stacks(aws.client("cloudformation", options.endpoint))
+    bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
+    s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
+    yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, f"{prefix}/lock", place)
+
+
+def run(verb: str, given: dict[str, str]) -> None:
+    given = {"stage": "staging", **given}
+    options = parse(given)
+    target: Target = importlib.import_module(f"infra.deploy.{TARGETS[given['target']]}").open(options)
+    with places(given["target"], options) as (records, locked), tempfile.TemporaryDirectory() as cache:
+        if verb == "status":
+            print("\n".join(status(target.serving(), records.all())))
+        elif verb == "plan":
+            found = target.plan(champion(options.project, Path(cache), given.get("bundle")))
+            print("\n".join(found.changes))
+            for what, dollars in found.costs.items():
+                print(f"{dollars:10.2f} USD a month  {what}")
+            if found.costs:
+                print(f"{sum(found.costs.values()):10.2f} USD a month, without {found.left_out}")
+        elif verb == "destroy":
+            with locked:
+                target.destroy(print)
+        else:
+            with locked:
+                change(verb, given, target, records, Path(cache))
+
+
+def change(verb: str, given: dict[str, str], target: Target, records: record.Records, cache: Path) -> None:
+    """A deployment or a way back, with its record, however it ends."""
+    now = target.serving()
+    bundle = None
+    if verb == "rollback":
+        to = given.get("bundle") or record.before(records.all(), now)
+    else:
+        bundle = champion(given["project"], cache, given.get("bundle"))
+        to = bundle.manifest.version
+    about: dict[str, Any] = {"verb": verb, **{key: given[key] for key in ("target", "project", "stage")}}
+    recording = record.Recording(**about, **{"from": now, "to": to}, files=bundle.manifest.files if bundle else None)
+    result, reason = "failed", None
+    try:
+        if bundle:
+            target.roll_out(bundle, recording.say)
+        else:
+            target.roll_back(to, recording.say)
+        result = "deployed"
+        recording.say(f"{given['project']}: version {to} answers")
+    except KeyboardInterrupt:
+        result, reason = "interrupted", "stopped by a signal"
+        raise
+    except DeployError as error:
+        reason = str(error)
+        raise
+    finally:
+        records.add(recording.ended(result, reason))
+
+
+def status(serving: str | None, records: list[dict[str, Any]]) -> list[str]:
+    lines = [f"answers: {serving or 'nothing'}"]
+    for one in reversed(records[-10:]):
+        line = f"{one['began'][:19]}Z  {one['result']:<11} {one['from'] or '-'} -> {one['to']}"
+        lines.append(f"{line}  {one['seconds']:g} s, {one['by']}{': ' + one['reason'] if one['reason'] else ''}")
+    return lines
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str]) -> int:
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in VERBS else ("deploy", argv)
+    given = dict(argument.partition("=")[::2] for argument in rest)
+    if {"-h", "--help"} & set(given) or not {"project", "target"} <= set(given):
+        print(__doc__)
+        return 0 if {"-h", "--help"} & set(given) else 2
+    signal.signal(signal.SIGTERM, interrupt)
+    from infra.deploy.aws import in_words
+
+    try:
+        with in_words() if given["target"] != "server" else contextlib.nullcontext():
+            run(verb, given)
+    except DeployError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print(
+            "error: interrupted; what was deployed before has all requests, and the same command goes on",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

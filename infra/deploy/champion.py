@@ -1,0 +1,40 @@
+"""The bundle that may be deployed: the champion of MLflow's registry, which the gate has let pass."""
+
+from pathlib import Path
+
+from infra.deploy.target import TEMPORARY, DeployError
+from serving.bundle import Bundle, BundleError
+from serving.sources import SourceError
+from serving.sources.mlflow import Unreachable
+from serving.sources.registry import Registry
+
+ALIAS = "champion"
+
+
+def champion(project: str, cache: Path, version: str | None = None) -> Bundle:
+    """
+    Args:
+        version: of the bundle that is expected; another champion is refused.
+
+    Raises:
+        DeployError: there is none, the gate did not promote it, its files are damaged, or it is another version.
+    """
+    try:
+        registry = Registry([(project, ALIAS, "")], cache)
+        found = registry.mlflow.version(project, ALIAS, "")
+        if "promoted" not in registry.mlflow.tags(found):
+            raise DeployError(
+                f"{found}: has the alias {ALIAS!r}, but the gate did not give it; `dvc repro register@{project}` judges"
+            )
+        bundle = Bundle(registry.fetch(found))
+    except Unreachable as error:
+        raise DeployError(str(error), TEMPORARY) from None
+    except SourceError as error:
+        raise DeployError(f"{project}: no champion to deploy ({error}); run `dvc repro register@{project}`") from None
+    except BundleError as error:
+        raise DeployError(f"{project}: {error}; register it again with `dvc repro -f register@{project}`") from None
+    if version and version != bundle.manifest.version:
+        raise DeployError(
+            f"{project}: the champion is version {bundle.manifest.version}, not {version}; nothing else is deployed"
+        )
+    return bundle

@@ -1,0 +1,128 @@
+"""One more layer on an image in a registry, without a Docker engine: the registry's HTTP API does it.
+
+https://distribution.github.io/distribution/spec/api/ ; manifests as Docker (v2, schema 2) and OCI have them.
+"""
+
+import base64
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from infra.deploy.target import TEMPORARY, DeployError
+
+DOCKER, OCI = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"
+LAYERS = {
+    DOCKER: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    OCI: "application/vnd.oci.image.layer.v1.tar+gzip",
+}
+SECONDS = 60.0
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@dataclass
+class Repository:
+    """`address`: https://<registry>/<name>; `user`: name:password for basic authentication, as ECR gives it."""
+
+    address: str
+    user: str | None = None
+
+    @property
+    def api(self) -> str:
+        parts = urlsplit(self.address)
+        return f"{parts.scheme}://{parts.netloc}/v2{parts.path}"
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, *, absent: bool = False, **headers: str
+    ) -> tuple[Any, bytes] | None:
+        """Headers and content of the answer; None where `absent` allows that there is nothing (404).
+
+        Raises:
+            DeployError
+        """
+        url = path if "://" in path else f"{self.api}/{path}"
+        request = urllib.request.Request(url, body, {k.replace("_", "-"): v for k, v in headers.items()}, method=method)
+        if self.user and urlsplit(url).netloc == urlsplit(self.api).netloc:  # not for the storage it redirects to
+            request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(self.user.encode()).decode()}")
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404 and absent:
+                return None
+            said = error.read(500).decode(errors="replace").strip()
+            passing = error.code >= 500 or error.code == 429
+            raise DeployError(f"{method} {url}: {error.code}: {said}", TEMPORARY if passing else 2) from None
+        except OSError as error:
+            raise DeployError(f"{method} {url}: interrupted ({error}); the same command goes on", TEMPORARY) from None
+
+    def manifest(self, tag: str) -> tuple[dict[str, Any], str] | None:
+        """The image's manifest and its media type; None where there is no such tag."""
+        found = self.ask("GET", f"manifests/{tag}", absent=True, Accept=f"{OCI}, {DOCKER}")
+        if found is None:
+            return None
+        content = json.loads(found[1])
+        kind = content.get("mediaType") or found[0].get_content_type()
+        if kind not in LAYERS:
+            raise DeployError(f"{self.address}:{tag}: is a {kind}; an image of one platform is needed")
+        return content, kind
+
+    def blob(self, name: str) -> bytes:
+        found = self.ask("GET", f"blobs/{name}")
+        assert found is not None
+        if digest(found[1]) != name:
+            raise DeployError(f"{self.address}: blob {name} arrived damaged; repeat", TEMPORARY)
+        return found[1]
+
+    def push(self, content: bytes) -> str:
+        """A blob; one that is there already is not sent again."""
+        name = digest(content)
+        if self.ask("HEAD", f"blobs/{name}", absent=True) is None:
+            started = self.ask("POST", "blobs/uploads/", b"")
+            assert started is not None
+            place = urljoin(f"{self.api}/", started[0]["Location"])
+            place += f"{'&' if '?' in place else '?'}digest={name}"
+            self.ask("PUT", place, content, Content_Type="application/octet-stream")
+        return name
+
+    def mount(self, name: str, source: "Repository") -> None:
+        """A blob of another repository of the same registry, if possible without sending it."""
+        if self.ask("HEAD", f"blobs/{name}", absent=True) is not None:
+            return
+        other = urlsplit(source.address).path.lstrip("/")
+        answer = self.ask("POST", f"blobs/uploads/?mount={name}&from={other}", b"")
+        if answer is not None and self.ask("HEAD", f"blobs/{name}", absent=True) is None:
+            self.push(source.blob(name))
+
+
+def layered(base: Repository, tag: str, to: Repository, name: str, layer: bytes, command: list[str]) -> str:
+    """`base:tag` and a layer on top as `to:name`; returns the digest. `layer` is an uncompressed archive.
+
+    The tag is written last: what was interrupted leaves none, and is repeated from where it was.
+    """
+    from infra.deploy.package import packed
+
+    found = base.manifest(tag)
+    if found is None:
+        raise DeployError(f"{base.address}: no image {tag!r}; push the serving image first")
+    manifest, kind = found
+    config = json.loads(base.blob(manifest["config"]["digest"]))
+    small = packed(layer)
+    config["rootfs"]["diff_ids"] = [*config["rootfs"]["diff_ids"], digest(layer)]
+    config["history"] = [*config.get("history", ()), {"created_by": f"bundle {name}"}]
+    config["config"]["Cmd"] = command
+    content = json.dumps(config, sort_keys=True).encode()
+    for one in manifest["layers"]:
+        to.mount(one["digest"], base)
+    added = {"mediaType": LAYERS[kind], "size": len(small), "digest": to.push(small)}
+    about = {**manifest["config"], "size": len(content), "digest": to.push(content)}
+    image = json.dumps({**manifest, "config": about, "layers": [*manifest["layers"], added]}, sort_keys=True).encode()
+    if to.manifest(name) is None:  # tags never move
+        to.ask("PUT", f"manifests/{name}", image, Content_Type=kind)
+    return digest(image)

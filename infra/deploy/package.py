@@ -1,0 +1,34 @@
+"""Bundles as archives, the same bytes for the same bundle: what is there already is not sent again."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+from serving.bundle import MANIFEST, Bundle
+
+
+def tar(bundle: Bundle, prefix: str = "") -> bytes:
+    """An uncompressed archive of the bundle's files under `prefix`; no times, no owners."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for folder in parents(prefix):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        for name in sorted([*bundle.manifest.files, MANIFEST]):
+            content = (bundle.folder / name).read_bytes()
+            entry = tarfile.TarInfo(f"{prefix}{name}")
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def parents(prefix: str) -> list[str]:
+    """`a/b/` -> a, a/b: so that they belong to everyone's reading, whoever unpacks."""
+    parts = Path(prefix).parts
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def packed(archive: bytes) -> bytes:
+    return gzip.compress(archive, mtime=0)

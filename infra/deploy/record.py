@@ -1,0 +1,105 @@
+"""Deployment records: who brought what where, step by step, and how it ended.
+
+One JSON object per deployment. They lie beside the project's artifacts, and for targets on AWS also in the stage's
+bucket, so that another machine knows what is deployed and what a rollback goes back to.
+"""
+
+import getpass
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.deploy.target import DeployError
+
+
+class Records(Protocol):
+    def add(self, record: dict[str, Any]) -> None: ...
+
+    def all(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+
+
+class Local:
+    """A line per deployment in artifacts/<project>/deployments.jsonl, never rewritten."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def all(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+
+
+class Bucket:
+    """An object per deployment, deployments/<project>/<target>/<time>-<id>.json."""
+
+    def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
+        self.s3, self.bucket, self.prefix = s3, bucket, prefix
+
+    def add(self, record: dict[str, Any]) -> None:
+        key = f"{self.prefix}/{record['began']}-{record['id']}.json"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(record).encode())
+
+    def all(self) -> list[dict[str, Any]]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
+        keys = sorted(one["Key"] for page in pages for one in page.get("Contents", ()))
+        return [json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
+
+
+class Recording:
+    """A deployment under way: `say` prints a line of progress and keeps it."""
+
+    def __init__(self, **about: Any) -> None:
+        self.started = time.monotonic()
+        self.record = {"id": uuid.uuid4().hex[:8], "began": now(), "by": who(), **about, "steps": []}
+
+    def say(self, line: str) -> None:
+        seconds = round(time.monotonic() - self.started, 1)
+        print(f"{seconds:7.1f} s  {line}", flush=True)
+        self.record["steps"].append({"at": seconds, "did": line})
+
+    def ended(self, result: str, reason: str | None = None) -> dict[str, Any]:
+        seconds = round(time.monotonic() - self.started, 1)
+        return {**self.record, "ended": now(), "seconds": seconds, "result": result, "reason": reason}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def who() -> str:
+    """A person at a machine, or the workflow run that GitHub names."""
+    if repository := os.environ.get("GITHUB_REPOSITORY"):
+        return f"{os.environ.get('GITHUB_ACTOR', '?')}, {repository} run {os.environ.get('GITHUB_RUN_ID', '?')}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+def deployed(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those that changed what answers, the latest first."""
+    return (one for one in reversed(records) if one["result"] == "deployed")
+
+
+def before(records: list[dict[str, Any]], serving: str | None) -> str:
+    """The version that `serving` took the place of.
+
+    Raises:
+        DeployError: no record says.
+    """
+    for one in deployed(records):
+        if one["to"] == serving and one["from"] and one["from"] != serving:
+            return str(one["from"])
+    raise DeployError(f"no record of a version before {serving or 'the first'}: there is nothing to go back to")

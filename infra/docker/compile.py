@@ -1,0 +1,46 @@
+"""Compiles the modules that the server loads, and no others: half the start is saved for a few megabytes.
+
+The compiled files are valid by their place alone and the same bytes in every build: version 2 of the format, which
+knows no references between constants, under a fixed hash seed (PYTHONHASHSEED), which orders the sets.
+"""
+
+import importlib
+import importlib.util
+import marshal
+import sys
+from pathlib import Path
+
+ENTRIES = (
+    "serving.app",
+    "serving.sagemaker",
+    "serving.__main__",
+    "serving.fetch",
+    "serving.sources.s3",
+    "awslambdaric",
+)
+LIBRARIES = ("mangum", "uvicorn", "onnxruntime", "uvloop", "httptools", "boto3", "joserfc.jwt")
+ROOTS = ("/opt/roadmap", "/packages")
+UNCHECKED = (1).to_bytes(4, "little")  # by hash, and not looked at: PEP 552
+
+
+def main() -> None:
+    predictors = [
+        f"pipelines.{path.parent.name}.predict" for path in Path("/opt/roadmap/pipelines").glob("*/predict.py")
+    ]
+    for name in (*ENTRIES, *LIBRARIES, *predictors):
+        importlib.import_module(name)
+    for path in {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}:
+        if path.endswith(".py") and path.startswith(ROOTS):
+            write(Path(path))
+
+
+def write(path: Path) -> None:
+    source = path.read_bytes()
+    code = marshal.dumps(compile(source, str(path), "exec", dont_inherit=True), 2)
+    target = Path(importlib.util.cache_from_source(path))
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(importlib.util.MAGIC_NUMBER + UNCHECKED + importlib.util.source_hash(source) + code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The images of infra/docker: python -m infra.images <command> [serving|train|airflow ...]
+
+build    builds them with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE names another base
+sizes    what each adds to its base, in MB
+sbom     a CycloneDX list of what the locks pin, into sbom/<lock>.json
+audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "docker"
+IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
+LOCKS = (Path("requirements.lock"), Path("infra/airflow/requirements.lock"), Path("infra/docker/serving.lock"))
+BASE = "python:3.11-slim-bookworm"
+PASSED = ("PIP_EXTRA_INDEX_URL",)  # build arguments that come from the environment, such as an index of CPU builds
+
+
+class ImageError(Exception):
+    """Why there is no image, in one line."""
+
+
+def engine() -> str:
+    """
+    Raises:
+        ImageError: neither answers.
+    """
+    for name in ("docker", "podman"):
+        if shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0:
+            return name
+    raise ImageError("neither Docker nor Podman answers; start one, or set DOCKER_HOST")
+
+
+def commit() -> str:
+    """The commit's short name, with a mark where the working tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def base() -> str:
+    return os.environ.get("BASE_IMAGE") or BASE
+
+
+def build(image: str) -> str:
+    """Builds it and returns its name.
+
+    Raises:
+        ImageError: the engine failed; what it said has been printed.
+    """
+    name = f"roadmap/{image}:{commit()}"
+    arguments = {"BASE": base(), "COMMIT": commit()} | {key: os.environ[key] for key in PASSED if key in os.environ}
+    options = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
+    tags = ["--tag", name, "--tag", f"roadmap/{image}:latest"]
+    command = [engine(), "build", "--file", str(FOLDER / f"{image}.Dockerfile"), *options, *tags, "."]
+    if subprocess.run(
+        command, env={**os.environ, "BUILDAH_FORMAT": "docker"}
+    ).returncode:  # so that HEALTHCHECK is kept
+        raise ImageError(f"{image}: not built; the lines above say why")
+    return name
+
+
+def size(name: str) -> int:
+    """Bytes of an image.
+
+    Raises:
+        ImageError: there is none of this name.
+    """
+    done = subprocess.run([engine(), "image", "inspect", name], capture_output=True, text=True)
+    if done.returncode:
+        raise ImageError(f"{name}: no such image; `python -m infra.images build` makes it")
+    return int(json.loads(done.stdout)[0]["Size"])
+
+
+def sbom(lock: Path, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{str(lock.with_suffix('')).replace('/', '-')}.json"
+    arguments = ["requirements", str(lock), "--output-reproducible", "--of", "JSON", "-o", str(target)]
+    subprocess.run([sys.executable, "-m", "cyclonedx_py", *arguments], check=True)
+    return target
+
+
+def audit(lock: Path) -> int:
+    """The number of packages with a known vulnerability.
+
+    Raises:
+        ImageError: a package could not be looked up, so that nothing is known about it.
+    """
+    command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if not done.stdout:
+        raise ImageError(f"{lock}: not audited: {done.stderr.strip().splitlines()[-1]}")
+    found = json.loads(done.stdout)["dependencies"]
+    skipped = [one["name"] for one in found if "skip_reason" in one]
+    for one in found:
+        for advisory in one.get("vulns", ()):
+            fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
+            print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, mended in {fixed}")
+    if skipped:
+        raise ImageError(f"{lock}: the index has no advisories for {len(skipped)} packages, such as {skipped[0]}")
+    return sum(bool(one.get("vulns")) for one in found)
+
+
+def run(command: str, images: list[str]) -> int:
+    if unknown := sorted(set(images) - set(IMAGES)):
+        raise ImageError(f"no image {unknown[0]!r}; there are {', '.join(IMAGES)}")
+    if command == "build":
+        print("\n".join([build(image) for image in images or IMAGES]))
+    elif command == "sizes":
+        for image in images or IMAGES:
+            print(f"{image:<10} {(size(f'roadmap/{image}:latest') - size(base())) / 1e6:7.1f} MB on {base()}")
+    elif command == "sbom":
+        print("\n".join([str(sbom(lock, Path("sbom"))) for lock in LOCKS]))
+    else:
+        vulnerable = sum(audit(lock) for lock in LOCKS)
+        print(f"{vulnerable} packages with known vulnerabilities")
+        return min(1, vulnerable)
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] not in ("build", "sizes", "sbom", "audit"):
+        print(__doc__)
+        return 0 if set(argv) & {"-h", "--help"} else 2
+    try:
+        return run(argv[0], argv[1:])
+    except ImageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

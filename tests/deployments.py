@@ -1,0 +1,161 @@
+"""What the tests of infra.deploy share: a registry of champions, AWS as servers, and the command."""
+
+import logging
+import os
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import bundles
+import cloudformation
+import pytest
+from conftest import ROOT
+from lambda_server import Lambda
+from protocol_server import Reply, running
+from registry_server import Registry
+
+from infra.deploy import package
+from infra.stacks import Stacks, templates
+from serving.bundle import MANIFEST, Bundle, Manifest, seal
+
+REGION = "us-east-1"
+FOUNDATION = {"observability": {"Email": "someone@example.org", "MonthlyBudget": "50"}, "storage": {}}
+
+
+@dataclass
+class Champions:
+    """MLflow's registry in a SQLite file, with two versions of titanic; the gate has promoted both."""
+
+    uri: str
+    client: Any
+    versions: dict[str, str]  # of the bundle -> number in the registry
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.versions))
+
+    @property
+    def second(self) -> str:
+        return list(self.versions)[1]
+
+    def promote(self, version: str) -> None:
+        self.client.set_registered_model_alias("titanic", "champion", self.versions[version])
+
+
+def champions(folder: Path) -> Champions:
+    import mlflow
+
+    from pipelines.common import registry
+
+    uri, before = f"sqlite:///{folder}/mlflow.db", mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)  # what is logged has the code beside it
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient()
+        experiment = client.create_experiment("titanic", artifact_location=f"file://{folder}/files")
+        bundle = folder / "bundle"
+        bundles.titanic(bundle)
+        found = {}
+        for note in ("first", "second"):
+            manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
+            (bundle / "note.json").write_text(f'"{note}"')
+            version = seal(bundle, **manifest.model_dump(exclude={"files"})).version
+            run = client.create_run(experiment).info.run_id
+            registered = registry.log_version(client, run, Bundle(bundle))
+            registry.promote(client, "titanic", registered)
+            found[version] = registered.version
+        mlflow.set_tracking_uri(before)
+    return Champions(uri, client, found)
+
+
+@dataclass
+class Cloud:
+    """AWS: moto for most, a Lambda and an ECR that answer, and a registry of images."""
+
+    address: str
+    registry: Registry
+    functions: Lambda
+    faults: list[Reply] = field(default_factory=list)  # that Lambda and ECR answer first
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, endpoint_url=self.address)
+
+    @property
+    def bucket(self) -> str:
+        outputs = Stacks(self.client("cloudformation")).outputs("roadmap-staging-storage")
+        return outputs["ModelsBucket"]
+
+    def alarm(self, name: str, state: str) -> None:
+        about = {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Statistic": "Sum", "Period": 60}
+        about |= {"EvaluationPeriods": 1, "Threshold": 0.0, "ComparisonOperator": "GreaterThanThreshold"}
+        cloudwatch = self.client("cloudwatch")
+        cloudwatch.put_metric_alarm(AlarmName=name, **about)
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="the test says so")
+
+    def weights(self, name: str = "roadmap-staging-titanic") -> tuple[str, dict[str, float]]:
+        alias = self.functions.aliases[name]
+        return alias["FunctionVersion"], alias["RoutingConfig"]["AdditionalVersionWeights"]
+
+
+@contextmanager
+def cloud(scratch: Path) -> Iterator[Cloud]:
+    """With the stacks that a deployment stands on, in both stages, and a serving image."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
+    with ExitStack() as stack:
+        stack.enter_context(cloudformation.completed())
+        server = ThreadedMotoServer("127.0.0.1", port=0)
+        server.start()
+        stack.callback(server.stop)
+        address = "http://{}:{}".format(*server.get_host_and_port())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        keys = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy", "AWS_REGION": REGION}
+        for name, value in {**keys, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": address}.items():
+            patch.setenv(name, value)
+
+        urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
+
+        def adopt(name: str) -> str | None:
+            api = boto3.client("lambda", endpoint_url=address)
+            try:
+                return str(api.get_function(FunctionName=name)["Code"]["ImageUri"])
+            except api.exceptions.ResourceNotFoundException:
+                return None
+
+        registry = Registry()
+        functions = Lambda(registry, scratch, adopt)
+        found = Cloud(address, registry, functions)
+        functions.registry_address = stack.enter_context(running(registry.routes, []))
+        ours = stack.enter_context(running(functions.routes, found.faults))
+        patch.setenv("AWS_ENDPOINT_URL_LAMBDA", ours)
+        patch.setenv("AWS_ENDPOINT_URL_ECR", ours)
+        stacks = Stacks(found.client("cloudformation"), poll=0.01, patience=20)
+        for stage in ("staging", "production"):
+            for name, parameters in FOUNDATION.items():
+                stacks.up(templates()[name], stage, **parameters)
+            registry.put(
+                f"roadmap-{stage}/serving", "latest", [package.packed(b"the base"), package.packed(b"the server")]
+            )
+        yield found
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `python -m infra.deploy`, quick."""
+    from infra.deploy.__main__ import main
+
+    quick = [] if words[0] in ("plan", "status", "rollback", "destroy") else ["bake=0"]
+    code = main([*words, *quick])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def fresh(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,154 @@
+"""Lambda and ECR as a deployment sees them: versions, an alias with weights, and functions that really answer.
+
+A function's answer comes from serving.aws_lambda, in the process of this server, on the bundle that lies in the last
+layer of its image: an image that was put together wrongly does not answer. moto has no `invoke` of images.
+https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
+"""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import random
+import tarfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from protocol_server import Reply, Request, Route
+from registry_server import Registry
+
+API = r"/2015-03-31/functions/([\w-]+)"
+Answer = Callable[[Any], dict[str, Any]]
+
+
+class Context:
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 20_000
+
+
+def missing(what: str) -> Reply:
+    return Reply(404, {"Message": f"not found: {what}"}, x_amzn_ErrorType="ResourceNotFoundException")
+
+
+class Lambda:
+    """`adopt` gives the image of a function that a stack has made meanwhile; its first version has the alias `live`."""
+
+    def __init__(self, registry: Registry, scratch: Path, adopt: Callable[[str], str | None]) -> None:
+        self.registry, self.scratch, self.adopt = registry, scratch, adopt
+        self.code: dict[str, str] = {}  # name -> image of $LATEST
+        self.versions: dict[str, list[tuple[str, str]]] = {}  # name -> (image, description) of 1, 2, ...
+        self.aliases: dict[str, dict[str, Any]] = {}  # name -> `live`
+        self.routed: list[tuple[str, dict[str, float]]] = []  # every position of an alias
+        self.broken: set[str] = set()  # bundles whose functions fail
+        self.answers: dict[str, Answer] = {}  # by image
+        self.registry_address = ""
+        self.routes: list[Route] = [
+            ("POST", "/", self.token),
+            ("GET", API, self.get),
+            ("GET", f"{API}/configuration", self.configuration),
+            ("PUT", f"{API}/code", self.update),
+            ("GET", f"{API}/versions", self.list),
+            ("POST", f"{API}/versions", self.publish),
+            ("GET", rf"{API}/aliases/(\w+)", self.alias),
+            ("PUT", rf"{API}/aliases/(\w+)", self.route),
+            ("POST", f"{API}/invocations", self.invoke),
+        ]
+
+    def token(self, request: Request) -> Reply:
+        assert request.headers["X-Amz-Target"].endswith(".GetAuthorizationToken")
+        token = base64.b64encode(b"AWS:secret").decode()
+        return Reply(
+            200, {"authorizationData": [{"authorizationToken": token, "proxyEndpoint": self.registry_address}]}
+        )
+
+    def image(self, name: str, qualifier: str) -> str:
+        if name not in self.code:
+            if (image := self.adopt(name)) is None:
+                raise missing(name)
+            self.code[name], self.versions[name] = image, [(image, "")]
+            self.aliases[name] = {
+                "Name": "live",
+                "FunctionVersion": "1",
+                "RoutingConfig": {"AdditionalVersionWeights": {}},
+            }
+        if qualifier == "live":
+            qualifier = self.aliases[name]["FunctionVersion"]
+        if qualifier == "$LATEST":
+            return self.code[name]
+        if not 0 < int(qualifier) <= len(self.versions[name]):
+            raise missing(f"{name}:{qualifier}")
+        return self.versions[name][int(qualifier) - 1][0]
+
+    def get(self, request: Request, name: str) -> Reply:
+        image = self.image(name, request.query.get("Qualifier", "$LATEST"))
+        return Reply(200, {"Configuration": {"FunctionName": name}, "Code": {"ImageUri": image}})
+
+    def configuration(self, request: Request, name: str) -> Reply:
+        self.image(name, request.query.get("Qualifier", "$LATEST"))
+        return Reply(200, {"FunctionName": name, "State": "Active", "LastUpdateStatus": "Successful"})
+
+    def update(self, request: Request, name: str) -> Reply:
+        repository, _, tag = request.json()["ImageUri"].partition("/")[2].partition(":")
+        if (repository, tag) not in self.registry.tags:
+            return Reply(400, {"Message": "no such image"}, x_amzn_ErrorType="InvalidParameterValueException")
+        self.code[name] = request.json()["ImageUri"]
+        return Reply(200, {"FunctionName": name})
+
+    def list(self, request: Request, name: str) -> Reply:
+        numbers = [str(number) for number in range(1, len(self.versions[name]) + 1)]
+        return Reply(200, {"Versions": [{"FunctionName": name, "Version": number} for number in ["$LATEST", *numbers]]})
+
+    def publish(self, request: Request, name: str) -> Reply:
+        """No new one where nothing has changed, as Lambda has it."""
+        if self.versions[name][-1][0] != self.code[name]:
+            self.versions[name].append((self.code[name], request.json().get("Description", "")))
+        return Reply(201, {"FunctionName": name, "Version": str(len(self.versions[name]))})
+
+    def alias(self, request: Request, name: str, alias: str) -> Reply:
+        self.image(name, "live")
+        return Reply(200, self.aliases[name])
+
+    def route(self, request: Request, name: str, alias: str) -> Reply:
+        self.aliases[name] |= request.json()
+        weights = self.aliases[name]["RoutingConfig"]["AdditionalVersionWeights"]
+        self.routed.append((self.aliases[name]["FunctionVersion"], weights))
+        return Reply(200, self.aliases[name])
+
+    def invoke(self, request: Request, name: str) -> Reply:
+        qualifier = request.query.get("Qualifier", "$LATEST")
+        self.image(name, qualifier)
+        if qualifier == "live":
+            weights = self.aliases[name]["RoutingConfig"]["AdditionalVersionWeights"]
+            qualifier = next((v for v, share in weights.items() if random.random() < share), qualifier)
+        image = self.image(name, qualifier)
+        if any(f"-{bundle}-" in image for bundle in self.broken):
+            said = {"errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed"}
+            return Reply(200, said, X_Amz_Function_Error="Unhandled")
+        if image not in self.answers:
+            self.answers[image] = self.start(image)
+        return Reply(200, self.answers[image](request.json()))
+
+    def start(self, image: str) -> Answer:
+        """What Lambda does with an image: unpack, set the environment, load the handler. One event at a time."""
+        repository, _, tag = image.partition("/")[2].partition(":")
+        manifest = json.loads(self.registry.tags[repository, tag])
+        layer = self.registry.blobs[repository, manifest["layers"][-1]["digest"]]
+        root = self.scratch / tag
+        with tarfile.open(fileobj=io.BytesIO(layer), mode="r:gz") as archive:
+            archive.extractall(root, filter="data")
+        environment = ThreadPoolExecutor(1, initializer=lambda: asyncio.set_event_loop(asyncio.new_event_loop()))
+        adapter = environment.submit(self.load, str(root / "var" / "task")).result()
+        return lambda event: dict(environment.submit(adapter, event, Context()).result())
+
+    @staticmethod
+    def load(task: str) -> Any:
+        with mock.patch.dict(os.environ, {"LAMBDA_TASK_ROOT": task, "SERVING_BUNDLES": f"{task}/artifacts"}):
+            from serving.aws_lambda import build
+
+            return build()

@@ -1,0 +1,233 @@
+"""The images: what their files promise, and, where there is an engine, what they are and do."""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundles
+import engine
+import pytest
+from conftest import ROOT
+from lambda_runtime import Runtime
+
+from infra import images
+from infra.deploy import package
+from serving.bundle import Bundle
+
+FILES = sorted((ROOT / "infra" / "docker").glob("*.Dockerfile"))
+LIMIT = 180e6  # bytes that the serving image may add to its base
+READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
+
+# ---------------------------------------------------------------- without an engine
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_a_dockerfile_takes_its_base_as_an_argument_and_names_no_moving_tag(file: Path) -> None:
+    text = file.read_text()
+    assert text.index("ARG BASE=python:3.11-slim-bookworm") < text.index("FROM ${BASE}")
+    assert ":latest" not in text and "sudo" not in text and not re.search(r"^ADD ", text, re.MULTILINE)
+    assert "--no-cache-dir" in text or "pip install" not in text
+
+
+def test_the_serving_image_s_lock_is_the_project_s() -> None:
+    """The same versions as the tests run with, every file with its hash, and nothing to train with."""
+    whole = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    lock = (ROOT / "infra" / "docker" / "serving.lock").read_text()
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+    assert {name: whole.get(name) for name in pins} == pins
+    assert lock.count("--hash=sha256:") >= len(pins)
+    assert not {"torch", "mlflow", "pytorch-lightning", "pandas", "scikit-learn"} & set(pins)
+    wanted = (ROOT / "infra" / "docker" / "serving.in").read_text()
+    assert {line.split()[0] for line in wanted.splitlines() if line and line[0] != "#"} <= set(pins)
+
+
+def test_a_wrong_word_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.images", "build", "servin"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and f"no image 'servin'; there are {', '.join(images.IMAGES)}" in done.stderr
+
+
+def test_the_sbom_lists_what_the_lock_pins(tmp_path: Path) -> None:
+    file = images.sbom(Path("infra/docker/serving.lock"), tmp_path)
+    found = json.loads(file.read_text())
+    assert found["bomFormat"] == "CycloneDX"
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "infra" / "docker" / "serving.lock").read_text(), re.MULTILINE)
+    assert {one["name"] for one in found["components"]} == set(pins)
+
+
+# ---------------------------------------------------------------- the serving image
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return engine.built("serving", tmp_path_factory.getbasetemp().parent)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+    subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
+    yield folder
+
+
+def mounted(artifacts: Path) -> tuple[str, ...]:
+    return (*READ_ONLY, "-v", f"{artifacts}:/opt/roadmap/artifacts:ro")
+
+
+@pytest.mark.slow
+@engine.needed
+def test_it_is_small_and_holds_nothing_to_train_with(serving: str) -> None:
+    sizes = [
+        int(engine.docker("image", "inspect", "-f", "{{.Size}}", name).stdout) for name in (engine.base(), serving)
+    ]
+    assert sizes[1] - sizes[0] <= LIMIT
+    names = ("torch", "mlflow", "pytorch_lightning", "pandas")
+    look = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
+    assert engine.docker("run", "--rm", "--entrypoint", "python", serving, "-c", look).stdout == "[]\n"
+    assert engine.docker("run", "--rm", "--entrypoint", "id", serving, "-u").stdout == "10001\n"
+
+
+@pytest.mark.slow
+@engine.needed
+def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
+    again = "roadmap-test/again"
+    options = ["--no-cache", "-q", "-f", "infra/docker/serving.Dockerfile", "-t", again]
+    engine.docker("build", *options, "--build-arg", f"BASE={engine.base()}", ".", cwd=ROOT)
+    command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
+    sums = [engine.docker("run", "--rm", "--entrypoint", "sh", name, "-c", command).stdout for name in (serving, again)]
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.slow
+@engine.needed
+def test_it_becomes_healthy_and_answers_on_a_file_system_that_cannot_be_written(serving: str, artifacts: Path) -> None:
+    bundle = Bundle(artifacts / "titanic" / "bundle")
+    with engine.container(serving, options=mounted(artifacts)) as one:
+        answer = one.ask("/models/titanic/predict", {"inputs": bundle.example})
+        assert answer["model"]["version"] == bundle.manifest.version
+        until = time.monotonic() + 30
+        while one.state()["Health"]["Status"] != "healthy":
+            assert time.monotonic() < until, one.state()["Health"]
+            time.sleep(0.5)
+        engine.docker("stop", "-t", "20", one.name)
+        assert one.state()["ExitCode"] == 0 and "Finished server process" in one.log()
+
+
+@pytest.mark.slow
+@engine.needed
+def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_path: Path) -> None:
+    """model.tar.gz, as a deployment packs it, unpacked to /opt/ml/model; argv `serve`; port 8080."""
+    bundle = Bundle(artifacts / "titanic" / "bundle")
+    archive, model = tmp_path / "model.tar.gz", tmp_path / "model"
+    archive.write_bytes(package.packed(package.tar(bundle, "bundle/")))
+    with tarfile.open(archive) as packed:
+        packed.extractall(model, filter="data")
+    subprocess.run(["chmod", "-R", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    options = ("-v", f"{model}:/opt/ml/model:ro", "-e", "MODEL_PROJECT=titanic")
+    with engine.container(serving, "serve", options=options, port=8080) as one:
+        assert one.ask("/ping")["version"] == bundle.manifest.version
+        assert one.ask("/invocations", {"inputs": bundle.example})["model"]["name"] == "titanic"
+
+
+@pytest.mark.slow
+@engine.needed
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "no bundle under artifacts")],
+    ids=["a wrong word", "no bundle"],
+)
+def test_what_is_wrong_is_one_line(serving: str, words: tuple[str, ...], said: str) -> None:
+    done = engine.docker("run", "--rm", serving, *words, check=False)
+    assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@engine.needed
+def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
+    serving: str, artifacts: Path, tmp_path: Path
+) -> None:
+    version = Bundle(artifacts / "titanic" / "bundle").manifest.version
+    place = tmp_path / "fetched"
+    place.mkdir()
+    place.chmod(0o777)
+    subprocess.run(["chmod", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    mounts = ("-v", f"{artifacts}:/source:ro", "-v", f"{place}:/bundles", *READ_ONLY)
+    wrong = engine.docker(
+        "run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={'0' * 12}", check=False
+    )
+    assert wrong.returncode == 2 and f"titanic is version {version} there and not 000000000000" in wrong.stderr
+    assert not list(place.rglob("bundle.json"))
+    engine.docker("run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={version}")
+    assert Bundle(place / "titanic" / "bundle").manifest.version == version
+
+
+# ---------------------------------------------------------------- as a function
+
+
+def function(serving: str, artifacts: Path, runtime: Runtime, *options: str) -> "engine.Container":
+    name = f"roadmap-test-function-{runtime.server_address[1]}"
+    given = {
+        "AWS_LAMBDA_RUNTIME_API": runtime.address,
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "AWS_LAMBDA_FUNCTION_NAME": "models",
+    }
+    env = [part for key, value in given.items() for part in ("-e", f"{key}={value}")]
+    place = ("-v", f"{artifacts}:/var/task/artifacts:ro", "--network", "host", *READ_ONLY)
+    engine.docker("run", "-d", "--name", name, *env, *place, *options, serving, "lambda")
+    return engine.Container(name, "")
+
+
+def event(example: list[object]) -> bytes:
+    from infra.deploy.aws_lambda import event as posted
+
+    return json.dumps(posted("titanic", json.dumps({"inputs": example}))).encode()
+
+
+@pytest.mark.slow
+@engine.needed
+def test_it_answers_lambda_s_runtime_from_several_environments(serving: str, artifacts: Path) -> None:
+    bundle = Bundle(artifacts / "titanic" / "bundle")
+    runtimes = [Runtime() for _ in range(2)]
+    functions = [function(serving, artifacts, runtime, "--memory", "512m") for runtime in runtimes]
+    try:
+        for runtime in runtimes:
+            runtime.events.put(("one", event(bundle.example)))
+        for runtime in runtimes:
+            kind, answer = runtime.answers.get(timeout=60)
+            assert (kind, answer["content"]["statusCode"]) == ("response", 200)
+            assert json.loads(answer["content"]["body"])["model"]["version"] == bundle.manifest.version
+    finally:
+        for one in functions:
+            engine.docker("rm", "-f", one.name, check=False)
+
+
+@pytest.mark.slow
+@engine.needed
+def test_a_function_without_memory_is_killed_and_says_nothing(serving: str, artifacts: Path) -> None:
+    """As on Lambda: the process is gone (137), and what the caller sees is the platform's own error."""
+    runtime = Runtime()
+    one = function(serving, artifacts, runtime, "--memory", "40m", "--memory-swap", "40m")
+    try:
+        assert one.wait(60) == 137 and one.state()["OOMKilled"]
+        assert runtime.answers.empty()
+    finally:
+        engine.docker("rm", "-f", one.name, check=False)
+
+
+@pytest.mark.slow
+@engine.needed
+def test_a_function_without_a_bundle_says_so_when_it_starts(serving: str, tmp_path: Path) -> None:
+    runtime = Runtime()
+    one = function(serving, tmp_path, runtime)
+    try:
+        kind, answer = runtime.answers.get(timeout=60)
+        assert kind == "init" and "no bundle under" in json.dumps(answer)
+    finally:
+        engine.docker("rm", "-f", one.name, check=False)
