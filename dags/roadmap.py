@@ -35,7 +35,8 @@ PARAMS = {
     "force": Param(False, type="boolean", title="Force", description="Run every stage, changed or not."),
     "deploy": Param(
         os.environ.get("DEPLOY_TARGET", "none"), type="string", enum=TARGETS, title="Deploy target",
-        description="Where a new champion goes. server: the one at SERVING_URL must answer with it; the others as infra.deploy.",
+        description="Where a new champion goes. server: the one at SERVING_URL must answer with it. lambda, sagemaker: "
+        "by `python -m infra.deploy`, whose help says what they need.",
     ),
 }  # fmt: skip
 
