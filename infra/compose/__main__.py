@@ -1,7 +1,8 @@
-"""python -m infra.compose up | status | down [-v]: the platform of compose.yaml on this machine. README.md beside this file.
+"""python -m infra.compose up | status | down [-v]: the platform of compose.yaml on this machine; see README.md.
 
-`up` makes .env where there is none, starts what is not running, and waits until everything is healthy. `down` stops it and
-keeps the data; with -v that is removed as well. Exit code 2: something to mend first; 75: the engine does not answer.
+`up` makes .env where there is none, starts what is not running, and waits until everything is healthy. `down` stops
+it and keeps the data; with -v that is removed as well. Exit code 2: something to mend first; 75: the engine does not
+answer, or not in time.
 """
 
 import sys

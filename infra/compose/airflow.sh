@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the Airflow containers of compose.yaml run: airflow.sh init | api-server | scheduler | dag-processor | worker.
+# What the Airflow containers of compose.yaml run: airflow.sh init | api-server | scheduler | dag-processor | worker | run <command>.
 # Each works in a clone of its own, /checkout, at the commit that /repository is at; start it again to bring it up to date.
 set -euo pipefail
 environments=${ENVIRONMENTS:-/opt/roadmap}  # where the image has .venv and .venv-airflow
@@ -7,6 +7,9 @@ export HOME=/tmp DVC_SITE_CACHE_DIR=/tmp/dvc GIT_CONFIG_GLOBAL=/tmp/gitconfig
 cd /checkout
 if [ "$1" = healthy ]; then  # a worker that answers over Redis; Celery alone, without Airflow, which takes seconds to import
   exec "$environments/.venv-airflow/bin/python" /repository/infra/compose/healthy.py worker
+fi
+if [ "$1" = run ]; then  # a command in the project's environment, as a task has it
+  PATH=/checkout/.venv/bin:$PATH exec "${@:2}"
 fi
 
 cat >"$GIT_CONFIG_GLOBAL" <<GIT  # the repository belongs to whoever started the containers; experiments are commits

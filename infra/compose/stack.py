@@ -48,7 +48,9 @@ class State:
         return self.state == "exited" and not self.status.startswith("Exited (0)")
 
 
-def settings(file: Path, example: Path = HERE / ".env.example", given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def settings(
+    file: Path, example: Path = HERE / ".env.example", given: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """What `file` says. It is made where there is none: `example`, with a secret for every name without a value.
 
     PORT may be given from outside when the file is made; the public address follows it.
@@ -192,7 +194,9 @@ class Stack:
                 probe.bind((host, port))
             except OSError as error:
                 raise ComposeError(
-                    f"{host}:{port} can not be used ({error.strerror}); choose another PORT and PUBLIC_URL in {self.file}", 2
+                    f"{host}:{port} can not be used ({error.strerror}); choose another PORT and "
+                    f"PUBLIC_URL in {self.file}",
+                    2,
                 ) from None
 
     def complain(self, one: State) -> None:
@@ -213,4 +217,3 @@ def show(stack: Stack) -> None:
     for path, what in (("airflow", "AIRFLOW_PASSWORD"), ("mlflow", "WEB_PASSWORD"), ("grafana", "GRAFANA_PASSWORD"),
                        ("prometheus", "WEB_PASSWORD")):  # fmt: skip
         print(f"  {url}/{path:<12} {what}")
-
