@@ -4,6 +4,7 @@
 set -euo pipefail
 environments=${ENVIRONMENTS:-/opt/roadmap}  # where the image has .venv and .venv-airflow
 export HOME=/tmp DVC_SITE_CACHE_DIR=/tmp/dvc GIT_CONFIG_GLOBAL=/tmp/gitconfig
+[ -n "${DATA_MIRROR:-}" ] || unset DATA_MIRROR  # Compose can not leave a variable away
 cd /checkout
 if [ "$1" = healthy ]; then  # a worker that answers over Redis; Celery alone, without Airflow, which takes seconds to import
   exec "$environments/.venv-airflow/bin/python" /repository/infra/compose/healthy.py worker

@@ -1,4 +1,4 @@
-"""healthy.py api | scheduler | dag_processor | worker: whether a part of Airflow lives, for compose.yaml's health checks.
+"""healthy.py api | scheduler | dag_processor | worker: whether a part of Airflow lives, for the health checks.
 
 Standard library, and Celery for the worker: `airflow jobs check` would import Airflow, three seconds each time.
 """
