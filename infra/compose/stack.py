@@ -115,7 +115,7 @@ class Stack:
         """Ours, without what would stand above the file's values: `PORT` may well be another program's."""
         return {key: value for key, value in os.environ.items() if key not in self.env}
 
-    def run(self, *arguments: str, seconds: float = 600, **env: str) -> str:
+    def run(self, *arguments: str, seconds: float = 600, env: Mapping[str, str] | None = None) -> str:
         """What Compose prints.
 
         Raises:
@@ -123,7 +123,11 @@ class Stack:
         """
         try:
             done = subprocess.run(
-                self.command(*arguments), env=self.environment | env, capture_output=True, text=True, timeout=seconds
+                self.command(*arguments),
+                env={**self.environment, **(env or {})},
+                capture_output=True,
+                text=True,
+                timeout=seconds,
             )
         except subprocess.TimeoutExpired:
             raise ComposeError(f"compose {' '.join(arguments[:3])}: not within {seconds:.0f} s", UNAVAILABLE) from None
