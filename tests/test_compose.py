@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,9 @@ import yaml
 from conftest import ROOT
 
 from infra.compose.stack import ComposeError, Stack, State, settings
-from infra.smoke import Doors
+from infra.deploy import compose
+from infra.deploy.target import DeployError, Options
+from infra.smoke import Doors, Shut
 
 FOLDER = ROOT / "infra" / "compose"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
@@ -99,6 +102,18 @@ def test_without_settings_nothing_starts(tmp_path: Path) -> None:
         command = [OLD, "--env-file", str(tmp_path / "empty"), "-f", str(FOLDER / "compose.yaml"), "config"]
         done = subprocess.run(command, env=env, capture_output=True, text=True)
         assert done.returncode and "run make up" in done.stderr
+
+
+@pytest.mark.parametrize("alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "`make up` writes it")])
+def test_a_deploy_wants_a_server_that_follows_its_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, said: str
+) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
+    if alias:
+        settings(tmp_path / ".env")
+    with pytest.raises(DeployError, match=said) as refused:
+        compose.open(Options("mnist", "staging"))
+    assert refused.value.code == 2
 
 
 @pytest.mark.parametrize(
@@ -210,7 +225,10 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, l
     built = subprocess.run(build, capture_output=True, text=True)
     if built.returncode:
         pytest.skip(f"Debian's packages can not be had: {built.stderr.strip()[-300:]}")
+    serving = ["docker", "build", "-q", "--build-arg", f"BASE={BASE}", "-f", "infra/docker/serving.Dockerfile"]
+    subprocess.run([*serving, "-t", "roadmap/serving:compose-test", "."], cwd=ROOT, check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TAG", "compose-test")
         patch.setenv("COMPOSE_PROJECT_NAME", f"compose-test-{os.getpid()}")
         patch.setenv("COMPOSE_FILE", f"{FOLDER / 'compose.yaml'}:{ROOT / 'tests' / 'compose' / 'debian.yaml'}")
         patch.setenv("TEST_PYTHON", sys.base_prefix)
@@ -289,6 +307,47 @@ def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
         stack.run("exec", "-T", "postgres", *wrong)
     for service in ("postgres", "redis", "s3"):  # the back network leads nowhere, and nowhere leads in
         assert not [one for one in SERVICES[service]["networks"] if one != "back"]
+
+
+@slow
+def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(stack: Stack, tmp_path: Path) -> None:
+    stack.file.write_text(stack.file.read_text().replace("SERVING_ALIAS=champion", "SERVING_ALIAS=staging"))
+    stack = Stack(stack.file)
+    stack.run("rm", "-sf", "serving")  # it has the champion by now
+    list(stack.up())
+    doors = Doors(stack, "house_prices")
+    example = json.loads(doors.worker("cat", "artifacts/house_prices/bundle/example.json"))
+
+    def answered() -> str:
+        try:
+            return str(json.loads(doors.get("/models/house_prices/predict", {"inputs": example}))["model"]["version"])
+        except Shut as error:
+            assert "404" in str(error), error
+            return ""
+
+    command = [sys.executable, "-m", "infra.deploy", "target=compose", "project=house_prices", "stage=staging"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert answered() == ""
+    with subprocess.Popen(
+        [*command, "steps=0.5", "bake=60"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout
+        assert any("50% of the requests" in line for line in one.stdout)
+        drawn = [answered() for _ in range(60)]
+        assert 10 < drawn.count("") < 50 and len(set(drawn)) == 2
+        one.send_signal(signal.SIGTERM)
+    assert one.returncode == 130
+    assert {answered() for _ in range(20)} == {""}
+    assert "canary" not in {state.service for state in stack.states()}
+
+    done = subprocess.run([*command, "steps=", "bake=1"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {answered() for _ in range(20)} == {max(drawn)}
+    assert "canary" not in {state.service for state in stack.states()}
+    results = [
+        json.loads(line)["result"] for line in next(tmp_path.rglob("deployments.jsonl")).read_text().splitlines()
+    ]
+    assert results == ["interrupted", "deployed"]
 
 
 @slow

@@ -3,5 +3,5 @@
 set -eu
 umask 077
 printf 'admin:{PLAIN}%s\n' "$WEB_PASSWORD" >/tmp/htpasswd
-cp /etc/roadmap/split.conf /tmp/split.conf
-exec nginx -c /etc/roadmap/nginx.conf -g 'daemon off;'
+cp /etc/roadmap/split.conf /etc/roadmap/nginx.conf /tmp/  # a `git checkout` may take the mounted folder away
+exec nginx -c /tmp/nginx.conf -g 'daemon off;'
