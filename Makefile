@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images bench figures peers lock clean
+.PHONY: help setup run test lint format serve mlflow airflow images up smoke down bench figures peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -74,3 +74,13 @@ lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requir
 
 clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
 	rm -rf artifacts data
+
+up: setup  ## the whole platform in containers on PORT (8000): infra/compose/README.md
+	@python -m infra.images build
+	@python -m infra.compose up
+
+smoke: setup  ## try the four doors of `make up`
+	@python -m infra.smoke
+
+down: setup  ## stop what `make up` started; its data stays
+	@python -m infra.compose down
