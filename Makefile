@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images bench figures peers lock clean
+.PHONY: help setup run test lint format serve mlflow airflow images bench figures peers lock clean manifests
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -74,3 +74,6 @@ lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requir
 
 clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
 	rm -rf artifacts data
+
+manifests: setup  ## infra/k8s by Kubernetes' schemas and checkov's policies; needs kubectl
+	@python -m pytest -q -n0 tests/test_k8s.py
