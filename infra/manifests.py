@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
 
 
 def main(argv: list[str]) -> int:
-    kinds = {"serving": serving, "training": training}
+    kinds: dict[str, Callable[..., list[Manifest]]] = {"serving": serving, "training": training}
     kind, options = argv[0] if argv else "", dict(argument.partition("=")[::2] for argument in argv[1:])
     needed = {"project", "stage", "image"} | ({"version"} if kind == "serving" else set())
     if kind not in kinds or not needed <= set(options) <= needed | {"serving": {"canary"}, "training": {"gpu"}}[kind]:
