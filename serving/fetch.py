@@ -1,8 +1,9 @@
 """Fetches bundles before a server starts: python -m serving.fetch <source> <folder> [<project>[=<version>] ...]
 
 <source> is what --bundles takes. Each project comes to <folder>/<project>/bundle, whole and with its hashes checked, or
-not at all; where a version is said, another one is refused. Without projects, all that the source has. Exit code 2: what
-is there is not what is wanted; 75: the source can't be read now.
+not at all; where a version is said, another one is refused. Without projects, all that the source has.
+
+Exit code 2: what is there is not what is wanted. 75: the source can't be read now.
 """
 
 import shutil

@@ -9,6 +9,7 @@
     target      server     the server at SERVING_URL, which follows the registry by itself
                 lambda     a function behind an HTTP API
                 sagemaker  an endpoint with SageMaker's own canary
+                k8s        Deployments behind a Gateway; infra/k8s
     stage       staging | production
     bundle      the version that is expected; another champion is refused
     image       tag of the serving image
@@ -35,7 +36,7 @@ from infra.deploy.target import DeployError, Options, Target
 from infra.stacks import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
-TARGETS = {"server": "server", "lambda": "aws_lambda", "sagemaker": "sagemaker"}
+TARGETS = {"server": "server", "lambda": "aws_lambda", "sagemaker": "sagemaker", "k8s": "k8s"}
 KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
 
 
@@ -68,11 +69,14 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
     if target == "server":
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
-    from infra.deploy import aws
+    from infra.deploy import aws, k8s
     from infra.stacks import Stacks
 
-    stacks = Stacks(aws.client("cloudformation", options.endpoint))
-    bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
+    if target == "k8s":
+        bucket, _ = k8s.store(options)
+    else:
+        stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
     s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
     yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, f"{prefix}/lock", place)
 
