@@ -9,7 +9,7 @@ import yaml
 from infra.deploy.target import TEMPORARY, DeployError
 
 PATIENCE = 30  # seconds for one answer
-PASSING = ("Unable to connect", "connection refused", "i/o timeout", "TooManyRequests", "ServiceUnavailable",
+PASSING = ("Unable to connect", "was refused", "i/o timeout", "TooManyRequests", "ServiceUnavailable",
            "InternalError", "Timeout", "context deadline exceeded", "Conflict", "EOF")  # fmt: skip
 
 
