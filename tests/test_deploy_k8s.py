@@ -100,7 +100,7 @@ def test_failures_of_the_canary_take_it_back(world: World, monkeypatch: pytest.M
 
     def failing_now(cluster: object, name: str) -> list[str]:
         for pod in world.cluster.behind(SPACE, name):
-            pod["more"] = b'serving_requests_total{route="/p",project="titanic",status="500"} 20.0\n'
+            pod["counted"] = 'serving_requests_total{route="/p",project="titanic",status="500"} 20.0\n'
         return infra.deploy.pods.failing(cluster, name)  # type: ignore[arg-type]
 
     monkeypatch.setattr(k8s, "failing", failing_now)

@@ -17,26 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import bundles
+import engine
 import pytest
 import yaml
-from conftest import ROOT
 
 from infra.manifests import serving
 from serving.bundle import Bundle
 
-DOCKERFILE = ROOT / "infra" / "docker" / "serving.Dockerfile"
 NAME = "localhost/roadmap-play/serving:test"
 
 
 def missing() -> str | None:
-    for command in ("podman", "kubectl", "docker"):
+    for command in ("podman", "kubectl"):
         if shutil.which(command) is None:
             return f"{command} is not installed"
     if os.geteuid() != 0:
         return "rootless podman may not set the limits that this needs"
-    if subprocess.run(["docker", "info"], capture_output=True).returncode:
-        return "no Docker engine answers, which builds the image"
-    return None if DOCKERFILE.exists() or "SERVING_IMAGE" in os.environ else f"{DOCKERFILE.name} is not there"
+    return engine.missing() or None
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=f"{missing()}")]
@@ -59,17 +56,15 @@ class Podman:
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """One that has the serving image: SERVING_IMAGE of the Docker engine if set, else built."""
+    """One that has the serving image."""
     podman = Podman(tmp_path_factory.mktemp("podman"))
-    if image := os.environ.get("SERVING_IMAGE"):
-        subprocess.run(["docker", "tag", image, NAME], check=True)
-    else:
-        subprocess.run(["docker", "build", "-q", "-t", NAME, "-f", str(DOCKERFILE), str(ROOT)], check=True)
+    image = engine.built("serving", tmp_path_factory.getbasetemp())
+    engine.docker("tag", image, NAME)
     with subprocess.Popen(["docker", "save", NAME], stdout=subprocess.PIPE) as saved:
         podman("load", stdin=saved.stdout)
     yield podman
     podman("rmi", "-f", NAME, check=False)
-    subprocess.run(["docker", "rmi", NAME], capture_output=True)
+    engine.docker("rmi", NAME, check=False)
 
 
 Play = Callable[..., "subprocess.CompletedProcess[str]"]
