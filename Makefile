@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images up smoke down bench figures peers lock clean
+.PHONY: help setup run test lint format serve mlflow airflow images manifests up smoke down bench figures peers lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -84,3 +84,6 @@ smoke: setup  ## try the four doors of `make up`
 
 down: setup  ## stop what `make up` started; its data stays
 	@python -m infra.compose down
+
+manifests: setup  ## infra/k8s by Kubernetes' schemas and checkov's policies; needs kubectl
+	@python -m pytest -q -n0 tests/test_k8s.py

@@ -2,6 +2,8 @@
 
 <source> is what --bundles takes. Each project comes to <folder>/<project>/bundle, whole and with its hashes checked, or
 not at all; where a version is said, another one is refused. Without projects, all that the source has.
+
+Exit code 2: what is there is not what is wanted. 75: the source can't be read now.
 """
 
 import shutil
@@ -25,11 +27,11 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
     with tempfile.TemporaryDirectory() as cache:
         found = open_source(source, Path(cache)).find()
         if not found:
-            raise SourceError(f"{source}: no bundle there")
+            raise BundleError(f"{source}: no bundle there")
         for project, version in (wanted or dict.fromkeys(found, "")).items():
             there = found.get(project)
             if there is None:
-                raise SourceError(f"{source}: no bundle of {project}; there are {', '.join(sorted(found))}")
+                raise BundleError(f"{source}: no bundle of {project}; there are {', '.join(sorted(found))}")
             if not isinstance(there, Found):
                 raise there
             bundle = Bundle(there.fetch())
@@ -64,7 +66,7 @@ def main(argv: list[str]) -> int:
             print(line)
     except (SourceError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, BundleError) else 75
     return 0
 
 

@@ -24,10 +24,18 @@ class Request:
         parts = urlsplit(handler.path)
         self.method, self.path, self.headers = handler.command, unquote(parts.path), handler.headers
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        self.body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        length = int(handler.headers.get("Content-Length") or 0)
+        self.body = handler.rfile.read(length) if length else b"".join(chunks(handler))
 
     def json(self) -> Any:
         return json.loads(self.body or "{}")
+
+
+def chunks(handler: BaseHTTPRequestHandler) -> Iterator[bytes]:
+    """A body whose length isn't said beforehand, as kubectl sends it."""
+    while "chunked" in handler.headers.get("Transfer-Encoding", "") and (size := int(handler.rfile.readline(), 16)):
+        yield handler.rfile.read(size)
+        handler.rfile.readline()
 
 
 Route = tuple[str, str, Callable[..., Reply]]  # method, pattern of the path, what answers; groups are its arguments

@@ -10,6 +10,7 @@
                 compose    the containers of `make up`
                 lambda     a function behind an HTTP API
                 sagemaker  an endpoint with SageMaker's own canary
+                k8s        Deployments behind a Gateway; infra/k8s
     stage       staging | production
     bundle      the version that is expected; another champion is refused
     image       tag of the serving image
@@ -36,7 +37,13 @@ from infra.deploy.target import DeployError, Options, Target
 from infra.stacks import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
-TARGETS = {"server": "server", "compose": "compose", "lambda": "aws_lambda", "sagemaker": "sagemaker"}
+TARGETS = {
+    "server": "server",
+    "compose": "compose",
+    "k8s": "k8s",
+    "lambda": "aws_lambda",
+    "sagemaker": "sagemaker",
+}
 LOCAL = ("server", "compose")  # what these need lies on this machine: records and lock as well
 KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
 
@@ -70,11 +77,14 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
     if target in LOCAL:
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
-    from infra.deploy import aws
+    from infra.deploy import aws, k8s
     from infra.stacks import Stacks
 
-    stacks = Stacks(aws.client("cloudformation", options.endpoint))
-    bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
+    if target == "k8s":
+        bucket, _ = k8s.store(options)
+    else:
+        stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
     s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
     yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, f"{prefix}/lock", place)
 

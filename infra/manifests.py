@@ -1,0 +1,132 @@
+"""What a cluster is told, on standard output: `python -m infra.manifests serving|training project=mnist stage=staging`
+
+serving     image=<image> version=<bundle> [canary=<bundle>]: the Deployments, the route and the policies of one project
+training    image=<image> [gpu=true]: the Job that trains it
+
+infra/k8s as `kubectl kustomize` renders it, with project, versions and image laid over the stage. image= may have a tag
+or a digest.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "k8s"
+STAGES = ("staging", "production")
+IMAGE = re.compile(
+    r"(?P<newName>[\w./-]+(?::\d+/[\w./-]+)?)(?::(?P<newTag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+Manifest = dict[str, Any]
+
+
+class ManifestError(Exception):
+    """Why there is nothing to apply, in one line. The caller's mistake."""
+
+
+def serving(project: str, stage: str, image: str, version: str, canary: str | None = None) -> list[Manifest]:
+    """The objects that serve a project. `canary` is the version beside the stable one; its Deployment has no replicas.
+
+    Raises:
+        ManifestError: an unknown stage, an impossible image or version, or no kubectl to render with.
+    """
+    prefix = of(project)
+    route = [{"op": "replace", "path": f"/spec/rules/0/matches/{i}/path/value", "value": f"{root}/{project}"}
+             for i, root in enumerate(("/models", "/v2/models"))]  # fmt: skip
+    route += [{"op": "replace", "path": f"/spec/rules/0/backendRefs/{i}/name", "value": prefix + name}
+              for i, name in enumerate(("serving", "serving-canary"))]  # fmt: skip
+    patches = [patch({"kind": "HTTPRoute"}, route)]
+    for track, bundle in (("stable", version), ("canary", canary or version)):
+        if not re.fullmatch(r"[0-9a-f]{12}", bundle):
+            raise ManifestError(f"version: found {bundle!r}; should be the twelve digits that name a bundle")
+        values = [{"op": "replace", "path": f"/data/{key}", "value": value}
+                  for key, value in (("PROJECT", project), ("VERSION", bundle))]  # fmt: skip
+        patches.append(patch({"kind": "ConfigMap", "labelSelector": f"track={track}"}, values))
+    return render(project, stage, "roadmap/serving", image, resources=[stage], patches=patches)
+
+
+def training(project: str, stage: str, image: str, gpu: bool = False) -> list[Manifest]:
+    """The Job that trains a project, and what it needs.
+
+    Raises:
+        ManifestError: as for `serving`.
+    """
+    value = [{"op": "replace", "path": "/data/PROJECT", "value": project}]
+    return render(
+        project, stage, "roadmap/train", image,
+        resources=["training"], components=["gpu"] if gpu else [], namespace=f"roadmap-{stage}",
+        patches=[patch({"kind": "ConfigMap"}, value)],
+    )  # fmt: skip
+
+
+def of(project: str) -> str:
+    """What the names of a project's objects begin with."""
+    return project.replace("_", "-") + "-"
+
+
+def patch(target: dict[str, str], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"target": target, "patch": json.dumps(operations)}
+
+
+def render(project: str, stage: str, name: str, image: str, **parts: Any) -> list[Manifest]:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", project):
+        raise ManifestError(f"project: found {project!r}; should be the name of a project, such as mnist")
+    if stage not in STAGES:
+        raise ManifestError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
+    found = IMAGE.fullmatch(image)
+    if not found:
+        raise ManifestError(f"image: found {image!r}; should be <repository>:<tag> or <repository>@sha256:<digest>")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        for key in ("resources", "components"):  # kustomize takes no absolute paths
+            parts[key] = [os.path.relpath(FOLDER / one, home) for one in parts.get(key, ())]
+        laid = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namePrefix": of(project),
+            "labels": [
+                {"pairs": {"app.kubernetes.io/instance": project}, "includeSelectors": True, "includeTemplates": True}
+            ],
+            "images": [{"name": name, **{key: value for key, value in found.groupdict().items() if value}}],
+            **parts,
+        }
+        (home / "kustomization.yaml").write_text(yaml.safe_dump(laid))
+        try:
+            done = subprocess.run(["kubectl", "kustomize", str(home)], capture_output=True, text=True)
+        except FileNotFoundError:
+            raise ManifestError("kubectl is not installed, and renders infra/k8s; 1.27 or newer is needed") from None
+    if done.returncode:
+        raise ManifestError(f"{FOLDER}: {done.stderr.strip()}")
+    manifests: list[Manifest] = list(yaml.safe_load_all(done.stdout))
+    for one in manifests:
+        if one["kind"] == "Namespace":  # the projects share it
+            del one["metadata"]["labels"]["app.kubernetes.io/instance"]
+    return manifests
+
+
+def main(argv: list[str]) -> int:
+    kinds: dict[str, Callable[..., list[Manifest]]] = {"serving": serving, "training": training}
+    kind, options = argv[0] if argv else "", dict(argument.partition("=")[::2] for argument in argv[1:])
+    needed = {"project", "stage", "image"} | ({"version"} if kind == "serving" else set())
+    if kind not in kinds or not needed <= set(options) <= needed | {"serving": {"canary"}, "training": {"gpu"}}[kind]:
+        print(__doc__, file=sys.stderr)
+        return 2
+    given: dict[str, Any] = options | ({"gpu": options["gpu"] == "true"} if "gpu" in options else {})
+    try:
+        print(yaml.safe_dump_all(kinds[kind](**given), sort_keys=False), end="")
+    except ManifestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
