@@ -172,7 +172,7 @@ def notes(tag: str, changelog: str, project: str) -> str:
     version = tomllib.loads(project)["project"]["version"]
     if tag != f"v{version}":
         raise GitHubError(f"tag: found {tag!r}; pyproject.toml has version {version}, whose tag is v{version}")
-    section = re.search(rf"^## \[?{re.escape(version)}\b.*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^## \[?{re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if section is None:
         raise GitHubError(f"CHANGELOG.md: has no section '## {version}'; rename '## Unreleased' before tagging")
     return section[1].strip()
