@@ -77,9 +77,9 @@ clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
 packages:  ## what the tests use of the system: a browser, Redis, PostgreSQL
 	@infra/packages.sh
 
-pull: setup  ## data and models from DVC's remote, which DVC_REMOTE=s3://bucket/dvc sets
+pull: setup  ## what DVC's remote has of PROJECT, or of all; DVC_REMOTE=s3://bucket/dvc sets the remote
 	@[ -z "$$DVC_REMOTE" ] || dvc remote add --local --force --default shared "$$DVC_REMOTE"
-	@dvc pull --run-cache --allow-missing
+	@dvc pull --run-cache --allow-missing $${PROJECT:+--with-deps "register@$$PROJECT"}
 
 experiment: setup  ## train PROJECT as a DVC experiment: NAME, PROFILE, OVERRIDES, RUNNER
 	@python -m pipelines.experiment run project="$$PROJECT" name="$$NAME" profile="$$PROFILE" runner="$$RUNNER" \

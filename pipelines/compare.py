@@ -6,12 +6,14 @@ dvc.lock of that revision, and writes into artifacts/comparison/
     <project>.md     tables, the gate's decision, and a chart that GitHub draws: a pull request's comment
     <project>.html   one page with the plots of both side by side; a comment can hold no pictures
 
-In a GitHub workflow the first one is the summary of the job as well.
+In a GitHub workflow the first one is the summary of the job as well, and the step's output `promoted` says what the
+gate decided.
 """
 
 import base64
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from html import escape
@@ -41,12 +43,13 @@ def revision(name: str) -> Read:
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from scmrepo.exceptions import RevError
 
-    try:
-        files = DVCFileSystem(rev=name)
-    except RevError:
-        raise UsageError(f"base: found {name!r}; must be a branch, tag or commit that Git knows here") from None
+    known = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"], stdout=subprocess.DEVNULL
+    )
+    if known.returncode:
+        raise UsageError(f"base: found {name!r}; must be a branch, tag or commit that Git knows here")
+    files = DVCFileSystem(rev=name)
 
     def read(path: str) -> bytes | None:
         try:
@@ -109,9 +112,14 @@ def compare(project: str, base: str) -> list[Path]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for suffix, text in texts.items():
         (FOLDER / f"{project}.{suffix}").write_text(text)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a") as file:
-            file.write(texts["md"])
+    promoted = bool(new.decision and new.decision["promoted"])
+    for variable, text in (
+        ("GITHUB_STEP_SUMMARY", texts["md"]),
+        ("GITHUB_OUTPUT", f"promoted={str(promoted).lower()}\n"),
+    ):
+        if file := os.environ.get(variable):
+            with Path(file).open("a") as there:
+                there.write(text)
     return [FOLDER / f"{project}.{suffix}" for suffix in texts]
 
 

@@ -86,7 +86,7 @@ def rows(before: Any, after: Any) -> Iterator[tuple[str, str, str, str]]:
         if key in LESS_IS_BETTER or key.startswith("metrics."):
             less = False if key in LESS_IS_BETTER else None
             was = old.get(key)
-            compared = "" if was is None else change(was, value, less)
+            compared = "" if was is None else change(was, value, less, unit)
             yield name, "" if was is None else figure(was, unit), figure(value, unit), compared
     pick = max if headline["higher_is_better"] else min
     if after["baselines"]:
@@ -99,32 +99,33 @@ def interval(headline: dict[str, Any]) -> str:
 
 
 def figure(value: float, unit: str = "") -> str:
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if unit else f"{value:.4f}"
     return f"{text} {unit}".rstrip()
 
 
-def change(before: float, after: float, higher_is_better: bool | None) -> str:
+def change(before: float, after: float, higher_is_better: bool | None, unit: str = "") -> str:
     """With a word on it where the direction is known."""
     if after == before:
         return "none"
-    sign = "+" if after > before else "-"
-    size = f"{sign}{figure(abs(after - before))}"
+    size = f"{'+' if after > before else '-'}{figure(abs(after - before), unit)}"
     if higher_is_better is None:
         return size
-    return f"{size} {'better' if (after > before) == higher_is_better else 'worse'}"
+    return f"{size}, {'better' if (after > before) == higher_is_better else 'worse'}"
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
     """The keys of params.yaml that differ."""
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    keys = [key for key in {**before, **after} if (key in before, before.get(key)) != (key in after, after.get(key))]
     if not keys:
         return ""
-    lines = (f"| `{key}` | {code(before.get(key))} | {code(after.get(key))} |" for key in keys)
+    lines = (f"| `{key}` | {code(before, key)} | {code(after, key)} |" for key in keys)
     return "\n".join(("| params.yaml | before | now |", "| :-- | :-- | :-- |", *lines))
 
 
-def code(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str).replace("|", "\\|").replace("`", "'")
+def code(values: dict[str, Any], key: str) -> str:
+    if key not in values:
+        return ""
+    text = json.dumps(values[key], ensure_ascii=False, default=str).replace("|", "\\|").replace("`", "'")
     return f"`{text}`"
 
 
