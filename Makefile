@@ -94,11 +94,12 @@ push: setup  ## the experiment NAME to DVC's and Git's remotes
 comment: setup  ## what `compare` wrote, as the pull request's comment
 	@python -m infra.github comment topic="$$PROJECT" file="artifacts/comparison/$$PROJECT.md" link="$$LINK"
 
-deploy: setup  ## PROJECT's champion to STAGE by TARGET; VERB=plan, status or rollback does that instead
-	@verb="$${VERB#deploy}"; python -m infra.deploy $${verb:+"$$verb"} target="$$TARGET" project="$$PROJECT" stage="$$STAGE"
+deploy: setup  ## PROJECT's champion to STAGE by TARGET; or VERB=plan, status, rollback. OPTIONS are more key=value
+	@verb="$${VERB#deploy}"; python -m infra.deploy $${verb:+"$$verb"} target="$$TARGET" project="$$PROJECT" \
+		stage="$$STAGE" $$OPTIONS
 
-images: setup  ## build, measure and audit the images; their SBOMs go to artifacts/sbom
+images: setup  ## build, measure and audit the images; their SBOMs go to sbom/
 	@for verb in build sizes sbom audit; do python -m infra.images $$verb || exit 1; done
 
 release: setup  ## the GitHub release of TAG, with the SBOMs
-	@python -m infra.github release tag="$$TAG" $(addprefix file=,$(wildcard artifacts/sbom/*.json))
+	@python -m infra.github release tag="$$TAG" $(addprefix file=,$(wildcard sbom/*.json))

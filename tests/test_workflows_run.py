@@ -1,10 +1,12 @@
 """The run steps of the workflows, executed in order in a clean clone, with what GitHub's runner would set.
 
-ci's `make test` is narrowed with PYTEST_ARGS, as a person may. Images and the deploy command are stand-ins here, so
-that what is tested is what the workflows hand to them; they have tests of their own.
+ci's `make test` is narrowed with PYTEST_ARGS, as a person may. The images are stand-ins
+here, with tests of their own; the deploy command is one where the workflow's own decisions are tested, and itself where
+a champion goes to Lambda, by AWS's protocols.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +24,8 @@ IMAGES = """
 import pathlib, sys
 print("images", *sys.argv[1:])
 if sys.argv[1] == "sbom":
-    pathlib.Path("artifacts/sbom").mkdir(parents=True, exist_ok=True)
-    pathlib.Path("artifacts/sbom/serving.json").write_text("{}")
+    pathlib.Path("sbom").mkdir(parents=True, exist_ok=True)
+    pathlib.Path("sbom/serving.json").write_text("{}")
 """
 DEPLOY = """
 import os, pathlib, sys
@@ -78,6 +80,8 @@ def states(steps: list[Step]) -> dict[str, str]:
 
 
 def test_ci(runner: Runner) -> None:
+    if (ROOT / ".mypy_cache").is_dir():  # a minute of checking libraries
+        shutil.copytree(ROOT / ".mypy_cache", runner.folder / ".mypy_cache")
     runner.env["PYTEST_ARGS"] = "-n0 -q tests/test_projects.py tests/test_gate.py"
     assert states(runner.job(WORKFLOWS["ci"], "lint"))["make lint"] == "ran"
     counts = [passed(runner, shard) for shard in ("1/1", "1/2", "2/2")]
@@ -126,6 +130,33 @@ def test_a_plan_that_fails_ends_the_deploy_before_anything_is_changed(runner: Ru
     steps, calls = deployed(runner, {}, project="broken", stage="staging")
     assert [step.state for step in steps if step.name == "make deploy"] == ["failed", "skipped"]
     assert len(calls) == 1
+
+
+def test_deploy_takes_champions_to_lambda_and_back(runner: Runner, tmp_path: Path) -> None:
+    """The whole of the job against a server that speaks AWS's protocols; OPTIONS say where that is."""
+    deploying = pytest.importorskip("deploying")
+    (tmp_path / "stage").mkdir()
+    with deploying.staging(tmp_path / "stage") as stage:
+        runner.env |= {key: value for key, value in stage.settings.items() if key != "PYTHONPATH"}
+        where = f"endpoint={stage.address} registry={stage.images} base={deploying.BASE}"
+        runner.env["OPTIONS"] = f"{where} poll=0.01"
+        champions = [stage.store.register("first")]
+
+        def job(verb: str = "") -> str:
+            inputs = {"project": deploying.PROJECT, "stage": "staging", "verb": verb}
+            there = {"MLFLOW_TRACKING_URI": f"sqlite:///{stage.store.file}"}
+            steps = runner.job(WORKFLOWS["deploy"], "deploy", inputs=inputs, vars=there)
+            states(steps)
+            return "".join(step.output for step in steps)
+
+        assert f"nothing -> {champions[0]}" in job()
+        champions.append(stage.store.register("second"))
+        assert "10% -> 50% -> 100%" in job()
+        assert stage.alias() == (champions[1], {})
+        assert "nothing to change" in job(), "a job that is run again changes nothing"
+        assert f"back to version {champions[0]}" in job("rollback")
+        assert stage.alias() == (champions[0], {})
+        assert [one["result"] for one in stage.records()].count("done") == 3
 
 
 def test_train_pushes_an_experiment_and_comments_with_the_difference(

@@ -14,7 +14,7 @@ LESS_IS_BETTER = {
     "parameters": ("parameters", ""),
     "seconds.train": ("training", "s"),
 }
-COLOURS = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#0b7285, #adb5bd"}}}}%%'
+COLOURS = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#2b8a3e, #adb5bd"}}}}%%'
 
 
 @dataclass(frozen=True)
