@@ -14,7 +14,7 @@ export AIRFLOW_PORT
 	packages pull experiment compare push comment deploy release
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/ready  ## create .venv from requirements.lock
 
