@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import bundles
+import deployments
 import pytest
 from kubernetes_server import Cluster, kubeconfig, status
 from protocol_server import Reply, running
@@ -155,6 +156,25 @@ def test_what_was_interrupted_goes_on(world: World, monkeypatch: pytest.MonkeyPa
     assert world.versions("titanic-serving") == [world.bundles[0].manifest.version]
     with pytest.raises(DeployError, match="not there; deploy that version again"):
         target.roll_back("0" * 12, print)
+
+
+def test_the_command_deploys_the_champion_records_it_and_goes_back(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = deployments.champions(tmp_path / "registry")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    where = ("target=k8s", "project=titanic", "stage=staging")
+    for version in registry.versions:
+        registry.promote(version)
+        code, out, err = deployments.command(capsys, *where, "image=roadmap/serving:1")
+        assert code == 0, err
+        assert f"version {version} answers" in out
+    assert world.versions("titanic-serving") == [registry.second]
+    code, _, err = deployments.command(capsys, "rollback", *where)
+    assert code == 0, err
+    assert world.versions("titanic-serving") == [registry.first]
+    _, out, _ = deployments.command(capsys, "status", *where)
+    assert out.startswith(f"answers: {registry.first}") and f"{registry.first} -> {registry.second}" in out
 
 
 def test_destroy_leaves_the_namespace_and_the_bundles(world: World) -> None:
