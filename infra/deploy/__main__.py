@@ -143,7 +143,7 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
 def status(serving: str | None, records: list[dict[str, Any]]) -> list[str]:
     lines = [f"answers: {serving or 'nothing'}"]
     for one in reversed(records[-10:]):
-        line = f"{one['began'][:19]}Z  {one['result']:<11} {one['from'] or '-'} -> {one['to']}"
+        line = f"{one['began'][:19]}Z  {one['verb']:<8} {one['result']:<11} {one['from'] or '-'} -> {one['to']}"
         lines.append(f"{line}  {one['seconds']:g} s, {one['by']}{': ' + one['reason'] if one['reason'] else ''}")
     return lines
 
