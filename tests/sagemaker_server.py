@@ -27,7 +27,7 @@ from protocol_server import Reply, Request, running
 from sagemaker_endpoints import Endpoints
 from sagemaker_jobs import Jobs
 
-ACCOUNT = "arn:aws:sagemaker:us-east-1:123456789012"
+JAVA = {"L": r"\w", "N": r"\d", "Z": r"\s"}  # classes of characters that Python has no word for
 
 
 class ServiceError(Exception):
@@ -124,7 +124,8 @@ def mistakes(value: Any, shape: Any, where: str) -> Iterator[str]:
             yield f"{where}: {len(value)} characters, at most {shape.metadata['max']}"
         if (enum := shape.metadata.get("enum")) and value not in enum:
             yield f"value {value!r} at {where} must be one of {enum}"
-        if (pattern := shape.metadata.get("pattern")) and not re.fullmatch(pattern, value, re.DOTALL):
+        pattern = re.sub(r"\\p\{(\w)\}", lambda java: JAVA[java[1]], shape.metadata.get("pattern", ".*"))
+        if not re.fullmatch(pattern, value, re.DOTALL):
             yield f"value {value!r} at {where} must satisfy the pattern {pattern}"
 
 
