@@ -45,7 +45,7 @@ def main(run: Run) -> None:
         "data_sha256": card["sha256"],
         "params_sha256": run.params_sha256(),
     }
-    checkpoints = run.artifacts / "checkpoints"
+    checkpoints = Path(os.environ.get("CHECKPOINTS") or run.artifacts / "checkpoints")  # SageMaker has a place for them
     tracker = None
     if first:
         key = resume_or_start(checkpoints, {**lineage, "network": sha256(Path(f"models/{run.project.network}.py"))})
@@ -174,8 +174,8 @@ def git_commit() -> str | None:
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
     except FileNotFoundError:
-        return None
-    return done.stdout.strip() or None
+        return os.environ.get("GIT_COMMIT")
+    return done.stdout.strip() or os.environ.get("GIT_COMMIT")  # an image has no .git
 
 
 if __name__ == "__main__":

@@ -1,0 +1,195 @@
+"""What SageMaker's training job runs: `docker run <train image> train` (infra/docker/train.sh).
+
+    /opt/ml/input/config/hyperparameters.json   keys of params.yaml, as `project`, `profile`, `projects.mnist.model.lr`
+    /opt/ml/input/data/data/                    what `prepare` made, if the job has a channel of this name
+    /opt/ml/checkpoints/                        kept by SageMaker when it takes a spot instance away
+    /opt/ml/model/                              bundle/, and training/ with history.csv, train.json and metrics.json
+    /opt/ml/output/failure                      why it failed, in one line
+
+Without the channel it prepares, trains and evaluates; with it, it only trains: who has prepared also evaluates. OPT_ML
+names another root. Exit code 0, 1 with the file `failure`, or 143 after SIGTERM: the checkpoints tell where to go on.
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serving.bundle import sha256
+
+KEYS = r"project|profile|seed|trainer|projects\.{}\.(data|model|train|variants|gate)(\.\w+)*"
+REASON = 1024  # characters that SageMaker shows of the file `failure`
+GRACE = 60.0  # seconds for a stage to end by itself; SageMaker kills after 120
+
+
+class TrainingFailed(Exception):
+    """Why, in one line."""
+
+
+class Stopped(BaseException):
+    """SIGTERM: the instance goes, or somebody stopped the job."""
+
+
+def overrides(given: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The project, and Hydra's overrides. A block (`{...}`) takes the place of the one in params.yaml.
+
+    Raises:
+        TrainingFailed: a key that is no hyperparameter.
+    """
+    values = {key: decoded(text) for key, text in given.items() if not key.startswith("sagemaker_")}  # the SDK's own
+    project = values.get("project")
+    if not isinstance(project, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", project):
+        raise TrainingFailed(f"hyperparameter project: found {project!r}; name one of params.yaml's projects")
+    words = []
+    for key, value in values.items():
+        if not re.fullmatch(KEYS.format(project), key):
+            allowed = f"project, profile, seed, trainer, projects.{project}.<block>.<key>"
+            raise TrainingFailed(f"hyperparameter {key}: unknown key; allowed: {allowed}")
+        if isinstance(value, dict):
+            words += [f"~{key}", f"+{key}={spelt(value)}"]
+        else:
+            force = "++" if key.startswith("projects.") else ""  # the schema, not Hydra, knows which keys there are
+            words.append(f"{force}{key}={spelt(value)}")
+    return project, words
+
+
+def decoded(text: str) -> Any:
+    """SageMaker carries texts; the SDK writes JSON into them, a person may not."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def spelt(value: Any) -> str:
+    """As Hydra's grammar has it."""
+    if isinstance(value, str):
+        return "'" + re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value) + "'"
+    if isinstance(value, list):
+        return f"[{','.join(map(spelt, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{spelt(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+def run_stage(name: str, words: list[str], environment: Mapping[str, str]) -> None:
+    """`python -m pipelines.<name>`; what it says is passed on.
+
+    Raises:
+        TrainingFailed: with the line that it ended with.
+        Stopped: after the stage has ended too.
+    """
+    command = [sys.executable, "-m", f"pipelines.{name}", *words]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    last: deque[str] = deque(maxlen=20)
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            last.append(line.strip())
+        code = process.wait()
+    except BaseException:
+        end(process)
+        raise
+    if code:
+        said = next((line for line in reversed(last) if line.startswith("error: ")), "")
+        said = said.removeprefix("error: ") or next((line for line in reversed(last) if line), "it gave no reason")
+        died = f"was ended by signal {-code}: " if code < 0 else ""
+        raise TrainingFailed(f"{name}: {died}{said.replace('command line: ', 'hyperparameter ')}")
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """With all that it started: trainer=ddp has processes of its own."""
+    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def train(root: Path) -> None:
+    project, words = overrides(read(root / "input/config/hyperparameters.json"))
+    hosts = read(root / "input/config/resourceconfig.json").get("hosts", [])
+    if len(hosts) > 1:
+        raise TrainingFailed(f"resourceconfig.json: {len(hosts)} instances; training runs on one, InstanceCount=1")
+    expect_network(project)
+    words += [f"projects.{project}.runner=local"]
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        words.append("tracking=none")
+    environment = {**os.environ, "CHECKPOINTS": str(root / "checkpoints" / project)}
+    data, artifacts, channel = Path("data") / project, Path("artifacts") / project, root / "input/data/data"
+    if channel.is_dir():
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(channel, data)
+    stages = ("train",) if channel.is_dir() else ("prepare", "baselines", "train", "evaluate")
+    for name in stages:
+        run_stage(name, words, environment)
+    hand_over(artifacts, root / "model")
+
+
+def expect_network(project: str) -> None:
+    """That the image holds the network which the caller's checkout has, if the caller told."""
+    wanted = os.environ.get("NETWORK_SHA256")
+    path = Path("models") / os.environ.get("NETWORK", f"{project}.py")
+    if wanted and (not path.is_file() or sha256(path) != wanted):
+        raise TrainingFailed(f"{path}: the image holds another one than the checkout; build and push it again")
+
+
+def read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise TrainingFailed(f"{path}: is not JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise TrainingFailed(f"{path}: found {type(content).__name__}; an object is wanted")
+    return content
+
+
+def hand_over(artifacts: Path, model: Path) -> None:
+    """What becomes model.tar.gz: an endpoint finds the bundle in it, whoever trained the curves beside it."""
+    shutil.copytree(artifacts / "bundle", model / "bundle", dirs_exist_ok=True)
+    (model / "training").mkdir(exist_ok=True)
+    for name in ("history.csv", "train.json", "metrics.json"):
+        if (artifacts / name).exists():
+            shutil.copy2(artifacts / name, model / "training" / name)
+    if (artifacts / "metrics.json").exists():
+        headline = json.loads((artifacts / "metrics.json").read_text())["headline"]
+        print(
+            f"test {headline['name']} {headline['value']:.6g}", flush=True
+        )  # MetricDefinitions: `test \w+ ([-\d.e+]+)`
+
+
+def stop(*_: Any) -> None:
+    raise Stopped
+
+
+def main() -> int:
+    root = Path(os.environ.get("OPT_ML") or "/opt/ml")
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        train(root)
+    except Stopped:
+        print("stopped; the checkpoints tell where to go on", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    except (TrainingFailed, OSError) as error:
+        reason = " ".join(str(error).split())[:REASON]
+        (root / "output").mkdir(parents=True, exist_ok=True)
+        (root / "output" / "failure").write_text(reason)
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
