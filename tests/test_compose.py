@@ -336,6 +336,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
         drawn = [answered() for _ in range(60)]
         assert 10 < drawn.count("") < 50 and len(set(drawn)) == 2
         one.send_signal(signal.SIGTERM)
+        assert "going back" in one.stdout.read()
     assert one.returncode == 130
     assert {answered() for _ in range(20)} == {""}
     assert "canary" not in {state.service for state in stack.states()}
