@@ -10,10 +10,11 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images bench figures peers lock clean manifests
+.PHONY: help setup run test lint format serve mlflow airflow images manifests up smoke down bench figures peers lock clean \
+	packages pull experiment compare push comment deploy release
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/ready  ## create .venv from requirements.lock
 
@@ -23,14 +24,16 @@ setup: .venv/ready  ## create .venv from requirements.lock
 run: setup  ## dvc repro on the embedded sample, then the table of figures
 	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
 
-test: setup .venv-airflow/ready  ## the whole test suite
-	@python -m pytest -n 2 --dist loadfile
+test: setup .venv-airflow/ready  ## the whole test suite; PYTEST_ARGS narrows it, TEST_SHARD=1/3 takes a third
+	@python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-lint: setup  ## format, lint, types, import contracts
+lint: setup  ## format, lint, types, import contracts, workflows
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	zizmor --offline --quiet .
+	jactionlint --shellcheck=  # run steps are one command each, a test sees to that
 
 format: setup  ## let ruff put the format right
 	ruff format .
@@ -47,9 +50,6 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 
 .venv-airflow/ready: infra/airflow/requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
-
-images: setup  ## build the container images: serving, train, airflow
-	@python -m infra.images build && python -m infra.images sizes
 
 bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures the README gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
@@ -75,5 +75,47 @@ lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requir
 clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
 	rm -rf artifacts data
 
+up: setup  ## the whole platform in containers on PORT (8000): infra/compose/README.md
+	@python -m infra.images build
+	@python -m infra.compose up
+
+smoke: setup  ## try the four doors of `make up`
+	@python -m infra.smoke
+
+down: setup  ## stop what `make up` started; its data stays
+	@python -m infra.compose down
+
 manifests: setup  ## infra/k8s by Kubernetes' schemas and checkov's policies; needs kubectl
 	@python -m pytest -q -n0 tests/test_k8s.py
+
+# What the workflows run (.github/README.md) and a person may: values come from the environment or `make <target> KEY=value`.
+
+packages:  ## what the tests use of the system: a browser, Redis, PostgreSQL
+	@infra/packages.sh
+
+pull: setup  ## what DVC's remote has of PROJECT, or of all; DVC_REMOTE=s3://bucket/dvc sets the remote
+	@[ -z "$$DVC_REMOTE" ] || dvc remote add --local --force --default shared "$$DVC_REMOTE"
+	@dvc pull --run-cache --allow-missing $${PROJECT:+--with-deps "register@$$PROJECT"}
+
+experiment: setup  ## train PROJECT as a DVC experiment: NAME, PROFILE, OVERRIDES, RUNNER
+	@python -m pipelines.experiment run project="$$PROJECT" name="$$NAME" profile="$$PROFILE" runner="$$RUNNER" \
+		overrides="$$OVERRIDES"
+
+compare: setup  ## PROJECT's figures and plots against those of BASE (origin/main)
+	@python -m pipelines.compare project="$$PROJECT" base="$${BASE:-origin/main}"
+
+push: setup  ## the experiment NAME to DVC's and Git's remotes
+	@python -m pipelines.experiment push name="$$NAME"
+
+comment: setup  ## what `compare` wrote, as the pull request's comment
+	@python -m infra.github comment topic="$$PROJECT" file="artifacts/comparison/$$PROJECT.md" link="$$LINK"
+
+deploy: setup  ## PROJECT's champion to STAGE by TARGET; or VERB=plan, status, rollback. OPTIONS are more key=value
+	@verb="$${VERB#deploy}"; python -m infra.deploy $${verb:+"$$verb"} target="$$TARGET" project="$$PROJECT" \
+		stage="$$STAGE" $$OPTIONS
+
+images: setup  ## build, measure and audit the images; their SBOMs go to sbom/
+	@for verb in build sizes sbom audit; do python -m infra.images $$verb || exit 1; done
+
+release: setup  ## the GitHub release of TAG, with the SBOMs
+	@python -m infra.github release tag="$$TAG" $(addprefix file=,$(wildcard sbom/*.json))

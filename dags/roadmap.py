@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = Path(os.environ.get("ROADMAP_VENV") or ROOT / ".venv")
 VARIABLES = ("DATA_MIRROR", "DATA_CACHE", "TRAINER", "TRACKING", "SERVING_URL", "SERVING_KEY", "MLFLOW_UI")
 TRAINERS = sorted(path.stem for path in (ROOT / "pipelines" / "conf" / "trainer").glob("*.yaml"))
-TARGETS = ["none", "server"]
+TARGETS = ["none", "server", "lambda", "sagemaker"]
 
 PARAMS = {
     "profile": Param(
@@ -35,7 +35,8 @@ PARAMS = {
     "force": Param(False, type="boolean", title="Force", description="Run every stage, changed or not."),
     "deploy": Param(
         os.environ.get("DEPLOY_TARGET", "none"), type="string", enum=TARGETS, title="Deploy target",
-        description="Where a new champion goes. server: the one at SERVING_URL must answer with it.",
+        description="Where a new champion goes. server: the one at SERVING_URL must answer with it. lambda, sagemaker: "
+        "by `python -m infra.deploy`, whose help says what they need.",
     ),
 }  # fmt: skip
 

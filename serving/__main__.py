@@ -57,7 +57,10 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     except (SourceError, KeysError) as error:
         return fail(2, str(error))
     cards = app.state.store.cards()
-    if not cards:
+    follows = settings.bundles.startswith("models:/@") and settings.poll_seconds > 0  # what is not there yet may come
+    if not cards and follows:
+        print(f"  no model has the alias of {settings.bundles} yet; it is looked for every {settings.poll_seconds:g} s")
+    elif not cards:
         why = "the warning above says why, or " if ":" in settings.bundles else ""
         return fail(2, f"no bundle under {settings.bundles}; {why}`make run` (or `dvc repro`) makes them")
     for card in cards:

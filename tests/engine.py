@@ -44,7 +44,8 @@ needed = pytest.mark.skipif(bool(missing()), reason=missing())
 def built(image: str, scratch: Path) -> str:
     """The image of this checkout, built once for all test workers."""
     with FileLock(scratch / f"{image}.lock"):
-        name, marker = f"roadmap-test/{image}", scratch / f"{image}.built"
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+        name, marker = f"roadmap-test/{image}", scratch / f"{image}-{run}.built"
         if not marker.exists():
             extra = ["--build-arg", f"PIP_EXTRA_INDEX_URL={os.environ.get('PIP_EXTRA_INDEX_URL', '')}"]
             file = f"infra/docker/{image}.Dockerfile"

@@ -7,6 +7,7 @@
     destroy     takes away what serves the project
 
     target      server     the server at SERVING_URL, which follows the registry by itself
+                compose    the containers of `make up`
                 lambda     a function behind an HTTP API
                 sagemaker  an endpoint with SageMaker's own canary
                 k8s        Deployments behind a Gateway; infra/k8s
@@ -36,7 +37,14 @@ from infra.deploy.target import DeployError, Options, Target
 from infra.stacks import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
-TARGETS = {"server": "server", "lambda": "aws_lambda", "sagemaker": "sagemaker", "k8s": "k8s"}
+TARGETS = {
+    "server": "server",
+    "compose": "compose",
+    "k8s": "k8s",
+    "lambda": "aws_lambda",
+    "sagemaker": "sagemaker",
+}
+LOCAL = ("server", "compose")  # what these need lies on this machine: records and lock as well
 KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
 
 
@@ -66,7 +74,7 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
     """Where the records of this target lie, and its lock."""
     place = f"{options.project} on {target} ({options.stage})"
     home = Path("artifacts") / options.project
-    if target == "server":
+    if target in LOCAL:
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
     from infra.deploy import aws, k8s
@@ -154,7 +162,7 @@ def main(argv: list[str]) -> int:
     from infra.deploy.aws import in_words
 
     try:
-        with in_words() if given["target"] != "server" else contextlib.nullcontext():
+        with in_words() if given["target"] not in LOCAL else contextlib.nullcontext():
             run(verb, given)
     except DeployError as error:
         print(f"error: {error}", file=sys.stderr)

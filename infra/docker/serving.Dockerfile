@@ -8,15 +8,14 @@ COPY infra/docker/serving.lock infra/docker/slim.py ./
 # --no-deps: the lock is complete, less what tokenizers wants for downloads. Every file is checked against its hash.
 RUN pip install -q --no-cache-dir --no-compile --no-deps --require-hashes --target /packages -r serving.lock \
     && python slim.py /packages
-COPY serving /roadmap/serving
-COPY pipelines /roadmap/pipelines
-COPY params.yaml /roadmap/
+COPY serving /opt/roadmap/serving
+COPY pipelines /opt/roadmap/pipelines
 COPY infra/docker/compile.py ./
-RUN PYTHONPATH=/roadmap:/packages python compile.py
+RUN PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/roadmap:/packages python compile.py
 
 FROM ${BASE}
 COPY --from=packages /packages /packages
-COPY --from=packages /roadmap /opt/roadmap
+COPY --from=packages /opt/roadmap /opt/roadmap
 COPY infra/docker/entrypoint.sh /usr/local/bin/roadmap
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="roadmap serving" org.opencontainers.image.revision=${COMMIT}

@@ -8,6 +8,8 @@ RUN apt-get -q update && apt-get -q install -y --no-install-recommends git libgo
 WORKDIR /opt/roadmap
 COPY requirements.lock ./
 RUN python -m venv .venv && .venv/bin/pip install -q --no-cache-dir --no-deps -r requirements.lock
+# the MLflow server over PostgreSQL: infra/compose, the stack `tracking`
+RUN .venv/bin/pip install -q --no-cache-dir --no-deps psycopg2-binary==2.9.13
 COPY params.yaml dvc.yaml pyproject.toml ./
 COPY serving serving
 COPY models models

@@ -1,0 +1,150 @@
+"""python -m infra.smoke [project]: the four doors of a running `make up`, each opened once.
+
+    dvc      a stage of the project in a worker's environment, pushed to the object store
+    airflow  its DAG, triggered over REST and followed to success
+    deploy   the champion, answering as the version that was registered
+    http     the example of its bundle, asked through the proxy
+
+Without a project it is house_prices, the quickest. A row for each; exit code 1 if one is shut, with the reason.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from infra.airflow.trigger import Client, Refused
+from infra.compose.stack import ComposeError, Stack
+
+WORKER = "airflow-worker"
+SECONDS = 600.0  # that a door may take
+
+
+class Shut(Exception):
+    """Why a door does not open."""
+
+
+class Doors:
+    def __init__(self, stack: Stack, project: str) -> None:
+        self.stack, self.project = stack, project
+        self.bundle = ""  # the version that `register` made
+
+    def dvc(self) -> str:
+        stage = f"prepare@{self.project}"
+        self.worker("dvc", "repro", "--single-item", stage)
+        self.worker("dvc", "push", stage)
+        said = self.worker("dvc", "status", "--cloud", stage)
+        if "in sync" not in said:
+            raise Shut(f"{stage} is not in the remote: {said.strip()[:300]}")
+        return f"{stage} ran, and the remote has it"
+
+    def airflow(self) -> str:
+        client = Client(f"{self.stack.url}/airflow", "admin", self.stack.env["AIRFLOW_PASSWORD"])
+        until = time.monotonic() + SECONDS
+        while True:  # a fresh Airflow needs a moment to read the DAGs
+            try:
+                run = client.trigger(self.project, {"deploy": "none"})
+                break
+            except Refused as error:
+                if "404" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(2)
+        while (state := client.state(self.project, run)) not in ("success", "failed"):
+            if time.monotonic() > until:
+                raise Shut(f"{self.project} is {state} after {SECONDS:.0f} s")
+            time.sleep(1)
+        tasks = {task["task_id"]: task for task in client.tasks(self.project, run)}
+        if failed := [name for name, task in tasks.items() if task["state"] == "failed"]:
+            lines = client.log(self.project, run, failed[0], tasks[failed[0]]["try_number"])
+            raise Shut("\n".join([f"{failed[0]} failed; its last lines:", *(f"  {line}" for line in lines[-8:])]))
+        if state == "failed":
+            raise Shut(f"{run} failed")
+        return f"{len(tasks)} tasks"
+
+    def deploy(self) -> str:
+        """`serving` has the champion: by itself, or by a deploy where it follows a stage."""
+        path = f"/mlflow/api/2.0/mlflow/registered-models/alias?name={self.project}&alias=champion"
+        version = json.loads(self.get(path, login=True))["model_version"]
+        self.bundle = {tag["key"]: tag["value"] for tag in version.get("tags", ())}["bundle"]
+        alias = self.stack.env.get("SERVING_ALIAS", "champion")
+        if alias == "champion":
+            what = ["target=server", f"project={self.project}", f"bundle={self.bundle}"]
+            return last(self.worker("python", "-m", "infra.deploy", *what))
+        what = ["target=compose", f"project={self.project}", f"stage={alias}", "bake=2"]
+        done = subprocess.run([sys.executable, "-m", "infra.deploy", *what], capture_output=True, text=True)
+        if done.returncode:
+            raise Shut(last(done.stderr))
+        return last(done.stdout)
+
+    def http(self) -> str:
+        example = json.loads(self.worker("cat", f"artifacts/{self.project}/bundle/example.json"))
+        answer = json.loads(self.get(f"/models/{self.project}/predict", {"inputs": example}))
+        if len(answer["outputs"]) != len(example) or answer["model"]["version"] != self.bundle:
+            raise Shut(f"{len(example)} inputs of version {self.bundle} were asked; the answer is {str(answer)[:300]}")
+        return f"{len(example)} inputs, version {answer['model']['version']}"
+
+    # ---------------------------------------------------------------- how they are opened
+
+    def worker(self, *command: str) -> str:
+        """What a command prints in the worker's checkout, with the worker's environment."""
+        program = "/repository/infra/compose/airflow.sh"
+        return self.stack.run("exec", "-T", WORKER, program, "run", *command, seconds=SECONDS)
+
+    def get(self, path: str, body: Any = None, login: bool = False) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        if login:
+            pair = base64.b64encode(f"admin:{self.stack.env['WEB_PASSWORD']}".encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(self.stack.url + path, data, headers), timeout=60
+            ) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise Shut(f"{path}: {error.code}: {error.read(300).decode(errors='replace')}") from None
+        except OSError as error:
+            raise Shut(f"{self.stack.url}{path}: nobody answers ({error}); `make up` starts it") from None
+
+
+def last(said: str) -> str:
+    return (said.strip().splitlines() or [""])[-1]
+
+
+def targets(doors: Doors) -> list[str]:
+    """What Prometheus asks, and whether it answers."""
+    found = json.loads(doors.get("/prometheus/api/v1/targets?state=active", login=True))["data"]["activeTargets"]
+    return [f"  {one['labels']['job']:<12} {one['health']:<6} {one['scrapeUrl']}  {one['lastError']}" for one in found]
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) > 1 or any(one.startswith("-") for one in arguments):
+        print(__doc__)
+        return 0 if {"-h", "--help"} & set(arguments) else 2
+    shut = 0
+    try:
+        doors = Doors(Stack(), *(arguments or ["house_prices"]))
+        opened: list[Callable[[], str]] = [doors.dvc, doors.airflow, doors.deploy, doors.http]
+        if WORKER not in {one.service for one in doors.stack.states() if one.state == "running"}:
+            raise ComposeError(f"{WORKER} does not run; `make up` starts it", 2)
+        for door in opened:
+            started = time.monotonic()
+            try:
+                mark, said = "✓", door()
+            except (Shut, Refused, ComposeError, KeyError) as error:
+                mark, said, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
+            print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {said}", flush=True)
+        print("\n".join(["Prometheus asks:", *targets(doors)]))
+    except (ComposeError, Shut) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "code", 1)
+    return 1 if shut else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

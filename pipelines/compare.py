@@ -1,0 +1,139 @@
+"""What a training changed: `python -m pipelines.compare project=mnist [base=origin/main]`.
+
+Holds the working tree's figures of a project against those of `base`, which DVC brings from its cache or remote by the
+dvc.lock of that revision, and writes into artifacts/comparison/
+
+    <project>.md     tables, the gate's decision, and a chart that GitHub draws: a pull request's comment
+    <project>.html   one page with the plots of both side by side; a comment can hold no pictures
+
+In a GitHub workflow the first one is the summary of the job as well, and the step's output `promoted` says what the
+gate decided.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import yaml
+
+from pipelines.common.comparison import Training, flat, markdown
+from pipelines.common.config import UsageError, nearest
+
+FOLDER = Path("artifacts/comparison")
+STYLE = """body {font: 16px/1.5 system-ui; margin: 2rem} div {display: flex; gap: 2rem} img {max-width: 100%}
+figure {flex: 1; margin: 0; min-width: 0} figcaption {color: #666}"""
+
+Read = Callable[[str], bytes | None]
+
+
+def here(path: str) -> bytes | None:
+    return Path(path).read_bytes() if Path(path).is_file() else None
+
+
+def revision(name: str) -> Read:
+    """Reads files as they are in another revision, whether Git or DVC keeps them.
+
+    Raises:
+        UsageError: there is no such revision.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    known = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"], stdout=subprocess.DEVNULL
+    )
+    if known.returncode:
+        raise UsageError(f"base: found {name!r}; must be a branch, tag or commit that Git knows here")
+    files = DVCFileSystem(rev=name)
+
+    def read(path: str) -> bytes | None:
+        try:
+            return bytes(files.read_bytes(path))
+        except (FileNotFoundError, DvcException):  # not made at that time, or in no cache and no remote
+            return None
+
+    return read
+
+
+def training(name: str, project: str, read: Read) -> Training:
+    values = yaml.safe_load(read("params.yaml") or b"{}")
+    block = (values.get("projects") or {}).get(project) or {}
+    params = flat({"profile": values.get("profile"), "seed": values.get("seed"), **block})
+    metrics, decision = (read(f"artifacts/{project}/{file}.json") for file in ("metrics", "decision"))
+    return Training(
+        name,
+        params,
+        json.loads(metrics) if metrics else None,
+        read(f"artifacts/{project}/history.csv"),
+        json.loads(decision) if decision else None,
+    )
+
+
+def page(title: str, sides: dict[str, Read], plots: list[Path]) -> str:
+    """The plots of each side beside each other, as one file."""
+    rows = (
+        f"<h2>{escape(path.stem.replace('_', ' '))}</h2><div>"
+        + "".join(picture(name, read(path.as_posix())) for name, read in sides.items())
+        + "</div>"
+        for path in plots
+    )
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f"{head}<h1>{escape(title)}</h1>{''.join(rows)}</html>\n"
+
+
+def picture(caption: str, content: bytes | None) -> str:
+    caption = escape(caption)
+    if content is None:
+        return f"<figure><figcaption>{caption}: has none</figcaption></figure>"
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return f'<figure><figcaption>{caption}</figcaption><img src="{source}" alt="{caption}"></figure>'
+
+
+def compare(project: str, base: str) -> list[Path]:
+    """Writes both files.
+
+    Raises:
+        UsageError: no such project or revision, or the project has not been evaluated here.
+    """
+    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
+    if project not in known:
+        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    sides = {base: revision(base), "this run": here}
+    old, new = (training(name, project, read) for name, read in sides.items())
+    if new.metrics is None:
+        raise UsageError(f"artifacts/{project}/metrics.json: not there; `dvc repro evaluate@{project}` makes it")
+    plots = sorted(Path("artifacts", project, "plots").glob("*.png"))
+    texts = {"md": markdown(project, old, new), "html": page(f"{project}: {base} and this run", sides, plots)}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for suffix, text in texts.items():
+        (FOLDER / f"{project}.{suffix}").write_text(text)
+    promoted = bool(new.decision and new.decision["promoted"])
+    for variable, text in (
+        ("GITHUB_STEP_SUMMARY", texts["md"]),
+        ("GITHUB_OUTPUT", f"promoted={str(promoted).lower()}\n"),
+    ):
+        if file := os.environ.get(variable):
+            with Path(file).open("a") as there:
+                there.write(text)
+    return [FOLDER / f"{project}.{suffix}" for suffix in texts]
+
+
+def main() -> None:
+    options = {"base": "origin/main", **dict(argument.partition("=")[::2] for argument in sys.argv[1:])}
+    if set(options) != {"project", "base"}:
+        print(__doc__)
+        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
+    try:
+        print("\n".join(map(str, compare(options["project"], options["base"]))))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

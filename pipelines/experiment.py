@@ -1,0 +1,106 @@
+"""A training as a DVC experiment, as the workflow `train` runs it and a person may.
+
+    python -m pipelines.experiment run project=mnist [name=wider] [profile=full] [runner=...] [overrides="key=value"]
+    python -m pipelines.experiment push name=wider [git=origin]
+
+`run` trains, evaluates and asks the gate, from what the working tree has cached. Without MLFLOW_TRACKING_URI the gate
+holds the new model against the bundle that was there before, in a store of this checkout. `push` sends what came out to
+DVC's remote, if one is set, and the experiment to Git's; `dvc exp pull origin <name>` brings it anywhere. With
+GITHUB_TOKEN Git logs in with it.
+"""
+
+import base64
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from pipelines.common.config import UsageError, nearest
+
+OPTIONS = {
+    "run": {"project", "name", "profile", "runner", "overrides"},
+    "push": {"name", "git"},
+}
+
+
+def run(project: str, name: str = "", profile: str = "", runner: str = "", overrides: str = "") -> None:
+    """Empty values are as params.yaml has them.
+
+    Raises:
+        UsageError: no such project, or an override that is not key=value.
+    """
+    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
+    if project not in known:
+        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    settings = [f"profile={profile}"] if profile else []
+    settings += [f"projects.{project}.runner={runner}"] if runner else []
+    settings += shlex.split(overrides)
+    for one in settings:
+        if not one.partition("=")[2] or one.startswith("-"):
+            raise UsageError(f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01")
+    keep_as_champion(project)
+    command = ["dvc", "exp", "run", *(["--name", name] if name else [])]
+    call([*command, *(part for one in settings for part in ("--set-param", one)), f"register@{project}"])
+
+
+def keep_as_champion(project: str) -> None:
+    """The bundle that is there becomes whom the gate compares with, where no registry says who is champion."""
+    bundle, champion = (Path("artifacts", project, name) for name in ("bundle", "champion"))
+    if bundle.is_dir() and not champion.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        shutil.copytree(bundle, champion)
+
+
+def push(name: str, git: str = "origin") -> None:
+    """
+    Raises:
+        UsageError: there is no experiment of this name.
+    """
+    listed = ["git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}"]
+    refs = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+    if not refs:
+        raise UsageError(f"name: found {name!r}; `dvc exp list` says which experiments there are")
+    if subprocess.run(["dvc", "config", "core.remote"], capture_output=True, text=True).stdout.strip():
+        call(["dvc", "push", "--run-cache"])
+    else:
+        print("dvc: no default remote is set; what came out stays here", file=sys.stderr)
+    call(["git", "push", git, *refs], **login())
+
+
+def login() -> dict[str, str]:
+    """Git's settings for this process alone: DVC's own Git reads no such header, and a file would outlive the job."""
+    token = os.environ.get("GITHUB_TOKEN")
+    if not token:
+        return {}
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    setting = {"KEY": f"http.{server}/.extraheader", "VALUE": f"AUTHORIZATION: basic {basic}"}
+    return {"GIT_CONFIG_COUNT": "1", **{f"GIT_CONFIG_{key}_0": value for key, value in setting.items()}}
+
+
+def call(command: list[str], **env: str) -> None:
+    print(f"$ {shlex.join(command)}", flush=True)
+    done = subprocess.run(command, env={**os.environ, **env})
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def main() -> None:
+    verb, *rest = sys.argv[1:] or ["--help"]
+    options = dict(argument.partition("=")[::2] for argument in rest)
+    required = "project" if verb == "run" else "name"
+    if verb not in OPTIONS or not {required} <= set(options) <= OPTIONS[verb]:
+        print(__doc__)
+        sys.exit(0 if {"-h", "--help"} & {verb, *options} else 2)
+    try:
+        (run if verb == "run" else push)(**options)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

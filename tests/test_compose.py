@@ -1,0 +1,377 @@
+"""infra/compose: what its files promise, and, where there is a Docker engine, the platform itself.
+
+No public image is pulled: tests/compose lays Debian's own programs over the same services. Health checks, order, users,
+networks and read-only file systems stay. Airflow's and MLflow's containers use the checkout's environments
+instead of images made of them, and there is one worker. Grafana is not in Debian: its files are checked here.
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from infra.compose.stack import ComposeError, Stack, State, settings
+from infra.deploy import compose
+from infra.deploy.target import DeployError, Options
+from infra.smoke import Doors, Shut
+
+FOLDER = ROOT / "infra" / "compose"
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
+TEXT = (FOLDER / "compose.yaml").read_text()
+OLD = shutil.which("docker-compose")
+each = pytest.mark.parametrize("name", SERVICES)
+
+
+# ---------------------------------------------------------------- its files
+
+
+@each
+def test_a_service_has_a_health_check_limits_and_a_pinned_image(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert service["mem_limit"] and service["restart"] and service["networks"] and service["logging"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    ours = re.fullmatch(r"roadmap/(serving|train|airflow):\$\{TAG:-latest\}", service["image"])
+    assert ours or re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*@sha256:[0-9a-f]{64}", service["image"])
+    if name != "s3":  # its image starts as root, gives its data to its user, and is not ours to know better
+        assert service["read_only"] and service["cap_drop"] == ["ALL"] and int(service["user"].partition(":")[0]) > 0
+
+
+@each
+def test_only_the_proxy_has_a_port_and_it_is_bound_to_this_machine(name: str) -> None:
+    expected = ["${BIND:-127.0.0.1}:${PORT:-8000}:8080"] if name == "proxy" else None
+    assert SERVICES[name].get("ports") == expected
+    assert ("front" in SERVICES[name]["networks"]) == (name in ("mlflow", "airflow-api", "airflow-worker", "serving",
+        "canary", "prometheus", "grafana", "proxy"))  # fmt: skip
+
+
+@each
+def test_waiting_for_another_is_waiting_for_its_health(name: str) -> None:
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        ends = SERVICES[other]["restart"] == "no"
+        assert how == {"condition": "service_completed_successfully" if ends else "service_healthy"}
+
+
+def test_no_secret_has_a_default() -> None:
+    variables = dict(re.findall(r"\$\{(\w+)(:[^}]*)?\}", TEXT))
+    secret = {name for name in variables if re.search("PASSWORD|SECRET|JWT", name)}
+    assert secret and all(variables[name].startswith(":?") for name in secret)
+    example = dict(
+        line.split("=", 1) for line in (FOLDER / ".env.example").read_text().splitlines() if "=" in line[:25]
+    )
+    assert {name for name, value in example.items() if not value} == secret
+    literal = re.findall(r"(?:PASSWORD|SECRET|TOKEN|JWT)\w*: (?!\"?\$\{)(\S+)", TEXT)
+    assert not literal and "version:" not in re.sub("#.*", "", TEXT)
+
+
+def test_settings_are_made_once_with_secrets_that_only_their_owner_reads(tmp_path: Path) -> None:
+    one, other = (settings(tmp_path / name, given={"PORT": "8123"}) for name in ("one", "other"))
+    assert (tmp_path / "one").stat().st_mode & 0o777 == 0o600
+    assert one["PORT"] == "8123" and one["PUBLIC_URL"] == "http://localhost:8123" and one["BIND"] == "127.0.0.1"
+    secrets = [
+        value for values in (one, other) for name, value in values.items() if re.search("PASSW|SECRET|JWT", name)
+    ]
+    assert len(set(secrets)) == len(secrets) == 20 and all(len(value) >= 64 for value in secrets)
+    assert settings(tmp_path / "one", given={"PORT": "9"}) == one
+    assert subprocess.run(["git", "check-ignore", "-q", "infra/compose/.env"], cwd=ROOT).returncode == 0
+
+
+def test_without_settings_nothing_starts(tmp_path: Path) -> None:
+    with pytest.raises(ComposeError, match="`make up` writes it") as missing:
+        Stack(tmp_path / ".env").env["PORT"]
+    assert missing.value.code == 2
+    if OLD:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("COMPOSE")}
+        (tmp_path / "empty").touch()
+        command = [OLD, "--env-file", str(tmp_path / "empty"), "-f", str(FOLDER / "compose.yaml"), "config"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode and "run make up" in done.stderr
+
+
+@pytest.mark.parametrize("alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "`make up` writes it")])
+def test_a_deploy_wants_a_server_that_follows_its_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, said: str
+) -> None:
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
+    if alias:
+        settings(tmp_path / ".env")
+    with pytest.raises(DeployError, match=said) as refused:
+        compose.open(Options("mnist", "staging"))
+    assert refused.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "state, status, good, bad",
+    [
+        ("running", "Up 3 seconds (healthy)", True, False),
+        ("running", "Up 1 second (health: starting)", False, False),
+        ("running", "Up 3 minutes (unhealthy)", False, True),
+        ("exited", "Exited (0) 2 seconds ago", True, False),
+        ("exited", "Exited (137) 2 seconds ago", False, True),
+        ("restarting", "Restarting (1) 1 second ago", False, True),
+        ("created", "Created", False, False),
+    ],
+)
+def test_what_a_container_says_of_itself(state: str, status: str, good: bool, bad: bool) -> None:
+    one = State("redis", state, status)
+    assert (one.good, one.bad) == (good, bad)
+
+
+def test_the_dashboard_and_the_alerts_ask_for_what_is_exported() -> None:
+    exported = subprocess.run(
+        [sys.executable, "-c", EXPORT], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    known = set(re.findall(r"^([a-z_]+)[{ ]", exported, re.MULTILINE))
+    asked = set(re.findall(r"\b(?:serving|process)_[a-z_]+", " ".join([*expressions(), *alerts()])))
+    assert asked and asked <= known, asked - known
+    assert {"serving_requests_total", "serving_request_seconds_bucket", "serving_queue_length"} <= asked
+
+
+EXPORT = """
+from serving import metrics
+metrics.start()
+metrics.entered()
+metrics.left("/predict", "p", 200, 0.1)
+metrics.batch("p", 1, 0.1)
+metrics.queue("p", 1)
+metrics.loaded("p", "1", 0.1)
+metrics.unloaded("p")
+metrics.loaded("p", "1", 0.1)
+metrics.refused("p")
+metrics.tokens("p", 1)
+for name in ("serving_swaps_total",):
+    metrics._on.swaps("p").inc()
+print(metrics.render()[0].decode())
+"""
+
+
+def test_grafana_finds_what_it_is_given() -> None:
+    board = json.loads((FOLDER / "grafana/dashboards/serving.json").read_text())
+    (source,) = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((FOLDER / "grafana/provisioning/dashboards/roadmap.yaml").read_text())["providers"]
+    mounts = dict(volume.split(":")[:2][::-1] for volume in SERVICES["grafana"]["volumes"])
+    assert mounts[provider["options"]["path"]] == "./grafana/dashboards"
+    assert source["url"] == "http://prometheus:9090/prometheus"
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["datasource"]["uid"] == source["uid"] and panel["targets"] for panel in panels)
+    squares = [(panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y) for panel in panels
+               for x in range(panel["gridPos"]["w"]) for y in range(panel["gridPos"]["h"])]  # fmt: skip
+    assert len(squares) == len(set(squares)) and max(x for x, _ in squares) < 24
+
+
+def test_the_readme_names_every_service() -> None:
+    told = (FOLDER / "README.md").read_text()
+    assert not [name for name in SERVICES if name not in told]
+
+
+def expressions() -> list[str]:
+    panels = json.loads((FOLDER / "grafana/dashboards/serving.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def alerts() -> list[str]:
+    groups = yaml.safe_load((FOLDER / "prometheus/alerts.yaml").read_text())["groups"]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+# ---------------------------------------------------------------- the platform
+
+
+@functools.cache
+def why_not() -> str:
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        return "no Docker engine answers"
+    if subprocess.run(["docker", "image", "inspect", BASE], capture_output=True).returncode:
+        return f"{BASE} is not on this engine"
+    if not (ROOT / ".venv-airflow" / "ready").exists():
+        return "needs .venv-airflow: run `make test`, which makes it"
+    return ""
+
+
+BASE = os.environ.get("BASE_IMAGE", "python:3.11-slim")
+IMAGE = "roadmap-compose-debian"
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, list[str]]]:
+    """The running platform, and its services in the order in which they became healthy."""
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("compose")
+    build = ["docker", "build", "-q", "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(ROOT / "tests" / "compose")]
+    built = subprocess.run(build, capture_output=True, text=True)
+    if built.returncode:
+        pytest.skip(f"Debian's packages can not be had: {built.stderr.strip()[-300:]}")
+    serving = ["docker", "build", "-q", "--build-arg", f"BASE={BASE}", "-f", "infra/docker/serving.Dockerfile"]
+    subprocess.run([*serving, "-t", "roadmap/serving:compose-test", "."], cwd=ROOT, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TAG", "compose-test")
+        patch.setenv("COMPOSE_PROJECT_NAME", f"compose-test-{os.getpid()}")
+        patch.setenv("COMPOSE_FILE", f"{FOLDER / 'compose.yaml'}:{ROOT / 'tests' / 'compose' / 'debian.yaml'}")
+        patch.setenv("TEST_PYTHON", sys.base_prefix)
+        patch.setenv("TEST_VENV", str((ROOT / ".venv").resolve()))
+        patch.setenv("TEST_VENV_AIRFLOW", str((ROOT / ".venv-airflow").resolve()))
+        patch.delenv("DATA_MIRROR", raising=False)  # a folder of this machine is none of theirs
+        patch.setenv("ENV_FILE", str(folder / ".env"))
+        settings(folder / ".env", given={"PORT": str(free_port())})
+        stack = Stack(folder / ".env")
+        try:
+            yield stack, [service for service, _ in stack.up()]
+        finally:
+            stack.down(volumes=True)
+
+
+@pytest.fixture
+def stack(started: tuple[Stack, list[str]]) -> Stack:
+    return started[0]
+
+
+slow = pytest.mark.slow
+
+
+@slow
+def test_they_start_after_those_they_need(started: tuple[Stack, list[str]]) -> None:
+    stack, order = started
+    assert set(order) == set(SERVICES) - {"grafana", "canary"}
+    for name in order:
+        assert all(order.index(other) <= order.index(name) for other in SERVICES[name].get("depends_on", {})), order
+    assert all(one.good for one in stack.states())
+
+
+@slow
+def test_the_four_doors(stack: Stack) -> None:
+    done = subprocess.run([sys.executable, "-m", "infra.smoke"], cwd=ROOT, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line[2:].split()[0] for line in done.stdout.splitlines() if line[0] == "✓"] == [
+        "dvc", "airflow", "deploy", "http",
+    ]  # fmt: skip
+    assert re.search(r"serving +up ", done.stdout)
+
+
+@slow
+def test_prometheus_answers_what_the_dashboard_asks(stack: Stack) -> None:
+    doors = Doors(stack, "house_prices")
+    time.sleep(6)  # the next scrape
+    empty = []
+    for expression in [*expressions(), *alerts()]:
+        asked = expression.replace("$__rate_interval", "1m").replace("$project", ".*")
+        answer = json.loads(doors.get(f"/prometheus/api/v1/query?query={quote(asked)}", login=True))
+        assert answer["status"] == "success", asked
+        if not answer["data"]["result"]:
+            empty.append(asked)
+    quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps")
+    assert all(any(word in asked for word in quiet) for asked in empty), empty
+    (group,) = json.loads(doors.get("/prometheus/api/v1/rules", login=True))["data"]["groups"]
+    assert len(group["rules"]) == len(alerts()) and all(rule["health"] == "ok" for rule in group["rules"])
+
+
+@slow
+def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
+    def status(path: str, data: bytes | None = None) -> int:
+        headers = {"Content-Type": "application/json", "Authorization": "Basic YWRtaW46YWRtaW4="}  # admin:admin
+        try:
+            with urllib.request.urlopen(urllib.request.Request(stack.url + path, data, headers), timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert status("/mlflow/") == status("/prometheus/") == 401
+    assert status("/airflow/auth/token", b'{"username": "admin", "password": "admin"}') == 401
+    assert status("/metrics") == 404 and status("/health") == 200
+    assert "NOAUTH" in stack.run("exec", "-T", "-e", "REDISCLI_AUTH=", "redis", "redis-cli", "ping")
+    wrong = ["psql", "postgresql://airflow:wrong@postgres/airflow", "-c", "select 1"]
+    with pytest.raises(ComposeError, match="password authentication failed"):
+        stack.run("exec", "-T", "postgres", *wrong)
+    for service in ("postgres", "redis", "s3"):  # the back network leads nowhere, and nowhere leads in
+        assert not [one for one in SERVICES[service]["networks"] if one != "back"]
+
+
+@slow
+def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(stack: Stack, tmp_path: Path) -> None:
+    stack.file.write_text(stack.file.read_text().replace("SERVING_ALIAS=champion", "SERVING_ALIAS=staging"))
+    stack = Stack(stack.file)
+    stack.run("rm", "-sf", "serving")  # it has the champion by now
+    list(stack.up())
+    doors = Doors(stack, "house_prices")
+    example = json.loads(doors.worker("cat", "artifacts/house_prices/bundle/example.json"))
+
+    def answered() -> str:
+        try:
+            return str(json.loads(doors.get("/models/house_prices/predict", {"inputs": example}))["model"]["version"])
+        except Shut as error:
+            assert "404" in str(error), error
+            return ""
+
+    command = [sys.executable, "-m", "infra.deploy", "target=compose", "project=house_prices", "stage=staging"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert answered() == ""
+    with subprocess.Popen(
+        [*command, "steps=0.5", "bake=60"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout
+        assert any("50% of the requests" in line for line in one.stdout)
+        drawn = [answered() for _ in range(60)]
+        assert 10 < drawn.count("") < 50 and len(set(drawn)) == 2
+        one.send_signal(signal.SIGTERM)
+    assert one.returncode == 130
+    assert {answered() for _ in range(20)} == {""}
+    assert "canary" not in {state.service for state in stack.states()}
+
+    done = subprocess.run([*command, "steps=", "bake=1"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {answered() for _ in range(20)} == {max(drawn)}
+    assert "canary" not in {state.service for state in stack.states()}
+    results = [
+        json.loads(line)["result"] for line in next(tmp_path.rglob("deployments.jsonl")).read_text().splitlines()
+    ]
+    assert results == ["interrupted", "deployed"]
+
+
+@slow
+def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
+    stack.run("rm", "-sf", "serving")
+    with pytest.raises(Exception, match="502"):
+        Doors(stack, "house_prices").get("/health")
+    assert "serving" in [service for service, _ in stack.up()]
+    assert json.loads(Doors(stack, "house_prices").get("/health"))
+
+
+@slow
+def test_a_taken_port_is_said_before_anything_starts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "compose-test-other")
+    done = subprocess.run([sys.executable, "-m", "infra.compose", "up"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and f"127.0.0.1:{stack.env['PORT']} can not be used" in done.stderr
+    assert stack.states() == []
+
+
+@slow
+def test_a_service_that_fails_is_named_with_its_last_words(stack: Stack, tmp_path: Path) -> None:
+    """The database keeps the password that it was made with."""
+    file = tmp_path / ".env"
+    file.write_text(re.sub("AIRFLOW_DB_PASSWORD=.*", "AIRFLOW_DB_PASSWORD=another", stack.file.read_text()))
+    with pytest.raises(ComposeError, match=r"airflow-init: .*\n(.*\n)*.*password authentication failed") as failed:
+        list(Stack(file).up())
+    assert failed.value.code == 1
