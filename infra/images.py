@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "docker"
 IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
 LOCKS = (Path("requirements.lock"), Path("infra/airflow/requirements.lock"), Path("infra/docker/serving.lock"))
 BASE = "python:3.11-slim-bookworm"
-PASSED = ("PIP_EXTRA_INDEX_URL",)  # build arguments that come from the environment, such as an index of CPU builds
+PASSED = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST")  # from the environment: where CPU builds lie
 
 
 class ImageError(Exception):

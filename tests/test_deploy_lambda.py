@@ -154,7 +154,7 @@ def test_an_alarm_takes_the_traffic_back(deployed: Cloud, store: Champions, caps
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "ALARM")
     code, out, err = command(capsys, *WHERE)
     assert code != 0 and "alarm: roadmap-staging-lambda-titanic-errors" in err and "production" not in err
-    assert deployed.functions.routed[-1] == ("1", {}) and "going back" in out
+    assert deployed.functions.routed[-1] == ("1", {}) and "gone back" in out
     assert records(deployed)[-1]["result"] == "failed" and "alarm" in records(deployed)[-1]["reason"]
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "OK")
     unharmed(deployed, store, capsys)

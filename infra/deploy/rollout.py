@@ -34,8 +34,8 @@ def shift(
             watch(bake, alarms)
             smoke()
     except BaseException:
-        say("going back: the old version has all requests")
-        to(0.0)
+        to(0.0)  # before anything is said: the terminal may be gone
+        say("gone back: the old version has all requests")
         raise
 
 

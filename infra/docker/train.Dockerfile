@@ -4,6 +4,7 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
+ARG PIP_TRUSTED_HOST
 RUN apt-get -q update && apt-get -q install -y --no-install-recommends git libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/roadmap
 COPY requirements.lock ./
