@@ -99,7 +99,7 @@ def test_the_pod_runs_the_task_in_a_checkout_of_its_own(pod: dict[str, Any]) -> 
     assert (workload["ti"]["dag_id"], workload["ti"]["task_id"]) == ("roadmap", "mnist.train")
     env = {entry["name"]: entry.get("value") for entry in base["env"]}
     assert env["PATH"].startswith("/opt/roadmap/.venv-airflow/bin:")  # of which `python` is
-    assert env["AIRFLOW__CORE__DAGS_FOLDER"] == "/checkout/dags" and base["workingDir"] == "/checkout"
+    assert base["workingDir"] == "/checkout/roadmap" and env["AIRFLOW__CORE__DAGS_FOLDER"] == "/checkout/roadmap/dags"
     (before,) = pod["spec"]["initContainers"]
     assert before["image"] == base["image"] == "roadmap-airflow"
     assert mounts(before)["/checkout"] == mounts(base)["/checkout"]
@@ -153,5 +153,5 @@ def test_the_init_container_makes_the_checkout(tmp_path: Path) -> None:
     command = [*container["command"], container["args"][0].replace("/etc/dvc/", f"{secret}/")]
     env = {**os.environ, "GIT_URL": str(origin), "GIT_REF": "main", "HOME": str(tmp_path)}
     subprocess.run(command, cwd=target, env=env, check=True)
-    assert (target / "dags" / "roadmap.py").is_file()
-    assert "remote = shared" in (target / ".dvc" / "config.local").read_text()
+    assert (target / "roadmap" / "dags" / "roadmap.py").is_file()
+    assert "remote = shared" in (target / "roadmap" / ".dvc" / "config.local").read_text()
