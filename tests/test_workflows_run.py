@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import workflow_runner
 from conftest import BIN, ROOT, checkout, environment
+from deployments import champions, cloud
 from github_server import GitHub
 from workflow_runner import Runner, Step
 
@@ -133,30 +134,28 @@ def test_a_plan_that_fails_ends_the_deploy_before_anything_is_changed(runner: Ru
 
 
 def test_deploy_takes_champions_to_lambda_and_back(runner: Runner, tmp_path: Path) -> None:
-    """The whole of the job against a server that speaks AWS's protocols; OPTIONS say where that is."""
-    deploying = pytest.importorskip("deploying")
-    (tmp_path / "stage").mkdir()
-    with deploying.staging(tmp_path / "stage") as stage:
-        runner.env |= {key: value for key, value in stage.settings.items() if key != "PYTHONPATH"}
-        where = f"endpoint={stage.address} registry={stage.images} base={deploying.BASE}"
-        runner.env["OPTIONS"] = f"{where} poll=0.01 bake=0"
-        champions = [stage.store.register("first")]
+    """The whole of the job against servers that speak AWS's protocols."""
+    (tmp_path / "store").mkdir()
+    store = champions(tmp_path / "store")
+    with cloud(tmp_path / "functions") as aws:
+        runner.env = {key: value for key, value in runner.env.items() if not key.startswith("AWS_")}
+        runner.env |= {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
+        runner.env["OPTIONS"] = "bake=0"
 
         def job(verb: str = "") -> str:
-            inputs = {"project": deploying.PROJECT, "stage": "staging", "verb": verb}
-            there = {"MLFLOW_TRACKING_URI": f"sqlite:///{stage.store.file}"}
-            steps = runner.job(WORKFLOWS["deploy"], "deploy", inputs=inputs, vars=there)
+            inputs = {"project": "titanic", "stage": "staging", "verb": verb}
+            steps = runner.job(WORKFLOWS["deploy"], "deploy", inputs=inputs, vars={"MLFLOW_TRACKING_URI": store.uri})
             states(steps)
             return "".join(step.output for step in steps)
 
-        assert f"nothing -> {champions[0]}" in job()
-        champions.append(stage.store.register("second"))
-        assert "10% -> 50% -> 100%" in job()
-        assert stage.alias() == (champions[1], {})
-        assert "nothing to change" in job(), "a job that is run again changes nothing"
-        assert f"back to version {champions[0]}" in job("rollback")
-        assert stage.alias() == (champions[0], {})
-        assert [one["result"] for one in stage.records()].count("done") == 3
+        store.promote(store.first)
+        assert f"version {store.first} answers" in job()
+        store.promote(store.second)
+        assert f"{store.first} -> {store.second}" in job()
+        assert aws.weights() == ("2", {})
+        assert "this version answers already" in job(), "a job that is run again changes nothing"
+        assert f"version {store.first} answers" in job("rollback")
+        assert aws.weights() == ("1", {})
 
 
 def test_train_pushes_an_experiment_and_comments_with_the_difference(
