@@ -115,7 +115,7 @@ def layered(base: Repository, tag: str, to: Repository, name: str, layer: bytes,
     config = json.loads(base.blob(manifest["config"]["digest"]))
     small = packed(layer)
     config["rootfs"]["diff_ids"] = [*config["rootfs"]["diff_ids"], digest(layer)]
-    config["history"] = [*config.get("history", ()), {"created_by": f"bundle {name}"}]
+    config["history"] = [*config.get("history", ()), {"created_by": "infra.deploy: a bundle"}]
     config["config"]["Cmd"] = command
     content = json.dumps(config, sort_keys=True).encode()
     for one in manifest["layers"]:
