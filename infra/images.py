@@ -71,7 +71,8 @@ def size(name: str) -> int:
     """
     done = subprocess.run([engine(), "image", "inspect", name], capture_output=True, text=True)
     if done.returncode:
-        raise ImageError(f"{name}: no such image; `python -m infra.images build` makes it")
+        hint = f"docker pull {name}" if name == base() else "python -m infra.images build"
+        raise ImageError(f"{name}: no such image; `{hint}` brings it")
     return int(json.loads(done.stdout)[0]["Size"])
 
 
@@ -92,7 +93,7 @@ def audit(lock: Path) -> int:
     command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if not done.stdout:
-        raise ImageError(f"{lock}: not audited: {done.stderr.strip().splitlines()[-1]}")
+        raise ImageError(f"{lock}: not audited: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
     found = json.loads(done.stdout)["dependencies"]
     skipped = [one["name"] for one in found if "skip_reason" in one]
     for one in found:

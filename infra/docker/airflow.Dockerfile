@@ -6,12 +6,16 @@ FROM ${BASE}
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
+# cpu: an index or a folder of CPU builds must be named above, and CUDA's libraries stay away; cuda: as the lock has it.
+ARG TORCH=cpu
 RUN apt-get -q update && apt-get -q install -y --no-install-recommends git libgomp1 && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 roadmap && useradd --uid 10001 --gid 10001 --create-home roadmap \
     && install -d -o 10001 -g 10001 /checkout
 WORKDIR /opt/roadmap
 COPY requirements.lock ./
-RUN python -m venv .venv && .venv/bin/pip install -q --no-cache-dir --no-deps -r requirements.lock && touch .venv/ready
+RUN python -m venv .venv \
+    && { [ "$TORCH" = cuda ] || sed -i -E '/^(cuda|nvidia|triton)[-=]/d' requirements.lock; } \
+    && .venv/bin/pip install -q --no-cache-dir --no-deps -r requirements.lock && .venv/bin/python -c "import torch" && touch .venv/ready
 COPY infra/airflow/requirements.lock infra/airflow/requirements.lock
 RUN python -m venv .venv-airflow \
     && .venv-airflow/bin/pip install -q --no-cache-dir --no-deps -r infra/airflow/requirements.lock \

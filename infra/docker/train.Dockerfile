@@ -5,10 +5,14 @@ FROM ${BASE}
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_TRUSTED_HOST
+# cpu: an index or a folder of CPU builds must be named above, and CUDA's libraries stay away; cuda: as the lock has it.
+ARG TORCH=cpu
 RUN apt-get -q update && apt-get -q install -y --no-install-recommends git libgomp1 && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/roadmap
 COPY requirements.lock ./
-RUN python -m venv .venv && .venv/bin/pip install -q --no-cache-dir --no-deps -r requirements.lock
+RUN python -m venv .venv \
+    && { [ "$TORCH" = cuda ] || sed -i -E '/^(cuda|nvidia|triton)[-=]/d' requirements.lock; } \
+    && .venv/bin/pip install -q --no-cache-dir --no-deps -r requirements.lock && .venv/bin/python -c "import torch"
 # the MLflow server over PostgreSQL: infra/compose, the stack `tracking`
 RUN .venv/bin/pip install -q --no-cache-dir --no-deps psycopg2-binary==2.9.13
 COPY params.yaml dvc.yaml pyproject.toml ./
