@@ -1,11 +1,12 @@
 """python -m benchmarks.bench_lambda_memory [artifacts]: the Lambda function in its image, by memory and project.
 
 Lambda gives a function processor time by its memory, one core at 1,769 MB; the container gets the same share. Cold is
-from `docker run` to the answer of the first event, the engine's own start included; what AWS adds can't be measured here.
-Needs Docker and `python -m infra.images build serving`.
+from `docker run` to the answer of the first event, the engine's own start included; what AWS adds can't be measured
+here. Needs Docker and `python -m infra.images build serving`.
 """
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,12 @@ CALLS = 100
 
 
 def main() -> None:
+    if (
+        not shutil.which("docker")
+        or subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode
+    ):
+        print(f"not measured: no Docker, or no {IMAGE} (`python -m infra.images build serving`)")
+        return
     artifacts = Path(sys.argv[1] if len(sys.argv) > 1 else "artifacts").resolve()
     print(f"{machine.line()}; one start, {CALLS} calls\n")
     print(
