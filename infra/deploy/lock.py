@@ -2,6 +2,9 @@
 
 import fcntl
 import json
+import os
+import platform
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +14,8 @@ from typing import Any
 from infra.deploy.record import now, who
 from infra.deploy.target import TEMPORARY, DeployError
 
-STALE = timedelta(hours=3)  # longer than the longest deployment: its holder was killed
+RENEWED = 30.0  # seconds after which the holder says that it is still there
+STALE = timedelta(seconds=4 * RENEWED)  # of silence: it was killed
 
 
 def refused(place: str, holder: dict[str, Any]) -> DeployError:
@@ -39,24 +43,51 @@ def local(file: Path, place: str) -> Iterator[None]:
 
 @contextmanager
 def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
-    """Among all machines: an object that S3 makes only where there is none."""
-    from botocore.exceptions import ClientError
+    """Among all machines: an object that S3 makes only where there is none, renewed as long as its holder lives."""
+    holder = {"by": who(), "since": now(), "host": platform.node(), "pid": os.getpid()}
+    content = json.dumps(holder).encode()
+    if not _taken(s3, name, key, content):
+        found = s3.get_object(Bucket=name, Key=key)
+        other = json.loads(found["Body"].read() or "{}")
+        if datetime.now(UTC) - found["LastModified"] < STALE and not _dead(other):
+            raise refused(place, other)
+        s3.delete_object(Bucket=name, Key=key)
+        if not _taken(s3, name, key, content):
+            raise DeployError(f"{place}: another deployment took the lock; wait for it", TEMPORARY)
+    over = threading.Event()
 
-    content = json.dumps({"by": who(), "since": now()}).encode()
-    for _ in range(2):
-        try:
-            s3.put_object(Bucket=name, Key=key, Body=content, IfNoneMatch="*")
-            break
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-            found = s3.get_object(Bucket=name, Key=key)
-            if datetime.now(UTC) - found["LastModified"] < STALE:
-                raise refused(place, json.loads(found["Body"].read() or "{}")) from None
-            s3.delete_object(Bucket=name, Key=key)
-    else:
-        raise DeployError(f"{place}: another deployment took the lock; wait for it", TEMPORARY)
+    def renew() -> None:
+        while not over.wait(RENEWED):
+            s3.put_object(Bucket=name, Key=key, Body=content)
+
+    threading.Thread(target=renew, daemon=True).start()
     try:
         yield
     finally:
+        over.set()
         s3.delete_object(Bucket=name, Key=key)
+
+
+def _taken(s3: Any, name: str, key: str, content: bytes) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        s3.put_object(Bucket=name, Key=key, Body=content, IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+            return False
+        raise
+    return True
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether it was a process of this machine that is gone: then nobody need wait."""
+    if holder.get("host") != platform.node():
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
