@@ -1,14 +1,17 @@
 """`runner: sagemaker`: the train stage starts a job that really trains, follows it and brings its outputs here."""
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
-from conftest import Checkout
-from sagemaker_server import SageMaker, sagemaker
+from conftest import Checkout, environment
+from sagemaker_server import SageMaker, eventually, sagemaker
 
 from serving.bundle import Bundle
 
@@ -37,6 +40,11 @@ class Stage:
     def run(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
         return self.clone.stage("train", *WORDS, *words, check=False, **{**self.env, **env})
 
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "pipelines.train", *WORDS, *words]
+        where: dict[str, Any] = {"cwd": self.clone.folder, "env": environment(**self.env)}
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where)
+
     @property
     def artifacts(self) -> Path:
         return self.clone.path("artifacts", "titanic")
@@ -64,6 +72,23 @@ def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(
     again = stage.run("projects.titanic.train.epochs=3")
     assert again.returncode == 0 and "is there already" in again.stdout and len(aws.jobs.jobs) == 1, again.stderr
     assert not list(stage.artifacts.glob(".*")), "no scratch left"
+
+
+@pytest.mark.slow
+def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(stage: Stage, aws: SageMaker) -> None:
+    long = "projects.titanic.train.epochs=100000"
+    first = stage.start(long)
+    eventually(lambda: aws.jobs.running, 120)
+    (name,) = aws.jobs.running
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    second = stage.start(long)
+    eventually(lambda: aws.count("DescribeTrainingJob") > 6, 120)
+    second.send_signal(signal.SIGTERM)
+    said = second.communicate(timeout=60)[0]
+    assert second.returncode == 130 and "is there already" in said and f"{name}: stopped" in said
+    eventually(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
+    assert aws.count("CreateTrainingJob") == 1 and not stage.artifacts.joinpath("bundle").exists()
 
 
 @pytest.mark.parametrize(
