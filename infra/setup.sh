@@ -13,7 +13,16 @@ free=$(df -Pk . | awk 'NR == 2 {print int($4 / 1024)}')
 
 echo "setup: $venv from $lock (about 2 minutes the first time)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$lock" 2>"$venv/pip.log"; then
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 2>>"$venv/pip.log"; }
+: >"$venv/pip.log"
+wanted=$lock
+# Where the index gives a CPU build of torch, the CUDA libraries that the lock names are 2.7 GB for nothing.
+if torch=$(grep '^torch==' "$lock") && install --no-deps "$torch" &&
+  grep -q '^cuda.*= None' "$venv"/lib/python*/site-packages/torch/version.py; then
+  wanted=$venv/requirements.txt
+  grep -vE '^(cuda|nvidia|triton)[-=]' "$lock" >"$wanted"
+fi
+if ! install -r "$wanted"; then
   grep -v '^WARNING' "$venv/pip.log" | tail -n 5 >&2
   if grep -qiE 'connection|resolution|timed out|unreachable|proxy' "$venv/pip.log"; then
     die "the package index cannot be reached; check the network or PIP_INDEX_URL, then run make again"

@@ -1,17 +1,16 @@
 """A champion to a SageMaker endpoint: the archive, the stack's update, the example, and the way back.
 
-moto's endpoints are in service at once and answer what they were told to: the canary itself, and its alarms, are
+moto's endpoints are in service at once, and who answers for them is a stand-in: the canary itself, and its alarms, are
 SageMaker's, and not tried here.
 """
 
-import json
 import tarfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from deployments import Champions, Cloud, champions, cloud, command
+from protocol_server import Reply, Request, running
 
 from infra.stacks import StackError
 from serving.bundle import Bundle
@@ -34,16 +33,16 @@ def aws(tmp_path: Path, store: Champions, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def answers(aws: Cloud) -> Callable[[str], None]:
-    def told(version: str) -> None:
-        """What the endpoint answers next."""
-        body = json.dumps({"outputs": [{}, {}], "model": {"name": "titanic", "version": version}})
-        results = {"account_id": "123456789012", "region": "us-east-1", "results": [{"Body": body}]}
-        url = f"{aws.address}/moto-api/static/sagemaker/endpoint-results"
-        headers = {"Content-Type": "application/json"}
-        urllib.request.urlopen(urllib.request.Request(url, json.dumps(results).encode(), headers), timeout=30).close()
+def answers(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Says which version the endpoint answers with from now on. moto gives the same body the same answer for ever."""
+    told = {"name": "titanic", "version": ""}
 
-    return told
+    def invoked(request: Request, endpoint: str) -> Reply:
+        return Reply(200, {"outputs": [{}] * len(request.json()["inputs"]), "model": told})
+
+    with running([("POST", r"/endpoints/(roadmap-staging-titanic)/invocations", invoked)], []) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", address)
+        yield lambda version: told.update(version=version)
 
 
 @pytest.fixture
