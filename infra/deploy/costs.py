@@ -1,7 +1,7 @@
 """What a stack costs in a month, roughly: AWS's list prices of eu-central-1 and a load that is said.
 
-Prices in US dollars as AWS's public pages had them in early 2025, before taxes and free tiers; they change, and a bill
-is the only truth. Their purpose is the order of magnitude before somebody says yes.
+In US dollars, before taxes and free tiers. The prices were written down without AWS's page at hand: they give the order
+of magnitude before somebody says yes, and are to be checked there before more hangs on them.
 """
 
 HOURS = 730.0
