@@ -227,3 +227,25 @@ def writer(letters: Path) -> Any:
     from serving.bundle import Bundle, load_predictor
 
     return load_predictor(Bundle(letters / "mini_gpt" / "bundle"))
+
+
+# ---------------------------------------------------------------- tests/deployments.py: what test_deploy_*.py share
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """MLflow's registry with two versions that the gate has promoted."""
+    from deployments import champions
+
+    return champions(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def aws(tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """AWS as servers on this machine, with the stacks that a deployment stands on."""
+    from deployments import cloud
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    monkeypatch.setattr("infra.stacks.POLL", 0.01)
+    with cloud(tmp_path / "functions") as found:
+        yield found

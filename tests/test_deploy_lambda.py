@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from conftest import ROOT
-from deployments import Champions, Cloud, champions, cloud, command
+from deployments import Champions, Cloud, command
 from protocol_server import Reply
 
 from infra.deploy import lock
@@ -18,19 +16,6 @@ from infra.stacks import Stacks, templates
 
 WHERE = ("target=lambda", "project=titanic", "stage=staging")
 NAME = "roadmap-staging-titanic"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Champions:
-    return champions(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture
-def aws(tmp_path: Path, store: Champions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    monkeypatch.setattr("infra.stacks.POLL", 0.01)
-    with cloud(tmp_path / "functions") as found:
-        yield found
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deployments import Champions, Cloud, champions, cloud, command
+from deployments import Champions, Cloud, command
 from protocol_server import Reply, Request, running
 
 from infra.stacks import StackError
@@ -17,19 +17,6 @@ from serving.bundle import Bundle
 
 WHERE = ("target=sagemaker", "project=titanic", "stage=staging", "InstanceType=ml.c5.large")
 STACK = "roadmap-staging-serving-sagemaker-titanic"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Champions:
-    return champions(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture
-def aws(tmp_path: Path, store: Champions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
-    monkeypatch.setattr("infra.stacks.POLL", 0.01)
-    with cloud(tmp_path / "functions") as found:
-        yield found
 
 
 @pytest.fixture
