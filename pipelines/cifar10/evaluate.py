@@ -16,8 +16,8 @@ CORRUPTED_ROWS = 500  # of the test images, at every severity of every corruptio
 EXPLAINED = 16
 
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    test = splits.read(folder, "test")
+def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
+    test = splits.read(folder, split)
     return [{"image": images.encode(image)} for image in test["image"]], test["label"]
 
 

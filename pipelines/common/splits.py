@@ -16,6 +16,7 @@ from pipelines.common.config import UsageError
 from serving.bundle import sha256
 
 SPLITS = ("train", "val", "test")
+RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
     """Writes the splits and their card, whole or not at all; returns the card."""
     with replacing(folder) as draft:
-        for name in SPLITS:
-            split = prepared.splits[name]
+        for name, split in prepared.splits.items():
             if isinstance(split, dict):
                 np.savez(draft / f"{name}.npz", **split)
             else:
@@ -69,7 +69,7 @@ def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
             "profile": profile,
             "source": prepared.source,
             "licence": prepared.licence,
-            "rows": {name: _rows(prepared.splits[name]) for name in SPLITS},
+            "rows": {name: _rows(split) for name, split in prepared.splits.items()},
             "schema": prepared.schema,
             **prepared.notes,
             "files": files,
@@ -88,6 +88,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         return json.loads((folder / "card.json").read_text())
     except FileNotFoundError:
         raise UsageError(f"{folder}/card.json: not there; run `dvc repro prepare@{folder.name}` first") from None
+
+
+def has(folder: Path, split: str) -> bool:
+    """Whether `prepare` wrote this split: RECENT is there only where labelled rows have been collected."""
+    return any((folder / f"{split}.{kind}").exists() for kind in ("npz", "parquet"))
 
 
 def read(folder: Path, split: str) -> Any:

@@ -13,8 +13,8 @@ from pipelines.common.training import requests
 from pipelines.house_prices.features import derive
 
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    schema, frame = splits.read_card(folder)["schema"], splits.read(folder, "test")
+def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
+    schema, frame = splits.read_card(folder)["schema"], splits.read(folder, split)
     return requests(frame, schema), frame[schema["target"]].to_numpy()
 
 

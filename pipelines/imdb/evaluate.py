@@ -19,9 +19,9 @@ FIELDS = [("label", "i8"), ("truth", "i8"), ("kind", "U16"), ("language", "U8")]
 TAGS = ("kind", "language")
 
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
+def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
     """Requests, and a record per row; of real texts the generator's tags are empty and the truth is -1, unknown."""
-    test = splits.read(folder, "test")
+    test = splits.read(folder, split)
     requests = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
     targets = np.zeros(len(test), FIELDS)
     targets["truth"] = -1

@@ -13,8 +13,8 @@ from pipelines.common.score import Score
 BASELINE_ROWS = 10_000  # of the training images; the classical models take minutes beyond
 
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    test = splits.read(folder, "test")
+def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
+    test = splits.read(folder, split)
     return [{"image": image.tolist()} for image in test["image"]], test["digit"]
 
 
