@@ -22,9 +22,11 @@ from pipelines.common import splits
 from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError
 from pipelines.common.history import write_history
 from pipelines.common.live import Tracker
+from pipelines.common.monitoring.observe import observed
+from pipelines.common.monitoring.reference import FILE
 from pipelines.common.stage import stage
 from pipelines.common.training import TrainingSet
-from serving.bundle import Manifest, seal, sha256
+from serving.bundle import Bundle, Manifest, seal, sha256
 
 
 @stage
@@ -135,14 +137,17 @@ def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[
         export(model, tuple(array[:2] for array in training_set.val[:-1]), draft)
         for name, content in training_set.assets.items():
             (draft / name).write_text(json.dumps(content, ensure_ascii=False) + "\n")
-        return seal(
-            draft,
-            project=run.name,
-            predictor=f"pipelines.{run.name}.predict",
-            profile=run.profile,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        about = {
+            "project": run.name,
+            "predictor": f"pipelines.{run.name}.predict",
+            "profile": run.profile,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **lineage,
-        )
+        }
+        seal(draft, **about)
+        reference = observed(run, Bundle(draft))  # by the predictor that will answer, which takes a sealed bundle
+        (draft / FILE).write_text(reference.model_dump_json() + "\n")
+        return seal(draft, **about)
 
 
 def count(model: Any) -> int:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 PROFILES = ("sample", "full")
 TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
+CRON = r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"
 SHIPPED = "shipped"  # the model that goes into the bundle, beside its variants
 
 
@@ -81,6 +82,26 @@ class GateSettings(Strict):
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
 
 
+class MonitorSettings(Strict):
+    """How the project is watched in production. `enabled: false` is the kill switch."""
+
+    enabled: bool = Field(default=True, description="whether the prediction log is looked at, and drift retrains")
+    schedule: str | None = Field(default="0 6 * * *", pattern=CRON, description="when, as cron has it (UTC)")
+    window_days: float = Field(default=7, gt=0, le=366, description="how far back the log is read")
+    min_rows: int = Field(default=200, ge=20, description="answers of the champion without which nothing is said")
+    max_rows: int = Field(default=1_000, ge=20, description="so many of the latest are read")
+    alpha: float = Field(default=0.02, gt=0, lt=0.5, description="false alarms of a quiet window, all columns together")
+    gap: float = Field(default=0.1, ge=0, lt=1, description="what differs by less is no drift")
+    cooldown_days: float = Field(default=1, ge=0, description="after a retraining none is asked for so long")
+    budget: int = Field(default=4, ge=0, description="retrainings in 30 days, at most")
+
+    @model_validator(mode="after")
+    def _rows_in_order(self) -> "MonitorSettings":
+        if self.max_rows < self.min_rows:
+            raise ValueError(f"max_rows ({self.max_rows}) must be at least min_rows ({self.min_rows})")
+        return self
+
+
 Data = TypeVar("Data", bound=DataSettings)
 Model = TypeVar("Model", bound=ModelSettings)
 
@@ -91,7 +112,7 @@ class Project(Strict, Generic[Data, Model]):
     network: str = Field(pattern=r"^\w+$", description="the file in models/ that training depends on")
     schedule: str | None = Field(
         default=None,
-        pattern=r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$",
+        pattern=CRON,
         description="when Airflow runs it by itself, as cron has it (UTC); null for never",
     )
     runner: str = Field(
@@ -102,6 +123,7 @@ class Project(Strict, Generic[Data, Model]):
     train: TrainSettings
     variants: dict[str, dict[str, Any]] = Field(description="name -> model settings that differ")
     gate: GateSettings
+    monitor: MonitorSettings = MonitorSettings()
 
 
 class Run(Strict):
@@ -130,7 +152,7 @@ class Run(Strict):
 
     def params(self) -> dict[str, Any]:
         """What defines the model, as plain values: logged, hashed, compared."""
-        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate", "schedule", "runner"})
+        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate", "monitor", "schedule", "runner"})
         return {"profile": self.profile, "seed": self.seed, **block}
 
     def params_sha256(self) -> str:

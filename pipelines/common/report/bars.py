@@ -26,7 +26,13 @@ def bars(shares: dict[str, float], title: str, caption: str, alt: str) -> Html:
     return figure(drawing, title, caption, f"{alt}: {said}")
 
 
-def split_bars(classes: Sequence[str], shares: dict[str, np.ndarray], title: str, caption: str) -> Html:
+def split_bars(
+    classes: Sequence[str],
+    shares: dict[str, np.ndarray],
+    title: str,
+    caption: str,
+    colours: dict[str, str] = SPLIT_COLOURS,
+) -> Html:
     """The share of each class, one colour per split."""
     height = 12 + 16 * len(classes) * len(shares) * 0.8
     labels, left = beside(classes)
@@ -35,7 +41,7 @@ def split_bars(classes: Sequence[str], shares: dict[str, np.ndarray], title: str
     thick = 0.8 / len(shares)
     for n, (split, of) in enumerate(shares.items()):
         at = np.arange(len(classes)) - 0.4 + (n + 0.5) * thick
-        axes.barh(at, of, height=thick, color=SPLIT_COLOURS.get(split, MUTED), label=split)
+        axes.barh(at, of, height=thick, color=colours.get(split, MUTED), label=split)
     lines(axes, labels, 5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     legend(axes)

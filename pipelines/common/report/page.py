@@ -28,14 +28,16 @@ def provenance(card: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def write(path: Path, project: str, card: dict[str, Any], sections: Callable[[], Sequence[Section]]) -> int:
     """Draws the sections and writes the page; returns its size in bytes."""
+    rows = sum(card["rows"].values())
+    about = f"{escape(card['source'])}, {rows:,} rows; sha256 {code(card['sha256'][:12])}"
     with style.applied():
-        content = render(project, card, sections()).encode()
+        content = render(f"{project}: the data", about, sections()).encode()
     path.write_bytes(content)
     return len(content)
 
 
-def render(project: str, card: dict[str, Any], sections: Sequence[Section]) -> str:
-    rows = sum(card["rows"].values())
+def render(title: str, about: str, sections: Sequence[Section]) -> str:
+    """`about` is markup, the line under the title."""
     links = "".join(f'<li><a href="#s{n}">{escape(part.title)}</a></li>' for n, part in enumerate(sections, 1))
     body = "".join(
         f'<section id="s{n}" aria-labelledby="h{n}"><h2 id="h{n}">{escape(part.title)}</h2>'
@@ -48,14 +50,14 @@ def render(project: str, card: dict[str, Any], sections: Sequence[Section]) -> s
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(project)}: the data</title>
+<title>{escape(title)}</title>
 <style>
 {CSS.read_text(encoding="utf-8")}</style>
 </head>
 <body>
 <header>
-<h1>{escape(project)}: the data</h1>
-<p>{escape(card["source"])}, {rows:,} rows; sha256 {code(card["sha256"][:12])}</p>
+<h1>{escape(title)}</h1>
+<p>{about}</p>
 </header>
 <nav aria-label="Contents"><ol>{links}</ol></nav>
 <main>

@@ -22,6 +22,7 @@ VARIABLES = {
     GREEN: "var(--green)",
 }
 SPLIT_COLOURS = {"train": BLUE, "val": GREEN, "test": ORANGE}
+LOG_COLOURS = {"test": BLUE, "log": ORANGE}  # what was tested, and what is asked now
 
 RC: dict[Any, Any] = {
     "axes.axisbelow": True,

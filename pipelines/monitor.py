@@ -1,0 +1,127 @@
+"""Looks at what the champion was asked of late: python -m pipelines.monitor project=titanic
+
+    artifacts/<project>/monitoring/verdict.json    quiet or drift, which columns, and whether to retrain
+    artifacts/<project>/monitoring/report.html     the same to look at
+
+SERVING_PREDICTIONS names the prediction log, as it does for the server. Labels that `pipelines.label` has joined are
+judged too. `monitor:` in params.yaml says how much is asked; `enabled: false` switches it off. Exit code 0 whatever
+the verdict; it also goes to MLflow (experiment <project>-monitor) and to the Pushgateway at PROMETHEUS_PUSHGATEWAY.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipelines.common import registry
+from pipelines.common.config import Run, UsageError
+from pipelines.common.monitoring import export
+from pipelines.common.monitoring.columns import watched
+from pipelines.common.monitoring.drift import compare
+from pipelines.common.monitoring.reference import FILE, Reference
+from pipelines.common.monitoring.verdict import Verdict, as_json, judge, permitted
+from pipelines.common.monitoring.window import window
+from pipelines.common.stage import stage
+from pipelines.common.tracking import connect
+from serving import recording
+from serving.bundle import Bundle, load_predictor
+
+
+@stage
+def main(run: Run) -> None:
+    settings, until = run.project.monitor, datetime.now(UTC)
+    since = until - timedelta(days=settings.window_days)
+    about: dict[str, Any] = {
+        "at": until.isoformat(timespec="seconds"),
+        "project": run.name,
+        "since": since.isoformat(timespec="seconds"),
+        "until": until.isoformat(timespec="seconds"),
+        "rows": 0,
+        "retrain": False,
+    }
+    if not settings.enabled:
+        said = f"{run.name}: not watched, projects.{run.name}.monitor.enabled is false in params.yaml."
+        say(run, Verdict("off", said), about)
+        return
+    log = os.environ.get("SERVING_PREDICTIONS")
+    if not log:
+        raise UsageError("SERVING_PREDICTIONS: not set; it names the prediction log, as for `python -m serving`")
+    client = connect() if run.tracking["enabled"] else None
+    bundle = champion(run, client)
+    about["bundle"] = bundle.manifest.version
+    predictor = load_predictor(bundle)
+    rows = recording.read(log, run.name, since, until)
+    found = window(rows, bundle.manifest.version, predictor, settings.max_rows, since, until)
+    about["rows"] = found.rows
+    if found.rows < settings.min_rows:
+        said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}"
+        say(run, Verdict("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
+        return
+    reference = Reference.model_validate(bundle.json(FILE))
+    columns = watched(run.module("watch"), found.requests, found.answers)
+    findings = compare(reference, columns, settings.alpha, settings.gap)
+    verdict = judge(run.name, found, findings, None, settings)
+    about["retrain"], about["why"] = allowed(run, client, verdict, until)
+    about["report"] = "report.html"
+    from pipelines.common.monitoring import page  # matplotlib: not before it is known that there is something to draw
+
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch)
+        page.write(draft / "report.html", run.name, verdict, reference, reference.count(columns), found, settings)
+        (draft / "verdict.json").write_text(json.dumps(as_json(verdict, **about), indent=2) + "\n")
+        if client is not None:
+            export.log_run(client, run.name, verdict, about, draft)
+        keep(run, draft)
+    export.push(run.name, verdict, about, bundle.manifest, {})
+    print(verdict.summary, f"Retraining: {about['why']}." if verdict.verdict == "drift" else "")
+
+
+def champion(run: Run, client: Any) -> Bundle:
+    """The registry's, or without one the bundle at hand.
+
+    Raises:
+        UsageError: there is none, or it is older than the watch.
+    """
+    if client is None:
+        bundle = Bundle(run.artifacts / "bundle")
+    else:
+        found = registry.champion(client, run.name)
+        if found is None:
+            raise UsageError(f"{run.name}: no champion to watch; run `dvc repro register@{run.name}`")
+        bundle = registry.bundle_of(run.name, found.version)
+    if FILE not in bundle.manifest.files:
+        raise UsageError(f"{run.name}: version {bundle.manifest.version} has no {FILE}; train it again")
+    return bundle
+
+
+def allowed(run: Run, client: Any, verdict: Verdict, now: datetime) -> tuple[bool, str]:
+    if verdict.verdict != "drift":
+        return False, "nothing has drifted"
+    if client is None:
+        return False, "tracking=none: without the registry no model could take the champion's place"
+    return permitted(export.retrainings(client, run.name, now), now, run.project.monitor)
+
+
+def say(run: Run, verdict: Verdict, about: dict[str, Any]) -> None:
+    """A verdict without a report."""
+    with tempfile.TemporaryDirectory() as draft:
+        (Path(draft) / "verdict.json").write_text(json.dumps(as_json(verdict, **about), indent=2) + "\n")
+        keep(run, Path(draft))
+    print(verdict.summary)
+
+
+def keep(run: Run, draft: Path) -> None:
+    """What was written takes the place of the last look, the verdict last: it names the report."""
+    folder = run.artifacts / "monitoring"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(draft.iterdir()):  # report.html, verdict.json
+        part = folder / f".{path.name}"
+        shutil.copyfile(path, part)
+        part.replace(folder / path.name)
+
+
+if __name__ == "__main__":
+    main()
