@@ -1,4 +1,5 @@
-"""The roadmap's DAGs: one per project of params.yaml, `roadmap` for all of them, and `deploy` for their champions."""
+"""The roadmap's DAGs: per project of params.yaml one that makes it and one that watches it, `roadmap` that makes all of
+them, and `deploy` for their champions."""
 
 import json
 import os
@@ -9,12 +10,16 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from dvc_airflow import alerts, graph
+from dvc_airflow.monitor import monitor_dag
 from dvc_airflow.operators import Checkout, DvcOperator
 from dvc_airflow.render import Event, House
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = Path(os.environ.get("ROADMAP_VENV") or ROOT / ".venv")
-VARIABLES = ("DATA_MIRROR", "DATA_CACHE", "TRAINER", "TRACKING", "SERVING_URL", "SERVING_KEY", "MLFLOW_UI")
+VARIABLES = (
+    *("DATA_MIRROR", "DATA_CACHE", "TRAINER", "TRACKING", "MLFLOW_UI"),
+    *("SERVING_URL", "SERVING_KEY", "SERVING_PREDICTIONS", "PROMETHEUS_PUSHGATEWAY"),
+)
 TRAINERS = sorted(path.stem for path in (ROOT / "pipelines" / "conf" / "trainer").glob("*.yaml"))
 TARGETS = ["none", "server", "lambda", "sagemaker"]
 
@@ -52,7 +57,7 @@ def data(project: str) -> Asset:
 
 
 def drift(project: str) -> Asset:
-    """Updated by whoever finds that the data have drifted; each update retrains the project."""
+    """Updated by `monitor_<project>`, or by whoever else finds that the data have drifted; each update retrains."""
     return Asset(name=f"drift/{project}", uri=f"roadmap://drift/{project}")
 
 
@@ -63,6 +68,7 @@ def new_data(folder: Path, project: str, params: dict[str, Any]) -> dict[str, An
 
 def new_champion(folder: Path, project: str, params: dict[str, Any]) -> dict[str, Any] | None:
     decision = json.loads((folder / "artifacts" / project / "decision.json").read_bytes())
+    alerts.tell(decision["summary"], project=project)
     if not decision["promoted"] or "version" not in decision:
         return None
     return {"version": decision["version"], "bundle": decision["bundle"], "target": params["deploy"]}
@@ -94,6 +100,7 @@ class DeployOperator(DvcOperator):
             )
         arguments = [f"{key}={value}" for key, value in self.what.items()]
         self.run_command(self.checkout.root, [self.checkout.program("python"), "-m", "infra.deploy", *arguments])
+        alerts.tell("{project}: deployed, target {target}".format(**self.what), project=self.what["project"])
         return self.what
 
 
@@ -160,7 +167,11 @@ def dags(root: Path) -> list[DAG]:
         for project in projects
     ]
     roadmap = house.of_all("roadmap", tags=["roadmap"], doc_md="Every project, from data to champion: `dvc repro`.")
-    return [*rendered, roadmap, deploy_dag(checkout, projects, defaults)]
+    watching = [
+        monitor_dag(project, (blocks[project].get("monitor") or {}).get("schedule"), drift(project), checkout, defaults)
+        for project in projects
+    ]
+    return [*rendered, *watching, roadmap, deploy_dag(checkout, projects, defaults)]
 
 
 globals().update({dag.dag_id: dag for dag in dags(ROOT)})

@@ -75,7 +75,7 @@ def main(run: Run) -> None:
         if client is not None:
             export.log_run(client, run.name, verdict, about, draft)
         keep(run, draft)
-    export.push(run.name, verdict, about, bundle.manifest, {})
+    export.push(run.name, verdict, about, bundle.manifest, tested(run, bundle))
     print(verdict.summary, f"Retraining: {about['why']}." if verdict.verdict == "drift" else "")
 
 
@@ -95,6 +95,13 @@ def champion(run: Run, client: Any) -> Bundle:
     if FILE not in bundle.manifest.files:
         raise UsageError(f"{run.name}: version {bundle.manifest.version} has no {FILE}; train it again")
     return bundle
+
+
+def tested(run: Run, bundle: Bundle) -> dict[str, Any]:
+    """The headline of the champion's test rows, where this machine has evaluated it."""
+    path = run.artifacts / "metrics.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return found["headline"] if found.get("bundle_version") == bundle.manifest.version else {}
 
 
 def allowed(run: Run, client: Any, verdict: Verdict, now: datetime) -> tuple[bool, str]:

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 from airflow_runs import Listener, listening
 from conftest import BIN, ROOT, environment
-from dvc_airflow import alerts, process, workspace
+from dvc_airflow import process, workspace
 from dvc_airflow.process import Blocked, Command, Failed
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -271,36 +270,3 @@ def test_a_download_that_may_come_later_asks_to_be_tried_again(
 def test_a_wrong_setting_is_the_callers_to_mend() -> None:
     done = stage("-m", "pipelines.check", "projects.titanic.train.epochs=-1")
     assert done.returncode == 2 and "projects.titanic.train.epochs" in done.stderr
-
-
-# ---------------------------------------------------------------- alerts
-
-
-CONTEXT = {
-    "ti": SimpleNamespace(dag_id="mnist", task_id="train", run_id="manual", try_number=2, log_url="http://airflow/log"),
-    "exception": Failed("params.yaml: lr: must be a number", retry=False),
-}
-
-
-def test_the_webhook_hears_what_failed(answering: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch) -> None:
-    server = answering(200)
-    monkeypatch.setenv("ALERT_WEBHOOK", server.url)
-    alerts.failed(CONTEXT)
-    ((kind, body),) = server.told
-    assert kind == "application/json"
-    assert json.loads(body) == {
-        "text": "mnist: train failed: params.yaml: lr: must be a number",
-        "dag": "mnist", "task": "train", "run": "manual", "try": 2, "log": "http://airflow/log",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("webhook", [CLOSED, "500", "no address", "http://", ""])
-def test_an_alert_that_is_not_heard_fails_nothing(
-    answering: Callable[[int], Listener],
-    monkeypatch: pytest.MonkeyPatch,
-    webhook: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setenv("ALERT_WEBHOOK", answering(500).url if webhook == "500" else webhook)
-    alerts.failed(CONTEXT)
-    assert "mnist: train failed" in caplog.text, "the log has it in any case"

@@ -54,7 +54,7 @@ def dag(one):
         "groups": sorted(filter(None, one.task_group_dict)), "tags": sorted(one.tags), "doc": one.doc_md,
         "params": {name: {**param.schema, "description": param.description} for name, param in params},
         "catchup": one.catchup, "when": type(when).__name__,
-        "cron": getattr(getattr(when, "timetable", None), "expression", None), "first": first(one),
+        "cron": getattr(getattr(when, "timetable", when), "expression", None), "first": first(one),
         "assets": sorted(asset.name for asset in getattr(getattr(when, "asset_condition", None), "objects", ())),
         "dated": sorted({key for found in one.tasks for key in getattr(found, "dated", ())}),
     }
@@ -127,8 +127,15 @@ def stages(dag: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {task["stage"]: {"id": task_id, **task} for task_id, task in dag["tasks"].items() if task["stage"]}
 
 
-def test_there_is_a_dag_per_project_one_for_all_and_one_that_deploys(dags: dict[str, Any]) -> None:
-    assert set(dags) == {*PROJECTS, "roadmap", "deploy"}
+def test_two_dags_per_project_one_for_all_and_one_that_deploys(dags: dict[str, Any]) -> None:
+    assert set(dags) == {*PROJECTS, *map("monitor_{}".format, PROJECTS), "roadmap", "deploy"}
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_every_project_is_watched_by_the_clock_of_params(dags: dict[str, Any], project: str) -> None:
+    dag = dags[f"monitor_{project}"]
+    assert dag["cron"] == PARAMS["projects"][project]["monitor"]["schedule"] is not None
+    assert dag["tasks"]["look"]["outlets"] == [f"drift/{project} by monitor"] and project in dag["tags"]
 
 
 @pytest.mark.parametrize("name", [*PROJECTS, "roadmap"])
@@ -225,7 +232,9 @@ def test_a_schedule_in_params_is_kept_beside_the_drift_asset(bags: dict[str, dic
 def test_a_project_added_to_params_makes_its_dag_appear(bags: dict[str, dict[str, Any]]) -> None:
     changed = bags["changed"]
     assert changed["errors"] == []
-    assert set(changed["dags"]) == {*PROJECTS, "throw_away", "roadmap", "deploy"}
+    assert set(changed["dags"]) == {
+        name for project in (*PROJECTS, "throw_away") for name in (project, f"monitor_{project}")
+    } | {"roadmap", "deploy"}
     assert changed["dags"]["throw_away"]["doc"] == "# A throw-away project\n"
     assert "throw_away.train" in changed["dags"]["roadmap"]["tasks"]
     assert "throw_away" in changed["dags"]["deploy"]["params"]["project"]["enum"]

@@ -1,16 +1,38 @@
-"""Who hears of a task that failed: the scheduler's log always, and a webhook where ALERT_WEBHOOK names one."""
+"""Who hears of what happens: the log always, a webhook where ALERT_WEBHOOK names one, mail where ALERT_EMAIL does.
+
+ALERT_FORMAT says how the webhook wants it: json (as it is), slack, dingtalk or feishu. Mail goes through the server at
+ALERT_SMTP, host:port, as smtp://user:password@host:port where it wants to know who sends. What can't be sent is
+logged and fails nothing.
+"""
 
 import json
 import logging
 import os
+import smtplib
 import urllib.request
+from email.message import EmailMessage
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 log = logging.getLogger("airflow.task")
 
+FORMATS = {
+    "json": lambda message: message,
+    "slack": lambda message: {"text": message["text"]},
+    "dingtalk": lambda message: {"msgtype": "text", "text": {"content": message["text"]}},
+    "feishu": lambda message: {"msg_type": "text", "content": {"text": message["text"]}},
+}
+
+
+def tell(text: str, **about: Any) -> None:
+    """News: drift, a decision of the gate, a deployment."""
+    message = {"text": text, **about}
+    log.info("news: %s", json.dumps(message, ensure_ascii=False))
+    send(message)
+
 
 def failed(context: Any) -> None:
-    """A callback of Airflow: for `on_failure_callback`, after the last try. An alert that fails never fails a task."""
+    """A callback of Airflow: for `on_failure_callback`, after the last try."""
     ti = context["ti"]
     message = {
         "text": f"{ti.dag_id}: {ti.task_id} failed: {context.get('exception')}",
@@ -21,9 +43,36 @@ def failed(context: Any) -> None:
         "log": ti.log_url,
     }
     log.error("alert: %s", json.dumps(message))
-    if url := os.environ.get("ALERT_WEBHOOK"):
-        try:
-            request = urllib.request.Request(url, json.dumps(message).encode(), {"Content-Type": "application/json"})
-            urllib.request.urlopen(request, timeout=10).close()
-        except Exception as error:  # no address, nobody there, or somebody who speaks no HTTP
-            log.error("alert: the webhook did not take it: %s", error)
+    send(message)
+
+
+def send(message: dict[str, Any]) -> None:
+    for name, way in (("ALERT_WEBHOOK", webhook), ("ALERT_EMAIL", mail)):
+        if to := os.environ.get(name):
+            try:
+                way(to, message)
+            except Exception as error:  # no address, nobody there, or somebody who speaks no HTTP
+                log.error("alert: %s did not take it: %s", name, error)
+
+
+def webhook(url: str, message: dict[str, Any]) -> None:
+    name = os.environ.get("ALERT_FORMAT", "json")
+    if name not in FORMATS:
+        raise ValueError(f"ALERT_FORMAT: found {name!r}; allowed: {', '.join(FORMATS)}")
+    body = json.dumps(FORMATS[name](message)).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def mail(to: str, message: dict[str, Any]) -> None:
+    letter = EmailMessage()
+    letter["To"], letter["From"] = to, os.environ.get("ALERT_FROM", "roadmap@localhost")
+    letter["Subject"] = " ".join(message["text"].split())[:120]
+    letter.set_content("\n".join(f"{name}: {value}" for name, value in message.items()))
+    place = os.environ.get("ALERT_SMTP", "localhost:25")
+    server = urlsplit(place if "://" in place else f"smtp://{place}")
+    with smtplib.SMTP(server.hostname or "localhost", server.port or 25, timeout=10) as smtp:
+        if server.username:
+            smtp.starttls()
+            smtp.login(unquote(server.username), unquote(server.password or ""))
+        smtp.send_message(letter)

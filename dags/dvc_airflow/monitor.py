@@ -1,0 +1,64 @@
+"""A task that looks at a project's prediction log, and a DAG of it. Drift updates an asset, which retrains."""
+
+import json
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowSkipException
+
+from dvc_airflow import alerts
+from dvc_airflow.operators import Checkout, DvcOperator
+from dvc_airflow.render import clock
+
+DOC = """Compares what the champion is asked with what it was tested on, by `python -m pipelines.monitor`.
+
+Drift updates the asset `drift/{0}`, unless a retraining was asked for a short while ago or the budget is spent; the DAG
+`{0}` then takes the labelled rows, trains, and lets the gate decide. `projects.{0}.monitor` in params.yaml says how
+much is asked, and `enabled: false` there switches it off."""
+
+
+class MonitorOperator(DvcOperator):
+    """One look. Its result is the verdict, without the columns."""
+
+    def __init__(self, *, project: str, asset: Asset, **kwargs: Any) -> None:
+        self.alias = AssetAlias(f"{asset.name} by monitor")
+        super().__init__(**kwargs, outlets=[self.alias])
+        self.project, self.asset = project, asset
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        if not os.environ.get("SERVING_PREDICTIONS"):
+            raise AirflowSkipException("SERVING_PREDICTIONS: not set; it names the prediction log of the server")
+        root = self.checkout.root
+        self.run_command(root, [self.checkout.program("python"), "-m", "pipelines.monitor", f"project={self.project}"])
+        path = root / "artifacts" / self.project / "monitoring" / "verdict.json"
+        verdict: dict[str, Any] = json.loads(path.read_bytes())
+        said = {name: value for name, value in verdict.items() if name not in ("findings", "live")}
+        if verdict["verdict"] == "drift":
+            action = "It is retrained" if verdict["retrain"] else "It is not retrained"
+            alerts.tell(f"{verdict['summary']} {action}: {verdict['why']}.", project=self.project, at=verdict["at"])
+        if verdict["retrain"]:
+            context["outlet_events"][self.alias].add(self.asset, extra=said)
+        return said
+
+
+def monitor_dag(project: str, cron: str | None, asset: Asset, checkout: Checkout, defaults: dict[str, Any]) -> DAG:
+    with DAG(
+        f"monitor_{project}",
+        schedule=clock(f"{project}: monitor", cron) if cron else None,
+        catchup=False,
+        max_active_runs=1,
+        default_args={**defaults, "retries": 2, "retry_delay": timedelta(seconds=30)},
+        tags=["monitor", project],
+        doc_md=DOC.format(project),
+    ) as dag:
+        MonitorOperator(
+            task_id="look",
+            project=project,
+            asset=asset,
+            checkout=checkout,
+            execution_timeout=timedelta(minutes=30),
+            doc="The prediction log against the champion's reference.",
+        )
+    return dag
