@@ -1,13 +1,15 @@
-"""Stage 1, prepare: raw data -> data/<project>/ with its splits and card.json."""
+"""Stage 1, prepare: raw data and feedback/<project>/ -> data/<project>/ with its splits and card.json."""
 
-from pipelines.common import splits
+from pipelines.common import recent, splits
 from pipelines.common.config import Run
 from pipelines.common.stage import stage
 
 
 @stage
 def main(run: Run) -> None:
-    prepared = run.module("data").prepare(run.project.data, run.profile, run.seed)
+    data = run.module("data")
+    prepared = data.prepare(run.project.data, run.profile, run.seed)
+    prepared = recent.extended(prepared, run.feedback, run.profile, getattr(data, "labelled", None))
     card = splits.write(run.data, prepared, run.profile)
     rows = ", ".join(f"{name} {count:,}" for name, count in card["rows"].items())
     print(f"{run.data}: {rows}; sha256 {card['sha256'][:12]}")

@@ -140,6 +140,14 @@ def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarra
     return {"image": np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), "label": labels.astype(np.int64)}
 
 
+def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The picture of a request; None where it is none of this size."""
+    try:
+        return {"image": images.decode(asked.get("image"), schema["size"])}
+    except ValueError:
+        return None
+
+
 def training_set(folder: Path) -> TrainingSet:
     """Images stay bytes, [n, 32, 32, 3]. Beside each goes a coin's throw: the epochs in which it is seen mirrored."""
     schema = splits.read_card(folder)["schema"]

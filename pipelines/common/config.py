@@ -143,6 +143,10 @@ class Run(Strict):
         return Path("data") / self.name
 
     @property
+    def feedback(self) -> Path:
+        return Path("feedback") / self.name
+
+    @property
     def artifacts(self) -> Path:
         return Path("artifacts") / self.name
 

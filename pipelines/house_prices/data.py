@@ -104,6 +104,9 @@ def _schema(target: str) -> Any:
     )
 
 
+labelled = tables.labelled
+
+
 def training_set(folder: Path) -> TrainingSet:
     """Standardised features and the target in its own unit; its mean and spread go into the network."""
     table = Table.load(folder, derive)

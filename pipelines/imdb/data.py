@@ -154,6 +154,11 @@ def _decoded(content: bytes, where: Any) -> str:
         raise UsageError(f"{where}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
 
 
+def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    text = asked.get("text")
+    return {"text": text} if isinstance(text, str) and text.strip() else None
+
+
 def training_set(folder: Path) -> TrainingSet:
     """Token ids int32 [n, most] padded with 0, lengths int64 [n], labels float32 [n]."""
     schema = splits.read_card(folder)["schema"]

@@ -2,12 +2,14 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipelines.common import splits
 from pipelines.common.config import UsageError
 from pipelines.common.download import fetch
+from pipelines.common.images import read
 from pipelines.common.splits import Prepared, partition
 from pipelines.common.training import TrainingSet
 from pipelines.mnist.settings import Data
@@ -61,6 +63,16 @@ def idx(name: str) -> np.ndarray:
         raise UsageError(f"{name}: is not an IDX file of bytes, or is cut short")
     values = values.reshape(shape)
     return values if dims > 1 else values.astype(np.int64)
+
+
+def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The picture of a request; None where it is none of this size."""
+    value, size = asked.get("image"), schema["size"]
+    try:
+        image = read(value, size, mode="L") if isinstance(value, str) else np.array(value, np.uint8)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return {"image": image} if image.shape == (size, size) else None
 
 
 def training_set(folder: Path) -> TrainingSet:

@@ -112,6 +112,9 @@ def _passenger_schema() -> object:
     )
 
 
+labelled = tables.labelled
+
+
 def training_set(folder: Path) -> TrainingSet:
     table = Table.load(folder, derive)
     return TrainingSet(

@@ -1,0 +1,39 @@
+"""Before prepare, collect: labelled rows of the prediction log -> feedback/<project>/, a new version of the data.
+
+It depends on nothing that DVC can see: `dvc repro` runs it once, and afterwards it runs when it is told to, by
+`dvc repro --force --single-item collect@titanic` or by the project's DAG, woken by drift. The log is the one in
+SERVING_PREDICTIONS, a folder (its whole path) or a SQLAlchemy URL; `python -m pipelines.label` brings the labels.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.common import feedback
+from pipelines.common.config import Run, Unavailable
+from pipelines.common.monitoring import labels
+from pipelines.common.stage import stage
+
+
+@stage
+def main(run: Run) -> None:
+    log = os.environ.get("SERVING_PREDICTIONS", "")
+    feedback.begin(run.feedback)
+    if not log:
+        print(f"{run.feedback}: nothing to collect, SERVING_PREDICTIONS names no prediction log")
+    elif not hasattr(run.module("data"), "labelled"):
+        print(f"{run.feedback}: nothing to collect, the truth comes with the data (no `labelled` in its data.py)")
+    elif "://" not in log and not Path(log).is_dir():
+        print(f"{run.feedback}: nothing to collect yet, there is no folder {log}")
+    else:
+        now = datetime.now(UTC)
+        try:
+            found = list(labels.labelled(log, run.name, now - labels.LOOK_BACK, now))
+        except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+            raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
+        added = feedback.add(run.feedback, found, now)
+        print(f"{run.feedback}: {added:,} labelled rows added, {len(feedback.read(run.feedback)):,} in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Ground truth that came late, joined with the prediction log by request id.
+
+    python -m pipelines.label project=titanic file=labels.csv [log=...]
+
+file   CSV or Parquet: request_id and label, the name of a class or a number; index, which input of the request (0 if
+       left out); time, when the truth became known (UTC if it names no zone; now if left out)
+log    the prediction log, a folder or a SQLAlchemy URL; SERVING_PREDICTIONS if left out
+
+All labels are stored or none. A label given again replaces the one before. Those of requests that are not in the log,
+because they were not sampled or lie too far back, are counted and kept out.
+"""
+
+import os
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.common.config import Unavailable, UsageError, nearest
+from pipelines.common.monitoring.labels import LOOK_BACK, Label
+
+COLUMNS = ("request_id", "index", "label", "time")
+NAMED = 3  # unknown request ids that are named
+
+
+def label(project: str, file: str, log: str) -> str:
+    """Stores what `file` says; returns what to tell.
+
+    Raises:
+        UsageError: no such project, file or log, a row that is wrong, or no request that the log knows.
+        Unavailable: the log can't be read or written.
+    """
+    from pipelines.common.monitoring import labels
+
+    rows = read(Path(file), schema_of(project))
+    if not log:
+        raise UsageError("log: not given; log=<folder or SQLAlchemy URL>, or set SERVING_PREDICTIONS")
+    if "://" not in log and not Path(log).is_dir():
+        raise UsageError(f"log: there is no folder {log}")
+    now = datetime.now(UTC)
+    try:
+        inputs: Counter[str] = Counter()  # of each request, as the log has it
+        for row, index in labels.asked(log, project, now - LOOK_BACK, now):
+            inputs[row.request_id] = max(inputs[row.request_id], index + 1)
+        known = [row for row in rows if row.index < inputs[row.request_id]]
+        unknown = [f"{row.request_id}[{row.index}]" for row in rows if row.index >= inputs[row.request_id]]
+        said = f"{', '.join(unknown[:NAMED])}{', ...' if len(unknown) > NAMED else ''}"
+        if not known:
+            raise UsageError(
+                f"{file}: none of the {len(rows):,} inputs is in {project}'s log of {LOOK_BACK.days} days: {said}"
+            )
+        labels.write(log, project, known)
+    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+        raise Unavailable(f"log: can't be read or written ({type(error).__name__})") from None
+    done = f"{project}: {len(known):,} labels stored"
+    return f"{done}; {len(unknown):,} left out, their inputs are not in the log: {said}" if unknown else done
+
+
+def schema_of(project: str) -> dict[str, Any]:
+    """What the project's data card says of the target."""
+    import importlib
+
+    import yaml
+
+    from pipelines.common.splits import read_card
+
+    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
+    if project not in known:
+        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    if not hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled"):
+        raise UsageError(
+            f"project: {project} takes no labels, the truth comes with its data (no `labelled` in data.py)"
+        )
+    return read_card(Path("data", project))["schema"]
+
+
+def read(path: Path, schema: dict[str, Any]) -> list[Label]:
+    """The rows of a file, in its order.
+
+    Raises:
+        UsageError: naming the row, counted from 1, and what is allowed.
+    """
+    frame = table(path)
+    unknown = [name for name in frame if name not in COLUMNS]
+    if unknown:
+        raise UsageError(f"{path}: unknown column {unknown[0]!r}; {nearest(str(unknown[0]), list(COLUMNS))}")
+    for name in ("request_id", "label"):
+        if name not in frame:
+            raise UsageError(f"{path}: no column {name!r}; needed: request_id, label; optional: index, time")
+    if frame.empty:
+        raise UsageError(f"{path}: has no rows")
+    now, rows = datetime.now(UTC), []
+    for number, row in enumerate(frame.to_dict("records"), start=1):
+        try:
+            rows.append(checked(row, schema, now))
+        except ValueError as error:
+            raise UsageError(f"{path}: row {number}: {error}") from None
+    return rows
+
+
+def table(path: Path) -> Any:
+    """-> DataFrame of texts, as CSV has them, or of what Parquet has"""
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:  # what pandas and pyarrow raise of a file that is neither
+        said = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"{path}: can't be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} ({said})"
+        ) from None
+
+
+def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:
+    """
+    Raises:
+        ValueError: naming the column, what was found and what is allowed.
+    """
+    from pipelines.common.recent import target_of
+
+    request_id, truth = text(row["request_id"]), text(row["label"])
+    index, time = text(row.get("index", "")) or "0", text(row.get("time", ""))
+    if not request_id:
+        raise ValueError("request_id: is empty")
+    if not index.isascii() or not index.isdigit() or int(index) >= 2**31:
+        raise ValueError(f"index: found {index!r}; must be a whole number from 0")
+    if target_of(truth, schema) is None:
+        allowed = nearest(truth, schema["classes"]) if "classes" in schema else "must be a number"
+        raise ValueError(f"label: found {truth!r}; {allowed}")
+    try:
+        known = datetime.fromisoformat(time) if time else now
+    except ValueError:
+        raise ValueError(f"time: found {time!r}; must be like 2026-03-01T12:00:00Z") from None
+    return Label(request_id, int(index), truth, known.replace(tzinfo=known.tzinfo or UTC).astimezone(UTC))
+
+
+def text(value: Any) -> str:
+    """As it would stand in a CSV: Parquet has classes that are called 0 and 1 as numbers, and gaps as NaN."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def main() -> None:
+    options = {"log": os.environ.get("SERVING_PREDICTIONS", "")}
+    options |= dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if set(options) != {"project", "file", "log"}:
+        print(__doc__)
+        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
+    try:
+        print(label(**options))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(75 if isinstance(error, Unavailable) else 2)
+
+
+if __name__ == "__main__":
+    main()
