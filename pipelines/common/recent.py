@@ -104,7 +104,11 @@ def digest(values: Iterable[Any]) -> bytes:
 def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
     """Rows in the types of a split; of its columns those that the rows have."""
     if isinstance(part, dict):
-        return {name: np.array([row[name] for row in rows], values.dtype) for name, values in part.items()}
+        return {
+            name: np.array([row[name] for row in rows], values.dtype)
+            for name, values in part.items()
+            if name in rows[0]
+        }
     frame = pd.DataFrame(rows)
     names = [name for name in part if name in frame]
     return frame[names].astype({name: part[name].dtype for name in names if name != target})
@@ -115,5 +119,5 @@ def joined(old: Any, new: Any) -> Any:
     if new is None:
         return old
     if isinstance(old, dict):
-        return {name: np.concatenate([values, new[name]]) for name, values in old.items()}
+        return {name: np.concatenate([old[name], values]) for name, values in new.items()}
     return pd.concat([old[list(new)], new], ignore_index=True)
