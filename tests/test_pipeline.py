@@ -124,7 +124,7 @@ def round_trip(clone: Checkout, **env: str) -> None:
     """Push, lose cache and outputs, pull: everything is there again and nothing needs to run."""
     metrics = clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes()
     clone.run("dvc", "push", "-q", **env)
-    clone.run("rm", "-rf", ".dvc/cache", "data", *(f"artifacts/{project}" for project in PROJECTS))
+    clone.run("rm", "-rf", ".dvc/cache", "data", "feedback", *(f"artifacts/{project}" for project in PROJECTS))
     clone.run("dvc", "pull", "-q", **env)
     assert clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes() == metrics
     assert stages_run(clone.run("dvc", "repro", **env).stdout) == ["store"]

@@ -37,6 +37,7 @@ class Stage:
     metrics: tuple[str, ...]
     cached: bool  # DVC keeps its outputs, so that they travel through a remote
     always: bool  # runs whether something changed or not
+    adds: bool  # finds its outputs as it left them and adds to them: `persist`
 
     @property
     def address(self) -> str:
@@ -168,6 +169,7 @@ def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any
         metrics=tuple(path(folder, entry) for entry in body.get("metrics") or []),
         cached=not outs or len(options) < len(outs) or any(option.get("cache", True) for option in options),
         always=bool(body.get("always_changed", False)),
+        adds=any(option.get("persist", False) for option in options),
     )
 
 

@@ -216,6 +216,7 @@ class StageOperator(DvcOperator):
             results = context["ti"].xcom_pull(task_ids=list(self.needs.values()))
             self.bring(folder, [result for result in results if result], self.inputs, self.homemade)
         started = time.monotonic()
+        self.restore(folder, away)
         tail = self.repro(folder, settings, away)
         cached = any(map(CACHED.search, tail)) and not any(map(RUNNING.search, tail))
         entry = workspace.entry(folder, self.stage.address)
@@ -239,6 +240,13 @@ class StageOperator(DvcOperator):
             if extra is not None:
                 context["outlet_events"][self.alias].add(self.asset, extra=extra)
         return result
+
+    def restore(self, folder: Path, away: bool) -> None:
+        """A stage that adds to its outputs needs the former ones, which a fresh clone lacks."""
+        there = all((folder / out).exists() for out in self.stage.outs)
+        if self.stage.adds and self.stage.cached and not there and workspace.entry(folder, self.stage.address):
+            verb = "pull" if away else "checkout"
+            self.run_command(folder, [self.checkout.program("dvc"), verb, "--allow-missing", self.stage.address])
 
     def repro(self, folder: Path, settings: Settings, away: bool) -> list[str]:
         options = ["--single-item", *["--pull"] * away, *["--force"] * settings.force]
