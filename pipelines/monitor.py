@@ -21,11 +21,13 @@ from pipelines.common.config import Run, UsageError
 from pipelines.common.monitoring import export
 from pipelines.common.monitoring.columns import watched
 from pipelines.common.monitoring.drift import compare
+from pipelines.common.monitoring.labels import labelled
+from pipelines.common.monitoring.live import judged, live
 from pipelines.common.monitoring.reference import FILE, Reference
 from pipelines.common.monitoring.verdict import Verdict, as_json, judge, permitted
 from pipelines.common.monitoring.window import window
 from pipelines.common.stage import stage
-from pipelines.common.tracking import connect
+from pipelines.common.tracking import connect, find_run
 from serving import recording
 from serving.bundle import Bundle, load_predictor
 
@@ -63,7 +65,9 @@ def main(run: Run) -> None:
     reference = Reference.model_validate(bundle.json(FILE))
     columns = watched(run.module("watch"), found.requests, found.answers)
     findings = compare(reference, columns, settings.alpha, settings.gap)
-    verdict = judge(run.name, found, findings, None, settings)
+    score = judged(run, bundle, predictor, labelled(log, run.name, since, until))
+    figures = tested(run, client, bundle)
+    verdict = judge(run.name, found, findings, live(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)
     about["report"] = "report.html"
     from pipelines.common.monitoring import page  # matplotlib: not before it is known that there is something to draw
@@ -75,7 +79,7 @@ def main(run: Run) -> None:
         if client is not None:
             export.log_run(client, run.name, verdict, about, draft)
         keep(run, draft)
-    export.push(run.name, verdict, about, bundle.manifest, tested(run, bundle))
+    export.push(run.name, verdict, about, bundle.manifest, figures)
     print(verdict.summary, f"Retraining: {about['why']}." if verdict.verdict == "drift" else "")
 
 
@@ -97,11 +101,20 @@ def champion(run: Run, client: Any) -> Bundle:
     return bundle
 
 
-def tested(run: Run, bundle: Bundle) -> dict[str, Any]:
-    """The headline of the champion's test rows, where this machine has evaluated it."""
+def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
+    """The headline of the champion's test rows: from its run, since artifacts/ may hold a challenger's by now."""
     path = run.artifacts / "metrics.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
-    return found["headline"] if found.get("bundle_version") == bundle.manifest.version else {}
+    if client is not None:
+        from mlflow.exceptions import MlflowException
+
+        training = find_run(client, run.name, bundle.manifest.run)
+        try:
+            path = Path(client.download_artifacts(training.info.run_id, "metrics.json")) if training else path
+        except (MlflowException, OSError):
+            return {}  # it was registered before it was evaluated
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    headline: dict[str, Any] = found.get("headline", {})
+    return headline if found.get("bundle_version") == bundle.manifest.version else {}
 
 
 def allowed(run: Run, client: Any, verdict: Verdict, now: datetime) -> tuple[bool, str]:

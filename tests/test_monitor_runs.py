@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from airflow_runs import listening
 from conftest import ROOT, Checkout
+
+from serving import recording
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 
@@ -90,6 +93,28 @@ def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tm
     third = look(trained, "titanic", log, f"{block}.cooldown_days=0", f"{block}.budget=1")
     assert not third["retrain"] and "budget is spent" in third["why"]
     assert look(trained, "titanic", log, f"{block}.cooldown_days=0")["retrain"]
+
+
+@pytest.mark.parametrize(("flipped", "verdict"), [(0.0, "quiet"), (0.5, "drift")])
+def test_late_labels_tell_how_good_the_answers_were(
+    trained: Checkout, tmp_path: Path, flipped: float, verdict: str
+) -> None:
+    """Labels that the champion itself would give, some of them turned round."""
+    log = tmp_path / "log"
+    answered(trained, "titanic", log)
+    rows = list(recording.read(str(log), "titanic", datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)))
+    lines = ["request_id,label"]
+    for number, row in enumerate(rows):
+        other = number < flipped * len(rows)
+        died = (json.loads(row.output)["label"] == "died") != other
+        lines.append(f"{row.request_id},{'died' if died else 'survived'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    trained.stage("label", "project=titanic", f"file={tmp_path}/labels.csv", SERVING_PREDICTIONS=str(log))
+    found = look(trained, "titanic", log)
+    assert found["verdict"] == verdict, found["summary"]
+    assert found["live"]["labels"] == 300 and found["live"]["value"] == 1 - flipped
+    assert found["retrain"] is (verdict == "drift")
+    assert "Performance" in trained.path("artifacts", "titanic", "monitoring", "report.html").read_text()
 
 
 def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None:
