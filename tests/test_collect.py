@@ -166,6 +166,14 @@ def test_a_request_and_its_label_are_the_row_again(
         np.testing.assert_array_equal(np.asarray(found[name]), np.asarray(expected), err_msg=name)
 
 
+@pytest.mark.parametrize("project", DATA)
+def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
+    old = Prepared({}, "somewhere", "ours", {"task": "a project's own"})
+    feedback.begin(tmp_path / "x")
+    for folder in (tmp_path / "x", tmp_path / "nowhere"):
+        assert recent.extended(old, folder, "sample", getattr(DATA[project], "labelled", None)) is old
+
+
 @pytest.mark.parametrize("project", LABELLED)
 def test_what_does_not_fit_the_data_is_left_out_and_told(
     tmp_path: Path, prepared: Callable[[str], Prepared], project: str, capsys: pytest.CaptureFixture[str]

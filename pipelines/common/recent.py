@@ -44,10 +44,13 @@ def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
 
 def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling | None) -> Prepared:
     """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
+    collected = feedback.read(folder)
+    if not collected or labelled is None:
+        return prepared
     schema, left_out = prepared.schema, Counter[str]()
     rows: list[tuple[str, dict[str, Any]]] = []  # request id, and the row with its target
-    for one in feedback.read(folder) if labelled else []:
-        row = labelled(json.loads(one.input), schema) if labelled and one.profile == profile else None
+    for one in collected:
+        row = labelled(json.loads(one.input), schema) if one.profile == profile else None
         target = target_of(one.label, schema)
         if one.profile != profile:
             left_out[f"profile {one.profile}"] += 1
