@@ -248,7 +248,8 @@ def network(root: Path, project: str) -> dict[str, bytes]:
 def test_what_one_worker_ran_is_cached_on_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
     before = stages(first[1])
     now = stages(cluster.succeeds("roadmap", cluster.start("roadmap")))
-    assert {task for task, result in now.items() if result["state"] == "ran"} == {"store"}
+    ran = {task for task, result in now.items() if result["state"] == "ran"}
+    assert {task for task in ran if not task.endswith("collect")} == {"store"}  # for `collect` there is no run cache
     assert {task: result["lock"] for task, result in now.items()} == {
         task: result["lock"] for task, result in before.items()
     }
