@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from serving import guard, predict, problems, stream
 from serving.batching import Scheduler
+from serving.challengers import Challengers
 from serving.chat import add_chat
 from serving.completions import add_completions
 from serving.embeddings import add_embeddings
@@ -88,10 +89,13 @@ def create_app(settings: Settings | None = None) -> Api:
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.settings, app.state.store = settings, store
+    app.state.settings, app.state.store, app.state.challengers = settings, store, None
     app.add_middleware(Packing, minimum_size=1024, compresslevel=4)
     problems.install(app, settings.max_body_mb * 2**20)
     guard.install(app, settings)
+    if settings.challengers:
+        app.state.challengers = challengers = Challengers(challenging(settings), settings, app.state.recorder)
+        challengers.store.refresh()
     add_status(app, store)
     # First, since routes are tried in their order and this is the one that is asked most.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
@@ -104,11 +108,25 @@ def create_app(settings: Settings | None = None) -> Api:
     return app
 
 
+def challenging(settings: Settings) -> Store:
+    """The challengers, with threads of their own: what hangs here takes none from the champions. Always loaded, since
+    nobody's request shall wait for it."""
+    source = open_source(settings.challengers or "", settings.cache, ("challenger", "bundle"))
+    scheduler = Scheduler(settings.threads, settings.max_batch, max_queue=settings.max_queue)
+    return Store(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.store.watch()
+    challengers: Challengers | None = app.state.challengers
+    stores = [app.state.store, *([challengers.store] if challengers else [])]
+    for store in stores:
+        store.watch()
     yield
-    app.state.store.stop()
+    for store in stores:
+        store.stop()
+    if challengers:
+        await challengers.mirror.close()
 
 
 def add_status(app: Api, store: Store) -> None:

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving import openai, stream
+from serving.answering import answer
 from serving.callers import require
 from serving.models import Model
-from serving.predict import answer
 from serving.store import Store
 
 MAX_TOKENS = 256  # where it is not said

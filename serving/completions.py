@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving import openai, stream
+from serving.answering import answer
 from serving.callers import require
-from serving.predict import answer
 from serving.store import Store
 
 MAX_PROMPTS = 64

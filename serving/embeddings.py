@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving import openai
+from serving.answering import allowed, begin
 from serving.callers import require
 from serving.models import Model
-from serving.predict import allowed, begin
 from serving.problems import Refusal
 from serving.store import Store
 

@@ -26,7 +26,8 @@ HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 HSTS = (b"strict-transport-security", b"max-age=31536000")  # browsers heed it over https alone
-ASKED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout", "traceparent"]
+ASKED_HEADERS = ["Authorization", "Content-Type", "X-API-Key", "X-Caller-Id", "X-Request-ID", "X-Request-Timeout"]
+ASKED_HEADERS += ["traceparent"]
 SHOWN_HEADERS = ["X-Request-ID", "X-Model", "X-Model-Version", "Retry-After", "RateLimit", "RateLimit-Policy"]
 
 

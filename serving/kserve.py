@@ -16,6 +16,8 @@ from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving import predict
+from serving.answering import answer
+from serving.challengers import answer_either
 from serving.models import Model
 from serving.problems import Refusal, cut, documented, json_only
 from serving.store import Store
@@ -127,7 +129,10 @@ def add_kserve(app: FastAPI, store: Store) -> None:
         async def infer(name: str, asked: Inference, request: Request, version: str | None = None) -> Response:
             model = await known(name, version)
             batch = predict.validated(model.batch.model_validate, {"inputs": rows(asked.inputs, model.columns)})
-            outputs = await predict.answer(request, model, batch.inputs)
+            if version is None:
+                outputs, model = await answer_either(request, model, batch.inputs)
+            else:  # a caller who names the version gets no other
+                outputs = await answer(request, model, batch.inputs)
             tensors = columns(outputs, [one.name for one in asked.outputs or []])
             content = {"model_name": model.name, "model_version": model.version, "id": asked.id, "outputs": tensors}
             return Response(

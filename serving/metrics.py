@@ -17,7 +17,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _on: SimpleNamespace | None = None
-_versions: dict[str, str] = {}  # of what this process serves
+_versions: dict[tuple[str, str], str] = {}  # of what this process serves, by project and role
 
 
 def share_between_workers() -> None:
@@ -65,6 +65,10 @@ def _instruments() -> SimpleNamespace:
         tokens=counter("tokens", "tokens written; rate() of it is tokens/s", "project"),
         recorded=counter("predictions_recorded", "rows of the prediction log", "project"),
         dropped=counter("predictions_dropped", "rows that the prediction log had no room for", "project"),
+        arms=counter("arm_requests", "of projects with a challenger", "project", "version", "role", "outcome"),
+        arm_latency=histogram("arm_seconds", "until a version had its answer", SECONDS, "project", "version", "role"),
+        mirror_dropped=counter("mirror_dropped", "copies for a challenger that there was no room for", "project"),
+        fallbacks=counter("fallbacks", "the champion answered, since the challenger could not", "project"),
     )
 
 
@@ -79,20 +83,24 @@ def queue(project: str, length: int) -> None:
         _on.queue(project).set(length)
 
 
-def loaded(project: str, version: str, seconds: float) -> None:
+def loaded(project: str, version: str, seconds: float, role: str = "champion") -> None:
     """A version answers from now on."""
     if _on:
         _on.loads(project).observe(seconds)
-        if _versions.get(project, version) != version:
+        if _versions.get((project, role), version) != version and role == "champion":
             _on.swaps(project).inc()
-        _versions[project] = version
+        _versions[project, role] = version
 
 
 def unloaded(project: str) -> None:
     """A model left, to come back when it is asked."""
     if _on:
         _on.unloads(project).inc()
-        _versions.pop(project, None)
+        withdrawn(project, "champion")
+
+
+def withdrawn(project: str, role: str) -> None:
+    _versions.pop((project, role), None)
 
 
 def refused(project: str) -> None:
@@ -114,6 +122,24 @@ def recorded(project: str, rows: int) -> None:
 def dropped(project: str, rows: int) -> None:
     if _on:
         _on.dropped(project).inc(rows)
+
+
+def arm(project: str, version: str, role: str, outcome: str, seconds: float | None = None) -> None:
+    """role: champion, challenger (has answered a caller) or shadow (a copy); outcome: answered or failed."""
+    if _on:
+        _on.arms(project, version, role, outcome).inc()
+        if seconds is not None:
+            _on.arm_latency(project, version, role).observe(seconds)
+
+
+def mirror_dropped(project: str) -> None:
+    if _on:
+        _on.mirror_dropped(project).inc()
+
+
+def fell_back(project: str) -> None:
+    if _on:
+        _on.fallbacks(project).inc()
 
 
 def entered() -> None:
@@ -161,9 +187,11 @@ class _Now:
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        info = GaugeMetricFamily("serving_model_info", "the version that answers", labels=["project", "version"])
-        for project, version in sorted(_versions.items()):
-            info.add_metric([project, version], 1)
+        info = GaugeMetricFamily(
+            "serving_model_info", "the version that answers", labels=["project", "version", "role"]
+        )
+        for (project, role), version in sorted(_versions.items()):
+            info.add_metric([project, version, role], 1)
         yield info
         if self.memory is not None:
             said = "of all workers together"

@@ -124,7 +124,8 @@ class Model:
             if hasattr(self.predictor, "batch"):
                 return asyncio.ensure_future(self._written(inputs))
             future = self.scheduler.submit(self.queue, inputs)
-            metrics.queue(self.name, self.queue.waiting)
+            if self.scheduler.observe is not None:
+                metrics.queue(self.name, self.queue.waiting)
             return future
         except Full as full:
             raise self._busy(full) from None

@@ -103,10 +103,14 @@ class Recorder:
         outputs: Sequence[dict[str, Any]],
         request_id: str,
         seconds: float,
-    ) -> None:
-        """Never waits and never raises on account of the log's state."""
-        if self.share < 1 and random.random() >= self.share:
-            return
+        always: bool = False,
+    ) -> bool:
+        """Whether it will be written. Never waits and never raises on account of the log's state.
+
+        always: it is no draw of the share, since it belongs to a request that was drawn
+        """
+        if not always and self.share < 1 and random.random() >= self.share:
+            return False
         with self._lock:
             taken = not self._closed and self._waiting + len(inputs) <= self.most
             if taken:
@@ -118,6 +122,7 @@ class Recorder:
             self._queue.put(Asked(time.time(), model, inputs, outputs, request_id, seconds))
         else:
             metrics.dropped(model.name, len(inputs))
+        return taken
 
     def close(self, timeout: float = 10.0) -> None:
         """Writes what is there; what comes later is dropped."""

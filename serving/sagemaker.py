@@ -22,9 +22,10 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.answering import answer
 from serving.bundle import MANIFEST, Manifest
 from serving.models import Model
-from serving.predict import answer, validated
+from serving.predict import validated
 from serving.problems import Refusal, cut
 from serving.tables import TableError, csv_from_rows, rows_from_csv
 

@@ -27,6 +27,15 @@ class Settings(BaseModel):
         "artifacts",
         description="folder of <project>/bundle, s3://bucket/prefix, or models:/<name>@<alias>, several by comma",
     )
+    challengers: str | None = Field(
+        None, description="other bundles of the same projects to compare, named alike; a folder's <project>/challenger"
+    )
+    shadow: float = Field(0.0, ge=0, le=1, description="of the requests that a challenger answers too, unseen")
+    split: float = Field(0.0, ge=0, le=1, description="of the callers who get the challenger's answers")
+    records: Path | None = Field(
+        None,
+        description="folder of <project>/*.json that /status shows; by default the bundles' where they are a folder",
+    )
     load: Literal["eager", "lazy"] = Field("eager", description="lazy: a model is loaded when it is first asked")
     memory_mb: Positive | None = Field(None, description="of all models together; the least recently used leave")
     poll_seconds: float = Field(5.0, ge=0, description="how often bundles are looked at for a new version; 0: never")

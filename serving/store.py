@@ -66,7 +66,14 @@ class Place:
 
 
 class Store:
-    def __init__(self, source: Source, scheduler: Scheduler, settings: Settings) -> None:
+    def __init__(
+        self,
+        source: Source,
+        scheduler: Scheduler,
+        settings: Settings,
+        role: Literal["champion", "challenger"] = "champion",
+    ) -> None:
+        self.role = role
         self.source, self.scheduler, self.settings = source, scheduler, settings
         self.places: dict[str, Place] = {}
         self.generation = 0  # grows with every change of what is served
@@ -115,6 +122,11 @@ class Store:
         for name, one in found.items():
             self._see(self.places.get(name) or Place(name), one)
         for name in self.places.keys() - found.keys():
+            if self.role == "challenger":  # nobody waits for its answers, and to take it away is to end the comparison
+                log.info("%s: there is no challenger any more", name)
+                metrics.withdrawn(name, self.role)
+                del self.places[name]
+                continue
             self.places[name].away = "its bundle is gone; what is loaded is still served"
 
     def _see(self, place: Place, found: Found | SourceError) -> None:
@@ -157,9 +169,10 @@ class Store:
             place.used = time.monotonic()
             self.generation += 1
             seconds = time.perf_counter() - started
-            metrics.loaded(place.name, model.version, seconds)
+            metrics.loaded(place.name, model.version, seconds, self.role)
             was = f", in place of {old.version}" if old else ""
-            log.info("%s: version %s is served%s (%.2f s)", place.name, model.version, was, seconds)
+            does = "is served" if self.role == "champion" else "challenges"
+            log.info("%s: version %s %s%s (%.2f s)", place.name, model.version, does, was, seconds)
             swapped = old is not None
             del old, model
         settle(collect=swapped)

@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serving.answering import allowed, begin, record
 from serving.models import Model
-from serving.predict import allowed, begin, record, validated
+from serving.predict import validated
 from serving.problems import Refusal, documented, json_only
 
 STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'
@@ -84,7 +85,7 @@ async def stream(request: Request) -> Events:
 
 
 def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
-    """Model.stream within the time that this request has. Raises: Refusal, as predict.begin does."""
+    """Model.stream within the time that this request has. Raises: Refusal, as `begin` does."""
     begin(request, model, len(inputs))
     return recorded(request, model, inputs, model.stream(inputs, allowed(request)))
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from serving.sources.base import Found, Source, SourceError
@@ -44,8 +45,10 @@ class Several:
         return found
 
 
-def open_source(bundles: str, cache: Path) -> Source:
+def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",)) -> Source:
     """The source that `bundles` names; what has to be downloaded is kept in `cache`.
+
+    folders: where a project's bundle lies below <project>/, in a folder or on S3; the first that is there counts.
 
     Raises:
         SourceError: it names none.
@@ -56,7 +59,7 @@ def open_source(bundles: str, cache: Path) -> Source:
         if match := S3.fullmatch(place):
             from serving.sources.s3 import S3Prefix
 
-            sources.append(S3Prefix(match[1], match[2] or "", cache))
+            sources.append(S3Prefix(match[1], match[2] or "", cache, folders))
         elif match := MODEL.fullmatch(place):
             models.append((match[1] or "", match[2] or "", match[3] or ""))
             if len(models) == 1:  # all of them are one source, which is asked once
@@ -66,5 +69,5 @@ def open_source(bundles: str, cache: Path) -> Source:
         elif not place or re.match(r"[A-Za-z][\w+.-]*:/", place):
             raise SourceError(f"bundles: {place!r} is no place of bundles; may be {FORMS}")
         else:
-            sources.append(Folder(Path(place)))
+            sources.append(Folder(Path(place), folders))
     return Several(sources)

@@ -1,6 +1,7 @@
 """Bundles in a folder of this machine."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from serving.sources.base import Found, SourceError, project
 class Folder:
     """<folder>/<project>/bundle as training writes it, <folder>/<project>, or a folder that is one bundle.
 
+    `names`: what a bundle's folder is called below <project>; the first that is there counts.
+
     What is found is served in place. Training replaces a bundle by another folder, and the fingerprint is taken before
     the files are read: one that was caught half-way fails its hashes, and is looked at again since the next fingerprint
     differs.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, names: Sequence[str] = ("bundle",)) -> None:
+        self.folder, self.names = folder, names
 
     def find(self) -> dict[str, Found | SourceError]:
         found: dict[str, Found | SourceError] = {}
@@ -29,14 +32,15 @@ class Folder:
         return found
 
     def bundles(self) -> dict[str, Path]:
-        for one in (self.folder, self.folder / "bundle"):
+        for one in (self.folder, *(self.folder / name for name in self.names)):
             try:
                 return {project((one / MANIFEST).read_bytes(), self.folder.resolve().name): one}
             except OSError:
                 continue
-        bare = {manifest.parent.name: manifest.parent for manifest in sorted(self.folder.glob(f"*/{MANIFEST}"))}
-        trained = [manifest.parent for manifest in sorted(self.folder.glob(f"*/bundle/{MANIFEST}"))]
-        return bare | {bundle.parent.name: bundle for bundle in trained}
+        found = {manifest.parent.name: manifest.parent for manifest in sorted(self.folder.glob(f"*/{MANIFEST}"))}
+        for name in reversed(self.names):
+            found |= {path.parents[1].name: path.parent for path in sorted(self.folder.glob(f"*/{name}/{MANIFEST}"))}
+        return found
 
 
 def fingerprint(bundle: Path) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -32,14 +32,15 @@ class Listed(NamedTuple):
 class S3Prefix:
     """<prefix>/<project>/bundle, <prefix>/<project>, or a prefix that is one bundle."""
 
-    def __init__(self, bucket: str, prefix: str, cache: Path) -> None:
+    def __init__(self, bucket: str, prefix: str, cache: Path, folders: Sequence[str] = ("bundle",)) -> None:
+        self.folders = folders
         self.bucket, self.prefix, self.cache = bucket, f"{prefix.strip('/')}/".lstrip("/"), cache
         self.projects: dict[str, str] = {}  # of manifests, by ETag
 
     def find(self) -> dict[str, Found | SourceError]:
         objects = self._ask(self._list)
         found: dict[str, Found | SourceError] = {}
-        for name, root in roots([one.name for one in objects]).items():
+        for name, root in roots([one.name for one in objects], self.folders).items():
             inside = sorted(one for one in objects if one.name.startswith(root))
             if not name:
                 etag = next(one.etag for one in inside if one.name == root + MANIFEST)
@@ -102,14 +103,15 @@ class S3Prefix:
         raise SourceError(f"{self._address(about)}: {why}")
 
 
-def roots(names: Iterable[str]) -> dict[str, str]:
+def roots(names: Iterable[str], folders: Sequence[str] = ("bundle",)) -> dict[str, str]:
     """Project -> where its bundle begins; the project is "" where all of it is one bundle."""
     names = set(names)
-    for root in ("", "bundle/"):
+    for root in ("", *(f"{folder}/" for folder in folders)):
         if root + MANIFEST in names:
             return {"": root}
     found: dict[str, str] = {}
-    for name in sorted(names):  # <project>/bundle.json, then <project>/bundle/bundle.json, which counts
-        if match := re.fullmatch(rf"([^/]+)/(?:bundle/)?{re.escape(MANIFEST)}", name):
-            found[match[1]] = name.removesuffix(MANIFEST)
+    for folder in ("", *(f"{folder}/" for folder in reversed(folders))):  # what comes later counts
+        for name in names:
+            if match := re.fullmatch(rf"([^/]+)/{re.escape(folder + MANIFEST)}", name):
+                found[match[1]] = name.removesuffix(MANIFEST)
     return found
