@@ -1,4 +1,4 @@
-"""A request's answer: by which model, for how long, and where it is written down. Every route that predicts comes here."""
+"""A request's answer: by which model, for how long, and where it is written down. All routes that predict come here."""
 
 import asyncio
 import time

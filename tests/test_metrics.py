@@ -63,7 +63,8 @@ def test_requests_batches_and_models_are_counted(artifacts: Path) -> None:
     assert grew("serving_batch_seconds_count", project="titanic") == 2
     assert after[key("serving_queue_length", project="titanic")] == 0
     assert after[key("serving_in_flight")] == 1  # the one that asks
-    assert after[key("serving_model_info", project="titanic", version=response.headers["x-model-version"])] == 1
+    version = response.headers["x-model-version"]
+    assert after[key("serving_model_info", project="titanic", role="champion", version=version)] == 1
     assert after[key("process_resident_memory_bytes")] > 2**20
 
 
@@ -84,7 +85,7 @@ def test_loads_swaps_and_refusals_are_counted(tmp_path: Path) -> None:
         == 1
     )
     versions = [labels for name, labels in after if name == "serving_model_info" and ("project", "titanic") in labels]
-    assert versions == [frozenset({("project", "titanic"), ("version", "another")})]
+    assert versions == [frozenset({("project", "titanic"), ("role", "champion"), ("version", "another")})]
 
 
 def test_tokens_give_a_rate(artifacts: Path) -> None:
