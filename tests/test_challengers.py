@@ -15,6 +15,7 @@ import bundles
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, ValidationError, create_model
+from starlette.requests import Request
 
 from serving import challengers, metrics, recording
 from serving.app import create_app
@@ -203,19 +204,12 @@ def test_the_next_challenger_draws_anew() -> None:
 
 
 def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None:
-    class Asked:
-        headers: dict[str, str] = {}
-        scope: dict[str, Any] = {}
-
-        class client:
-            host = "2001:db8:1:2:3:4:5:6"
-
-    asked: Any = Asked()
-    assert challengers.who(asked) == "address 2001:db8:1:2::/64"
-    asked.scope = {"state": {"caller": Caller("ci", frozenset())}}
-    assert challengers.who(asked) == "key ci"
-    asked.headers = {"x-caller-id": "ann"}
-    assert challengers.who(asked) == "caller ann"
+    scope: dict[str, Any] = {"type": "http", "headers": [], "client": ("2001:db8:1:2:3:4:5:6", 50000)}
+    assert challengers.who(Request(scope)) == "address 2001:db8:1:2::/64"
+    scope["state"] = {"caller": Caller("ci", frozenset())}
+    assert challengers.who(Request(scope)) == "key ci"
+    scope["headers"] = [(b"x-caller-id", b"ann")]
+    assert challengers.who(Request(scope)) == "caller ann"
 
 
 def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
