@@ -4,7 +4,7 @@
 
 The challenger is the same model with another version, and sees every request. The three take turns round by round; what
 is printed are medians, and the medians of each round's ratio to the plain server. 1 connection is a server that has
-time to spare; more keep it at its limit, where the mirror takes its share of the cores and drops what it has no room for.
+time to spare; more keep it at its limit, where the mirror takes a share of the cores and drops what it has no room for.
 """
 
 import argparse
