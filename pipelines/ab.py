@@ -1,0 +1,236 @@
+"""Champion and challenger on live requests: python -m pipelines.ab project=titanic [log=...]
+
+    artifacts/<project>/monitoring/ab.html    both versions side by side; the server shows it at /compare/<project>
+    artifacts/<project>/monitoring/ab.json    the same for programs
+
+log         the prediction log, a folder or a SQLAlchemy URL; SERVING_PREDICTIONS if left out
+champion    version of the bundle; that of artifacts/<project>/champion, or of .../bundle, if left out
+challenger  version; that of artifacts/<project>/challenger, or the only other one in the log, if left out
+server      address whose /metrics counts failures, which no log has; SERVING_URL if left out
+days        how far back the log is read (60)
+
+The test may be looked at every day: see pipelines/common/sequential.py. `python -m pipelines.label` brings the labels.
+"""
+
+import importlib
+import json
+import math
+import os
+import re
+import sys
+import urllib.request
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipelines.common import arms
+from pipelines.common.arms import Arm, Comparison
+from pipelines.common.config import Unavailable, UsageError, nearest
+from pipelines.common.monitoring import labels
+from pipelines.common.score import Score
+from serving import recording
+from serving.bundle import MANIFEST, Manifest
+
+LAG = timedelta(minutes=1)  # a copy is answered after the champion's answer was written down
+
+COUNTS = re.compile(r"^serving_arm_requests_total{(.*)} (\S+)$", re.MULTILINE)
+
+
+def ab(project: str, log: str, champion: str, challenger: str, server: str, days: str) -> dict[str, Any]:
+    """Writes both files and returns what ab.json holds.
+
+    Raises:
+        UsageError: no such project, no log, no challenger in it, or an option that is wrong.
+        Unavailable: the log can't be read.
+    """
+    home, now = Path("artifacts", project), datetime.now(UTC)
+    schema = checked(project, log, days)
+    since = now - timedelta(days=int(days))
+    champion = champion or version(home / "champion") or version(home / "bundle")
+    if not champion:
+        raise UsageError(f"champion: not given, and neither {home / 'champion'} nor {home / 'bundle'} is there")
+    challenger = challenger or version(home / "challenger")
+    try:
+        begun = first(log, project, since, now, champion, challenger)
+        old, new = arms.arms(labels.asked(log, project, begun[1] - LAG, now), champion, begun[0])
+        known = labels.read(log, project)
+    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+        raise Unavailable(f"log: can't be read ({type(error).__name__})") from None
+    found = arms.compare(old, new, known, scoring(project, schema))
+    counts, trouble = failures(server, project) if server else ({}, "give server= or SERVING_URL")
+    both, agreed = arms.agreement(old, new, "classes" in schema)
+    content = {
+        "at": now.isoformat(timespec="seconds"),
+        "project": project,
+        "since": begun[1].isoformat(timespec="seconds"),
+        "arms": [described(role, arm, counts) for role, arm in (("champion", old), ("challenger", new))],
+        "mirrored": {"inputs": both, "agreement": number(agreed)},
+        "failures": trouble or "since the server started",
+        "score": judged(found) if found else None,
+        "summary": sentence(project, new.version, found),
+    }
+    from pipelines.common import ab_page  # matplotlib: not before there is something to draw
+
+    write(home / "monitoring", {"ab.html": ab_page.render(content), "ab.json": json.dumps(content, indent=2) + "\n"})
+    return content
+
+
+def checked(project: str, log: str, days: str) -> dict[str, Any]:
+    """The schema of the project's bundle."""
+    import yaml
+
+    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
+    if project not in known:
+        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    if not days.isdecimal() or not 0 < int(days) <= 3650:
+        raise UsageError(f"days: found {days!r}; must be a whole number from 1 to 3650")
+    if not log:
+        raise UsageError("log: not given; log=<folder or SQLAlchemy URL>, or set SERVING_PREDICTIONS")
+    if "://" not in log and not Path(log).is_dir():
+        raise UsageError(f"log: there is no folder {log}")
+    for name in ("champion", "bundle", "challenger"):
+        if (file := Path("artifacts", project, name, "schema.json")).is_file():
+            return dict(json.loads(file.read_text()))
+    return {}
+
+
+def version(bundle: Path) -> str:
+    """Of a bundle, or "" where there is none."""
+    file = bundle / MANIFEST
+    return Manifest.model_validate_json(file.read_bytes()).version if file.is_file() else ""
+
+
+def first(
+    log: str, project: str, since: datetime, until: datetime, champion: str, challenger: str
+) -> tuple[str, datetime]:
+    """The challenger, and when it answered first. Without a name it is the only version beside the champion."""
+    begun: dict[str, datetime] = {}
+    for row in recording.read(log, project, since, until):
+        begun.setdefault(row.version, row.time)
+        if row.version == challenger:
+            break
+    others = [challenger] if challenger else [one for one in begun if one != champion]
+    if len(others) == 1 and others[0] in begun:
+        return others[0], begun[others[0]]
+    there = ", ".join(begun) or "nothing"
+    if challenger:
+        raise UsageError(f"challenger: {challenger} has answered nothing in this log; there is {there}")
+    raise UsageError(f"challenger: not given, and the log has {len(others)} versions beside {champion}: {there}")
+
+
+def scoring(project: str, schema: dict[str, Any]) -> arms.Scored:
+    """Labels and outputs -> the project's own score; None where labels can't judge its answers."""
+    evaluation = importlib.import_module(f"pipelines.{project}.evaluate")
+    response = getattr(importlib.import_module(f"pipelines.{project}.predict"), "Response", None)
+    classes: list[str] | None = schema.get("classes")
+
+    def scored(given: Sequence[Any], outputs: Sequence[dict[str, Any]]) -> Score | None:
+        if response is None or "target" not in schema:
+            return None
+        import numpy as np
+
+        try:
+            targets = np.array([classes.index(one) if classes else float(one) for one in given])
+        except ValueError as error:
+            raise UsageError(f"{project}: a label is none of the model's: {error}") from None
+        return evaluation.score(targets, [response.model_validate(one) for one in outputs])
+
+    return scored
+
+
+def failures(server: str, project: str) -> tuple[dict[tuple[str, str], int], str]:
+    """Answered and failed by (version, outcome), and why that can't be told."""
+    try:
+        with urllib.request.urlopen(f"{server.rstrip('/')}/metrics", timeout=10) as answer:
+            page = answer.read().decode()
+    except (OSError, ValueError) as error:
+        return {}, f"{server} does not tell ({error})"
+    counts: dict[tuple[str, str], int] = {}
+    for labelled, value in COUNTS.findall(page):
+        has = dict(re.findall(r'(\w+)="([^"]*)"', labelled))
+        if has["project"] == project:
+            key = has["version"], has["outcome"]
+            counts[key] = counts.get(key, 0) + int(float(value))
+    return counts, ""
+
+
+def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> dict[str, Any]:
+    p50, p99 = arm.latency()
+    failed = counts.get((arm.version, "failed"), 0) if counts else None
+    return {
+        "role": role,
+        "version": arm.version,
+        "requests": len(arm.seconds),
+        "inputs": len(arm.outputs),
+        "p50_ms": number(p50),
+        "p99_ms": number(p99),
+        "failed": failed,
+    }
+
+
+def judged(found: Comparison) -> dict[str, Any]:
+    looks = [
+        {
+            "day": day.at.isoformat(),
+            "labels": day.labels,
+            "difference": number(day.look.value),
+            "low": number(day.look.low),
+            "high": number(day.look.high),
+        }
+        for day in found.days
+    ]
+    return {
+        "mode": found.mode,
+        "metric": found.metric,
+        "labels": found.labels,
+        "champion": found.champion,
+        "challenger": found.challenger,
+        "verdict": found.verdict,
+        "p": found.p,
+        "looks": looks,
+    }
+
+
+def sentence(project: str, challenger: str, found: Comparison | None) -> str:
+    if found is None:
+        return f"{project}: no labels yet, so nothing can be said of who is better."
+    said = {
+        "better": "is better than the champion",
+        "worse": "is worse than the champion",
+        "undecided": "is neither better nor worse yet",
+    }[found.verdict]
+    score = f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} on {found.labels:,} labelled answers"
+    return f"{project}: challenger {challenger} {said}: {score} ({found.mode}), always valid p {found.p:.2g}."
+
+
+def number(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Each takes the place of the last one whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        draft = folder / f".{name}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(folder / name)
+
+
+def main() -> None:
+    options = {"log": os.environ.get("SERVING_PREDICTIONS", ""), "server": os.environ.get("SERVING_URL", "")}
+    options |= {"champion": "", "challenger": "", "days": "60"}
+    known = {"project", *options}
+    options |= dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+    if set(options) != known:
+        print(__doc__)
+        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
+    try:
+        print(ab(**options)["summary"])
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(75 if isinstance(error, Unavailable) else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""A difference that may be looked at every day: its interval holds at all looks together, not at each one alone.
+
+A test at 5% that is repeated daily until it says something is wrong far more often than in 5% of all cases. Robbins'
+normal mixture (Robbins, 1970, "Statistical methods related to the law of the iterated logarithm") bounds a
+sum over all times at once; with the variance estimated it is the asymptotic confidence sequence of Waudby-Smith,
+Arbour, Sinha, Kennedy and Ramdas (2024, "Time-uniform central limit theory and asymptotic confidence sequences"), and
+its p-value that of the mixture SPRT (Johari, Koomen, Pekelis and Walsh, 2022, "Always valid inference"). Howard,
+Ramdas, McAuliffe and Sekhon (2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences") compare such
+bounds.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ALPHA = 0.05
+PLANNED = 2_000  # answers at which the interval is tightest; it is valid before and after
+LEAST = 100  # answers of each arm, before which the variance is not known well enough to say anything
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean difference so far; `n` is the number of pairs, or what two samples are worth together."""
+
+    value: float
+    error: float  # its standard error
+    n: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look may say; low and high are infinite, and p is 1, where there is too little to see."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def pairs(differences: np.ndarray) -> Estimate:
+    """Of two models' scores on the same answers. differences: [n]"""
+    n = len(differences)
+    return Estimate(float(differences.mean()), float(differences.std()) / math.sqrt(n), n)
+
+
+def samples(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """second - first, of models that answered different requests. [n], [m]"""
+    error = math.sqrt(first.var() / len(first) + second.var() / len(second))
+    n = len(first) * len(second) / (len(first) + len(second))
+    return Estimate(float(second.mean() - first.mean()), error, n)
+
+
+def look(estimate: Estimate, alpha: float = ALPHA, planned: int = PLANNED) -> Look:
+    """The interval that holds the true difference at every look, with probability 1 - alpha."""
+    if estimate.error == 0 or estimate.n < 1:
+        return Look(estimate.value, -math.inf, math.inf, 1.0)
+    half, p = bound(estimate.error, estimate.n, estimate.value, alpha, planned)
+    return Look(estimate.value, estimate.value - float(half), estimate.value + float(half), float(p))
+
+
+def bound(error: Any, n: Any, value: Any, alpha: float, planned: int) -> tuple[Any, Any]:
+    """Half the width of the interval, and the always valid p-value; elementwise.
+
+    The width of the mixture, rho^2 = (-2 ln alpha + ln(1 - 2 ln alpha)) / planned, makes the interval tightest there.
+    """
+    log = -2 * math.log(alpha)
+    k = np.asarray(n) * (log + math.log(1 + log)) / planned
+    half = error * np.sqrt((k + 1) / k * (log + np.log(k + 1)))
+    z2 = (np.asarray(value) / error) ** 2
+    return half, np.minimum(1.0, np.sqrt(k + 1) * np.exp(-k / (2 * (k + 1)) * z2))
