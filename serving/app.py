@@ -24,6 +24,7 @@ from serving.problems import Refusal, documented
 from serving.sagemaker import add_sagemaker
 from serving.settings import Settings, from_environment
 from serving.sources import open_source
+from serving.status import add_status_page
 from serving.store import Card, Store
 
 
@@ -103,6 +104,7 @@ def create_app(settings: Settings | None = None) -> Api:
     for add in (add_models, add_completions, add_chat, add_embeddings, add_kserve):
         add(app, store)
     add_sagemaker(app)
+    add_status_page(app, store)
     add_page(app)
     store.refresh()
     return app

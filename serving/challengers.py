@@ -42,9 +42,10 @@ class Challengers:
         model = place.model if place else None
         return model if model is not None and model.version != champion.version else None
 
-    def card(self, project: str) -> Card | None:
-        place = self.store.places.get(project)
-        return place.shown if place else None
+    def card(self, champion: Card) -> Card | None:
+        """Of the challenger, unless it is the champion's own bundle."""
+        place = self.store.places.get(champion.name)
+        return place.shown if place and place.card.version != champion.version else None
 
     def chosen(self, request: Request, champion: Model) -> Model | None:
         """The challenger, where this caller is one of its share."""

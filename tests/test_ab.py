@@ -223,8 +223,8 @@ def test_the_command_line(log: Log) -> None:
 
 @pytest.mark.parametrize("project", bundles.ALL)
 def test_every_project_is_judged_by_its_own_score_or_not_at_all(project: str, tmp_path: Path) -> None:
-    bundles.ALL[project](tmp_path)
-    bundle = Bundle(tmp_path)
+    bundles.ALL[project](tmp_path / "bundle")
+    bundle = Bundle(tmp_path / "bundle")
     predictor = load_predictor(bundle)
     outputs = [one.model_dump() for one in predictor.predict([predictor.Request(**one) for one in bundle.example])]
     schema = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}

@@ -3,6 +3,7 @@
 export const WORDS = {
   title: "Roadmap models",
   tagline: "Every model on this server, to be tried by hand.",
+  status: "Status",
   docs: "API docs",
   language: "中文",
   skip: "Skip to the model",

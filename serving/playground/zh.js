@@ -3,6 +3,7 @@
 export const WORDS = {
   title: "路线图模型",
   tagline: "本服务器上的每个模型，都可以亲手试一试。",
+  status: "状态",
   docs: "API 文档",
   language: "English",
   skip: "跳到模型",

@@ -1,0 +1,106 @@
+"""What the stages wrote down beside the bundles, for /status: <folder>/<project>/*.json and *.jsonl.
+
+A record that is not there is none yet. One that can't be read is shown as such: a status page must not fail with what
+it reports on.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+TAIL = 256 * 1024  # bytes of a log that are read from its end
+VERDICT, REPORT = "monitoring/verdict.json", "monitoring/report.html"
+COMPARED, COMPARISON = "monitoring/ab.json", "monitoring/ab.html"
+
+
+class Record(BaseModel):
+    """The last of its kind."""
+
+    said: str = Field(description="in a word or two")
+    at: str | None = Field(default=None, description="ISO 8601")
+    detail: str | None = None
+    link: str | None = Field(default=None, description="the page that shows all of it")
+    bad: bool = Field(default=False, description="whether somebody should look at it")
+
+
+class Records:
+    """The records of each project; none of any where there is no folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def page(self, project: str, name: str) -> Path | None:
+        """A page that a stage has written. `project` is one that is served, `name` one of the names above."""
+        path = self.folder / project / name if self.folder else None
+        return path if path and path.is_file() else None
+
+    def drift(self, project: str) -> Record | None:
+        def record(found: dict[str, Any]) -> Record:
+            link = f"status/{project}/drift" if self.page(project, REPORT) else None
+            bad = found["verdict"] == "drift"
+            return Record(said=found["verdict"], at=found["at"], detail=found.get("summary"), link=link, bad=bad)
+
+        return self._read(project, VERDICT, record)
+
+    def comparison(self, project: str) -> Record | None:
+        def record(found: dict[str, Any]) -> Record:
+            said = (found.get("score") or {}).get("verdict", "no labels yet")
+            link = f"compare/{project}" if self.page(project, COMPARISON) else None
+            return Record(said=said, at=found["at"], detail=found["summary"], link=link, bad=said == "worse")
+
+        return self._read(project, COMPARED, record)
+
+    def gate(self, project: str) -> Record | None:
+        """The last step in the promotion log, or without one the last decision."""
+
+        def record(found: dict[str, Any]) -> Record:
+            said = found.get("event") or ("promoted" if found["promoted"] else "refused")
+            detail = found.get("summary") or f"version {found['champion']} of the registry"
+            return Record(said=said, at=found.get("at"), detail=detail, bad=said == "refused")
+
+        return self._read(project, "promotions.jsonl", record) or self._read(project, "decision.json", record)
+
+    def deploy(self, project: str) -> Record | None:
+        def record(found: dict[str, Any]) -> Record:
+            place = " ".join(str(found[name]) for name in ("target", "stage") if found.get(name))
+            moved = f"{found.get('from') or 'nothing'} to {found.get('to') or 'nothing'}"
+            detail = "; ".join(filter(None, [moved, found.get("reason"), found.get("by")]))
+            return Record(
+                said=f"{found['result']} ({place})", at=found["ended"], detail=detail, bad=found["result"] != "deployed"
+            )
+
+        return self._read(project, "deployments.jsonl", record)
+
+    def score(self, project: str, version: str | None) -> str | None:
+        """The headline on the test rows, where it is this version's."""
+
+        def record(found: dict[str, Any]) -> Record:
+            headline = found["headline"]
+            of = found.get("bundle_version") == version
+            return Record(said=f"{headline['name']} {headline['value']:.4f}" if of else "")
+
+        found = self._read(project, "metrics.json", record)
+        return found.said or None if found else None
+
+    def _read(self, project: str, name: str, record: Callable[[dict[str, Any]], Record]) -> Record | None:
+        path = self.page(project, name)
+        if path is None:
+            return None
+        try:
+            content = json.loads(last_line(path) if path.suffix == ".jsonl" else path.read_bytes())
+            found = record(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return Record(said="cannot be read", detail=f"{name}: {type(error).__name__}", bad=True)
+        said = (found.detail or "").removeprefix(f"{project}: ")  # the row says so already
+        return found.model_copy(update={"detail": said or None})
+
+
+def last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL))
+        return file.read().rstrip().rpartition(b"\n")[2]
