@@ -112,6 +112,16 @@ def choose(page: Page, field: str, level: str) -> None:
     page.get_by_role("group", name=field).get_by_role("radio", name=level, exact=True).check()
 
 
+def test_the_status_page_is_one_click_away(visit: Visit) -> None:
+    page = visit.open("titanic")
+    page.get_by_role("link", name="Status").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Status")
+    expect(page.locator("tbody tr")).to_have_count(len(bundles.ALL) + 1)
+    expect(page.get_by_role("row", name="broken").locator(".bad")).to_have_text("refused")
+    page.get_by_role("link", name="mnist").click()
+    expect(page.locator("h2 code")).to_have_text("mnist")
+
+
 # ---------------------------------------------------------------- every widget: something done, and what it shows
 
 
