@@ -25,6 +25,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from conftest import ROOT
+from test_dashboards import alerts, expressions
 
 from infra.compose.stack import ComposeError, Stack, State, settings
 from infra.deploy import compose
@@ -133,62 +134,9 @@ def test_what_a_container_says_of_itself(state: str, status: str, good: bool, ba
     assert (one.good, one.bad) == (good, bad)
 
 
-def test_the_dashboard_and_the_alerts_ask_for_what_is_exported() -> None:
-    exported = subprocess.run(
-        [sys.executable, "-c", EXPORT], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout  # fmt: skip
-    known = set(re.findall(r"^([a-z_]+)[{ ]", exported, re.MULTILINE))
-    asked = set(re.findall(r"\b(?:serving|process)_[a-z_]+", " ".join([*expressions(), *alerts()])))
-    assert asked and asked <= known, asked - known
-    assert {"serving_requests_total", "serving_request_seconds_bucket", "serving_queue_length"} <= asked
-
-
-EXPORT = """
-from serving import metrics
-metrics.start()
-metrics.entered()
-metrics.left("/predict", "p", 200, 0.1)
-metrics.batch("p", 1, 0.1)
-metrics.queue("p", 1)
-metrics.loaded("p", "1", 0.1)
-metrics.unloaded("p")
-metrics.loaded("p", "1", 0.1)
-metrics.refused("p")
-metrics.tokens("p", 1)
-for name in ("serving_swaps_total",):
-    metrics._on.swaps("p").inc()
-print(metrics.render()[0].decode())
-"""
-
-
-def test_grafana_finds_what_it_is_given() -> None:
-    board = json.loads((FOLDER / "grafana/dashboards/serving.json").read_text())
-    (source,) = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
-    (provider,) = yaml.safe_load((FOLDER / "grafana/provisioning/dashboards/roadmap.yaml").read_text())["providers"]
-    mounts = dict(volume.split(":")[:2][::-1] for volume in SERVICES["grafana"]["volumes"])
-    assert mounts[provider["options"]["path"]] == "./grafana/dashboards"
-    assert source["url"] == "http://prometheus:9090/prometheus"
-    panels = board["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    assert all(panel["datasource"]["uid"] == source["uid"] and panel["targets"] for panel in panels)
-    squares = [(panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y) for panel in panels
-               for x in range(panel["gridPos"]["w"]) for y in range(panel["gridPos"]["h"])]  # fmt: skip
-    assert len(squares) == len(set(squares)) and max(x for x, _ in squares) < 24
-
-
 def test_the_readme_names_every_service() -> None:
     told = (FOLDER / "README.md").read_text()
     assert not [name for name in SERVICES if name not in told]
-
-
-def expressions() -> list[str]:
-    panels = json.loads((FOLDER / "grafana/dashboards/serving.json").read_text())["panels"]
-    return [target["expr"] for panel in panels for target in panel["targets"]]
-
-
-def alerts() -> list[str]:
-    groups = yaml.safe_load((FOLDER / "prometheus/alerts.yaml").read_text())["groups"]
-    return [rule["expr"] for group in groups for rule in group["rules"]]
 
 
 # ---------------------------------------------------------------- the platform
@@ -282,10 +230,13 @@ def test_prometheus_answers_what_the_dashboard_asks(stack: Stack) -> None:
         assert answer["status"] == "success", asked
         if not answer["data"]["result"]:
             empty.append(asked)
-    quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps")
+    quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps", "arm_", "mirror", "fallbacks", "roadmap_")
     assert all(any(word in asked for word in quiet) for asked in empty), empty
-    (group,) = json.loads(doors.get("/prometheus/api/v1/rules", login=True))["data"]["groups"]
-    assert len(group["rules"]) == len(alerts()) and all(rule["health"] == "ok" for rule in group["rules"])
+    groups = json.loads(doors.get("/prometheus/api/v1/rules", login=True))["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) == len(alerts()) and all(rule["health"] == "ok" for rule in rules)
+    targets = json.loads(doors.get("/prometheus/api/v1/targets", login=True))["data"]["activeTargets"]
+    assert {"pushgateway": "up"}.items() <= {one["labels"]["job"]: one["health"] for one in targets}.items()
 
 
 @slow

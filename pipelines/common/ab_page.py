@@ -45,8 +45,8 @@ def verdict(content: dict[str, Any]) -> Section:
         facts.append(("Both say the same", percent(mirrored["agreement"])))
     words = (
         "The interval holds at all looks together in 95% of all comparisons, so the page may be looked at every day, "
-        "and the first verdict may be acted on. A split is judged answer by answer: where few callers ask for much, their "
-        "answers are alike, and the interval is too narrow."
+        "and the first verdict may be acted on. A split is judged answer by answer: where few callers ask for much, "
+        "their answers are alike, and the interval is too narrow."
     )
     return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(words)])
 
