@@ -66,6 +66,9 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     for card in cards:
         said = f"version {card.version}, {card.profile}: {card.source}" if card.version else card.status
         print(f"  {card.name:<16} {f'REFUSED: {card.reason}' if card.status == 'refused' else said}")
+    for card in app.state.challengers.store.cards() if app.state.challengers else []:
+        said = f"REFUSED: {card.reason}" if card.status == "refused" else f"version {card.version}"
+        print(f"  {card.name:<16} challenger: {said}")
     announce(settings, listener)
     uvicorn.Server(config(app, settings)).run(sockets=[listener])
     return 0

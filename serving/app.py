@@ -95,8 +95,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.install(app, settings.max_body_mb * 2**20)
     guard.install(app, settings)
     if settings.challengers:
-        app.state.challengers = challengers = Challengers(challenging(settings), settings, app.state.recorder)
-        challengers.store.refresh()
+        app.state.challengers = Challengers(challenging(settings), settings, app.state.recorder)
     add_status(app, store)
     # First, since routes are tried in their order and this is the one that is asked most.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
@@ -107,13 +106,19 @@ def create_app(settings: Settings | None = None) -> Api:
     add_status_page(app, store)
     add_page(app)
     store.refresh()
+    if app.state.challengers:
+        app.state.challengers.store.refresh()
     return app
 
 
 def challenging(settings: Settings) -> Store:
     """The challengers, with threads of their own: what hangs here takes none from the champions. Always loaded, since
     nobody's request shall wait for it."""
-    source = open_source(settings.challengers or "", settings.cache, ("challenger", "bundle"))
+    here, there = (
+        {one.strip() for one in (text or "").split(",")} for text in (settings.challengers, settings.bundles)
+    )
+    folders = ("challenger",) if here & there else ("challenger", "bundle")  # a champion doesn't challenge itself
+    source = open_source(settings.challengers or "", settings.cache, folders)
     scheduler = Scheduler(settings.threads, settings.max_batch, max_queue=settings.max_queue)
     return Store(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
 

@@ -58,8 +58,8 @@ class Challengers:
         if (role := self._role(model)) is None:
             return
         metrics.arm(model.name, model.version, role, "answered", seconds)
-        challenger = self.of(model)
-        if challenger is not None and self.shadow and random() < self.shadow:
+        challenger = self.of(model) if role == "champion" else None
+        if challenger is not None and random() < self.shadow:
             self.mirror.put(Copy(challenger, inputs, request.scope["state"]["request_id"], recorded))
 
     def failed(self, model: Model) -> None:
@@ -68,12 +68,9 @@ class Challengers:
 
     def _role(self, model: Model) -> str | None:
         """None where nothing is compared."""
-        place = self.store.places.get(model.name)
-        if place is None or place.model is None:
-            return None
-        if place.model.version != model.version:
-            return "champion"
-        return "challenger" if model is place.model else None
+        if model.scheduler is self.store.scheduler:  # also where another has taken its place meanwhile
+            return "challenger"
+        return "champion" if self.of(model) else None
 
 
 async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], Model]:

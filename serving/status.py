@@ -158,7 +158,7 @@ def page(found: Status) -> str:
 <p>{escape(found.at[:16].replace("T", " "))} UTC{escape(said)}</p>
 <nav><a href="./">Models</a><a href="status?format=json">JSON</a><a href="docs">API docs</a></nav>
 </header>
-<main class="status"><div class="card scroll" role="region" tabindex="0" aria-label="Projects">
+<main class="board"><div class="card scroll" role="region" tabindex="0" aria-label="Projects">
 <table><thead><tr>{heads}</tr></thead><tbody>
 {rows or empty}</tbody></table>
 </div></main>

@@ -276,6 +276,15 @@ def test_a_promotion_ends_the_comparison(visit: Any, artifacts: Path, share: dic
         assert count("serving_arm_requests_total") == before
 
 
+def test_a_champion_is_not_loaded_twice(visit: Any, artifacts: Path) -> None:
+    with visit(split=1) as visitor:
+        assert set(visitor.client.app.state.challengers.store.places) == {"titanic"}
+    elsewhere = artifacts.parent / "elsewhere"
+    shutil.copytree(artifacts / "titanic" / "challenger", elsewhere / "titanic" / "bundle")
+    with visit(split=1, challengers=str(elsewhere)) as visitor:
+        assert visitor.version() == visitor.challenger
+
+
 def test_a_new_challenger_takes_the_place_and_one_that_is_withdrawn_ends(visit: Any, artifacts: Path) -> None:
     home = artifacts / "titanic"
     with visit(split=1) as visitor:

@@ -83,8 +83,8 @@ def days(content: dict[str, Any]) -> list[Section]:
         return []
     last = looks[-1]
     lead = (
-        f"By {last['day']} the challenger's mean score of an answer is {last['difference']:+.4g} to the champion's, "
-        f"between {last['low']:+.4g} and {last['high']:+.4g}."
+        f"By {last['day']} the mean difference of an answer's score is {last['difference']:+.4g}, between "
+        f"{last['low']:+.4g} and {last['high']:+.4g}."
     )
     return [Section("Day by day", lead, [drawing(looks)])]
 
