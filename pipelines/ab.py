@@ -120,21 +120,24 @@ def first(
 
 
 def scoring(project: str, schema: dict[str, Any]) -> arms.Scored:
-    """Labels and outputs -> the project's own score; None where labels can't judge its answers."""
-    evaluation = importlib.import_module(f"pipelines.{project}.evaluate")
-    response = getattr(importlib.import_module(f"pipelines.{project}.predict"), "Response", None)
-    classes: list[str] | None = schema.get("classes")
+    """Labels and outputs -> the project's own score; None where a project takes no labels."""
+    data, evaluation, predict = (
+        importlib.import_module(f"pipelines.{project}.{part}") for part in ("data", "evaluate", "predict")
+    )
 
-    def scored(given: Sequence[Any], outputs: Sequence[dict[str, Any]]) -> Score | None:
-        if response is None or "target" not in schema:
-            return None
+    def scored(given: Sequence[str], outputs: Sequence[dict[str, Any]]) -> Score | None:
         import numpy as np
 
-        try:
-            targets = np.array([classes.index(one) if classes else float(one) for one in given])
-        except ValueError as error:
-            raise UsageError(f"{project}: a label is none of the model's: {error}") from None
-        return evaluation.score(targets, [response.model_validate(one) for one in outputs])
+        from pipelines.common.recent import target_of
+
+        if not hasattr(data, "labelled"):
+            return None
+        targets = [target_of(one, schema) for one in given]
+        if None in targets:
+            unknown = given[targets.index(None)]
+            raise UsageError(f"{project}: {unknown!r} is a label in this log, but none of the model's")
+        found: Score = evaluation.score(np.array(targets), [predict.Response.model_validate(one) for one in outputs])
+        return found
 
     return scored
 

@@ -35,6 +35,7 @@ class Challengers:
     def __init__(self, store: Store, settings: Settings, recorder: Recorder | None) -> None:
         self.store, self.shadow, self.split = store, settings.shadow, settings.split
         self.mirror = Mirror(recorder, settings.timeout_seconds)
+        self._complained: set[str] = set()  # versions whose first failure is in the log
 
     def of(self, champion: Model) -> Model | None:
         """Whom this model is compared with, where there is one that can answer."""
@@ -51,7 +52,7 @@ class Challengers:
         """The challenger, where this caller is one of its share."""
         if not self.split or (challenger := self.of(champion)) is None:
             return None
-        return challenger if place(champion.name, challenger.version, who(request)) < self.split else None
+        return challenger if drawn(champion.name, challenger.version, who(request)) < self.split else None
 
     def answered(self, request: Request, model: Model, inputs: Sequence[Any], seconds: float, recorded: bool) -> None:
         """Counts an answer, and puts a copy of the request in the mirror where it is one of the share."""
@@ -65,6 +66,14 @@ class Challengers:
     def failed(self, model: Model) -> None:
         if (role := self._role(model)) is not None:
             metrics.arm(model.name, model.version, role, "failed")
+
+    def fell_back(self, challenger: Model, error: Exception) -> None:
+        metrics.fell_back(challenger.name)
+        if challenger.version not in self._complained:
+            self._complained.add(challenger.version)
+            said = error.detail if isinstance(error, Refusal) else repr(error)
+            words = "%s: challenger %s: %s; the champion answers, and later failures are only counted"
+            log.warning(words, challenger.name, challenger.version, said)
 
     def _role(self, model: Model) -> str | None:
         """None where nothing is compared."""
@@ -80,8 +89,7 @@ async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]
         Refusal: as `answer` does of the champion.
     """
     challengers: Challengers | None = request.app.state.challengers
-    challenger = challengers.chosen(request, champion) if challengers else None
-    if challenger is None:
+    if challengers is None or (challenger := challengers.chosen(request, champion)) is None:
         return await answer(request, champion, inputs), champion
     began, seconds = time.perf_counter(), allowed(request)
     try:
@@ -89,14 +97,9 @@ async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]
     except Exception as error:
         if isinstance(error, Refusal) and error.status_code in (403, LEFT):
             raise
-        metrics.fell_back(champion.name)
-        log.warning("%s: challenger %s: %s; the champion answers", champion.name, challenger.version, said(error))
+        challengers.fell_back(challenger, error)
     left = max(seconds - (time.perf_counter() - began), seconds / 4)
     return await answer(request, champion, inputs, left), champion
-
-
-def said(error: Exception) -> str:
-    return str(error.detail) if isinstance(error, Refusal) else repr(error)
 
 
 def who(request: Request) -> str:
@@ -108,7 +111,7 @@ def who(request: Request) -> str:
     return f"address {network(request.client.host) if request.client else ''}"
 
 
-def place(project: str, version: str, who: str) -> float:
+def drawn(project: str, version: str, who: str) -> float:
     """In [0, 1), always the same for a caller while this challenger is there; the next one draws anew."""
     digest = hashlib.blake2b(f"{project}\0{version}\0{who}".encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

@@ -198,9 +198,9 @@ def test_a_caller_stays_with_one_version_and_the_share_is_kept(visit: Any) -> No
 
 def test_the_next_challenger_draws_anew() -> None:
     callers = [f"caller c{n}" for n in range(1000)]
-    drawn = [{who for who in callers if challengers.place("p", version, who) < 0.5} for version in ("v1", "v2")]
-    assert all(450 < len(those) < 550 for those in drawn)
-    assert 200 < len(drawn[0] & drawn[1]) < 300
+    found = [{who for who in callers if challengers.drawn("p", version, who) < 0.5} for version in ("v1", "v2")]
+    assert all(450 < len(those) < 550 for those in found)
+    assert 200 < len(found[0] & found[1]) < 300
 
 
 def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None:

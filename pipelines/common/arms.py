@@ -21,7 +21,7 @@ from serving.recording import Row
 CLOSE = 0.05  # two numbers within this share of each other agree
 
 Key = tuple[str, int]  # request id, and which input of it
-Scored = Callable[[Sequence[Any], Sequence[dict[str, Any]]], Score | None]  # labels, outputs -> score
+Scored = Callable[[Sequence[str], Sequence[dict[str, Any]]], Score | None]  # labels, outputs -> score
 
 
 @dataclass
