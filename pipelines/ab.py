@@ -12,14 +12,12 @@ days        how far back the log is read (60)
 The test may be looked at every day: see pipelines/common/sequential.py. `python -m pipelines.label` brings the labels.
 """
 
-import importlib
 import json
 import math
 import os
 import re
 import sys
 import urllib.request
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,8 @@ from typing import Any
 from pipelines.common import arms
 from pipelines.common.arms import Arm, Comparison
 from pipelines.common.config import Unavailable, UsageError, nearest
+from pipelines.common.judge import Judge
 from pipelines.common.monitoring import labels
-from pipelines.common.score import Score
 from serving import recording
 from serving.bundle import MANIFEST, Manifest
 
@@ -53,11 +51,11 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     challenger = challenger or version(home / "challenger")
     try:
         begun = first(log, project, since, now, champion, challenger)
-        old, new = arms.arms(labels.asked(log, project, begun[1] - LAG, now), champion, begun[0])
-        known = labels.read(log, project)
+        known = {(one.request_id, one.index): one for one in labels.read(log, project)}
+        old, new = arms.arms(labels.asked(log, project, begun[1] - LAG, now), champion, begun[0], known)
     except labels.failures(log) as error:  # the type alone: a database's message may hold its password
         raise Unavailable(f"log: can't be read ({type(error).__name__})") from None
-    found = arms.compare(old, new, known, scoring(project, schema))
+    found = arms.compare(old, new, known, Judge(project, schema))
     counts, trouble = failures(server, project) if server else ({}, "give server= or SERVING_URL")
     both, agreed = arms.agreement(old, new, "classes" in schema)
     content = {
@@ -117,29 +115,6 @@ def first(
     if challenger:
         raise UsageError(f"challenger: {challenger} has answered nothing in this log; there is {there}")
     raise UsageError(f"challenger: not given, and the log has {len(others)} versions beside {champion}: {there}")
-
-
-def scoring(project: str, schema: dict[str, Any]) -> arms.Scored:
-    """Labels and outputs -> the project's own score; None where a project takes no labels."""
-    data, evaluation, predict = (
-        importlib.import_module(f"pipelines.{project}.{part}") for part in ("data", "evaluate", "predict")
-    )
-
-    def scored(given: Sequence[str], outputs: Sequence[dict[str, Any]]) -> Score | None:
-        import numpy as np
-
-        from pipelines.common.recent import target_of
-
-        if not hasattr(data, "labelled"):
-            return None
-        targets = [target_of(one, schema) for one in given]
-        if None in targets:
-            unknown = given[targets.index(None)]
-            raise UsageError(f"{project}: {unknown!r} is a label in this log, but none of the model's")
-        found: Score = evaluation.score(np.array(targets), [predict.Response.model_validate(one) for one in outputs])
-        return found
-
-    return scored
 
 
 def failures(server: str, project: str) -> tuple[dict[tuple[str, str], int], str]:

@@ -91,7 +91,8 @@ def cifar10(folder: Path) -> Manifest:
         [numpy_helper.from_array(np.array(0.05, np.float32), "scale")],
     )
     example = [{"image": np.full((size, size, 3), colour).tolist()} for colour in ([200, 40, 40], [40, 40, 200])]
-    assets = {"schema.json": {"task": "images", "size": size, "classes": colours}, "example.json": example}
+    schema = {"task": "images", "target": "label", "size": size, "classes": colours}
+    assets = {"schema.json": schema, "example.json": example}
     return write(folder, "cifar10", graph, assets, source="paint")
 
 
@@ -127,7 +128,7 @@ def imdb(folder: Path) -> Manifest:
             numpy_helper.from_array(np.array([1], np.int64), "axis"),
         ],
     )
-    schema = {"task": "text", "classes": ["negative", "positive"], "max_tokens": 128}
+    schema = {"task": "text", "target": "label", "classes": ["negative", "positive"], "max_tokens": 128}
     example = [{"text": "The plot is wonderful."}, {"text": "A silly film."}]
     assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
     return write(folder, "imdb", graph, assets, source="seven words")

@@ -20,12 +20,14 @@ from pipelines import ab
 from pipelines.common import sequential
 from pipelines.common.arms import agree
 from pipelines.common.config import UsageError
+from pipelines.common.judge import Judge
 from pipelines.common.monitoring import labels
 from pipelines.common.monitoring.labels import Label
 from serving.bundle import Bundle, load_predictor, seal
 from serving.recording import Row, target
 
 NOW = datetime.now(UTC)
+INPUT = json.dumps({"class": "1st", "sex": "female", "age": "adult"})
 
 
 # ---------------------------------------------------------------- the test that may be looked at daily
@@ -117,7 +119,7 @@ class Log:
                     said = truth if sure < right[place] else wrong
                     output = json.dumps({"label": said, "probability": 0.9 if said == "survived" else 0.1})
                     at = time + timedelta(seconds=number + 0.1 * place)
-                    rows.append(Row(at, request_id, "titanic", manifest.version, "sample", "{}", output, 0.002))
+                    rows.append(Row(at, request_id, "titanic", manifest.version, "sample", INPUT, output, 0.002))
                 known.append(Label(request_id, 0, truth, time + timedelta(hours=1)))
         target(self.url).write(rows)
         labels.write(self.url, "titanic", known)
@@ -229,6 +231,10 @@ def test_every_project_is_judged_by_its_own_score_or_not_at_all(project: str, tm
     outputs = [one.model_dump() for one in predictor.predict([predictor.Request(**one) for one in bundle.example])]
     schema = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}
     truth = schema["classes"][0] if "classes" in schema else "3.5"
-    score = ab.scoring(project, schema)([truth] * len(outputs), outputs)
-    assert (score is not None) == hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled")
-    assert score is None or len(score.per_item) == len(outputs)
+    judge = Judge(project, schema)
+    rows = [judge.row(truth, one) for one in bundle.example]
+    takes = hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled")
+    assert [row is not None for row in rows] == [takes] * len(rows)
+    if takes:
+        assert len(judge.score([row for row in rows if row], outputs).per_item) == len(outputs)
+        assert judge.row("neither a class nor a number", bundle.example[0]) is None

@@ -5,7 +5,7 @@ A request that both answered was mirrored; one that the challenger alone answere
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.common import sequential
+from pipelines.common.judge import Judge
 from pipelines.common.monitoring.labels import Label
 from pipelines.common.score import Score
 from pipelines.common.sequential import Look
@@ -21,7 +22,6 @@ from serving.recording import Row
 CLOSE = 0.05  # two numbers within this share of each other agree
 
 Key = tuple[str, int]  # request id, and which input of it
-Scored = Callable[[Sequence[str], Sequence[dict[str, Any]]], Score | None]  # labels, outputs -> score
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Arm:
     """What one version has answered."""
 
     version: str
+    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)  # of those that have labels
     outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # by request
 
@@ -73,13 +74,17 @@ class Comparison:
         return min(day.look.p for day in self.days)
 
 
-def arms(asked: Iterable[tuple[Row, int]], champion: str, challenger: str) -> tuple[Arm, Arm]:
+def arms(
+    asked: Iterable[tuple[Row, int]], champion: str, challenger: str, known: Mapping[Key, Label]
+) -> tuple[Arm, Arm]:
     """Both. `asked`: rows, each with its place in its request; other versions' are passed over."""
     found = {version: Arm(version) for version in (champion, challenger)}
     for row, index in asked:
         if row.version in found:
-            found[row.version].outputs[row.request_id, index] = json.loads(row.output)
-            found[row.version].seconds[row.request_id] = row.seconds
+            arm, key = found[row.version], (row.request_id, index)
+            arm.outputs[key], arm.seconds[row.request_id] = json.loads(row.output), row.seconds
+            if key in known:
+                arm.inputs[key] = json.loads(row.input)
     return found[champion], found[challenger]
 
 
@@ -107,17 +112,19 @@ def _numbers(value: Any) -> Iterable[float]:
         yield value
 
 
-def compare(champion: Arm, challenger: Arm, labels: Iterable[Label], scored: Scored) -> Comparison | None:
+def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], judge: Judge) -> Comparison | None:
     """Of mirrored requests, or of the split where that has more labels; None where a side has none."""
-    known = {(one.request_id, one.index): one for one in sorted(labels, key=lambda one: one.time)}
-    first, second = (known.keys() & arm.outputs.keys() for arm in (champion, challenger))
+    inputs = challenger.inputs | champion.inputs
+    rows = {key: judge.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
+    labelled = {key: (known[key], row) for key, row in rows.items() if row is not None}
+    first, second = (labelled.keys() & arm.inputs.keys() for arm in (champion, challenger))
     mirrored = len(first & second) >= len(second - first)
     if mirrored:
         first = second = first & second
     else:
         first, second = first - second, second - first
     old, new = (
-        _side(arm, {key: one for key, one in known.items() if key in keys}, scored)
+        _side(arm, {key: one for key, one in labelled.items() if key in keys}, judge)
         for arm, keys in ((champion, first), (challenger, second))
     )
     if old is None or new is None:
@@ -140,14 +147,14 @@ class _Side:
     days: np.ndarray
 
 
-def _side(arm: Arm, labels: dict[Key, Label], scored: Scored) -> _Side | None:
-    score = scored([one.label for one in labels.values()], [arm.outputs[key] for key in labels]) if labels else None
-    if score is None:
+def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], judge: Judge) -> _Side | None:
+    if not labelled:
         return None
+    score = judge.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])
     low, high = score.reduce(np.array([0.1, 0.2]))
     rises = high > low  # not where R2 is a function of the squared errors' mean
     sign = 1 if score.higher_is_better == rises else -1
-    days = np.array([one.time.astimezone(UTC).date() for one in labels.values()], "datetime64[D]")
+    days = np.array([label.time.astimezone(UTC).date() for label, _ in labelled.values()], "datetime64[D]")
     return _Side(score, sign * score.per_item, days)
 
 
