@@ -60,31 +60,59 @@ class Mirror:
     async def _work(self) -> None:
         while self._waiting:
             await asyncio.sleep(PAUSE)
-            taken = [self._waiting.popleft()]
-            size = len(taken[0].inputs)
-            while self._waiting and size + len(self._waiting[0].inputs) <= TURN:
-                taken.append(self._waiting.popleft())
-                size += len(taken[-1].inputs)
-            await asyncio.gather(*(self._answer(copy) for copy in taken))
-            self._inputs -= size
+            turn = self._turn()
+            try:
+                await self._take(turn)
+            finally:
+                self._inputs -= sum(len(copy.inputs) for copy in turn)
 
-    async def _answer(self, copy: Copy) -> None:
-        challenger, began = copy.challenger, time.perf_counter()
-        about = (challenger.name, challenger.version, "shadow")
-        try:
-            inputs = adapted(copy.inputs, challenger)
-            async with asyncio.timeout(self.seconds):
-                outputs = checked(await challenger.submit(inputs))
-        except Exception as error:  # whatever it is: nobody waits for this answer
-            metrics.arm(*about, "failed")
-            if challenger.version not in self._complained:
-                self._complained.add(challenger.version)
-                log.warning("%s: challenger %s fails: %r; later failures are only counted", *about[:2], error)
-            return
+    async def _take(self, turn: list[Copy]) -> None:
+        began = time.perf_counter()
+        asked = [(copy, inputs, future) for copy in turn for inputs, future in self._asked(copy)]
+        if asked:
+            await asyncio.wait([future for *_, future in asked], timeout=self.seconds)
         seconds = time.perf_counter() - began
-        metrics.arm(*about, "answered", seconds)
+        for copy, inputs, future in asked:
+            self._answered(copy, inputs, future, seconds)
+
+    def _turn(self) -> list[Copy]:
+        turn = [self._waiting.popleft()]
+        size = len(turn[0].inputs)
+        while self._waiting and (size := size + len(self._waiting[0].inputs)) <= TURN:
+            turn.append(self._waiting.popleft())
+        return turn
+
+    def _asked(self, copy: Copy) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
+        """The inputs as the challenger takes them and the answer to come; nothing where it can't be asked."""
+        try:
+            inputs = adapted(copy.inputs, copy.challenger)
+            return [(inputs, copy.challenger.submit(inputs))]
+        except Exception as error:
+            self._failed(copy, error)
+            return []
+
+    def _answered(self, copy: Copy, inputs: Sequence[Any], future: "asyncio.Future[Any]", seconds: float) -> None:
+        challenger = copy.challenger
+        if not future.done():
+            future.cancel()
+            self._failed(copy, TimeoutError(f"no answer after {self.seconds:g} s"))
+            return
+        try:
+            outputs = checked(future.result())
+        except (Exception, asyncio.CancelledError) as error:  # whatever it is: nobody waits for this answer
+            self._failed(copy, error)
+            return
+        metrics.arm(challenger.name, challenger.version, "shadow", "answered", seconds)
         if self.recorder is not None and copy.recorded:
             self.recorder.record(challenger, inputs, outputs, copy.request_id, seconds, always=True)
+
+    def _failed(self, copy: Copy, error: BaseException) -> None:
+        challenger = copy.challenger
+        metrics.arm(challenger.name, challenger.version, "shadow", "failed")
+        if challenger.version not in self._complained:
+            self._complained.add(challenger.version)
+            words = "%s: challenger %s fails: %r; later failures are only counted"
+            log.warning(words, challenger.name, challenger.version, error)
 
 
 _alike: dict[tuple[type, type], bool] = {}  # request types of two bundles -> whether they take the same

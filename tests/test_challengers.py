@@ -164,6 +164,20 @@ def test_a_challenger_that_fails_unseen_is_counted_and_said_once(
     assert {row.version for row in visitor.rows()} == {visitor.champion}
 
 
+def test_a_challenger_that_hangs_is_given_up(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = threading.Event()
+    with visit(shadow=1) as visitor:
+        visitor.client.app.state.challengers.mirror.seconds = 0.1
+        model = visitor.place.model
+        model.queue.slowest = 1.0  # computes in a thread
+        monkeypatch.setattr(model.predictor, "predict", lambda inputs: held.wait(30))
+        before = count("serving_arm_requests_total", role="shadow", outcome="failed")
+        for _ in range(3):
+            assert visitor.version() == visitor.champion
+        until(lambda: count("serving_arm_requests_total", role="shadow", outcome="failed") == before + 3)
+        held.set()
+
+
 def test_pairs_are_logged_whole_or_not_at_all(visit: Any) -> None:
     with visit(shadow=1, predictions_share=0.5) as visitor:
         for number in range(200):
