@@ -106,10 +106,11 @@ def _better(scores: Scores, gains: Mapping[str, Paired], name: str, settings: Ga
             f"{gain.value:+.4f} {scores[rows].headline} against {name} on the same {len(scores[rows].per_item)} {rows} "
             f"rows, at least {least:+.4f} by the {gain.test}"
         )
+        effect = f"{settings.effect:+g}" if settings.effect else "0"
         if rows in ahead:
-            words += f", which is more than {settings.effect:+g}"
+            words += f", which is more than {effect}"
         elif not ahead:
-            words += f", where more than {settings.effect:+g} must be shown"
+            words += f", where more than {effect} must be shown"
         else:
             kept = gain.p(-settings.margin) <= ALPHA
             passed &= kept

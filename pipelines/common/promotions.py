@@ -34,6 +34,7 @@ def file(run: Run) -> Path:
 
 def log(client: Any, name: str, path: Path, **entry: Any) -> None:
     """Appends an entry. `client` is None where nothing is tracked."""
+    entry |= {key: str(entry[key]) for key in ("version", "replaced") if entry.get(key) is not None}
     entry = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": uuid.uuid4().hex[:8],

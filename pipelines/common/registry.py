@@ -122,12 +122,12 @@ def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, st
     before = now.tags.get("replaced")
     if bundle is not None:
         versions = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle}'")
-        before = max((v.version for v in versions if "promoted" in v.tags), key=int, default=None)
+        before = max((str(v.version) for v in versions if "promoted" in v.tags), key=int, default=None)
         if before is None:
             raise UsageError(f"{name}: no version with bundle {bundle} has ever been promoted; rollback=true goes back")
     if not before:
         raise UsageError(f"{name}: champion version {now.version} is the first one; there is nothing to go back to")
-    if before != now.version:
+    if before != str(now.version):  # a number from SQLite, a text from a server
         client.set_model_version_tag(name, now.version, "rolled_back", datetime.now(UTC).isoformat(timespec="seconds"))
         client.set_registered_model_alias(name, ALIAS, before)
-    return now.version, before
+    return str(now.version), before
