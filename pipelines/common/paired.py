@@ -108,6 +108,8 @@ class Bootstrap:
 
         # The sample itself counts as one (Davison and Hinkley, 1997, section 4.2). NaN is no gain.
         plain = (1 + np.count_nonzero(~(self.gains > least))) / (1 + len(self.gains))
+        if plain == 1:
+            return 1.0
         bias, pull = self._corrections()
         z = stats.norm.ppf(plain) - bias
         return float(max(plain, stats.norm.cdf(z / (1 + pull * z) - bias)))
@@ -140,7 +142,8 @@ def paired(first: Score, second: Score, seed: int) -> Paired:
         return McNemar(int((difference > 0).sum()), int((difference < 0).sum()), len(difference))
     # The same seed draws the same rows for both: that is what makes the comparison paired.
     gains = sign * (first.resampled(seed) - second.resampled(seed))
-    if not first.plain:  # R2 rises where squared errors fall
+    low, high = first.reduce(np.array([0.0, 1.0]))
+    if high < low:  # R2 rises where squared errors fall
         difference = -difference
     spread = float(difference.std())
     skewness = float(((difference - difference.mean()) ** 3).mean()) / spread**3 if spread > 0 else 0.0
