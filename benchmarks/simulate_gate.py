@@ -6,7 +6,7 @@ Then the slices: a model that is better as a whole and worse in a tenth of the r
 
 accuracy   the two models disagree in 10% of the rows; McNemar
 R2         the errors correlate at 0.9 and have heavy tails (Student's t, 5 degrees of freedom); bootstrap,
-           of 400 resamples here, so that it takes minutes
+           of 200 resamples here, so that it takes minutes
 pinball    losses of forecasts 20 days ahead, each day overlapping with the next 19, of 8 symbols; Diebold-Mariano
 two sets   accuracy, as above, on `test` and on half as many `recent` rows; the difference is that of both
 
@@ -26,7 +26,7 @@ from pipelines.common.config import GateSettings
 from pipelines.common.gate import Candidate, Champion, Scores, judge
 from pipelines.common.score import Score
 
-RUNS = 40
+RUNS = 1000
 SETTINGS = GateSettings(floor=-1e9, margin=0.02, latency_ms=1, size_mb=1)
 PICTURE = Path("benchmarks/simulate_gate.png")
 DAYS, SYMBOLS = 20, 8  # of the forecasts
@@ -149,7 +149,7 @@ def picture(found: dict[str, dict[int, dict[float, float]]]) -> None:
 
 def main() -> None:
     started = time.perf_counter()
-    score.RESAMPLES = 400
+    score.RESAMPLES = 200
     found = simulate()
     for task in TASKS:
         print(f"\n{table(found[task], f'{task}: promoted, by true gain')}")

@@ -165,7 +165,11 @@ def long_run_variance(values: np.ndarray, overlap: int) -> float:
 
 
 def holm(chances: list[float]) -> list[float]:
-    """p values, each adjusted so that among several one wrong decision is as rare as ALPHA says (Holm, 1979)."""
-    from statsmodels.stats.multitest import multipletests
+    """p values, each adjusted so that among several one wrong decision is as rare as ALPHA says (Holm, 1979).
 
-    return [float(p) for p in multipletests(np.nan_to_num(chances, nan=1.0), method="holm")[1]]
+    By hand, since statsmodels' multipletests takes 50 ms for two of them.
+    """
+    p = np.nan_to_num(chances, nan=1.0)
+    order = np.argsort(p)
+    adjusted = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return [float(value) for value in adjusted[np.argsort(order)]]

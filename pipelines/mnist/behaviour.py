@@ -22,13 +22,26 @@ def expectations(predictor: Predictor, requests: list[dict[str, Any]]) -> Iterat
         for words, axis, by in (("up", 1, -1), ("down", 1, 1), ("left", 2, -1), ("right", 2, 1)):
             moved = np.roll(images, by, axis=axis)
             yield Expectation(f"a pixel to the {words}", "invariance", digits(predictor, moved) == now, 0.97)
+    half = images.copy()
+    half[:, : images.shape[1] // 2] = 0
+    sure, less = (confidence(predictor, which, now) for which in (images, half))
+    yield Expectation("the upper half wiped out: less sure", "directional", less < sure, 0.9)
     drawn = np.stack([ring(images.shape[-1]), bar(images.shape[-1])])
     yield Expectation("a ring and a bar", "minimum", digits(predictor, drawn) == [0, 1], 1.0)
 
 
 def digits(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+    return np.array([output.digit for output in asked(predictor, images)])
+
+
+def confidence(predictor: Predictor, images: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """Probability of these digits: [n]"""
+    return np.array([output.probabilities[d] for output, d in zip(asked(predictor, images), digits, strict=True)])
+
+
+def asked(predictor: Predictor, images: np.ndarray) -> list[Any]:
     grey = np.clip(np.round(images), 0, 255).astype(int)
-    return np.array([output.digit for output in answer(predictor, [{"image": one.tolist()} for one in grey])])
+    return answer(predictor, [{"image": one.tolist()} for one in grey])
 
 
 def ring(size: int) -> np.ndarray:
