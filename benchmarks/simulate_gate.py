@@ -27,7 +27,7 @@ from pipelines.common.gate import Candidate, Champion, Scores, judge
 from pipelines.common.score import Score
 
 RUNS = 400
-SETTINGS = GateSettings(floor=-1e9, margin=0.02, latency_ms=1, size_mb=1)
+SETTINGS = GateSettings(floor=0, margin=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
 PICTURE = Path("benchmarks/simulate_gate.png")
 DAYS, SYMBOLS = 20, 8  # of the forecasts
 
@@ -90,7 +90,8 @@ TASKS: dict[str, tuple[Draw, tuple[int, ...], tuple[float, ...]]] = {
 
 def promoted(mine: Scores, theirs: Scores, seed: int, slices: Any = None) -> bool:
     candidate = Candidate("sample", mine, 0.1, 1, slices or {})
-    return all(check.passed for check in judge(candidate, Champion("1", "sample", theirs), SETTINGS, seed))
+    checks = judge(candidate, Champion("1", "sample", theirs), SETTINGS, seed)
+    return all(check.passed for check in checks if check.name != "floor")
 
 
 def share(draw: Draw, rows: int, gain: float, runs: int) -> float:
