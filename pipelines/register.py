@@ -45,8 +45,10 @@ def main(run: Run) -> None:
     moves = False
     if champion is not None and champion.version == version.version:
         checks = [Check("champion", True, f"version {version.version} is the champion already")]
-    elif at := version.tags.get("rolled_back"):
-        said = f"version {version.version} was champion and was rolled back at {at}; train another, or roll forward"
+    elif at := registry.rolled_back(client, run.name, bundle):
+        said = (
+            f"bundle {bundle.manifest.version} was champion and was rolled back at {at}; train another, or roll forward"
+        )
         checks = [Check("champion", False, f"{said} with rollback=\"'{bundle.manifest.version}'\"")]
     else:
         checks = compare(run, bundle, champion, metrics)

@@ -110,6 +110,12 @@ def promote(client: Any, name: str, version: Any) -> None:
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
+def rolled_back(client: Any, name: str, bundle: Bundle) -> str | None:
+    """When a version with this very content, whichever run trained it, was rolled back."""
+    found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
+    return max((v.tags["rolled_back"] for v in found if "rolled_back" in v.tags), default=None)
+
+
 def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, str]:
     """Gives the alias back to the version before, or to the one that holds this bundle; returns (from, to).
 
@@ -129,5 +135,7 @@ def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, st
         raise UsageError(f"{name}: champion version {now.version} is the first one; there is nothing to go back to")
     if before != str(now.version):  # a number from SQLite, a text from a server
         client.set_model_version_tag(name, now.version, "rolled_back", datetime.now(UTC).isoformat(timespec="seconds"))
+        if "rolled_back" in client.get_model_version(name, before).tags:  # and now it is wanted again
+            client.delete_model_version_tag(name, before, "rolled_back")
         client.set_registered_model_alias(name, ALIAS, before)
     return str(now.version), before
