@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import splits
+from pipelines.common import behaviour, slices, splits
 from pipelines.common.config import Run
 from pipelines.common.evaluation import Evaluated, evaluate, latency
 from pipelines.common.live import Tracker
@@ -22,6 +22,8 @@ def main(run: Run) -> None:
     evaluated = evaluate(run.data, run.artifacts, requests, targets)
     score = project.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)
+    parts = slices.table(score, project.slices(requests, targets))
+    shown = behaviour.table(run.module("behaviour").expectations(evaluated.predictor, requests))
     draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, score)})
     manifest = Bundle(run.artifacts / "bundle").manifest
     trained = json.loads((run.artifacts / "train.json").read_text())
@@ -34,6 +36,8 @@ def main(run: Run) -> None:
             "higher_is_better": score.higher_is_better,
         },
         "metrics": score.metrics,
+        "slices": parts,
+        "behaviour": shown,
         "baselines": {
             row["name"]: {k: v for k, v in row.items() if k not in ("name", "metric")} for row in evaluated.baselines
         },
@@ -48,8 +52,13 @@ def main(run: Run) -> None:
         "data_sha256": manifest.data_sha256,
         "bundle_version": manifest.version,
     }
+    if hasattr(project, "fairness"):
+        metrics["fairness"] = project.fairness(requests, targets, evaluated.outputs)
     (run.artifacts / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(f"{run.name}: {score.headline} {score.value:.4f} (95% interval {low:.4f} to {high:.4f})")
+    for name, one in shown.items():
+        if not one["passed"]:
+            print(f"  not as expected: {name}: {one['rate']:.1%} of {one['cases']} cases, {one['asked']:.1%} are asked")
     tracker.publish()
 
 

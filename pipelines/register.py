@@ -1,25 +1,28 @@
 """Stage 6, register: the bundle into MLflow's registry; `champion` moves to it only if the gate passes.
 
-    python -m pipelines.register project=mnist                  judge the present bundle
-    python -m pipelines.register project=mnist rollback=true    give `champion` back to the version before
+    python -m pipelines.register project=mnist                            judge the present bundle
+    python -m pipelines.register project=mnist rollback=true              `champion` goes back to the version before
+    python -m pipelines.register project=mnist rollback="'4be1c0ffee12'"  or to the version that holds this bundle
 
 A store that was down or has been lost is made whole from artifacts/<project>/, without training again.
+`python -m pipelines.promotions project=mnist` shows who has been champion.
 """
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.common import registry, splits
+from pipelines.common import promotions, registry, splits
 from pipelines.common.config import Run, UsageError
 from pipelines.common.evaluation import answer
-from pipelines.common.gate import Champion, Check, judge, verdict
+from pipelines.common.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict
 from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, ensure_run, experiment_id, publish, root
+from pipelines.common.tracking import connect, ensure_run, experiment_id, publish
 from serving.bundle import Bundle, load_predictor
+
+Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by set of rows: test, recent
 
 
 @stage
@@ -27,68 +30,93 @@ def main(run: Run) -> None:
     if not run.tracking["enabled"]:
         if run.rollback:
             raise UsageError("rollback needs the registry: run it with tracking=mlflow")
-        decide(run, verdict(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))
+        decide(run, None, verdict(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))
         return
     client = connect()
     if run.rollback:
-        before, after = registry.rollback(client, run.name)
-        keep_champion(run, registry.bundle_of(run.name, after))
-        registry.log_promotion(home(run) / "promotions.jsonl", event="rollback", champion=after, replaced=before)
-        print(f"{run.name}: champion is version {after} again (was {before})")
+        roll_back(run, client)
         return
     bundle = Bundle(run.artifacts / "bundle")
     restore_champion(run, client)
     run_id = publish(client, run)
     version = registry.registered(client, run.name, bundle) or registry.log_version(client, run_id, bundle)
     champion = registry.champion(client, run.name)
+    metrics = json.loads((run.artifacts / "metrics.json").read_text())
+    moves = False
     if champion is not None and champion.version == version.version:
         checks = [Check("champion", True, f"version {version.version} is the champion already")]
+    elif at := registry.rolled_back(client, run.name, bundle):
+        said = (
+            f"bundle {bundle.manifest.version} was champion and was rolled back at {at}; train another, or roll forward"
+        )
+        checks = [Check("champion", False, f"{said} with rollback=\"'{bundle.manifest.version}'\"")]
     else:
-        checks = compare(run, bundle, champion)
+        checks = compare(run, bundle, champion, metrics)
+        moves = all(check.passed for check in checks)
     decision = {
         **verdict(run.name, checks),
+        **({"fairness": metrics["fairness"]} if "fairness" in metrics else {}),
         "version": version.version,
         "bundle": bundle.manifest.version,
         "mlflow": {"experiment": experiment_id(client, run.name), "run": run_id},
     }
-    if decision["promoted"]:
+    if moves:
         registry.promote(client, run.name, version)
         keep_champion(run, bundle)
     client.set_model_version_tag(run.name, version.version, "decision", decision["summary"][:4000])
-    decide(run, decision, replaced=champion.version if champion else None)
+    moved = {"alias": registry.ALIAS, "replaced": champion.version if champion else None} if moves else {}
+    decide(run, client, decision, **moved)
 
 
-def compare(run: Run, bundle: Bundle, champion: Any) -> list[Check]:
-    """The gate's checks for a candidate, with both models answering the same test rows."""
+def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) -> list[Check]:
+    """The gate's checks for a candidate, with both models answering the same rows."""
     evaluation = run.module("evaluate")
-    requests, targets = evaluation.test_rows(run.data)
-    score = evaluation.score(targets, answer(load_predictor(bundle), requests))
-    latency = json.loads((run.artifacts / "metrics.json").read_text())["latency"]["batch_1"]["p95_ms"]
+    rows: Rows = {TEST: evaluation.test_rows(run.data)}
+    if splits.has(run.data, splits.RECENT):
+        rows[splits.RECENT] = evaluation.test_rows(run.data, splits.RECENT)
+    candidate = Candidate(
+        run.profile,
+        scores(evaluation, bundle, rows),
+        metrics["latency"]["batch_1"]["p95_ms"],
+        metrics["size_bytes"],
+        {name: evaluation.slices(*each) for name, each in rows.items()},
+        metrics["behaviour"],
+    )
     present = None
     if champion is not None:
         try:
-            outputs = answer(load_predictor(registry.bundle_of(run.name, champion.version)), requests)
-            champion_score = evaluation.score(targets, outputs)
+            theirs: Scores | None = scores(evaluation, registry.bundle_of(run.name, champion.version), rows)
         except ValidationError:  # its requests have other columns, or images of another size
-            champion_score = None
-        present = Champion(champion.version, champion.tags.get("profile", "sample"), champion_score)
-    return judge(score, run.profile, latency, present, run.project.gate, run.seed)
+            theirs = None
+        present = Champion(champion.version, champion.tags.get("profile", "sample"), theirs)
+    return judge(candidate, present, run.project.gate, run.seed)
 
 
-def home(run: Run) -> Path:
-    """The project's artifacts in the checkout itself: a queued experiment works in a folder that is thrown away."""
-    return root() / run.artifacts
+def scores(evaluation: Any, bundle: Bundle, rows: Rows) -> Scores:
+    predictor = load_predictor(bundle)
+    return {name: evaluation.score(targets, answer(predictor, requests)) for name, (requests, targets) in rows.items()}
+
+
+def roll_back(run: Run, client: Any) -> None:
+    before, after = registry.rollback(client, run.name, None if run.rollback is True else str(run.rollback))
+    if before == after:
+        print(f"{run.name}: champion is version {after} already")
+        return
+    keep_champion(run, registry.bundle_of(run.name, after))
+    moved = {"event": "rollback", "alias": registry.ALIAS, "version": after, "replaced": before}
+    promotions.log(client, run.name, promotions.file(run), **moved)
+    print(f"{run.name}: champion is version {after} again (was {before})")
 
 
 def keep_champion(run: Run, bundle: Bundle) -> None:
     """A copy of the champion beside the artifacts, from which a lost store is restored."""
-    with splits.replacing(home(run) / "champion") as draft:
+    with splits.replacing(promotions.file(run).parent / "champion") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
 
 
 def restore_champion(run: Run, client: Any) -> None:
     """In a fresh or lost store the champion that was kept comes first, so that the gate has whom to compare with."""
-    kept = home(run) / "champion"
+    kept = promotions.file(run).parent / "champion"
     if registry.champion(client, run.name) is not None or not kept.exists():
         return
     champion = Bundle(kept)
@@ -96,13 +124,19 @@ def restore_champion(run: Run, client: Any) -> None:
     run_id = ensure_run(client, run, champion.manifest.run, champion.manifest.model_dump())
     version = registry.registered(client, run.name, champion) or registry.log_version(client, run_id, champion)
     registry.promote(client, run.name, version)
-    registry.log_promotion(home(run) / "promotions.jsonl", event="restored", champion=version.version)
+    moved = {
+        "event": "restored",
+        "alias": registry.ALIAS,
+        "version": version.version,
+        "bundle": champion.manifest.version,
+    }
+    promotions.log(client, run.name, promotions.file(run), **moved)
 
 
-def decide(run: Run, decision: dict[str, Any], replaced: str | None = None) -> None:
+def decide(run: Run, client: Any, decision: dict[str, Any], **moved: Any) -> None:
     (run.artifacts / "decision.json").write_text(json.dumps(decision, indent=2) + "\n")
-    event = "promoted" if decision["promoted"] else "refused"
-    registry.log_promotion(home(run) / "promotions.jsonl", event=event, replaced=replaced, **decision)
+    event = "refused" if not decision["promoted"] else "promoted" if moved else "kept"
+    promotions.log(client, run.name, promotions.file(run), event=event, **moved, **decision)
     print(decision["summary"])
 
 

@@ -240,7 +240,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def aws(tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def aws(tmp_path: Path, store: Any, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """AWS as servers on this machine, with the stacks that a deployment stands on."""
     from deployments import cloud
 
@@ -248,3 +248,13 @@ def aws(tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr("infra.stacks.POLL", 0.01)
     with cloud(tmp_path / "functions") as found:
         yield found
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a deployment's rollback runs the register stage, which writes beside the artifacts."""
+    from deployments import stages
+
+    folder = stages(tmp_path / "stages")
+    monkeypatch.setattr("infra.deploy.registry.CHECKOUT", folder)
+    return folder

@@ -43,6 +43,10 @@ class Champions:
     def second(self) -> str:
         return list(self.versions)[1]
 
+    def champion(self) -> str:
+        found = self.client.get_model_version_by_alias("titanic", "champion").version
+        return next(version for version, number in self.versions.items() if number == found)
+
     def promote(self, version: str) -> None:
         self.client.set_registered_model_alias("titanic", "champion", self.versions[version])
 
@@ -155,6 +159,14 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
     code = main([*words, *quick])
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+def stages(folder: Path) -> Path:
+    """A place to run stages in that shares the code of this one, and keeps its artifacts to itself."""
+    folder.mkdir()
+    for name in ("params.yaml", "pipelines", "models", "serving"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 def fresh(folder: Path) -> None:

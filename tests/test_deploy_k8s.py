@@ -159,7 +159,11 @@ def test_what_was_interrupted_goes_on(world: World, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_command_deploys_the_champion_records_it_and_goes_back(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World,
+    tmp_path: Path,
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     registry = deployments.champions(tmp_path / "registry")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
@@ -172,7 +176,7 @@ def test_the_command_deploys_the_champion_records_it_and_goes_back(
     assert world.versions("titanic-serving") == [registry.second]
     code, _, err = deployments.command(capsys, "rollback", *where)
     assert code == 0, err
-    assert world.versions("titanic-serving") == [registry.first]
+    assert world.versions("titanic-serving") == [registry.first] and registry.champion() == registry.first
     _, out, _ = deployments.command(capsys, "status", *where)
     assert out.startswith(f"answers: {registry.first}") and f"{registry.first} -> {registry.second}" in out
 

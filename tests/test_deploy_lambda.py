@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,13 +80,17 @@ def test_repeating_it_changes_nothing(deployed: Cloud, capsys: pytest.CaptureFix
     assert (len(deployed.functions.routed), deployed.registry.sent) == (routed, sent)
 
 
-def test_rollback_points_to_the_version_before_at_once(
-    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+def test_rollback_points_to_the_version_before_at_once_and_so_does_the_registry(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], elsewhere: Path
 ) -> None:
     assert command(capsys, *WHERE)[0] == 0
     code, out, err = command(capsys, "rollback", *WHERE)
     assert code == 0, err
     assert answers(deployed) == {store.first}
+    assert store.champion() == store.first and "champion is version 1 again (was 2)" in out
+    entry = json.loads((elsewhere / "artifacts" / "titanic" / "promotions.jsonl").read_text().splitlines()[-1])
+    assert (entry["event"], entry["version"], entry["replaced"]) == ("rollback", "1", "2")
+    assert "by a deployment's rollback" in entry["by"]
     code, out, _ = command(capsys, "status", *WHERE)
     assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 3
 

@@ -79,6 +79,7 @@ def test_the_stack_gets_the_new_model_and_status_and_rollback_follow(
     assert key(deployed) == f"sagemaker/titanic/{store.second}.tar.gz"
     code, out, err = command(capsys, "rollback", *WHERE)
     assert code == 0 and key(deployed) == f"sagemaker/titanic/{store.first}.tar.gz", err
+    assert store.champion() == store.first
 
 
 def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(

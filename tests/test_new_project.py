@@ -83,12 +83,27 @@ def score(targets, outputs):
     return scores.classification(targets, np.stack([1 - second, second], axis=1))
 
 
+def slices(requests, targets):
+    return {"malignant": targets == 0, "benign": targets == 1}
+
+
 def baselines(folder, seed):
     return zoo.compare_tables(folder, lambda columns: columns, seed)
 
 
 def figures(evaluated):
     return {}
+""",
+    "behaviour.py": """
+import numpy as np
+
+from pipelines.common.behaviour import Expectation
+from pipelines.common.evaluation import answer
+
+
+def expectations(predictor, requests):
+    one, two = (np.array([o.probability for o in answer(predictor, r)]) for r in (requests, requests[::-1]))
+    yield Expectation("in another order", "invariance", np.isclose(one, two[::-1], atol=1e-5), 1.0)
 """,
 }
 BLOCK = {
@@ -103,7 +118,7 @@ BLOCK = {
     },
     "train": {"epochs": 20, "batch_size": 64, "threads": 1},
     "variants": {},
-    "gate": {"floor": 0.9, "margin": 0.03, "latency_ms": 20},
+    "gate": {"floor": 0.9, "margin": 0.03, "latency_ms": 20, "size_mb": 1},
 }
 
 

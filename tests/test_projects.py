@@ -17,7 +17,7 @@ each_project = pytest.mark.parametrize("project", PROJECTS)
 @each_project
 def test_a_project_is_one_folder(project: str) -> None:
     folder = ROOT / "pipelines" / project
-    for name in ("settings.py", "data.py", "predict.py", "evaluate.py", "README.md"):
+    for name in ("settings.py", "data.py", "predict.py", "evaluate.py", "behaviour.py", "README.md"):
         assert (folder / name).is_file(), f"pipelines/{project}/{name} is missing"
 
 
@@ -58,6 +58,19 @@ def test_metrics_hold_what_people_compare(reproduced: Checkout, project: str) ->
         assert metrics[key]
     card = json.loads(reproduced.path("data", project, "card.json").read_text())
     assert metrics["data_sha256"] == card["sha256"]
+
+
+@pytest.mark.slow
+@each_project
+def test_a_project_says_how_it_should_behave_and_in_which_parts_it_is_judged(
+    reproduced: Checkout, project: str
+) -> None:
+    metrics = json.loads(reproduced.path("artifacts", project, "metrics.json").read_text())
+    kinds = {one["kind"] for one in metrics["behaviour"].values()}
+    assert kinds == {"invariance", "directional", "minimum"}
+    assert all(one["passed"] and 0 < one["asked"] <= 1 for one in metrics["behaviour"].values()), metrics["behaviour"]
+    parts = metrics["slices"]
+    assert len(parts) >= 2 and all(0 < part["rows"] < metrics["rows"]["test"] for part in parts.values())
 
 
 @pytest.mark.slow

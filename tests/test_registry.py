@@ -10,6 +10,7 @@ import pytest
 from conftest import Checkout
 
 pytestmark = pytest.mark.slow
+LOGISTIC = ("projects.titanic.model.hidden=[]", "projects.titanic.model.dropout=0.0", "projects.titanic.model.lr=0.05")
 
 
 @pytest.fixture
@@ -43,24 +44,40 @@ def retrain(clone: Checkout, *overrides: str) -> None:
 def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
     assert champion(clone) == "1" and decision(clone)["promoted"]
 
+    # Other weights, the same answers: no reason to change anything.
     retrain(clone, "projects.titanic.train.epochs=25")
-    assert decision(clone)["promoted"] and champion(clone) == "2"
-    assert "95% interval" in decision(clone)["checks"]["champion"]["reason"]
+    assert not decision(clone)["promoted"] and champion(clone) == "1"
+    assert "exactly as well" in decision(clone)["checks"]["champion"]["reason"]
+
+    retrain(clone, *LOGISTIC, "projects.titanic.gate.effect=-0.1")  # as good is good enough
+    assert decision(clone)["promoted"] and champion(clone) == "3"
+    assert "by the exact McNemar test" in decision(clone)["checks"]["champion"]["reason"]
 
     # Nothing learned: predicts the majority. It is logged, judged, and refused by both floor and comparison.
     retrain(clone, "projects.titanic.model.lr=1e-9")
     verdict = decision(clone)
     assert not verdict["promoted"] and "refused" in verdict["summary"]
     assert not verdict["checks"]["floor"]["passed"] and not verdict["checks"]["champion"]["passed"]
-    assert champion(clone) == "2" and verdict["version"] == 3
+    assert not verdict["checks"]["behaviour"]["passed"] and not verdict["checks"]["slices"]["passed"]
+    assert {"sex", "class"} == set(verdict["fairness"])
+    assert champion(clone) == "3" and verdict["version"] == 4
 
     done = clone.stage("register", "project=titanic", "rollback=true")
     assert "version 1 again" in done.stdout and champion(clone) == "1"
     again = clone.stage("register", "project=titanic", "rollback=true", check=False)
     assert again.returncode == 2 and "nothing to go back to" in again.stderr and "Traceback" not in again.stderr
 
-    log = [json.loads(line) for line in clone.path("artifacts", "titanic", "promotions.jsonl").read_text().splitlines()]
-    assert [entry["event"] for entry in log][-4:] == ["promoted", "promoted", "refused", "rollback"]
+    # What was rolled back is not promoted again by itself.
+    retrain(clone, *LOGISTIC, "projects.titanic.gate.effect=-0.1")
+    assert not decision(clone)["promoted"] and "was rolled back at" in decision(clone)["summary"]
+
+    shown = clone.stage("promotions", "project=titanic").stdout
+    events = [line.split()[1] for line in shown.splitlines()]
+    assert events[-6:] == ["promoted", "refused", "promoted", "refused", "rollback", "refused"]
+    assert "champion 3 -> 1" in shown
+    clone.path("artifacts", "titanic", "promotions.jsonl").unlink()  # another machine: the registry knows the moves
+    shown = clone.stage("promotions", "project=titanic").stdout
+    assert [line.split()[1] for line in shown.splitlines()] == ["promoted", "promoted", "rollback"]
 
 
 def test_the_run_holds_parameters_curves_plots_and_lineage(clone: Checkout) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from pipelines.common import score
-from pipelines.common.score import Score, classification, gain, regression, roc_auc
+from pipelines.common.paired import paired
+from pipelines.common.score import Score, classification, regression, roc_auc
 
 # Few distinct scores, so that ties are the rule.
 BINARY = st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])), min_size=2).filter(
@@ -103,20 +104,18 @@ def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.nda
     rng = np.random.default_rng(3)
     targets, noise = rng.normal(0, 2, 500), rng.normal(0, 1, 500)
     one, two = make(targets, noise), make(targets, noise + rng.normal(0, 0.05, 500))
-    value, low, high = gain(one, two, seed=1)
-    assert value == pytest.approx(one.value - two.value)
-    assert low <= value <= high
-    unpaired = np.percentile(one.resampled(1) - two.resampled(2), [2.5, 97.5])
-    assert high - low < 0.5 * np.ptp(unpaired)
-    assert gain(one, one, seed=1) == (0, 0, 0)
+    found = paired(one, two, seed=1)
+    assert found.value == pytest.approx(one.value - two.value)
+    unpaired = float(np.percentile(one.resampled(1) - two.resampled(2), 5))
+    assert found.low() <= found.value and found.value - found.low() < 0.5 * (found.value - unpaired)
 
 
 def test_a_lower_error_is_a_gain() -> None:
     losses = np.random.default_rng(4).exponential(1, 300)
     good, bad = (Score("perplexity", False, values, {}, np.exp) for values in (losses, losses + 0.5))
-    value, low, high = gain(good, bad, seed=1)
-    assert 0 < low <= value <= high
-    assert gain(bad, good, seed=1)[0] == -value
+    found = paired(good, bad, seed=1)
+    assert 0 < found.low() <= found.value and found.p(0) < 0.01
+    assert paired(bad, good, seed=1).value == -found.value
     assert good.value == pytest.approx(np.exp(losses.mean()))
 
 

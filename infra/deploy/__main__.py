@@ -3,7 +3,7 @@
     (none)      the registry's champion goes out: pushed, asked its example, given requests step by step, watched
     plan        what that would change, and what it costs a month
     status      what answers, and the deployments so far
-    rollback    all requests go back to the version before, at once
+    rollback    all requests go back to the version before, at once, and with them the alias champion
     destroy     takes away what serves the project
 
     target      server     the server at SERVING_URL, which follows the registry by itself
@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from infra.deploy import lock, record
+from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
 from infra.deploy.target import DeployError, Options, Target
 from infra.stacks import STAGES
@@ -116,7 +116,9 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
     now = target.serving()
     bundle = None
     if verb == "rollback":
-        to = given.get("bundle") or record.before(records.all(), now)
+        # The server follows the registry, so that knows what was before; elsewhere the records do.
+        earlier = registry.before(given["project"]) if given["target"] == "server" else None
+        to = given.get("bundle") or earlier or record.before(records.all(), now)
     else:
         bundle = champion(given["project"], cache, given.get("bundle"))
         to = bundle.manifest.version
@@ -129,6 +131,8 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
         else:
             target.roll_back(to, recording.say)
         result = "deployed"
+        if not bundle:
+            registry.give_back(given["project"], now, to, recording.say)
         recording.say(f"{given['project']}: version {to} answers")
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"

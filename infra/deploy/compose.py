@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
+from infra.deploy.registry import moved
 from infra.deploy.rollout import shift
 from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
 from serving.bundle import Bundle
@@ -112,13 +113,14 @@ class Compose:
         return str(max(int(one["version"]) for one in found))
 
     def point(self, number: str | None) -> None:
-        if number == self.aliased():
+        if number == (before := self.aliased()):
             return
         body = {"name": self.project, "alias": self.alias}
         if number is None:
             self.mlflow("registered-models/alias", body, "DELETE")
         else:
             self.mlflow("registered-models/alias", {**body, "version": number})
+        self.mlflow("registered-models/set-tag", {"name": self.project, **moved(self.alias, number, before)})
 
     def follow(self, version: str) -> None:
         until(lambda: self.serving() == version, f"serving has not taken {version}", lambda: str(self.serving()))

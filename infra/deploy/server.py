@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from infra.deploy import registry
 from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
 from serving.bundle import Bundle
 
@@ -52,7 +53,12 @@ class Server:
         )
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
-        version, deadline = bundle.manifest.version, time.monotonic() + PATIENCE
+        self.follow(bundle.manifest.version)
+        checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}), bundle)
+        say(f"{self.url} has noticed it")
+
+    def follow(self, version: str) -> None:
+        deadline = time.monotonic() + PATIENCE
         while (served := self.model()).get("version") != version:
             if time.monotonic() > deadline:
                 reason = served.get("reason") or "it has not noticed the new one"
@@ -60,13 +66,11 @@ class Server:
                     f"{self.project}: the server has version {served.get('version')} and not {version}: {reason}"
                 )
             time.sleep(1)
-        checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}), bundle)
-        say(f"{self.url} has noticed it")
 
     def roll_back(self, version: str, say: Say) -> None:
-        raise DeployError(
-            f"this server follows the registry: `python -m pipelines.register project={self.project} rollback=true`"
-        )
+        registry.move(self.project, version, say)
+        self.follow(version)
+        say(f"{self.url} has noticed it")
 
     def destroy(self, say: Say) -> None:
         raise DeployError("this server is not ours to take away; stop the process")

@@ -29,6 +29,10 @@ def _probabilities(outputs: list[Any]) -> np.ndarray:
     return np.array([list(output.probabilities.values()) for output in outputs])  # [n, classes]
 
 
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"class={label}": targets == label for label in np.unique(targets)}
+
+
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Classical models on principal components, and logistic regression on what learned patches see."""
     from sklearn.decomposition import PCA

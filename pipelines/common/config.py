@@ -78,8 +78,15 @@ class GateSettings(Strict):
     """What a model must show before it may become `champion`."""
 
     floor: float = Field(description="the headline metric must be at least this (at most, where lower is better)")
-    margin: float = Field(ge=0, description="what it may lose against the champion, with 95% confidence")
+    effect: float = Field(
+        default=0.0,
+        allow_inf_nan=False,
+        description="the gain over the champion, in units of the headline, that must be exceeded with 95% confidence; "
+        "a negative one lets an equal model pass, or one that loses so much",
+    )
+    margin: float = Field(ge=0, description="what it may lose in a slice, or on the old rows where it gains on recent")
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
+    size_mb: float = Field(gt=0, description="all files of the bundle, in millions of bytes")
 
 
 class MonitorSettings(Strict):
@@ -136,7 +143,7 @@ class Run(Strict):
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
     trainer: dict[str, Any]
     tracking: dict[str, Any]
-    rollback: bool = False
+    rollback: bool | str = Field(default=False, description="true for the version before, or a bundle's version")
 
     @property
     def data(self) -> Path:

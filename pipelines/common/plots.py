@@ -228,6 +228,25 @@ def wrong_images(
     return figure
 
 
+def fairness(table: dict[str, Any]) -> Any:
+    """Accuracy, share of positive answers and of true ones by group, an attribute below the other."""
+    rows = [(f"{name}: {group}", one) for name, part in table.items() for group, one in part["groups"].items()]
+    figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(rows) + 1.9))
+    marks = (("accuracy", BLUE, "D"), ("positive_rate", ORANGE, "o"), ("true_rate", GREY, "|"))
+    for column, colour, marker in marks:
+        places = range(len(rows))
+        ax.plot([one[column] for _, one in rows], places, marker, color=colour, label=column.replace("_", " "), ms=8)
+    gaps = "\n".join(
+        f"gap by {name}: accuracy {part['gap']['accuracy']:.2f}, positive rate {part['gap']['positive_rate']:.2f}"
+        for name, part in table.items()
+    )
+    ax.set(yticks=range(len(rows)), yticklabels=[f"{name} ({one['rows']:,})" for name, one in rows], xlim=(-0.02, 1.02))
+    ax.set_title(f"Groups of people\n{gaps}", fontsize=9)
+    ax.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
 def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
     """Precision, recall and F1 of every class, worst F1 on top."""
     table = []

@@ -2,7 +2,8 @@
 
 Every version carries the tags `bundle` (the version of its content), `profile` and `run`; a promoted one also
 `promoted`, when the gate did it, without which nothing is deployed, and `replaced`, the version that was champion
-before it, so that a rollback needs nothing but the registry.
+before it, so that a rollback needs nothing but the registry. A version that was rolled back has `rolled_back`: the
+gate does not promote it again.
 """
 
 import json
@@ -109,24 +110,32 @@ def promote(client: Any, name: str, version: Any) -> None:
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
-def rollback(client: Any, name: str) -> tuple[str, str]:
-    """Gives the alias back to the version before; returns (from, to).
+def rolled_back(client: Any, name: str, bundle: Bundle) -> str | None:
+    """When a version with this very content, whichever run trained it, was rolled back."""
+    found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
+    return max((v.tags["rolled_back"] for v in found if "rolled_back" in v.tags), default=None)
+
+
+def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, str]:
+    """Gives the alias back to the version before, or to the one that holds this bundle; returns (from, to).
 
     Raises:
-        UsageError: there is no champion, or none before it.
+        UsageError: there is no champion, none before it, or no promoted version with that bundle.
     """
     now = champion(client, name)
     if now is None:
         raise UsageError(f"{name} has no champion to roll back; run `dvc repro register@{name}` first")
     before = now.tags.get("replaced")
+    if bundle is not None:
+        versions = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle}'")
+        before = max((str(v.version) for v in versions if "promoted" in v.tags), key=int, default=None)
+        if before is None:
+            raise UsageError(f"{name}: no version with bundle {bundle} has ever been promoted; rollback=true goes back")
     if not before:
         raise UsageError(f"{name}: champion version {now.version} is the first one; there is nothing to go back to")
-    client.set_registered_model_alias(name, ALIAS, before)
-    return now.version, before
-
-
-def log_promotion(path: Path, **entry: Any) -> None:
-    """Appends to the promotion log: one JSON object per line, never rewritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n")
+    if before != str(now.version):  # a number from SQLite, a text from a server
+        client.set_model_version_tag(name, now.version, "rolled_back", datetime.now(UTC).isoformat(timespec="seconds"))
+        if "rolled_back" in client.get_model_version(name, before).tags:  # and now it is wanted again
+            client.delete_model_version_tag(name, before, "rolled_back")
+        client.set_registered_model_alias(name, ALIAS, before)
+    return str(now.version), before

@@ -1,7 +1,8 @@
 """Scores on the test split, with the per-item values that bootstrap intervals and paired comparisons need."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +33,21 @@ class Score:
     def value(self) -> float:
         return float(self.reduce(self.per_item.mean(keepdims=True))[0])
 
+    @property
+    def plain(self) -> bool:
+        """Whether the headline is the mean of the items itself."""
+        return self.reduce is _identity
+
+    def of(self, rows: np.ndarray) -> "Score":
+        """The headline of these rows alone. rows: bool [n]
+
+        R2 keeps the variance of all rows, so that gains in parts and in the whole have one unit.
+        """
+        places = np.flatnonzero(rows)
+        # Of rows in order of time, a part that has every eighth has an eighth of each block.
+        density = len(places) / (places[-1] - places[0] + 1) if len(places) else 1.0
+        return replace(self, per_item=self.per_item[places], metrics={}, block=max(1, math.ceil(self.block * density)))
+
     def resampled(self, seed: int) -> np.ndarray:
         """The headline of RESAMPLES bootstrap samples; the same seed draws the same rows. -> [RESAMPLES]"""
         if self.block > 1:
@@ -56,14 +72,6 @@ def block_means(values: np.ndarray, block: int, seed: int) -> np.ndarray:
     means = (sums[block:] - sums[:-block]) / block  # of the block that starts at each item
     starts = np.random.default_rng(seed).integers(0, n, (RESAMPLES, -(-n // block)))
     return np.stack([means[rows].mean(axis=0) for rows in starts])
-
-
-def gain(candidate: Score, champion: Score, seed: int) -> tuple[float, float, float]:
-    """How much better the candidate is on the same rows, positive is better: value, and its paired 95% interval."""
-    sign = 1 if candidate.higher_is_better else -1
-    # The same seed draws the same rows for both: that is what makes the comparison paired.
-    low, high = np.percentile(sign * (candidate.resampled(seed) - champion.resampled(seed)), [2.5, 97.5])
-    return sign * (candidate.value - champion.value), float(low), float(high)
 
 
 def regression(targets: np.ndarray, predictions: np.ndarray) -> Score:

@@ -134,7 +134,9 @@ def publish(client: Any, run: Run) -> str:
             continue  # not there yet, or of the bundle before this one
         at = int(path.stat().st_mtime * 1000)
         numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
-        metrics = [Metric(metric_name(f"{path.stem}/{k}"), float(v), at, 0) for k, v in numbers.items()]
+        # A slash in the name of a slice would be taken for a folder.
+        names = {k: metric_name(f"{path.stem}/{k.replace('/', '_')}") for k in numbers}
+        metrics = [Metric(names[k], float(v), at, 0) for k, v in numbers.items()]
         client.log_batch(run_id, metrics=metrics)
         client.log_artifact(run_id, str(path))
         if path.stem == "metrics":

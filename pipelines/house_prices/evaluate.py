@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.common import score as scores
+from pipelines.common import slices as parts
 from pipelines.common import splits, zoo
 from pipelines.common.evaluation import Evaluated
 from pipelines.common.score import Score
@@ -20,6 +21,12 @@ def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], 
 
 def score(targets: np.ndarray, outputs: list[Any]) -> Score:
     return scores.regression(targets, np.array([output.prediction for output in outputs]))
+
+
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Where the house stands, and whether it is dear."""
+    dear = targets > np.median(targets)
+    return {**parts.levels(requests, "district", "ocean_proximity"), "cheap": ~dear, "dear": dear}
 
 
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:

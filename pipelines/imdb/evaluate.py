@@ -1,5 +1,6 @@
 """Sentiment: how the shipped model is scored, compared and text_plots."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ EXPLAINED = 1_000  # test texts whose contributions are asked for: enough to ran
 # A word of two letters and more, as scikit-learn has it; of Chinese, which has no spaces, a single character.
 WORD = r"[\u4e00-\u9fff]|\b[^\W\u4e00-\u9fff]{2,}\b"
 SIGN = r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+|[^\w\s]"
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 FIELDS = [("label", "i8"), ("truth", "i8"), ("kind", "U16"), ("language", "U8")]
 TAGS = ("kind", "language")
 
@@ -43,6 +45,18 @@ def positive(outputs: list[Any]) -> np.ndarray:
     """Probability of the second class: [n]"""
     log_odds = np.array([output.log_odds for output in outputs])
     return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+
+
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    """By class, length and language, and by what the generator knows of its reviews."""
+    lengths = np.array([len(request["text"]) for request in requests])
+    chinese = np.array([bool(CHINESE.search(request["text"])) for request in requests])
+    third, two_thirds = np.quantile(lengths, [1 / 3, 2 / 3])
+    found = {f"label={label}": targets["label"] == label for label in np.unique(targets["label"])}
+    found |= {"short": lengths <= third, "long": lengths > two_thirds}
+    if 0 < chinese.mean() < 1:
+        found |= {"Chinese": chinese, "not Chinese": ~chinese}
+    return found | {f"kind={kind}": targets["kind"] == kind for kind in np.unique(targets["kind"]) if kind}
 
 
 def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:

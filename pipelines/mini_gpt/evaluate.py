@@ -58,6 +58,12 @@ def score(targets: np.ndarray, outputs: list[Any]) -> Score:
     return Score(METRIC, False, per_item, metrics)
 
 
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Prose, and what is full of signs: code, tables, names before lines of a play."""
+    signs = np.array([np.mean([not (c.isalpha() or c == " ") for c in request["prompt"]]) for request in requests])
+    return {"prose": signs <= np.median(signs), "signs": signs > np.median(signs)}
+
+
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Compressors that have read the training text, and n-gram models of characters."""
     train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))

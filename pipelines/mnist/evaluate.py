@@ -26,6 +26,10 @@ def _probabilities(outputs: list[Any]) -> np.ndarray:
     return np.array([output.probabilities for output in outputs])  # [n, 10]
 
 
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"digit={digit}": targets == digit for digit in np.unique(targets)}
+
+
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Classical models on raw pixels, of at most BASELINE_ROWS training images."""
     train, test = (splits.read(folder, name) for name in ("train", "test"))

@@ -96,6 +96,14 @@ def score(targets: np.ndarray, outputs: list[Any]) -> Score:
     )
 
 
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    """By symbol, and by how much its price has moved of late."""
+    moves = np.array([np.std(np.diff(np.log(request["close"][-EMBARGO - 1 :]))) for request in requests])
+    stormy = moves > np.median(moves)
+    symbols = {f"symbol={symbol}": targets["symbol"] == symbol for symbol in np.unique(targets["symbol"])}
+    return {**symbols, "calm": ~stormy, "stormy": stormy}
+
+
 def log_returns(targets: np.ndarray, outputs: list[Any]) -> np.ndarray:
     """The answers' prices as log-returns: [n, h, q]"""
     prices = np.array([[list(horizon.quantiles.values()) for horizon in output.horizons] for output in outputs])

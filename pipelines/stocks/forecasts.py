@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from pipelines.common.paired import long_run_variance
 from pipelines.stocks.features import HORIZONS, QUANTILES
 
 LEVELS = np.array(QUANTILES)
@@ -40,16 +41,11 @@ def diebold_mariano(worse: np.ndarray, better: np.ndarray, days: int) -> tuple[f
     from scipy import stats
 
     difference = worse - better
-    n, centred = len(difference), difference - difference.mean()
-    covariances = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(min(days, n))]
-    variance = covariances[0] + 2 * sum(covariances[1:])
-    if variance <= 0:  # the rectangular window can end there; Bartlett's (Newey and West, 1987) can't
-        variance = covariances[0] + 2 * sum((1 - lag / days) * c for lag, c in enumerate(covariances) if lag)
+    variance = long_run_variance(difference, days)
     if variance <= 0:
         return 0.0, 1.0
-    correction = math.sqrt(max(n + 1 - 2 * days + days * (days - 1) / n, 0) / n)
-    statistic = correction * float(difference.mean()) / math.sqrt(variance / n)
-    return statistic, float(2 * stats.t.sf(abs(statistic), n - 1))
+    statistic = float(difference.mean()) / math.sqrt(variance / len(difference))
+    return statistic, float(2 * stats.t.sf(abs(statistic), len(difference) - 1))
 
 
 def by_date(values: np.ndarray, date: np.ndarray) -> np.ndarray:

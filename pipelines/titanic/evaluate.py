@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from pipelines.common import score as scores
+from pipelines.common import slices as parts
 from pipelines.common import splits, zoo
 from pipelines.common.evaluation import Evaluated
 from pipelines.common.score import Score
 from pipelines.common.training import requests
 from pipelines.titanic.features import derive
+
+PEOPLE = ("class", "sex", "Pclass", "Sex")  # of the sample and of the passenger list
 
 
 def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -27,6 +30,16 @@ def _probabilities(outputs: list[Any]) -> np.ndarray:
     return np.stack([1 - second, second], axis=1)  # [n, 2]
 
 
+def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
+    return parts.levels(requests, *PEOPLE, "age")
+
+
+def fairness(requests: list[dict[str, Any]], targets: np.ndarray, outputs: list[Any]) -> dict[str, Any]:
+    """By sex and class; a table of the user's own need not have them."""
+    groups = {name: np.array([str(row[name]) for row in requests]) for name in PEOPLE if name in requests[0]}
+    return parts.fairness(groups, _probabilities(outputs).argmax(axis=1) == 1, targets == 1)
+
+
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     return zoo.compare_tables(folder, derive, seed)
 
@@ -36,8 +49,11 @@ def figures(evaluated: Evaluated) -> dict[str, Any]:
 
     classes = evaluated.schema["classes"]
     probabilities = _probabilities(evaluated.outputs)
-    return {
+    found = {
         "confusion": plots.confusion(evaluated.targets, probabilities.argmax(axis=1), classes),
         "roc_pr": plots.roc_and_pr(evaluated.targets, probabilities[:, 1]),
         "calibration": plots.calibration(evaluated.targets, probabilities[:, 1]),
     }
+    if groups := fairness(evaluated.requests, evaluated.targets, evaluated.outputs):
+        found["fairness"] = plots.fairness(groups)
+    return found

@@ -1,0 +1,57 @@
+"""MNIST: what a reader of digits should not mind, and figures that anybody can read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pipelines.common.behaviour import Expectation, some
+from pipelines.common.evaluation import answer
+from serving.bundle import Predictor
+
+WIDE = 20  # pixels; in a smaller image a digit fills the square, and a shift would cut it
+
+
+def expectations(predictor: Predictor, requests: list[dict[str, Any]]) -> Iterator[Expectation]:
+    images = np.array([request["image"] for request in some(requests)])  # [n, size, size]
+    now = digits(predictor, images)
+    yield Expectation("ink a tenth fainter", "invariance", digits(predictor, 0.9 * images) == now, 0.98)
+    noise = np.random.default_rng(0).normal(0, 5, images.shape)
+    yield Expectation("a little noise", "invariance", digits(predictor, images + noise) == now, 0.98)
+    if images.shape[-1] >= WIDE:
+        for words, axis, by in (("up", 1, -1), ("down", 1, 1), ("left", 2, -1), ("right", 2, 1)):
+            moved = np.roll(images, by, axis=axis)
+            yield Expectation(f"a pixel to the {words}", "invariance", digits(predictor, moved) == now, 0.97)
+    half = images.copy()
+    half[:, : images.shape[1] // 2] = 0
+    sure, less = (confidence(predictor, which, now) for which in (images, half))
+    yield Expectation("the upper half wiped out: less sure", "directional", less < sure, 0.9)
+    drawn = np.stack([ring(images.shape[-1]), bar(images.shape[-1])])
+    yield Expectation("a ring and a bar", "minimum", digits(predictor, drawn) == [0, 1], 1.0)
+
+
+def digits(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+    return np.array([output.digit for output in asked(predictor, images)])
+
+
+def confidence(predictor: Predictor, images: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """Probability of these digits: [n]"""
+    return np.array([output.probabilities[d] for output, d in zip(asked(predictor, images), digits, strict=True)])
+
+
+def asked(predictor: Predictor, images: np.ndarray) -> list[Any]:
+    grey = np.clip(np.round(images), 0, 255).astype(int)
+    return answer(predictor, [{"image": one.tolist()} for one in grey])
+
+
+def ring(size: int) -> np.ndarray:
+    """An upright oval line: a zero."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    radius = np.hypot(x / 0.26, y / 0.36)
+    return 255 * np.clip(1.6 - 4 * np.abs(radius - 1), 0, 1)
+
+
+def bar(size: int) -> np.ndarray:
+    """An upright stroke: a one."""
+    y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
+    return 255.0 * ((np.abs(x) < max(0.06, 1 / size)) & (np.abs(y) < 0.38))

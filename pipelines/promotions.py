@@ -1,0 +1,30 @@
+"""Who has been champion, when, and by whom: python -m pipelines.promotions project=mnist
+
+Every move of the aliases and every refusal, oldest first, of this machine and of MLflow's registry.
+"""
+
+from typing import Any
+
+from pipelines.common import promotions, tracking
+from pipelines.common.config import Run
+from pipelines.common.stage import stage
+
+
+@stage
+def main(run: Run) -> None:
+    client = tracking.connect() if run.tracking["enabled"] else None
+    entries = promotions.history(client, run.name, promotions.file(run))
+    print("\n".join(map(line, entries)) or f"{run.name}: no alias has moved yet; `dvc repro register@{run.name}`")
+
+
+def line(entry: dict[str, Any]) -> str:
+    version, before = entry.get("version"), entry.get("replaced")
+    move = f"{entry.get('alias') or 'stays'} {before or '-'} -> {version or '-'}"
+    if not entry.get("alias"):
+        move = f"version {version or '-'}"
+    said = f": {entry['summary']}" if entry.get("summary") else ""
+    return f"{entry['at'][:19]}Z  {entry['event']:<9} {move}, {entry.get('by', 'unknown')}{said}"
+
+
+if __name__ == "__main__":
+    main()
