@@ -50,9 +50,15 @@ class Challengers:
 
     def chosen(self, request: Request, champion: Model) -> Model | None:
         """The challenger, where this caller is one of its share."""
-        if not self.split or (challenger := self.of(champion)) is None:
+        share = self.share(champion.name)
+        if not share or (challenger := self.of(champion)) is None:
             return None
-        return challenger if drawn(champion.name, challenger.version, who(request)) < self.split else None
+        return challenger if drawn(champion.name, challenger.version, who(request)) < share else None
+
+    def share(self, project: str) -> float:
+        """Of the callers: what the challenger's source says of it, otherwise the setting."""
+        found = self.store.places[project].found if project in self.store.places else None
+        return self.split if found is None or found.share is None else found.share
 
     def answered(self, request: Request, model: Model, inputs: Sequence[Any], seconds: float, recorded: bool) -> None:
         """Counts an answer, and puts a copy of the request in the mirror where it is one of the share."""

@@ -40,6 +40,7 @@ class Row(BaseModel):
     gate: Record | None
     deploy: Record | None
     challenger: Card | None
+    share: float | None = Field(description="of the callers who get the challenger's answers")
     comparison: Record | None
 
 
@@ -124,6 +125,7 @@ def row(card: Card, records: Records, challengers: Challengers | None) -> Row:
         gate=records.gate(project),
         deploy=records.deploy(project),
         challenger=challengers.card(card) if challengers else None,
+        share=challengers.share(project) if challengers and challengers.card(card) else None,
         comparison=records.comparison(project),
     )
 

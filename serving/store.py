@@ -141,6 +141,8 @@ class Store:
                 place.card = Card(name=place.name, status="idle")
             else:
                 self.load(place, again=True)
+        else:
+            place.found = found  # the same bundle, with another share perhaps
         self.places[place.name] = place
 
     def load(self, place: Place, again: bool = False) -> None:

@@ -32,8 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def environment(**changes: str) -> dict[str, str]:
     """The caller's environment, with this interpreter first and nothing that points to a store of the caller's."""
-    ours = ("MLFLOW_TRACKING_URI", "TRACKING", "TRAINER", "PYTHONPATH", "SERVING_PREDICTIONS")
-    kept = {k: v for k, v in os.environ.items() if k not in ours}
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TRACKING", "TRAINER", "PYTHONPATH")
+    }
     # Two workers share the cores: threads that wait had better sleep than spin.
     return {
         "OMP_WAIT_POLICY": "passive",

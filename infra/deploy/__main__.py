@@ -33,6 +33,7 @@ from typing import Any
 
 from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
+from infra.deploy.server import Server
 from infra.deploy.target import DeployError, Options, Target
 from infra.stacks import STAGES
 
@@ -116,8 +117,8 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
     now = target.serving()
     bundle = None
     if verb == "rollback":
-        # The server follows the registry, so that knows what was before; elsewhere the records do.
-        earlier = registry.before(given["project"]) if given["target"] == "server" else None
+        # What follows the registry's champion asks the registry what was before; elsewhere the records know.
+        earlier = target.before() if isinstance(target, Server) else None
         to = given.get("bundle") or earlier or record.before(records.all(), now)
     else:
         bundle = champion(given["project"], cache, given.get("bundle"))

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
-from infra.deploy.registry import moved
+from infra.deploy.aliases import Aliases, NotThere
 from infra.deploy.rollout import shift
 from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
 from serving.bundle import Bundle
@@ -30,13 +30,10 @@ ALL = "map $uri $serving { default serving:8000; }"
 CONFIG = "/tmp/nginx.conf"
 
 
-class NotThere(DeployError):
-    """MLflow knows no such model, or no such alias of it."""
-
-
 class Compose:
     def __init__(self, options: Options, stack: Stack) -> None:
         self.options, self.project, self.alias, self.stack = options, options.project, options.stage, stack
+        self.aliases = Aliases(self.mlflow, options.project)
 
     def serving(self) -> str | None:
         cards = {card["name"]: card for card in self.ask("/models")["models"]}
@@ -55,7 +52,7 @@ class Compose:
         )
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
-        number, before = self.number(bundle.manifest.version), self.aliased()
+        number, before = self.aliases.number(bundle.manifest.version), self.aliases.at(self.alias)
         if before == number and self.serving() == bundle.manifest.version:
             self.end_canary()  # of a run that was killed
             checked(self.predict(bundle, canary=False), bundle)
@@ -73,10 +70,10 @@ class Compose:
                 alarms=self.alarms,
                 say=say,
             )
-            self.point(number)
+            self.aliases.point(self.alias, number)
             self.follow(bundle.manifest.version)
         except BaseException:
-            self.point(before)
+            self.aliases.point(self.alias, before)
             raise
         finally:
             self.end_canary()
@@ -84,48 +81,20 @@ class Compose:
 
     def roll_back(self, version: str, say: Say) -> None:
         self.end_canary()
-        self.point(self.number(version))
+        self.aliases.point(self.alias, self.aliases.number(version))
         self.follow(version)
         say(f"serving has taken {version}")
 
     def destroy(self, say: Say) -> None:
         self.end_canary()
-        self.point(None)
+        self.aliases.point(self.alias, None)
         self.compose("restart", "serving")  # what is loaded would be served on
         say(f"{self.project} is not served as {self.alias}; its registered versions stay")
 
-    # ---------------------------------------------------------------- the registry
-
-    def aliased(self) -> str | None:
-        """The registered version that has the stage's alias."""
-        try:
-            found = self.mlflow(f"registered-models/alias?name={quote(self.project)}&alias={self.alias}")
-        except NotThere:
-            return None
-        return str(found["model_version"]["version"])
-
-    def number(self, version: str) -> str:
-        """The registered version that holds this bundle, the newest of several."""
-        where = quote(f"name='{self.project}' and tags.bundle='{version}'")
-        found = self.mlflow(f"model-versions/search?filter={where}").get("model_versions", [])
-        if not found:
-            raise DeployError(f"{self.project}: bundle {version} is not in this platform's registry")
-        return str(max(int(one["version"]) for one in found))
-
-    def point(self, number: str | None) -> None:
-        if number == (before := self.aliased()):
-            return
-        body = {"name": self.project, "alias": self.alias}
-        if number is None:
-            self.mlflow("registered-models/alias", body, "DELETE")
-        else:
-            self.mlflow("registered-models/alias", {**body, "version": number})
-        self.mlflow("registered-models/set-tag", {"name": self.project, **moved(self.alias, number, before)})
+    # ---------------------------------------------------------------- the canary and the proxy
 
     def follow(self, version: str) -> None:
         until(lambda: self.serving() == version, f"serving has not taken {version}", lambda: str(self.serving()))
-
-    # ---------------------------------------------------------------- the canary and the proxy
 
     def start_canary(self, number: str) -> None:
         self.end_canary()

@@ -65,7 +65,7 @@ def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",))
             if len(models) == 1:  # all of them are one source, which is asked once
                 from serving.sources.registry import Registry
 
-                sources.append(Registry(models, cache))
+                sources.append(Registry(models, cache, shares="challenger" in folders))
         elif not place or re.match(r"[A-Za-z][\w+.-]*:/", place):
             raise SourceError(f"bundles: {place!r} is no place of bundles; may be {FORMS}")
         else:

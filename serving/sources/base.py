@@ -15,6 +15,7 @@ class Found(NamedTuple):
 
     fingerprint: str  # another one means other content; costs no download
     fetch: Callable[[], Path]  # to a folder of this machine; raises SourceError, BundleError
+    share: float | None = None  # of the callers who shall get it as a challenger, where the source says so
 
 
 class Source(Protocol):

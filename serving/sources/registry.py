@@ -14,12 +14,17 @@ from serving.sources.base import Found, SourceError
 from serving.sources.cache import keep
 from serving.sources.mlflow import Database, Server, Unreachable, Version
 
+SHARE = "share"  # a tag of a version: the share of the callers who get it as a challenger
+
 
 class Registry:
-    """`wanted`: (name, alias, version), each "" where it isn't said; without a name, all that have the alias."""
+    """`wanted`: (name, alias, version), each "" where it isn't said; without a name, all that have the alias.
 
-    def __init__(self, wanted: list[tuple[str, str, str]], cache: Path) -> None:
-        self.wanted, self.cache = wanted, cache
+    shares: whether SHARE is asked for, once more per version.
+    """
+
+    def __init__(self, wanted: list[tuple[str, str, str]], cache: Path, shares: bool = False) -> None:
+        self.wanted, self.cache, self.shares = wanted, cache, shares
         self.mlflow = connect(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
     def find(self) -> dict[str, Found | SourceError]:
@@ -37,8 +42,18 @@ class Registry:
                 found.setdefault(name, error)
                 continue
             for version in versions:
-                found.setdefault(version.name, Found(repr(version), partial(self.fetch, version)))
+                share = self.share(version) if self.shares else None
+                found.setdefault(version.name, Found(repr(version), partial(self.fetch, version), share))
         return found
+
+    def share(self, version: Version) -> float | None:
+        """What is no share is none: nobody is sent there by mistake."""
+        try:
+            said = self.mlflow.tags(version).get(SHARE)
+            share = None if said is None else float(said)
+        except (SourceError, ValueError):
+            return 0.0
+        return share if share is None or 0 <= share <= 1 else 0.0
 
     def fetch(self, version: Version) -> Path:
         """Its bundle, wherever the artifacts lie."""

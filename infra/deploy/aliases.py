@@ -1,0 +1,86 @@
+"""A project's aliases in MLflow's registry, over its REST API: servers follow `staging`, `production` and `canary`."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from infra.deploy.registry import moved
+from infra.deploy.target import TEMPORARY, USAGE, DeployError
+from serving.sources.mlflow import Server
+from serving.sources.registry import SHARE
+
+CANARY = "canary"  # the alias of a version that is on its way
+
+Api = Callable[[str, Any, str | None], dict[str, Any]]  # what, body, method -> the answer
+
+
+class NotThere(DeployError):
+    """MLflow knows no such model, or no such alias of it."""
+
+
+class Aliases:
+    def __init__(self, api: Api, project: str) -> None:
+        self.api, self.project = api, project
+
+    def at(self, alias: str) -> str | None:
+        """The registered version that has it."""
+        try:
+            found = self.api(f"registered-models/alias?name={quote(self.project)}&alias={alias}", None, None)
+        except NotThere:
+            return None
+        return str(found["model_version"]["version"])
+
+    def number(self, version: str) -> str:
+        """The registered version that holds this bundle, the newest of several."""
+        where = quote(f"name='{self.project}' and tags.bundle='{version}'")
+        found = self.api(f"model-versions/search?filter={where}", None, None).get("model_versions", [])
+        if not found:
+            raise DeployError(f"{self.project}: bundle {version} is not in this platform's registry")
+        return str(max(int(one["version"]) for one in found))
+
+    def point(self, alias: str, number: str | None) -> None:
+        """Gives the alias to a version, or takes it away; the promotion log hears of it."""
+        if number == (before := self.at(alias)):
+            return
+        body = {"name": self.project, "alias": alias}
+        if number is None:
+            self.api("registered-models/alias", body, "DELETE")
+        else:
+            self.api("registered-models/alias", {**body, "version": number}, None)
+        self.api("registered-models/set-tag", {"name": self.project, **moved(alias, number, before)}, None)
+
+    def share(self, number: str, share: float) -> None:
+        """Of the callers who get this version while it is the canary."""
+        body = {"name": self.project, "version": number, "key": SHARE, "value": repr(share)}
+        self.api("model-versions/set-tag", body, None)
+
+
+def over_http(uri: str) -> Api:
+    """MLflow's own server, which MLFLOW_TRACKING_URI names."""
+    server = Server(uri)
+
+    def api(what: str, body: Any, method: str | None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{server.uri}/api/2.0/mlflow/{what}", data, headers, method=method)
+        if server.authorization:
+            request.add_unredirected_header("Authorization", server.authorization)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            raise refused(f"MLflow at {server.uri}", error) from None
+        except OSError as error:
+            raise DeployError(f"MLflow at {server.uri}: no answer ({error})", TEMPORARY) from None
+
+    return api
+
+
+def refused(where: str, error: urllib.error.HTTPError) -> DeployError:
+    said = error.read(500).decode(errors="replace")
+    if "RESOURCE_DOES_NOT_EXIST" in said or "Registered model alias" in said:
+        return NotThere(f"{where}: {said}")
+    return DeployError(f"{where}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE)

@@ -1,0 +1,50 @@
+"""How two versions of a model fare side by side, as the server's own counters say it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+ERRORS = 0.02  # of the new version's answers that may fail
+SLOWER = 3.0  # times the old version's mean, and
+SECONDS = 0.1  # so much more: a slow answer
+ENOUGH = 20  # answers, to say how long they take
+
+
+@dataclass(frozen=True)
+class Arm:
+    answered: float = 0.0
+    failed: float = 0.0
+    seconds: float = 0.0  # of all answers together
+
+    def since(self, start: "Arm") -> "Arm":
+        return Arm(self.answered - start.answered, self.failed - start.failed, self.seconds - start.seconds)
+
+    @property
+    def mean(self) -> float:
+        return self.seconds / self.answered if self.answered else 0.0
+
+    def alarms(self, old: "Arm") -> list[str]:
+        """What is wrong with this version, beside the old one in the same time."""
+        found = []
+        asked = self.answered + self.failed
+        if asked and self.failed / asked > ERRORS:
+            found.append(f"{self.failed / asked:.0%} of the new version's {asked:g} answers failed")
+        slow = self.mean > SLOWER * old.mean and self.mean > old.mean + SECONDS
+        if min(self.answered, old.answered) >= ENOUGH and slow:
+            found.append(f"the new version takes {self.mean * 1e3:.0f} ms, the old one {old.mean * 1e3:.0f} ms")
+        return found
+
+
+def arms(metrics: str, project: str) -> dict[str, Arm]:
+    """Version -> its counters since the server started; copies of requests count too."""
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.labels.get("project") != project:
+                continue
+            if sample.name == "serving_arm_requests_total":
+                found[sample.labels["version"]][sample.labels["outcome"]] += sample.value
+            elif sample.name == "serving_arm_seconds_sum":
+                found[sample.labels["version"]]["seconds"] += sample.value
+    return {version: Arm(one["answered"], one["failed"], one["seconds"]) for version, one in found.items()}

@@ -1,0 +1,187 @@
+"""target=server with a canary: a real server follows the stage's alias of a real MLflow server, asked all the while."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_runs import free_port
+from conftest import Running, environment
+from deployments import Champions, champions, command
+
+from infra.deploy.arms import Arm, arms
+
+pytestmark = pytest.mark.slow
+WHERE = ("target=server", "project=titanic", "stage=staging", "steps=0.3,0.6", "bake=1")
+ASKED = {"inputs": [{"class": "1st", "sex": "female", "age": "adult"}]}
+
+
+@contextmanager
+def mlflow(store: Champions, folder: Path) -> Iterator[str]:
+    """An MLflow server over the store."""
+    port = free_port()
+    arguments = ["server", "--backend-store-uri", store.uri, "--port", str(port), "--workers", "1"]
+    with (folder / "mlflow.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *arguments], cwd=folder, env=environment(), stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/health", timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline and process.poll() is None, (folder / "mlflow.log").read_text()
+                time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+class Callers:
+    """Ask all the time, each with a name of its own; what is answered is counted by version, and what is not."""
+
+    def __init__(self, running: Running) -> None:
+        self.running, self.over = running, threading.Event()
+        self.versions: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self.thread = threading.Thread(target=self.ask)
+
+    def ask(self) -> None:
+        number = 0
+        while not self.over.wait(0.02):
+            number += 1
+            headers = {"Content-Type": "application/json", "X-Caller-Id": f"caller {number % 200}"}
+            url = f"{self.running.address}/models/titanic/predict"
+            try:
+                request = urllib.request.Request(url, json.dumps(ASKED).encode(), headers)
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    self.versions[json.load(answer)["model"]["version"]] += 1
+            except OSError as error:
+                self.failed.append(str(error))
+
+    def __enter__(self) -> "Callers":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.over.set()
+        self.thread.join()
+
+
+@pytest.fixture
+def staged(
+    server: Callable[..., Any], tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Champions, Running]]:
+    store = champions(tmp_path)
+    monkeypatch.chdir(tmp_path)  # records lie beside the artifacts
+    with mlflow(store, tmp_path) as uri:
+        options = ("--challengers", "models:/@canary", "--poll-seconds", "0.3")
+        with server("models:/@staging", *options, MLFLOW_TRACKING_URI=uri) as running:
+            for name, value in (("MLFLOW_TRACKING_URI", uri), ("SERVING_URL", running.address)):
+                monkeypatch.setenv(name, value)
+            monkeypatch.setenv("SERVING_ALIAS", "staging")
+            yield store, running
+
+
+def aliases(store: Champions) -> dict[str, str]:
+    numbers = {str(number): version for version, number in store.versions.items()}
+    return {
+        alias: numbers[str(number)] for alias, number in store.client.get_registered_model("titanic").aliases.items()
+    }
+
+
+def test_a_canary_gets_its_share_and_then_everything(
+    staged: tuple[Champions, Running], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, running = staged
+    store.promote(store.first)
+    assert command(capsys, *WHERE)[0] == 0, "the first has nothing to share with"
+    assert aliases(store)["staging"] == store.first
+    store.promote(store.second)
+    code, out, _ = command(capsys, "plan", *WHERE)
+    assert code == 0 and "it gets 30%, 60% of the callers" in out
+
+    with Callers(running) as callers:
+        code, out, err = command(capsys, *WHERE)
+    assert code == 0, err
+    assert callers.failed == []
+    assert set(callers.versions) == {store.first, store.second} and min(callers.versions.values()) > 20
+    assert "nobody else has asked it yet" in out and "the new version has 60% of the requests" in out
+    assert aliases(store) == {"champion": store.second, "staging": store.second}
+
+    code, out, err = command(capsys, "rollback", *WHERE)
+    assert code == 0, err
+    assert aliases(store)["staging"] == store.first
+    assert json.loads(running.get("/models/titanic"))["version"] == store.first
+
+
+def test_a_canary_that_fails_loses_its_share(
+    staged: tuple[Champions, Running], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, running = staged
+    store.promote(store.first)
+    command(capsys, *WHERE)
+    store.promote(store.second)
+    sick = Arm(answered=50, failed=5)
+    monkeypatch.setattr("infra.deploy.staged.arms", lambda text, project: {store.second: sick} if halfway(text) else {})
+    with Callers(running) as callers:
+        code, out, err = command(capsys, *WHERE)
+    assert code != 0 and "9% of the new version's 55 answers failed" in err
+    assert "gone back" in out
+    assert aliases(store) == {"champion": store.second, "staging": store.first}
+    assert callers.failed == [] and json.loads(running.get("/models/titanic"))["version"] == store.first
+
+
+def halfway(metrics: str) -> bool:
+    """Somebody but the deployment has met the canary."""
+    found = arms(metrics, "titanic")
+    return len(found) > 1 and min(one.answered for one in found.values()) > 5
+
+
+def test_arms_are_read_from_the_servers_counters() -> None:
+    text = """
+# TYPE serving_arm_requests_total counter
+serving_arm_requests_total{outcome="answered",project="titanic",role="champion",version="a"} 40.0
+serving_arm_requests_total{outcome="answered",project="titanic",role="challenger",version="b"} 30.0
+serving_arm_requests_total{outcome="failed",project="titanic",role="challenger",version="b"} 10.0
+serving_arm_requests_total{outcome="failed",project="mnist",role="challenger",version="c"} 10.0
+# TYPE serving_arm_seconds histogram
+serving_arm_seconds_sum{project="titanic",role="challenger",version="b"} 30.0
+serving_arm_seconds_count{project="titanic",role="challenger",version="b"} 30.0
+serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
+"""
+    found = arms(text, "titanic")
+    assert found == {"a": Arm(40, 0, 4), "b": Arm(30, 10, 30)}
+    assert found["b"].alarms(found["a"]) == [
+        "25% of the new version's 40 answers failed",
+        "the new version takes 1000 ms, the old one 100 ms",
+    ]
+    assert found["b"].since(Arm(29, 10, 29.9)).alarms(found["a"]) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"SERVING_ALIAS": "production"}, "the server follows 'production'"),
+        ({"SERVING_ALIAS": "staging", "MLFLOW_TRACKING_URI": "sqlite:///x.db"}, "needs an MLflow server"),
+    ],
+)
+def test_a_wrong_setting_is_said(
+    env: dict[str, str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = command(capsys, *WHERE)
+    assert code == 2 and said in err
