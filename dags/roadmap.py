@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = Path(os.environ.get("ROADMAP_VENV") or ROOT / ".venv")
 VARIABLES = (
     *("DATA_MIRROR", "DATA_CACHE", "TRAINER", "TRACKING", "MLFLOW_UI"),
-    *("SERVING_URL", "SERVING_KEY", "SERVING_PREDICTIONS", "PROMETHEUS_PUSHGATEWAY"),
+    *("SERVING_URL", "SERVING_KEY", "SERVING_ALIAS", "SERVING_PREDICTIONS", "PROMETHEUS_PUSHGATEWAY", "DEPLOY_BAKE"),
 )
 TRAINERS = sorted(path.stem for path in (ROOT / "pipelines" / "conf" / "trainer").glob("*.yaml"))
 TARGETS = ["none", "server", "lambda", "sagemaker"]

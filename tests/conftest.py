@@ -1,6 +1,7 @@
 """Fixtures: checkouts to run stages in. Stage tests run as a user would run them, in processes of their own."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -182,33 +183,32 @@ class Running:
         return self.log.read_text()
 
 
+@contextlib.contextmanager
+def serving(log: Path, bundles: str, *options: str, **env: str) -> Iterator[Running]:
+    """`python -m serving` with these options, until the block ends; then SIGTERM, and what it left is written."""
+    command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", bundles, *options]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(**env), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("page "):
+                break
+        else:
+            pytest.fail(f"the server did not start: {log.read_text()}")
+        running = Running(process, line.split()[1].rstrip("/"), log)
+        running.post("/health", None, patience=60)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Running]]:
-    """`python -m serving` with these options, until the block ends; then SIGTERM, and what it left is written."""
-
-    @contextlib.contextmanager
-    def start(artifacts: str, *options: str, **env: str) -> Iterator[Running]:
-        log = tmp_path / "server.log"
-        command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", artifacts, *options]
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(**env), stdout=subprocess.PIPE, stderr=errors, text=True
-            )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("page "):
-                    break
-            else:
-                pytest.fail(f"the server did not start: {log.read_text()}")
-            running = Running(process, line.split()[1].rstrip("/"), log)
-            running.post("/health", None, patience=60)
-            yield running
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-    return start
+    return functools.partial(serving, tmp_path / "server.log")
 
 
 @pytest.fixture(scope="session")

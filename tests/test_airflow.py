@@ -80,7 +80,7 @@ def runs(airflow: Airflow, before: dict[str, bytes]) -> Runs:
 
 def test_it_knows_every_project_and_has_its_pools(airflow: Airflow) -> None:
     found = {dag["dag_id"]: dag for dag in airflow.client.ask("/api/v2/dags?limit=100")["dags"]}
-    assert set(found) == {*PROJECTS, "roadmap", "deploy"}
+    assert set(found) == {*PROJECTS, *map("monitor_{}".format, PROJECTS), "roadmap", "deploy"}
     assert not any(dag["is_paused"] or dag["has_import_errors"] for dag in found.values())
     assert airflow.client.ask("/api/v2/importErrors")["total_entries"] == 0
     pools = {pool["name"]: pool["slots"] for pool in airflow.client.ask("/api/v2/pools")["pools"]}

@@ -1,83 +1,20 @@
 """target=server with a canary: a real server follows the stage's alias of a real MLflow server, asked all the while."""
 
 import json
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_runs import free_port
-from conftest import Running, environment
+from conftest import Running
 from deployments import Champions, champions, command
+from traffic import Callers, mlflow
 
 from infra.deploy.arms import Arm, arms
 
 pytestmark = pytest.mark.slow
 WHERE = ("target=server", "project=titanic", "stage=staging", "steps=0.3,0.6", "bake=1")
-ASKED = {"inputs": [{"class": "1st", "sex": "female", "age": "adult"}]}
-
-
-@contextmanager
-def mlflow(store: Champions, folder: Path) -> Iterator[str]:
-    """An MLflow server over the store."""
-    port = free_port()
-    arguments = ["server", "--backend-store-uri", store.uri, "--port", str(port), "--workers", "1"]
-    with (folder / "mlflow.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *arguments], cwd=folder, env=environment(), stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline and process.poll() is None, (folder / "mlflow.log").read_text()
-                time.sleep(0.5)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-class Callers:
-    """Ask all the time, each with a name of its own; what is answered is counted by version, and what is not."""
-
-    def __init__(self, running: Running) -> None:
-        self.running, self.over = running, threading.Event()
-        self.versions: Counter[str] = Counter()
-        self.failed: list[str] = []
-        self.thread = threading.Thread(target=self.ask)
-
-    def ask(self) -> None:
-        number = 0
-        while not self.over.wait(0.02):
-            number += 1
-            headers = {"Content-Type": "application/json", "X-Caller-Id": f"caller {number % 200}"}
-            url = f"{self.running.address}/models/titanic/predict"
-            try:
-                request = urllib.request.Request(url, json.dumps(ASKED).encode(), headers)
-                with urllib.request.urlopen(request, timeout=30) as answer:
-                    self.versions[json.load(answer)["model"]["version"]] += 1
-            except OSError as error:
-                self.failed.append(str(error))
-
-    def __enter__(self) -> "Callers":
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.over.set()
-        self.thread.join()
 
 
 @pytest.fixture
@@ -86,7 +23,7 @@ def staged(
 ) -> Iterator[tuple[Champions, Running]]:
     store = champions(tmp_path)
     monkeypatch.chdir(tmp_path)  # records lie beside the artifacts
-    with mlflow(store, tmp_path) as uri:
+    with mlflow(store.uri, tmp_path) as uri:
         options = ("--challengers", "models:/@canary", "--poll-seconds", "0.3")
         with server("models:/@staging", *options, MLFLOW_TRACKING_URI=uri) as running:
             for name, value in (("MLFLOW_TRACKING_URI", uri), ("SERVING_URL", running.address)):
@@ -113,11 +50,12 @@ def test_a_canary_gets_its_share_and_then_everything(
     code, out, _ = command(capsys, "plan", *WHERE)
     assert code == 0 and "it gets 30%, 60% of the callers" in out
 
-    with Callers(running) as callers:
+    with Callers(running.address) as callers:
         code, out, err = command(capsys, *WHERE)
     assert code == 0, err
     assert callers.failed == []
-    assert set(callers.versions) == {store.first, store.second} and min(callers.versions.values()) > 20
+    counts = Counter(one.version for one in callers.answered)
+    assert set(counts) == {store.first, store.second} and min(counts.values()) > 20
     assert "nobody else has asked it yet" in out and "the new version has 60% of the requests" in out
     assert aliases(store) == {"champion": store.second, "staging": store.second}
 
@@ -136,7 +74,7 @@ def test_a_canary_that_fails_loses_its_share(
     store.promote(store.second)
     sick = Arm(answered=50, failed=5)
     monkeypatch.setattr("infra.deploy.staged.arms", lambda text, project: {store.second: sick} if halfway(text) else {})
-    with Callers(running) as callers:
+    with Callers(running.address) as callers:
         code, out, err = command(capsys, *WHERE)
     assert code != 0 and "9% of the new version's 55 answers failed" in err
     assert "gone back" in out

@@ -14,7 +14,7 @@
     stage       staging | production
     bundle      the version that is expected; another champion is refused
     image       tag of the serving image
-    steps, bake shares of the requests and the seconds that each is watched: steps=0.1,0.5 bake=60
+    steps, bake shares of the requests and the seconds that each is watched: steps=0.1,0.5 bake=60 (or DEPLOY_BAKE)
     endpoint    a server that speaks AWS's protocol, instead of AWS
     Key=value   a parameter of the stack, such as MemoryMb=3008
 
@@ -24,6 +24,7 @@ new version was not good enough, and the old one answers.
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
 import tempfile
@@ -61,7 +62,7 @@ def parse(given: dict[str, str]) -> Options:
         raise DeployError(f"{unknown[0]}: unknown; known are {', '.join(sorted(KNOWN))}, and a stack's parameters")
     try:
         steps = tuple(float(share) for share in given.get("steps", "0.1,0.5").split(",") if share)
-        bake = float(given.get("bake", 60))
+        bake = float(given.get("bake") or os.environ.get("DEPLOY_BAKE") or 60)
         if not all(0 < share < 1 for share in steps) or list(steps) != sorted(steps) or bake < 0:
             raise ValueError
     except ValueError:
