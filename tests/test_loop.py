@@ -59,13 +59,13 @@ class World:
         run = self.airflow.client.trigger("monitor_titanic")
         return dict(self.airflow.succeeds("monitor_titanic", run)["look"])
 
-    def woken(self, dag: str, number: int) -> dict[str, Any]:
-        """What the tasks of the run returned that the n-th update of an asset woke."""
+    def woken(self, dag: str, number: int) -> None:
+        """Waits for the run that the n-th update of an asset woke, and which succeeds."""
         deadline = time.monotonic() + 180
         while len(runs := sorted(self.airflow.runs(dag, "asset_triggered"))) < number:
             assert time.monotonic() < deadline, f"{dag}: {runs}"
             time.sleep(0.5)
-        return self.airflow.succeeds(dag, runs[number - 1], 600)
+        assert self.airflow.wait(dag, runs[number - 1], 600) == "success"
 
     def recorded(self, asked: Asked) -> None:
         """Waits until this request stands in the prediction log."""
@@ -112,7 +112,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_drift_is_seen_and_answered_without_a_lost_request(world: World, record_property: Any) -> None:
     client = world.airflow.client
-    world.airflow.succeeds("deploy", client.trigger("deploy", {"project": "titanic", "target": "server"}))
+    run = client.trigger("deploy", {"project": "titanic", "target": "server"})
+    assert world.airflow.wait("deploy", run) == "success"
     first = json.loads(world.server.get("/models/titanic"))["version"]
 
     with Callers(world.server.address, quiet) as callers:
@@ -178,8 +179,8 @@ def test_drift_is_seen_and_answered_without_a_lost_request(world: World, record_
     assert (row["champion"], row["health"], row["drift"]["said"]) == (second, "ready", "drift"), row
     record_property("requests", len(callers.answered))
     print(
-        f"{len(callers.answered):,} requests, 0 lost; {time.monotonic() - began:.0f} s since the shift; from the second "
-        f"look to all requests {took:.0f} s; right {right(strange):.1%} before, {right(after):.1%} after"
+        f"{len(callers.answered):,} requests, 0 lost; {time.monotonic() - began:.0f} s since the shift; from the "
+        f"second look to all requests {took:.0f} s; right {right(strange):.1%} before, {right(after):.1%} after"
     )
 
 
