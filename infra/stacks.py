@@ -12,7 +12,7 @@ A run that was interrupted is repeated: it waits for what is under way, and take
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -123,6 +123,7 @@ class Stacks:
     role: str | None = None
     poll: float = field(default_factory=lambda: POLL)
     patience: float = PATIENCE
+    look: Callable[[], None] = lambda: None  # what else to do at every look at a change
 
     def describe(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -150,15 +151,31 @@ class Stacks:
         return changes(change)
 
     def up(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
-        """What was changed; nothing where all is as it should be."""
+        """What was changed; nothing where all is as it should be.
+
+        An update that a signal interrupts is cancelled: CloudFormation goes back by itself. A first creation goes on.
+        """
         name = template.stack(stage, project)
         present, change = self._change_set(template, name, stage, project, parameters)
         if change is None:
             return []
         seen = self._seen(change["StackId"])
         self.client.execute_change_set(ChangeSetName=change["ChangeSetId"])
-        self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
+        try:
+            self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
+        except KeyboardInterrupt:
+            if present:
+                self._cancel(name)
+            raise
         return changes(change)
+
+    def _cancel(self, name: str) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.cancel_update_stack(StackName=name)
+        except ClientError as error:  # it has just ended, or goes back already
+            say(f"{name}: {error.response['Error'].get('Message')}")
 
     def down(self, template: Template, stage: str, project: str | None = None) -> list[str]:
         """What was kept, because it holds what can't be made again."""
@@ -177,7 +194,7 @@ class Stacks:
         self, template: Template, name: str, stage: str, project: str | None, parameters: dict[str, str]
     ) -> tuple[bool, dict[str, Any] | None]:
         """Whether the stack is there, and what would change; None for nothing."""
-        present = self._settled(name)
+        present = self.settled(name)
         slots = template.body["Parameters"]
         given = {"Stage": stage, **({"Project": project} if project else {}), **parameters}
         if unknown := sorted(set(given) - set(slots)):
@@ -222,7 +239,7 @@ class Stacks:
             raise
         return made
 
-    def _settled(self, name: str) -> dict[str, Any] | None:
+    def settled(self, name: str) -> dict[str, Any] | None:
         """The stack when nothing is under way; None where it is yet to be created."""
         present = self.describe(name)
         if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of a plan that was interrupted
@@ -271,6 +288,7 @@ class Stacks:
                 break
             if time.monotonic() > deadline:
                 raise StackError(f"{name}: still {status}; the same command goes on waiting")
+            self.look()
             time.sleep(self.poll)
         if wanted and status != wanted:
             raise StackError(f"{name}: {'; '.join([status, *reasons[:1]])}")

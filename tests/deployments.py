@@ -1,5 +1,6 @@
 """What the tests of infra.deploy share: a registry of champions, AWS as servers, and the command."""
 
+import json
 import logging
 import os
 import shutil
@@ -13,11 +14,14 @@ from typing import Any
 import boto3
 import bundles
 import cloudformation
+import providers
 import pytest
 from conftest import ROOT
+from ecs_server import Ecs, ecs
 from lambda_server import Lambda
 from protocol_server import Reply, running
 from registry_server import Registry
+from sagemaker_server import SageMaker, sagemaker
 
 from infra.deploy import package
 from infra.stacks import Stacks, templates
@@ -75,15 +79,33 @@ def champions(folder: Path) -> Champions:
 
 @dataclass
 class Cloud:
-    """AWS: moto for most, a Lambda and an ECR that answer, and a registry of images."""
+    """AWS: moto for most, a Lambda, an ECS, a SageMaker and an ECR that answer, and a registry of images."""
 
     address: str
     registry: Registry
     functions: Lambda
+    containers: Ecs
+    endpoints: SageMaker
     faults: list[Reply] = field(default_factory=list)  # that Lambda and ECR answer first
 
     def client(self, service: str) -> Any:
         return boto3.client(service, endpoint_url=self.address)
+
+    def stacks(self) -> Stacks:
+        return Stacks(self.client("cloudformation"), poll=0.01, patience=20)
+
+    def stack(self, name: str) -> dict[str, str]:
+        """Its parameters, and its state as `status`."""
+        found = self.stacks().describe(name) or {"StackStatus": "is not there", "Parameters": []}
+        told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+        return {**told, "status": found["StackStatus"]}
+
+    def records(self) -> list[dict[str, Any]]:
+        """Of all deployments, oldest first for each project and target."""
+        s3 = self.client("s3")
+        found = s3.list_objects_v2(Bucket=self.bucket, Prefix="deployments/").get("Contents", [])
+        keys = sorted(one["Key"] for one in found if "/records/" in one["Key"])
+        return [json.loads(s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
 
     @property
     def bucket(self) -> str:
@@ -108,8 +130,8 @@ def cloud(scratch: Path) -> Iterator[Cloud]:
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
+    scratch.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(cloudformation.completed())
         server = ThreadedMotoServer("127.0.0.1", port=0)
         server.start()
         stack.callback(server.stop)
@@ -130,14 +152,26 @@ def cloud(scratch: Path) -> Iterator[Cloud]:
             except api.exceptions.ResourceNotFoundException:
                 return None
 
+        containers = stack.enter_context(ecs(scratch, address))
+        endpoints = stack.enter_context(sagemaker(scratch, address, scale=0.001))
+        for service, place in (
+            ("ECS", containers.address),
+            ("SAGEMAKER", endpoints.address),
+            ("SAGEMAKER_RUNTIME", endpoints.address),
+        ):
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", place)
+        provided = {**providers.ecs(containers.address), **providers.sagemaker(endpoints.address)}
+        balancer = containers.balancer.removeprefix("http://")
+        stack.enter_context(cloudformation.completed(provided, balancer))
+
         registry = Registry()
         functions = Lambda(registry, scratch, adopt)
-        found = Cloud(address, registry, functions)
+        found = Cloud(address, registry, functions, containers, endpoints)
         functions.registry_address = stack.enter_context(running(registry.routes, []))
         ours = stack.enter_context(running(functions.routes, found.faults))
         patch.setenv("AWS_ENDPOINT_URL_LAMBDA", ours)
         patch.setenv("AWS_ENDPOINT_URL_ECR", ours)
-        stacks = Stacks(found.client("cloudformation"), poll=0.01, patience=20)
+        stacks = found.stacks()
         for stage in ("staging", "production"):
             for name, parameters in FOUNDATION.items():
                 stacks.up(templates()[name], stage, **parameters)

@@ -28,6 +28,7 @@ IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/roadmap:1"
 
 # By a parameter's name, for whichever template has it.
 NEEDED = {
+    "Bundles": "s3://models/bundles/house_prices/0123456789ab",
     "Email": "someone@example.org",
     "Image": IMAGE,
     "ImageUri": IMAGE,

@@ -9,9 +9,10 @@ from typing import Any
 import boto3
 import bundles
 import pytest
+from aws_json import eventually
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from sagemaker_server import SageMaker, eventually, sagemaker
+from sagemaker_server import SageMaker, sagemaker
 
 from serving.bundle import Bundle
 

@@ -77,6 +77,14 @@ def alarms(cloudwatch: Any, prefix: str) -> list[str]:
     return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
 
 
+def told(stacks: Any, name: str) -> dict[str, str]:
+    """A stack's parameters; none of one that was never whole, of which nothing serves."""
+    found = stacks.describe(name)
+    if found is None or found["StackStatus"].startswith(("REVIEW_", "CREATE_IN", "CREATE_FAILED", "ROLLBACK_")):
+        return {}
+    return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+
+
 def outputs(stacks: Any, name: str) -> dict[str, str]:
     """The outputs of a stack that this one stands on.
 

@@ -17,27 +17,36 @@ from serving.bundle import Bundle
 PATIENCE = 120.0  # seconds for a server to notice a new champion; it looks every few seconds
 
 
+def ask(url: str, body: Any, nobody: str, **headers: str) -> Any:
+    """The JSON that a server answers, to a POST where there is a body.
+
+    Args:
+        nobody: what to do where none answers.
+
+    Raises:
+        DeployError
+    """
+    headers = {"Content-Type": "application/json", **headers}
+    if key := os.environ.get("SERVING_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        said = error.read(2000).decode(errors="replace")
+        raise DeployError(f"{url}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE) from None
+    except OSError as error:
+        raise DeployError(f"{url}: nobody answers ({error}); {nobody}", TEMPORARY) from None
+
+
 class Server:
     def __init__(self, options: Options) -> None:
         self.project = options.project
         self.url = os.environ.get("SERVING_URL", "http://127.0.0.1:8000").rstrip("/")
 
     def ask(self, path: str, body: Any = None) -> Any:
-        url = self.url + path
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get("SERVING_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace")
-            raise DeployError(f"{url}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE) from None
-        except OSError as error:
-            raise DeployError(
-                f"{url}: nobody answers ({error}); start it with `make serve`, or set SERVING_URL", TEMPORARY
-            ) from None
+        return ask(self.url + path, body, "start it with `make serve`, or set SERVING_URL")
 
     def model(self) -> dict[str, Any]:
         found: dict[str, dict[str, Any]] = {model["name"]: model for model in self.ask("/models")["models"]}
