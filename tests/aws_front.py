@@ -32,7 +32,9 @@ def front(places: dict[str, str], moto: str) -> Iterator[str]:
             connection.request(request.method, request.target, request.body, headers)
             answer = connection.getresponse()
             told = {key: value for key, value in answer.getheaders() if key.lower() not in OURS}
-            return Reply(answer.status, answer.read(), **told)
+            reply = Reply(answer.status, answer.read())
+            reply.headers = told
+            return reply
         finally:
             connection.close()
 

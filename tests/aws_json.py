@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -25,12 +26,18 @@ class ServiceError(Exception):
         self.code = code
 
 
+@cache
+def model(service: str) -> Any:
+    """botocore's; reading SageMaker's takes a second."""
+    return botocore.session.get_session().get_service_model(service)
+
+
 class Service:
     invalid = "ValidationException"  # what this service calls a request that is not well formed
 
     def __init__(self, name: str) -> None:
         self.address = ""
-        self.model = botocore.session.get_session().get_service_model(name)
+        self.model = model(name)
         self.faults: dict[str, list[tuple[str, str]]] = {}  # operation, or * -> what it is answered with
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.lock = threading.RLock()

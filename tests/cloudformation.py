@@ -77,7 +77,7 @@ class Record:
 
     @classmethod
     def create_from_cloudformation_json(cls, name: str, resource: dict[str, Any], *_: str, **__: str) -> "Record":
-        return cls(name, resource["Properties"])
+        return cls(resource["Properties"].get("AlarmName", name), resource["Properties"])  # what Ref gives
 
     @classmethod
     def update_from_cloudformation_json(

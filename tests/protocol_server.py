@@ -78,7 +78,7 @@ def running(routes: list[Route], faults: list[Reply]) -> Iterator[str]:
             """Not in the tests' output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

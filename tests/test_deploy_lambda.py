@@ -296,7 +296,7 @@ def test_without_the_stage_s_storage_it_says_what_comes_first(aws: Cloud, capsys
     [
         (
             ("target=lamda", "project=titanic"),
-            "target: found 'lamda'; allowed: server, compose, k8s, lambda, sagemaker",
+            "target: found 'lamda'; allowed: server, compose, k8s, lambda, ecs, sagemaker",
         ),
         (("target=lambda", "project=titanic", "stage=test"), "stage: found 'test'; allowed: staging, production"),
         (("target=lambda", "project=titanic", "step=0.1"), "step: unknown"),
