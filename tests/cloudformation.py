@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from moto.awslambda.models import LambdaVersion
 from moto.cloudformation import models, parsing, responses
 from moto.cloudformation.exceptions import ValidationError
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.core.responses import EmptyResult
 from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from moto.rds.models import DBInstance, DBParameterGroup
@@ -55,6 +56,32 @@ HELD = {"AWS::EC2::VPC"}
 
 # moto has these, but they refer to what it has not: the permission is for an alias.
 ORPHANED = {"AWS::Lambda::Permission"}
+
+
+PROJECT = "house_prices"
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/roadmap:1"
+
+# By a parameter's name, for whichever template has it.
+NEEDED = {
+    "Bundles": "s3://models/bundles/house_prices/0123456789ab",
+    "Email": "someone@example.org",
+    "Image": IMAGE,
+    "ImageUri": IMAGE,
+    "ModelKey": "sagemaker/house_prices/model.tar.gz",
+    "MonthlyBudget": "50",
+    "Repository": "owner/name",
+    "ServingImage": IMAGE,
+    "TrainImage": IMAGE,
+    "InstanceType": "ml.c5.large",  # moto knows no younger one
+}
+
+
+def of(template: stacks.Template, values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name in template.body["Parameters"]}
+
+
+def project(template: stacks.Template) -> str | None:
+    return PROJECT if "Project" in template.body["Parameters"] else None
 
 
 class Record:

@@ -125,8 +125,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud(scratch: Path) -> Iterator[Cloud]:
-    """With the stacks that a deployment stands on, in both stages, and a serving image."""
+def cloud(scratch: Path, scale: float = 0.001) -> Iterator[Cloud]:
+    """With the stacks that a deployment stands on, in both stages, and a serving image.
+
+    Args:
+        scale: how long a second of ECS's and SageMaker's takes here.
+    """
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
@@ -152,8 +156,8 @@ def cloud(scratch: Path) -> Iterator[Cloud]:
             except api.exceptions.ResourceNotFoundException:
                 return None
 
-        containers = stack.enter_context(ecs(scratch, address))
-        endpoints = stack.enter_context(sagemaker(scratch, address, scale=0.001))
+        containers = stack.enter_context(ecs(scratch, address, scale))
+        endpoints = stack.enter_context(sagemaker(scratch, address, scale))
         for service, place in (
             ("ECS", containers.address),
             ("SAGEMAKER", endpoints.address),

@@ -15,6 +15,7 @@ import cloudformation
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from cloudformation import NEEDED, of, project
 from conftest import ROOT
 from moto.cloudformation.models import cloudformation_backends
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
@@ -23,22 +24,6 @@ from infra.stacks import StackError, Stacks, Template, templates
 
 TEMPLATES = templates()
 REGION = "us-east-1"
-PROJECT = "house_prices"
-IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/roadmap:1"
-
-# By a parameter's name, for whichever template has it.
-NEEDED = {
-    "Bundles": "s3://models/bundles/house_prices/0123456789ab",
-    "Email": "someone@example.org",
-    "Image": IMAGE,
-    "ImageUri": IMAGE,
-    "ModelKey": "sagemaker/house_prices/model.tar.gz",
-    "MonthlyBudget": "50",
-    "Repository": "owner/name",
-    "ServingImage": IMAGE,
-    "TrainImage": IMAGE,
-    "InstanceType": "ml.c5.large",  # moto knows no younger one
-}
 OPTIONS = {
     "CanaryVersion": "2",
     "CanaryWeight": "0.1",
@@ -63,14 +48,6 @@ CHANGES = {
     "Repository": "owner/other",
     "SlowMilliseconds": "700",
 }
-
-
-def of(template: Template, values: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name in template.body["Parameters"]}
-
-
-def project(template: Template) -> str | None:
-    return PROJECT if "Project" in template.body["Parameters"] else None
 
 
 @pytest.fixture(scope="module")
