@@ -136,7 +136,7 @@ def cloud(scratch: Path, scale: float = 0.001) -> Iterator[Cloud]:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
     scratch.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        server = ThreadedMotoServer("127.0.0.1", port=0)
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
         server.start()
         stack.callback(server.stop)
         address = "http://{}:{}".format(*server.get_host_and_port())

@@ -59,6 +59,17 @@ def test_the_first_deployment_creates_the_stack_and_answers(
     assert answers(aws) == {store.first}
 
 
+def test_cloudformation_gets_the_role_of_the_stage(
+    aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GitHub job may hand a change to CloudFormation, and has not itself the rights that the change takes."""
+    monkeypatch.setenv("AWS_STACK_ROLE", role := "arn:aws:iam::123456789012:role/roadmap-staging-stacks")
+    store.promote(store.first)
+    assert command(capsys, *WHERE)[0] == 0
+    found = aws.stacks().describe("roadmap-staging-serving-lambda-titanic")
+    assert found and found["RoleARN"] == role
+
+
 def test_traffic_moves_in_steps_and_the_stack_agrees_at_the_end(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,15 @@ def client(service: str, endpoint: str | None = None) -> Any:
     return boto3.client(service, endpoint_url=own or endpoint, config=patient)
 
 
+def stacks(endpoint: str | None = None) -> Any:
+    """What changes stacks. AWS_STACK_ROLE, a role's ARN, is handed to CloudFormation, which works with its rights."""
+    import os
+
+    from infra.stacks import Stacks
+
+    return Stacks(client("cloudformation", endpoint), os.environ.get("AWS_STACK_ROLE") or None)
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """boto3's exceptions as DeployError."""

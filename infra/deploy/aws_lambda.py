@@ -14,7 +14,7 @@ from infra.deploy import aws, costs, image, package
 from infra.deploy.alias import LIVE, Alias
 from infra.deploy.rollout import shift
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import Stacks, templates
+from infra.stacks import templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-lambda"
@@ -25,7 +25,7 @@ PATIENCE = 300.0  # seconds for Lambda to fetch an image
 class Lambda:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        self.stacks = aws.stacks(options.endpoint)
         self.api, self.cloudwatch, self.ecr = (
             aws.client(service, options.endpoint) for service in ("lambda", "cloudwatch", "ecr")
         )

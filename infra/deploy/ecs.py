@@ -14,7 +14,7 @@ from typing import Any
 from infra.deploy import aws, costs
 from infra.deploy.server import ask
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import StackError, Stacks, templates
+from infra.stacks import StackError, templates
 from serving.bundle import MANIFEST, Bundle
 
 TEMPLATE = "serving-ecs"
@@ -28,7 +28,7 @@ NOBODY = "allow this machine in network's AllowedCidr, and with a HostName make 
 class Ecs:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        self.stacks = aws.stacks(options.endpoint)
         self.s3, self.api = (aws.client(service, options.endpoint) for service in ("s3", "ecs"))
         self.template = templates()[TEMPLATE]
         self.stack = self.template.stack(options.stage, None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.deploy import aws, costs, package
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import StackError, Stacks, templates
+from infra.stacks import StackError, templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-sagemaker"
@@ -20,7 +20,7 @@ TEMPLATE = "serving-sagemaker"
 class SageMaker:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        self.stacks = aws.stacks(options.endpoint)
         self.s3, self.api, self.runtime = (
             aws.client(service, options.endpoint) for service in ("s3", "sagemaker", "sagemaker-runtime")
         )
