@@ -16,7 +16,8 @@ import boto3
 import cloudformation
 import policies
 
-from infra.stacks import Stacks, templates
+from infra.stacks import Stacks
+from infra.templates import templates
 
 
 def main() -> None:

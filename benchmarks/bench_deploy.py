@@ -18,7 +18,7 @@ from benchmarks import machine
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from deployments import Champions, champions, cloud
 
-from infra.stacks import templates
+from infra.templates import templates
 
 TARGETS = ("lambda", "ecs", "sagemaker")
 

@@ -21,7 +21,7 @@ from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from moto.rds.models import DBInstance, DBParameterGroup
 from providers import Made, Provider
 
-from infra import stacks
+from infra import templates
 
 # moto skips these without a word, and fails on what refers to them. Here each is a record: its properties are resolved
 # (so a name that leads nowhere fails), it has a name and any attribute, and it can be changed and deleted.
@@ -76,11 +76,11 @@ NEEDED = {
 }
 
 
-def of(template: stacks.Template, values: dict[str, str]) -> dict[str, str]:
+def of(template: templates.Template, values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name in template.body["Parameters"]}
 
 
-def project(template: stacks.Template) -> str | None:
+def project(template: templates.Template) -> str | None:
     return PROJECT if "Project" in template.body["Parameters"] else None
 
 
@@ -227,7 +227,7 @@ def cancel(self: responses.CloudFormationResponse) -> EmptyResult:
 
 
 def read(change: models.ChangeSet) -> None:
-    change.template_dict = stacks.parse(change.template)
+    change.template_dict = templates.parse(change.template)
 
 
 def with_attributes(kind: type) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
             (parsing.ResourceMap, "_delete_resource", delete_unless_held),
             (models.CloudFormationBackend, "execute_change_set", execute),
             # moto's reader of YAML can't read a mapping under a short form, nor an attribute with a dot
-            (models.Stack, "parse_template", staticmethod(stacks.parse)),
+            (models.Stack, "parse_template", staticmethod(templates.parse)),
             (models.ChangeSet, "_parse_template", read),
             *((kind, name, value) for kind in ATTRIBUTES for name, value in with_attributes(kind).items()),
         ]:
@@ -309,4 +309,4 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
 
 def used() -> set[str]:
     """The types of resources in our templates."""
-    return {one["Type"] for template in stacks.templates().values() for one in template.body["Resources"].values()}
+    return {one["Type"] for template in templates.templates().values() for one in template.body["Resources"].values()}

@@ -24,7 +24,8 @@ from registry_server import Registry
 from sagemaker_server import SageMaker, sagemaker
 
 from infra.deploy import package
-from infra.stacks import Stacks, templates
+from infra.stacks import Stacks
+from infra.templates import templates
 from serving.bundle import MANIFEST, Bundle, Manifest, seal
 
 REGION = "us-east-1"

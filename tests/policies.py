@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infra.stacks import Template, pairs
+from infra.templates import Template, pairs
 
 
 def listed(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import pytest
 from conftest import BIN
 from policies import is_wide, reasons, wide
 
-from infra.stacks import FOLDER, Template, pairs, templates
+from infra.templates import FOLDER, Template, pairs, templates
 
 TEMPLATES = templates()
 HOLDS_DATA = {

@@ -20,7 +20,8 @@ from conftest import ROOT
 from moto.cloudformation.models import cloudformation_backends
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
-from infra.stacks import StackError, Stacks, Template, templates
+from infra.stacks import Stacks
+from infra.templates import StackError, Template, templates
 
 TEMPLATES = templates()
 REGION = "us-east-1"

@@ -11,7 +11,7 @@ from aws_json import eventually
 from conftest import ROOT
 from deployments import Champions, Cloud, command
 
-from infra.stacks import templates
+from infra.templates import templates
 from serving.bundle import MANIFEST
 
 WHERE = ("target=ecs", "project=titanic", "stage=staging")
@@ -65,6 +65,15 @@ def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
     assert answers(aws) == {store.second}
+
+
+def test_a_plan_of_the_first_deployment_leaves_nothing(
+    ready: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.promote(store.first)
+    code, out, err = command(capsys, "plan", *WHERE)
+    assert code == 0 and f"titanic: none -> {store.first}" in out and "Add Service (AWS::ECS::Service)" in out, err
+    assert ready.stack(STACK)["status"] == "is not there" and not ready.containers.calls
 
 
 def test_the_first_deployment_creates_the_stack_and_answers(deployed: Cloud, store: Champions) -> None:

@@ -16,7 +16,8 @@ from protocol_server import Reply
 from infra.deploy import lock
 from infra.deploy.alias import Alias
 from infra.deploy.aws_lambda import Lambda
-from infra.stacks import Stacks, templates
+from infra.stacks import Stacks
+from infra.templates import templates
 
 WHERE = ("target=lambda", "project=titanic", "stage=staging")
 NAME = "roadmap-staging-titanic"

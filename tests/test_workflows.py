@@ -14,7 +14,7 @@ from conftest import BIN, ROOT
 
 from infra.deploy.__main__ import LOCAL
 from infra.deploy.__main__ import TARGETS as DEPLOY_TARGETS
-from infra.stacks import STAGES, templates
+from infra.templates import STAGES, templates
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.stem: workflow_runner.load(path) for path in sorted(FOLDER.glob("*.yaml"))}

@@ -35,7 +35,7 @@ from typing import Any
 from infra.deploy import lock, record
 from infra.deploy.champion import champion
 from infra.deploy.target import DeployError, Options, Target
-from infra.stacks import STAGES
+from infra.templates import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
 TARGETS = {
@@ -81,13 +81,11 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
     from infra.deploy import aws, k8s
-    from infra.stacks import Stacks
 
     if target == "k8s":
         bucket, _ = k8s.store(options)
     else:
-        stacks = Stacks(aws.client("cloudformation", options.endpoint))
-        bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
+        bucket = aws.outputs(aws.stacks(options.endpoint), f"roadmap-{options.stage}-storage")["ModelsBucket"]
     s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
     key = f"deployments/{target}/lock" if target in SHARED else f"{prefix}/lock"
     yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, key, place)

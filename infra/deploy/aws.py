@@ -50,7 +50,7 @@ def in_words() -> Iterator[None]:
     """boto3's exceptions as DeployError."""
     from botocore import exceptions as boto
 
-    from infra.stacks import StackError
+    from infra.templates import StackError
 
     try:
         yield

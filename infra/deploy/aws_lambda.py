@@ -14,7 +14,7 @@ from infra.deploy import aws, costs, image, package
 from infra.deploy.alias import LIVE, Alias
 from infra.deploy.rollout import shift
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import templates
+from infra.templates import templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-lambda"

@@ -14,7 +14,7 @@ from typing import Any
 from infra.deploy import aws, costs
 from infra.deploy.server import ask
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import StackError, templates
+from infra.templates import StackError, templates
 from serving.bundle import MANIFEST, Bundle
 
 TEMPLATE = "serving-ecs"

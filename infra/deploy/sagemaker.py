@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.deploy import aws, costs, package
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import StackError, templates
+from infra.templates import StackError, templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-sagemaker"
