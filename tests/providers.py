@@ -12,6 +12,7 @@ import boto3
 from aws_json import eventually
 
 Properties = dict[str, Any]
+Named = tuple[str, dict[str, str]]  # what Ref gives, and the attributes
 
 
 @dataclass
@@ -39,14 +40,12 @@ class Made:
 class Provider:
     """Of one type of resource; moto takes it for a class. One without `change` is replaced."""
 
-    create: Callable[[str, Properties], Made]
+    create: Callable[[Properties], Named]
     delete: Callable[[Made], None]
     change: Callable[[Made, Properties], None] | None = None
 
-    def create_from_cloudformation_json(self, name: str, resource: dict[str, Any], *_: str, **__: str) -> Made:
-        made = self.create(name, resource["Properties"])
-        made.provider = self
-        return made
+    def create_from_cloudformation_json(self, _: str, resource: dict[str, Any], *__: str, **___: str) -> Made:
+        return Made(self, resource["Properties"], *self.create(resource["Properties"]))
 
     def has_cfn_attr(self, _: str) -> bool:
         return True
@@ -84,9 +83,9 @@ class Api:
 def ecs(address: str) -> dict[str, Provider]:
     api = Api("ecs", address)
 
-    def define(_: str, given: Properties) -> Made:
+    def define(given: Properties) -> Named:
         arn = api("RegisterTaskDefinition", given)["taskDefinition"]["taskDefinitionArn"]
-        return Made(None, given, arn)  # type: ignore[arg-type]
+        return arn, {}
 
     def forget(made: Made) -> None:
         api("DeregisterTaskDefinition", {"taskDefinition": made.physical_resource_id})
@@ -101,12 +100,12 @@ def ecs(address: str) -> dict[str, Provider]:
 
         return dict(eventually(ended))
 
-    def start(_: str, given: Properties) -> Made:
+    def start(given: Properties) -> Named:
         made = api("CreateService", given, desiredCount=1)["service"]
         if (ended := settled(made["serviceName"], given["Cluster"]))["status"] != "SUCCESSFUL":
             api("DeleteService", {"Service": made["serviceName"], "Cluster": given["Cluster"]}, force=True)
             raise RuntimeError(f"Resource handler returned message: {ended['statusReason']}")
-        return Made(None, given, made["serviceArn"], {"Name": made["serviceName"]})  # type: ignore[arg-type]
+        return made["serviceArn"], {"Name": made["serviceName"]}
 
     def change(made: Made, given: Properties) -> None:
         name, cluster = made.attributes["Name"], given["Cluster"]
@@ -134,10 +133,10 @@ def sagemaker(address: str) -> dict[str, Provider]:
     def named(kind: str) -> Provider:
         """A resource without a name in the template: CloudFormation makes one up, and a changed one is a new one."""
 
-        def create(_: str, given: Properties) -> Made:
+        def create(given: Properties) -> Named:
             name = f"{kind}-{next(numbers)}"
             api(f"Create{kind}", {**given, f"{kind}Name": name})
-            return Made(None, given, name, {f"{kind}Name": name})  # type: ignore[arg-type]
+            return name, {f"{kind}Name": name}
 
         def delete(made: Made) -> None:
             api(f"Delete{kind}", {f"{kind}Name": made.physical_resource_id})
@@ -153,7 +152,7 @@ def sagemaker(address: str) -> dict[str, Provider]:
         if found["EndpointStatus"] == "Failed" or found["EndpointConfigName"] != wanted:
             raise RuntimeError(f"Resource handler returned message: {found['FailureReason']}")
 
-    def start(_: str, given: Properties) -> Made:
+    def start(given: Properties) -> Named:
         name = given["EndpointName"]
         both = {key: given[key] for key in ("EndpointName", "EndpointConfigName")}  # the rest is for updates
         api("CreateEndpoint", both)
@@ -162,7 +161,7 @@ def sagemaker(address: str) -> dict[str, Provider]:
         except RuntimeError:
             api("DeleteEndpoint", {"EndpointName": name})
             raise
-        return Made(None, given, name, {"EndpointName": name})  # type: ignore[arg-type]
+        return name, {"EndpointName": name}
 
     def change(made: Made, given: Properties) -> None:
         now = api("DescribeEndpoint", {"EndpointName": made.physical_resource_id})

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import stack_changes
 from aws_json import eventually
 from conftest import ROOT
 from deployments import Champions, Cloud, command
@@ -233,10 +234,8 @@ def test_ctrl_c_gives_the_traffic_back(
 def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
     ready: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cloudformation
-
     store.promote(store.first)
-    cloudformation.broken["AWS::ECS::Service"] = "Unable to assume the service linked role"
+    stack_changes.broken["AWS::ECS::Service"] = "Unable to assume the service linked role"
     code, _, err = command(capsys, *WHERE)
     assert (
         code == 1 and "ROLLBACK_COMPLETE; Service CREATE_FAILED: Unable to assume" in err and "nothing answers" in err

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 import boto3
-import cloudformation
 import pytest
+import stack_changes
 from botocore.exceptions import ClientError
 from conftest import ROOT
 from deployments import Champions, Cloud, command
@@ -206,7 +206,7 @@ def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.promote(store.first)
-    cloudformation.broken["AWS::Lambda::Function"] = "The image manifest is not supported"
+    stack_changes.broken["AWS::Lambda::Function"] = "The image manifest is not supported"
     code, _, err = command(capsys, *WHERE)
     assert code == 2 and "ROLLBACK_COMPLETE; Function CREATE_FAILED: The image manifest is not supported" in err
     assert aws.stack("roadmap-staging-serving-lambda-titanic")["status"] == "ROLLBACK_COMPLETE"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import cloudformation
 import pytest
+import stack_changes
 from aws_front import front
 from aws_json import eventually
 from conftest import ROOT
@@ -191,7 +191,7 @@ def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.promote(store.first)
-    cloudformation.broken["AWS::SageMaker::Endpoint"] = "The account-level service limit 'ml.c7i.large' is 0 Instances"
+    stack_changes.broken["AWS::SageMaker::Endpoint"] = "The account-level service limit 'ml.c7i.large' is 0 Instances"
     code, _, err = command(capsys, *WHERE)
     assert code == 1 and "ROLLBACK_COMPLETE; Endpoint CREATE_FAILED: The account-level" in err
     assert "nothing answers" in err and aws.records()[-1]["reason"] in err
