@@ -61,7 +61,7 @@ class Stacks:
     def up(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
         """What was changed; nothing where all is as it should be.
 
-        An update that a signal interrupts is cancelled: CloudFormation goes back by itself. A first creation goes on.
+        An update that is interrupted is cancelled: CloudFormation goes back by itself. A first creation goes on.
         """
         name = template.stack(stage, project)
         present, change = self._change_set(template, name, stage, project, parameters)
@@ -71,7 +71,9 @@ class Stacks:
         self.client.execute_change_set(ChangeSetName=change["ChangeSetId"])
         try:
             self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
-        except KeyboardInterrupt:
+        except StackError:
+            raise
+        except BaseException:  # a signal, or what `look` raises
             if present:
                 self._cancel(name)
             raise

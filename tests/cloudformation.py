@@ -4,6 +4,7 @@ A type in SKIPPED that moto learns makes a test fail, so that it is struck out; 
 when moto is updated.
 """
 
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
@@ -186,6 +187,12 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
             yield
         finally:
             stack_changes.over()
+
+
+def emptied(address: str) -> str:
+    """moto's server there, without what other tests of this process have left."""
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
+    return address
 
 
 def used() -> set[str]:

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -140,15 +139,13 @@ def cloud(scratch: Path, scale: float = 0.001) -> Iterator[Cloud]:
         server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
         server.start()
         stack.callback(server.stop)
-        address = "http://{}:{}".format(*server.get_host_and_port())
+        address = cloudformation.emptied("http://{}:{}".format(*server.get_host_and_port()))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         keys = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy", "AWS_REGION": REGION}
         for name, value in {**keys, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": address}.items():
             patch.setenv(name, value)
-
-        urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
 
         def adopt(name: str) -> str | None:
             api = boto3.client("lambda", endpoint_url=address)

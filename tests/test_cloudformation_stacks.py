@@ -58,7 +58,7 @@ def address() -> Iterator[str]:
     with cloudformation.completed():
         server = ThreadedMotoServer("127.0.0.1", port=0)
         server.start()
-        yield "http://{}:{}".format(*server.get_host_and_port())
+        yield cloudformation.emptied("http://{}:{}".format(*server.get_host_and_port()))
         server.stop()
 
 
