@@ -21,7 +21,7 @@ VARIABLES = (
     *("SERVING_URL", "SERVING_KEY", "SERVING_ALIAS", "SERVING_PREDICTIONS", "PROMETHEUS_PUSHGATEWAY", "DEPLOY_BAKE"),
 )
 TRAINERS = sorted(path.stem for path in (ROOT / "pipelines" / "conf" / "trainer").glob("*.yaml"))
-TARGETS = ["none", "server", "lambda", "sagemaker"]
+TARGETS = ["none", "server", "lambda", "ecs", "sagemaker"]
 
 PARAMS = {
     "profile": Param(
@@ -40,8 +40,8 @@ PARAMS = {
     "force": Param(False, type="boolean", title="Force", description="Run every stage, changed or not."),
     "deploy": Param(
         os.environ.get("DEPLOY_TARGET", "none"), type="string", enum=TARGETS, title="Deploy target",
-        description="Where a new champion goes. server: the one at SERVING_URL must answer with it. lambda, sagemaker: "
-        "by `python -m infra.deploy`, whose help says what they need.",
+        description="Where a new champion goes. server: the one at SERVING_URL must answer with it. lambda, ecs, "
+        "sagemaker: by `python -m infra.deploy`, whose help says what they need.",
     ),
 }  # fmt: skip
 

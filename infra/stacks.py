@@ -12,107 +12,15 @@ A run that was interrupted is repeated: it waits for what is under way, and take
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any
 
-import yaml
+from infra.templates import StackError, Template, templates
 
-FOLDER = Path(__file__).parent / "cloudformation"
-STAGES = ("staging", "production")
 POLL = 3.0  # seconds between two looks at a change that is under way
 PATIENCE = 2 * 3600.0  # seconds until it comes to rest: a blue/green update bakes for up to an hour, twice
 NOTHING = ("didn't contain changes", "No updates are to be performed")
-
-
-class StackError(Exception):
-    """Why a stack is not as it was wanted, in one line."""
-
-
-# ---------------------------------------------------------------- templates
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
-
-
-def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        if suffix == "GetAtt":
-            value = value.split(".", 1)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
-
-
-def parse(text: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(text, _Loader)
-    return content
-
-
-@dataclass(frozen=True)
-class Template:
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @cached_property
-    def body(self) -> dict[str, Any]:
-        return parse(self.path.read_text())
-
-    @cached_property
-    def exports(self) -> set[str]:
-        return {one["Export"]["Name"]["Fn::Sub"] for one in self.body.get("Outputs", {}).values() if "Export" in one}
-
-    @cached_property
-    def imports(self) -> set[str]:
-        return {one["Fn::Sub"] for key, one in pairs(self.body) if key == "Fn::ImportValue"}
-
-    def stack(self, stage: str, project: str | None) -> str:
-        """The stack's name; the OIDC role's permissions are written for names of this shape."""
-        if stage not in STAGES:
-            raise StackError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
-        wanted = "Project" in self.body["Parameters"]
-        if wanted != bool(project):
-            raise StackError(f"{self.name}: there is one for {'each project; name it' if wanted else 'all projects'}")
-        return "-".join(["roadmap", stage, self.name, *([project.replace("_", "-")] if project else [])])
-
-
-def pairs(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and what is under it, at any depth."""
-    for key, value in tree.items() if isinstance(tree, dict) else [("", one) for one in tree]:
-        if key:
-            yield key, value
-        if isinstance(value, dict | list):
-            yield from pairs(value)
-
-
-def templates() -> dict[str, Template]:
-    """By name, each after those whose exports it imports.
-
-    Raises:
-        graphlib.CycleError
-    """
-    found = {path.stem: Template(path) for path in sorted(FOLDER.glob("*.yaml"))}
-    maker = {export: one.name for one in found.values() for export in one.exports}
-    graph = {one.name: {maker[name] for name in sorted(one.imports)} for one in found.values()}
-    return {name: found[name] for name in TopologicalSorter(graph).static_order()}
-
-
-# ---------------------------------------------------------------- stacks
 
 
 @dataclass
@@ -123,6 +31,7 @@ class Stacks:
     role: str | None = None
     poll: float = field(default_factory=lambda: POLL)
     patience: float = PATIENCE
+    look: Callable[[], None] = lambda: None  # what else to do at every look at a change
 
     def describe(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -150,15 +59,33 @@ class Stacks:
         return changes(change)
 
     def up(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
-        """What was changed; nothing where all is as it should be."""
+        """What was changed; nothing where all is as it should be.
+
+        An update that is interrupted is cancelled: CloudFormation goes back by itself. A first creation goes on.
+        """
         name = template.stack(stage, project)
         present, change = self._change_set(template, name, stage, project, parameters)
         if change is None:
             return []
         seen = self._seen(change["StackId"])
         self.client.execute_change_set(ChangeSetName=change["ChangeSetId"])
-        self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
+        try:
+            self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
+        except StackError:
+            raise
+        except BaseException:  # a signal, or what `look` raises
+            if present:
+                self._cancel(name)
+            raise
         return changes(change)
+
+    def _cancel(self, name: str) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.cancel_update_stack(StackName=name)
+        except ClientError as error:  # it has just ended, or goes back already
+            say(f"{name}: {error.response['Error'].get('Message')}")
 
     def down(self, template: Template, stage: str, project: str | None = None) -> list[str]:
         """What was kept, because it holds what can't be made again."""
@@ -177,7 +104,7 @@ class Stacks:
         self, template: Template, name: str, stage: str, project: str | None, parameters: dict[str, str]
     ) -> tuple[bool, dict[str, Any] | None]:
         """Whether the stack is there, and what would change; None for nothing."""
-        present = self._settled(name)
+        present = self.settled(name)
         slots = template.body["Parameters"]
         given = {"Stage": stage, **({"Project": project} if project else {}), **parameters}
         if unknown := sorted(set(given) - set(slots)):
@@ -222,7 +149,7 @@ class Stacks:
             raise
         return made
 
-    def _settled(self, name: str) -> dict[str, Any] | None:
+    def settled(self, name: str) -> dict[str, Any] | None:
         """The stack when nothing is under way; None where it is yet to be created."""
         present = self.describe(name)
         if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of a plan that was interrupted
@@ -271,6 +198,7 @@ class Stacks:
                 break
             if time.monotonic() > deadline:
                 raise StackError(f"{name}: still {status}; the same command goes on waiting")
+            self.look()
             time.sleep(self.poll)
         if wanted and status != wanted:
             raise StackError(f"{name}: {'; '.join([status, *reasons[:1]])}")

@@ -4,17 +4,23 @@ A type in SKIPPED that moto learns makes a test fail, so that it is struck out; 
 when moto is updated.
 """
 
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
+import stack_changes
+from botocore.exceptions import ClientError
 from moto.awslambda.models import LambdaVersion
-from moto.cloudformation import models, parsing
+from moto.cloudformation import models, parsing, responses
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from moto.rds.models import DBInstance, DBParameterGroup
+from providers import Made, Provider
 
-from infra import stacks
+from infra import templates
 
 # moto skips these without a word, and fails on what refers to them. Here each is a record: its properties are resolved
 # (so a name that leads nowhere fails), it has a name and any attribute, and it can be changed and deleted.
@@ -51,6 +57,32 @@ HELD = {"AWS::EC2::VPC"}
 ORPHANED = {"AWS::Lambda::Permission"}
 
 
+PROJECT = "house_prices"
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/roadmap:1"
+
+# By a parameter's name, for whichever template has it.
+NEEDED = {
+    "Bundles": "s3://models/bundles/house_prices/0123456789ab",
+    "Email": "someone@example.org",
+    "Image": IMAGE,
+    "ImageUri": IMAGE,
+    "ModelKey": "sagemaker/house_prices/model.tar.gz",
+    "MonthlyBudget": "50",
+    "Repository": "owner/name",
+    "ServingImage": IMAGE,
+    "TrainImage": IMAGE,
+    "InstanceType": "ml.c5.large",  # moto knows no younger one
+}
+
+
+def of(template: templates.Template, values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name in template.body["Parameters"]}
+
+
+def project(template: templates.Template) -> str | None:
+    return PROJECT if "Project" in template.body["Parameters"] else None
+
+
 class Record:
     """A resource of a type that moto skips."""
 
@@ -71,7 +103,7 @@ class Record:
 
     @classmethod
     def create_from_cloudformation_json(cls, name: str, resource: dict[str, Any], *_: str, **__: str) -> "Record":
-        return cls(name, resource["Properties"])
+        return cls(resource["Properties"].get("AlarmName", name), resource["Properties"])  # what Ref gives
 
     @classmethod
     def update_from_cloudformation_json(
@@ -80,24 +112,8 @@ class Record:
         return cls(original_resource.physical_resource_id, cloudformation_json["Properties"])
 
 
-def execute(backend: models.CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-    """moto's change sets see no exports and make none, and its update forgets outputs: as create_stack does it."""
-    change = backend.describe_change_set(change_set_name)
-    assert change is not None
-    stack = change.stack
-    if change.change_set_type == "UPDATE":
-        stack.update(change.template, parameters=change.parameters)
-    else:
-        stack.template, stack.cross_stack_resources = change.template, backend.exports
-        stack._parse_template()
-        stack.resource_map = stack._create_resource_map()
-        stack.output_map = stack._create_output_map()
-        stack.create_resources()
-    backend.exports.update({one.name: one for one in stack.exports})
-
-
 def read(change: models.ChangeSet) -> None:
-    change.template_dict = stacks.parse(change.template)
+    change.template_dict = templates.parse(change.template)
 
 
 def with_attributes(kind: type) -> dict[str, Any]:
@@ -116,31 +132,49 @@ def with_attributes(kind: type) -> dict[str, Any]:
 
 
 @contextmanager
-def completed() -> Iterator[None]:
-    """moto, in this process, with the above."""
-    known, delete = parsing.get_model_map(), parsing.ResourceMap._delete_resource
+def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer: str = "") -> Iterator[None]:
+    """moto, in this process, with the above.
 
-    update = parsing.parse_and_update_resource
+    Args:
+        provided: type of a resource -> what makes it instead of moto.
+        balancer: host and port that load balancers have as their name.
+    """
+    known, delete = parsing.get_model_map(), parsing.ResourceMap._delete_resource
+    create, update = parsing.parse_and_create_resource, parsing.parse_and_update_resource
+
+    def create_or_fail(name: str, definition: Any, resources: Any, account_id: str, region_name: str) -> Any:
+        try:
+            if why := stack_changes.broken.pop(definition["Type"], None):
+                raise RuntimeError(why)
+            return create(name, definition, resources, account_id, region_name)
+        except (RuntimeError, ClientError) as error:
+            raise stack_changes.Failure(name, str(error)) from None
 
     def update_or_keep(name: str, definition: Any, resources: Any, account_id: str, region_name: str) -> Any:
-        if resources[name] is None:  # its condition is false
-            return None
-        return update(name, definition, resources, account_id, region_name) or resources[name]
+        there = resources[name]
+        if there is None or isinstance(there, Made):  # its condition is false; and a provider's has its turn later
+            return there
+        return update(name, definition, resources, account_id, region_name) or there
 
     def delete_unless_held(self: parsing.ResourceMap, resource: Any, definition: dict[str, Any]) -> None:
         if definition["Type"] not in HELD:
             delete(self, resource, definition)
 
     with ExitStack() as stack:
+        if balancer:
+            more = {**ATTRIBUTES[FakeLoadBalancer], "DNSName": lambda _: balancer}
+            stack.enter_context(mock.patch.dict(ATTRIBUTES, {FakeLoadBalancer: more}))
         for target, name, value in [
-            (parsing, "get_model_map", lambda: {**known, **dict.fromkeys(SKIPPED | ORPHANED, Record)}),
+            (parsing, "get_model_map", lambda: {**known, **dict.fromkeys(SKIPPED | ORPHANED, Record), **provided}),
+            (parsing, "parse_and_create_resource", create_or_fail),
+            (responses.CloudFormationResponse, "cancel_update_stack", stack_changes.cancel),
             # moto forgets a resource that it can't change, such as a database; here it stays as it was. And it
             # changes one whose condition is false
             (parsing, "parse_and_update_resource", update_or_keep),
             (parsing.ResourceMap, "_delete_resource", delete_unless_held),
-            (models.CloudFormationBackend, "execute_change_set", execute),
+            (models.CloudFormationBackend, "execute_change_set", stack_changes.execute),
             # moto's reader of YAML can't read a mapping under a short form, nor an attribute with a dot
-            (models.Stack, "parse_template", staticmethod(stacks.parse)),
+            (models.Stack, "parse_template", staticmethod(templates.parse)),
             (models.ChangeSet, "_parse_template", read),
             *((kind, name, value) for kind in ATTRIBUTES for name, value in with_attributes(kind).items()),
         ]:
@@ -149,9 +183,18 @@ def completed() -> Iterator[None]:
         stack.enter_context(
             mock.patch.object(DBParameterGroup, "physical_resource_id", property(lambda self: self.name), create=True)
         )
-        yield
+        try:
+            yield
+        finally:
+            stack_changes.over()
+
+
+def emptied(address: str) -> str:
+    """moto's server there, without what other tests of this process have left."""
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
+    return address
 
 
 def used() -> set[str]:
     """The types of resources in our templates."""
-    return {one["Type"] for template in stacks.templates().values() for one in template.body["Resources"].values()}
+    return {one["Type"] for template in templates.templates().values() for one in template.body["Resources"].values()}

@@ -1,9 +1,9 @@
 """What the tests of infra.deploy share: a registry of champions, AWS as servers, and the command."""
 
+import json
 import logging
 import os
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +13,18 @@ from typing import Any
 import boto3
 import bundles
 import cloudformation
+import providers
 import pytest
 from conftest import ROOT
+from ecs_server import Ecs, ecs
 from lambda_server import Lambda
 from protocol_server import Reply, running
 from registry_server import Registry
+from sagemaker_server import SageMaker, sagemaker
 
 from infra.deploy import package
-from infra.stacks import Stacks, templates
+from infra.stacks import Stacks
+from infra.templates import templates
 from serving.bundle import MANIFEST, Bundle, Manifest, seal
 
 REGION = "us-east-1"
@@ -79,15 +83,33 @@ def champions(folder: Path) -> Champions:
 
 @dataclass
 class Cloud:
-    """AWS: moto for most, a Lambda and an ECR that answer, and a registry of images."""
+    """AWS: moto for most, a Lambda, an ECS, a SageMaker and an ECR that answer, and a registry of images."""
 
     address: str
     registry: Registry
     functions: Lambda
+    containers: Ecs
+    endpoints: SageMaker
     faults: list[Reply] = field(default_factory=list)  # that Lambda and ECR answer first
 
     def client(self, service: str) -> Any:
         return boto3.client(service, endpoint_url=self.address)
+
+    def stacks(self) -> Stacks:
+        return Stacks(self.client("cloudformation"), poll=0.01, patience=20)
+
+    def stack(self, name: str) -> dict[str, str]:
+        """Its parameters, and its state as `status`."""
+        found = self.stacks().describe(name) or {"StackStatus": "is not there", "Parameters": []}
+        told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+        return {**told, "status": found["StackStatus"]}
+
+    def records(self) -> list[dict[str, Any]]:
+        """Of all deployments, oldest first for each project and target."""
+        s3 = self.client("s3")
+        found = s3.list_objects_v2(Bucket=self.bucket, Prefix="deployments/").get("Contents", [])
+        keys = sorted(one["Key"] for one in found if "/records/" in one["Key"])
+        return [json.loads(s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
 
     @property
     def bucket(self) -> str:
@@ -107,25 +129,27 @@ class Cloud:
 
 
 @contextmanager
-def cloud(scratch: Path) -> Iterator[Cloud]:
-    """With the stacks that a deployment stands on, in both stages, and a serving image."""
+def cloud(scratch: Path, scale: float = 0.001) -> Iterator[Cloud]:
+    """With the stacks that a deployment stands on, in both stages, and a serving image.
+
+    Args:
+        scale: how long a second of ECS's and SageMaker's takes here.
+    """
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
+    scratch.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(cloudformation.completed())
-        server = ThreadedMotoServer("127.0.0.1", port=0)
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
         server.start()
         stack.callback(server.stop)
-        address = "http://{}:{}".format(*server.get_host_and_port())
+        address = cloudformation.emptied("http://{}:{}".format(*server.get_host_and_port()))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         keys = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy", "AWS_REGION": REGION}
         for name, value in {**keys, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": address}.items():
             patch.setenv(name, value)
-
-        urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
 
         def adopt(name: str) -> str | None:
             api = boto3.client("lambda", endpoint_url=address)
@@ -134,14 +158,26 @@ def cloud(scratch: Path) -> Iterator[Cloud]:
             except api.exceptions.ResourceNotFoundException:
                 return None
 
+        containers = stack.enter_context(ecs(scratch, address, scale))
+        endpoints = stack.enter_context(sagemaker(scratch, address, scale))
+        for service, place in (
+            ("ECS", containers.address),
+            ("SAGEMAKER", endpoints.address),
+            ("SAGEMAKER_RUNTIME", endpoints.address),
+        ):
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", place)
+        provided = {**providers.ecs(containers.address), **providers.sagemaker(endpoints.address)}
+        balancer = containers.balancer.removeprefix("http://")
+        stack.enter_context(cloudformation.completed(provided, balancer))
+
         registry = Registry()
         functions = Lambda(registry, scratch, adopt)
-        found = Cloud(address, registry, functions)
+        found = Cloud(address, registry, functions, containers, endpoints)
         functions.registry_address = stack.enter_context(running(registry.routes, []))
         ours = stack.enter_context(running(functions.routes, found.faults))
         patch.setenv("AWS_ENDPOINT_URL_LAMBDA", ours)
         patch.setenv("AWS_ENDPOINT_URL_ECR", ours)
-        stacks = Stacks(found.client("cloudformation"), poll=0.01, patience=20)
+        stacks = found.stacks()
         for stage in ("staging", "production"):
             for name, parameters in FOUNDATION.items():
                 stacks.up(templates()[name], stage, **parameters)

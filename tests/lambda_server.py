@@ -12,6 +12,7 @@ import json
 import os
 import random
 import tarfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,8 @@ from protocol_server import Reply, Request, Route
 from registry_server import Registry
 
 API = r"/2015-03-31/functions/([\w-]+)"
+WARM = r"/2019-09-30/functions/([\w-]+)/provisioned-concurrency"
+WARMING = 0.2  # seconds
 Answer = Callable[[Any], dict[str, Any]]
 
 
@@ -46,6 +49,8 @@ class Lambda:
         self.aliases: dict[str, dict[str, Any]] = {}  # name -> `live`
         self.routed: list[tuple[str, dict[str, float]]] = []  # every position of an alias
         self.broken: set[str] = set()  # bundles whose functions fail
+        self.warm: dict[str, dict[str, Any]] = {}  # name -> provisioned concurrency of `live`
+        self.cooled = 0  # how often it was taken away
         self.answers: dict[str, Answer] = {}  # by image
         self.registry_address = ""
         self.routes: list[Route] = [
@@ -58,6 +63,7 @@ class Lambda:
             ("GET", rf"{API}/aliases/(\w+)", self.alias),
             ("PUT", rf"{API}/aliases/(\w+)", self.route),
             ("POST", f"{API}/invocations", self.invoke),
+            *((method, WARM, self.warmth) for method in ("GET", "PUT", "DELETE")),
         ]
 
     def token(self, request: Request) -> Reply:
@@ -112,13 +118,52 @@ class Lambda:
 
     def alias(self, request: Request, name: str, alias: str) -> Reply:
         self.image(name, "live")
+        self.warmed(name)
         return Reply(200, self.aliases[name])
 
     def route(self, request: Request, name: str, alias: str) -> Reply:
+        before = self.aliases[name]["FunctionVersion"]
         self.aliases[name] |= request.json()
-        weights = self.aliases[name]["RoutingConfig"]["AdditionalVersionWeights"]
-        self.routed.append((self.aliases[name]["FunctionVersion"], weights))
+        now, weights = self.aliases[name]["FunctionVersion"], self.aliases[name]["RoutingConfig"]
+        self.routed.append((now, weights["AdditionalVersionWeights"]))
+        if name in self.warm and now != before and not weights["AdditionalVersionWeights"]:
+            self.aliases[name]["RoutingConfig"] = {"AdditionalVersionWeights": {before: 1.0}}  # until `now` is warm
+            self.warm[name] |= {"Status": "IN_PROGRESS", "since": time.monotonic(), "kept": before}
         return Reply(200, self.aliases[name])
+
+    def warmed(self, name: str) -> None:
+        """What has come to pass meanwhile of an alias with provisioned concurrency."""
+        warm = self.warm.get(name, {})
+        if warm.get("Status") != "IN_PROGRESS" or time.monotonic() < warm["since"] + WARMING:
+            return
+        if any(f"-{bundle}-" in self.image(name, "live") for bundle in self.broken):
+            warm |= {"Status": "FAILED", "StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}  # and the weights stay
+            return
+        warm["Status"] = "READY"
+        if warm.pop("kept", None):
+            self.aliases[name]["RoutingConfig"] = {"AdditionalVersionWeights": {}}
+
+    def warmth(self, request: Request, name: str) -> Reply:
+        assert request.query["Qualifier"] == "live"
+        self.image(name, "live")
+        if request.method == "DELETE":
+            self.warm.pop(name, None)
+            self.cooled += 1
+            return Reply(204)
+        if request.method == "PUT":
+            if self.aliases[name]["RoutingConfig"]["AdditionalVersionWeights"]:
+                said = {"Message": "Alias with weights can not be used with Provisioned Concurrency"}
+                return Reply(400, said, x_amzn_ErrorType="InvalidParameterValueException")
+            wanted = request.json()["ProvisionedConcurrentExecutions"]
+            about = {"RequestedProvisionedConcurrentExecutions": wanted, "Status": "IN_PROGRESS"}
+            self.warm[name] = {**about, "since": time.monotonic()}
+        self.warmed(name)
+        if name not in self.warm:
+            said = {"Message": "No Provisioned Concurrency Config found for this function"}
+            return Reply(404, said, x_amzn_ErrorType="ProvisionedConcurrencyConfigNotFoundException")
+        shown = ("RequestedProvisionedConcurrentExecutions", "Status", "StatusReason")
+        found = {key: self.warm[name][key] for key in shown if key in self.warm[name]}
+        return Reply(202 if request.method == "PUT" else 200, found)
 
     def invoke(self, request: Request, name: str) -> Reply:
         qualifier = request.query.get("Qualifier", "$LATEST")

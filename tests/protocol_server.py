@@ -23,6 +23,7 @@ class Request:
     def __init__(self, handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
         self.method, self.path, self.headers = handler.command, unquote(parts.path), handler.headers
+        self.target = handler.path  # as it was sent, with the query
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         length = int(handler.headers.get("Content-Length") or 0)
         self.body = handler.rfile.read(length) if length else b"".join(chunks(handler))
@@ -77,7 +78,7 @@ def running(routes: list[Route], faults: list[Reply]) -> Iterator[str]:
             """Not in the tests' output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

@@ -218,6 +218,14 @@ class Endpoints:
             raise RuntimeError(f"Could not find model data at {url}. ({error})") from None
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
+        for _ in range(2):  # another process may have taken the port meanwhile
+            if answer := self._process(folder, environment):
+                return answer
+        health = f"The primary container for production variant {variant} did not pass the ping health check."
+        raise RuntimeError(f"{health} Please check CloudWatch logs for this endpoint.")
+
+    def _process(self, folder: Path, environment: dict[str, str]) -> Answer | None:
+        """The server on a model's folder; None where it does not become healthy."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         told = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": port, **environment}
@@ -243,8 +251,7 @@ class Endpoints:
                 return lambda body: ask("/invocations", body)
             except (OSError, RuntimeError):
                 time.sleep(0.05)
-        health = f"The primary container for production variant {variant} did not pass the ping health check."
-        raise RuntimeError(f"{health} Please check CloudWatch logs for this endpoint.")
+        return None
 
     def close(self) -> None:
         for process in self.processes:

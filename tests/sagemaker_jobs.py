@@ -88,7 +88,8 @@ class Jobs:
     def stop_training_job(self, TrainingJobName: str) -> None:
         job = self.jobs[TrainingJobName]
         if job["TrainingJobStatus"] in TERMINAL:
-            raise ValueError("The request was rejected because the training job is in status " + str(job))
+            status = job["TrainingJobStatus"]
+            raise ValueError(f"The request was rejected because the training job is in status {status}.")
         job["TrainingJobStatus"] = "Stopping"
         self._now(job, "Stopping", "Stopping the training job")
         if TrainingJobName in self.running:

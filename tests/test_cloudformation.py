@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import BIN
+from policies import is_wide, reasons, wide
 
-from infra.stacks import FOLDER, Template, pairs, templates
+from infra.templates import FOLDER, Template, pairs, templates
 
 TEMPLATES = templates()
 HOLDS_DATA = {
@@ -25,35 +25,6 @@ def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     return {name: one["Properties"] for name, one in template.body["Resources"].items() if one["Type"] == kind}
 
 
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def allowed(template: Template) -> Iterator[tuple[str, str, str]]:
-    """Every action that a policy allows and what it allows it on, with the resource that the policy is written in."""
-    for name, resource in template.body["Resources"].items():
-        for statements in (value for key, value in pairs(resource) if key == "Statement"):
-            for statement in statements:
-                if statement["Effect"] == "Allow":
-                    for action in listed(statement["Action"]):
-                        for on in map(text, listed(statement.get("Resource", ""))):
-                            yield name, action, on
-
-
-def text(resource: Any) -> str:
-    """What stands in the template; of a reference only that it is one."""
-    if isinstance(resource, str):
-        return resource
-    inside = resource.get("Fn::Sub", "${reference}")
-    return str(inside[0] if isinstance(inside, list) else inside)
-
-
-def is_wide(action: str, on: str) -> bool:
-    """A wildcard in the action, or in a resource of which neither the stage nor a thing of the stack is named."""
-    named = re.search(r"\$\{(?!AWS::)", on)
-    return "*" in action or ("*" in on and not named)
-
-
 def test_cfn_lint_has_nothing_to_say() -> None:
     files = sorted(map(str, FOLDER.glob("*.yaml")))
     done = subprocess.run([BIN / "cfn-lint", *files], capture_output=True, text=True)
@@ -62,9 +33,8 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 @every_template
 def test_every_wildcard_in_a_policy_has_a_written_reason(template: Template) -> None:
-    wide = {name for name, action, on in allowed(template) if is_wide(action, on)}
-    reasons = template.body.get("Metadata", {}).get("Wildcards", {})
-    assert wide == set(reasons), "a wildcard without a reason, or a reason without a wildcard"
+    found = {name for name, _ in wide(template)}
+    assert found == set(reasons(template)), "a wildcard without a reason, or a reason without a wildcard"
 
 
 def test_a_wildcard_is_seen_wherever_it_stands() -> None:

@@ -15,29 +15,16 @@ import cloudformation
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from cloudformation import NEEDED, of, project
 from conftest import ROOT
 from moto.cloudformation.models import cloudformation_backends
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
-from infra.stacks import StackError, Stacks, Template, templates
+from infra.stacks import Stacks
+from infra.templates import StackError, Template, templates
 
 TEMPLATES = templates()
 REGION = "us-east-1"
-PROJECT = "house_prices"
-IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/roadmap:1"
-
-# By a parameter's name, for whichever template has it.
-NEEDED = {
-    "Email": "someone@example.org",
-    "Image": IMAGE,
-    "ImageUri": IMAGE,
-    "ModelKey": "sagemaker/house_prices/model.tar.gz",
-    "MonthlyBudget": "50",
-    "Repository": "owner/name",
-    "ServingImage": IMAGE,
-    "TrainImage": IMAGE,
-    "InstanceType": "ml.c5.large",  # moto knows no younger one
-}
 OPTIONS = {
     "CanaryVersion": "2",
     "CanaryWeight": "0.1",
@@ -64,14 +51,6 @@ CHANGES = {
 }
 
 
-def of(template: Template, values: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name in template.body["Parameters"]}
-
-
-def project(template: Template) -> str | None:
-    return PROJECT if "Project" in template.body["Parameters"] else None
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     from moto.server import ThreadedMotoServer
@@ -79,7 +58,7 @@ def address() -> Iterator[str]:
     with cloudformation.completed():
         server = ThreadedMotoServer("127.0.0.1", port=0)
         server.start()
-        yield "http://{}:{}".format(*server.get_host_and_port())
+        yield cloudformation.emptied("http://{}:{}".format(*server.get_host_and_port()))
         server.stop()
 
 

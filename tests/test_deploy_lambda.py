@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+import stack_changes
 from botocore.exceptions import ClientError
 from conftest import ROOT
 from deployments import Champions, Cloud, command
 from protocol_server import Reply
 
 from infra.deploy import lock
-from infra.stacks import Stacks, templates
+from infra.deploy.alias import Alias
+from infra.deploy.aws_lambda import Lambda
+from infra.stacks import Stacks
+from infra.templates import templates
 
 WHERE = ("target=lambda", "project=titanic", "stage=staging")
 NAME = "roadmap-staging-titanic"
@@ -33,8 +38,6 @@ def answers(aws: Cloud) -> set[str]:
     """The bundles that requests to the alias meet."""
     event = {"rawPath": "/models", "requestContext": {"http": {"method": "GET", "path": "/models", "sourceIp": "::1"}}}
     event |= {"version": "2.0", "headers": {}, "rawQueryString": "", "isBase64Encoded": False}
-    import boto3
-
     api, found = boto3.client("lambda"), set()
     for _ in range(20):
         said = json.loads(api.invoke(FunctionName=NAME, Qualifier="live", Payload=json.dumps(event))["Payload"].read())
@@ -58,12 +61,29 @@ def test_the_first_deployment_creates_the_stack_and_answers(
     assert answers(aws) == {store.first}
 
 
+def test_cloudformation_gets_the_role_of_the_stage(
+    aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GitHub job may hand a change to CloudFormation, and has not itself the rights that the change takes."""
+    monkeypatch.setenv("AWS_STACK_ROLE", role := "arn:aws:iam::123456789012:role/roadmap-staging-stacks")
+    store.promote(store.first)
+    assert command(capsys, *WHERE)[0] == 0
+    found = aws.stacks().describe("roadmap-staging-serving-lambda-titanic")
+    assert found and found["RoleARN"] == role
+
+
 def test_traffic_moves_in_steps_and_the_stack_agrees_at_the_end(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _out, err = command(capsys, *WHERE, "steps=0.05,0.25,0.5")
     assert code == 0, err
-    assert [weights for _, weights in deployed.functions.routed] == [{"2": 0.05}, {"2": 0.25}, {"2": 0.5}, {}]
+    assert [weights for _, weights in deployed.functions.routed] == [
+        {"2": 0.05},
+        {"2": 0.25},
+        {"2": 0.5},
+        {"2": 1.0},
+        {},
+    ]
     assert deployed.weights() == ("2", {}) and answers(deployed) == {store.second}
     described = deployed.client("cloudformation").describe_stacks(StackName="roadmap-staging-serving-lambda-titanic")
     told = {one["ParameterKey"]: one["ParameterValue"] for one in described["Stacks"][0]["Parameters"]}
@@ -118,6 +138,89 @@ def test_destroy_takes_the_function_away(deployed: Cloud, capsys: pytest.Capture
     assert code == 0, err
     with pytest.raises(ClientError, match="does not exist"):
         deployed.client("cloudformation").describe_stacks(StackName="roadmap-staging-serving-lambda-titanic")
+
+
+WARM = "RequestedProvisionedConcurrentExecutions"
+
+
+@pytest.fixture
+def warm(deployed: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """With two environments kept warm, as the stack has it."""
+    monkeypatch.setattr("infra.deploy.alias.LOOK", 0.05)
+    deployed.stacks().up(templates()["serving-lambda"], "staging", "titanic", ProvisionedConcurrency="2")
+    boto3.client("lambda").put_provisioned_concurrency_config(
+        FunctionName=NAME, Qualifier="live", ProvisionedConcurrentExecutions=2
+    )
+    return deployed
+
+
+def test_environments_stay_warm_through_a_rollout_and_a_rollback(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0 and "2 environments of version 2 are warmed" in out, err
+    assert warm.weights() == ("2", {}) and answers(warm) == {store.second}
+    assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
+    assert not warm.functions.cooled, "nobody met a cold start"
+    code, _, err = command(capsys, "rollback", *WHERE)
+    assert code == 0 and answers(warm) == {store.first}, err
+    assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
+    assert warm.functions.cooled == 1, "or the bad one is asked until all are warm"
+
+
+def test_a_version_that_cannot_be_warmed_is_taken_back(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Alias.move
+
+    def breaks(self: Alias, version: str, warm_: int, **more: bool) -> None:
+        warm.functions.broken = {store.second} if version == "2" else set()
+        move(self, version, warm_, **more)
+
+    monkeypatch.setattr(Alias, "move", breaks)
+    code, out, err = command(capsys, *WHERE)
+    assert code == 1 and "FUNCTION_ERROR_INIT_FAILURE" in err and "gone back" in out
+    assert warm.weights() == ("1", {}) and warm.functions.warm[NAME][WARM] == 2
+    monkeypatch.setattr(Alias, "move", move)
+    unharmed(warm, store, capsys)
+
+
+def test_a_rollout_that_was_killed_while_it_warmed_is_taken_up(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda holds the old version in the alias's weights meanwhile, which looks like a canary that was left behind."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        whole = {"FunctionVersion": "2", "RoutingConfig": {"AdditionalVersionWeights": {}}}
+        boto3.client("lambda").update_alias(FunctionName=NAME, Name="live", **whole)
+        raise SystemExit(9)
+
+    monkeypatch.setattr("lambda_server.WARMING", 3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lambda, "settle_on", killed)
+        with pytest.raises(SystemExit):
+            command(capsys, *WHERE)
+    assert warm.weights() == ("2", {"1": 1.0}) and answers(warm) == {store.first}
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert warm.weights() == ("2", {}) and answers(warm) == {store.second}
+    assert warm.functions.warm[NAME][WARM] == 2
+
+
+def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+    aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.promote(store.first)
+    stack_changes.broken["AWS::Lambda::Function"] = "The image manifest is not supported"
+    code, _, err = command(capsys, *WHERE)
+    assert code == 2 and "ROLLBACK_COMPLETE; Function CREATE_FAILED: The image manifest is not supported" in err
+    assert aws.stack("roadmap-staging-serving-lambda-titanic")["status"] == "ROLLBACK_COMPLETE"
+    assert "not supported" in records(aws)[-1]["reason"]
+    code, out, _ = command(capsys, "status", *WHERE)
+    assert code == 0 and out.startswith("answers: nothing")
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert answers(aws) == {store.first}
 
 
 # ---------------------------------------------------------------- bad days: the old version goes on answering
@@ -301,7 +404,7 @@ def test_without_the_stage_s_storage_it_says_what_comes_first(aws: Cloud, capsys
     [
         (
             ("target=lamda", "project=titanic"),
-            "target: found 'lamda'; allowed: server, compose, k8s, lambda, sagemaker",
+            "target: found 'lamda'; allowed: server, compose, k8s, lambda, ecs, sagemaker",
         ),
         (("target=lambda", "project=titanic", "stage=test"), "stage: found 'test'; allowed: staging, production"),
         (("target=lambda", "project=titanic", "step=0.1"), "step: unknown"),

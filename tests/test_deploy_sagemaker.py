@@ -1,102 +1,203 @@
-"""A champion to a SageMaker endpoint: the archive, the stack's update, the example, and the way back.
+"""A champion to a SageMaker endpoint: the archive, the canary, alarms, the example, and the way back.
 
-moto's endpoints are in service at once, and who answers for them is a stand-in: the canary itself, and its alarms, are
-SageMaker's, and not tried here.
+SageMaker is tests/sagemaker_server.py, whose models are real servers on what lies in S3; CloudFormation is moto's with
+tests/providers.py, so that a stack's update is an update of the endpoint there.
 """
 
+import json
+import os
+import subprocess
+import sys
 import tarfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+import stack_changes
+from aws_front import front
+from aws_json import eventually
+from conftest import ROOT
 from deployments import Champions, Cloud, command
-from protocol_server import Reply, Request, running
 
-from infra.stacks import StackError
+from infra.deploy import package
 from serving.bundle import Bundle
 
-WHERE = ("target=sagemaker", "project=titanic", "stage=staging", "InstanceType=ml.c5.large")
+WHERE = ("target=sagemaker", "project=titanic", "stage=staging")
 STACK = "roadmap-staging-serving-sagemaker-titanic"
+NAME = "roadmap-staging-titanic"
 
 
 @pytest.fixture
-def answers(aws: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Says which version the endpoint answers with from now on. moto gives the same body the same answer for ever."""
-    told = {"name": "titanic", "version": ""}
-
-    def invoked(request: Request, endpoint: str) -> Reply:
-        return Reply(200, {"outputs": [{}] * len(request.json()["inputs"]), "model": told})
-
-    with running([("POST", r"/endpoints/(roadmap-staging-titanic)/invocations", invoked)], []) as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", address)
-        yield lambda version: told.update(version=version)
-
-
-@pytest.fixture
-def deployed(aws: Cloud, store: Champions, answers: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> Cloud:
+def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
     """The first version answers, the second is champion."""
     store.promote(store.first)
-    answers(store.first)
-    code, _, err = command(capsys, *WHERE)
-    assert code == 0, err
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
     store.promote(store.second)
     return aws
 
 
-def key(aws: Cloud) -> str:
-    described = aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-    told = {one["ParameterKey"]: one["ParameterValue"] for one in described["Parameters"]}
-    return str(told["ModelKey"])
+def answers(aws: Cloud) -> set[str]:
+    """The bundles that requests to the endpoint meet."""
+    runtime, found = boto3.client("sagemaker-runtime"), set()
+    body = json.dumps({"inputs": [{"class": "first", "sex": "female", "age": "adult"}]})
+    for _ in range(10):
+        try:
+            answer = runtime.invoke_endpoint(EndpointName=NAME, ContentType="application/json", Body=body)
+            found.add(json.loads(answer["Body"].read())["model"]["version"])
+        except runtime.exceptions.ModelError as error:
+            found.add(str(error))
+    return found
+
+
+def key(version: str) -> str:
+    return f"sagemaker/titanic/{version}.tar.gz"
+
+
+def served(aws: Cloud) -> str:
+    return aws.stack(STACK)["ModelKey"]
+
+
+def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+    """The old version has all requests, and the same command, repeated, ends well."""
+    assert answers(aws) == {store.first} and served(aws) == key(store.first)
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert answers(aws) == {store.second} and served(aws) == key(store.second)
+
+
+def test_one_address_that_speaks_for_aws_is_all_it_takes(aws: Cloud, store: Champions) -> None:
+    """The command as a person types it, first creation and canary."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_ENDPOINT_URL")}
+
+    def deploy(endpoint: str) -> str:
+        words = [sys.executable, "-m", "infra.deploy", *WHERE, f"endpoint={endpoint}"]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with front({"sagemaker": aws.endpoints.address}, aws.address) as endpoint:
+        store.promote(store.first)
+        assert "the endpoint answers its example" in deploy(endpoint)
+        store.promote(store.second)
+        assert f"titanic: version {store.second} answers" in deploy(endpoint)
+    assert answers(aws) == {store.second}
+    shares = [[share for _, share in fleets] for _, fleets in aws.endpoints.endpoints.routed]
+    assert shares == [[1.0], [0.9, 0.1], [1.0]]
+    assert [one["result"] for one in aws.records()] == ["deployed", "deployed"]
 
 
 def test_the_archive_is_a_bundle_and_the_same_bytes_each_time(
     deployed: Cloud, store: Champions, tmp_path: Path
 ) -> None:
-    body = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=f"sagemaker/titanic/{store.first}.tar.gz")[
-        "Body"
-    ]
+    body = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"]
     archive = tmp_path / "model.tar.gz"
     archive.write_bytes(content := body.read())
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path / "model", filter="data")
     bundle = Bundle(tmp_path / "model" / "bundle")
     assert bundle.manifest.version == store.first
-
-    from infra.deploy import package
-
     assert package.packed(package.tar(bundle, "bundle/")) == content
 
 
-def test_the_stack_gets_the_new_model_and_status_and_rollback_follow(
-    deployed: Cloud, store: Champions, answers: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert key(deployed) == f"sagemaker/titanic/{store.first}.tar.gz"
+def test_plan_deploy_status_and_rollback(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = command(capsys, "plan", *WHERE)
-    assert code == 0 and f"model: {store.first} -> {store.second}" in out and "1 x ml.c5.large" in out, err
-    answers(store.second)
-    code, out, err = command(capsys, *WHERE)
-    assert code == 0 and "the endpoint answers its example" in out, err
-    assert key(deployed) == f"sagemaker/titanic/{store.second}.tar.gz"
-    code, out, err = command(capsys, "rollback", *WHERE)
-    assert code == 0 and key(deployed) == f"sagemaker/titanic/{store.first}.tar.gz", err
+    assert code == 0 and f"model: {store.first} -> {store.second}" in out and "1 x ml.c7i.large" in out, err
+    code, out, err = command(capsys, *WHERE, "BakeSeconds=600")
+    assert code == 0 and "endpoint Updating: Baking" in out and "the endpoint answers its example" in out, out + err
+    assert served(deployed) == key(store.second) and answers(deployed) == {store.second}
+    code, _, err = command(capsys, "rollback", *WHERE)
+    assert code == 0 and answers(deployed) == {store.first}, err
     assert store.champion() == store.first
+    code, out, _ = command(capsys, "status", *WHERE)
+    assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 3
+
+
+def test_destroy_takes_the_endpoint_away(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "destroy", *WHERE)
+    assert code == 0 and deployed.stack(STACK)["status"] == "is not there", err
+    assert not deployed.endpoints.endpoints.endpoints and not deployed.endpoints.endpoints.models
+
+
+# ---------------------------------------------------------------- bad days: the old version goes on answering
+
+
+@pytest.mark.parametrize("what", ["alarm", "capacity"])
+def test_what_sagemaker_takes_back_is_told_with_its_reason(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    if what == "alarm":
+        deployed.alarm("roadmap-staging-sagemaker-titanic-errors", "ALARM")
+    else:
+        deployed.endpoints.endpoints.broken_updates = 1
+    code, _, err = command(capsys, *WHERE)
+    wanted = {"alarm": "in alarm state: roadmap-staging-sagemaker-titanic-errors", "capacity": "Not enough capacity"}
+    assert code == 1 and wanted[what] in err and "the version from before answers" in err
+    assert deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE"
+    last = deployed.records()[-1]
+    assert last["result"] == "failed" and wanted[what] in last["reason"]
+    assert (last["from"], last["to"]) == (store.first, store.second)
+    if what == "alarm":
+        deployed.alarm("roadmap-staging-sagemaker-titanic-errors", "OK")
+    unharmed(deployed, store, capsys)
+
+
+def put(aws: Cloud, version: str, content: bytes) -> None:
+    """An archive where that of this version belongs; a deployment finds it there and sends nothing."""
+    aws.client("s3").put_object(Bucket=aws.bucket, Key=key(version), Body=content)
+
+
+def test_a_model_that_does_not_start_never_gets_a_request(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    routed = len(deployed.endpoints.endpoints.routed)
+    put(deployed, store.second, package.packed(b"\0" * 10240))  # an archive of nothing
+    code, _, err = command(capsys, *WHERE)
+    assert code == 1 and "did not pass the ping health check" in err
+    shares = [shares for _, shares in deployed.endpoints.endpoints.routed[routed:]]
+    assert all(len(one) == 1 for one in shares), "nobody met it"
+    deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key(store.second))
+    unharmed(deployed, store, capsys)
 
 
 def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(
-    deployed: Cloud, store: Champions, answers: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answers(store.first)  # the new model does not answer
+    first = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"].read()
+    put(deployed, store.second, first)  # under the name of one, another
     code, out, err = command(capsys, *WHERE)
-    assert code != 0 and f"version {store.second} was asked, and version {store.first} gave 2 answers" in err
-    assert f"going back to {store.first}" in out and key(deployed) == f"sagemaker/titanic/{store.first}.tar.gz"
+    assert code == 2 and f"version {store.second} was asked, and version {store.first} gave 2 answers" in err
+    assert f"going back to {store.first}" in out and served(deployed) == key(store.first)
+    assert deployed.records()[-1]["result"] == "failed" and answers(deployed) == {store.first}
 
 
-def test_an_update_that_sagemaker_takes_back_is_told_with_its_reason(
+def test_ctrl_c_gives_the_endpoint_its_old_model_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def taken_back(*_: object, **__: object) -> list[str]:
-        raise StackError(f"{STACK}: UPDATE_ROLLBACK_COMPLETE; Endpoint UPDATE_FAILED: alarm errors went off")
+    def stopped(_: Any) -> None:
+        if len(deployed.endpoints.endpoints.routed) > 1:  # the canary has its share
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("infra.stacks.Stacks.up", taken_back)
+    monkeypatch.setattr("infra.deploy.sagemaker.Follower.look", stopped)
     code, _, err = command(capsys, *WHERE)
-    assert code == 1 and "alarm errors went off" in err and "the version from before answers" in err
+    assert code == 130 and "the same command goes on" in err
+    assert deployed.records()[-1]["result"] == "interrupted"
+    eventually(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
+    monkeypatch.setattr("infra.deploy.sagemaker.Follower.look", lambda _: None)
+    unharmed(deployed, store, capsys)
+
+
+def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+    aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.promote(store.first)
+    stack_changes.broken["AWS::SageMaker::Endpoint"] = "The account-level service limit 'ml.c7i.large' is 0 Instances"
+    code, _, err = command(capsys, *WHERE)
+    assert code == 1 and "ROLLBACK_COMPLETE; Endpoint CREATE_FAILED: The account-level" in err
+    assert "nothing answers" in err and aws.records()[-1]["reason"] in err
+    code, out, _ = command(capsys, "status", *WHERE)
+    assert code == 0 and out.startswith("answers: nothing"), "its parameters name a version, which nobody serves"
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert answers(aws) == {store.first}

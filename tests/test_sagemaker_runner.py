@@ -10,8 +10,9 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_json import eventually
 from conftest import Checkout, environment
-from sagemaker_server import SageMaker, eventually, sagemaker
+from sagemaker_server import SageMaker, sagemaker
 
 from serving.bundle import Bundle
 

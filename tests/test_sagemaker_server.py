@@ -9,9 +9,10 @@ from typing import Any
 import boto3
 import bundles
 import pytest
+from aws_json import eventually
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from sagemaker_server import SageMaker, eventually, sagemaker
+from sagemaker_server import SageMaker, sagemaker
 
 from serving.bundle import Bundle
 
@@ -149,3 +150,102 @@ def test_a_model_in_s3_is_served_by_the_real_server(aws: SageMaker, api: Any, tm
     assert answer["model"]["version"] == bundle.manifest.version
     with pytest.raises(ClientError, match="ModelError"):
         ask(aws, '{"inputs": 3}')
+
+
+# ---------------------------------------------------------------- training jobs
+
+
+SPOT = {
+    "EnableManagedSpotTraining": True,
+    "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
+}
+
+
+@pytest.fixture
+def start(api: Any, aws: SageMaker) -> Callable[..., str]:
+    """Starts a job, long enough to be met at work, and waits until it has written a checkpoint."""
+
+    def begin(name: str, **more: Any) -> str:
+        bucket = f"training-{name}"
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        given = {"project": '"titanic"', "profile": "sample", "projects.titanic.variants": "{}"}
+        api.create_training_job(
+            TrainingJobName=name,
+            RoleArn=ROLE,
+            AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+            HyperParameters={**given, "projects.titanic.train.epochs": "80"},
+            OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
+            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+            CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"},
+            **{"StoppingCondition": {"MaxRuntimeInSeconds": 600}, **more},
+        )
+        checkpoint = aws.jobs.root(name) / "checkpoints/titanic/shipped/last.ckpt"
+        eventually(lambda: checkpoint.exists() and name in aws.jobs.running, 120)
+        return bucket
+
+    return begin
+
+
+def ended(api: Any, name: str) -> dict[str, Any]:
+    def found() -> Any:
+        job = api.describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return dict(eventually(found, 150))
+
+
+def keys(bucket: str) -> list[str]:
+    return [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def said(name: str) -> str:
+    logs = boto3.client("logs")
+    group = "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    names = [one["logStreamName"] for one in streams]
+    events = [logs.get_log_events(logGroupName=group, logStreamName=one)["events"] for one in names]
+    return "\n".join(event["message"] for one in events for event in one)
+
+
+@pytest.mark.slow
+def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
+    aws: SageMaker, api: Any, start: Callable[..., str]
+) -> None:
+    bucket = start("spot", **SPOT)
+    aws.jobs.interrupt("spot")
+    job = ended(api, "spot")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    states = [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    assert states == [
+        *("Starting", "Downloading", "Training", "Interrupted"),
+        *("Starting", "Downloading", "Training", "Uploading", "Completed"),
+    ]
+    assert "resuming run" in said("spot")
+    assert "out/spot/output/model.tar.gz" in keys(bucket)
+
+
+@pytest.mark.slow
+def test_a_stopped_job_keeps_its_checkpoints_and_makes_no_model(
+    aws: SageMaker, api: Any, start: Callable[..., str]
+) -> None:
+    bucket = start("stopped")
+    api.stop_training_job(TrainingJobName="stopped")
+    assert api.describe_training_job(TrainingJobName="stopped")["TrainingJobStatus"] in ("Stopping", "Stopped")
+    job = ended(api, "stopped")
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert "checkpoints/titanic/shipped/last.ckpt" in keys(bucket)
+    assert not any(key.startswith("out/") for key in keys(bucket))
+    with pytest.raises(ClientError, match="in status Stopped"):
+        api.stop_training_job(TrainingJobName="stopped")
+
+
+def test_tags_are_kept_from_the_creation_on_and_added_to(api: Any) -> None:
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://models/one"}
+    stage = [{"Key": "stage", "Value": "staging"}]
+    arn = api.create_model(ModelName="one", ExecutionRoleArn=ROLE, PrimaryContainer=container, Tags=stage)["ModelArn"]
+    assert api.list_tags(ResourceArn=arn)["Tags"] == stage
+    api.add_tags(ResourceArn=arn, Tags=[{"Key": "stage", "Value": "production"}, {"Key": "project", "Value": "mnist"}])
+    tags = {one["Key"]: one["Value"] for one in api.list_tags(ResourceArn=arn)["Tags"]}
+    assert tags == {"stage": "production", "project": "mnist"}
+    with pytest.raises(ClientError, match="ResourceArn"):
+        api.list_tags(ResourceArn="model/one")

@@ -12,7 +12,9 @@ import workflow_runner
 import yaml
 from conftest import BIN, ROOT
 
-from infra.stacks import STAGES, templates
+from infra.deploy.__main__ import LOCAL
+from infra.deploy.__main__ import TARGETS as DEPLOY_TARGETS
+from infra.templates import STAGES, templates
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.stem: workflow_runner.load(path) for path in sorted(FOLDER.glob("*.yaml"))}
@@ -240,6 +242,16 @@ def test_jenkins_runs_what_ci_runs() -> None:
     deploy = [step["run"] for step in steps("deploy") if "run" in step]
     assert set(commands) == {*ci, *deploy}
     assert len(re.findall(r"\bsh\b", text)) == len(commands), "a script that is not one plain command"
+
+
+def test_every_list_of_targets_knows_all_that_a_machine_elsewhere_can_deploy_to() -> None:
+    remote = [name for name in DEPLOY_TARGETS if name not in LOCAL]
+    form = WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["target"]["options"]
+    assert sorted(form) == sorted(["", *remote])
+    [choices] = re.findall(r"name: 'TARGET', choices: \[(.*)\]", (ROOT / "Jenkinsfile").read_text())
+    assert sorted(re.findall(r"'(\w+)'", choices)) == sorted(remote)
+    [airflow] = re.findall(r"^TARGETS = \[(.*)\]", (ROOT / "dags" / "roadmap.py").read_text(), re.MULTILINE)
+    assert {name for name in remote if name != "k8s"} < set(re.findall(r'"(\w+)"', airflow)) - {"none"}
 
 
 def test_dependabot_looks_at_what_is_pinned_by_hand() -> None:

@@ -9,6 +9,7 @@
     target      server     the server at SERVING_URL, which follows the registry by itself
                 compose    the containers of `make up`
                 lambda     a function behind an HTTP API
+                ecs        one of the projects on Fargate behind a load balancer, with ECS's own canary
                 sagemaker  an endpoint with SageMaker's own canary
                 k8s        Deployments behind a Gateway; infra/k8s
     stage       staging | production
@@ -36,7 +37,7 @@ from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
 from infra.deploy.server import Server
 from infra.deploy.target import DeployError, Options, Target
-from infra.stacks import STAGES
+from infra.templates import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
 TARGETS = {
@@ -44,9 +45,11 @@ TARGETS = {
     "compose": "compose",
     "k8s": "k8s",
     "lambda": "aws_lambda",
+    "ecs": "ecs",
     "sagemaker": "sagemaker",
 }
 LOCAL = ("server", "compose")  # what these need lies on this machine: records and lock as well
+SHARED = ("ecs",)  # what serves a project there serves others too: the lock is for all of them
 KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
 
 
@@ -80,15 +83,14 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
     from infra.deploy import aws, k8s
-    from infra.stacks import Stacks
 
     if target == "k8s":
         bucket, _ = k8s.store(options)
     else:
-        stacks = Stacks(aws.client("cloudformation", options.endpoint))
-        bucket = aws.outputs(stacks, f"roadmap-{options.stage}-storage")["ModelsBucket"]
+        bucket = aws.outputs(aws.stacks(options.endpoint), f"roadmap-{options.stage}-storage")["ModelsBucket"]
     s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
-    yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, f"{prefix}/lock", place)
+    key = f"deployments/{target}/lock" if target in SHARED else f"{prefix}/lock"
+    yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, key, place)
 
 
 def run(verb: str, given: dict[str, str]) -> None:
@@ -139,7 +141,7 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"
         raise
-    except DeployError as error:
+    except Exception as error:  # of AWS too, which in_words will put into words
         reason = str(error)
         raise
     finally:

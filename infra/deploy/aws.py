@@ -36,12 +36,21 @@ def client(service: str, endpoint: str | None = None) -> Any:
     return boto3.client(service, endpoint_url=own or endpoint, config=patient)
 
 
+def stacks(endpoint: str | None = None) -> Any:
+    """What changes stacks. AWS_STACK_ROLE, a role's ARN, is handed to CloudFormation, which works with its rights."""
+    import os
+
+    from infra.stacks import Stacks
+
+    return Stacks(client("cloudformation", endpoint), os.environ.get("AWS_STACK_ROLE") or None)
+
+
 @contextmanager
 def in_words() -> Iterator[None]:
     """boto3's exceptions as DeployError."""
     from botocore import exceptions as boto
 
-    from infra.stacks import StackError
+    from infra.templates import StackError
 
     try:
         yield
@@ -75,6 +84,14 @@ def alarms(cloudwatch: Any, prefix: str) -> list[str]:
     """The names of a target's alarms that have gone off."""
     found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix, StateValue="ALARM")["MetricAlarms"]
     return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
+
+
+def told(stacks: Any, name: str) -> dict[str, str]:
+    """A stack's parameters; none of one that was never whole, of which nothing serves."""
+    found = stacks.describe(name)
+    if found is None or found["StackStatus"].startswith(("REVIEW_", "CREATE_IN", "CREATE_FAILED", "ROLLBACK_")):
+        return {}
+    return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
 
 
 def outputs(stacks: Any, name: str) -> dict[str, str]:

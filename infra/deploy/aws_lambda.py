@@ -11,13 +11,13 @@ import time
 from typing import Any
 
 from infra.deploy import aws, costs, image, package
+from infra.deploy.alias import LIVE, Alias
 from infra.deploy.rollout import shift
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import Stacks, templates
+from infra.templates import templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-lambda"
-ALIAS = "live"
 HOME = "var/task/artifacts"  # where serving.aws_lambda looks
 PATIENCE = 300.0  # seconds for Lambda to fetch an image
 
@@ -25,13 +25,14 @@ PATIENCE = 300.0  # seconds for Lambda to fetch an image
 class Lambda:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        self.stacks = aws.stacks(options.endpoint)
         self.api, self.cloudwatch, self.ecr = (
             aws.client(service, options.endpoint) for service in ("lambda", "cloudwatch", "ecr")
         )
         self.template = templates()[TEMPLATE]
         self.stack = self.template.stack(options.stage, options.project)
         self.name = f"roadmap-{options.stage}-{options.project}"
+        self.alias = Alias(self.api, self.name)
 
     # ------------------------------------------------------------ what is there
 
@@ -43,7 +44,7 @@ class Lambda:
         return found
 
     def serving(self) -> str | None:
-        found = self.function(ALIAS)
+        found = self.function(LIVE)
         return bundle_of(found["Code"]["ImageUri"]) if found else None
 
     def versions(self) -> dict[str, str]:
@@ -63,7 +64,7 @@ class Lambda:
             created = self.stacks.plan(self.template, self.options.stage, self.options.project, **self.given("<image>"))
             return Plan([*changes, *created], costs.serverless(self.options.parameters), costs.LAMBDA_LEFT_OUT)
         steps = ", ".join(f"{share:.0%}" for share in (*self.options.steps, 1.0))
-        changes += [f"alias {ALIAS}: {now} -> {version}, in steps of {steps}, {self.options.bake:g} s each"]
+        changes += [f"alias {LIVE}: {now} -> {version}, in steps of {steps}, {self.options.bake:g} s each"]
         return Plan(
             changes if now != version else ["nothing: this version answers already"],
             costs.serverless(self.options.parameters),
@@ -77,10 +78,10 @@ class Lambda:
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         uri = self.push(bundle, say)
-        if self.function(ALIAS) is None:
+        if self.function(LIVE) is None:
             say(f"stack {self.stack} is created")
             self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(uri))
-            self.smoke(bundle, ALIAS)
+            self.smoke(bundle, LIVE)
             say("it answers its example")
             return
         stable = self.settle(say)
@@ -91,14 +92,32 @@ class Lambda:
             shift(
                 self.options.steps,
                 self.options.bake,
-                to=lambda share: self.route(stable, number, share),
+                to=lambda share: self.alias.route(stable, **({number: share} if share else {})),
                 smoke=lambda: self.smoke(bundle, number),
                 alarms=lambda: aws.alarms(
                     self.cloudwatch, f"roadmap-{self.options.stage}-lambda-{self.options.project}-"
                 ),
                 say=say,
             )
+        self.settle_on(number, stable, say)
         self.tell_stack(uri, number, say)
+
+    def warm(self) -> int:
+        """How many environments are to be kept warm: as was said now or before."""
+        told = {**aws.told(self.stacks, self.stack), **self.options.parameters}
+        return int(told.get("ProvisionedConcurrency", 0))
+
+    def settle_on(self, number: str, stable: str, say: Say) -> None:
+        """The version that has all requests by weight becomes the alias's own."""
+        if warm := self.warm():
+            say(f"{warm} environments of version {number} are warmed")
+        try:
+            self.alias.move(number, warm)
+        except BaseException:
+            if number != stable:
+                self.alias.move(stable, warm, at_once=True)
+                say("gone back: the old version has all requests")
+            raise
 
     def push(self, bundle: Bundle, say: Say) -> str:
         """The image with the bundle in it; its tag says which, so that what answers can be told."""
@@ -126,11 +145,11 @@ class Lambda:
 
     def settle(self, say: Say) -> str:
         """The stable version; an interrupted rollout's canary loses its share."""
-        alias = self.api.get_alias(FunctionName=self.name, Name=ALIAS)
-        if alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
+        version, weights = self.alias.now()
+        if weights:
             say("a rollout was interrupted: its version loses its share")
-            self.route(alias["FunctionVersion"], "", 0.0)
-        return str(alias["FunctionVersion"])
+            self.alias.route(version)
+        return version
 
     def publish(self, uri: str, bundle: Bundle, say: Say) -> str:
         """The function's version of this image: the one that there is, or a new one."""
@@ -158,15 +177,6 @@ class Lambda:
                 raise DeployError(f"{self.name}: {qualifier} is {', '.join(states)} after {PATIENCE:g} s; repeat", 75)
             time.sleep(1)
 
-    def route(self, stable: str, number: str, share: float) -> None:
-        whole, weights = (number, {}) if share == 1 else (stable, {number: share} if share else {})
-        self.api.update_alias(
-            FunctionName=self.name,
-            Name=ALIAS,
-            FunctionVersion=whole,
-            RoutingConfig={"AdditionalVersionWeights": weights},
-        )
-
     def smoke(self, bundle: Bundle, qualifier: str) -> None:
         """The bundle's example, as API Gateway would send it."""
         body = json.dumps({"inputs": bundle.example})
@@ -192,8 +202,8 @@ class Lambda:
         there = number and self.function(number)
         if not number or not there:
             raise DeployError(f"{self.name}: no function version holds bundle {version}; deploy it again")
-        self.route(number, number, 1.0)
-        say(f"alias {ALIAS} points to version {number}, bundle {version}")
+        self.alias.move(number, self.warm(), at_once=True)
+        say(f"alias {LIVE} points to version {number}, bundle {version}")
         self.tell_stack(there["Code"]["ImageUri"], number, say)
 
     def destroy(self, say: Say) -> None:

@@ -1,19 +1,30 @@
-"""What a stack costs in a month, roughly: AWS's list prices of eu-central-1 and a load that is said.
+"""What a stack costs in a month, roughly: AWS's list prices and a load that is said.
 
-In US dollars, before taxes and free tiers. The prices were written down without AWS's page at hand: they give the order
-of magnitude before somebody says yes, and are to be checked there before more hangs on them.
+In US dollars, before taxes and free tiers. Of Lambda's duration and requests, Fargate and the load balancer the prices
+are those of us-east-1 (other regions: up to a third more) as the pages beside them had them; nobody has looked at AWS's
+price list itself. The others were written down from memory, for eu-central-1. All give the order of magnitude before
+somebody says yes, and are to be checked before more hangs on them.
 """
 
 HOURS = 730.0
 REQUESTS = 1_000_000  # a month
 SECONDS = 0.02  # of computing each
 
-GB_SECOND, PER_REQUEST, HTTP_API = 0.0000166667, 0.20e-6, 1.20e-6
+# https://aws.amazon.com/lambda/pricing/, an undated copy read in 2026-11
+GB_SECOND, PER_REQUEST = 0.0000166667, 0.20e-6
+# https://www.vantage.sh/blog/fargate-pricing, undated; https://www.wring.co/blog/aws-fargate-pricing-guide of 2026-03
+FARGATE_CPU, FARGATE_GB = 0.04048, 0.004445  # an hour
+# https://cal53.calculator.city/aws-alb-cost-calculator/, undated
+LOAD_BALANCER = 0.0225  # an hour
+
+# From memory.
+HTTP_API = 1.20e-6
 WARM_GB_SECOND = 0.0000048611  # provisioned concurrency, whether asked or not
 INSTANCES = {"ml.c7i.large": 0.129, "ml.m7i.large": 0.145, "ml.m7i.xlarge": 0.290, "ml.c5.large": 0.123}  # an hour
 SERVERLESS_GB_SECOND = 0.0000233
 
 LAMBDA_LEFT_OUT = "traffic out, logs, and the image's storage"
+ECS_LEFT_OUT = "traffic and the load balancer's units for it, logs, and the second set of tasks while an update runs"
 SAGEMAKER_LEFT_OUT = "traffic, logs, captured data, and the second fleet while an update runs"
 
 
@@ -26,6 +37,17 @@ def serverless(parameters: dict[str, str]) -> dict[str, float]:
         "HTTP API": REQUESTS * HTTP_API,
     }
     return {**found, "environments kept warm": warm} if warm else found
+
+
+def tasks(parameters: dict[str, str]) -> dict[str, float]:
+    """serving-ecs at rest, with all the projects that it serves."""
+    count, cpus = float(parameters.get("MinTasks", 2)), float(parameters.get("Cpu", 1024)) / 1024
+    gigabytes = float(parameters.get("Memory", 2048)) / 1024
+    hourly = cpus * FARGATE_CPU + gigabytes * FARGATE_GB
+    return {
+        f"{count:g} tasks of {cpus:g} CPU and {gigabytes:g} GB, for all projects": count * hourly * HOURS,
+        "load balancer": LOAD_BALANCER * HOURS,
+    }
 
 
 def endpoint(parameters: dict[str, str]) -> dict[str, float]:

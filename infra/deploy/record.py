@@ -102,4 +102,7 @@ def before(records: list[dict[str, Any]], serving: str | None) -> str:
     for one in deployed(records):
         if one["to"] == serving and one["from"] and one["from"] != serving:
             return str(one["from"])
+    for one in deployed(records):  # where the deployment of `serving` was killed, and its repetition found it there
+        if one["to"] != serving:
+            return str(one["to"])
     raise DeployError(f"no record of a version before {serving or 'the first'}: there is nothing to go back to")

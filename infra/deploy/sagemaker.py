@@ -7,22 +7,20 @@ fails it.
 """
 
 import json
-import threading
 from typing import Any
 
 from infra.deploy import aws, costs, package
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.stacks import StackError, Stacks, templates
+from infra.templates import StackError, templates
 from serving.bundle import Bundle
 
 TEMPLATE = "serving-sagemaker"
-LOOK = 10.0  # seconds between two looks at an update
 
 
 class SageMaker:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stacks = Stacks(aws.client("cloudformation", options.endpoint))
+        self.stacks = aws.stacks(options.endpoint)
         self.s3, self.api, self.runtime = (
             aws.client(service, options.endpoint) for service in ("s3", "sagemaker", "sagemaker-runtime")
         )
@@ -31,8 +29,7 @@ class SageMaker:
         self.name = f"roadmap-{options.stage}-{options.project.replace('_', '-')}"
 
     def parameters(self) -> dict[str, str]:
-        found = self.stacks.describe(self.stack) or {}
-        return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+        return aws.told(self.stacks, self.stack)
 
     def serving(self) -> str | None:
         key = self.parameters().get("ModelKey")
@@ -60,6 +57,7 @@ class SageMaker:
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         self.upload(bundle, say)
+        self.stacks.settled(self.stack)  # an interrupted deployment has its end first
         before = self.serving()
         self.update(bundle.manifest.version, say)
         try:
@@ -85,28 +83,15 @@ class SageMaker:
         Raises:
             DeployError: SageMaker has taken it back, and why.
         """
-        over = threading.Event()
-        follower = threading.Thread(target=self.follow, args=(over, say), daemon=True)
-        follower.start()
+        before = self.serving()
+        self.stacks.look = Follower(self.api, self.name, say).look
         try:
             self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(version))
         except StackError as error:
-            raise DeployError(f"{error}{self.failure()}; the version from before answers", 1) from None
+            now = "the version from before answers" if before else "nothing answers"
+            raise DeployError(f"{error}{self.failure()}; {now}", 1) from None
         finally:
-            over.set()
-            follower.join(5)
-
-    def follow(self, over: threading.Event, say: Say) -> None:
-        said = None
-        while not over.wait(LOOK):
-            try:
-                found = self.api.describe_endpoint(EndpointName=self.name)
-            except Exception:
-                continue
-            variants = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
-            doing = ", ".join(status["Status"] for one in variants for status in one.get("VariantStatus", []))
-            if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != said:
-                say(said := line)
+            self.stacks.look = lambda: None
 
     def failure(self) -> str:
         try:
@@ -135,6 +120,23 @@ class SageMaker:
     def destroy(self, say: Say) -> None:
         for kept in self.stacks.down(self.template, self.options.stage, self.options.project):
             say(f"kept: {kept}")
+
+
+class Follower:
+    def __init__(self, api: Any, name: str, say: Say) -> None:
+        self.api, self.name, self.say, self.said = api, name, say, ""
+
+    def look(self) -> None:
+        """Says what the endpoint does, where that has changed."""
+        try:
+            found = self.api.describe_endpoint(EndpointName=self.name)
+        except self.api.exceptions.ClientError:
+            return  # there is none yet
+        variants = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+        doing = ", ".join(status["Status"] for one in variants for status in one.get("VariantStatus", []))
+        if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != self.said:
+            self.say(line)
+            self.said = line
 
 
 def open(options: Options) -> SageMaker:

@@ -21,6 +21,34 @@ from serving.bundle import Bundle
 PATIENCE = 120.0  # seconds for a server to notice what has changed; it looks every few seconds
 
 
+def ask(url: str, body: Any, nobody: str, **headers: str) -> Any:
+    """The JSON of `read`."""
+    return json.loads(read(url, body, nobody, **headers))
+
+
+def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
+    """What a server answers, to a POST where there is a body.
+
+    Args:
+        nobody: what to do where none answers.
+
+    Raises:
+        DeployError
+    """
+    headers = {"Content-Type": "application/json", **headers}
+    if key := os.environ.get("SERVING_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        said = error.read(2000).decode(errors="replace")
+        raise DeployError(f"{url}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE) from None
+    except OSError as error:
+        raise DeployError(f"{url}: nobody answers ({error}); {nobody}", TEMPORARY) from None
+
+
 class Server:
     """Follows the champion."""
 
@@ -83,21 +111,7 @@ class Server:
         return json.loads(self.read(path, body, **headers))
 
     def read(self, path: str, body: Any = None, **headers: str) -> bytes:
-        url = self.url + path
-        headers = {"Content-Type": "application/json", **headers}
-        if key := os.environ.get("SERVING_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace")
-            raise DeployError(f"{url}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE) from None
-        except OSError as error:
-            raise DeployError(
-                f"{url}: nobody answers ({error}); start it with `make serve`, or set SERVING_URL", TEMPORARY
-            ) from None
+        return read(self.url + path, body, "start it with `make serve`, or set SERVING_URL", **headers)
 
 
 def open(options: Options) -> Server:

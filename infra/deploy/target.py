@@ -1,6 +1,6 @@
 """What every place that a champion is deployed to provides.
 
-A target is a module of this package with `open(options) -> Target`: server, aws_lambda, sagemaker.
+A target is a module of this package with `open(options) -> Target`: server, aws_lambda, ecs, ...
 """
 
 from collections.abc import Callable

@@ -1,0 +1,50 @@
+"""What the policies in the templates allow, and where that is wide."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from infra.templates import Template, pairs
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement that allows something, with the resource that its policy is written in."""
+    for name, resource in template.body["Resources"].items():
+        for found in (value for key, value in pairs(resource) if key == "Statement"):
+            yield from ((name, one) for one in found if one["Effect"] == "Allow")
+
+
+def grants(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every action of a statement and what it may be done to."""
+    for action in listed(statement["Action"]):
+        for on in map(text, listed(statement.get("Resource", ""))):
+            yield action, on
+
+
+def text(resource: Any) -> str:
+    """What stands in the template; of a reference only that it is one."""
+    if isinstance(resource, str):
+        return resource
+    inside = resource.get("Fn::Sub", "${reference}")
+    return str(inside[0] if isinstance(inside, list) else inside)
+
+
+def is_wide(action: str, on: str) -> bool:
+    """A wildcard in the action, or in a resource of which neither the stage nor a thing of the stack is named."""
+    named = re.search(r"\$\{(?!AWS::)", on)
+    return "*" in action or ("*" in on and not named)
+
+
+def wide(template: Template) -> list[tuple[str, dict[str, Any]]]:
+    """The statements with such a wildcard."""
+    return [(name, one) for name, one in statements(template) if any(is_wide(*grant) for grant in grants(one))]
+
+
+def reasons(template: Template) -> dict[str, str]:
+    """By resource: why its policy has wildcards."""
+    found: dict[str, str] = template.body.get("Metadata", {}).get("Wildcards", {})
+    return found
