@@ -13,7 +13,6 @@ import bundles
 import engine
 import pytest
 from conftest import ROOT
-from lambda_runtime import Runtime
 
 from infra import images
 from infra.deploy import package
@@ -73,7 +72,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
-    subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
+    engine.readable(folder)
     yield folder
 
 
@@ -129,7 +128,7 @@ def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_pat
     archive.write_bytes(package.packed(package.tar(bundle, "bundle/")))
     with tarfile.open(archive) as packed:
         packed.extractall(model, filter="data")
-    subprocess.run(["chmod", "-R", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    engine.readable(tmp_path)
     options = ("-v", f"{model}:/opt/ml/model:ro", "-e", "MODEL_PROJECT=titanic")
     with engine.container(serving, "serve", options=options, port=8080) as one:
         assert one.ask("/ping")["version"] == bundle.manifest.version
@@ -157,7 +156,7 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     place = tmp_path / "fetched"
     place.mkdir()
     place.chmod(0o777)
-    subprocess.run(["chmod", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    engine.readable(tmp_path)
     mounts = ("-v", f"{artifacts}:/source:ro", "-v", f"{place}:/bundles", *READ_ONLY)
     wrong = engine.docker(
         "run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={'0' * 12}", check=False
@@ -166,68 +165,3 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     assert not list(place.rglob("bundle.json"))
     engine.docker("run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={version}")
     assert Bundle(place / "titanic" / "bundle").manifest.version == version
-
-
-# ---------------------------------------------------------------- as a function
-
-
-def function(serving: str, artifacts: Path, runtime: Runtime, *options: str) -> "engine.Container":
-    name = f"roadmap-test-function-{runtime.server_address[1]}"
-    given = {
-        "AWS_LAMBDA_RUNTIME_API": runtime.address,
-        "LAMBDA_TASK_ROOT": "/var/task",
-        "AWS_LAMBDA_FUNCTION_NAME": "models",
-    }
-    env = [part for key, value in given.items() for part in ("-e", f"{key}={value}")]
-    place = ("-v", f"{artifacts}:/var/task/artifacts:ro", "--network", "host", *READ_ONLY)
-    engine.docker("run", "-d", "--name", name, *env, *place, *options, serving, "lambda")
-    return engine.Container(name, "")
-
-
-def event(example: list[object]) -> bytes:
-    from infra.deploy.aws_lambda import event as posted
-
-    return json.dumps(posted("titanic", json.dumps({"inputs": example}))).encode()
-
-
-@pytest.mark.slow
-@engine.needed
-def test_it_answers_lambda_s_runtime_from_several_environments(serving: str, artifacts: Path) -> None:
-    bundle = Bundle(artifacts / "titanic" / "bundle")
-    runtimes = [Runtime() for _ in range(2)]
-    functions = [function(serving, artifacts, runtime, "--memory", "512m") for runtime in runtimes]
-    try:
-        for runtime in runtimes:
-            runtime.events.put(("one", event(bundle.example)))
-        for runtime in runtimes:
-            kind, answer = runtime.answers.get(timeout=60)
-            assert (kind, answer["content"]["statusCode"]) == ("response", 200)
-            assert json.loads(answer["content"]["body"])["model"]["version"] == bundle.manifest.version
-    finally:
-        for one in functions:
-            engine.docker("rm", "-f", one.name, check=False)
-
-
-@pytest.mark.slow
-@engine.needed
-def test_a_function_without_memory_is_killed_and_says_nothing(serving: str, artifacts: Path) -> None:
-    """As on Lambda: the process is gone (137), and what the caller sees is the platform's own error."""
-    runtime = Runtime()
-    one = function(serving, artifacts, runtime, "--memory", "40m", "--memory-swap", "40m")
-    try:
-        assert one.wait(60) == 137 and one.state()["OOMKilled"]
-        assert runtime.answers.empty()
-    finally:
-        engine.docker("rm", "-f", one.name, check=False)
-
-
-@pytest.mark.slow
-@engine.needed
-def test_a_function_without_a_bundle_says_so_when_it_starts(serving: str, tmp_path: Path) -> None:
-    runtime = Runtime()
-    one = function(serving, tmp_path, runtime)
-    try:
-        kind, answer = runtime.answers.get(timeout=60)
-        assert kind == "init" and "no bundle under" in json.dumps(answer)
-    finally:
-        engine.docker("rm", "-f", one.name, check=False)
