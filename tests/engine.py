@@ -86,6 +86,11 @@ def readable(folder: Path) -> None:
     subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
 
 
+def give_back(folder: Path, image: str) -> None:
+    """What a container has written as root, to whoever runs the tests."""
+    docker("run", "--rm", "--entrypoint", "chmod", "-v", f"{folder}:/given", image, "-R", "a+rwX", "/given", check=False)
+
+
 def remove_images() -> None:
     """Those of this run. Their layers stay, as an engine keeps those of any build: `docker image prune` clears them."""
     names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"roadmap-test/*:{RUN}", check=False).stdout

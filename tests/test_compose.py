@@ -5,7 +5,6 @@ networks and read-only file systems stay. Airflow's and MLflow's containers use 
 instead of images made of them, and there is one worker. Grafana is not in Debian: its files are checked here.
 """
 
-import functools
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import engine
 import pytest
 import yaml
 from conftest import ROOT
@@ -194,19 +194,14 @@ def alerts() -> list[str]:
 # ---------------------------------------------------------------- the platform
 
 
-@functools.cache
 def why_not() -> str:
-    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        return "no Docker engine answers"
-    if subprocess.run(["docker", "image", "inspect", BASE], capture_output=True).returncode:
-        return f"{BASE} is not on this engine"
-    if not (ROOT / ".venv-airflow" / "ready").exists():
+    if not engine.missing() and not (ROOT / ".venv-airflow" / "ready").exists():
         return "needs .venv-airflow: run `make test`, which makes it"
-    return ""
+    return engine.missing()
 
 
-BASE = os.environ.get("BASE_IMAGE", "python:3.11-slim")
 IMAGE = "roadmap-compose-debian"
+SERVING = "roadmap/serving:compose-test"
 
 
 def free_port() -> int:
@@ -221,12 +216,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, l
     if reason := why_not():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("compose")
-    build = ["docker", "build", "-q", "--build-arg", f"BASE={BASE}", "-t", IMAGE, str(ROOT / "tests" / "compose")]
-    built = subprocess.run(build, capture_output=True, text=True)
+    build = ["build", "-q", "--build-arg", f"BASE={engine.base()}", "-t", IMAGE, str(ROOT / "tests" / "compose")]
+    built = engine.docker(*build, check=False)
     if built.returncode:
         pytest.skip(f"Debian's packages can not be had: {built.stderr.strip()[-300:]}")
-    serving = ["docker", "build", "-q", "--build-arg", f"BASE={BASE}", "-f", "infra/docker/serving.Dockerfile"]
-    subprocess.run([*serving, "-t", "roadmap/serving:compose-test", "."], cwd=ROOT, check=True, capture_output=True)
+    engine.docker("tag", engine.built("serving", tmp_path_factory.getbasetemp().parent), SERVING)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAG", "compose-test")
         patch.setenv("COMPOSE_PROJECT_NAME", f"compose-test-{os.getpid()}")
@@ -242,6 +236,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, l
             yield stack, [service for service, _ in stack.up()]
         finally:
             stack.down(volumes=True)
+            engine.docker("rmi", "--no-prune", IMAGE, SERVING, check=False)
 
 
 @pytest.fixture

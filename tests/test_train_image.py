@@ -74,8 +74,7 @@ class Jobs:
     def end(self) -> None:
         for one in self.started:
             one.end()
-        mount = f"{self.folder}:/jobs"
-        engine.docker("run", "--rm", "-v", mount, self.image, "chmod", "-R", "a+rwX", "/jobs", check=False)
+        engine.give_back(self.folder, self.image)
 
 
 @pytest.fixture
@@ -102,6 +101,12 @@ def test_a_job_leaves_the_bundle_that_a_checkout_makes(jobs: Jobs, tmp_path: Pat
     assert len(job.curve()) == 3 and "test accuracy 0." in job.log()
     assert json.loads((job.root / "model/training/train.json").read_text())["epochs"] == 3
     assert not (job.root / "output" / "failure").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",)], ids=["nothing to do", "a wrong word"])
+def test_another_start_is_refused_in_one_line(train: str, words: tuple[str, ...]) -> None:
+    done = engine.docker("run", "--rm", train, *words, check=False)
+    assert done.returncode in (2, 127) and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_channel_s_data_are_what_it_trains_on(jobs: Jobs) -> None:
