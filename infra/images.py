@@ -3,7 +3,8 @@
 build    builds them with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE names another base
 sizes    what each adds to its base, in MB
 sbom     a CycloneDX list of what the locks pin, into sbom/<lock>.json
-audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any
+audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any that
+         infra/advisories.toml does not accept
 """
 
 import json
@@ -11,7 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
+
+from infra import advisories
 
 FOLDER = Path(__file__).parent / "docker"
 IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
@@ -84,27 +88,6 @@ def sbom(lock: Path, folder: Path) -> Path:
     return target
 
 
-def audit(lock: Path) -> int:
-    """The number of packages with a known vulnerability.
-
-    Raises:
-        ImageError: a package could not be looked up, so that nothing is known about it.
-    """
-    command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if not done.stdout:
-        raise ImageError(f"{lock}: not audited: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
-    found = json.loads(done.stdout)["dependencies"]
-    skipped = [one["name"] for one in found if "skip_reason" in one]
-    for one in found:
-        for advisory in one.get("vulns", ()):
-            fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
-            print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, mended in {fixed}")
-    if skipped:
-        raise ImageError(f"{lock}: the index has no advisories for {len(skipped)} packages, such as {skipped[0]}")
-    return sum(bool(one.get("vulns")) for one in found)
-
-
 def run(command: str, images: list[str]) -> int:
     if unknown := sorted(set(images) - set(IMAGES)):
         raise ImageError(f"no image {unknown[0]!r}; there are {', '.join(IMAGES)}")
@@ -116,9 +99,9 @@ def run(command: str, images: list[str]) -> int:
     elif command == "sbom":
         print("\n".join([str(sbom(lock, Path("sbom"))) for lock in LOCKS]))
     else:
-        vulnerable = sum(audit(lock) for lock in LOCKS)
-        print(f"{vulnerable} packages with known vulnerabilities")
-        return min(1, vulnerable)
+        stops = advisories.report(LOCKS, advisories.accepted(), date.today())
+        print(f"{stops} known vulnerabilities that infra/advisories.toml does not accept")
+        return min(1, stops)
     return 0
 
 
@@ -128,7 +111,7 @@ def main(argv: list[str]) -> int:
         return 0 if set(argv) & {"-h", "--help"} else 2
     try:
         return run(argv[0], argv[1:])
-    except ImageError as error:
+    except (ImageError, advisories.AuditError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -88,7 +88,9 @@ def readable(folder: Path) -> None:
 
 def give_back(folder: Path, image: str) -> None:
     """What a container has written as root, to whoever runs the tests."""
-    docker("run", "--rm", "--entrypoint", "chmod", "-v", f"{folder}:/given", image, "-R", "a+rwX", "/given", check=False)
+    docker(
+        "run", "--rm", "--entrypoint", "chmod", "-v", f"{folder}:/given", image, "-R", "a+rwX", "/given", check=False
+    )
 
 
 def remove_images() -> None:

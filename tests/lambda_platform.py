@@ -75,7 +75,9 @@ class Environment:
             except queue.Empty:
                 if self.state()["Running"]:
                     continue
-                return self.failed("Runtime.ExitError", f"RequestId: {request} Error: Runtime exited with error: {self.why()}")
+                return self.failed(
+                    "Runtime.ExitError", f"RequestId: {request} Error: Runtime exited with error: {self.why()}"
+                )
             assert kind == "response" and answer["request"] == request, answer
             self.freeze(True)
             return Outcome(200, "", answer["content"], self.name, answer["size"])

@@ -1,4 +1,4 @@
-"""The serving image as a function: what each of Lambda's bad days ends with, and that the next invocation is answered."""
+"""The serving image as a function: what each of Lambda's bad days ends with, and that the next event is answered."""
 
 import json
 import random

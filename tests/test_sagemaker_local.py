@@ -1,4 +1,4 @@
-"""SageMaker's Python SDK in local mode: its own way to run the images' `train` and `serve`, by Compose on this engine."""
+"""SageMaker's Python SDK in local mode: how it runs the images' `train` and `serve`, by Compose on this engine."""
 
 import json
 import shutil
@@ -38,8 +38,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     scratch = tmp_path_factory.getbasetemp().parent
     built = {name: engine.built(name, scratch) for name in ("train", "serving")}
     yield built
-    left = [engine.docker("ps", "-aq", "--filter", f"ancestor={name}").stdout.split() for name in built.values()]
-    engine.docker("rm", "-f", *sum(left, []), check=False)
+    filters = [part for name in built.values() for part in ("--filter", f"ancestor={name}")]
+    engine.docker("rm", "-f", *engine.docker("ps", "-aq", *filters).stdout.split(), check=False)
     engine.docker("network", "rm", "sagemaker-local", check=False)
 
 
