@@ -26,12 +26,50 @@ READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-
 # ---------------------------------------------------------------- without an engine
 
 
-@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_a_dockerfile_takes_its_base_as_an_argument_and_names_no_moving_tag(file: Path) -> None:
-    text = file.read_text()
-    assert text.index("ARG BASE=python:3.11-slim-bookworm") < text.index("FROM ${BASE}")
-    assert ":latest" not in text and "sudo" not in text and not re.search(r"^ADD ", text, re.MULTILINE)
-    assert "--no-cache-dir" in text or "pip install" not in text
+each = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+
+
+def instructions(file: Path) -> list[tuple[str, str]]:
+    """(FROM, ...) and so on, without comments, continued lines in one."""
+    text = re.sub(r"^\s*#.*\n", "", file.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+@each
+def test_a_dockerfile_has_one_base_and_it_is_an_argument(file: Path) -> None:
+    lines = instructions(file)
+    assert lines[0] == ("ARG", f"BASE={images.BASE}")
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images.BASE), "Python's and Debian's release, and no moving tag"
+    assert {rest.split()[0] for word, rest in lines if word == "FROM"} == {"${BASE}"}
+
+
+@each
+def test_a_dockerfile_runs_as_nobody_in_particular(file: Path) -> None:
+    """But for train: SageMaker's /opt/ml belongs to root."""
+    lines = instructions(file)
+    users = [rest for word, rest in lines if word == "USER"]
+    if file.name == "train.Dockerfile":
+        assert not users and "SageMaker runs training as root" in file.read_text()
+    else:
+        assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", users[-1]), "by number: Kubernetes can't look a name up"
+    after = lines[max(number for number, (word, _) in enumerate(lines) if word in ("USER", "FROM")) :]
+    assert users == [] or not [word for word, _ in after if word in ("RUN", "COPY")], "nothing is added as that user"
+
+
+@each
+def test_what_listens_says_how_it_is(file: Path) -> None:
+    words = [word for word, _ in instructions(file)]
+    assert ("EXPOSE" in words) == ("HEALTHCHECK" in words)
+    assert ("EXPOSE" in words) == (file.name == "serving.Dockerfile")
+
+
+@each
+def test_a_dockerfile_keeps_no_cache_and_fetches_nothing_unchecked(file: Path) -> None:
+    lines = instructions(file)
+    assert not [rest for word, rest in lines if word == "ADD" or re.search(r"\b(sudo|curl|wget)\b|:latest", rest)]
+    for rest in (rest for word, rest in lines if word == "RUN"):
+        assert rest.count("pip install") == rest.count("--no-cache-dir") == rest.count("--no-deps"), "a lock, as it is"
+        assert ("apt-get" in rest) == ("rm -rf /var/lib/apt/lists/*" in rest)
 
 
 def test_the_serving_image_s_lock_is_the_project_s() -> None:
@@ -96,9 +134,7 @@ def test_it_is_small_and_holds_nothing_to_train_with(serving: str) -> None:
 @pytest.mark.slow
 @engine.needed
 def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
-    again = "roadmap-test/again"
-    options = ["--no-cache", "-q", "-f", "infra/docker/serving.Dockerfile", "-t", again]
-    engine.docker("build", *options, "--build-arg", f"BASE={engine.base()}", ".", cwd=ROOT)
+    again = engine.build("serving", "--no-cache", name="again")
     command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
     sums = [engine.docker("run", "--rm", "--entrypoint", "sh", name, "-c", command).stdout for name in (serving, again)]
     assert sums[0] == sums[1]
@@ -165,3 +201,16 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     assert not list(place.rglob("bundle.json"))
     engine.docker("run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={version}")
     assert Bundle(place / "titanic" / "bundle").manifest.version == version
+
+
+@engine.needed
+def test_the_base_is_recorded_and_one_that_is_nowhere_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BASE_IMAGE", engine.base())
+    assert images.main(["base"]) == 0
+    assert json.loads((tmp_path / "sbom" / "base.json").read_text())["name"] == engine.base()
+    monkeypatch.setenv("BASE_IMAGE", "127.0.0.1:1/nobody/nothing:1")
+    assert images.main(["base"]) == 2
+    assert "nothing:1: can't be fetched" in capsys.readouterr().err
