@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -71,13 +72,11 @@ def build(image: str, *options: str, name: str = "") -> str:
     return tag(name or image)
 
 
-def built(image: str, scratch: Path) -> str:
+def built(image: str) -> str:
     """`build`, once for all test workers."""
-    with FileLock(scratch / "images.lock"):
-        marker = scratch / f"{image}-{RUN}.built"
-        if not marker.exists():
+    with FileLock(Path(tempfile.gettempdir()) / "roadmap-test-images.lock"):  # one at a time on this machine: PORT
+        if docker("image", "inspect", tag(image), check=False).returncode:
             build(image)
-            marker.touch()
     return tag(image)
 
 

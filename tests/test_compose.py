@@ -133,6 +133,27 @@ def test_what_a_container_says_of_itself(state: str, status: str, good: bool, ba
     assert (one.good, one.bad) == (good, bad)
 
 
+OLD_ONE = State("redis", "running", "Up 3 hours (healthy)", "old")
+ENDED = State("redis", "exited", "Exited (137) 1 second ago", "old")
+NEW_ONE = State("redis", "running", "Up 1 second (healthy)", "new")
+
+
+@pytest.mark.parametrize("last, failed", [(NEW_ONE, False), (ENDED, True)], ids=["is replaced", "stays ended"])
+def test_the_end_of_what_compose_replaces_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: State, failed: bool
+) -> None:
+    looks = [[OLD_ONE], [ENDED], [last]]  # before the start, while Compose works, and from then on
+    monkeypatch.setattr(Stack, "states", lambda self: looks.pop(0) if looks[1:] else looks[0])
+    monkeypatch.setattr(Stack, "command", lambda self, *words: ["sleep", "0.8"])
+    settings(tmp_path / ".env", given={"PORT": str(free_port())})
+    up = Stack(tmp_path / ".env").up()
+    if failed:
+        with pytest.raises(ComposeError, match=r"redis: Exited \(137\)"):
+            list(up)
+    else:
+        assert [service for service, _ in up] == ["redis"]
+
+
 def test_the_dashboard_and_the_alerts_ask_for_what_is_exported() -> None:
     exported = subprocess.run(
         [sys.executable, "-c", EXPORT], cwd=ROOT, capture_output=True, text=True, check=True
@@ -220,7 +241,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, l
     built = engine.docker(*build, check=False)
     if built.returncode:
         pytest.skip(f"Debian's packages can not be had: {built.stderr.strip()[-300:]}")
-    engine.docker("tag", engine.built("serving", tmp_path_factory.getbasetemp().parent), SERVING)
+    engine.docker("tag", engine.built("serving"), SERVING)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAG", "compose-test")
         patch.setenv("COMPOSE_PROJECT_NAME", f"compose-test-{os.getpid()}")

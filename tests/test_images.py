@@ -103,8 +103,8 @@ def test_the_sbom_lists_what_the_lock_pins(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return engine.built("serving", tmp_path_factory.getbasetemp().parent)
+def serving() -> str:
+    return engine.built("serving")
 
 
 @pytest.fixture(scope="module")

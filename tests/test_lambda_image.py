@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, engine.needed]
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return engine.built("serving", tmp_path_factory.getbasetemp().parent)
+def serving() -> str:
+    return engine.built("serving")
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,9 @@ HYPERPARAMETERS = {"project": "titanic", "profile": "sample", "projects.titanic.
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def images() -> Iterator[dict[str, str]]:
     """Both; their containers, and the SDK's network, go at the end."""
-    scratch = tmp_path_factory.getbasetemp().parent
-    built = {name: engine.built(name, scratch) for name in ("train", "serving")}
+    built = {name: engine.built(name) for name in ("train", "serving")}
     yield built
     filters = [part for name in built.values() for part in ("--filter", f"ancestor={name}")]
     engine.docker("rm", "-f", *engine.docker("ps", "-aq", *filters).stdout.split(), check=False)

@@ -27,8 +27,8 @@ GRACE = 120  # seconds between SIGTERM and SIGKILL
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return engine.built("train", tmp_path_factory.getbasetemp().parent)
+def train() -> str:
+    return engine.built("train")
 
 
 class Job:
