@@ -28,6 +28,7 @@ from filelock import FileLock
 from infra.images import PASSED
 
 BASES = ("python:3.11-slim-bookworm", "python:3.11-slim")  # the second may have been made on this machine
+LOCKS = Path(tempfile.gettempdir())  # of all runs on this machine
 PORT = 8999  # of a folder of packages: a layer is found again by what it was built with, this included
 
 
@@ -74,7 +75,7 @@ def build(image: str, *options: str, name: str = "") -> str:
 
 def built(image: str) -> str:
     """`build`, once for all test workers."""
-    with FileLock(Path(tempfile.gettempdir()) / "roadmap-test-images.lock"):  # one at a time on this machine: PORT
+    with FileLock(LOCKS / f"roadmap-test-{image}.lock"):
         if docker("image", "inspect", tag(image), check=False).returncode:
             build(image)
     return tag(image)
@@ -109,7 +110,8 @@ def packages() -> Iterator[dict[str, str]]:
         return
     subnet = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge").stdout.strip()
     host = str(ipaddress.ip_network(subnet)[1])  # this machine, as containers see it
-    with ThreadingHTTPServer((host, PORT), partial(Files, directory=folder)) as server:
+    files = partial(Files, directory=folder)
+    with FileLock(LOCKS / "roadmap-test-packages.lock"), ThreadingHTTPServer((host, PORT), files) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield {**given, "PIP_FIND_LINKS": f"http://{host}:{PORT}", "PIP_TRUSTED_HOST": host}
         server.shutdown()

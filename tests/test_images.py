@@ -137,6 +137,7 @@ def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
     again = engine.build("serving", "--no-cache", name="again")
     command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
     sums = [engine.docker("run", "--rm", "--entrypoint", "sh", name, "-c", command).stdout for name in (serving, again)]
+    engine.docker("rmi", again)
     assert sums[0] == sums[1]
 
 
