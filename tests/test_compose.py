@@ -373,7 +373,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
 def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
     stack.run("rm", "-sf", "serving")
     begun = time.monotonic()
-    with pytest.raises(Shut, match="/health: 50[24]"):
+    with pytest.raises(Shut, match=r"/health: 50[24]"):
         Doors(stack, "house_prices").get("/health")
     assert time.monotonic() - begun < 15
     assert "serving" in [service for service, _ in stack.up()]
