@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(not composes(), reason="the SDK wants `docker compose` or docker-compose"),
 ]
 
+NETWORK = "sagemaker-local"  # the SDK's
 SILENT = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 HYPERPARAMETERS = {"project": "titanic", "profile": "sample", "projects.titanic.train.epochs": 3}
 
@@ -37,9 +38,9 @@ def images() -> Iterator[dict[str, str]]:
     """Both; their containers, and the SDK's network, go at the end."""
     built = {name: engine.built(name) for name in ("train", "serving")}
     yield built
-    filters = [part for name in built.values() for part in ("--filter", f"ancestor={name}")]
-    engine.docker("rm", "-f", *engine.docker("ps", "-aq", *filters).stdout.split(), check=False)
-    engine.docker("network", "rm", "sagemaker-local", check=False)
+    left = engine.docker("ps", "-aq", "--filter", f"network={NETWORK}").stdout.split()
+    engine.docker("rm", "-f", *left, check=False)
+    engine.docker("network", "rm", NETWORK, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,9 @@ class Job:
     def wait(self) -> int:
         return int(engine.docker("wait", self.name, timeout=PATIENCE).stdout)
 
+    def running(self) -> bool:
+        return engine.docker("inspect", "-f", "{{.State.Running}}", self.name).stdout == "true\n"
+
     def log(self) -> str:
         done = engine.docker("logs", self.name)
         return done.stdout + done.stderr
@@ -152,7 +155,7 @@ def test_a_spot_interruption_costs_no_more_than_the_way_since_the_last_checkpoin
     checkpoint = first.root / "checkpoints/titanic/shipped/last.ckpt"
     until = time.monotonic() + PATIENCE
     while not checkpoint.exists():
-        assert time.monotonic() < until, first.log()
+        assert time.monotonic() < until and first.running(), first.log()
         time.sleep(0.05)
     told = time.monotonic()
     engine.docker("stop", "-t", str(GRACE), first.name)
