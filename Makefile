@@ -114,8 +114,8 @@ deploy: setup  ## PROJECT's champion to STAGE by TARGET; or VERB=plan, status, r
 	@verb="$${VERB#deploy}"; python -m infra.deploy $${verb:+"$$verb"} target="$$TARGET" project="$$PROJECT" \
 		stage="$$STAGE" $$OPTIONS
 
-images: setup  ## build, measure and audit the images; their SBOMs go to sbom/
-	@for verb in build sizes sbom audit; do python -m infra.images $$verb || exit 1; done
+images: setup  ## build, measure and audit the images; their base and SBOMs go to sbom/
+	@for verb in build sizes base sbom audit; do python -m infra.images $$verb || exit 1; done
 
-release: setup  ## the GitHub release of TAG, with the SBOMs
+release: setup  ## the GitHub release of TAG, with the SBOMs and the images' base
 	@python -m infra.github release tag="$$TAG" $(addprefix file=,$(wildcard sbom/*.json))

@@ -63,7 +63,7 @@ def measure(bundle: Path, event: bytes, memory: int) -> str:
         runtime.shutdown()
     p50, p99 = statistics.median(warm), warm[int(0.99 * CALLS) - 1]
     times = f"{cold:.2f} | {p50 * 1e3:.1f} | {p99 * 1e3:.1f}"
-    return f"| {bundle.parent.name} | {memory:,} | {times} | {used.removesuffix('MiB')} |"
+    return f"| {bundle.parent.name} | {memory:,} | {times} | {float(used.removesuffix('MiB')):.0f} |"
 
 
 def ask(runtime: Runtime, event: bytes, patience: float = 30) -> bool:

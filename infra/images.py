@@ -2,8 +2,10 @@
 
 build    builds them with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE names another base
 sizes    what each adds to its base, in MB
+base     the base's name and digest, into sbom/base.json
 sbom     a CycloneDX list of what the locks pin, into sbom/<lock>.json
-audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any
+audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any that
+         infra/advisories.toml does not accept
 """
 
 import json
@@ -11,7 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
+
+from infra import advisories
 
 FOLDER = Path(__file__).parent / "docker"
 IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
@@ -52,10 +57,14 @@ def build(image: str) -> str:
         ImageError: the engine failed; what it said has been printed.
     """
     name = f"roadmap/{image}:{commit()}"
+    about = {"base.name": base(), "base.digest": digest(base())}
+    labels = [
+        part for key, value in about.items() if value for part in ("--label", f"org.opencontainers.image.{key}={value}")
+    ]
     arguments = {"BASE": base(), "COMMIT": commit()} | {key: os.environ[key] for key in PASSED if key in os.environ}
     options = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
     tags = ["--tag", name, "--tag", f"roadmap/{image}:latest"]
-    command = [engine(), "build", "--file", str(FOLDER / f"{image}.Dockerfile"), *options, *tags, "."]
+    command = [engine(), "build", "--file", str(FOLDER / f"{image}.Dockerfile"), *options, *labels, *tags, "."]
     if subprocess.run(
         command, env={**os.environ, "BUILDAH_FORMAT": "docker"}
     ).returncode:  # so that HEALTHCHECK is kept
@@ -76,33 +85,36 @@ def size(name: str) -> int:
     return int(json.loads(done.stdout)[0]["Size"])
 
 
+def digest(name: str) -> str:
+    """What the image's registry knows it by, sha256:...; empty for one made on this machine. Fetches what isn't here.
+
+    Raises:
+        ImageError: it can't be had.
+    """
+    command = [engine(), "image", "inspect", "--format", '{{join .RepoDigests " "}}', name]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if found.returncode:
+        fetched = subprocess.run([engine(), "pull", "-q", name], capture_output=True, text=True)
+        if fetched.returncode:
+            raise ImageError(f"{name}: can't be fetched: {fetched.stderr.strip()}; BASE_IMAGE names another base")
+        found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip().partition("@")[2].partition(" ")[0]
+
+
+def record_base(folder: Path) -> str:
+    """What the images stand on, into base.json; BASE_IMAGE=<name>@<digest> builds on the same again."""
+    found = {"name": base(), "digest": digest(base())}
+    folder.mkdir(exist_ok=True)
+    (folder / "base.json").write_text(json.dumps(found, indent=1) + "\n")
+    return f"{found['name']} {found['digest'] or 'has no digest: it comes from no registry'}"
+
+
 def sbom(lock: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     target = folder / f"{str(lock.with_suffix('')).replace('/', '-')}.json"
     arguments = ["requirements", str(lock), "--output-reproducible", "--of", "JSON", "-o", str(target)]
     subprocess.run([sys.executable, "-m", "cyclonedx_py", *arguments], check=True)
     return target
-
-
-def audit(lock: Path) -> int:
-    """The number of packages with a known vulnerability.
-
-    Raises:
-        ImageError: a package could not be looked up, so that nothing is known about it.
-    """
-    command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if not done.stdout:
-        raise ImageError(f"{lock}: not audited: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
-    found = json.loads(done.stdout)["dependencies"]
-    skipped = [one["name"] for one in found if "skip_reason" in one]
-    for one in found:
-        for advisory in one.get("vulns", ()):
-            fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
-            print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, mended in {fixed}")
-    if skipped:
-        raise ImageError(f"{lock}: the index has no advisories for {len(skipped)} packages, such as {skipped[0]}")
-    return sum(bool(one.get("vulns")) for one in found)
 
 
 def run(command: str, images: list[str]) -> int:
@@ -113,22 +125,24 @@ def run(command: str, images: list[str]) -> int:
     elif command == "sizes":
         for image in images or IMAGES:
             print(f"{image:<10} {(size(f'roadmap/{image}:latest') - size(base())) / 1e6:7.1f} MB on {base()}")
+    elif command == "base":
+        print(record_base(Path("sbom")))
     elif command == "sbom":
         print("\n".join([str(sbom(lock, Path("sbom"))) for lock in LOCKS]))
     else:
-        vulnerable = sum(audit(lock) for lock in LOCKS)
-        print(f"{vulnerable} packages with known vulnerabilities")
-        return min(1, vulnerable)
+        stops = advisories.report(LOCKS, advisories.accepted(), date.today())
+        print(f"{stops} known vulnerabilities that infra/advisories.toml does not accept")
+        return min(1, stops)
     return 0
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in ("build", "sizes", "sbom", "audit"):
+    if not argv or argv[0] not in ("build", "sizes", "base", "sbom", "audit"):
         print(__doc__)
         return 0 if set(argv) & {"-h", "--help"} else 2
     try:
         return run(argv[0], argv[1:])
-    except ImageError as error:
+    except (ImageError, advisories.AuditError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

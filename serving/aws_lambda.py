@@ -8,6 +8,7 @@ Lambda takes an answer as a whole, so what streams elsewhere arrives here in one
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ class Deadline:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        left = scope["aws.context"].get_remaining_time_in_millis() / 1000 - MARGIN
-        if not any(name == b"x-request-timeout" for name, _ in scope["headers"]):
-            scope["headers"].append((b"x-request-timeout", b"%.3f" % max(left, 0.001)))
+        left = max(scope["aws.context"].get_remaining_time_in_millis() / 1000 - MARGIN, 0.001)
+        asked = dict(scope["headers"]).get(b"x-request-timeout", b"inf")
+        with suppress(ValueError):  # what is no number, the server refuses
+            if float(asked) > left:
+                others = [header for header in scope["headers"] if header[0] != b"x-request-timeout"]
+                scope["headers"] = [*others, (b"x-request-timeout", b"%.3f" % left)]
         await self.app(scope, receive, send)
 
 

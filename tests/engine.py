@@ -1,23 +1,35 @@
-"""A container engine for the tests that need one, and what to do with it. Without one they skip and say so."""
+"""A container engine for the tests that need one, and what to do with it. Without one they skip and say so.
 
+Images are built once for all workers of a run and go when it ends; the engine keeps their layers for the next build.
+"""
+
+import ipaddress
 import json
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
+import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, RUN
 from filelock import FileLock
 
+from infra.images import PASSED
+
 BASES = ("python:3.11-slim-bookworm", "python:3.11-slim")  # the second may have been made on this machine
+LOCKS = Path(tempfile.gettempdir())  # of all runs on this machine
+PORT = 8999  # of a folder of packages: a layer is found again by what it was built with, this included
 
 
 def docker(*arguments: str, check: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -26,6 +38,7 @@ def docker(*arguments: str, check: bool = True, **options: Any) -> "subprocess.C
     return done
 
 
+@cache
 def missing() -> str:
     if not shutil.which("docker") or docker("info", check=False).returncode:
         return "no container engine answers: start Docker, or set DOCKER_HOST"
@@ -34,24 +47,79 @@ def missing() -> str:
     return ""
 
 
+@cache
 def base() -> str:
     return next((name for name in BASES if docker("image", "inspect", name, check=False).returncode == 0), "")
 
 
 needed = pytest.mark.skipif(bool(missing()), reason=missing())
+trains = pytest.mark.skipif(
+    bool(missing()) or not any(os.environ.get(name) for name in PASSED),
+    reason=missing() or "PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS must say where CPU builds of PyTorch lie",
+)
 
 
-def built(image: str, scratch: Path) -> str:
-    """The image of this checkout, built once for all test workers."""
-    with FileLock(scratch / f"{image}.lock"):
-        run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
-        name, marker = f"roadmap-test/{image}", scratch / f"{image}-{run}.built"
-        if not marker.exists():
-            extra = ["--build-arg", f"PIP_EXTRA_INDEX_URL={os.environ.get('PIP_EXTRA_INDEX_URL', '')}"]
-            file = f"infra/docker/{image}.Dockerfile"
-            docker("build", "-q", "-f", file, "-t", name, "--build-arg", f"BASE={base()}", *extra, ".", cwd=ROOT)
-            marker.touch()
-    return name
+def tag(image: str) -> str:
+    return f"roadmap-test/{image}:{RUN}"
+
+
+def build(image: str, *options: str, name: str = "") -> str:
+    """The image of infra/docker, of this checkout."""
+    with packages() as given:
+        arguments = {"BASE": base(), **given}
+        said = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
+        file = f"infra/docker/{image}.Dockerfile"
+        docker("build", "-q", "-f", file, "-t", tag(name or image), *said, *options, ".", cwd=ROOT)
+    return tag(name or image)
+
+
+def built(image: str) -> str:
+    """`build`, once for all test workers."""
+    with FileLock(LOCKS / f"roadmap-test-{image}.lock"):
+        if docker("image", "inspect", tag(image), check=False).returncode:
+            build(image)
+    return tag(image)
+
+
+def readable(folder: Path) -> None:
+    """For the user of a container that it is mounted in; pytest's own folders are for their owner alone."""
+    subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
+
+
+def give_back(folder: Path, image: str) -> None:
+    """What a container has written as root, to whoever runs the tests."""
+    docker(
+        "run", "--rm", "--entrypoint", "chmod", "-v", f"{folder}:/given", image, "-R", "a+rwX", "/given", check=False
+    )
+
+
+def remove_images() -> None:
+    """Those of this run. Their layers stay, as an engine keeps those of any build: `docker image prune` clears them."""
+    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"roadmap-test/*:{RUN}", check=False).stdout
+    if names:
+        docker("rmi", "-f", "--no-prune", *names.split(), check=False)
+
+
+@contextmanager
+def packages() -> Iterator[dict[str, str]]:
+    """Build arguments from the environment. A folder of packages on this machine is served to the builder meanwhile."""
+    given = {name: os.environ[name] for name in PASSED if os.environ.get(name)}
+    folder = given.get("PIP_FIND_LINKS", "")
+    if not Path(folder or "://").is_dir():
+        yield given
+        return
+    subnet = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge").stdout.strip()
+    host = str(ipaddress.ip_network(subnet)[1])  # this machine, as containers see it
+    files = partial(Files, directory=folder)
+    with FileLock(LOCKS / "roadmap-test-packages.lock"), ThreadingHTTPServer((host, PORT), files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {**given, "PIP_FIND_LINKS": f"http://{host}:{PORT}", "PIP_TRUSTED_HOST": host}
+        server.shutdown()
+
+
+class Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Not in the tests' output."""
 
 
 @contextmanager

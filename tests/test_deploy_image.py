@@ -17,6 +17,7 @@ import bundles
 import engine
 import pytest
 
+from infra import images
 from infra.deploy import image, package
 from infra.deploy.target import DeployError
 from serving.bundle import Bundle
@@ -120,9 +121,9 @@ def test_a_registry_that_does_not_answer_is_worth_another_try(bundle: Bundle) ->
 @engine.needed
 def test_an_engine_pulls_it_and_finds_the_bundle_whole(registry: str, bundle: Bundle) -> None:
     """docker pull checks every digest; the files' own hashes are checked against the manifest in the bundle."""
-    layered(registry, bundle, "pulled")
+    _, pushed = layered(registry, bundle, "pulled")
     name = f"{registry.removeprefix('http://')}/stage/lambda:pulled"
-    engine.docker("pull", "-q", name)
+    assert images.digest(name) == pushed, "fetched, and known by the same name as there"
     container = engine.docker("create", name).stdout.strip()
     try:
         copied = bundle.folder.parent / "copied"

@@ -13,7 +13,6 @@ import bundles
 import engine
 import pytest
 from conftest import ROOT
-from lambda_runtime import Runtime
 
 from infra import images
 from infra.deploy import package
@@ -27,12 +26,50 @@ READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-
 # ---------------------------------------------------------------- without an engine
 
 
-@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
-def test_a_dockerfile_takes_its_base_as_an_argument_and_names_no_moving_tag(file: Path) -> None:
-    text = file.read_text()
-    assert text.index("ARG BASE=python:3.11-slim-bookworm") < text.index("FROM ${BASE}")
-    assert ":latest" not in text and "sudo" not in text and not re.search(r"^ADD ", text, re.MULTILINE)
-    assert "--no-cache-dir" in text or "pip install" not in text
+each = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+
+
+def instructions(file: Path) -> list[tuple[str, str]]:
+    """(FROM, ...) and so on, without comments, continued lines in one."""
+    text = re.sub(r"^\s*#.*\n", "", file.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+@each
+def test_a_dockerfile_has_one_base_and_it_is_an_argument(file: Path) -> None:
+    lines = instructions(file)
+    assert lines[0] == ("ARG", f"BASE={images.BASE}")
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images.BASE), "Python's and Debian's release, and no moving tag"
+    assert {rest.split()[0] for word, rest in lines if word == "FROM"} == {"${BASE}"}
+
+
+@each
+def test_a_dockerfile_runs_as_nobody_in_particular(file: Path) -> None:
+    """But for train: SageMaker's /opt/ml belongs to root."""
+    lines = instructions(file)
+    users = [rest for word, rest in lines if word == "USER"]
+    if file.name == "train.Dockerfile":
+        assert not users and "SageMaker runs training as root" in file.read_text()
+    else:
+        assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", users[-1]), "by number: Kubernetes can't look a name up"
+    after = lines[max(number for number, (word, _) in enumerate(lines) if word in ("USER", "FROM")) :]
+    assert users == [] or not [word for word, _ in after if word in ("RUN", "COPY")], "nothing is added as that user"
+
+
+@each
+def test_what_listens_says_how_it_is(file: Path) -> None:
+    words = [word for word, _ in instructions(file)]
+    assert ("EXPOSE" in words) == ("HEALTHCHECK" in words)
+    assert ("EXPOSE" in words) == (file.name == "serving.Dockerfile")
+
+
+@each
+def test_a_dockerfile_keeps_no_cache_and_fetches_nothing_unchecked(file: Path) -> None:
+    lines = instructions(file)
+    assert not [rest for word, rest in lines if word == "ADD" or re.search(r"\b(sudo|curl|wget)\b|:latest", rest)]
+    for rest in (rest for word, rest in lines if word == "RUN"):
+        assert rest.count("pip install") == rest.count("--no-cache-dir") == rest.count("--no-deps"), "a lock, as it is"
+        assert ("apt-get" in rest) == ("rm -rf /var/lib/apt/lists/*" in rest)
 
 
 def test_the_serving_image_s_lock_is_the_project_s() -> None:
@@ -66,14 +103,14 @@ def test_the_sbom_lists_what_the_lock_pins(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return engine.built("serving", tmp_path_factory.getbasetemp().parent)
+def serving() -> str:
+    return engine.built("serving")
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
-    subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
+    engine.readable(folder)
     yield folder
 
 
@@ -97,11 +134,11 @@ def test_it_is_small_and_holds_nothing_to_train_with(serving: str) -> None:
 @pytest.mark.slow
 @engine.needed
 def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
-    again = "roadmap-test/again"
-    options = ["--no-cache", "-q", "-f", "infra/docker/serving.Dockerfile", "-t", again]
-    engine.docker("build", *options, "--build-arg", f"BASE={engine.base()}", ".", cwd=ROOT)
+    stage = engine.build("serving", "--no-cache", "--target", "packages", name="again-packages")
+    again = engine.build("serving", name="again")  # on that stage: the newest
     command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
     sums = [engine.docker("run", "--rm", "--entrypoint", "sh", name, "-c", command).stdout for name in (serving, again)]
+    engine.docker("rmi", again, stage)  # with its layers, or the next build of any image would start from them
     assert sums[0] == sums[1]
 
 
@@ -129,7 +166,7 @@ def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_pat
     archive.write_bytes(package.packed(package.tar(bundle, "bundle/")))
     with tarfile.open(archive) as packed:
         packed.extractall(model, filter="data")
-    subprocess.run(["chmod", "-R", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    engine.readable(tmp_path)
     options = ("-v", f"{model}:/opt/ml/model:ro", "-e", "MODEL_PROJECT=titanic")
     with engine.container(serving, "serve", options=options, port=8080) as one:
         assert one.ask("/ping")["version"] == bundle.manifest.version
@@ -157,7 +194,7 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     place = tmp_path / "fetched"
     place.mkdir()
     place.chmod(0o777)
-    subprocess.run(["chmod", "a+rX", tmp_path, *tmp_path.parents[:2]], check=True)
+    engine.readable(tmp_path)
     mounts = ("-v", f"{artifacts}:/source:ro", "-v", f"{place}:/bundles", *READ_ONLY)
     wrong = engine.docker(
         "run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={'0' * 12}", check=False
@@ -168,66 +205,14 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     assert Bundle(place / "titanic" / "bundle").manifest.version == version
 
 
-# ---------------------------------------------------------------- as a function
-
-
-def function(serving: str, artifacts: Path, runtime: Runtime, *options: str) -> "engine.Container":
-    name = f"roadmap-test-function-{runtime.server_address[1]}"
-    given = {
-        "AWS_LAMBDA_RUNTIME_API": runtime.address,
-        "LAMBDA_TASK_ROOT": "/var/task",
-        "AWS_LAMBDA_FUNCTION_NAME": "models",
-    }
-    env = [part for key, value in given.items() for part in ("-e", f"{key}={value}")]
-    place = ("-v", f"{artifacts}:/var/task/artifacts:ro", "--network", "host", *READ_ONLY)
-    engine.docker("run", "-d", "--name", name, *env, *place, *options, serving, "lambda")
-    return engine.Container(name, "")
-
-
-def event(example: list[object]) -> bytes:
-    from infra.deploy.aws_lambda import event as posted
-
-    return json.dumps(posted("titanic", json.dumps({"inputs": example}))).encode()
-
-
-@pytest.mark.slow
 @engine.needed
-def test_it_answers_lambda_s_runtime_from_several_environments(serving: str, artifacts: Path) -> None:
-    bundle = Bundle(artifacts / "titanic" / "bundle")
-    runtimes = [Runtime() for _ in range(2)]
-    functions = [function(serving, artifacts, runtime, "--memory", "512m") for runtime in runtimes]
-    try:
-        for runtime in runtimes:
-            runtime.events.put(("one", event(bundle.example)))
-        for runtime in runtimes:
-            kind, answer = runtime.answers.get(timeout=60)
-            assert (kind, answer["content"]["statusCode"]) == ("response", 200)
-            assert json.loads(answer["content"]["body"])["model"]["version"] == bundle.manifest.version
-    finally:
-        for one in functions:
-            engine.docker("rm", "-f", one.name, check=False)
-
-
-@pytest.mark.slow
-@engine.needed
-def test_a_function_without_memory_is_killed_and_says_nothing(serving: str, artifacts: Path) -> None:
-    """As on Lambda: the process is gone (137), and what the caller sees is the platform's own error."""
-    runtime = Runtime()
-    one = function(serving, artifacts, runtime, "--memory", "40m", "--memory-swap", "40m")
-    try:
-        assert one.wait(60) == 137 and one.state()["OOMKilled"]
-        assert runtime.answers.empty()
-    finally:
-        engine.docker("rm", "-f", one.name, check=False)
-
-
-@pytest.mark.slow
-@engine.needed
-def test_a_function_without_a_bundle_says_so_when_it_starts(serving: str, tmp_path: Path) -> None:
-    runtime = Runtime()
-    one = function(serving, tmp_path, runtime)
-    try:
-        kind, answer = runtime.answers.get(timeout=60)
-        assert kind == "init" and "no bundle under" in json.dumps(answer)
-    finally:
-        engine.docker("rm", "-f", one.name, check=False)
+def test_the_base_is_recorded_and_one_that_is_nowhere_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BASE_IMAGE", engine.base())
+    assert images.main(["base"]) == 0
+    assert json.loads((tmp_path / "sbom" / "base.json").read_text())["name"] == engine.base()
+    monkeypatch.setenv("BASE_IMAGE", "127.0.0.1:1/nobody/nothing:1")
+    assert images.main(["base"]) == 2
+    assert "nothing:1: can't be fetched" in capsys.readouterr().err

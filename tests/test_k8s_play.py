@@ -58,7 +58,7 @@ class Podman:
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """One that has the serving image."""
     podman = Podman(tmp_path_factory.mktemp("podman"))
-    image = engine.built("serving", tmp_path_factory.getbasetemp())
+    image = engine.built("serving")
     engine.docker("tag", image, NAME)
     with subprocess.Popen(["docker", "save", NAME], stdout=subprocess.PIPE) as saved:
         podman("load", stdin=saved.stdout)

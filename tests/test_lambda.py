@@ -182,7 +182,9 @@ def test_it_goes_on_after_a_freeze(function: Function) -> None:
 def test_too_late_is_said_before_lambda_ends_the_process(task_root: Path) -> None:
     images = json.dumps({"inputs": [{"image": image} for image in bundles.glyphs().tolist()] * 100})
     with Function(task_root, timeout=0.5) as function:
-        problem(function.invoke(http_api("/models/mnist/predict", images, JSON)), 504)
+        for asked in ({}, {"x-request-timeout": "60"}):  # nor does a caller who would wait longer get the process ended
+            problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, **asked})), 504)
+        problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, "x-request-timeout": "soon"})), 400)
 
 
 def test_it_starts_within_the_ten_seconds_of_initialisation(task_root: Path) -> None:

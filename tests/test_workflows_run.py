@@ -92,7 +92,7 @@ def test_ci(runner: Runner) -> None:
     assert states(steps)["make images"] == "ran"
     said = next(step.output for step in steps if step.name == "make images").splitlines()
     assert [line for line in said if line.startswith("images")] == [
-        f"images {verb}" for verb in ("build", "sizes", "sbom", "audit")
+        f"images {verb}" for verb in ("build", "sizes", "base", "sbom", "audit")
     ]
 
 

@@ -34,6 +34,7 @@ class State:
     service: str
     state: str
     status: str
+    id: str = ""
 
     @property
     def good(self) -> bool:
@@ -140,7 +141,9 @@ class Stack:
         label = '{{.Label "com.docker.compose.service"}}'
         command = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={self.name}"]
         shown = subprocess.run(
-            [*command, "--format", f"{label}\t{{{{.State}}}}\t{{{{.Status}}}}"], capture_output=True, text=True
+            [*command, "--format", f"{label}\t{{{{.State}}}}\t{{{{.Status}}}}\t{{{{.ID}}}}"],
+            capture_output=True,
+            text=True,
         )
         if shown.returncode:
             raise ComposeError(f"the Docker engine does not answer: {shown.stderr.strip()}", UNAVAILABLE)
@@ -161,8 +164,10 @@ class Stack:
         Raises:
             ComposeError: the port is taken, an image is missing, or a service came to nothing.
         """
-        if "proxy" not in {one.service for one in self.states() if one.state == "running"}:
+        before = self.states()
+        if "proxy" not in {one.service for one in before if one.state == "running"}:
             self.check_port()
+        old = {one.id for one in before}  # Compose may stop these, or start them again: their end says nothing yet
         started, seen = time.monotonic(), set()
         with subprocess.Popen(
             self.command("up", "-d"), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -175,7 +180,7 @@ class Stack:
                         if one.good and one.service not in seen:
                             seen.add(one.service)
                             yield one.service, time.monotonic() - started
-                    if bad := [one for one in states if one.bad]:
+                    if bad := [one for one in states if one.bad and not (running and one.ended and one.id in old)]:
                         self.complain(bad[0])
                     if not running and (compose.returncode or all(one.good for one in states)):
                         break

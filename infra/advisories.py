@@ -1,0 +1,92 @@
+"""Known vulnerabilities of what a lock pins, less those that advisories.toml accepts for a time.
+
+pip-audit asks PyPI. Where the index has no advisories to give, PIP_AUDIT_VULNERABILITY_SERVICE=osv asks OSV, and
+PIP_AUDIT_OSV_URL a mirror of it.
+"""
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+FILE = Path(__file__).with_suffix(".toml")
+
+
+class AuditError(Exception):
+    """Why nothing is known, in one line."""
+
+
+class Accepted(BaseModel):
+    """Somebody's decision about one advisory."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_min_length=1)
+    id: str
+    package: str
+    why: str
+    until: date
+
+
+def accepted(file: Path = FILE) -> list[Accepted]:
+    """
+    Raises:
+        AuditError: an entry lacks something, or the file is no TOML.
+    """
+    try:
+        entries = tomllib.loads(file.read_text()).get("accepted", [])
+        return [Accepted.model_validate(entry) for entry in entries]
+    except tomllib.TOMLDecodeError as error:
+        raise AuditError(f"{file}: is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise AuditError(
+            f"{file}: an entry of [[accepted]]: {where}: {first['msg']}; {error.error_count()} in all"
+        ) from None
+
+
+def audit(lock: Path) -> list[dict[str, Any]]:
+    """The packages of a lock with an advisory: name, version, vulns.
+
+    Raises:
+        AuditError: a package could not be looked up, so that nothing is known about it.
+    """
+    command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if not done.stdout:
+        raise AuditError(f"{lock}: not audited: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
+    found = json.loads(done.stdout)["dependencies"]
+    if skipped := [one["name"] for one in found if "skip_reason" in one]:
+        raise AuditError(f"{lock}: the index has no advisories for {len(skipped)} packages, such as {skipped[0]}")
+    return [one for one in found if one["vulns"]]
+
+
+def report(locks: Iterable[Path], decisions: list[Accepted], today: date) -> int:
+    """Prints what was found; returns how much of it stops a release: advisories, and decisions whose day has come."""
+    stops, used = 0, set()
+    for lock in locks:
+        for one in audit(lock):
+            for advisory in one["vulns"]:
+                names = {advisory["id"], *advisory["aliases"]}
+                decision = next((each for each in decisions if each.package == one["name"] and each.id in names), None)
+                if decision:
+                    used.add(decision.id)
+                    said = f"accepted until {decision.until}: {decision.why}"
+                else:
+                    stops += 1
+                    said = f"mended in {', '.join(advisory['fix_versions']) or 'no version yet'}"
+                print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, {said}")
+    for decision in decisions:
+        if decision.until < today:
+            stops += 1
+            print(
+                f"{FILE.name}: {decision.package}: {decision.id} was accepted until {decision.until}; look at it again"
+            )
+        elif decision.id not in used:
+            print(f"{FILE.name}: {decision.package}: {decision.id} is no longer found; remove it")
+    return stops
