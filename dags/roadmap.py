@@ -10,8 +10,9 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 from dvc_airflow import alerts, graph
+from dvc_airflow.checkout import Checkout
 from dvc_airflow.monitor import monitor_dag
-from dvc_airflow.operators import Checkout, DvcOperator
+from dvc_airflow.operators import DvcOperator
 from dvc_airflow.render import Event, House
 
 ROOT = Path(__file__).resolve().parents[1]

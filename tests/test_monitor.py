@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from pipelines.common.config import MonitorSettings
 from pipelines.common.monitoring.columns import Columns
-from pipelines.common.monitoring.drift import compare, holm
+from pipelines.common.monitoring.drift import compare
 from pipelines.common.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
 from pipelines.common.monitoring.verdict import permitted
 
@@ -64,12 +64,6 @@ def test_a_certain_but_small_difference_is_no_drift() -> None:
     (size, *_) = compare(then, window, alpha=0.02, gap=0.1)
     assert size.p < 1e-6 and not size.drifted
     assert compare(then, window, alpha=0.02, gap=0.02)[0].drifted
-
-
-def test_p_values_are_corrected_as_published() -> None:
-    """Holm (1979), and the example of R's p.adjust."""
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
 
 
 def test_the_binned_statistic_is_that_of_the_values() -> None:

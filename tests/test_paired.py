@@ -92,6 +92,12 @@ def test_nan_is_never_better(block: int) -> None:
     assert not paired(broken, Score("loss", False, np.ones(100), {}, block=block), 0).p(0) <= ALPHA
 
 
+def test_p_values_are_corrected_as_published() -> None:
+    """Holm (1979), and the example of R's p.adjust."""
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+
+
 def test_holm_asks_more_of_two_than_of_one() -> None:
     assert holm([0.03]) == [0.03]
     assert holm([0.03, 0.5]) == [0.06, 0.5]

@@ -9,7 +9,8 @@ from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dvc_airflow import alerts
-from dvc_airflow.operators import Checkout, DvcOperator
+from dvc_airflow.checkout import Checkout
+from dvc_airflow.operators import DvcOperator
 from dvc_airflow.render import clock
 
 DOC = """Compares what the champion is asked with what it was tested on, by `python -m pipelines.monitor`.

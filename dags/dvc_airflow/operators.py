@@ -4,10 +4,8 @@ A task's result (its XCom `return_value`) is small and says all that another mac
 of dvc.lock. The data itself travels through DVC's remote.
 """
 
-import configparser
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -16,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +21,12 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from dvc_airflow import workspace
+from dvc_airflow.checkout import Checkout
 from dvc_airflow.graph import Stage
 from dvc_airflow.process import Blocked, Command, Failed
 
 CACHED = re.compile(r"didn't change, skipping|is cached - skipping run|^Pulling data for ")
 RUNNING = re.compile(r"^Running stage '")
-KEEP = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """The repository on this machine, and the environment that its stages run in."""
-
-    root: Path
-    venv: Path
-    variables: tuple[str, ...] = ()  # what the stages read of the environment, beside AWS_*, MLFLOW_* and the like
-
-    def program(self, name: str) -> str:
-        return str(self.venv / "bin" / name)
-
-    def env(self, **more: str) -> dict[str, str]:
-        """Without Airflow's own settings, which hold its secrets."""
-        prefixes = ("AWS_", "MLFLOW_", "DVC_", "GIT_", "CUDA_", "OMP_", "HTTP", "http", "NO_PROXY", "no_proxy")
-        kept = {k: v for k, v in os.environ.items() if k in KEEP + self.variables or k.startswith(prefixes)}
-        path = f"{self.venv / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"
-        return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
-
-    @cached_property
-    def remote(self) -> str | None:
-        """DVC's default remote, if one is set."""
-        config = configparser.RawConfigParser()
-        config.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"])
-        return config.get("core", "remote", fallback=None)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup
 
+from dvc_airflow.checkout import Checkout
 from dvc_airflow.graph import Graph, Stage
-from dvc_airflow.operators import CheckOperator, Checkout, StageOperator, SummaryOperator
+from dvc_airflow.operators import CheckOperator, StageOperator, SummaryOperator
 
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0}
 RETRIES |= {"max_retry_delay": timedelta(minutes=10)}

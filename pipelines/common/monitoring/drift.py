@@ -14,6 +14,7 @@ from scipy import stats
 
 from pipelines.common.monitoring.columns import ANSWER, Columns
 from pipelines.common.monitoring.reference import OTHER, Counts, Levels, Numbers, Reference
+from pipelines.common.paired import holm
 
 Kind = Literal["values", "missing"]
 
@@ -88,13 +89,3 @@ def unseen(now: Counts) -> float:
     if not isinstance(now, Levels) or not now.known:
         return 0.0
     return now.counts[now.levels.index(OTHER)] / now.known
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Adjusted p-values: those under alpha hold together with an error of at most alpha (Holm, 1979)."""
-    order = np.argsort(p_values)
-    left = len(p_values) - np.arange(len(p_values))
-    adjusted = np.minimum(1.0, np.maximum.accumulate(np.array(p_values)[order] * left))
-    found = np.empty(len(p_values))
-    found[order] = adjusted
-    return found.tolist()

@@ -1,0 +1,35 @@
+"""The repository that the tasks work on."""
+
+import configparser
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+KEEP = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The repository on this machine, and the environment that its stages run in."""
+
+    root: Path
+    venv: Path
+    variables: tuple[str, ...] = ()  # what the stages read of the environment, beside AWS_*, MLFLOW_* and the like
+
+    def program(self, name: str) -> str:
+        return str(self.venv / "bin" / name)
+
+    def env(self, **more: str) -> dict[str, str]:
+        """Without Airflow's own settings, which hold its secrets."""
+        prefixes = ("AWS_", "MLFLOW_", "DVC_", "GIT_", "CUDA_", "OMP_", "HTTP", "http", "NO_PROXY", "no_proxy")
+        kept = {k: v for k, v in os.environ.items() if k in KEEP + self.variables or k.startswith(prefixes)}
+        path = f"{self.venv / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"
+        return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1", **more}
+
+    @cached_property
+    def remote(self) -> str | None:
+        """DVC's default remote, if one is set."""
+        config = configparser.RawConfigParser()
+        config.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"])
+        return config.get("core", "remote", fallback=None)
