@@ -94,6 +94,15 @@ def baselines(folder, seed):
 def figures(evaluated):
     return {}
 """,
+    "watch.py": """
+from pipelines.common.monitoring.columns import table
+
+inputs = table
+
+
+def answers(found):
+    return {"probability": [answer.probability for answer in found]}
+""",
     "behaviour.py": """
 import numpy as np
 
