@@ -21,10 +21,11 @@ def expectations(predictor: Predictor, requests: list[dict[str, Any]]) -> Iterat
         return np.array([output.prediction for output in answer(predictor, list(changed))])
 
     now = prices()
+    typical = np.median(np.abs(now))
     for column, more, sign in MOVES:
         if column in houses[0]:
             words = f"{more:g} more of {column}: {'not cheaper' if sign > 0 else 'not dearer'}"
             yield Expectation(words, "directional", sign * (prices(column, more) - now) >= 0, 0.99)
-            hardly = np.abs(prices(column, more / 1000) - now) <= 0.01 * np.abs(now)
+            hardly = np.abs(prices(column, more / 1000) - now) <= 0.01 * typical
             yield Expectation(f"hardly more of {column}", "invariance", hardly, 0.99)
     yield Expectation("a price above zero", "minimum", now > 0, 0.98)
