@@ -60,7 +60,7 @@ def add_status_page(app: FastAPI, store: Store) -> None:
         """One row per project: champion, age, data, drift, deploy, health. A page, or JSON where that is asked for."""
         challengers: Challengers | None = app.state.challengers
         found = Status(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             shadow=settings.shadow if challengers else 0.0,
             split=settings.split if challengers else 0.0,
             projects=[row(card, records, challengers) for card in store.cards()],

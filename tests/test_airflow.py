@@ -205,10 +205,10 @@ def test_the_page_of_a_project_shows_its_stages_and_its_readme(airflow: Airflow,
         page.keyboard.press("Escape")
         page.get_by_label("Show Graph").click()
         page.get_by_label("Collapse Details Panel").click()
+        page.get_by_label("Fit View").click()  # what lies outside the view is not there
         nodes = page.locator(".react-flow__node")
         for name in {"check", "summary", *(stage.name for stage in STAGES.values())}:
             expect(nodes.filter(has=page.get_by_text(name, exact=True))).to_be_visible(timeout=60_000)
-        page.get_by_label("Fit View").click()
         page.screenshot(path=tmp_path / "graph.png")
     assert (tmp_path / "graph.png").stat().st_size > 20_000
 

@@ -193,7 +193,7 @@ def test_train_pushes_an_experiment_and_comments_with_the_difference(
             git(runner.folder, "commit", "-q", "-m", "figures")
             git(runner.folder, "push", "-q", "origin", "wider:main")
             subprocess.run(["rm", "-rf", ".dvc/cache", "artifacts", "data", "mlflow.db"], cwd=runner.folder, check=True)
-    assert "against champion version 1 on the same rows" in comment["body"], "the gate compares with what main has"
+    assert "against champion version 1 on the same" in comment["body"], "the gate compares with what main has"
     assert "grey: `origin/main`" in comment["body"] and runner.summary.count("### titanic") == 2
     assert [step.name for step in steps if step.given.get("GITHUB_TOKEN")] == ["make push", "make comment"]
 
