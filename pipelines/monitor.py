@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common import registry
-from pipelines.common.config import Run, UsageError
-from pipelines.common.monitoring import export
+from pipelines.common.config import Run, Unavailable, UsageError
+from pipelines.common.monitoring import export, labels
 from pipelines.common.monitoring.columns import watched
 from pipelines.common.monitoring.drift import compare
-from pipelines.common.monitoring.labels import labelled
 from pipelines.common.monitoring.live import judged, live
 from pipelines.common.monitoring.reference import FILE, Reference
 from pipelines.common.monitoring.verdict import Verdict, as_json, judge, permitted
@@ -55,17 +54,22 @@ def main(run: Run) -> None:
     bundle = champion(run, client)
     about["bundle"] = bundle.manifest.version
     predictor = load_predictor(bundle)
-    rows = recording.read(log, run.name, since, until)
-    found = window(rows, bundle.manifest.version, predictor, settings.max_rows, since, until)
+    try:
+        rows = recording.read(log, run.name, since, until)
+        found = window(rows, bundle.manifest.version, predictor, settings.max_rows, since, until)
+        known = list(labels.labelled(log, run.name, since, until))
+    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+        raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
     about["rows"] = found.rows
     if found.rows < settings.min_rows:
-        said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}"
+        where = "" if "://" in log or Path(log).is_dir() else f" in {log}, a folder that is not there"
+        said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
         say(run, Verdict("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
         return
     reference = Reference.model_validate(bundle.json(FILE))
     columns = watched(run.module("watch"), found.requests, found.answers)
     findings = compare(reference, columns, settings.alpha, settings.gap)
-    score = judged(run, bundle, predictor, labelled(log, run.name, since, until))
+    score = judged(run, bundle, predictor, known)
     figures = tested(run, client, bundle)
     verdict = judge(run.name, found, findings, live(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)

@@ -166,6 +166,15 @@ def test_what_is_missing_is_said_in_a_line(clone: Checkout, env: dict[str, str],
     assert not clone.path("artifacts", "titanic", "monitoring").exists()
 
 
+def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> None:
+    found = look(trained, "titanic", tmp_path / "nowhere", "tracking=none")
+    assert found["verdict"] == "too few rows" and f"{tmp_path}/nowhere, a folder that is not there" in found["summary"]
+    url = "postgresql://somebody:secret@127.0.0.1:9/log"
+    done = trained.stage("monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=url)
+    assert done.returncode == 75 and "SERVING_PREDICTIONS: can't be read" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
 def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Path) -> None:
     code = (
         "import json, pathlib; from serving.bundle import Bundle, Manifest, seal\n"
