@@ -36,7 +36,7 @@ class Doors:
 
     def dvc(self) -> str:
         stage = f"prepare@{self.project}"
-        self.worker("dvc", "repro", "--single-item", stage)
+        self.worker("dvc", "repro", stage)  # and what it needs
         self.worker("dvc", "push", stage)
         said = self.worker("dvc", "status", "--cloud", stage)
         if "in sync" not in said:
