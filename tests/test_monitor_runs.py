@@ -90,9 +90,9 @@ def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tm
     again = look(trained, "titanic", log)
     assert again["verdict"] == "drift" and not again["retrain"] and "cooling down" in again["why"]
     block = "projects.titanic.monitor"
-    third = look(trained, "titanic", log, f"{block}.cooldown_days=0", f"{block}.budget=1")
+    third = look(trained, "titanic", log, f"+{block}.cooldown_days=0", f"+{block}.budget=1")
     assert not third["retrain"] and "budget is spent" in third["why"]
-    assert look(trained, "titanic", log, f"{block}.cooldown_days=0")["retrain"]
+    assert look(trained, "titanic", log, f"+{block}.cooldown_days=0")["retrain"]
 
 
 @pytest.mark.parametrize(("flipped", "verdict"), [(0.0, "quiet"), (0.5, "drift")])

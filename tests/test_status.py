@@ -15,7 +15,6 @@ from serving.app import create_app
 from serving.settings import Settings
 
 PROJECTS = sorted(bundles.MAKERS)
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def put(artifacts: Path, name: str, content: Any, project: str = "titanic") -> N
 
 
 def before(**much: float) -> str:
-    return (NOW - timedelta(**much)).isoformat(timespec="seconds")
+    return (datetime.now(UTC) - timedelta(**much)).isoformat(timespec="seconds")
 
 
 def row(answer: Any, project: str = "titanic") -> dict[str, Any]:
