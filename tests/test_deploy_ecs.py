@@ -12,8 +12,9 @@ from aws_json import eventually
 from conftest import ROOT
 from deployments import Champions, Cloud, command
 
+from infra.deploy.ecs import Ecs
 from infra.templates import templates
-from serving.bundle import MANIFEST
+from serving.bundle import MANIFEST, Bundle
 
 WHERE = ("target=ecs", "project=titanic", "stage=staging")
 STACK = "roadmap-staging-serving-ecs"
@@ -138,9 +139,26 @@ def test_the_projects_share_a_service_and_the_last_one_takes_the_stack_away(
 # ---------------------------------------------------------------- bad days: the old version goes on answering
 
 
-def test_an_alarm_has_ecs_take_it_back(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["asked at once", "asked when ECS is through with it"])
+def test_an_alarm_has_ecs_take_it_back(
+    deployed: Cloud,
+    store: Champions,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    late: bool,
+) -> None:
+    smoke = Ecs.smoke
+
+    def ask(self: Ecs, bundle: Bundle, **headers: str) -> None:
+        """Late, the old tasks answer, and that is not what is to be told."""
+        if headers and late:
+            eventually(lambda: deployed.containers.deployments[-1].about["status"].startswith("ROLLBACK"), 10)
+        smoke(self, bundle, **headers)
+
     deployed.alarm("roadmap-staging-serving-errors", "ALARM")
-    code, _, err = command(capsys, *WHERE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ecs, "smoke", ask)
+        code, _, err = command(capsys, *WHERE)
     assert code == 1 and "alarm(s) went off: roadmap-staging-serving-errors" in err and "what was there before" in err
     assert deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE"
     assert deployed.stack(STACK)["Bundles"].endswith(store.first)
@@ -171,7 +189,7 @@ def test_a_canary_that_fails_the_example_never_gets_all_requests(
 ) -> None:
     first = fetched(deployed, store.first, tmp_path / "first")
     put(deployed, store.second, first, *[one.name for one in first.iterdir()])  # the place of one, the files of another
-    code, out, err = command(capsys, *WHERE, "BakeMinutes=60")
+    code, out, err = command(capsys, *WHERE, "BakeMinutes=600")
     assert code == 1 and f"version {store.second} was asked, and version {store.first} gave" in err, out + err
     assert "ECS takes them back" in out
     new = max(deployed.containers.definitions)

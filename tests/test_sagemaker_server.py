@@ -163,9 +163,12 @@ SPOT = {
 
 @pytest.fixture
 def start(api: Any, aws: SageMaker) -> Callable[..., str]:
-    """Starts a job, long enough to be met at work, and waits until it has written a checkpoint."""
+    """Starts a job, long enough to be met at work, and waits until it has written a checkpoint.
 
-    def begin(name: str, **more: Any) -> str:
+    That happens at most every second, and a finished training removes them: 100 epochs take a second.
+    """
+
+    def begin(name: str, epochs: int, **more: Any) -> str:
         bucket = f"training-{name}"
         boto3.client("s3").create_bucket(Bucket=bucket)
         given = {"project": '"titanic"', "profile": "sample", "projects.titanic.variants": "{}"}
@@ -173,7 +176,7 @@ def start(api: Any, aws: SageMaker) -> Callable[..., str]:
             TrainingJobName=name,
             RoleArn=ROLE,
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-            HyperParameters={**given, "projects.titanic.train.epochs": "80"},
+            HyperParameters={**given, "projects.titanic.train.epochs": str(epochs)},
             OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"},
@@ -211,7 +214,7 @@ def said(name: str) -> str:
 def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
     aws: SageMaker, api: Any, start: Callable[..., str]
 ) -> None:
-    bucket = start("spot", **SPOT)
+    bucket = start("spot", 1000, **SPOT)
     aws.jobs.interrupt("spot")
     job = ended(api, "spot")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
@@ -228,7 +231,7 @@ def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
 def test_a_stopped_job_keeps_its_checkpoints_and_makes_no_model(
     aws: SageMaker, api: Any, start: Callable[..., str]
 ) -> None:
-    bucket = start("stopped")
+    bucket = start("stopped", 100_000)
     api.stop_training_job(TrainingJobName="stopped")
     assert api.describe_training_job(TrainingJobName="stopped")["TrainingJobStatus"] in ("Stopping", "Stopped")
     job = ended(api, "stopped")

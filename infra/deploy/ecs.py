@@ -177,16 +177,20 @@ class Watch:
                 smoke()
                 self.say("the new tasks answer the example")
             except DeployError as error:
-                self.refused = error
-                self.say("the new tasks fail the example: ECS takes them back")
-                self.take_back()
+                if self.take_back():  # else it has ended by itself, which may be why the example failed
+                    self.refused = error
+                    self.say("the new tasks fail the example: ECS takes them back")
 
-    def take_back(self) -> None:
-        if (now := self.now()) and now["status"] in ("PENDING", "IN_PROGRESS"):
-            try:
-                self.api.stop_service_deployment(serviceDeploymentArn=now["serviceDeploymentArn"], stopType="ROLLBACK")
-            except self.api.exceptions.ClientError as error:  # it has just ended
-                self.say(str(error))
+    def take_back(self) -> bool:
+        """Whether there was anything left to take back."""
+        if not (now := self.now()) or now["status"] not in ("PENDING", "IN_PROGRESS"):
+            return False
+        try:
+            self.api.stop_service_deployment(serviceDeploymentArn=now["serviceDeploymentArn"], stopType="ROLLBACK")
+        except self.api.exceptions.ClientError as error:  # it has just ended
+            self.say(str(error))
+            return False
+        return True
 
     def reason(self) -> str:
         now = self.now() or {}
