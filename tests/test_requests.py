@@ -71,10 +71,10 @@ def test_a_packed_body_is_answered_as_a_plain_one(client: TestClient) -> None:
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked(client: TestClient) -> None:
     bomb = gzip.compress(b" " * 300 * 2**20)
     assert len(bomb) < 2**20
-    started = time.perf_counter()
+    started = time.process_time()
     response = post(client, bomb, **{"content-encoding": "gzip"})
     assert response.status_code == 413 and "1 MiB" in response.json()["detail"]
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
