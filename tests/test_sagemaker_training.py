@@ -84,7 +84,7 @@ def test_a_job_prepares_trains_evaluates_and_hands_over_what_an_endpoint_takes(j
 
 @pytest.mark.slow
 def test_an_interrupted_job_goes_on_from_its_checkpoints_to_the_same_weights(tmp_path: Path) -> None:
-    long = {**SHORT, "projects.titanic.train.epochs": "150", "projects.titanic.variants": "{}"}
+    long = {**SHORT, "projects.titanic.train.epochs": "1000", "projects.titanic.variants": "{}"}
     whole, broken = Job(tmp_path / "whole"), Job(tmp_path / "broken")
     code, said = whole.run(long)
     assert code == 0, said
