@@ -21,7 +21,7 @@ from serving.bundle import Bundle
 pytestmark = [pytest.mark.slow, engine.trains]
 
 SHORT = {"project": '"titanic"', "profile": '"sample"', "projects.titanic.train.epochs": "3"}
-LONG = {**SHORT, "projects.titanic.train.epochs": "150", "projects.titanic.variants": "{}"}
+LONG = {**SHORT, "projects.titanic.train.epochs": "1000", "projects.titanic.variants": "{}"}
 PATIENCE = 300.0  # seconds of a job
 GRACE = 120  # seconds between SIGTERM and SIGKILL
 
