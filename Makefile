@@ -86,7 +86,7 @@ down: setup  ## stop what `make up` started; its data stays
 	@python -m infra.compose down
 
 manifests: setup  ## infra/k8s by Kubernetes' schemas and checkov's policies; needs kubectl
-	@python -m pytest -q -n0 tests/test_k8s.py
+	@python -m pytest -q -n0 tests/infra/test_k8s.py
 
 # What the workflows run (.github/README.md) and a person may: values come from the environment or `make <target> KEY=value`.
 

@@ -26,10 +26,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks import machine
+from roadmap.bundle import Bundle, load_predictor
 from serving.batch.__main__ import main as score
 from serving.batch.cells import Requests
-from serving.bundle import Bundle, load_predictor
-from serving.tables import csv_from_rows
+from serving.runtime.cells import csv_from_rows
 
 BUNDLES = Path("artifacts")
 PROJECTS = {"titanic": 50_000, "mnist": 20_000, "imdb": 5_000}

@@ -30,12 +30,12 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models import cifar10 as networks
 from pipelines.cifar10.data import MD5, URL, read, statistics
-from pipelines.common.batches import TensorData
-from pipelines.common.callbacks import History, Resumable
-from pipelines.common.config import TrainSettings, for_profile
-from pipelines.common.download import fetch
-from pipelines.common.training import TrainingSet
 from pipelines.train import keep_freed_memory, precision_for, quieten
+from roadmap.config.schema import TrainSettings, for_profile
+from roadmap.data.download import fetch
+from roadmap.training.batches import TensorData
+from roadmap.training.callbacks import History, Resumable
+from roadmap.training.training_set import TrainingSet
 
 SEED = 42
 Images = dict[str, np.ndarray]

@@ -5,19 +5,15 @@ here from one version to the next; AWS takes minutes for some of it.
 """
 
 import logging
-import sys
 import time
-from pathlib import Path
+
+import boto3
 
 from benchmarks import machine
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import boto3
-import cloudformation
-import policies
-
 from infra.stacks import Stacks
 from infra.templates import templates
+from tests.standins import cloudformation
+from tests.support import policies
 
 
 def main() -> None:

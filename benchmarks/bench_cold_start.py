@@ -21,7 +21,7 @@ from benchmarks import machine
 from benchmarks.bench_serving import Question, post
 from benchmarks.serving.contenders import BUNDLES
 from benchmarks.serving.process import free_port, running
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 GOAL_SECONDS, GOAL_MB = 0.8, 600
 

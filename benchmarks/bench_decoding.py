@@ -18,8 +18,8 @@ import torch
 
 from benchmarks import machine
 from models.gpt import GPT, to_gpt2
-from pipelines.common.decoding import Batch, Decoder
-from pipelines.common.export import export
+from roadmap.inference.decoding import Batch, Decoder
+from roadmap.training.export import export
 
 VOCAB, BLOCK, PROMPT = 65, 256, 32
 SIZE = {"layers": 4, "heads": 4, "width": 128}  # nanoGPT's published CPU setting

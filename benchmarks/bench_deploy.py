@@ -14,11 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks import machine
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from deployments import Champions, champions, cloud
-
 from infra.templates import templates
+from tests.support.deployments import Champions, champions, cloud
 
 TARGETS = ("lambda", "ecs", "sagemaker")
 

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.bench_lambda import request
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from lambda_runtime import Runtime
+from tests.standins.lambda_runtime import Runtime
 
 IMAGE = "roadmap/serving:latest"
 MEMORY = (512, 1024, 1769, 3008)  # MB

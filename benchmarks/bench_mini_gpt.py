@@ -27,14 +27,14 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from models.gpt import GPT
-from pipelines.common.batches import TensorData
-from pipelines.common.callbacks import History, Resumable
-from pipelines.common.config import TrainSettings, for_profile
-from pipelines.common.training import TrainingSet
 from pipelines.mini_gpt import tokens
 from pipelines.mini_gpt.data import corpus, windows
 from pipelines.mini_gpt.settings import Data
 from pipelines.train import keep_freed_memory, precision_for, quieten
+from roadmap.config.schema import TrainSettings, for_profile
+from roadmap.training.batches import TensorData
+from roadmap.training.callbacks import History, Resumable
+from roadmap.training.training_set import TrainingSet
 
 SEED, CALIBRATION = 1337, 60
 BLOCK, BATCH, WARMUP, PEAK, LEAST = 64, 12, 100, 1e-3, 1e-4  # nanoGPT's

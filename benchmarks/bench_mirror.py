@@ -24,7 +24,7 @@ from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES
 from benchmarks.serving.load import Figures
 from benchmarks.serving.process import free_port, running
-from serving.bundle import Bundle, seal
+from roadmap.bundle import Bundle, seal
 
 PROJECTS = ("titanic", "mnist")
 PLAIN, LOG, MIRROR = WAYS = ("plain", "prediction log", "log and mirror")

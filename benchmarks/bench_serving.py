@@ -23,7 +23,7 @@ from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES, CONTENDERS, OURS, Contender
 from benchmarks.serving.load import Figures
 from benchmarks.serving.process import NotReady, Process, free_port, running
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 
 PROJECTS = ("mnist", "titanic", "imdb", "mini_gpt")
 TOKENS = 64  # that each stream writes, greedily: everybody's text is the same

@@ -21,7 +21,7 @@ from benchmarks.bench_cold_start import answers, serve
 from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES
 from benchmarks.serving.process import Process, free_port, running
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 GROWTH_SHARE, GROWTH_MB = 0.02, 5.0
 WINDOW = 30  # samples whose median stands for a moment

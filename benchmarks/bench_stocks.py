@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from pipelines.common.evaluation import answer
 from pipelines.stocks.evaluate import log_returns, test_rows
 from pipelines.stocks.features import HISTORY, HORIZONS
 from pipelines.stocks.forecasts import inside
 from pipelines.stocks.predict import COUNT
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.evaluation.evaluated import answer
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = {

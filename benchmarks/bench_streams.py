@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from serving.bundle import Bundle, Predictor, load_predictor
-from serving.generation import Loop
+from roadmap.bundle import Bundle, Predictor, load_predictor
+from serving.runtime.generation import Loop
 
 PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in version ")
 

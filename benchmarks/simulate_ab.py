@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import machine
-from pipelines.common.sequential import ALPHA, LEAST, PLANNED, bound
+from roadmap.experiments.sequential import ALPHA, LEAST, PLANNED, bound
 
 ACCURACY = 0.80  # of the champion
 BOTH = 0.9  # of the answers on which two models of one project agree

@@ -4,7 +4,7 @@
 
 Needs artifacts/house_prices/bundle (`dvc repro train@house_prices`). Every week has a reference of its own, 1,000 rows
 of the generator, and a window of 500 other rows, answered by the bundle and judged with the settings of params.yaml.
-Writes the picture pipelines/common/monitoring/power.png.
+Writes the picture roadmap/monitoring/power.png.
 """
 
 import argparse
@@ -17,16 +17,16 @@ import yaml
 from tqdm import tqdm
 
 from benchmarks import machine
-from pipelines.common.config import MonitorSettings
-from pipelines.common.monitoring.columns import Columns, watched
-from pipelines.common.monitoring.drift import compare
-from pipelines.common.monitoring.reference import reference
-from pipelines.house_prices import watch
+from pipelines.house_prices import monitoring as watch
 from pipelines.house_prices.data import hedonic
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.config.schema import MonitorSettings
+from roadmap.monitoring.columns import Columns, watched
+from roadmap.monitoring.drift import compare
+from roadmap.monitoring.reference import reference
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
-PICTURE = Path("pipelines/common/monitoring/power.png")
+PICTURE = Path("roadmap/monitoring/power.png")
 Rows = list[dict[str, Any]]
 Shift = Callable[[Rows, float, np.random.Generator], Rows]
 

@@ -1,6 +1,6 @@
 """How often the gate is wrong: python -m benchmarks.simulate_gate
 
-Pairs of models whose true difference is known are judged by `pipelines.common.gate.judge` on rows drawn anew each time:
+Pairs of models whose true difference is known are judged by `roadmap.promotion.gate.judge` on rows drawn anew each time:
 a truly worse or equal one that is promoted, a truly better one that is refused, by the difference and the rows.
 Then the slices: a model that is better as a whole and worse in a tenth of the rows.
 
@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from pipelines.common import score
-from pipelines.common.config import GateSettings
-from pipelines.common.gate import Candidate, Champion, Scores, judge
-from pipelines.common.score import Score
+from roadmap.config.schema import GateSettings
+from roadmap.evaluation import scores as score
+from roadmap.evaluation.scores import Score
+from roadmap.promotion.gate import Candidate, Champion, Scores, judge
 
 RUNS = 400
 SETTINGS = GateSettings(floor=0, margin=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
@@ -134,7 +134,7 @@ def table(found: dict[int, dict[float, float]], first: str) -> str:
 
 
 def picture(found: dict[str, dict[int, dict[float, float]]]) -> None:
-    from pipelines.common.plots import GREY, plt, save
+    from roadmap.evaluation.plots import GREY, plt, save
 
     figure, axes = plt.subplots(1, len(TASKS), figsize=(3.6 * len(TASKS), 3.6), sharey=True)
     for ax, task in zip(axes, TASKS, strict=True):

@@ -9,7 +9,7 @@ challenger  version; that of artifacts/<project>/challenger, or the only other o
 server      address whose /metrics counts failures, which no log has; SERVING_URL if left out
 days        how far back the log is read (60)
 
-The test may be looked at every day: see pipelines/common/sequential.py. `python -m pipelines.label` brings the labels.
+The test may be looked at every day: see roadmap/experiments/sequential.py. `python -m pipelines.label` brings the labels.
 """
 
 import json
@@ -22,13 +22,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import arms
-from pipelines.common.arms import Arm, Comparison
-from pipelines.common.config import Unavailable, UsageError, nearest
-from pipelines.common.judge import Judge
-from pipelines.common.monitoring import labels
-from serving import recording
-from serving.bundle import MANIFEST, Manifest
+from roadmap.bundle import MANIFEST, Manifest
+from roadmap.config.errors import Unavailable, UsageError, nearest
+from roadmap.experiments import arms
+from roadmap.experiments.arms import Arm, Comparison
+from roadmap.experiments.judge import Judge
+from roadmap.prediction_log import labels
+from roadmap.prediction_log import log as recording
 
 LAG = timedelta(minutes=1)  # a copy is answered after the champion's answer was written down
 
@@ -68,7 +68,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         "score": judged(found) if found else None,
         "summary": sentence(project, new.version, found),
     }
-    from pipelines.common import ab_page  # matplotlib: not before there is something to draw
+    from roadmap.experiments import page as ab_page  # matplotlib: not before there is something to draw
 
     write(home / "monitoring", {"ab.html": ab_page.render(content), "ab.json": json.dumps(content, indent=2) + "\n"})
     return content

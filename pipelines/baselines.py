@@ -5,8 +5,8 @@ A stage of its own because it depends on the data alone: a hundred experiments w
 
 import json
 
-from pipelines.common.config import Run
-from pipelines.common.stage import stage
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
 
 
 @stage

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.common.config import Run
-from pipelines.common.stage import stage
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
 
 
 @stage

@@ -9,10 +9,11 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.common import feedback
-from pipelines.common.config import Run, Unavailable
-from pipelines.common.monitoring import labels
-from pipelines.common.stage import stage
+from roadmap.config.errors import Unavailable
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.data import feedback
+from roadmap.prediction_log import labels
 
 
 @stage

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.common.comparison import Training, flat, markdown
-from pipelines.common.config import UsageError, nearest
+from roadmap.config.errors import UsageError, nearest
+from roadmap.evaluation.comparison import Training, flat, markdown
 
 FOLDER = Path("artifacts/comparison")
 STYLE = """body {font: 16px/1.5 system-ui; margin: 2rem} div {display: flex; gap: 2rem} img {max-width: 100%}

@@ -5,12 +5,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import behaviour, slices, splits
-from pipelines.common.config import Run
-from pipelines.common.evaluation import Evaluated, evaluate, latency
-from pipelines.common.live import Tracker
-from pipelines.common.stage import stage
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.data import splits
+from roadmap.evaluation import behavioural as behaviour
+from roadmap.evaluation import slices
+from roadmap.evaluation.evaluated import Evaluated, evaluate, latency
+from roadmap.tracking.tracker import Tracker
 
 
 @stage
@@ -63,7 +65,7 @@ def main(run: Run) -> None:
 
 
 def common_figures(evaluated: Evaluated, score: Any) -> dict[str, Any]:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     return {
         "baselines": plots.baselines(evaluated.baselines, score),
@@ -72,7 +74,7 @@ def common_figures(evaluated: Evaluated, score: Any) -> dict[str, Any]:
 
 
 def draw(folder: Path, figures: dict[str, Any]) -> None:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     with splits.replacing(folder) as draft:
         for name, figure in figures.items():

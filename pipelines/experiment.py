@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.common.config import UsageError, nearest
+from roadmap.config.errors import UsageError, nearest
 
 OPTIONS = {
     "run": {"project", "name", "profile", "runner", "overrides"},

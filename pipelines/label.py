@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.common.config import Unavailable, UsageError, nearest
-from pipelines.common.monitoring.labels import LOOK_BACK, Label
+from roadmap.config.errors import Unavailable, UsageError, nearest
+from roadmap.prediction_log.labels import LOOK_BACK, Label
 
 COLUMNS = ("request_id", "index", "label", "time")
 NAMED = 3  # unknown request ids that are named
@@ -31,7 +31,7 @@ def label(project: str, file: str, log: str) -> str:
         UsageError: no such project, file or log, a row that is wrong, or no request that the log knows.
         Unavailable: the log can't be read or written.
     """
-    from pipelines.common.monitoring import labels
+    from roadmap.prediction_log import labels
 
     rows = read(Path(file), schema_of(project))
     if not log:
@@ -63,7 +63,7 @@ def schema_of(project: str) -> dict[str, Any]:
 
     import yaml
 
-    from pipelines.common.splits import read_card
+    from roadmap.data.splits import read_card
 
     known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
     if project not in known:
@@ -121,7 +121,7 @@ def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label
     Raises:
         ValueError: naming the column, what was found and what is allowed.
     """
-    from pipelines.common.recent import target_of
+    from roadmap.data.recent import target_of
 
     request_id, truth = text(row["request_id"]), text(row["label"])
     index, time = text(row.get("index", "")) or "0", text(row.get("time", ""))

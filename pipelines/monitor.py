@@ -16,19 +16,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import registry
-from pipelines.common.config import Run, Unavailable, UsageError
-from pipelines.common.monitoring import export, labels
-from pipelines.common.monitoring.columns import watched
-from pipelines.common.monitoring.drift import compare
-from pipelines.common.monitoring.live import judged, live
-from pipelines.common.monitoring.reference import FILE, Reference
-from pipelines.common.monitoring.verdict import Verdict, as_json, judge, permitted
-from pipelines.common.monitoring.window import window
-from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, find_run
-from serving import recording
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.config.errors import Unavailable, UsageError
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.monitoring import export
+from roadmap.monitoring.columns import watched
+from roadmap.monitoring.drift import compare
+from roadmap.monitoring.live import judged, live
+from roadmap.monitoring.reference import FILE, Reference
+from roadmap.monitoring.verdict import Verdict, as_json, judge, permitted
+from roadmap.monitoring.window import window
+from roadmap.prediction_log import labels
+from roadmap.prediction_log import log as recording
+from roadmap.promotion import registry
+from roadmap.tracking.mlflow import connect, find_run
 
 
 @stage
@@ -67,14 +69,14 @@ def main(run: Run) -> None:
         say(run, Verdict("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
         return
     reference = Reference.model_validate(bundle.json(FILE))
-    columns = watched(run.module("watch"), found.requests, found.answers)
+    columns = watched(run.module("monitoring"), found.requests, found.answers)
     findings = compare(reference, columns, settings.alpha, settings.gap)
     score = judged(run, bundle, predictor, known)
     figures = tested(run, client, bundle)
     verdict = judge(run.name, found, findings, live(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)
     about["report"] = "report.html"
-    from pipelines.common.monitoring import page  # matplotlib: not before it is known that there is something to draw
+    from roadmap.monitoring import page  # matplotlib: not before it is known that there is something to draw
 
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch)

@@ -1,8 +1,8 @@
 """Stage 1, prepare: raw data and feedback/<project>/ -> data/<project>/ with its splits and card.json."""
 
-from pipelines.common import recent, splits
-from pipelines.common.config import Run
-from pipelines.common.stage import stage
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.data import recent, splits
 
 
 @stage

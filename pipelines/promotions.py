@@ -5,9 +5,10 @@ Every move of the aliases and every refusal, oldest first, of this machine and o
 
 from typing import Any
 
-from pipelines.common import promotions, tracking
-from pipelines.common.config import Run
-from pipelines.common.stage import stage
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.promotion import log as promotions
+from roadmap.tracking import mlflow as tracking
 
 
 @stage

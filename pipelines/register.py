@@ -14,13 +14,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.common import promotions, registry, splits
-from pipelines.common.config import Run, UsageError
-from pipelines.common.evaluation import answer
-from pipelines.common.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict
-from pipelines.common.stage import stage
-from pipelines.common.tracking import connect, ensure_run, experiment_id, publish
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.config.errors import UsageError
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.data import splits
+from roadmap.evaluation.evaluated import answer
+from roadmap.promotion import log as promotions
+from roadmap.promotion import registry
+from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict
+from roadmap.tracking.mlflow import connect, ensure_run, experiment_id, publish
 
 Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by set of rows: test, recent
 

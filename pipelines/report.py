@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import splits
-from pipelines.common.config import Run, UsageError, nearest
-from pipelines.common.stage import stage
+from roadmap.config.errors import UsageError, nearest
+from roadmap.config.schema import Run
+from roadmap.config.stage import stage
+from roadmap.data import splits
 
 Sections = Callable[[Path, dict[str, Any]], list[Any]]
 
 MODULES = {
-    "regression": "pipelines.common.report.table",
-    "binary": "pipelines.common.report.table",
-    "images": "pipelines.common.report.images",
-    "text": "pipelines.common.report.text",
-    "corpus": "pipelines.common.report.corpus",
-    "series": "pipelines.common.report.series",
+    "regression": "roadmap.reporting.tasks.table",
+    "binary": "roadmap.reporting.tasks.table",
+    "images": "roadmap.reporting.tasks.images",
+    "text": "roadmap.reporting.tasks.text",
+    "corpus": "roadmap.reporting.tasks.corpus",
+    "series": "roadmap.reporting.tasks.series",
 }
 
 
@@ -40,7 +41,7 @@ def sections_of(project: str, card: dict[str, Any]) -> Sections:
 def main(run: Run) -> None:
     card = splits.read_card(run.data)
     sections = sections_of(run.name, card)
-    from pipelines.common.report import page
+    from roadmap.reporting import page
 
     with splits.replacing(run.artifacts / "report") as draft:
         size = page.write(draft / "index.html", run.name, card, lambda: sections(run.data, card))

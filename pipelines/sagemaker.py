@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving.bundle import sha256
+from roadmap.bundle import sha256
 
 KEYS = r"project|profile|seed|trainer|projects\.{}\.(data|model|train|variants|gate)(\.\w+)*"
 REASON = 1024  # characters that SageMaker shows of the file `failure`

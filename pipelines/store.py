@@ -12,8 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from pipelines.common.config import UsageError
-from pipelines.common.tracking import connect, store_uri
+from roadmap.config.errors import UsageError
+from roadmap.tracking.mlflow import connect, store_uri
 
 STORE = Path("artifacts/store.json")
 

@@ -18,15 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.common import splits
-from pipelines.common.config import SHIPPED, ModelSettings, Run, UsageError
-from pipelines.common.history import write_history
-from pipelines.common.live import Tracker
-from pipelines.common.monitoring.observe import observed
-from pipelines.common.monitoring.reference import FILE
-from pipelines.common.stage import stage
-from pipelines.common.training import TrainingSet
-from serving.bundle import Bundle, Manifest, seal, sha256
+from roadmap.bundle import Bundle, Manifest, seal, sha256
+from roadmap.config.errors import UsageError
+from roadmap.config.schema import SHIPPED, ModelSettings, Run
+from roadmap.config.stage import stage
+from roadmap.data import splits
+from roadmap.monitoring.observe import observed
+from roadmap.monitoring.reference import FILE
+from roadmap.tracking.tracker import Tracker
+from roadmap.training.history import write_history
+from roadmap.training.training_set import TrainingSet
 
 
 @stage
@@ -38,7 +39,7 @@ def main(run: Run) -> None:
             f"{run.data} holds the {card['profile']} data; run `dvc repro prepare@{run.name}` for {run.profile}"
         )
     if run.project.runner != "local":
-        importlib.import_module(f"pipelines.runners.{run.project.runner}").train(run)  # brings the outputs here
+        importlib.import_module(f"roadmap.runners.{run.project.runner}").train(run)  # brings the outputs here
         return
     training_set: TrainingSet = run.module("data").training_set(run.data)
     lineage = {
@@ -92,8 +93,8 @@ def fit(
     import torch
 
     quieten()
-    from pipelines.common.batches import TensorData
-    from pipelines.common.callbacks import History, Resumable
+    from roadmap.training.batches import TensorData
+    from roadmap.training.callbacks import History, Resumable
 
     if run.project.train.threads:
         torch.set_num_threads(run.project.train.threads)
@@ -131,7 +132,7 @@ def precision_for(trainer: dict[str, Any], bf16: bool) -> str:
 
 
 def write_bundle(run: Run, model: Any, training_set: TrainingSet, lineage: dict[str, Any]) -> Manifest:
-    from pipelines.common.export import export
+    from roadmap.training.export import export
 
     with splits.replacing(run.artifacts / "bundle") as draft:
         export(model, tuple(array[:2] for array in training_set.val[:-1]), draft)

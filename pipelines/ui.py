@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from pipelines.common.tracking import store_uri
+from roadmap.tracking.mlflow import store_uri
 
 
 def main() -> None:

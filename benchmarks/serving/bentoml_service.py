@@ -9,7 +9,7 @@ import bentoml
 from bentoml.validators import ContentType
 from starlette.concurrency import iterate_in_threadpool
 
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 
 
 @bentoml.service(workers="cpu_count", traffic={"timeout": 60}, logging={"access": {"enabled": False}})

@@ -8,7 +8,7 @@ from typing import Any
 
 import litserve
 
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 
 WORKERS = os.cpu_count() or 1
 

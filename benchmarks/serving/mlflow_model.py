@@ -5,7 +5,7 @@ import sys
 import mlflow
 import pandas as pd
 
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 if __name__ == "__main__":
     bundle, folder = sys.argv[1:]
@@ -14,7 +14,7 @@ if __name__ == "__main__":
         example = example[["prompt"]].assign(max_tokens=64, temperature=0.0)
     mlflow.pyfunc.save_model(
         folder,
-        python_model="pipelines/common/pyfunc.py",
+        python_model="roadmap/promotion/pyfunc.py",
         artifacts={"bundle": bundle},
         code_paths=["pipelines", "serving"],
         input_example=example,

@@ -11,7 +11,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 
 RECIPE: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0}  # of training, which doesn't happen here
 Arrays = dict[str, np.ndarray]

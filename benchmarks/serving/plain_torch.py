@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import create_model
 
 from benchmarks.serving.networks import with_torch
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 torch.set_num_threads(1)  # per request: the workers share the cores
 predictor = with_torch(Bundle(os.environ["BUNDLE"]))

@@ -11,7 +11,7 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from serving.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 
 CORES = os.cpu_count() or 1
 

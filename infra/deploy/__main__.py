@@ -35,8 +35,8 @@ from typing import Any
 
 from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
-from infra.deploy.server import Server
 from infra.deploy.target import DeployError, Options, Target
+from infra.deploy.targets.server import Server
 from infra.templates import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
@@ -82,7 +82,8 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
     if target in LOCAL:
         yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
-    from infra.deploy import aws, k8s
+    from infra.deploy import aws
+    from infra.deploy.targets import k8s
 
     if target == "k8s":
         bucket, _ = k8s.store(options)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infra.deploy.target import TEMPORARY, DeployError
-from serving.bundle import Bundle, BundleError
+from roadmap.bundle import Bundle, BundleError
 from serving.sources import SourceError
 from serving.sources.mlflow import Unreachable
 from serving.sources.registry import Registry

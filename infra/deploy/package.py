@@ -5,7 +5,7 @@ import io
 import tarfile
 from pathlib import Path
 
-from serving.bundle import MANIFEST, Bundle
+from roadmap.bundle import MANIFEST, Bundle
 
 
 def tar(bundle: Bundle, prefix: str = "") -> bytes:

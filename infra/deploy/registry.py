@@ -70,7 +70,7 @@ def move(project: str, version: str, say: Say) -> None:
 
 
 def moved(alias: str, number: str | None, replaced: str | None) -> dict[str, str]:
-    """A move of an alias as the promotion log (pipelines/common/promotions.py) has it: a tag of the model."""
+    """A move of an alias as the promotion log (roadmap/promotion/log.py) has it: a tag of the model."""
     at, key = now(), uuid.uuid4().hex[:8]
     entry = {"at": at, "id": key, "by": who(), "event": "deployed" if number else "removed", "alias": alias}
     return {"key": f"move/{at[:23]}-{key}", "value": json.dumps({**entry, "version": number, "replaced": replaced})}

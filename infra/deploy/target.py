@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 USAGE, TEMPORARY = 2, 75  # exit codes: the caller's to mend; what may pass by itself (EX_TEMPFAIL)
 

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 ENTRIES = (
-    "serving.app",
-    "serving.sagemaker",
-    "serving.__main__",
-    "serving.fetch",
+    "serving.http.app",
+    "serving.http.sagemaker",
+    "serving.entrypoints.server",
+    "serving.entrypoints.fetch",
     "serving.sources.s3",
     "awslambdaric",
 )

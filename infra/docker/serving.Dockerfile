@@ -9,6 +9,10 @@ COPY infra/docker/serving.lock infra/docker/slim.py ./
 RUN pip install -q --no-cache-dir --no-compile --no-deps --require-hashes --target /packages -r serving.lock \
     && python slim.py /packages
 COPY serving /opt/roadmap/serving
+COPY roadmap/__init__.py /opt/roadmap/roadmap/
+COPY roadmap/bundle /opt/roadmap/roadmap/bundle
+COPY roadmap/inference /opt/roadmap/roadmap/inference
+COPY roadmap/prediction_log /opt/roadmap/roadmap/prediction_log
 COPY pipelines /opt/roadmap/pipelines
 COPY infra/docker/compile.py ./
 RUN PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/opt/roadmap:/packages python compile.py

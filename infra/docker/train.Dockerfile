@@ -16,6 +16,7 @@ RUN python -m venv .venv \
 # the MLflow server over PostgreSQL: infra/compose, the stack `tracking`
 RUN .venv/bin/pip install -q --no-cache-dir --no-deps psycopg2-binary==2.9.13
 COPY params.yaml dvc.yaml pyproject.toml ./
+COPY roadmap roadmap
 COPY serving serving
 COPY models models
 COPY pipelines pipelines

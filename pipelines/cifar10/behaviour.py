@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import images, robustness
-from pipelines.common.behaviour import CASES, Expectation, some
-from pipelines.common.samples.shapes import SHAPES, scene
-from serving.bundle import Predictor
+from pipelines.cifar10 import robustness
+from roadmap.bundle import Predictor
+from roadmap.data.scenes import SHAPES, scene
+from roadmap.evaluation.behavioural import CASES, Expectation, some
+from roadmap.inference import images
 
 SIZE = 32
 

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.cifar10.settings import Data
-from pipelines.common import images, splits
-from pipelines.common.config import UsageError
-from pipelines.common.download import fetch
-from pipelines.common.samples import shapes
-from pipelines.common.splits import Prepared, partition
-from pipelines.common.training import TrainingSet
+from roadmap.config.errors import UsageError
+from roadmap.data import scenes as shapes
+from roadmap.data import splits
+from roadmap.data.download import fetch
+from roadmap.data.splits import Prepared, partition
+from roadmap.inference import images
+from roadmap.training.training_set import TrainingSet
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 MD5 = "md5:c58f30108f718f92721af3b95e74349a"

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import images, robustness, splits, zoo
-from pipelines.common import score as scores
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score
+from pipelines.cifar10 import robustness
+from roadmap.data import splits
+from roadmap.evaluation import classical as zoo
+from roadmap.evaluation import scores
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score
+from roadmap.inference import images
 
 BASELINE_ROWS = 5_000  # of the training images; the classical models take minutes beyond
 COMPONENTS = 100  # principal components that stand for the 3,072 pixels
@@ -37,7 +40,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Classical models on principal components, and logistic regression on what learned patches see."""
     from sklearn.decomposition import PCA
 
-    from pipelines.common.patches import Patches
+    from pipelines.cifar10.patches import Patches
 
     train, test = (splits.read(folder, name) for name in ("train", "test"))
     rows = np.random.default_rng(seed).permutation(len(train["label"]))[:BASELINE_ROWS]
@@ -54,7 +57,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     classes, size = evaluated.schema["classes"], evaluated.schema["size"]
     probabilities = _probabilities(evaluated.outputs)

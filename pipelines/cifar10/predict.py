@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from pipelines.common import images
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
+from roadmap.inference import images
 
 
 class Response(BaseModel):

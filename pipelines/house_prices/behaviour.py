@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.behaviour import Expectation, some
-from pipelines.common.evaluation import answer
-from serving.bundle import Predictor
+from roadmap.bundle import Predictor
+from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.evaluation.evaluated import answer
 
 # column, what is added to it, and which way the price should go: of the sample and of California's census
 MOVES = (("area_m2", 20.0, 1), ("rooms", 1.0, 1), ("distance_km", 5.0, -1), ("median_income", 1.0, 1))

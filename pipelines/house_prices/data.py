@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.common import tables
-from pipelines.common.download import fetch
-from pipelines.common.splits import Prepared
-from pipelines.common.training import Table, TrainingSet
 from pipelines.house_prices.features import derive
 from pipelines.house_prices.settings import Data
+from roadmap.data import tables
+from roadmap.data.download import fetch
+from roadmap.data.splits import Prepared
+from roadmap.training.training_set import Table, TrainingSet
 
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
 CALIFORNIA = "https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/housing.tgz"

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import score as scores
-from pipelines.common import slices as parts
-from pipelines.common import splits, zoo
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score
-from pipelines.common.training import requests
 from pipelines.house_prices.features import derive
+from roadmap.data import splits
+from roadmap.evaluation import classical as zoo
+from roadmap.evaluation import scores
+from roadmap.evaluation import slices as parts
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score
+from roadmap.training.training_set import requests
 
 
 def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -34,7 +35,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     predictions = np.array([output.prediction for output in evaluated.outputs])
     return {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.common.features import Columns
+from roadmap.inference.features import Columns
 
 
 def derive(columns: Columns) -> Columns:

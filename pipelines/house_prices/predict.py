@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pipelines.common.tabular import TabularPredictor
 from pipelines.house_prices.features import derive
+from roadmap.inference.tabular import TabularPredictor
 
 
 class Response(BaseModel):

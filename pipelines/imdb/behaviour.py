@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.behaviour import Expectation, some
-from pipelines.common.evaluation import answer
 from pipelines.imdb.data import CLASSES
 from pipelines.imdb.evaluate import CHINESE
-from serving.bundle import Predictor
+from roadmap.bundle import Predictor
+from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.evaluation.evaluated import answer
 
 NEAR = 300  # characters; a sentence more moves a long review by little
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.common import splits, tables
-from pipelines.common.config import UsageError
-from pipelines.common.download import fetch
-from pipelines.common.samples.reviews import reviews
-from pipelines.common.splits import Prepared, partition
-from pipelines.common.training import TrainingSet
+from pipelines.imdb.reviews import reviews
 from pipelines.imdb.settings import Data
+from roadmap.config.errors import UsageError
+from roadmap.data import splits, tables
+from roadmap.data.download import fetch
+from roadmap.data.splits import Prepared, partition
+from roadmap.training.training_set import TrainingSet
 
 # Maas, Daly, Pham, Huang, Ng and Potts, "Learning Word Vectors for Sentiment Analysis", ACL 2011.
 IMDB = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"

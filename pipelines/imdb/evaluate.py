@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import score as scores
-from pipelines.common import splits
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score
+from roadmap.data import splits
+from roadmap.evaluation import scores
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score
 
 EXPLAINED = 1_000  # test texts whose contributions are asked for: enough to rank words by
 # A word of two letters and more, as scikit-learn has it; of Chinese, which has no spaces, a single character.
@@ -124,7 +124,8 @@ class NBSVM:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots, text_plots
+    from pipelines.imdb import figures as text_plots
+    from roadmap.evaluation import plots
 
     classes, chances, labels = evaluated.schema["classes"], positive(evaluated.outputs), evaluated.targets["label"]
     predictions = (chances >= 0.5).astype(int)

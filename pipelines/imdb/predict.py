@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from tokenizers import Encoding, Tokenizer
 from typing_extensions import TypedDict
 
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 MOST = 20_000  # characters of a request; a longer one is refused
 TOKENS = 16_384  # padding included, of one pass through the graph: what bounds its memory

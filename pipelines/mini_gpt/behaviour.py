@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.behaviour import Expectation
-from pipelines.common.evaluation import answer
-from serving.bundle import Predictor
+from roadmap.bundle import Predictor
+from roadmap.evaluation.behavioural import Expectation
+from roadmap.evaluation.evaluated import answer
 
 ROWS = 32  # windows that are changed: each takes a pass through the network
 LENGTH = 40  # tokens that are written

@@ -11,11 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from pipelines.common import splits
-from pipelines.common.evaluation import Evaluated, answer
-from pipelines.common.score import Score
 from pipelines.mini_gpt import ngrams
 from pipelines.mini_gpt.data import text_of
+from roadmap.data import splits
+from roadmap.evaluation.evaluated import Evaluated, answer
+from roadmap.evaluation.scores import Score
 
 METRIC = "bits_per_character"
 ORDERS = (3, 5)  # of the n-gram models

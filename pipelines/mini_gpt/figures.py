@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipelines.common.plots import BLUE, GREY, ORANGE
+from roadmap.evaluation.plots import BLUE, GREY, ORANGE
 
 
 def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:

@@ -1,6 +1,6 @@
 """mini_gpt over HTTP: a prompt in, its continuation out. No torch."""
 
-from pipelines.common.generation import Generator
+from roadmap.inference.generation import Generator
 
 
 class Predictor(Generator):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import splits
-from pipelines.common.config import UsageError
-from pipelines.common.download import fetch
-from pipelines.common.images import read
-from pipelines.common.splits import Prepared, partition
-from pipelines.common.training import TrainingSet
 from pipelines.mnist.settings import Data
+from roadmap.config.errors import UsageError
+from roadmap.data import splits
+from roadmap.data.download import fetch
+from roadmap.data.splits import Prepared, partition
+from roadmap.inference.images import read
+from roadmap.training.training_set import TrainingSet
 
 # LeCun, Cortes and Burges; the files and md5 sums that torchvision publishes.
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import score as scores
-from pipelines.common import splits, zoo
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score
+from roadmap.data import splits
+from roadmap.evaluation import classical as zoo
+from roadmap.evaluation import scores
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score
 
 BASELINE_ROWS = 10_000  # of the training images; the classical models take minutes beyond
 
@@ -44,7 +45,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     probabilities = _probabilities(evaluated.outputs)
     predictions = probabilities.argmax(axis=1)

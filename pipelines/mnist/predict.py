@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
-from pipelines.common import images
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
+from roadmap.inference import images
 
 Grey = Annotated[int, Field(ge=0, le=255, strict=True)]
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipelines.common.config import DataSettings, ModelSettings
+from roadmap.config.schema import DataSettings, ModelSettings
 
 
 class Data(DataSettings):

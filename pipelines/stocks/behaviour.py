@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.behaviour import Expectation, some
-from pipelines.common.evaluation import answer
 from pipelines.stocks.features import HISTORY
-from serving.bundle import Predictor
+from roadmap.bundle import Predictor
+from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.evaluation.evaluated import answer
 
 
 def expectations(predictor: Predictor, requests: list[dict[str, Any]]) -> Iterator[Expectation]:

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.common import splits
-from pipelines.common.config import UsageError
-from pipelines.common.download import fetch
-from pipelines.common.samples.prices import generate
-from pipelines.common.splits import SPLITS, Prepared
-from pipelines.common.training import TrainingSet
 from pipelines.stocks import leaks, prices
 from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
+from pipelines.stocks.garch import generate
 from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.settings import Data
+from roadmap.config.errors import UsageError
+from roadmap.data import splits
+from roadmap.data.download import fetch
+from roadmap.data.splits import SPLITS, Prepared
+from roadmap.training.training_set import TrainingSet
 
 URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"
 SHA256 = {

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score, block_means
-from pipelines.common.splits import SPLITS
 from pipelines.stocks import forecasts
 from pipelines.stocks.baselines import BASELINES, naive, timed, walk
 from pipelines.stocks.features import HORIZONS, QUANTILES
 from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
 from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
 from pipelines.stocks.predict import COUNT
+from roadmap.data.splits import SPLITS
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score, block_means
 
 SEED = 0  # of the metrics' intervals
 
@@ -69,7 +69,7 @@ def _truth(days: Any, test: Origins) -> np.ndarray:
     shape = (len(test), len(HORIZONS), len(QUANTILES))
     if "true_variance" not in days:
         return np.full(shape, np.nan)
-    from pipelines.common.samples.prices import Garch
+    from pipelines.stocks.garch import Garch
 
     state = days.set_index(["date", "symbol"]).loc[
         list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))

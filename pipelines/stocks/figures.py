@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.plots import BLUE, GREY, ORANGE, RED, plt
 from pipelines.stocks.features import HORIZONS, QUANTILES
 from pipelines.stocks.forecasts import INTERVALS, MEDIAN
 from pipelines.stocks.forecasts import probability as transform
+from roadmap.evaluation.plots import BLUE, GREY, ORANGE, RED, plt
 
 FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, the last so many origins, symbols drawn
 TALLEST = 15  # percent; a bar beyond it is cut

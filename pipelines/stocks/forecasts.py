@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from pipelines.common.paired import long_run_variance
 from pipelines.stocks.features import HORIZONS, QUANTILES
+from roadmap.evaluation.paired import long_run_variance
 
 LEVELS = np.array(QUANTILES)
 INTERVALS = {80: (LEVELS == 0.1, LEVELS == 0.9), 95: (LEVELS == 0.025, LEVELS == 0.975)}

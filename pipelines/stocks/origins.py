@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import splits
-from pipelines.common.config import UsageError
 from pipelines.stocks.features import HISTORY, HORIZONS, features, windows
+from roadmap.config.errors import UsageError
+from roadmap.data import splits
 
 EMBARGO = max(HORIZONS)  # the last days of a split: their outcome lies in the next one
 

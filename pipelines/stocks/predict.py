@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from pipelines.stocks.features import HISTORY, JUMP, features, windows
 from pipelines.stocks.recalibration import outcomes, recalibrated
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
 
 MOST = 10 * HISTORY  # closes of a request
 DAYS = 252  # whose forecasts are made again to see how they did: half a year holds too few outcomes of 20 days

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.common.config import UsageError, nearest
 from pipelines.stocks.features import JUMP
 from pipelines.stocks.predict import SYMBOL
+from roadmap.config.errors import UsageError, nearest
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 GAPS = ("", "null", "nan", "none", "<na>")

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common.behaviour import Expectation, some
-from pipelines.common.evaluation import answer
-from serving.bundle import Predictor
+from roadmap.bundle import Predictor
+from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.evaluation.evaluated import answer
 
 PORTS = ("S", "C", "Q")
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.common import tables
-from pipelines.common.download import fetch
-from pipelines.common.splits import Prepared
-from pipelines.common.training import Table, TrainingSet
 from pipelines.titanic.features import derive, title
 from pipelines.titanic.settings import Data
+from roadmap.data import tables
+from roadmap.data.download import fetch
+from roadmap.data.splits import Prepared
+from roadmap.training.training_set import Table, TrainingSet
 
 PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
 PASSENGERS_SHA256 = "sha256:4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"

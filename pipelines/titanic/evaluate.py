@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.common import score as scores
-from pipelines.common import slices as parts
-from pipelines.common import splits, zoo
-from pipelines.common.evaluation import Evaluated
-from pipelines.common.score import Score
-from pipelines.common.training import requests
 from pipelines.titanic.features import derive
+from roadmap.data import splits
+from roadmap.evaluation import classical as zoo
+from roadmap.evaluation import scores
+from roadmap.evaluation import slices as parts
+from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.scores import Score
+from roadmap.training.training_set import requests
 
 PEOPLE = ("class", "sex", "Pclass", "Sex")  # of the sample and of the passenger list
 
@@ -45,7 +46,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.common import plots
+    from roadmap.evaluation import plots
 
     classes = evaluated.schema["classes"]
     probabilities = _probabilities(evaluated.outputs)

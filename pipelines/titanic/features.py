@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.common.features import Columns
+from roadmap.inference.features import Columns
 
 TITLES = {"Mr": "Mr", "Mrs": "Mrs", "Mme": "Mrs", "Miss": "Miss", "Mlle": "Miss", "Ms": "Miss", "Master": "Master"}
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pipelines.common.tabular import TabularPredictor
 from pipelines.titanic.features import derive
-from serving.bundle import Bundle
+from roadmap.bundle import Bundle
+from roadmap.inference.tabular import TabularPredictor
 
 
 class Response(BaseModel):

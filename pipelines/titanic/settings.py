@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipelines.common.config import ModelSettings, TableSettings
+from roadmap.config.schema import ModelSettings, TableSettings
 
 
 class Data(TableSettings):

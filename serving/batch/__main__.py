@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from roadmap.bundle import Bundle, BundleError, load_predictor
 from serving.batch.cells import Requests
 from serving.batch.job import OUTPUTS, Job, Scorer, State, TooManyErrors
 from serving.batch.reading import Damaged, Source, UsageError, extension, open_source
 from serving.batch.writing import Layout
-from serving.bundle import Bundle, BundleError, load_predictor
-from serving.problems import words
+from serving.http.problems import words
 from serving.settings import CORES, from_environment
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles

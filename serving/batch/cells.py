@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from serving.problems import MAX_ERRORS, pointer, words
-from serving.tables import Columns, value
+from serving.http.problems import MAX_ERRORS, pointer, words
+from serving.runtime.cells import Columns, value
 
 Faults = list[dict[str, str]]
 

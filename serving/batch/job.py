@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from roadmap.bundle import Predictor
 from serving.batch import writing
 from serving.batch.cells import Refused, Requests
 from serving.batch.reading import Batch, Position, Row, Source, UsageError, extension
 from serving.batch.writing import Layout, Scored, Sink
-from serving.bundle import Predictor
-from serving.models import NOT_FINITE, finite
+from serving.runtime.models import NOT_FINITE, finite
 
 OUTPUTS = (".csv", ".jsonl", ".parquet")
 BATCH = 256  # rows that a predictor is given at once

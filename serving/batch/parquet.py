@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from serving.batch.reading import Batch, Damaged, Position, Row, Source, UsageError
 from serving.batch.writing import Layout, Scored, text, typed
-from serving.tables import kinds
+from serving.runtime.cells import kinds
 
 GROUP = 16 * 2**20  # bytes of a row group
 SCALARS = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}

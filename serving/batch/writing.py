@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from serving.batch.reading import Position, Row
-from serving.tables import csv_from_rows
+from serving.runtime.cells import csv_from_rows
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from serving.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256
+from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256
 from serving.sources.base import SourceError
 
 KEPT = 3  # versions of a project: the present one, the one before it, and one to go back to

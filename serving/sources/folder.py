@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from serving.bundle import MANIFEST
+from roadmap.bundle import MANIFEST
 from serving.sources.base import Found, SourceError, project
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from serving.bundle import MANIFEST, BundleError
+from roadmap.bundle import MANIFEST, BundleError
 from serving.sources.base import Found, SourceError
 from serving.sources.cache import keep
 from serving.sources.mlflow import Database, Server, Unreachable, Version
@@ -70,7 +70,7 @@ class Registry:
             "where MLFLOW_TRACKING_URI is a server"
         )
 
-    # pipelines/common/registry.py logs a model whose folder artifacts/ holds the bundle, under the name it had on disk.
+    # roadmap/promotion/registry.py logs a model whose folder artifacts/ holds the bundle, under the name it had on disk.
 
     def _from_folder(self, folder: Path, version: Version) -> Path:
         if not folder.is_dir():

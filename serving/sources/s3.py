@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from serving.bundle import MANIFEST
+from roadmap.bundle import MANIFEST
 from serving.sources.base import Found, SourceError, project
 from serving.sources.cache import keep
 

@@ -1,0 +1,202 @@
+"""target=compose: the containers of infra/compose, where `serving` follows the alias of the stage in MLflow's registry.
+
+The new version answers in a container of its own, `canary`, while the proxy gives it a growing share of the project's
+requests. Then the alias moves, `serving` takes the version within seconds, and the canary goes. The proxy keeps the
+shares in memory: started anew, it sends everything to `serving`, which has the version from before. Requests that name
+the model in their body alone, OpenAI's, are not shared: they change with the alias.
+
+`serving` must follow the stage: SERVING_ALIAS=staging or production in infra/compose/.env. Where it follows `champion`
+it takes each by itself; target=server then says when it has.
+"""
+
+import base64
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote
+
+from infra.compose.stack import ComposeError, Stack
+from infra.deploy.aliases import Aliases, NotThere
+from infra.deploy.rollout import shift
+from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
+from roadmap.bundle import Bundle
+
+PATIENCE = 90.0  # seconds for the canary to answer, and for `serving` to notice the alias
+ERRORS = 0.02  # of the canary's answers that may be 5xx
+ALL = "map $uri $serving { default serving:8000; }"
+CONFIG = "/tmp/nginx.conf"
+
+
+class Compose:
+    def __init__(self, options: Options, stack: Stack) -> None:
+        self.options, self.project, self.alias, self.stack = options, options.project, options.stage, stack
+        self.aliases = Aliases(self.mlflow, options.project)
+
+    def serving(self) -> str | None:
+        cards = {card["name"]: card for card in self.ask("/models")["models"]}
+        found: str | None = cards.get(self.project, {}).get("version")
+        return found
+
+    def plan(self, bundle: Bundle) -> Plan:
+        shares = ", ".join(f"{share:.0%}" for share in (*self.options.steps, 1.0))
+        return Plan(
+            [
+                f"start the container canary with {self.project} {bundle.manifest.version}",
+                f"give it {shares} of the requests for {self.project}, {self.options.bake:g} s each",
+                f"move the alias {self.alias!r} from {self.serving()} to {bundle.manifest.version}; stop the canary",
+            ],
+            {},
+        )
+
+    def roll_out(self, bundle: Bundle, say: Say) -> None:
+        number, before = self.aliases.number(bundle.manifest.version), self.aliases.at(self.alias)
+        if before == number and self.serving() == bundle.manifest.version:
+            self.end_canary()  # of a run that was killed
+            checked(self.predict(bundle, canary=False), bundle)
+            say("it answers already")
+            return
+        try:
+            self.start_canary(number)
+            until(lambda: self.answers(bundle), "the canary does not answer", lambda: self.stack.logs("canary", 5))
+            say(f"the canary answers with version {bundle.manifest.version}")
+            shift(
+                self.options.steps,
+                self.options.bake,
+                to=self.route,
+                smoke=lambda: checked(self.predict(bundle, canary=True), bundle),
+                alarms=self.alarms,
+                say=say,
+            )
+            self.aliases.point(self.alias, number)
+            self.follow(bundle.manifest.version)
+        except BaseException:
+            self.aliases.point(self.alias, before)
+            raise
+        finally:
+            self.end_canary()
+        say(f"{self.alias} is registered version {number}")
+
+    def roll_back(self, version: str, say: Say) -> None:
+        self.end_canary()
+        self.aliases.point(self.alias, self.aliases.number(version))
+        self.follow(version)
+        say(f"serving has taken {version}")
+
+    def destroy(self, say: Say) -> None:
+        self.end_canary()
+        self.aliases.point(self.alias, None)
+        self.compose("restart", "serving")  # what is loaded would be served on
+        say(f"{self.project} is not served as {self.alias}; its registered versions stay")
+
+    # ---------------------------------------------------------------- the canary and the proxy
+
+    def follow(self, version: str) -> None:
+        until(lambda: self.serving() == version, f"serving has not taken {version}", lambda: str(self.serving()))
+
+    def start_canary(self, number: str) -> None:
+        self.end_canary()
+        wanted = f"models:/{self.project}/{number}"
+        self.compose("--profile", "canary", "up", "-d", "--no-deps", "canary", CANARY=wanted)
+        self.route(0.0)
+
+    def end_canary(self) -> None:
+        self.write(ALL)
+        self.compose("--profile", "canary", "rm", "-sf", "canary")
+
+    def route(self, share: float) -> None:
+        """Of the project's requests so many to the canary; X-Canary: 1 always leads there."""
+        shares = {0.0: "* serving:8000;", 1.0: "* canary:8000;"}.get(
+            share, f"{share * 100:.2f}% canary:8000; * serving:8000;"
+        )
+        self.write(
+            f'split_clients "$request_id" $drawn {{ {shares} }}\n'
+            'map $http_x_canary $asked { default $drawn; "1" canary:8000; }\n'
+            f'map $uri $serving {{ default serving:8000; "~^/(v2/)?models/{self.project}(/|$)" $asked; }}'
+        )
+
+    def write(self, split: str) -> None:
+        """For new requests; those in flight end where they are."""
+        nginx = f"nginx -c {CONFIG}"
+        script = f'printf "%s\\n" "$1" >/tmp/split.conf && {nginx} -t -q && {nginx} -s reload'
+        self.compose("exec", "-T", "proxy", "sh", "-c", script, "split", split)
+        time.sleep(1)  # until the new workers have taken over
+
+    def answers(self, bundle: Bundle) -> bool:
+        try:
+            checked(self.predict(bundle, canary=True), bundle)
+        except DeployError as error:
+            if error.code == TEMPORARY:
+                return False
+            raise
+        return True
+
+    def alarms(self) -> list[str]:
+        asked = f'serving_requests_total{{service="canary",project="{self.project}"'
+        share = f'sum(rate({asked},status=~"5.."}}[1m])) / sum(rate({asked}}}[1m])) > {ERRORS}'
+        found = self.ask(f"/prometheus/api/v1/query?query={quote(share)}")["data"]["result"]
+        return [f"{float(one['value'][1]):.0%} of the canary's answers are errors" for one in found]
+
+    def compose(self, *arguments: str, **env: str) -> str:
+        try:
+            return self.stack.run(*arguments, env=env)
+        except ComposeError as error:
+            raise DeployError(str(error), TEMPORARY) from None
+
+    # ---------------------------------------------------------------- HTTP, through the proxy
+
+    def predict(self, bundle: Bundle, canary: bool) -> Any:
+        headers = {"X-Canary": "1"} if canary else {}
+        return self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}, headers=headers)
+
+    def mlflow(self, what: str, body: Any = None, method: str | None = None) -> dict[str, Any]:
+        return dict(self.ask(f"/mlflow/api/2.0/mlflow/{what}", body, method))
+
+    def ask(self, path: str, body: Any = None, method: str | None = None, headers: Any = None) -> Any:
+        login = base64.b64encode(f"admin:{self.stack.env['WEB_PASSWORD']}".encode()).decode()
+        all_headers = {"Content-Type": "application/json", **(headers or {})}
+        if path.startswith(("/mlflow", "/prometheus")):
+            all_headers["Authorization"] = f"Basic {login}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.stack.url + path, data, all_headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = error.read(500).decode(errors="replace")
+            if "RESOURCE_DOES_NOT_EXIST" in said or f"alias {self.alias} not found" in said:
+                raise NotThere(f"{self.project}: {said}") from None
+            passes = error.code >= 500 or error.code == 404  # the canary has not loaded it yet
+            raise DeployError(f"{path}: {error.code}: {said}", TEMPORARY if passes else USAGE) from None
+        except OSError as error:
+            raise DeployError(f"{self.stack.url}: nobody answers ({error}); `make up` starts it", TEMPORARY) from None
+
+
+def until(ready: Any, what: str, said: Any) -> None:
+    """
+    Raises:
+        DeployError: it has not come to pass within PATIENCE seconds.
+    """
+    end = time.monotonic() + PATIENCE
+    while not ready():
+        if time.monotonic() > end:
+            raise DeployError(f"{what} within {PATIENCE:.0f} s: {said()}", TEMPORARY)
+        time.sleep(1)
+
+
+def open(options: Options) -> Compose:
+    stack = Stack()
+    try:
+        follows = stack.env.get("SERVING_ALIAS", "champion")
+    except ComposeError as error:
+        raise DeployError(str(error), error.code) from None
+    if follows != options.stage:
+        raise DeployError(
+            f"{stack.file}: SERVING_ALIAS is {follows!r}, so that serving does not follow stage={options.stage}; set "
+            f"it to {options.stage} and run `make up`, or use target=server"
+        )
+    password = quote(stack.env["WEB_PASSWORD"], safe="")
+    os.environ["MLFLOW_TRACKING_URI"] = stack.url.replace("://", f"://admin:{password}@") + "/mlflow"  # whose champion
+    return Compose(options, stack)

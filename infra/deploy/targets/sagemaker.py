@@ -1,0 +1,143 @@
+"""target=sagemaker: the endpoint of infra/cloudformation/serving-sagemaker.yaml.
+
+The bundle becomes model.tar.gz under a key that names its content, and the stack gets that key. CloudFormation then
+asks SageMaker for its own blue/green update: a canary takes traffic, the stack's alarms watch, and SageMaker takes it
+back by itself if one goes off. What is left to do here is to follow it, to ask the example, and to undo an update that
+fails it.
+"""
+
+import json
+from typing import Any
+
+from infra.deploy import aws, costs, package
+from infra.deploy.target import DeployError, Options, Plan, Say, checked
+from infra.templates import StackError, templates
+from roadmap.bundle import Bundle
+
+TEMPLATE = "serving-sagemaker"
+
+
+class SageMaker:
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.stacks = aws.stacks(options.endpoint)
+        self.s3, self.api, self.runtime = (
+            aws.client(service, options.endpoint) for service in ("s3", "sagemaker", "sagemaker-runtime")
+        )
+        self.template = templates()[TEMPLATE]
+        self.stack = self.template.stack(options.stage, options.project)
+        self.name = f"roadmap-{options.stage}-{options.project.replace('_', '-')}"
+
+    def parameters(self) -> dict[str, str]:
+        return aws.told(self.stacks, self.stack)
+
+    def serving(self) -> str | None:
+        key = self.parameters().get("ModelKey")
+        return key.rpartition("/")[2].partition(".")[0] if key else None
+
+    def storage(self) -> dict[str, str]:
+        return aws.outputs(self.stacks, f"roadmap-{self.options.stage}-storage")
+
+    def key(self, version: str) -> str:
+        return f"sagemaker/{self.options.project}/{version}.tar.gz"
+
+    def given(self, version: str) -> dict[str, str]:
+        """The stack's parameters; what is not said stays as it is."""
+        given = {"ModelKey": self.key(version), **self.options.parameters}
+        if self.options.image or "Image" not in {**self.parameters(), **given}:
+            given["Image"] = f"{self.storage()['ServingRepository']}:{self.options.image or 'latest'}"
+        return given
+
+    def plan(self, bundle: Bundle) -> Plan:
+        given, now = self.given(bundle.manifest.version), self.serving()
+        changes = self.stacks.plan(self.template, self.options.stage, self.options.project, **given)
+        model = [] if now == bundle.manifest.version else [f"model: {now or 'none'} -> {bundle.manifest.version}"]
+        known = {**self.parameters(), **given}
+        return Plan([*model, *changes] or ["nothing to change"], costs.endpoint(known), costs.SAGEMAKER_LEFT_OUT)
+
+    def roll_out(self, bundle: Bundle, say: Say) -> None:
+        self.upload(bundle, say)
+        self.stacks.settled(self.stack)  # an interrupted deployment has its end first
+        before = self.serving()
+        self.update(bundle.manifest.version, say)
+        try:
+            self.smoke(bundle)
+        except DeployError:
+            if before and before != bundle.manifest.version:
+                say(f"going back to {before}")
+                self.update(before, say)
+            raise
+        say("the endpoint answers its example")
+
+    def upload(self, bundle: Bundle, say: Say) -> None:
+        bucket, key = self.storage()["ModelsBucket"], self.key(bundle.manifest.version)
+        if self.s3.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount"):
+            return
+        content = package.packed(package.tar(bundle, "bundle/"))
+        self.s3.put_object(Bucket=bucket, Key=key, Body=content)
+        say(f"s3://{bucket}/{key}: {len(content):,} bytes")
+
+    def update(self, version: str, say: Say) -> None:
+        """The stack with this model; says what the endpoint does meanwhile.
+
+        Raises:
+            DeployError: SageMaker has taken it back, and why.
+        """
+        before = self.serving()
+        self.stacks.look = Follower(self.api, self.name, say).look
+        try:
+            self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(version))
+        except StackError as error:
+            now = "the version from before answers" if before else "nothing answers"
+            raise DeployError(f"{error}{self.failure()}; {now}", 1) from None
+        finally:
+            self.stacks.look = lambda: None
+
+    def failure(self) -> str:
+        try:
+            reason = self.api.describe_endpoint(EndpointName=self.name).get("FailureReason")
+        except self.api.exceptions.ClientError:
+            return ""
+        return f" ({reason})" if reason else ""
+
+    def smoke(self, bundle: Bundle) -> None:
+        answer: Any = self.runtime.invoke_endpoint(
+            EndpointName=self.name, ContentType="application/json", Body=json.dumps({"inputs": bundle.example})
+        )
+        said = answer["Body"].read()
+        try:
+            content = json.loads(said)
+        except ValueError:
+            content = said.decode(errors="replace")
+        checked(content, bundle)
+
+    def roll_back(self, version: str, say: Say) -> None:
+        bucket = self.storage()["ModelsBucket"]
+        if not self.s3.list_objects_v2(Bucket=bucket, Prefix=self.key(version)).get("KeyCount"):
+            raise DeployError(f"s3://{bucket}/{self.key(version)}: not there; deploy that version again")
+        self.update(version, say)
+
+    def destroy(self, say: Say) -> None:
+        for kept in self.stacks.down(self.template, self.options.stage, self.options.project):
+            say(f"kept: {kept}")
+
+
+class Follower:
+    def __init__(self, api: Any, name: str, say: Say) -> None:
+        self.api, self.name, self.say, self.said = api, name, say, ""
+
+    def look(self) -> None:
+        """Says what the endpoint does, where that has changed."""
+        try:
+            found = self.api.describe_endpoint(EndpointName=self.name)
+        except self.api.exceptions.ClientError:
+            return  # there is none yet
+        variants = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+        doing = ", ".join(status["Status"] for one in variants for status in one.get("VariantStatus", []))
+        if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != self.said:
+            self.say(line)
+            self.said = line
+
+
+def open(options: Options) -> SageMaker:
+    return SageMaker(options)

@@ -1,0 +1,119 @@
+"""target=server, where the server follows the alias of the stage and takes challengers from another:
+
+    SERVING_BUNDLES=models:/@staging SERVING_CHALLENGERS=models:/@canary python -m serving
+    SERVING_ALIAS=staging python -m infra.deploy target=server project=titanic stage=staging
+
+The new version becomes `canary` with a growing share of the callers, which the server reads from the registry; the
+alias moves at the end. A caller who has met the new version keeps it.
+"""
+
+import itertools
+
+from infra.deploy.aliases import CANARY, Aliases
+from infra.deploy.arms import Arm, arms
+from infra.deploy.rollout import shift
+from infra.deploy.target import Options, Plan, Say, checked
+from infra.deploy.targets.server import Server
+from roadmap.bundle import Bundle
+from serving.runtime.challengers import drawn
+
+ALONE = 1e-4  # a share of the callers that holds nobody but us
+
+
+class Staged(Server):
+    """Follows the stage's alias, with a canary beside it."""
+
+    def __init__(self, options: Options, aliases: Aliases) -> None:
+        super().__init__(options)
+        self.alias, self.aliases = options.stage, aliases
+        self.reached = 0.0  # the share of the callers whom the new version answers
+        self.start: dict[str, Arm] = {}  # counters when they began to
+
+    def before(self) -> str | None:
+        return None  # the records know
+
+    def plan(self, bundle: Bundle) -> Plan:
+        now, version = self.serving(), bundle.manifest.version
+        if now == version:
+            return Plan(["nothing: this version answers already"], {})
+        shares = ", ".join(f"{share:.0%}" for share in self.options.steps)
+        steps = [f"alias {CANARY!r} to {version}; it gets {shares} of the callers, {self.options.bake:g} s each"]
+        return Plan([*(steps if now else []), f"alias {self.alias!r}: {now or 'none'} -> {version}"], {})
+
+    def roll_out(self, bundle: Bundle, say: Say) -> None:
+        number, before = self.aliases.number(bundle.manifest.version), self.aliases.at(self.alias)
+        if before is None or before == number:
+            self.settle(number, bundle.manifest.version)
+            checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}), bundle)
+            say(f"{self.url} answers with registered version {number}")
+            return
+        old = self.serving()
+        try:
+            self.route(bundle, number, ALONE)
+            self.smoke(bundle)
+            say("the canary answers its example; nobody else has asked it yet")
+            shift(
+                self.options.steps,
+                self.options.bake,
+                to=lambda share: self.give(bundle, number, before, share),
+                smoke=lambda: self.smoke(bundle),
+                alarms=lambda: self.alarms(old, bundle.manifest.version),
+                say=say,
+            )
+        except BaseException:
+            self.aliases.point(self.alias, before)
+            raise
+        finally:
+            self.aliases.point(CANARY, None)
+        say(f"{self.alias} is registered version {number}")
+
+    def settle(self, number: str, version: str) -> None:
+        self.aliases.point(CANARY, None)  # of a run that was killed
+        self.aliases.point(self.alias, number)
+        self.follow(version)
+
+    def give(self, bundle: Bundle, number: str, before: str, share: float) -> None:
+        if share == 1.0:
+            self.aliases.point(self.alias, number)
+            self.follow(bundle.manifest.version)
+            self.reached = share
+        elif share == 0.0:
+            self.aliases.point(self.alias, before)
+            self.aliases.point(CANARY, None)
+        else:
+            self.route(bundle, number, share)
+
+    def route(self, bundle: Bundle, number: str, share: float) -> None:
+        """So many of the callers to the new version, once the server has read it."""
+        self.aliases.share(number, share)
+        self.aliases.point(CANARY, number)
+        wanted = (bundle.manifest.version, share)
+        self.until(
+            lambda: self.challenger() == wanted, lambda: f"the server's challenger is {self.challenger()}, not {wanted}"
+        )
+        self.reached, self.start = share, arms(self.read("/metrics").decode(), self.project)
+
+    def challenger(self) -> tuple[str | None, float | None]:
+        rows = {row["project"]: row for row in self.ask("/status?format=json")["projects"]}
+        row = rows.get(self.project, {})
+        return (row.get("challenger") or {}).get("version"), row.get("share")
+
+    def smoke(self, bundle: Bundle) -> None:
+        """The example, as a caller whom the new version answers."""
+        names, version = map("deploy-{}".format, itertools.count()), bundle.manifest.version
+        caller = next(name for name in names if drawn(self.project, version, f"caller {name}") < self.reached)
+        headers = {"X-Caller-Id": caller}
+        checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}, **headers), bundle)
+
+    def alarms(self, old: str | None, new: str) -> list[str]:
+        found = arms(self.read("/metrics").decode(), self.project)
+        nothing = Arm()
+        return (
+            found.get(new, nothing)
+            .since(self.start.get(new, nothing))
+            .alarms(found.get(old or "", nothing).since(self.start.get(old or "", nothing)))
+        )
+
+    def roll_back(self, version: str, say: Say) -> None:
+        self.settle(self.aliases.number(version), version)
+        say(f"{self.url} has taken {version}")

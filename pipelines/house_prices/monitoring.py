@@ -1,0 +1,12 @@
+"""House prices: the columns that are watched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from roadmap.monitoring.columns import Columns, table
+
+inputs = table
+
+
+def answers(found: Sequence[Any]) -> Columns:
+    return {"prediction": [answer.prediction for answer in found]}

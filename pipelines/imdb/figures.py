@@ -1,0 +1,114 @@
+"""The pictures of an evaluation on texts. Each function returns a matplotlib figure."""
+
+import unicodedata
+from typing import Any
+
+import numpy as np
+
+from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
+
+COLUMNS = 108  # of an excerpt's line; a Chinese character takes two
+
+
+def by_length(lengths: np.ndarray, right: np.ndarray) -> Any:
+    """Accuracy with its 95% interval in eight groups of texts, short ones first. lengths: [n] characters, right: [n]"""
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 9)[1:-1]))
+    place = np.digitize(lengths, edges)
+    groups = [np.flatnonzero(place == group) for group in np.unique(place)]
+    share = np.array([right[group].mean() for group in groups])
+    spread = 1.96 * np.sqrt(share * (1 - share) / [len(group) for group in groups])
+    names = [f"{lengths[group].min():,}\nto {lengths[group].max():,}" for group in groups]
+    figure, ax = plt.subplots()
+    ax.errorbar(range(len(groups)), share, yerr=spread, fmt="o", color=BLUE)
+    ax.axhline(right.mean(), color=GREY, ls="--", lw=1, label=f"all {right.mean():.3f}")
+    ax.set(title="Accuracy by length", xlabel="characters", ylabel="accuracy", xticks=range(len(groups)))
+    ax.set_xticklabels(names, fontsize=8)
+    ax.legend()
+    return figure
+
+
+def by_kind(accuracies: dict[str, float], ceiling: float) -> Any:
+    """Bars of accuracies by name, against the highest that label noise allows."""
+    figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(accuracies) + 1.7))
+    names = [name.removeprefix("accuracy_") for name in accuracies]
+    ax.barh(names, list(accuracies.values()), color=BLUE, height=0.6)
+    for place, value in enumerate(accuracies.values()):
+        ax.text(value - 0.01, place, f"{value:.3f}", color="w", ha="right", va="center", fontsize=8)
+    ax.axvline(ceiling, color=ORANGE, lw=1.5, label=f"ceiling {ceiling:.3f}")
+    ax.axvline(0.5, color=GREY, ls="--", lw=1, label="chance")
+    ax.set(title="Accuracy by kind of text", xlim=(0, 1))
+    ax.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Any:
+    """The tokens that add most to the log-odds of either class, on average over where they occur.
+
+    explained: the contributions of each text, dictionaries with token and weight. Tokens that fewer than `seldom`
+    texts have are left out.
+    """
+    weights: dict[str, list[float]] = {}
+    for contributions in explained:
+        met: dict[str, list[float]] = {}
+        for one in contributions:
+            met.setdefault(one["token"].lower(), []).append(one["weight"])
+        for token, each in met.items():
+            weights.setdefault(token, []).append(float(np.mean(each)))
+    means = {token: float(np.mean(each)) for token, each in weights.items() if len(each) >= seldom}
+    ranked = sorted(means, key=lambda token: means[token])
+    sides = (ranked[:most], BLUE, classes[0]), (ranked[::-1][:most], ORANGE, classes[1])
+    figure, axes = plt.subplots(1, 2, figsize=(8, 0.26 * most + 1.2))
+    for ax, (tokens, colour, name) in zip(axes, sides, strict=True):
+        ax.barh(range(len(tokens)), [means[token] for token in tokens], color=colour, height=0.7)
+        ax.set_yticks(range(len(tokens)), tokens)
+        ax.invert_yaxis()
+        ax.set(title=f"for {name}", xlabel="mean contribution to the log-odds")
+        ax.grid(visible=False, axis="y")
+        ax.locator_params(axis="x", nbins=4)
+    return figure
+
+
+def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes: list[str], most: int = 12) -> Any:
+    """The wrong answers that were surest. chances: of the second class, [n]"""
+    predictions = (chances >= 0.5).astype(int)
+    sure = np.where(predictions == 1, chances, 1 - chances)
+    wrong = np.flatnonzero(predictions != targets)
+    chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
+    blocks = [
+        (f"{classes[targets[i]]}, taken for {classes[predictions[i]]}, {sure[i]:.1%} sure", wrapped(texts[i]))
+        for i in chosen
+    ]
+    lines = sum(len(excerpt) + 2 for _, excerpt in blocks) + 2
+    figure = plt.figure(figsize=(9, 0.19 * lines + 0.3), layout="none")
+    height = 1 / (lines + 1)
+    at = 1 - height
+    said = f"{len(chosen)} of {len(wrong)} wrong predictions among {len(texts):,}, surest first"
+    figure.text(0.02, at, said, va="top", weight="bold")
+    for title, excerpt in blocks:
+        at -= 2 * height
+        figure.text(0.02, at, title, va="top", fontsize=9, color=ORANGE)
+        for line in excerpt:
+            at -= height
+            figure.text(0.02, at, line, va="top", fontsize=9, parse_math=False)
+    return figure
+
+
+def wrapped(text: str, rows: int = 4) -> list[str]:
+    """The text in at most so many lines, with its middle left out where it is too long: reviews end with a verdict."""
+    clean = " ".join(text.replace("<br />", " ").split())
+    if width(clean) > rows * COLUMNS:
+        half = rows * COLUMNS // 2 * len(clean) // width(clean) - 4
+        clean = f"{clean[:half]} […] {clean[-half:]}"
+    lines, line = [], ""
+    for char in clean:
+        if width(line + char) > COLUMNS:
+            at = line.rfind(" ") if " " in line[-20:] and char != " " else len(line)
+            lines.append(line[:at].rstrip())
+            line = line[at:].lstrip()
+        line += char
+    return [*lines, line]
+
+
+def width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

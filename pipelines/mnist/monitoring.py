@@ -1,0 +1,28 @@
+"""MNIST: ink, contrast and place of the digit, since pixels one by one say nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from roadmap.monitoring.columns import Columns
+
+
+def inputs(requests: Sequence[Any]) -> Columns:
+    pixels = np.array([request.image for request in requests], float) / 255  # [n, size, size]
+    mass = pixels.sum(axis=(1, 2)) + 1e-9
+    places = np.linspace(0, 1, pixels.shape[-1])
+    return {
+        "ink": pixels.mean(axis=(1, 2)).tolist(),
+        "contrast": pixels.std(axis=(1, 2)).tolist(),
+        "strokes": (pixels > 0.5).mean(axis=(1, 2)).tolist(),
+        "left to right": ((pixels.sum(axis=1) @ places) / mass).tolist(),
+        "top to bottom": ((pixels.sum(axis=2) @ places) / mass).tolist(),
+    }
+
+
+def answers(found: Sequence[Any]) -> Columns:
+    return {
+        "digit": [str(answer.digit) for answer in found],
+        "confidence": [max(answer.probabilities) for answer in found],
+    }

@@ -1,0 +1,26 @@
+"""Stocks: how a price has moved of late, and how wide and how far the forecast of the longest horizon lies."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.stocks.features import HISTORY
+from roadmap.monitoring.columns import Columns
+
+
+def inputs(requests: Sequence[Any]) -> Columns:
+    returns = [np.diff(np.log(request.close[-HISTORY:])) for request in requests]
+    return {
+        "volatility": [float(one.std()) for one in returns],
+        "trend": [float(one.mean()) for one in returns],
+        "largest move": [float(np.abs(one).max()) for one in returns],
+    }
+
+
+def answers(found: Sequence[Any]) -> Columns:
+    last = [answer.horizons[-1] for answer in found]
+    return {
+        "median": [float(np.log(far.median / answer.last)) for far, answer in zip(last, found, strict=True)],
+        "width": [float(np.log(far.interval_80[1] / far.interval_80[0])) for far in last],
+    }

@@ -1,0 +1,107 @@
+"""feedback/<project>/: labelled rows of the prediction log, kept as a part of the data, and where they come from.
+
+rows.parquet    one row per labelled input, the newest MOST; not there before the first is collected
+windows.json    one entry per collection that brought rows: the lineage of every version of the data
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from roadmap.prediction_log.labels import Labelled
+from roadmap.data.splits import replacing
+
+MOST = 20_000  # rows that are kept: a bound for what training reads; older ones give way
+
+
+@dataclass(frozen=True)
+class Row:
+    request_id: str
+    index: int
+    time: datetime  # of the answer
+    version: str  # that answered
+    profile: str
+    input: str  # JSON
+    label: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.request_id, self.index
+
+    @classmethod
+    def of(cls, one: Labelled) -> "Row":
+        said = json.dumps(one.input, ensure_ascii=False)
+        return cls(one.request_id, one.index, one.time, one.version, one.profile, said, one.label)
+
+
+def read(folder: Path) -> list[Row]:
+    """The collected rows by time."""
+    path = folder / "rows.parquet"
+    if not path.exists():
+        return []
+    from pyarrow import parquet
+
+    return [Row(**values) for values in parquet.ParquetFile(path).read().to_pylist()]
+
+
+def windows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "windows.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def begin(folder: Path) -> None:
+    """An empty collection, where there is none yet."""
+    if not (folder / "windows.json").exists():
+        write(folder, [], [])
+
+
+def add(folder: Path, found: Iterable[Labelled], collected: datetime, most: int = MOST) -> int:
+    """Adds those of `found`, by time, that are not in yet; returns how many. Without any the folder stays as it is.
+
+    A label that was put right counts: its row is written anew. A request that two versions answered is one row.
+    """
+    kept = read(folder)
+    before = set(kept)
+    rows = {row.key: row for row in kept}
+    for row in map(Row.of, found):
+        known = rows.get(row.key)
+        if known is None:
+            rows[row.key] = row
+        elif known.label != row.label:
+            rows[row.key] = replace(known, label=row.label)
+    after = sorted(rows.values(), key=lambda row: (row.time, row.request_id, row.index))[-most:]
+    added = [row for row in after if row not in before]
+    if added:
+        window = {
+            "collected": collected.astimezone(UTC).isoformat(timespec="seconds"),
+            "since": added[0].time.isoformat(),
+            "until": added[-1].time.isoformat(),
+            "rows": len(added),
+            "versions": sorted({row.version for row in added}),
+            "sha256": hashlib.sha256("\n".join(map(line, added)).encode()).hexdigest(),
+        }
+        write(folder, after, [*windows(folder), window])
+    return len(added)
+
+
+def line(row: Row) -> str:
+    """A row as it is hashed."""
+    return json.dumps(astuple(row), ensure_ascii=False, default=str)
+
+
+def write(folder: Path, rows: list[Row], history: list[dict[str, Any]]) -> None:
+    """Whole or not at all."""
+    with replacing(folder) as draft:
+        if rows:
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            kinds = {"index": pa.int32(), "time": pa.timestamp("us", "UTC")}
+            schema = pa.schema([(one.name, kinds.get(one.name, pa.string())) for one in fields(Row)])
+            table = pa.Table.from_pylist([vars(row) for row in rows], schema)
+            parquet.write_table(table, draft / "rows.parquet", compression="zstd")
+        (draft / "windows.json").write_text(json.dumps(history, indent=2) + "\n")

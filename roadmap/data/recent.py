@@ -1,0 +1,126 @@
+"""Labelled rows of the prediction log as rows of a project's splits, by its `labelled` in pipelines/<project>/data.py.
+
+A row's split follows from its request id alone, so that it stays there for ever: what a model was once tested on is
+never trained on later. The test rows of old stay what they are; the recent ones are a split of their own.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from roadmap.data import feedback, tables
+from roadmap.data.splits import RECENT, Prepared
+
+SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
+
+# An input as it stands in the log, and the schema -> the row without its target; None where it doesn't fit the schema.
+Labelling = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any] | None]
+
+
+def split_of(request_id: str) -> str:
+    place = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8], "big") / 2**64
+    bounds = np.cumsum(list(SHARES.values()))
+    return list(SHARES)[min(int(np.searchsorted(bounds, place, side="right")), len(bounds) - 1)]
+
+
+def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
+    """What the split's target column holds: the number of the class, or the value. None for what is neither."""
+    if "classes" in schema:
+        return schema["classes"].index(label) if label in schema["classes"] else None
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling | None) -> Prepared:
+    """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
+    collected = feedback.read(folder)
+    if not collected or labelled is None:
+        return prepared
+    schema, left_out = prepared.schema, Counter[str]()
+    rows: list[tuple[str, dict[str, Any]]] = []  # request id, and the row with its target
+    for one in collected:
+        row = labelled(json.loads(one.input), schema) if one.profile == profile else None
+        target = target_of(one.label, schema)
+        if one.profile != profile:
+            left_out[f"profile {one.profile}"] += 1
+        elif row is None:
+            left_out["other fields or another size"] += 1
+        elif target is None:
+            left_out["no such class"] += 1
+        else:
+            rows.append((one.request_id, {**row, schema["target"]: target}))
+    table = "columns" in schema
+    if not table:  # A table has equal rows by nature; of a text or picture the answer would be known already.
+        known = len(rows)
+        rows = unknown(rows, prepared.splits.values(), schema["target"])
+        left_out["known already"] = known - len(rows)
+    for why, count in (+left_out).items():
+        print(f"{folder}: {count:,} labelled rows left out ({why})")
+    if not rows:
+        return prepared
+    parts = {name: [row for request_id, row in rows if split_of(request_id) == name] for name in SHARES}
+    recent = {name: like(prepared.splits["train"], part, schema["target"]) for name, part in parts.items() if part}
+    old = {name: joined(part, recent.get(name)) for name, part in prepared.splits.items()}
+    return replace(
+        prepared,
+        splits=old | {name: part for name, part in recent.items() if name == RECENT},
+        source=f"{prepared.source} + {len(rows):,} labelled rows of the log",
+        schema=tables.renewed(schema, list(recent.values())) if table else schema,
+        notes={**prepared.notes, "windows": feedback.windows(folder)},
+    )
+
+
+def unknown(
+    rows: list[tuple[str, dict[str, Any]]], parts: Iterable[Any], target: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Those whose content none of the splits has, each content once: the first."""
+    if not rows:
+        return rows
+    names = [name for name in rows[0][1] if name != target]
+    seen = {digest(values) for part in parts for values in zip(*(part[name] for name in names), strict=True)}
+    found = []
+    for request_id, row in rows:
+        content = digest([row[name] for name in names])
+        if content not in seen:
+            seen.add(content)
+            found.append((request_id, row))
+    return found
+
+
+def digest(values: Iterable[Any]) -> bytes:
+    """Of texts and arrays."""
+    contents = (value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes() for value in values)
+    return hashlib.sha256(b"\0".join(contents)).digest()
+
+
+def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
+    """Rows in the types of a split; of its columns those that the rows have."""
+    if isinstance(part, dict):
+        return {
+            name: np.array([row[name] for row in rows], values.dtype)
+            for name, values in part.items()
+            if name in rows[0]
+        }
+    frame = pd.DataFrame(rows)
+    names = [name for name in part if name in frame]
+    return frame[names].astype({name: part[name].dtype for name in names if name != target})
+
+
+def joined(old: Any, new: Any) -> Any:
+    """Both under each other. Columns that only the old rows have, such as a generator's truth, are given up."""
+    if new is None:
+        return old
+    if isinstance(old, dict):
+        return {name: np.concatenate([old[name], values]) for name, values in new.items()}
+    return pd.concat([old[list(new)], new], ignore_index=True)

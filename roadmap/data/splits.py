@@ -1,0 +1,105 @@
+"""data/<project>/: the splits as Parquet (tables) or npz (arrays), and card.json that says where they come from."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadmap.config.errors import UsageError
+from roadmap.bundle import sha256
+
+SPLITS = ("train", "val", "test")
+RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a project's `prepare` returns: a DataFrame or a dict of arrays per split, and the card's words."""
+
+    splits: dict[str, Any]
+    source: str
+    licence: str
+    schema: dict[str, Any]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def partition(rows: int, shares: tuple[float, float, float], seed: int, strata: Any = None) -> dict[str, np.ndarray]:
+    """Row numbers of train, validation and test: a seeded shuffle, within each stratum where `strata` is given."""
+    rng = np.random.default_rng(seed)
+    groups = [np.arange(rows)] if strata is None else [np.flatnonzero(strata == level) for level in np.unique(strata)]
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for group in groups:
+        cuts = np.round(np.cumsum(shares)[:2] * len(group)).astype(int)
+        for part, chunk in zip(parts, np.split(rng.permutation(group), cuts), strict=True):
+            part.append(chunk)
+    return {name: np.sort(np.concatenate(part)) for name, part in zip(SPLITS, parts, strict=True)}
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `folder` only if the block ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    draft.chmod(0o755)
+    try:
+        yield draft
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
+    """Writes the splits and their card, whole or not at all; returns the card."""
+    with replacing(folder) as draft:
+        for name, split in prepared.splits.items():
+            if isinstance(split, dict):
+                np.savez(draft / f"{name}.npz", **split)
+            else:
+                split.to_parquet(draft / f"{name}.parquet", index=False)
+        files = {path.name: sha256(path) for path in sorted(draft.iterdir())}
+        card = {
+            "profile": profile,
+            "source": prepared.source,
+            "licence": prepared.licence,
+            "rows": {name: _rows(split) for name, split in prepared.splits.items()},
+            "schema": prepared.schema,
+            **prepared.notes,
+            "files": files,
+            "sha256": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+        }
+        (draft / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    return card
+
+
+def _rows(split: Any) -> int:
+    return len(next(iter(split.values()))) if isinstance(split, dict) else len(split)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "card.json").read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{folder}/card.json: not there; run `dvc repro prepare@{folder.name}` first") from None
+
+
+def has(folder: Path, split: str) -> bool:
+    """Whether `prepare` wrote this split: RECENT is there only where labelled rows have been collected."""
+    return any((folder / f"{split}.{kind}").exists() for kind in ("npz", "parquet"))
+
+
+def read(folder: Path, split: str) -> Any:
+    """One split as it was prepared: a DataFrame, or a dict of arrays."""
+    if (folder / f"{split}.npz").exists():
+        with np.load(folder / f"{split}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+    import pandas as pd
+
+    return pd.read_parquet(folder / f"{split}.parquet")

@@ -1,0 +1,64 @@
+"""The shipped model, through the predictor that serves it, on the test split: outputs, latency, and what plots need."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadmap.bundle import Bundle, Predictor, load_predictor
+from roadmap.training.history import read_history
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a project's `figures` may draw."""
+
+    data: Path  # the prepared splits
+    requests: list[dict[str, Any]]
+    targets: np.ndarray
+    outputs: list[Any]
+    schema: dict[str, Any]
+    history: list[tuple[str, dict[str, float]]]
+    baselines: list[dict[str, Any]]
+    predictor: Predictor  # to be asked more than the test set
+
+
+def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
+    """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
+    from tqdm import tqdm
+
+    outputs: list[Any] = []
+    starts: Iterator[int] = tqdm(range(0, len(requests), BATCH), desc="predict", delay=2, disable=None)
+    for start in starts:
+        outputs += predictor.predict([predictor.Request.model_validate(r) for r in requests[start : start + BATCH]])
+    return outputs
+
+
+def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
+    bundle = Bundle(artifacts / "bundle")
+    predictor = load_predictor(bundle)
+    outputs = answer(predictor, requests)
+    baselines = json.loads((artifacts / "baselines.json").read_text())
+    schema, history = bundle.json("schema.json"), read_history(artifacts)
+    return Evaluated(data, requests, targets, outputs, schema, history, baselines, predictor)
+
+
+def latency(
+    predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.3
+) -> dict[str, float]:
+    """Milliseconds from plain values to answers, validation included: median and 95th percentile of a batch."""
+    chosen = [requests[i % len(requests)] for i in range(batch)]
+    times: list[float] = []
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(times) < 20:
+        started = time.perf_counter()
+        predictor.predict([predictor.Request.model_validate(request) for request in chosen])
+        times.append((time.perf_counter() - started) * 1e3)
+    p50, p95 = np.percentile(times, [50, 95])
+    return {"p50_ms": round(float(p50), 4), "p95_ms": round(float(p95), 4), "per_item_ms": round(float(p50) / batch, 5)}

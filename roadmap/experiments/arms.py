@@ -1,0 +1,174 @@
+"""Champion and challenger as the prediction log has them: what each answered, how quickly, and how well.
+
+A request that both answered was mirrored; one that the challenger alone answered came from its share of the callers.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date
+from typing import Any
+
+import numpy as np
+
+from roadmap.evaluation.scores import Score
+from roadmap.experiments import sequential
+from roadmap.experiments.judge import Judge
+from roadmap.experiments.sequential import Look
+from roadmap.prediction_log.labels import Label
+from roadmap.prediction_log.log import Row
+
+CLOSE = 0.05  # two numbers within this share of each other agree
+
+Key = tuple[str, int]  # request id, and which input of it
+
+
+@dataclass
+class Arm:
+    """What one version has answered."""
+
+    version: str
+    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)  # of those that have labels
+    outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # by request
+
+    def latency(self) -> tuple[float, float]:
+        """ms, p50 and p99"""
+        p50, p99 = np.percentile(list(self.seconds.values()) or [np.nan], [50, 99]) * 1e3
+        return float(p50), float(p99)
+
+
+@dataclass(frozen=True)
+class Day:
+    """What could be said at the end of a day, of all labels until then."""
+
+    at: date
+    labels: int
+    look: Look
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The scores of both on labelled answers; `look` is of challenger minus champion, positive is better."""
+
+    mode: str  # mirrored or split
+    metric: str
+    champion: float
+    challenger: float
+    labels: int  # pairs; where split, labelled answers of both
+    days: list[Day]
+
+    @property
+    def verdict(self) -> str:
+        """The first that a day brought: the test allows to stop there, and later days change nothing."""
+        for day in self.days:
+            if day.look.low > 0:
+                return "better"
+            if day.look.high < 0:
+                return "worse"
+        return "undecided"
+
+    @property
+    def p(self) -> float:
+        return min(day.look.p for day in self.days)
+
+
+def arms(
+    asked: Iterable[tuple[Row, int]], champion: str, challenger: str, known: Mapping[Key, Label]
+) -> tuple[Arm, Arm]:
+    """Both. `asked`: rows, each with its place in its request; other versions' are passed over."""
+    found = {version: Arm(version) for version in (champion, challenger)}
+    for row, index in asked:
+        if row.version in found:
+            arm, key = found[row.version], (row.request_id, index)
+            arm.outputs[key], arm.seconds[row.request_id] = json.loads(row.output), row.seconds
+            if key in known:
+                arm.inputs[key] = json.loads(row.input)
+    return found[champion], found[challenger]
+
+
+def agreement(champion: Arm, challenger: Arm, classes: bool) -> tuple[int, float]:
+    """How many inputs both answered, and on what share of them they say the same. classes: of a classifier"""
+    both = champion.outputs.keys() & challenger.outputs.keys()
+    same = [agree(champion.outputs[key], challenger.outputs[key], classes) for key in both]
+    return len(both), float(np.mean(same)) if same else math.nan
+
+
+def agree(first: dict[str, Any], second: dict[str, Any], classes: bool) -> bool:
+    """Texts and whole numbers are equal; numbers are within 5%, but for a classifier's, who agree on the class."""
+    said = [{name: value for name, value in one.items() if isinstance(value, str | int)} for one in (first, second)]
+    if said[0] != said[1] or classes:
+        return said[0] == said[1]
+    numbers = [list(_numbers(one)) for one in (first, second)]
+    return len(numbers[0]) == len(numbers[1]) and bool(np.isclose(numbers[0], numbers[1], rtol=CLOSE).all())
+
+
+def _numbers(value: Any) -> Iterable[float]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(one)
+    elif isinstance(value, float):
+        yield value
+
+
+def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], judge: Judge) -> Comparison | None:
+    """Of mirrored requests, or of the split where that has more labels; None where a side has none."""
+    inputs = challenger.inputs | champion.inputs
+    rows = {key: judge.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
+    labelled = {key: (known[key], row) for key, row in rows.items() if row is not None}
+    first, second = (labelled.keys() & arm.inputs.keys() for arm in (champion, challenger))
+    mirrored = len(first & second) >= len(second - first)
+    if mirrored:
+        first = second = first & second
+    else:
+        first, second = first - second, second - first
+    old, new = (
+        _side(arm, {key: one for key, one in labelled.items() if key in keys}, judge)
+        for arm, keys in ((champion, first), (challenger, second))
+    )
+    if old is None or new is None:
+        return None
+    count = len(old.days) + (0 if mirrored else len(new.days))
+    mode = "mirrored" if mirrored else "split"
+    return Comparison(mode, old.score.headline, old.score.value, new.score.value, count, _looks(old, new, mirrored))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A version's labelled answers.
+
+    good    [n] higher is better
+    days    [n] datetime64, on which the labels came; ascending
+    """
+
+    score: Score
+    good: np.ndarray
+    days: np.ndarray
+
+
+def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], judge: Judge) -> _Side | None:
+    if not labelled:
+        return None
+    score = judge.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])
+    low, high = score.reduce(np.array([0.1, 0.2]))
+    rises = high > low  # not where R2 is a function of the squared errors' mean
+    sign = 1 if score.higher_is_better == rises else -1
+    days = np.array([label.time.astimezone(UTC).date() for label, _ in labelled.values()], "datetime64[D]")
+    return _Side(score, sign * score.per_item, days)
+
+
+def _looks(first: _Side, second: _Side, mirrored: bool) -> list[Day]:
+    """One at the end of each day on which labels came."""
+    days = np.unique(np.concatenate([first.days, second.days]))
+    until = zip(*(np.searchsorted(side.days, days, side="right") for side in (first, second)), strict=True)
+    found = []
+    for day, (n, m) in zip(days.astype(date), until, strict=True):
+        if min(n, m) < sequential.LEAST:
+            look = Look(math.nan, -math.inf, math.inf, 1.0)
+        elif mirrored:
+            look = sequential.look(sequential.pairs(second.good[:n] - first.good[:n]))
+        else:
+            look = sequential.look(sequential.samples(first.good[:n], second.good[:m]))
+        found.append(Day(day, int(n if mirrored else n + m), look))
+    return found

@@ -1,0 +1,105 @@
+"""The comparison of champion and challenger as one HTML page, the verdict first."""
+
+from datetime import date
+from typing import Any
+
+import matplotlib.dates as mdates
+
+from roadmap.reporting import html, page, style
+from roadmap.reporting.figures import chart, figure, panel
+from roadmap.reporting.html import Html
+from roadmap.reporting.page import Section
+from roadmap.reporting.words import count, percent
+
+WIDTH, HEIGHT = 660, 240
+
+
+def mark(words: str, bad: bool) -> Html:
+    return Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(words)}</span>')
+
+
+def page_title(content: dict[str, Any]) -> str:
+    return f"{content['project']}: champion and challenger"
+
+
+def render(content: dict[str, Any]) -> str:
+    """`content`: what ab.json holds."""
+    about = f"Since {content['since'][:16].replace('T', ' ')} UTC, as of {content['at'][:16].replace('T', ' ')} UTC"
+    with style.applied():
+        return page.render(page_title(content), html.escape(about), [verdict(content), arms(content), *days(content)])
+
+
+def verdict(content: dict[str, Any]) -> Section:
+    score, mirrored = content["score"], content["mirrored"]
+    facts: list[tuple[str, Any]] = []
+    if score:
+        facts += [
+            ("Challenger", mark(score["verdict"], bad=score["verdict"] == "worse")),
+            ("Always valid p", f"{score['p']:.2g}"),
+            (f"{score['metric']}, champion", f"{score['champion']:.4f}"),
+            (f"{score['metric']}, challenger", f"{score['challenger']:.4f}"),
+            ("Labels", f"{score['labels']:,}"),
+        ]
+    facts.append(("Mirrored inputs", f"{mirrored['inputs']:,}"))
+    if mirrored["agreement"] is not None:
+        facts.append(("Both say the same", percent(mirrored["agreement"])))
+    words = (
+        "The interval holds at all looks together in 95% of all comparisons, so the page may be looked at every day, "
+        "and the first verdict may be acted on. A split is judged answer by answer: where few callers ask for much, "
+        "their answers are alike, and the interval is too narrow."
+    )
+    return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(words)])
+
+
+def arms(content: dict[str, Any]) -> Section:
+    rows = [
+        {
+            "": arm["role"],
+            "version": html.code(arm["version"]),
+            "requests": arm["requests"],
+            "inputs": arm["inputs"],
+            "p50, ms": shown(arm["p50_ms"]),
+            "p99, ms": shown(arm["p99_ms"]),
+            "failed": shown(arm["failed"]),
+        }
+        for arm in content["arms"]
+    ]
+    asked = " and ".join(f"{count(arm['requests'], 'request')} to the {arm['role']}" for arm in content["arms"])
+    lead = f"{asked}. The champion's time is that of the whole answer; a copy's begins with its turn."
+    return Section(
+        "Both versions", lead, [html.table(rows, f"From the prediction log; failures: {content['failures']}")]
+    )
+
+
+def shown(value: float | None) -> Any:
+    return "unknown" if value is None else value
+
+
+def days(content: dict[str, Any]) -> list[Section]:
+    """The interval day by day, where labels have come."""
+    score = content["score"]
+    looks = [one for one in score["looks"] if one["low"] is not None] if score else []
+    if not looks:
+        return []
+    last = looks[-1]
+    lead = (
+        f"By {last['day']} the mean difference of an answer's score is {last['difference']:+.4g}, between "
+        f"{last['low']:+.4g} and {last['high']:+.4g}."
+    )
+    return [Section("Day by day", lead, [drawing(looks)])]
+
+
+def drawing(looks: list[dict[str, Any]]) -> Html:
+    canvas = chart(HEIGHT, WIDTH)
+    axes = panel(canvas, 62, 30, WIDTH - 80, HEIGHT - 44)
+    at = mdates.date2num([date.fromisoformat(one["day"]) for one in looks])
+    middle, low, high = ([one[name] for one in looks] for name in ("difference", "low", "high"))
+    axes.fill_between(at, low, high, color=style.BLUE, alpha=0.18, linewidth=0)
+    axes.plot(at, middle, color=style.BLUE, marker="o", markersize=3)
+    axes.axhline(0, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    locator = mdates.AutoDateLocator(maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    caption = "Mean score of an answer, challenger minus champion, and the interval that holds at all looks together."
+    alt = f"Line from {looks[0]['day']} to {looks[-1]['day']}, ending at {middle[-1]:.4g}"
+    return figure(canvas, "Challenger minus champion", caption, alt, wide=True)

@@ -1,0 +1,1 @@
+"""What predictors are made of. NumPy and ONNX Runtime, no torch."""

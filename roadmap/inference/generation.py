@@ -1,0 +1,167 @@
+"""What language models answer: prompts in, their continuations out, many at once and piece by piece. No torch."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, Field, create_model, field_validator
+from tokenizers import Tokenizer
+
+from roadmap.bundle import Bundle
+from roadmap.inference import decoding
+from roadmap.inference.chat import Template
+from roadmap.inference.decoding import Decoder
+from roadmap.inference.sampling import log_softmax
+from roadmap.inference.writing import Request, Response, Writer
+
+MAX_PROMPT = 20_000  # characters
+MAX_PROMPTS = 64  # of one request, so that it ends in seconds
+MAX_BATCH = 32  # prompts that are decoded together
+
+
+class Batch:
+    """Answers that are written together; others join between two steps (roadmap/bundle, class Batch)."""
+
+    size = MAX_BATCH
+
+    def __init__(self, tokenizer: Tokenizer, decoder: Decoder) -> None:
+        self.tokenizer, self.decoder = tokenizer, decoder
+        self.decoding = decoding.Batch(decoder)
+        self.texts: dict[Writer, decoding.Text | None] = {}  # None: no token is asked for
+        self.windows: deque[tuple[Writer, int]] = deque()  # of prompts whose own probabilities are asked for
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def add(self, request: Any) -> Writer:
+        writer = Writer(request, self.tokenizer)
+        self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if request.max_tokens else None
+        if request.echo and request.logprobs:
+            # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
+            # each token is judged by at least half a context.
+            overlap = self.decoder.block // 2
+            last = max(1, len(writer.prompt) - 1 - overlap)
+            self.windows += [(writer, start) for start in range(0, last, self.decoder.block - overlap)]
+        return writer
+
+    def drop(self, writer: Writer) -> None:
+        if text := self.texts.pop(writer, None):
+            self.decoding.drop(text)
+        self.windows = deque(window for window in self.windows if window[0] is not writer)
+
+    def step(self) -> list[tuple[Writer, Any]]:
+        """What is new of each: a piece of text, at the end its response, or the error that ended it."""
+        reading = self._read_windows()
+        self.decoding.step()
+        news: list[tuple[Writer, Any]] = []
+        for writer, text in list(self.texts.items()):
+            if piece := writer.take():
+                news.append((writer, piece))
+            error = text.error if text else None
+            if error or (writer.done and writer not in reading):
+                self.drop(writer)
+                news.append((writer, error or writer.response()))
+        return news
+
+    def _read_windows(self) -> set[Writer]:
+        """How likely the tokens of echoed prompts are, a chunk of them. Returns those with more to read."""
+        block = self.decoder.block
+        count = min(len(self.windows), max(1, decoding.CHUNK // block))
+        if count:
+            windows = [self.windows.popleft() for _ in range(count)]
+            read = self.decoder.read([writer.prompt[start : start + block] for writer, start in windows])
+            for (writer, start), logits in zip(windows, read, strict=True):
+                known = max(1, len(writer.echoed))
+                following = writer.prompt[known : start + block + 1]
+                logprobs = log_softmax(logits[known - 1 - start :].astype(np.float64))
+                writer.echoed = writer.echoed or [(None, None)]
+                writer.echoed += [writer.chance(row, token) for row, token in zip(logprobs, following, strict=False)]
+        return {writer for writer, _ in self.windows}
+
+
+class Generator:
+    """The predictor of a language model.
+
+    The bundle holds decoder.onnx, tokenizer.json and schema.json, which says `block`, the longest context in tokens.
+    """
+
+    max_inputs = MAX_PROMPTS
+    Request: Any
+    Response: Any = Response
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.block: int = bundle.json("schema.json")["block"]
+        self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
+        self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
+        self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
+        self.template = Template.of(bundle)
+        # MAX_PROMPT is asked before the tokenizer. Not as Annotated: typing's cache would keep the predictor for ever.
+        seen = f"of a longer one the model sees the last {self.block} tokens"
+        config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
+        base = type("request", (Request,), {"model_config": {**Request.model_config, **config}})
+        self.Request = create_model(
+            f"{bundle.manifest.project}_request",
+            __base__=base,
+            __validators__={"readable": field_validator("prompt")(lambda prompt: self.readable(prompt))},
+            prompt=(str, Field(max_length=MAX_PROMPT, description=seen)),
+        )
+        if self.decoder.hidden:
+            self.embed = self._embed
+
+    def readable(self, prompt: str) -> str:
+        if not prompt:
+            raise ValueError("should have at least 1 character: the model continues a text, it begins none")
+        if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
+            raise ValueError(f"the model does not know the character {unknown!r}")
+        return prompt
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def batch(self) -> Batch:
+        return Batch(self.tokenizer, self.decoder)
+
+    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+        batch, waiting = self.batch(), deque(inputs)
+        order: list[Writer] = []
+        answers: dict[Writer, Any] = {}
+        while waiting or len(batch):
+            while waiting and len(batch) < batch.size:
+                order.append(batch.add(waiting.popleft()))
+            for writer, piece in batch.step():
+                if isinstance(piece, Exception):
+                    raise piece
+                answers[writer] = piece  # the last one is the response
+        return [answers[writer] for writer in order]
+
+    def stream(self, request: Any) -> Iterator[Any]:
+        """The answer's text in pieces, then the whole answer. Closing the iterator stops the decoding."""
+        batch = self.batch()
+        batch.add(request)
+        while len(batch):
+            for _, piece in batch.step():
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+
+    def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+        """(role, content) of each -> the prompt whose continuation is the answer, and where the answer ends."""
+        return self.template.prompt(messages), self.template.stop
+
+    def _embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
+        """The mean of the last hidden states over each text's last `block` tokens, of length 1: float32 [n, width].
+
+        And the number of tokens that were read.
+
+        Raises:
+            ValueError: a text is empty, too long, or has a character that the model doesn't know.
+        """
+        if long := next((text for text in texts if len(text) > MAX_PROMPT), None):
+            raise ValueError(f"should have at most {MAX_PROMPT} characters, found {len(long)}")
+        tokens = [self.encode(self.readable(text))[-self.block :] for text in texts]
+        means: list[np.ndarray] = []
+        for start in range(0, len(tokens), MAX_BATCH):
+            means += [hidden.mean(axis=0) for hidden in self.decoder.embed(tokens[start : start + MAX_BATCH])]
+        vectors = np.stack(means)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), sum(map(len, tokens))

@@ -1,0 +1,166 @@
+"""One answer of a language model: what is asked, how it is written token by token, and what is said of it. No torch."""
+
+from bisect import bisect_left
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer
+
+from roadmap.inference.sampling import Sampling, distribution, draw, log_softmax
+
+MAX_TOKENS = 1024  # of one answer
+BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder says of half a character
+
+Stop = Annotated[str, Field(min_length=1, max_length=100)]
+Chance = tuple[float | None, dict[str, float] | None]  # log-probability of a token, and of the likeliest in its place
+
+
+class Request(BaseModel):
+    """Everything but the prompt, whose length and letters depend on the model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_tokens: int = Field(default=100, ge=0, le=MAX_TOKENS, strict=True, description="longest answer, in tokens")
+    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False, description="0: the likeliest token")
+    top_k: int = Field(default=0, ge=0, le=1_000_000, strict=True, description="of the k likeliest tokens; 0: of all")
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False, description="of the likeliest tokens so likely")
+    repetition_penalty: float = Field(default=1.0, ge=0.1, le=10, allow_inf_nan=False, description="1: none")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True, description="the same seed, the same answer")
+    stop: list[Stop] = Field(default=[], max_length=8, description="the answer ends before any of these")
+    logprobs: bool = Field(default=False, strict=True, description="whether to say how likely each token was")
+    top_logprobs: int = Field(default=0, ge=0, le=20, strict=True, description="and so many of the likeliest instead")
+    echo: bool = Field(default=False, strict=True, description="whether the answer begins with the prompt")
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Logprobs(BaseModel):
+    """Natural logarithms, of the model itself: before temperature, top_k, top_p and penalty.
+
+    Of the tokens that begin in the text; the first one of an echoed prompt has none, since nothing stands before it.
+    """
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None = None
+    text_offset: list[int] = Field(description="the character of the text with which each token begins")
+
+
+class Response(BaseModel):
+    text: str
+    finish_reason: Literal["stop", "length"]
+    usage: Usage
+    logprobs: Logprobs | None = None
+
+
+class Writer:
+    """One answer in the making."""
+
+    def __init__(self, request: Any, tokenizer: Tokenizer) -> None:
+        encoding = tokenizer.encode(request.prompt, add_special_tokens=False)
+        self.prompt: list[int] = list(encoding.ids)
+        self.places: list[int] = [start for start, _ in encoding.offsets]  # where the prompt's tokens begin
+        self.request, self.tokenizer = request, tokenizer
+        self.how = Sampling(request.temperature, request.top_k, request.top_p, request.repetition_penalty)
+        self.rng = np.random.default_rng(request.seed)
+        self.tokens: list[int] = []
+        self.seen: np.ndarray | None = None  # bool [vocab], for the repetition penalty
+        self.offsets: list[int] = []
+        self.echoed: list[Chance] = []  # of the prompt's tokens, where they are asked for
+        self.chances: list[Chance] = []
+        self.pending: list[int] = []  # tokens whose last character is not whole yet
+        self.text = ""
+        self.sent, self.begun = 0, False
+        self.finish_reason: Literal["stop", "length"] | None = None
+
+    def choose(self, logits: np.ndarray) -> int | None:
+        """The next token, None after the last. logits: [vocab]"""
+        if self.seen is None and self.how.repetition_penalty != 1:
+            self.seen = np.zeros(len(logits), bool)
+            self.seen[self.prompt] = True
+        token = draw(distribution(logits, self.how, self.seen), self.rng)
+        if self.seen is not None:
+            self.seen[token] = True
+        self.tokens.append(token)
+        self.offsets.append(len(self.text))
+        if self.request.logprobs:
+            self.chances.append(self.chance(log_softmax(logits.astype(np.float64)), token))
+        last = len(self.tokens) == self.request.max_tokens
+        self._append(token, last)
+        if last and not self.finish_reason:
+            self.finish_reason = "length"
+        return None if self.finish_reason else token
+
+    def chance(self, logprobs: np.ndarray, token: int) -> Chance:
+        """logprobs: [vocab]"""
+        top = None
+        if k := self.request.top_logprobs:
+            likeliest = np.argsort(-logprobs, kind="stable")[:k].tolist()
+            top = {self.word(one): float(logprobs[one]) for one in likeliest}
+        return float(logprobs[token]), top
+
+    def word(self, token: int) -> str:
+        return self.tokenizer.decode([token], skip_special_tokens=False)
+
+    def _append(self, token: int, last: bool) -> None:
+        self.pending.append(token)
+        piece = self.tokenizer.decode(self.pending, skip_special_tokens=False)
+        if piece.endswith(BROKEN) and not last:
+            return
+        self.pending = []
+        # A stop sequence may have begun in the text before this piece. Of several, the one that ends first counts,
+        # whatever pieces the text came in.
+        start = max(0, len(self.text) - max(map(len, self.request.stop), default=0))
+        self.text += piece
+        found = [(at + len(stop), at) for stop in self.request.stop if (at := self.text.find(stop, start)) >= 0]
+        if found:
+            self.text, self.finish_reason = self.text[: min(found)[1]], "stop"
+
+    @property
+    def done(self) -> bool:
+        return self.finish_reason is not None or not self.request.max_tokens
+
+    def take(self) -> str:
+        """What is new and certain: text that may be the beginning of a stop sequence is held back."""
+        held, prompt = 0, ""
+        if self.request.echo and not self.begun:
+            prompt = self.request.prompt
+        self.begun = True
+        if not self.finish_reason:
+            for stop in self.request.stop:
+                lengths = range(min(len(stop) - 1, len(self.text)), 0, -1)
+                held = max(held, next((n for n in lengths if self.text.endswith(stop[:n])), 0))
+        piece = self.text[self.sent : len(self.text) - held]
+        self.sent += len(piece)
+        return prompt + piece
+
+    def response(self) -> Response:
+        echo = self.request.echo
+        return Response(
+            text=self.request.prompt * echo + self.text,
+            finish_reason=self.finish_reason or "length",
+            usage=self.usage(),
+            logprobs=self._logprobs() if self.request.logprobs else None,
+        )
+
+    def _logprobs(self) -> Logprobs:
+        prompt, places, shift = (
+            (self.prompt, self.places, len(self.request.prompt)) if self.request.echo else ([], [], 0)
+        )
+        shown = bisect_left(self.offsets, len(self.text))  # those of a stop sequence are not
+        chances = [*self.echoed, *self.chances[:shown]]
+        return Logprobs(
+            tokens=[self.word(token) for token in (*prompt, *self.tokens[:shown])],
+            token_logprobs=[logprob for logprob, _ in chances],
+            top_logprobs=[top for _, top in chances] if self.request.top_logprobs else None,
+            text_offset=[*places, *(shift + offset for offset in self.offsets[:shown])],
+        )
+
+    def usage(self) -> Usage:
+        prompt, completion = len(self.prompt), len(self.tokens)
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

@@ -1,0 +1,91 @@
+"""A window of requests against the reference: which columns differ, and whether that is more than chance and worth it.
+
+Numbers by the test of Kolmogorov and Smirnov on the reference's intervals, categories and missing values by the
+chi-squared test. Many columns are tested, so p-values are corrected by Holm (1979); and with many rows a difference
+that matters to nobody is no chance either, so a least gap is asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from roadmap.evaluation.paired import holm
+from roadmap.monitoring.columns import ANSWER, Columns
+from roadmap.monitoring.reference import OTHER, Counts, Levels, Numbers, Reference
+
+Kind = Literal["values", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`gap`: the largest distance of the two distribution functions (numbers), or the share of rows that would have to
+    change (categories, missing values). `p`: how often chance alone brings as much, corrected for all findings."""
+
+    column: str
+    kind: Kind
+    gap: float
+    p: float
+    drifted: bool
+    unseen: float  # the window's share of levels that are new or were rare; 0 for numbers
+
+    @property
+    def of_answers(self) -> bool:
+        return self.column.startswith(ANSWER)
+
+    @property
+    def sentence(self) -> str:
+        what = "missing values" if self.kind == "missing" else "values"
+        return f"{self.column}: {what} differ by {self.gap:.0%} (p = {self.p:.2g})"
+
+
+def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> list[Finding]:
+    """
+    Args:
+        alpha: how often a window that differs in nothing may be called drifted, all columns together.
+        gap: what differs by less is no drift, however certain it is.
+    """
+    counted = reference.count(window)
+    tests = [test for name, then in reference.columns.items() for test in tested(name, then, counted[name])]
+    corrected = holm([p for _, _, _, p in tests])
+    found = [
+        Finding(name, kind, distance, p, p < alpha and distance >= gap, unseen(counted[name]))
+        for (name, kind, distance, _), p in zip(tests, corrected, strict=True)
+    ]
+    return sorted(found, key=lambda one: (not one.drifted, one.p, -one.gap))
+
+
+def tested(name: str, then: Counts, now: Counts) -> Iterator[tuple[str, Kind, float, float]]:
+    if then.known and now.known:
+        gap, p = kolmogorov(then, now) if isinstance(then, Numbers) else chi_squared(then.counts, now.counts)
+        yield name, "values", gap, p
+    if then.missing or now.missing:
+        yield name, "missing", *chi_squared([then.missing, then.known], [now.missing, now.known])
+
+
+def kolmogorov(then: Counts, now: Counts) -> tuple[float, float]:
+    """On intervals the statistic can only be smaller than on values, so the p-value errs on the quiet side."""
+    one, other = (np.cumsum(counts.counts) / counts.known for counts in (then, now))
+    gap = float(np.abs(one - other).max())
+    rows = then.known * now.known / (then.known + now.known)
+    return gap, float(stats.kstwobign.sf(gap * np.sqrt(rows)))
+
+
+def chi_squared(then: list[int], now: list[int]) -> tuple[float, float]:
+    counts = np.array([then, now], float)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    gap = float(np.abs(shares[0] - shares[1]).sum() / 2)
+    # What is too rare for the test's approximation is judged together.
+    expected = counts.sum(axis=0) * counts.sum(axis=1).min() / counts.sum()
+    rare = counts[:, expected < 5].sum(axis=1, keepdims=True)
+    counts = np.hstack([counts[:, expected >= 5], rare])
+    counts = counts[:, counts.sum(axis=0) > 0]
+    return gap, float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
+
+
+def unseen(now: Counts) -> float:
+    if not isinstance(now, Levels) or not now.known:
+        return 0.0
+    return now.counts[now.levels.index(OTHER)] / now.known

@@ -1,0 +1,87 @@
+"""What a look at the log leaves behind: a run in MLflow, and gauges for Prometheus."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from roadmap.monitoring.verdict import BUDGET_DAYS, Verdict
+from roadmap.tracking.mlflow import experiment_id, metric_name
+
+RETRAIN = "retrain"  # the tag of looks that asked for a retraining
+
+
+def experiment(project: str) -> str:
+    return f"{project}-monitor"
+
+
+def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
+    """When retrainings were asked for, as far back as the budget goes."""
+    since = int((now - timedelta(days=BUDGET_DAYS)).timestamp() * 1000)
+    query = f"tags.{RETRAIN} = 'yes' and attributes.start_time > {since}"
+    runs = client.search_runs([experiment_id(client, experiment(project))], query, max_results=1000)
+    return [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in runs]
+
+
+def log_run(client: Any, project: str, verdict: Verdict, about: dict[str, Any], folder: Path) -> None:
+    """One look is one run, with every column's gap, so that MLflow draws them over time."""
+    tags = {"verdict": verdict.verdict, "bundle": about["bundle"], RETRAIN: "yes" if about["retrain"] else "no"}
+    run = client.create_run(experiment_id(client, experiment(project)), run_name=about["at"][:16], tags=tags)
+    from mlflow.entities import Metric
+
+    at = int(datetime.fromisoformat(about["at"]).timestamp() * 1000)
+    values = {f"gap/{one.column}": one.gap for one in verdict.findings if one.kind == "values"}
+    values |= {f"missing/{one.column}": one.gap for one in verdict.findings if one.kind == "missing"}
+    values |= {"rows": about["rows"], "drifted": float(verdict.verdict == "drift")}
+    if verdict.live is not None:
+        values[f"live/{verdict.live.metric}"] = verdict.live.value
+    metrics = [Metric(metric_name(name), float(value), at, 0) for name, value in values.items()]
+    client.log_batch(run.info.run_id, metrics=metrics)
+    client.log_artifacts(run.info.run_id, str(folder))
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def push(project: str, verdict: Verdict, about: dict[str, Any], manifest: Any, test: dict[str, Any]) -> None:
+    """To the Pushgateway that PROMETHEUS_PUSHGATEWAY names: a job that ends can't be scraped.
+
+    One that is not there costs a warning: the verdict stands.
+    """
+    gateway = os.environ.get("PROMETHEUS_PUSHGATEWAY")
+    if not gateway:
+        return
+    from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
+
+    registry = CollectorRegistry()
+    for name, words, labels, value in gauges(project, verdict, about, manifest, test):
+        known = registry._names_to_collectors.get(name)
+        gauge = known if isinstance(known, Gauge) else Gauge(name, words, list(labels), registry=registry)
+        gauge.labels(**labels).set(value)
+    try:
+        push_to_gateway(gateway, "roadmap_monitor", registry, {"project": project}, timeout=10)
+    except OSError as error:
+        print(f"warning: the Pushgateway at {gateway} did not take the metrics ({error})")
+
+
+def gauges(
+    project: str, verdict: Verdict, about: dict[str, Any], manifest: Any, test: dict[str, Any]
+) -> Iterator[tuple[str, str, dict[str, str], float]]:
+    """Name, help, labels and value of each."""
+    of = {"project": project}
+    yield "roadmap_drift_detected", "1 if the last look found drift", of, float(verdict.verdict == "drift")
+    yield "roadmap_monitor_rows", "answers that were looked at", of, about["rows"]
+    now = datetime.fromisoformat(about["at"]).timestamp()
+    yield "roadmap_monitor_last_run_timestamp_seconds", "when the log was last looked at", of, now
+    for one in verdict.findings:
+        column = {**of, "column": one.column if one.kind == "values" else f"{one.column} (missing)"}
+        yield "roadmap_drift_statistic", "distance of a column to its reference, 0 to 1", column, one.gap
+        yield "roadmap_drift_p_value", "how often chance brings as much, corrected for all columns", column, one.p
+    if verdict.live is not None:
+        metric = {**of, "metric": verdict.live.metric}
+        yield "roadmap_live_score", "headline metric of labelled answers", metric, verdict.live.value
+    created = datetime.fromisoformat(manifest.created).timestamp()
+    version = {**of, "version": manifest.version}
+    yield "roadmap_champion_created_timestamp_seconds", "when the champion was trained", version, created
+    if test:
+        labels = {**of, "metric": test["name"], "profile": manifest.profile}
+        yield "roadmap_test_score", "headline metric of the champion's test rows", labels, test["value"]

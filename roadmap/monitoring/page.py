@@ -1,0 +1,155 @@
+"""The drift report: one HTML page, the verdict first."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import PercentFormatter
+
+from roadmap.config.schema import MonitorSettings
+from roadmap.monitoring.drift import Finding
+from roadmap.monitoring.reference import Levels, Numbers, Reference
+from roadmap.monitoring.verdict import Verdict
+from roadmap.monitoring.window import Window
+from roadmap.reporting import html, page, style
+from roadmap.reporting.bars import split_bars
+from roadmap.reporting.figures import chart, figure, legend, panel
+from roadmap.reporting.histograms import numbers_across
+from roadmap.reporting.page import Section
+from roadmap.reporting.words import percent
+
+DRAWN = 8  # columns, those that differ most
+LEVELS = 10
+
+Counts = Numbers | Levels
+
+
+def write(
+    path: Path,
+    project: str,
+    verdict: Verdict,
+    then: Reference,
+    now: dict[str, Counts],
+    found: Window,
+    how: MonitorSettings,
+) -> None:
+    about = (
+        f"{found.rows:,} answers from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC, against "
+        f"{then.rows:,} of the test rows"
+    )
+    with style.applied():
+        sections = [
+            overview(verdict, then, found, how),
+            columns(verdict, then, now),
+            quality(verdict, then, now, found),
+        ]
+        if verdict.live is not None:
+            sections.append(performance(verdict))
+        path.write_text(page.render(f"{project}: drift", html.escape(about), sections), encoding="utf-8")
+
+
+def overview(verdict: Verdict, then: Reference, found: Window, how: MonitorSettings) -> Section:
+    facts = html.facts(
+        [
+            ("Verdict", mark(verdict.verdict, bad=verdict.verdict == "drift")),
+            (
+                "Columns that differ",
+                f"{len({one.column for one in verdict.findings if one.drifted})} of {len(then.columns)}",
+            ),
+            ("Asked of a difference", f"at least {percent(how.gap)}, and under {percent(how.alpha)} by chance"),
+            ("Rows that could not be read", f"{found.unreadable:,}"),
+        ]
+    )
+    words = (
+        "A number differs by the largest distance of its two cumulative distributions (Kolmogorov and Smirnov), a "
+        "category and missing values by the share of rows that would have to change (chi-squared). Chance is that of "
+        "any column at all looking so in a quiet window (Holm's correction)."
+    )
+    return Section("Verdict", verdict.summary, [facts, html.paragraph(words)])
+
+
+def mark(words: str, bad: bool) -> html.Html:
+    return html.Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(words)}</span>')
+
+
+def columns(verdict: Verdict, then: Reference, now: dict[str, Counts]) -> Section:
+    rows = [
+        {
+            "Column": one.column,
+            "Of": one.kind,
+            "Verdict": mark("differs" if one.drifted else "alike", bad=one.drifted),
+            "Gap": percent(one.gap),
+            "By chance": f"{one.p:.2g}" if one.p >= 0.001 else "under 0.001",
+        }
+        for one in verdict.findings
+    ]
+    names = list(dict.fromkeys(one.column for one in verdict.findings if one.kind == "values"))[:DRAWN]
+    gaps = {one.column: one for one in reversed(verdict.findings) if one.kind == "values"}
+    drawings = [drawn(name, then.columns[name], now[name], gaps[name]) for name in names]
+    lead = "What differs most comes first. Columns that begin with “answer” are the model's own."
+    return Section("Columns", lead, [html.table(rows, "Every test"), html.grid(drawings)])
+
+
+def drawn(name: str, then: Counts, now: Counts, one: Finding) -> html.Html:
+    caption = f"Gap {percent(one.gap)}."
+    if isinstance(then, Levels):
+        shares = {"test": np.array(then.counts) / max(then.known, 1), "log": np.array(now.counts) / max(now.known, 1)}
+        ranked = np.argsort(-(shares["test"] + shares["log"]), kind="stable").tolist()
+        order = [place for place in ranked if then.counts[place] or now.counts[place]][:LEVELS]
+        return split_bars(
+            [then.levels[n] for n in order],
+            {key: of[order] for key, of in shares.items()},
+            name,
+            caption,
+            style.LOG_COLOURS,
+        )
+    drawing = chart(220)
+    axes = panel(drawing, 46, 26, 302, 166)
+    assert isinstance(then, Numbers)
+    for (label, colour), counts in zip(style.LOG_COLOURS.items(), (then, now), strict=True):
+        below = np.cumsum(counts.counts)[:-1] / max(counts.known, 1)
+        axes.plot(then.edges, below, color=colour, label=label, drawstyle="steps-post")
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    numbers_across(axes)
+    legend(axes)
+    return figure(drawing, name, f"Share of rows below. {caption}", f"Cumulative distributions of {name}, test and log")
+
+
+def quality(verdict: Verdict, then: Reference, now: dict[str, Counts], found: Window) -> Section:
+    rows = [
+        {
+            "Column": name,
+            "Missing in the test": percent(counts.missing / max(then.rows, 1)),
+            "Missing in the log": percent(now[name].missing / max(found.rows, 1)),
+            "Rare or unseen levels": percent(share) if (share := unseen(name, verdict.findings)) else "none",
+        }
+        for name, counts in then.columns.items()
+        if not name.startswith("answer: ")
+    ]
+    gaps = [
+        name for name, counts in then.columns.items() if now[name].missing > counts.missing * found.rows / then.rows
+    ]
+    lead = (
+        f"{len(gaps)} of {len(rows)} inputs are missing more often than in the test."
+        if gaps
+        else "No input is missing more often than in the test."
+    )
+    return Section("Data quality", lead, [html.table(rows, "Inputs")])
+
+
+def unseen(name: str, findings: tuple[Finding, ...]) -> float:
+    return max((one.unseen for one in findings if one.column == name), default=0.0)
+
+
+def performance(verdict: Verdict) -> Section:
+    live: Any = verdict.live
+    facts = html.facts(
+        [
+            ("Verdict", mark("worse than in the test" if live.worse else "as in the test", bad=live.worse)),
+            (live.metric, f"{live.value:.4f}, 95% interval {live.low:.4f} to {live.high:.4f}"),
+            ("Of the test rows", f"{live.test:.4f}"),
+            ("Labels", f"{live.labels:,}"),
+        ]
+    )
+    return Section("Performance", live.sentence + ".", [facts])

@@ -1,0 +1,93 @@
+"""What a model was asked and answered on its test rows, as counts. No row can be read out of it.
+
+It lies in the bundle as reference.json. A number is counted in up to BINS intervals that hold about as many rows each,
+a category by its levels, of which those with fewer than RARE rows are one: a name that occurs once is a person.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from roadmap.monitoring.columns import Column, Columns
+
+FILE = "reference.json"
+ROWS = 1_000  # of the test rows, evenly spaced: answering more would hold training up
+BINS = 50
+RARE = 5
+OTHER = "(other)"  # levels that are rare, and those that were never seen
+
+
+class Counts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    counts: list[int]
+    missing: int
+
+    @property
+    def known(self) -> int:
+        return sum(self.counts)
+
+
+class Numbers(Counts):
+    """counts[i] rows lie in edges[i-1] < x <= edges[i]; the first and the last interval are open."""
+
+    kind: Literal["number"] = "number"
+    edges: list[float]
+
+    def count(self, column: Column) -> "Numbers":
+        known = [float(value) for value in column if value is not None]
+        places = np.searchsorted(self.edges, known)
+        counts = np.bincount(places, minlength=len(self.edges) + 1).tolist()
+        return Numbers(counts=counts, missing=len(column) - len(known), edges=self.edges)
+
+
+class Levels(Counts):
+    """counts[i] rows have the level levels[i]; the last level is OTHER."""
+
+    kind: Literal["category"] = "category"
+    levels: list[str]
+
+    def count(self, column: Column) -> "Levels":
+        places = {level: place for place, level in enumerate(self.levels)}
+        known = [places.get(str(value), len(self.levels) - 1) for value in column if value is not None]
+        counts = np.bincount(known, minlength=len(self.levels)).tolist()
+        return Levels(counts=counts, missing=len(column) - len(known), levels=self.levels)
+
+
+class Reference(BaseModel):
+    """Column -> counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    columns: dict[str, Annotated[Numbers | Levels, Field(discriminator="kind")]]
+
+    def count(self, columns: Columns) -> dict[str, Numbers | Levels]:
+        """A window's rows, counted as these were."""
+        return {name: counts.count(columns[name]) for name, counts in self.columns.items()}
+
+
+def reference(columns: Columns) -> Reference:
+    rows = len(next(iter(columns.values())))
+    return Reference(rows=rows, columns={name: profile(column) for name, column in columns.items()})
+
+
+def profile(column: Column) -> Numbers | Levels:
+    known = [value for value in column if value is not None]
+    if any(isinstance(value, str | bool) for value in known):
+        names, counts = np.unique([str(value) for value in known], return_counts=True)
+        kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= RARE]
+        return Levels(counts=[], missing=0, levels=[*kept, OTHER]).count(column)
+    return Numbers(counts=[], missing=0, edges=edges(np.array(known, float))).count(column)
+
+
+def edges(known: np.ndarray) -> list[float]:
+    """Quantiles, to four digits: none of them is a person's value. Between neighbours where values are few."""
+    if not len(known):
+        return []
+    values = np.unique(known)
+    cuts = (
+        (values[:-1] + values[1:]) / 2 if len(values) <= BINS else np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])
+    )
+    return sorted({float(f"{cut:.4g}") for cut in cuts})

@@ -1,0 +1,66 @@
+"""What is said of a window, and whether it asks for a retraining."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from roadmap.config.schema import MonitorSettings
+from roadmap.monitoring.drift import Finding
+from roadmap.monitoring.live import Live
+from roadmap.monitoring.window import Window
+
+BUDGET_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Verdict:
+    verdict: Literal["quiet", "drift", "too few rows", "off"]
+    summary: str  # a sentence for people
+    findings: tuple[Finding, ...] = ()
+    live: Live | None = None  # where labels have arrived
+
+
+def judge(
+    project: str, found: Window, findings: list[Finding], live: Live | None, settings: MonitorSettings
+) -> Verdict:
+    drifted = [one for one in findings if one.drifted]
+    reasons = [one.sentence for one in drifted[:3]]
+    if len(drifted) > 3:
+        reasons.append(f"{len(drifted) - 3} more")
+    if live is not None and live.worse:
+        reasons.insert(0, live.sentence)
+    if reasons:
+        return Verdict(
+            "drift", f"{project}: drift in {found.rows:,} answers: {'; '.join(reasons)}.", tuple(findings), live
+        )
+    least = f"no column differs by {settings.gap:.0%} beyond chance"
+    score = f"; {live.sentence}" if live else ""
+    return Verdict("quiet", f"{project}: quiet, {least} in {found.rows:,} answers{score}.", tuple(findings), live)
+
+
+def permitted(past: list[datetime], now: datetime, settings: MonitorSettings) -> tuple[bool, str]:
+    """Whether one more retraining may be asked for, and why. `past`: when others were."""
+    if past and now - max(past) < timedelta(days=settings.cooldown_days):
+        return False, f"the last retraining was asked for at {max(past):%Y-%m-%d %H:%M}Z: cooling down"
+    recent = sum(now - one < timedelta(days=BUDGET_DAYS) for one in past)
+    if recent >= settings.budget:
+        return False, f"{recent} retrainings in {BUDGET_DAYS} days: the budget is spent; look at it, then raise it"
+    return True, f"{recent} of {settings.budget} retrainings in {BUDGET_DAYS} days are spent"
+
+
+def as_json(verdict: Verdict, **about: Any) -> dict[str, Any]:
+    """verdict.json, which the server's status page and Airflow read."""
+    live = verdict.live
+    return {
+        **about,
+        "verdict": verdict.verdict,
+        "summary": verdict.summary,
+        "findings": [
+            {"column": one.column, "kind": one.kind, "gap": one.gap, "p": one.p, "drifted": one.drifted,
+             "unseen": one.unseen}
+            for one in verdict.findings
+        ],
+        "live": None if live is None else {"metric": live.metric, "value": live.value, "low": live.low,
+                                           "high": live.high, "test": live.test, "labels": live.labels,
+                                           "worse": live.worse},
+    }  # fmt: skip

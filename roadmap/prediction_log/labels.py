@@ -1,0 +1,164 @@
+"""Ground truth that comes late: kept beside the prediction log, joined with it by request id.
+
+A log that is a folder has <log>/_labels/project=<name>/part-*.parquet: readers of partitioned data sets pass over names
+that begin with an underscore, so that the predictions alone are still one table. A SQLAlchemy URL has the table
+`labels`. Nothing is ever overwritten: of two labels for one input the one that was written last counts.
+"""
+
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from roadmap.prediction_log import log as recording
+from roadmap.prediction_log.log import Row
+
+LOOK_BACK = timedelta(days=90)  # of predictions that labels are looked for: later ones come too late
+
+
+@dataclass(frozen=True)
+class Label:
+    request_id: str
+    index: int  # which input of the request, from 0
+    label: str  # the name of a class, or a number
+    time: datetime  # when it became known
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One answered input and what it really was."""
+
+    time: datetime  # of the answer
+    request_id: str
+    index: int
+    version: str
+    input: dict[str, Any]
+    output: dict[str, Any]
+    label: str
+    profile: str
+
+
+class Store(Protocol):
+    def write(self, project: str, labels: Sequence[Label]) -> None:
+        """All of them or none."""
+
+    def read(self, project: str) -> Iterator[Label]:
+        """In the order in which they were written."""
+
+
+class Files:
+    def __init__(self, log: str) -> None:
+        self.folder = Path(log) / "_labels"
+
+    def write(self, project: str, labels: Sequence[Label]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        columns = [("request_id", pa.string()), ("index", pa.int32()), ("label", pa.string())]
+        schema = pa.schema([*columns, ("time", pa.timestamp("us", "UTC"))])
+        folder = self.folder / f"project={project}"
+        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / f"part-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}.parquet"
+        draft = place.with_name(f".{place.name}")
+        try:
+            table = pa.Table.from_pylist([vars(label) for label in labels], schema)
+            parquet.write_table(table, draft, compression="zstd")
+            os.replace(draft, place)  # noqa: PTH105
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def read(self, project: str) -> Iterator[Label]:
+        from pyarrow import parquet
+
+        for path in sorted((self.folder / f"project={project}").glob("part-*.parquet")):
+            yield from (Label(**fields) for fields in parquet.ParquetFile(path).read().to_pylist())
+
+
+class Table:
+    def __init__(self, url: str) -> None:
+        import sqlalchemy as sql
+
+        self.table = sql.Table(
+            "labels",
+            sql.MetaData(),
+            sql.Column("id", sql.Integer, primary_key=True),
+            sql.Column("project", sql.String(64), nullable=False),
+            sql.Column("request_id", sql.String(128), nullable=False),
+            sql.Column("index", sql.Integer, nullable=False),
+            sql.Column("label", sql.Text, nullable=False),
+            sql.Column("time", sql.DateTime, nullable=False, comment="UTC"),
+            sql.Index("labels_by_project", "project"),
+        )
+        self.engine = sql.create_engine(url, pool_pre_ping=True)
+        self.table.create(self.engine, checkfirst=True)
+
+    def write(self, project: str, labels: Sequence[Label]) -> None:
+        values = [{**vars(one), "project": project, "time": one.time.replace(tzinfo=None)} for one in labels]
+        with self.engine.begin() as connection:
+            connection.execute(self.table.insert(), values)
+
+    def read(self, project: str) -> Iterator[Label]:
+        wanted = self.table.select().where(self.table.c.project == project).order_by(self.table.c.id)
+        with self.engine.connect() as connection:
+            for _, _, request_id, index, label, time in connection.execution_options(yield_per=1000).execute(wanted):
+                yield Label(request_id, index, label, time.replace(tzinfo=UTC))
+
+
+def store(log: str) -> Store:
+    return Table(log) if "://" in log else Files(log)
+
+
+def write(log: str, project: str, labels: Sequence[Label]) -> None:
+    """All of them or none. Their times are in UTC."""
+    store(log).write(project, labels)
+
+
+def read(log: str, project: str, since: datetime | None = None, until: datetime | None = None) -> list[Label]:
+    """The labels that count, of those known at since <= time < until."""
+    last = {(label.request_id, label.index): label for label in store(log).read(project)}
+    return [one for one in last.values() if (not since or since <= one.time) and (not until or one.time < until)]
+
+
+def asked(log: str, project: str, since: datetime, until: datetime) -> Iterator[tuple[Row, int]]:
+    """The predictions of a project by time, each with its place within its request.
+
+    A request's rows share its time and stand in its order. Where several versions answered one request, or a client
+    used an id again, each of these answers is counted from 0.
+    """
+    places: Counter[tuple[datetime, str, str]] = Counter()
+    now: datetime | None = None
+    for row in recording.read(log, project, since, until):
+        if row.time != now:  # nothing of an earlier time is still to come
+            now = row.time
+            places.clear()
+        key = (row.time, row.request_id, row.version)
+        yield row, places[key]
+        places[key] += 1
+
+
+def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterator[Labelled]:
+    """The predictions at since <= time < until whose truth is known, by time; of late labels too."""
+    known = {(label.request_id, label.index): label.label for label in read(log, project)}
+    if not known:
+        return
+    for row, index in asked(log, project, since, until):
+        label = known.get((row.request_id, index))
+        if label is not None:
+            said, answered = json.loads(row.input), json.loads(row.output)
+            yield Labelled(row.time, row.request_id, index, row.version, said, answered, label, row.profile)
+
+
+def failures(log: str) -> tuple[type[Exception], ...]:
+    """What reading or writing a log raises where it can't be reached, or is none."""
+    if "://" in log:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return (SQLAlchemyError, ModuleNotFoundError)
+    from pyarrow import ArrowException
+
+    return (OSError, ArrowException)

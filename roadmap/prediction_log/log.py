@@ -1,0 +1,44 @@
+"""The prediction log: a sample of what was asked and answered, for whoever watches over drift.
+
+A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.parquet, as pyarrow, DuckDB and Spark
+read it; a SQLAlchemy URL gets the table `predictions`. One row per input.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+
+class Row(NamedTuple):
+    time: datetime
+    request_id: str
+    project: str
+    version: str
+    profile: str
+    input: str  # JSON
+    output: str  # JSON
+    seconds: float  # of the whole request
+
+
+class Target(Protocol):
+    def write(self, rows: Sequence[Row]) -> None:
+        """All of the rows or none."""
+
+    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+        """Those with since <= time < until, by time."""
+
+
+def target(url: str) -> Target:
+    """Imports what it needs: from the recorder's thread it costs no request."""
+    if "://" in url:
+        from roadmap.prediction_log.table import Table
+
+        return Table(url)
+    from roadmap.prediction_log.files import Files
+
+    return Files(url)
+
+
+def read(url: str, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+    """The rows of a project with since <= time < until, by time; both times with their time zone."""
+    return target(url).read(project, since.astimezone(UTC), until.astimezone(UTC))

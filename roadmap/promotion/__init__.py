@@ -1,0 +1,1 @@
+"""Who becomes champion: the gate, the registry, the log of every decision."""

@@ -1,0 +1,151 @@
+"""May this model become champion? Pure judgement: no store, no files."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from roadmap.config.schema import GateSettings
+from roadmap.evaluation.paired import ALPHA, Paired, holm, paired
+from roadmap.evaluation.scores import Score
+from roadmap.evaluation.slices import MINIMUM, Masks, judged
+
+TEST = "test"
+Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` where labelled rows have been collected
+
+
+@dataclass(frozen=True)
+class Candidate:
+    profile: str
+    scores: Scores
+    latency_ms: float
+    size_bytes: int
+    slices: Mapping[str, Masks] = field(default_factory=dict)  # by set of rows
+    behaviour: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # roadmap.evaluation.behavioural.table
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The present champion as the gate sees it; `scores` is None where it cannot answer the candidate's rows."""
+
+    version: str
+    profile: str
+    scores: Scores | None
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    passed: bool
+    reason: str
+
+
+def judge(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> list[Check]:
+    """What the candidate must be by itself, then what it must be beside the champion. It is promoted if all pass."""
+    return [*_alone(candidate, settings), *_beside(candidate, champion, settings, seed)]
+
+
+def _alone(candidate: Candidate, settings: GateSettings) -> Iterable[Check]:
+    score = candidate.scores[TEST]
+    sign = 1 if score.higher_is_better else -1
+    wanted = "at least" if sign > 0 else "at most"
+    yield Check(
+        "floor",
+        sign * (score.value - settings.floor) >= 0,
+        f"{score.headline} is {score.value:.4f}, {wanted} {settings.floor:g} is asked",
+    )
+    yield Check(
+        "latency",
+        candidate.latency_ms <= settings.latency_ms,
+        f"95% of single requests take at most {candidate.latency_ms:.2f} ms, the budget is {settings.latency_ms:g} ms",
+    )
+    size = candidate.size_bytes / 1e6
+    yield Check(
+        "size", size <= settings.size_mb, f"the bundle has {size:.2g} MB, the budget is {settings.size_mb:g} MB"
+    )
+    failed = [
+        f"{name!r} holds in {one['rate']:.1%} of {one['cases']} cases, {one['asked']:.1%} are asked"
+        for name, one in candidate.behaviour.items()
+        if not one["passed"]
+    ]
+    passed = f"all {len(candidate.behaviour)} expectations of its behaviour hold"
+    yield Check("behaviour", not failed, "; ".join(failed) or passed)
+
+
+def _beside(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> Iterable[Check]:
+    if champion is None:
+        yield Check("champion", True, "there is no champion yet")
+        return
+    name = f"champion version {champion.version}"
+    if champion.profile == "full" and candidate.profile == "sample":
+        said = f"{name} was trained on the full data; a model of the sample never replaces it"
+        yield Check("champion", False, said)
+        return
+    if champion.scores is None:
+        yield Check("champion", True, f"{name} answers another kind of request, so the two cannot be compared")
+        return
+    pairs = {rows: (candidate.scores[rows], champion.scores[rows]) for rows in candidate.scores}
+    if all(np.array_equal(mine.per_item, theirs.per_item) for mine, theirs in pairs.values()):
+        count = sum(len(mine.per_item) for mine, _ in pairs.values())
+        yield Check("champion", False, f"it answers all {count} rows exactly as well as {name}: nothing is gained")
+        return
+    gains = {rows: paired(mine, theirs, seed) for rows, (mine, theirs) in pairs.items()}
+    yield _better(candidate.scores, gains, name, settings)
+    yield _unharmed(candidate, pairs, settings.margin, seed)
+
+
+def _better(scores: Scores, gains: Mapping[str, Paired], name: str, settings: GateSettings) -> Check:
+    """Shown to gain more than `effect` on at least one set of rows, and to lose no more than `margin` on the other."""
+    chances = holm([gain.p(settings.effect) for gain in gains.values()])
+    ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
+    passed, said = bool(ahead), []
+    for rows, gain in gains.items():
+        least = gain.low(ALPHA / len(gains) if rows in ahead or not ahead else ALPHA)
+        words = (
+            f"{gain.value:+.4f} {scores[rows].headline} against {name} on the same {len(scores[rows].per_item)} {rows} "
+            f"rows, at least {least:+.4f} by the {gain.test}"
+        )
+        effect = f"{settings.effect:+g}" if settings.effect else "0"
+        if rows in ahead:
+            words += f", which is more than {effect}"
+        elif not ahead:
+            words += f", where more than {effect} must be shown"
+        else:
+            kept = gain.p(-settings.margin) <= ALPHA
+            passed &= kept
+            words += f", where {-settings.margin:+g} is tolerated" + ("" if kept else " and more cannot be excluded")
+        said.append(words)
+    return Check("champion", passed, " and ".join(said))
+
+
+def _unharmed(candidate: Candidate, pairs: Mapping[str, tuple[Score, Score]], margin: float, seed: int) -> Check:
+    """No slice of any set of rows loses more than `margin`, chance excluded (Bonferroni over the slices)."""
+    parts = [
+        (rows, part)
+        for rows, (mine, theirs) in pairs.items()
+        for part in judged(mine, theirs, candidate.slices.get(rows, {}), seed)
+    ]
+    harmed = [
+        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, of which {margin:g} is "
+        f"tolerated, with a chance of {part.loss_p:.2g} that this is luck"
+        for rows, part in parts
+        if part.harmed(margin, len(parts))
+    ]
+    passed = f"none of {len(parts)} slices of at least {MINIMUM} rows is shown to lose more than {margin:g}"
+    return Check("slices", not harmed, "; ".join(harmed) or passed)
+
+
+def verdict(project: str, checks: list[Check]) -> dict[str, Any]:
+    """The decision as it is kept: a paragraph for people, the checks for machines."""
+    promoted = all(check.passed for check in checks)
+    reasons = "; ".join(check.reason for check in checks if promoted or not check.passed)
+    held = ", ".join(check.name for check in checks if check.passed)
+    summary = f"{project}: {'promoted' if promoted else 'refused'}, since {reasons}."
+    if held and not promoted:
+        summary += f" It passed what was asked of its {held}."
+    return {
+        "promoted": promoted,
+        "summary": summary,
+        "checks": {check.name: {"passed": check.passed, "reason": check.reason} for check in checks},
+    }

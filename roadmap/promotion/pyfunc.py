@@ -1,0 +1,35 @@
+"""The MLflow model: a bundle and its Predictor behind MLflow's pyfunc interface.
+
+MLflow logs this file as code and runs it again when it loads the model, so nothing is pickled.
+"""
+
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+
+from roadmap.bundle import Bundle, load_predictor
+
+
+def plain(value: Any) -> Any:
+    """A cell of a DataFrame as JSON would have it: NaN is a gap, arrays are lists."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype != object else [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+class BundleModel(PythonModel):
+    def load_context(self, context: Any) -> None:
+        self.predictor = load_predictor(Bundle(context.artifacts["bundle"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        rows = [{k: plain(v) for k, v in row.items()} for row in model_input.to_dict("records")]
+        outputs = self.predictor.predict([self.predictor.Request.model_validate(row) for row in rows])
+        return pd.DataFrame([output.model_dump() for output in outputs])
+
+
+mlflow.models.set_model(BundleModel())

@@ -1,0 +1,141 @@
+"""The MLflow registry: one registered model per project, the alias `champion`, and the way back.
+
+Every version carries the tags `bundle` (the version of its content), `profile` and `run`; a promoted one also
+`promoted`, when the gate did it, without which nothing is deployed, and `replaced`, the version that was champion
+before it, so that a rollback needs nothing but the registry. A version that was rolled back has `rolled_back`: the
+gate does not promote it again.
+"""
+
+import json
+import warnings
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from roadmap.bundle import MANIFEST, Bundle, load_predictor
+from roadmap.config.errors import UsageError
+
+ALIAS = "champion"
+SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "tokenizers")
+
+
+def champion(client: Any, name: str) -> Any:
+    """The model version that holds the alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException:
+        return None
+
+
+def bundle_of(name: str, version: str) -> Bundle:
+    """Downloads a registered version and opens its bundle.
+
+    Raises:
+        BundleError: what the store holds is not a sound bundle.
+    """
+    import mlflow
+
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts"
+    # MLflow names the folder after the one it was logged from: bundle, or champion where it was restored.
+    return Bundle(next((manifest.parent for manifest in folder.glob(f"*/{MANIFEST}")), folder))
+
+
+def registered(client: Any, name: str, bundle: Bundle) -> Any:
+    """The version that already holds this bundle, or None."""
+    found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
+    return next((v for v in found if v.tags.get("run") == bundle.manifest.run), None)
+
+
+def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
+    """Logs a bundle as a pyfunc model with a typed signature and an input example, and registers it."""
+    import mlflow
+
+    manifest = bundle.manifest
+    example, signature = _signature(bundle)
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model="roadmap/promotion/pyfunc.py",
+            artifacts={"bundle": str(bundle.folder)},
+            code_paths=["pipelines", "serving"],
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"{package}=={installed(package)}" for package in SERVING_REQUIREMENTS],
+        )
+    tags = {"bundle": manifest.version, "profile": manifest.profile, "run": manifest.run}
+    try:
+        client.create_registered_model(manifest.project)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(manifest.project, info.model_uri, run_id, tags=tags, model_id=info.model_id)
+
+
+def _signature(bundle: Bundle) -> tuple[Any, Any]:
+    """The example as a DataFrame, and the types of input and output columns; fields with a default are optional."""
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from mlflow.types.schema import ColSpec, Schema
+
+    predictor = load_predictor(bundle)
+    requests = [predictor.Request.model_validate(row) for row in bundle.example]
+    frame = pd.DataFrame([request.model_dump(by_alias=True) for request in requests])
+    outputs = pd.DataFrame([output.model_dump() for output in predictor.predict(requests)])
+    optional = {
+        field.alias or name for name, field in predictor.Request.model_fields.items() if not field.is_required()
+    }
+    numeric = {n for n, p in predictor.Request.model_json_schema()["properties"].items() if "number" in json.dumps(p)}
+    filled = frame.assign(
+        **{name: frame[name].astype(float) if name in numeric else frame[name].fillna("") for name in optional}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a hint on integers with gaps: where gaps may be, the type is float
+        inferred = infer_signature(filled, outputs)
+    columns: list[Any] = [
+        ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs
+    ]
+    inferred.inputs = Schema(columns)
+    return filled, inferred
+
+
+def promote(client: Any, name: str, version: Any) -> None:
+    """Moves the alias, and writes down on the version that the gate did it, and whom it replaced."""
+    before = champion(client, name)
+    if before is not None and before.version != version.version:
+        client.set_model_version_tag(name, version.version, "replaced", before.version)
+    client.set_model_version_tag(name, version.version, "promoted", datetime.now(UTC).isoformat(timespec="seconds"))
+    client.set_registered_model_alias(name, ALIAS, version.version)
+
+
+def rolled_back(client: Any, name: str, bundle: Bundle) -> str | None:
+    """When a version with this very content, whichever run trained it, was rolled back."""
+    found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
+    return max((v.tags["rolled_back"] for v in found if "rolled_back" in v.tags), default=None)
+
+
+def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, str]:
+    """Gives the alias back to the version before, or to the one that holds this bundle; returns (from, to).
+
+    Raises:
+        UsageError: there is no champion, none before it, or no promoted version with that bundle.
+    """
+    now = champion(client, name)
+    if now is None:
+        raise UsageError(f"{name} has no champion to roll back; run `dvc repro register@{name}` first")
+    before = now.tags.get("replaced")
+    if bundle is not None:
+        versions = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle}'")
+        before = max((str(v.version) for v in versions if "promoted" in v.tags), key=int, default=None)
+        if before is None:
+            raise UsageError(f"{name}: no version with bundle {bundle} has ever been promoted; rollback=true goes back")
+    if not before:
+        raise UsageError(f"{name}: champion version {now.version} is the first one; there is nothing to go back to")
+    if before != str(now.version):  # a number from SQLite, a text from a server
+        client.set_model_version_tag(name, now.version, "rolled_back", datetime.now(UTC).isoformat(timespec="seconds"))
+        if "rolled_back" in client.get_model_version(name, before).tags:  # and now it is wanted again
+            client.delete_model_version_tag(name, before, "rolled_back")
+        client.set_registered_model_alias(name, ALIAS, before)
+    return str(now.version), before

@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: sections, tables and figures as inline SVG."""

@@ -1,0 +1,59 @@
+"""Histograms, and the range of values they show."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from roadmap.reporting.figures import chart, legend, panel
+from roadmap.reporting.style import BLUE, SPLIT_COLOURS
+from roadmap.reporting.words import tick
+
+FEW_VALUES = 12  # a number with so few values is drawn value by value
+
+
+def histogram(axes: Axes, known: pd.Series, low: float, high: float) -> None:
+    """Bars of equal width, or one per value where there are few."""
+    known = known[(known >= low) & (known <= high)]
+    few = few_values(known)
+    bins = {"discrete": True, "shrink": 0.8} if few else {"bins": 30, "binrange": (low, high)}
+    sns.histplot(x=known, ax=axes, color=BLUE, alpha=1, linewidth=0, **bins)
+    axes.set(xlabel="", ylabel="")
+    numbers_across(axes, whole=few)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_formatter(tick)
+
+
+def outlines(
+    shares: dict[str, np.ndarray], edges: np.ndarray, bottom: int, height: int, colours: dict[str, str] = SPLIT_COLOURS
+) -> tuple[Figure, Axes]:
+    """The share of each bin, one line per split, over each other."""
+    drawing = chart(bottom + height + 28)
+    axes = panel(drawing, 46, bottom, 302, height)
+    for name, of in shares.items():
+        axes.stairs(of, edges, color=colours[name], label=name, linewidth=1.5)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    legend(axes)
+    return drawing, axes
+
+
+def numbers_across(axes: Axes, whole: bool = False) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    axes.xaxis.set_major_formatter(tick)
+
+
+def shown_range(known: pd.Series) -> tuple[float, float]:
+    """All of it, unless a long tail would press the rest into a corner: then up to the 99th percentile."""
+    low, p1, p99, high = (float(value) for value in known.quantile([0, 0.01, 0.99, 1]))
+    if few_values(known):
+        return low, high
+    body = p99 - p1
+    return (p1 if p1 - low > body > 0 else low), (p99 if high - p99 > 0.5 * body > 0 else high)
+
+
+def few_values(known: pd.Series) -> bool:
+    """Whole numbers few enough to draw one by one."""
+    return known.nunique() <= FEW_VALUES and bool((known == known.round()).all()) and np.ptp(known) <= 3 * FEW_VALUES

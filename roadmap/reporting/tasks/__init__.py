@@ -1,0 +1,1 @@
+"""The data report of each kind of task."""

@@ -1,0 +1,118 @@
+"""Where a project trains on AWS: environment variables, else the outputs of its stacks (infra/cloudformation)."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from roadmap.config.errors import Unavailable, UsageError
+
+PASSING = {
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "ResourceLimitExceeded",
+    "CapacityError",
+    "InternalFailure",
+    "ServiceUnavailable",
+}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    stage: str
+    role: str
+    image: str
+    bucket: str
+    instance: str
+    spot: bool
+    seconds: int  # of computing
+    subnets: list[str]
+    security_groups: list[str]
+
+
+@cache
+def client(service: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(service, config=Config(retries={"mode": "standard", "max_attempts": 5}))
+
+
+def settings(project: str) -> Settings:
+    """
+    Raises:
+        UsageError: something is said nowhere; the message names the variable and the stack.
+    """
+    stage = os.environ.get("SAGEMAKER_STAGE", "staging")
+    training, storage = f"roadmap-{stage}-training-{project.replace('_', '-')}", f"roadmap-{stage}-storage"
+    network = f"roadmap-{stage}-network"
+
+    def value(variable: str, stack: str, key: str, default: str | None = None) -> str:
+        found = os.environ.get(variable) or _stack(stack).get(key) or default
+        if found is None:
+            raise UsageError(f"{variable}: not set, and there is no stack {stack} with {key}")
+        return found
+
+    seconds = value("SAGEMAKER_MAX_SECONDS", training, "MaxSeconds", "14400")
+    if not seconds.isdecimal() or int(seconds) < 1:
+        raise UsageError(f"SAGEMAKER_MAX_SECONDS: found {seconds!r}; a number of seconds is wanted")
+    spot = os.environ.get("SAGEMAKER_SPOT", "1")
+    if spot not in ("0", "1"):
+        raise UsageError(f"SAGEMAKER_SPOT: found {spot!r}; allowed: 0, 1")
+    return Settings(
+        stage=stage,
+        role=value("SAGEMAKER_ROLE", training, "RoleArn"),
+        image=value("SAGEMAKER_IMAGE", training, "TrainImage"),
+        bucket=value("SAGEMAKER_BUCKET", storage, "ModelsBucket"),
+        instance=value("SAGEMAKER_INSTANCE", training, "InstanceType", "ml.m7i.xlarge"),
+        spot=spot == "1",
+        seconds=int(seconds),
+        subnets=[one for one in value("SAGEMAKER_SUBNETS", network, "PrivateSubnets", "").split(",") if one],
+        security_groups=[
+            one for one in value("SAGEMAKER_SECURITY_GROUPS", network, "TaskSecurityGroup", "").split(",") if one
+        ],
+    )
+
+
+@cache
+def _stack(name: str) -> dict[str, str]:
+    """A stack's parameters and outputs; nothing where there is none."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found = client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return {}
+        raise
+    values = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+    return values | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """boto3's exceptions as one line: Unavailable for what may pass, UsageError for the rest."""
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise UsageError(f"no AWS credentials ({error}); `aws sso login`, or set AWS_PROFILE") from None
+    except boto.NoRegionError:
+        raise UsageError("no AWS region; set AWS_DEFAULT_REGION, such as eu-central-1") from None
+    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as error:
+        raise Unavailable(f"AWS does not answer: {error}") from None
+    except boto.ClientError as error:
+        code = error.response["Error"]["Code"]
+        what = f"{error.operation_name}: {code}: {error.response['Error'].get('Message', '')}"
+        if code in PASSING:
+            raise Unavailable(f"{what}; the same command may succeed later") from None
+        if code in EXPIRED:
+            raise UsageError(f"{what}; the credentials have expired, `aws sso login` renews them") from None
+        raise UsageError(what) from None
+    except boto.BotoCoreError as error:
+        raise UsageError(str(error)) from None

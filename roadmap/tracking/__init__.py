@@ -1,0 +1,1 @@
+"""MLflow, told what a stage does without the stage waiting for it."""

@@ -1,0 +1,146 @@
+"""MLflow tracking that training does not depend on.
+
+Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and
+plots/. `publish` makes the MLflow run complete from those files, whenever it is called: after training, after
+evaluation, or by `register` on a store that was down or has been lost. Live curves are roadmap/tracking/process.py's business.
+"""
+
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from roadmap.bundle import MANIFEST, Manifest
+from roadmap.config.errors import Unavailable
+from roadmap.config.schema import SHIPPED, Run
+from roadmap.training.history import read_history
+
+LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
+
+
+def store_uri() -> str:
+    """MLFLOW_TRACKING_URI, or SQLite at the root of the checkout, also for DVC's temporary experiment workspaces."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    return f"sqlite:///{root()}/mlflow.db"
+
+
+def root() -> Path:
+    """The checkout; `dvc exp run --queue` works in <root>/.dvc/tmp/exps/..., which is removed afterwards."""
+    here = Path.cwd()
+    return next((p.parents[2] for p in here.parents if p.parts[-3:] == (".dvc", "tmp", "exps")), here)
+
+
+def connect() -> Any:
+    """An MLflow client for `store_uri`, which fails within seconds where nothing answers.
+
+    Raises:
+        Unavailable: the store cannot be reached; the message says where it was looked for.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(store_uri())
+    client = mlflow.MlflowClient()
+    try:
+        client.search_experiments(max_results=1)
+    except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
+        raise Unavailable(f"MLflow at {store_uri()} cannot be reached ({str(error).splitlines()[0][:200]})") from None
+    return client
+
+
+def experiment_id(client: Any, project: str) -> str:
+    """One experiment per project, made when it is first needed."""
+    from mlflow.exceptions import MlflowException
+
+    if (experiment := client.get_experiment_by_name(project)) is not None:
+        return experiment.experiment_id
+    local = store_uri().startswith("sqlite")
+    try:
+        return client.create_experiment(
+            project, artifact_location=f"file://{root()}/mlruns/{project}" if local else None
+        )
+    except MlflowException:  # another process was quicker
+        return client.get_experiment_by_name(project).experiment_id
+
+
+def find_run(client: Any, project: str, key: str) -> Any:
+    """The MLflow run of a training, by our own id of it, which exists also where MLflow was down."""
+    runs = client.search_runs([experiment_id(client, project)], f"tags.run = '{key}'", max_results=1)
+    return runs[0] if runs else None
+
+
+def ensure_run(client: Any, run: Run, key: str, lineage: dict[str, Any]) -> str:
+    """The id of the MLflow run of a training, made if this store has none."""
+    if (found := find_run(client, run.name, key)) is not None:
+        return found.info.run_id
+    lineage = {name: lineage[name] for name in LINEAGE}
+    tags = {"run": key, "profile": run.profile, **{name: str(value) for name, value in lineage.items()}}
+    run_id = client.create_run(experiment_id(client, run.name), run_name=f"{run.name}-{key[:8]}", tags=tags).info.run_id
+    from mlflow.entities import Dataset, DatasetInput, Param
+
+    if lineage["params_sha256"] == run.params_sha256():  # not so where an older bundle is restored
+        client.log_batch(run_id, params=[Param(name, str(value)[:6000]) for name, value in _flat(run.params()).items()])
+    data = Dataset(run.name, lineage["data_sha256"][:32], "local", json.dumps({"source": lineage["source"]}))
+    client.log_inputs(run_id, [DatasetInput(data)])
+    return run_id
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def metric_name(text: str) -> str:
+    """MLflow takes letters, digits and a few signs."""
+    return re.sub(r"[^\w\-. :/]", "_", text)
+
+
+def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
+    """Metrics by epoch. A row that is sent twice is stored once, because its time comes with it."""
+    from mlflow.entities import Metric
+
+    metrics = []
+    for variant, row in rows:
+        prefix = "" if variant == SHIPPED else f"{variant}/"
+        at, step = int(row["time"] * 1000), int(row["epoch"])
+        metrics += [
+            Metric(prefix + name, value, at, step) for name, value in row.items() if name not in ("epoch", "time")
+        ]
+    for start in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+
+def publish(client: Any, run: Run) -> str:
+    """Makes the MLflow run of the present bundle complete from artifacts/<project>/; returns its run id."""
+    from mlflow.entities import Metric
+
+    manifest = Manifest.model_validate_json((run.artifacts / "bundle" / MANIFEST).read_bytes())
+    run_id = ensure_run(client, run, manifest.run, manifest.model_dump())
+    log_rows(client, run_id, read_history(run.artifacts))
+    client.log_artifact(run_id, str(run.artifacts / "history.csv"))
+    for path in (run.artifacts / "train.json", run.artifacts / "metrics.json"):
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if found.get("bundle_version") != manifest.version:
+            continue  # not there yet, or of the bundle before this one
+        at = int(path.stat().st_mtime * 1000)
+        numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
+        # A slash in the name of a slice would be taken for a folder.
+        names = {k: metric_name(f"{path.stem}/{k.replace('/', '_')}") for k in numbers}
+        metrics = [Metric(names[k], float(v), at, 0) for k, v in numbers.items()]
+        client.log_batch(run_id, metrics=metrics)
+        client.log_artifact(run_id, str(path))
+        if path.stem == "metrics":
+            client.log_artifacts(run_id, str(run.artifacts / "plots"), "plots")
+    client.set_terminated(run_id, "FINISHED")
+    return run_id

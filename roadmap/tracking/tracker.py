@@ -1,0 +1,50 @@
+"""A stage's line to MLflow, which is a process of its own (roadmap/tracking/process.py).
+
+Importing MLflow takes seconds, its server may be slow or down: none of that holds a stage up.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from typing import Any
+
+from roadmap.config.schema import Run
+
+PATIENCE = 300.0  # seconds to wait for the last words to arrive
+
+
+class Tracker:
+    """Sends what a stage says, as JSON lines. Does nothing under tracking=none."""
+
+    def __init__(self, run: Run) -> None:
+        self.process: subprocess.Popen[str] | None = None
+        if run.tracking["enabled"]:
+            # The same overrides compose the same Run over there.
+            command = [sys.executable, "-m", "roadmap.tracking.process", *sys.argv[1:]]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+
+    def start(self, key: str, lineage: dict[str, Any]) -> None:
+        """A training begins, or goes on: its run becomes visible."""
+        self._send(start=key, lineage=lineage)
+
+    def row(self, variant: str, row: dict[str, float]) -> None:
+        self._send(variant=variant, row=row)
+
+    def publish(self) -> None:
+        """Makes the run complete from artifacts/<project>/, and waits until that is done."""
+        self._send(publish=True)
+        if self.process and self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                print(f"warning: MLflow took more than {PATIENCE:.0f} s; `register` will complete the run", flush=True)
+
+    def _send(self, **message: Any) -> None:
+        if self.process and self.process.stdin:
+            with contextlib.suppress(BrokenPipeError):  # it has said why it ended
+                self.process.stdin.write(json.dumps(message) + "\n")
+                self.process.stdin.flush()

@@ -1,0 +1,68 @@
+"""What a project hands to training, and how a table becomes that."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadmap.data import splits
+from roadmap.inference.features import Columns, Features, from_frame
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Arrays ready for the network, and what must travel with it.
+
+    train, val   inputs first, target last; all of the same length. Views such as sliding windows are welcome
+    model        keyword arguments that only the data can tell (number of features, classes, target scale)
+    assets       file name -> JSON for the bundle; `example.json` holds two requests
+    lengths      of the rows of train and val, whose first array is padded on the right: like lengths share a batch
+    rows         of an epoch, where one over all training rows would be too long
+    """
+
+    train: tuple[np.ndarray, ...]
+    val: tuple[np.ndarray, ...]
+    model: dict[str, Any]
+    assets: dict[str, Any]
+    lengths: tuple[np.ndarray, np.ndarray] | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A prepared table: its schema, and features fitted on the training split alone."""
+
+    schema: dict[str, Any]
+    features: Features
+    x: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    example: list[dict[str, Any]]
+
+    @classmethod
+    def load(
+        cls, folder: Path, derive: Callable[[Columns], Columns], names: tuple[str, ...] = ("train", "val")
+    ) -> "Table":
+        """x[split]: float32 [n, d], y[split]: float32 [n]"""
+        schema = splits.read_card(folder)["schema"]
+        kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
+        frames = {name: splits.read(folder, name) for name in names}
+        columns = {name: derive(from_frame(frame, kinds)) for name, frame in frames.items()}
+        features = Features.fit(columns["train"])
+        return cls(
+            schema=schema,
+            features=features,
+            x={name: features.transform(table) for name, table in columns.items()},
+            y={name: frame[schema["target"]].to_numpy(np.float32) for name, frame in frames.items()},
+            example=requests(frames["train"], schema)[:2],
+        )
+
+    def assets(self) -> dict[str, Any]:
+        return {"schema.json": self.schema, "features.json": self.features.to_json(), "example.json": self.example}
+
+
+def requests(frame: Any, schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a prepared table as requests, gaps as None."""
+    table = frame[list(schema["columns"])].astype(object)
+    return table.where(table.notna(), None).to_dict("records")

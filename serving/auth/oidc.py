@@ -1,0 +1,121 @@
+"""Bearer tokens of an OpenID Connect issuer: JWTs, checked against the keys that the issuer publishes.
+
+`scope` says what a token is for: "predict:mnist predict:titanic", "predict:*", "metrics".
+"""
+
+import asyncio
+import json
+import logging
+import time
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+
+from serving.auth.callers import Caller
+
+# Signatures that only the issuer can make. `none` and HMAC, for which a public key would do as secret, are not here.
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
+LEEWAY = 30  # seconds by which clocks may differ
+KEEP_SECONDS = 3600.0  # until the keys are fetched again, for one may have been withdrawn
+PAUSE_SECONDS = 10.0  # between two fetches, whatever unknown keys callers name
+FETCH_TIMEOUT = 5.0
+MAX_TOKEN = 16_384
+MAX_DOCUMENT = 2**20
+
+log = logging.getLogger("serving")
+
+
+class TokenError(Exception):
+    """A token that is not taken; the message says why, without the token."""
+
+
+class IssuerDown(Exception):
+    """The issuer's keys can't be had: nobody's fault who asks."""
+
+
+class Issuer:
+    """Knows the callers by the tokens of one issuer."""
+
+    def __init__(self, url: str, audience: str) -> None:
+        self.url = url
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY,
+            iss={"essential": True, "value": url},
+            aud={"essential": True, "value": audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+        self._keys: KeySet | None = None
+        self._fetched = self._tried = float("-inf")
+        self._lock: asyncio.Lock | None = None
+
+    async def find(self, token: str) -> Caller:
+        """Raises: TokenError, IssuerDown."""
+        if len(token) > MAX_TOKEN:
+            raise TokenError("the token is too long")
+        keys = await self._fresh(KEEP_SECONDS)
+        try:
+            try:
+                claims = self._verified(token, keys)
+            except InvalidKeyIdError:  # perhaps a key that is newer than ours
+                claims = self._verified(token, await self._fresh(PAUSE_SECONDS))
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            said = getattr(error, "description", "") or getattr(error, "error", "") or "it can't be read"
+            raise TokenError(f"the token is refused: {said}") from None
+        scopes = str(claims.get("scope", "")).split()
+        projects = frozenset(one.removeprefix("predict:") for one in scopes if one.startswith("predict:"))
+        return Caller(str(claims["sub"])[:64], projects, "metrics" in scopes)
+
+    def _verified(self, token: str, keys: KeySet) -> dict[str, Any]:
+        found = jwt.decode(token, keys, algorithms=ALGORITHMS)
+        self._claims.validate(found.claims)
+        return found.claims
+
+    async def _fresh(self, age: float) -> KeySet:
+        """The keys, fetched again if they are older than `age`, by one request at a time."""
+        if self._keys is not None and time.monotonic() - self._fetched < age:
+            return self._keys
+        self._lock = self._lock or asyncio.Lock()
+        async with self._lock:
+            now = time.monotonic()
+            if now - max(self._fetched, self._tried) >= PAUSE_SECONDS:
+                self._tried = now
+                try:
+                    self._keys = await asyncio.to_thread(fetch_keys, self.url)
+                    self._fetched = time.monotonic()
+                except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+                    log.error("the keys of %s can't be fetched: %s", self.url, error)
+        if self._keys is None:
+            raise IssuerDown(f"the keys of {self.url} can't be fetched")
+        return self._keys
+
+
+def fetch_keys(issuer: str) -> KeySet:
+    """Raises: OSError, ValueError, KeyError, TypeError, JoseError."""
+    found = document(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if found["issuer"] != issuer:  # OpenID Connect Discovery 4.3
+        raise ValueError(f"it says that it is {found['issuer']!r}")
+    published = document(found["jwks_uri"])
+    signing = [key for key in published["keys"] if key.get("kty") != "oct" and key.get("use", "sig") == "sig"]
+    return KeySet.import_key_set({"keys": signing})
+
+
+def document(url: str) -> Any:
+    check_address(url)
+    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as response:
+        check_address(response.url)  # where a redirection may have led
+        content = response.read(MAX_DOCUMENT + 1)
+    if len(content) > MAX_DOCUMENT:
+        raise ValueError(f"{url} is larger than {MAX_DOCUMENT} bytes")
+    return json.loads(content)
+
+
+def check_address(url: str) -> None:
+    """https, or this machine: keys that came over an open line would prove nothing. Raises: ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")):
+        raise ValueError(f"{url!r} is not an https:// address")

@@ -1,0 +1,1 @@
+"""Routes: what is asked, what is answered, and how refusals read."""

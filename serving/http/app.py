@@ -1,0 +1,166 @@
+"""The bundles over HTTP: a typed route per model, their lineage, and a page to try them on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from serving.http import guard, predict, problems, stream
+from serving.http.kserve import add_kserve
+from serving.http.openai.api import add_models
+from serving.http.openai.chat import add_chat
+from serving.http.openai.completions import add_completions
+from serving.http.openai.embeddings import add_embeddings
+from serving.http.page import add_page
+from serving.http.problems import Refusal, documented
+from serving.http.sagemaker import add_sagemaker
+from serving.http.status import add_status_page
+from serving.runtime.batching import Scheduler
+from serving.runtime.challengers import Challengers
+from serving.runtime.store import Card, Store
+from serving.settings import Settings, from_environment
+from serving.sources import open_source
+
+
+class Cards(BaseModel):
+    models: list[Card]
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"] = "ready"
+    models: list[str]
+    refused: list[str]
+
+
+class Packing(GZipMiddleware):
+    """Answers in gzip for those who take it, and out of the way of the others."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])
+        await (super().__call__ if asked else self.app)(scope, receive, send)
+
+
+class Api(FastAPI):
+    """FastAPI whose OpenAPI document follows the models that are served now."""
+
+    documented_at = -1
+
+    def openapi(self) -> dict[str, Any]:
+        store: Store = self.state.store
+        if self.openapi_schema is None or self.documented_at != store.generation:
+            self.documented_at = store.generation
+            models = store.ready()
+            routes = [predict.documentation(model) for model in models]
+            routes += [stream.documentation(model) for model in models if model.writes]
+            schema = get_openapi(
+                title=self.title, version=self.version, summary=self.summary, routes=[*self.routes, *routes]
+            )
+            reference = "#/components/schemas/{model}"
+            problem = problems.Problem.model_json_schema(ref_template=reference)
+            schema.setdefault("components", {}).setdefault("schemas", {}).update(problem.pop("$defs"), Problem=problem)
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+
+def create_app(settings: Settings | None = None) -> Api:
+    """The server of what `settings.bundles` holds; the models are loaded when this returns.
+
+    Raises:
+        SourceError: `settings.bundles` can't be read as a place of bundles.
+        KeysError: `settings.api_keys` can't be read as a file of keys.
+    """
+    settings = settings or from_environment()
+    scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
+    store = Store(open_source(settings.bundles, settings.cache), scheduler, settings)
+    app = Api(
+        title="Roadmap models",
+        summary="Every bundle of the roadmap over one HTTP surface.",
+        version="1",
+        responses=documented(),
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings, app.state.store, app.state.challengers = settings, store, None
+    app.add_middleware(Packing, minimum_size=1024, compresslevel=4)
+    problems.install(app, settings.max_body_mb * 2**20)
+    guard.install(app, settings)
+    if settings.challengers:
+        app.state.challengers = Challengers(challenging(settings), settings, app.state.recorder)
+    add_status(app, store)
+    # First, since routes are tried in their order and this is the one that is asked most.
+    app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
+    app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
+    for add in (add_models, add_completions, add_chat, add_embeddings, add_kserve):
+        add(app, store)
+    add_sagemaker(app)
+    add_status_page(app, store)
+    add_page(app)
+    store.refresh()
+    if app.state.challengers:
+        app.state.challengers.store.refresh()
+    return app
+
+
+def challenging(settings: Settings) -> Store:
+    """The challengers, with threads of their own: what hangs here takes none from the champions. Always loaded, since
+    nobody's request shall wait for it."""
+    here, there = (
+        {one.strip() for one in (text or "").split(",")} for text in (settings.challengers, settings.bundles)
+    )
+    folders = ("challenger",) if here & there else ("challenger", "bundle")  # a champion doesn't challenge itself
+    source = open_source(settings.challengers or "", settings.cache, folders)
+    scheduler = Scheduler(settings.threads, settings.max_batch, max_queue=settings.max_queue)
+    return Store(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    challengers: Challengers | None = app.state.challengers
+    stores = [app.state.store, *([challengers.store] if challengers else [])]
+    for store in stores:
+        store.watch()
+    yield
+    for store in stores:
+        store.stop()
+    if challengers:
+        await challengers.mirror.close()
+
+
+def add_status(app: Api, store: Store) -> None:
+    @app.get("/health", tags=["status"])
+    async def health() -> Health:
+        """The process lives."""
+        return Health()
+
+    @app.get("/ready", tags=["status"], responses=documented(503))
+    async def ready() -> Readiness:
+        """At least one model answers."""
+        cards = store.cards()
+        refused = [card for card in cards if card.status == "refused"]
+        if len(refused) == len(cards):
+            missing = "; ".join(f"{card.name}: {card.reason}" for card in refused)
+            empty = f"{store.settings.bundles} holds no bundle; `make run` makes them"
+            raise Refusal(503, f"no model is served: {missing or empty}")
+        return Readiness(
+            models=[card.name for card in cards if card.status != "refused"], refused=[card.name for card in refused]
+        )
+
+    @app.get("/models", tags=["status"])
+    async def models() -> Cards:
+        """All models with their lineage, also those that were refused, and why."""
+        return Cards(models=store.cards())
+
+    @app.get("/models/{name}", tags=["status"], responses=documented(404))
+    async def model(name: str) -> Card:
+        """One model with its lineage."""
+        return store.place(name).shown

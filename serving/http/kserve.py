@@ -1,0 +1,260 @@
+"""The Open Inference Protocol v2 (KServe, Triton): each field of a request is a tensor with one row per input.
+
+    {"inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [22, 38]}, ...]}
+
+Numbers are FP64, integers INT64, truth values BOOL, and BYTES is text: also the JSON of what is no tensor (a list of
+unequal lengths, an object, a gap). https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import Depends, FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.http import predict
+from serving.http.answering import answer
+from serving.http.problems import Refusal, cut, documented, json_only
+from serving.runtime.cells import Columns, value
+from serving.runtime.challengers import answer_either
+from serving.runtime.models import Model
+from serving.runtime.store import Store
+
+Datatype = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
+]
+MAX_DIMENSIONS = 8
+OF_KIND = {"b": "BOOL", "i": "INT64", "f": "FP64"}
+
+Size = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Lenient(BaseModel):
+    """Clients send members of their own ("parameters" and more), as the protocol allows."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Tensor(Lenient):
+    name: Annotated[str, Field(max_length=200)]
+    shape: Annotated[list[Size], Field(min_length=1, max_length=MAX_DIMENSIONS)]
+    datatype: Datatype
+    data: list[Any] = Field(description="flat, or nested as `shape` says")
+
+
+class Wanted(Lenient):
+    name: str
+
+
+class Inference(Lenient):
+    id: Annotated[str, Field(max_length=200)] | None = None
+    inputs: Annotated[list[Tensor], Field(min_length=1, max_length=100)]
+    outputs: Annotated[list[Wanted], Field(max_length=100)] | None = Field(None, description="only these")
+
+
+class Inferred(BaseModel):
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[Tensor]
+
+
+class TensorMetadata(BaseModel):
+    name: str
+    datatype: Datatype
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+def add_kserve(app: FastAPI, store: Store) -> None:
+    @app.get("/v2", tags=["kserve"])
+    async def server() -> ServerMetadata:
+        return ServerMetadata(name="roadmap", version=app.version, extensions=[])
+
+    @app.get("/v2/health/live", tags=["kserve"])
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", tags=["kserve"], responses=documented(503))
+    async def ready() -> dict[str, bool]:
+        if not store.ready():
+            raise Refusal(503, "no model is loaded")
+        return {"ready": True}
+
+    async def known(name: str, version: str | None) -> Model:
+        model = await store.model(name)
+        if version is not None and version != model.version:
+            raise Refusal(404, f"{name} has no version {cut(version)!r} here; {model.version} is served")
+        return model
+
+    def routes(path: str, suffix: str) -> None:
+        @app.get(
+            path,
+            tags=["kserve"],
+            responses=documented(404, 503),
+            operation_id=f"v2_metadata{suffix}",
+        )
+        async def metadata(name: str, version: str | None = None) -> ModelMetadata:
+            return described(await known(name, version))
+
+        @app.get(f"{path}/ready", tags=["kserve"], responses=documented(404, 503), operation_id=f"v2_ready{suffix}")
+        async def model_ready(name: str, version: str | None = None) -> dict[str, Any]:
+            model = await known(name, version)
+            return {"name": model.name, "ready": True}
+
+        @app.post(
+            f"{path}/infer",
+            tags=["kserve"],
+            dependencies=[Depends(json_only)],
+            response_model=Inferred,
+            responses=documented(400, 404, 413, 415, 422, 503, 504),
+            operation_id=f"v2_infer{suffix}",
+        )
+        async def infer(name: str, asked: Inference, request: Request, version: str | None = None) -> Response:
+            model = await known(name, version)
+            batch = predict.validated(model.batch.model_validate, {"inputs": rows(asked.inputs, model.columns)})
+            if version is None:
+                outputs, model = await answer_either(request, model, batch.inputs)
+            else:  # a caller who names the version gets no other
+                outputs = await answer(request, model, batch.inputs)
+            tensors = columns(outputs, [one.name for one in asked.outputs or []])
+            content = {"model_name": model.name, "model_version": model.version, "id": asked.id, "outputs": tensors}
+            return Response(
+                json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers
+            )
+
+    routes("/v2/models/{name}", "")
+    routes("/v2/models/{name}/versions/{version}", "_of_version")
+
+
+def described(model: Model) -> ModelMetadata:
+    """From the model's own example: what its tensors are called, and of which type and shape they are."""
+
+    def metadata(examples: Sequence[dict[str, Any]]) -> list[TensorMetadata]:
+        return [
+            TensorMetadata(name=one["name"], datatype=one["datatype"], shape=[-1, *one["shape"][1:]])
+            for one in columns(examples, [])
+        ]
+
+    platform = "onnxruntime_onnx" if model.manifest.runtime == "onnx" else "pytorch"
+    return ModelMetadata(
+        name=model.name,
+        versions=[model.version],
+        platform=platform,
+        inputs=metadata(model.example),
+        outputs=metadata(model.example_outputs),
+    )
+
+
+# ---------------------------------------------------------------- tensors in
+
+
+def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
+    """One object per input, out of one tensor per field.
+
+    Raises:
+        Refusal: 422 where data and shape contradict each other, or the tensors have unequal numbers of rows.
+    """
+    count = tensors[0].shape[0]
+    found: list[dict[str, Any]] = [{} for _ in range(min(count, len(tensors[0].data)))]
+    for place, tensor in enumerate(tensors):
+        if tensor.shape[0] != count:
+            raise bad(place, "shape", f"{tensor.shape[0]} rows, where {tensors[0].name!r} has {count}")
+        values = batched(tensor, place)
+        if tensor.datatype == "BYTES":
+            values = [from_text(one, tensor.name, fields) for one in values]
+        for row, one in zip(found, values, strict=True):
+            if one is not None:
+                row[tensor.name] = one
+    return found
+
+
+def batched(tensor: Tensor, place: int) -> list[Any]:
+    """The tensor's rows as nested lists. Data may come flat or nested."""
+    flat = list(flattened(tensor.data, place))
+    if len(flat) != math.prod(tensor.shape):
+        said = f"{len(flat)} values, where the shape {tensor.shape} holds {math.prod(tensor.shape)}"
+        raise bad(place, "data", said)
+    for size in reversed(tensor.shape[1:]):
+        if not size:
+            return [[] for _ in range(tensor.shape[0])]
+        flat = [flat[start : start + size] for start in range(0, len(flat), size)]
+    return flat
+
+
+def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
+    if depth > MAX_DIMENSIONS:
+        raise bad(place, "data", f"nested deeper than {MAX_DIMENSIONS} dimensions")
+    for one in data:
+        if isinstance(one, list):
+            yield from flattened(one, place, depth + 1)
+        elif isinstance(one, dict):
+            raise bad(place, "data", "holds an object; send its JSON as BYTES")
+        else:
+            yield one
+
+
+def from_text(text: Any, name: str, fields: Columns) -> Any:
+    """What is sent as text because it is no tensor, or because its column has gaps, as what the field takes."""
+    if not isinstance(text, str) or name not in fields.kinds:
+        return text
+    return None if text == "null" and name not in fields.required else value(text, fields.kinds[name])
+
+
+def bad(place: int, member: str, said: str) -> Refusal:
+    errors = [{"pointer": f"#/inputs/{place}/{member}", "detail": said}]
+    return Refusal(422, f"inputs/{place}/{member}: {said}", errors=errors)
+
+
+# ---------------------------------------------------------------- tensors out
+
+
+def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
+    """One tensor per field, out of one object per output.
+
+    Raises:
+        Refusal: 422 for a wanted name that no output has.
+    """
+    names = list(dict.fromkeys(name for output in outputs for name in output))
+    for place, name in enumerate(wanted):
+        if name not in names:
+            said = f"no output is named {cut(name)!r}; there are: {', '.join(names)}"
+            raise Refusal(
+                422, f"outputs/{place}/name: {said}", errors=[{"pointer": f"#/outputs/{place}/name", "detail": said}]
+            )
+    return [column(name, [output.get(name) for output in outputs]) for name in wanted or names]
+
+
+def column(name: str, values: list[Any]) -> dict[str, Any]:
+    try:
+        array = np.array(values)
+    except ValueError:  # lists of unequal lengths
+        array = np.array(None)
+    if array.dtype.kind in OF_KIND:
+        return {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": OF_KIND[array.dtype.kind],
+            "data": array.ravel().tolist(),
+        }
+    if all(isinstance(value, str) for value in values):
+        texts = values
+    else:
+        texts = [json.dumps(value, ensure_ascii=False) for value in values]
+    return {"name": name, "shape": [len(texts)], "datatype": "BYTES", "data": texts}

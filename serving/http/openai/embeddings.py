@@ -1,0 +1,95 @@
+"""POST /v1/embeddings: texts as vectors, of the models that have them."""
+
+import asyncio
+import base64
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import Body, FastAPI
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.auth.callers import require
+from serving.http.answering import allowed, begin
+from serving.http.openai import api as openai
+from serving.http.problems import Refusal
+from serving.runtime.models import Model
+from serving.runtime.store import Store
+
+MAX_TEXTS = 256
+
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+
+
+class Embedding(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(description="one of GET /v1/models")
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    encoding_format: Literal["float", "base64"] | None = Field(
+        default=None, description="base64: of little-endian float32, what OpenAI's own clients ask for"
+    )
+    dimensions: int | None = Field(
+        default=None, ge=1, description="may only say how many there are: none can be spared"
+    )
+    user: str | None = Field(default=None, description="is not kept")
+
+
+class Embedded(BaseModel):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Read(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Embedded]
+    model: str
+    usage: Read
+
+
+def embeds(model: Model) -> bool:
+    return hasattr(model.predictor, "embed")
+
+
+def add_embeddings(app: FastAPI, store: Store) -> None:
+    @openai.post(app, "/v1/embeddings", Embeddings, streams=False)
+    async def embeddings(request: Request, asked: Annotated[Embedding, Body()]) -> Response:
+        """A vector of length 1 for each text, as OpenAI's API has it."""
+        require(request.scope, asked.model)
+        model = await openai.chosen(store, asked.model, embeds, "embeds text")
+        texts = [asked.input] if isinstance(asked.input, str) else asked.input
+        vectors, tokens = await embedded(request, model, texts)
+        if asked.dimensions not in (None, vectors.shape[1]):
+            detail = f"dimensions: {model.name} has {vectors.shape[1]}, and every one of them counts"
+            raise Refusal(422, detail, errors=[{"pointer": "#/dimensions", "detail": detail}])
+        encode = encoded if asked.encoding_format == "base64" else floats
+        data = [{"object": "embedding", "index": n, "embedding": encode(row)} for n, row in enumerate(vectors)]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        content = {"object": "list", "data": data, "model": model.name, "usage": usage}
+        return Response(json.dumps(content), media_type="application/json", headers=model.headers)
+
+
+async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
+    begin(request, model, len(texts))
+    seconds = allowed(request)
+    try:
+        return await asyncio.wait_for(model.embed(texts), seconds)
+    except ValueError as error:
+        raise Refusal(422, f"input: {error}", errors=[{"pointer": "#/input", "detail": str(error)}]) from None
+    except TimeoutError:
+        raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer texts") from None
+
+
+def encoded(row: Any) -> str:
+    return base64.b64encode(row.astype("<f4").tobytes()).decode()
+
+
+def floats(row: Any) -> list[float]:
+    return [float(value) for value in row]

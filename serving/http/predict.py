@@ -1,0 +1,85 @@
+"""POST /models/<project>/predict: a batch of inputs in, one output each back."""
+
+import base64
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Body
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.http.problems import Refusal, cut, documented, json_only
+from serving.runtime.challengers import answer_either
+from serving.runtime.models import Model, Name
+
+MAX_FILES = 64
+
+T = TypeVar("T")
+
+
+class Answer(BaseModel, Generic[T]):
+    outputs: list[T] = Field(description="one per input, in their order")
+    model: Name
+
+
+async def predict(request: Request) -> Response:
+    model = await request.app.state.store.model(request.path_params["name"])
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        batch = await uploaded(request, model)
+    else:
+        json_only(request)
+        batch = validated(model.batch.model_validate_json, await request.body())
+    outputs, model = await answer_either(request, model, batch.inputs)
+    content = to_json({"outputs": outputs, "model": model.label})
+    return Response(content, media_type="application/json", headers=model.headers)
+
+
+def validated(validate: Callable[[Any], Any], content: Any) -> Any:
+    """What has arrived as its type says it, or the problem that FastAPI would make of it."""
+    if not content:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
+    try:
+        return validate(content)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
+
+
+async def uploaded(request: Request, model: Model) -> Any:
+    """A form: each file or text is one field of an input, and fields that come several times make several inputs."""
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=2**20) as form:
+        columns: dict[str, list[Any]] = {}
+        for name, value in form.multi_items():
+            cell = value if isinstance(value, str) else base64.b64encode(await value.read()).decode()
+            columns.setdefault(name, []).append(cell)
+    if len({len(column) for column in columns.values()}) > 1:
+        counts = ", ".join(f"{cut(name)} {len(column)} times" for name, column in columns.items())
+        raise Refusal(422, f"every field must come as often as the others: {counts}")
+    inputs = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return validated(model.batch.model_validate, {"inputs": inputs})
+
+
+def documentation(model: Model) -> APIRoute:
+    """What OpenAPI says of this model's route. The route that answers is one for all, so that models may change."""
+    answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
+    example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
+    answered = {"outputs": model.example_outputs, "model": model.label}
+    Example = Body(openapi_examples={"example": example})
+
+    def endpoint(batch: Annotated[model.batch, Example]) -> None:  # type: ignore[name-defined]
+        """A batch of inputs in, one output each back. Also as gzip, or as a form with the fields of one input."""
+
+    return APIRoute(
+        f"/models/{model.name}/predict",
+        endpoint,
+        methods=["POST"],
+        operation_id=f"predict_{model.name}",
+        tags=[model.name],
+        response_model=answer_type,
+        responses=documented(400, 413, 415, 422, 500, 503, 504)
+        | {200: {"content": {"application/json": {"example": answered}}}},
+    )

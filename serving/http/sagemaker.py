@@ -1,0 +1,234 @@
+"""SageMaker's contract for the one project of a container: GET /ping, POST /invocations, and the command `serve`.
+
+Takes and gives JSON, JSON Lines and CSV. Lines are answered one by one in their order, however many come, so that batch
+transform may split its files at line ends and put the answers together again.
+"""
+
+import asyncio
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from roadmap.bundle import MANIFEST, Manifest
+from serving.http.answering import answer
+from serving.http.predict import validated
+from serving.http.problems import Refusal, cut
+from serving.runtime.cells import TableError, csv_from_rows, rows_from_csv
+from serving.runtime.models import Model
+
+JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
+KINDS = (JSON, LINES, CSV)
+HEADER = {"present": True, "absent": False}  # RFC 4180's parameter of text/csv
+SLICE = 256  # lines that are answered at a time: several requests of many lines find room in the model's queue
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+
+Options = dict[str, str]
+
+
+def add_sagemaker(app: FastAPI) -> None:
+    """On the project MODEL_PROJECT, or on the only one there is."""
+    project = os.environ.get("MODEL_PROJECT")
+
+    async def model() -> Model:
+        names = [project] if project else app.state.store.names()
+        if len(names) != 1:
+            there = f"there are {', '.join(names)}" if names else "there is none"
+            raise Refusal(404, f"this address is for one project, and {there}; the variable MODEL_PROJECT names it")
+        loaded: Model = await app.state.store.model(names[0])
+        return loaded
+
+    @app.get("/ping", include_in_schema=False)
+    async def ping() -> dict[str, str]:
+        """200 once the model is loaded."""
+        loaded = await model()
+        return {"name": loaded.name, "version": loaded.version}
+
+    @app.get("/execution-parameters", include_in_schema=False)
+    async def execution_parameters() -> dict[str, Any]:
+        """What batch transform does where its caller doesn't say."""
+        settings = app.state.settings
+        most = {"MaxConcurrentTransforms": settings.threads, "MaxPayloadInMB": min(6, settings.max_body_mb)}
+        return {**most, "BatchStrategy": "MULTI_RECORD"}
+
+    @app.post("/invocations", include_in_schema=False)
+    async def invocations(request: Request) -> Response:
+        return await invoked(request, await model())
+
+
+async def invoked(request: Request, model: Model) -> Response:
+    kind, options = sent(request.headers.get("content-type", ""))
+    wanted, how = accepted(request.headers.get("accept", ""), kind)
+    body = await request.body()
+    if kind == JSON:
+        shape, inputs = parsed(model, body)
+        outputs = await answer(request, model, inputs)
+    else:
+        shape, outputs = "batch", await answer_lines(request, model, lines(model, kind, options, body))
+    if wanted == CSV:
+        content = csv_from_rows(outputs, header=HEADER.get(how.get("header", ""), False))
+    elif wanted == LINES:
+        content = "".join(json.dumps(output, ensure_ascii=False) + "\n" for output in outputs)
+    else:
+        shapes = {"batch": {"outputs": outputs, "model": model.label}, "list": outputs, "one": outputs[0]}
+        content = json.dumps(shapes[shape], ensure_ascii=False)
+    given = request.headers.get(ATTRIBUTES)
+    return Response(content, media_type=wanted, headers=model.headers | ({ATTRIBUTES: given} if given else {}))
+
+
+# ---------------------------------------------------------------- what comes in
+
+
+def sent(content_type: str) -> tuple[str, Options]:
+    kind, options = media(content_type)
+    if kind not in KINDS:
+        came = f"as {cut(kind)}" if kind else "without a content type"
+        raise Refusal(415, f"send the body as one of {', '.join(KINDS)}; this one came {came}")
+    if (charset := options.get("charset", "utf-8")) not in ("utf-8", "utf8", "us-ascii"):
+        raise Refusal(415, f"send the body in UTF-8; this one came in {cut(charset)}")
+    return kind, options
+
+
+def media(text: str) -> tuple[str, Options]:
+    kind, *options = text.lower().split(";")
+    return kind.strip(), {name.strip(): value.strip(' "') for name, _, value in (one.partition("=") for one in options)}
+
+
+def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
+    """{"inputs": [...]}, a list of inputs, or a single one: which of these it was, and the inputs."""
+    try:
+        given = from_json(body)
+    except ValueError as error:
+        raise Refusal(400, f"the body is not JSON: {error}") from None
+    if isinstance(given, dict) and "inputs" in given:
+        return "batch", validated(model.batch.model_validate, given).inputs
+    shape, inputs, added = ("list", given, 1) if isinstance(given, list) else ("one", [given], 2)
+    try:
+        return shape, validated(model.batch.model_validate, {"inputs": inputs}).inputs
+    except RequestValidationError as error:  # shall point into what was sent
+        found = [{**one, "loc": ("body", *one["loc"][1 + added :])} for one in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[BaseModel]:
+    """The inputs that lines of text say, up to the first that says none: that raises what becomes a problem."""
+    header = HEADER.get(options.get("header", ""))
+    rows = rows_from_csv(text(body), model.columns, header) if kind == CSV else rows_from_json(body)
+    try:
+        for number, fields in rows:
+            if isinstance(fields, TableError):
+                raise Refusal(422, f"line {number}: {fields}")
+            try:
+                yield model.request.model_validate(fields)
+            except ValidationError as error:
+                found = error.errors(include_url=False, include_input=False)
+                placed = [{**one, "loc": ("body", f"line {number}", *one["loc"])} for one in found]
+                raise RequestValidationError(placed) from None
+    except TableError as error:
+        raise Refusal(422, str(error)) from None
+
+
+def text(body: bytes) -> io.StringIO:
+    try:
+        return io.StringIO(body.decode("utf-8-sig"), newline="")
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"the body is not UTF-8: byte {error.start}") from None
+
+
+def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if line.strip():
+            try:
+                yield number, from_json(line)
+            except ValueError as error:
+                yield number, TableError(f"is not JSON: {error}")
+
+
+async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[dict[str, Any]]:
+    """Slice by slice. The lines are read in a thread, so that /ping is answered meanwhile."""
+    outputs: list[dict[str, Any]] = []
+    while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.most))):
+        try:
+            outputs += await answer(request, model, some)
+        except Refusal as refusal:
+            if outputs and refusal.status_code == 422:
+                refusal.detail = f"after {len(outputs)} inputs: {refusal.detail}"
+            raise
+    if not outputs:
+        raise Refusal(422, "the body holds no line with an input")
+    request.state.inputs = len(outputs)  # and not those of the last slice
+    return outputs
+
+
+# ---------------------------------------------------------------- what goes out
+
+
+def accepted(accept: str, kind: str) -> tuple[str, Options]:
+    """The kind that the caller likes most; the kind that was sent where all are welcome."""
+    ranges = [media(one) for one in accept.split(",")] if accept.strip() else [("*/*", {})]
+    for name, options in sorted(ranges, key=lambda one: -quality(one[1])):
+        for offered in (kind, *KINDS):
+            if quality(options) and name in (offered, f"{offered.partition('/')[0]}/*", "*/*"):
+                return offered, options
+    raise Refusal(406, f"the answer can be one of {', '.join(KINDS)}; Accept says {cut(accept)}")
+
+
+def quality(options: Options) -> float:
+    try:
+        return max(0.0, float(options.get("q", 1)))
+    except ValueError:
+        return 0.0
+
+
+# ---------------------------------------------------------------- docker run <image> serve
+
+
+def main(argv: list[str]) -> int:
+    from serving.entrypoints import server as command
+
+    if argv != ["serve"]:
+        return command.fail(2, f"this container has the command 'serve' and no other, not {' '.join(argv)!r}")
+    folder = Path(os.environ.get("SM_MODEL_DIR") or "/opt/ml/model")
+    port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
+    with tempfile.TemporaryDirectory(prefix="bundles-") as place:
+        try:
+            lay_out(folder, Path(place))
+        except ValueError as error:
+            return command.fail(2, str(error))
+        return command.main(["--host", "0.0.0.0", "--port", port, "--bundles", place])
+
+
+def lay_out(folder: Path, place: Path) -> None:
+    """Links the bundles, wherever they lie in `folder`, to <place>/<project>/bundle, where the server looks for them.
+
+    Raises:
+        ValueError: there is none, or one has no readable manifest, or a project has several.
+    """
+    manifests = sorted(folder.rglob(MANIFEST))
+    if not manifests:
+        raise ValueError(f"no {MANIFEST} in {folder}; model.tar.gz should hold the files of artifacts/<project>/bundle")
+    for path in manifests:
+        try:
+            link = place / Manifest.model_validate_json(path.read_bytes()).project / "bundle"
+        except ValidationError as error:
+            raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
+        if link.is_symlink():
+            raise ValueError(f"{path}: {link.parent.name} has another bundle in {link.readlink()}")
+        link.parent.mkdir()
+        link.symlink_to(path.parent.resolve(), target_is_directory=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,222 @@
+"""/status: one row per project, as a page and as JSON; /compare/<project> and the drift reports that it links to."""
+
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, Field
+
+from serving.auth.callers import require
+from serving.http.page import POLICY
+from serving.http.problems import Refusal, documented
+from serving.http.records import COMPARED, COMPARISON, REPORT, Record, Records
+from serving.runtime.challengers import Challengers
+from serving.runtime.store import Card, Store
+from serving.settings import Settings
+
+UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+# Reports bring their own styles and scripts. In a sandbox they reach nothing of this server, nor anything else.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
+)
+REPORT_HEADERS = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-cache"}
+
+
+class Row(BaseModel):
+    """A project: what answers, and the last that happened to it. null: nothing yet."""
+
+    project: str
+    health: Literal["ready", "refused", "idle"]
+    reason: str | None = Field(description="why it is refused, or what newer bundle it should give way to")
+    champion: str | None = Field(description="version")
+    created: str | None = Field(description="when it was trained: its age counts from here")
+    score: str | None = Field(description="on its test rows")
+    data: str | None = Field(description="sha256 of what it was trained on")
+    source: str | None
+    drift: Record | None
+    gate: Record | None
+    deploy: Record | None
+    challenger: Card | None
+    share: float | None = Field(description="of the callers who get the challenger's answers")
+    comparison: Record | None
+
+
+class Status(BaseModel):
+    at: str
+    shadow: float = Field(description="share of the requests that challengers answer too")
+    split: float = Field(description="share of the callers who get the challengers' answers")
+    projects: list[Row]
+
+
+def add_status_page(app: FastAPI, store: Store) -> None:
+    settings: Settings = app.state.settings
+    records = Records(folder_of(settings))
+
+    @app.get("/status", tags=["status"], response_model=Status, responses={200: {"content": {"text/html": {}}}})
+    def status(request: Request, format: Literal["html", "json"] | None = None) -> Response:
+        """One row per project: champion, age, data, drift, deploy, health. A page, or JSON where that is asked for."""
+        challengers: Challengers | None = app.state.challengers
+        found = Status(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            shadow=settings.shadow if challengers else 0.0,
+            split=settings.split if challengers else 0.0,
+            projects=[row(card, records, challengers) for card in store.cards()],
+        )
+        if (format or wanted(request)) == "json":
+            return Response(found.model_dump_json(), media_type="application/json")
+        return Response(page(found), media_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+    @app.get("/status/{name}/drift", tags=["status"], response_class=Response, responses=html_or(403, 404))
+    def drift(request: Request, name: str) -> Response:
+        """The last drift report."""
+        return report(request, name, REPORT, f"`python -m pipelines.monitor project={name}` writes it")
+
+    @app.get("/compare/{name}", tags=["status"], response_class=Response, responses=html_or(403, 404))
+    def compare(request: Request, name: str, format: Literal["html", "json"] | None = None) -> Response:
+        """Champion and challenger side by side."""
+        as_json = (format or wanted(request)) == "json"
+        command = f"`python -m pipelines.ab project={name}` writes it"
+        return report(request, name, COMPARED if as_json else COMPARISON, command)
+
+    def report(request: Request, name: str, file: str, otherwise: str) -> Response:
+        require(request.scope, name)
+        store.place(name)  # a name that is served is no path to anywhere else
+        path = records.page(name, file)
+        if path is None:
+            raise Refusal(404, f"there is no {Path(file).name} of {name} yet; {otherwise}")
+        if path.suffix == ".json":
+            return Response(path.read_bytes(), media_type="application/json")
+        return Response(path.read_bytes(), media_type="text/html", headers=REPORT_HEADERS)
+
+
+def html_or(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return documented(*statuses) | {200: {"content": {"text/html": {}}, "description": "the page"}}
+
+
+def folder_of(settings: Settings) -> Path | None:
+    """Where the records lie: beside the bundles, where these lie in a folder of this machine."""
+    if settings.records is not None:
+        return settings.records
+    folders = [place.strip() for place in settings.bundles.split(",")]
+    return next((Path(place) for place in folders if place and ":" not in place), None)
+
+
+def wanted(request: Request) -> str:
+    """A browser asks for HTML before all, a program for JSON, and who takes anything gets the page."""
+    accepts = request.headers.get("accept", "")
+    return "json" if "application/json" in accepts and "text/html" not in accepts else "html"
+
+
+def row(card: Card, records: Records, challengers: Challengers | None) -> Row:
+    project = card.name
+    return Row(
+        project=project,
+        health=card.status,
+        reason=card.reason,
+        champion=card.version,
+        created=card.created,
+        score=records.score(project, card.version),
+        data=card.data_sha256,
+        source=card.source,
+        drift=records.drift(project),
+        gate=records.gate(project),
+        deploy=records.deploy(project),
+        challenger=challengers.card(card) if challengers else None,
+        share=challengers.share(project) if challengers and challengers.card(card) else None,
+        comparison=records.comparison(project),
+    )
+
+
+# ---------------------------------------------------------------- the page
+
+HEADS = ("Project", "Health", "Champion", "Age", "Last data", "Last drift verdict", "Gate", "Last deploy", "Comparison")
+
+
+def page(found: Status) -> str:
+    """Needs nothing but the playground's style sheet."""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
+    now = datetime.fromisoformat(found.at)
+    rows = "".join(f"<tr>{''.join(cells(one, now))}</tr>\n" for one in found.projects)
+    empty = f'<tr><td colspan="{len(HEADS)}">No model is here yet.</td></tr>'
+    shares = [f"{found.shadow:.0%} of the requests are mirrored" if found.shadow else ""]
+    shares += [f"{found.split:.0%} of the callers get the challengers' answers" if found.split else ""]
+    said = "".join(f"; {share}" for share in shares if share)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Roadmap models: status</title>
+<link rel="icon" href="playground/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="playground/style.css">
+</head>
+<body>
+<header>
+<h1><img src="playground/icon.svg" alt="" width="28" height="28"><span>Status</span></h1>
+<p>{escape(found.at[:16].replace("T", " "))} UTC{escape(said)}</p>
+<nav><a href="./">Models</a><a href="status?format=json">JSON</a><a href="docs">API docs</a></nav>
+</header>
+<main class="board"><div class="card scroll" role="region" tabindex="0" aria-label="Projects">
+<table><thead><tr>{heads}</tr></thead><tbody>
+{rows or empty}</tbody></table>
+</div></main>
+</body>
+</html>
+"""
+
+
+def cells(one: Row, now: datetime) -> list[str]:
+    champion = f"<code>{escape(one.champion)}</code>" if one.champion else "none yet"
+    data = f"<code>{escape(one.data[:12])}</code>" if one.data else "none yet"
+    comparison = versus(one.challenger, one.comparison) if one.challenger else one.comparison
+    return [
+        f'<th scope="row"><a href="./#{escape(one.project)}">{escape(one.project)}</a></th>',
+        f"<td>{badge(one.health, one.health == 'refused')}{small(one.reason)}</td>",
+        f"<td>{champion}{small(one.score)}</td>",
+        f"<td>{escape(age(one.created, now))}</td>",
+        f"<td>{data}{small(one.source)}</td>",
+        *(cell(record, now) for record in (one.drift, one.gate, one.deploy, comparison)),
+    ]
+
+
+def versus(challenger: Card, comparison: Record | None) -> Record:
+    """What is known of the challenger that is loaded now."""
+    if challenger.status == "refused":
+        return Record(said="challenger refused", detail=challenger.reason, bad=True)
+    return comparison or Record(said="under way", detail=f"challenger {challenger.version}; no comparison written yet")
+
+
+def cell(record: Record | None, now: datetime) -> str:
+    if record is None:
+        return '<td class="none">none yet</td>'
+    link = f' <a href="{escape(record.link)}">report</a>' if record.link else ""
+    when = f" <span>{escape(age(record.at, now))} ago</span>" if record.at else ""
+    return f"<td>{badge(record.said, record.bad)}{when}{link}{small(record.detail)}</td>"
+
+
+def badge(said: str, bad: bool) -> str:
+    return f"<strong{' class=bad' * bad}>{escape(said)}</strong>"
+
+
+def small(text: str | None) -> str:
+    return f'<p class="hint">{escape(text)}</p>' if text else ""
+
+
+def age(moment: str | None, now: datetime) -> str:
+    """3 days, 1 hour; of a time as the records write it."""
+    if moment is None:
+        return "unknown"
+    try:
+        then = datetime.fromisoformat(moment)
+    except ValueError:
+        return "unknown"
+    seconds = (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    for unit, size in UNITS:
+        if seconds >= size:
+            amount = int(seconds // size)
+            return f"{amount} {unit}{'s' * (amount != 1)}"
+    return "under a minute"

@@ -1,0 +1,124 @@
+"""POST /models/<project>/stream: a generative model's answer as server-sent events, while it is being written."""
+
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import Body
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from serving.http.answering import allowed, begin, record
+from serving.http.predict import validated
+from serving.http.problems import Refusal, documented, json_only
+from serving.runtime.models import Model
+
+STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'
+
+log = logging.getLogger("serving")
+
+
+class Events(StreamingResponse):
+    """Server-sent events. Their source is closed when the client has gone, and what writes it stops."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[str, None], headers: dict[str, str]) -> None:
+        proxies = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # shall pass on each event at once
+        super().__init__(events, headers={**proxies, **headers})
+        self.events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.events.aclose()
+
+
+def event(content: Any, name: str | None = None) -> str:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+async def begun(
+    events: AsyncGenerator[str, None], headers: dict[str, str], failure: Callable[[int, str], str]
+) -> Events:
+    """What goes wrong before the first event still has a status of its own; later it is an event, made by `failure`."""
+    first = await anext(events)
+
+    async def all_events() -> AsyncGenerator[str, None]:
+        async with aclosing(events):
+            yield first
+            try:
+                async for one in events:
+                    yield one
+            except Refusal as refusal:
+                yield failure(refusal.status_code, refusal.detail)
+            except Exception:
+                log.exception("a stream failed")
+                yield failure(500, "the server failed; its log has the reason")
+
+    return Events(all_events(), headers)
+
+
+async def stream(request: Request) -> Events:
+    """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
+    model = await request.app.state.store.model(request.path_params["name"])
+    request.state.model = model
+    if not model.writes:
+        raise Refusal(404, f"{model.name} does not stream; ask /models/{model.name}/predict")
+    json_only(request)
+    asked = validated(model.request.model_validate_json, await request.body())
+    pieces = answers(request, model, [asked])
+
+    async def events() -> AsyncGenerator[str, None]:
+        async with aclosing(pieces):
+            async for _, piece in pieces:
+                yield event({"text": piece}, "text") if isinstance(piece, str) else event(piece.model_dump(), "done")
+
+    return await begun(events(), model.headers, failed)
+
+
+def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
+    """Model.stream within the time that this request has. Raises: Refusal, as `begin` does."""
+    begin(request, model, len(inputs))
+    return recorded(request, model, inputs, model.stream(inputs, allowed(request)))
+
+
+async def recorded(
+    request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
+) -> AsyncGenerator[tuple[int, Any], None]:
+    began = time.perf_counter()
+    async with aclosing(pieces):
+        async for number, piece in pieces:
+            if not isinstance(piece, str):  # the whole answer
+                record(request, model, [inputs[number]], [piece.model_dump()], began)
+            yield number, piece
+
+
+def failed(status: int, detail: str) -> str:
+    return event({"status": status, "detail": detail}, "error")
+
+
+def documentation(model: Model) -> APIRoute:
+    example: Any = {"summary": "a request that this model is known to answer", "value": model.example[0]}
+    Example = Body(openapi_examples={"example": example})
+
+    def endpoint(request: Annotated[model.request, Example]) -> None:  # type: ignore[name-defined]
+        """The answer while it is being written."""
+
+    return APIRoute(
+        f"/models/{model.name}/stream",
+        endpoint,
+        methods=["POST"],
+        operation_id=f"stream_{model.name}",
+        tags=[model.name],
+        response_class=StreamingResponse,
+        responses=documented(400, 404, 413, 415, 422, 500, 503, 504)
+        | {200: {"content": {"text/event-stream": {}}, "description": STORY}},
+    )

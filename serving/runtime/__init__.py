@@ -1,0 +1,1 @@
+"""Models in memory: loaded, batched, replaced, and compared with challengers."""

@@ -1,0 +1,202 @@
+"""Continuous batching: the answers of all clients of a model are written together, whenever each of them came.
+
+A small model writes a token in less time than it takes to wake the event loop and to send a packet. So what comes
+within TOGETHER travels together; the first piece of an answer and its end never wait.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from roadmap.bundle import Batch, Predictor
+from serving.runtime.batching import Full
+
+TOGETHER = 0.005  # seconds: too short for a reader to see
+
+log = logging.getLogger("serving")
+
+
+class Ticket:
+    """One request, and where the pieces of its answer go."""
+
+    def __init__(self, request: Any, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
+        self.request, self.number, self.pieces = request, number, pieces
+        self.loop = asyncio.get_running_loop()
+        self.begun = self.gone = False
+
+
+class Alone:
+    """A batch of one, for a predictor that has only `stream`."""
+
+    size = 1
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.sources: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def add(self, request: Any) -> Any:
+        self.sources.append(self.predictor.stream(request))  # type: ignore[attr-defined]
+        return self.sources[-1]
+
+    def drop(self, key: Any) -> None:
+        key.close()
+        self.sources.remove(key)
+
+    def step(self) -> list[tuple[Any, Any]]:
+        (source,) = self.sources
+        try:
+            piece: Any = next(source)
+        except Exception as error:
+            piece = error
+        if not isinstance(piece, str):
+            self.drop(source)
+        return [(source, piece)]
+
+
+class Loop:
+    """The requests of one model. Its thread lives while there are any: a model that is unloaded leaves none behind."""
+
+    def __init__(self, predictor: Predictor, max_queue: int) -> None:
+        self.predictor, self.max_queue = predictor, max_queue
+        self.lock = threading.Lock()
+        self.waiting: deque[Ticket] = deque()
+        self.running: dict[Any, Ticket] = {}
+        self.unsent: dict[Ticket, list[Any]] = {}
+        self.thread: threading.Thread | None = None
+        self.pace = 0.1  # seconds per answer, a moving average
+
+    async def complete(self, requests: Sequence[Any]) -> list[Any]:
+        """The whole answers. Cancel it, and they leave the batch at its next step.
+
+        Raises: as `stream`.
+        """
+        answers: list[Any] = [None] * len(requests)
+        async for number, piece in self.stream(requests):
+            answers[number] = piece  # the last one is the response
+        return answers
+
+    async def stream(
+        self, requests: Sequence[Any], seconds: float | None = None
+    ) -> AsyncGenerator[tuple[int, Any], None]:
+        """(number of the request, a piece of text, at the end its response).
+
+        Close it, and what is not answered leaves the batch at its next step.
+
+        Raises:
+            Full: too many wait already.
+            TimeoutError: it took longer than so many seconds.
+            Exception: what the predictor raised for one of them.
+        """
+        pieces: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+        tickets = [Ticket(request, number, pieces) for number, request in enumerate(requests)]
+        end = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        self._enter(tickets)
+        try:
+            missing = len(tickets)
+            while missing:
+                async with asyncio.timeout_at(end):
+                    number, piece = await pieces.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                yield number, piece
+                missing -= not isinstance(piece, str)
+        finally:
+            for ticket in tickets:
+                ticket.gone = True
+
+    def _enter(self, tickets: list[Ticket]) -> None:
+        with self.lock:
+            if self.waiting and len(self.waiting) + len(tickets) > self.max_queue:
+                raise Full(len(self.waiting), max(1, math.ceil(len(self.waiting) * self.pace)))
+            self.waiting += tickets
+            if self.thread is None:
+                self.thread = threading.Thread(target=self._work, name="generation", daemon=True)
+                self.thread.start()
+
+    def _batch(self) -> Batch:
+        make = getattr(self.predictor, "batch", None)
+        return make() if make else Alone(self.predictor)
+
+    def _work(self) -> None:
+        batch = self._batch()
+        ended = self.sent = time.monotonic()
+        while self._admit(batch):
+            try:
+                news = batch.step()
+            except Exception as error:
+                log.exception("a step of generation failed; the answers that were being written are lost")
+                news = [(key, error) for key in self.running]
+                batch = self._batch()
+            answers = sum(not isinstance(piece, str) for _, piece in news)
+            if answers:
+                now = time.monotonic()
+                self.pace += 0.1 * ((now - ended) / answers - self.pace)
+                ended = now
+            self._deliver(news)
+
+    def _admit(self, batch: Batch) -> bool:
+        """Lets those leave whom nobody waits for, and others join. False when nothing is left to do."""
+        failed: list[tuple[Ticket, Exception]] = []
+        with self.lock:
+            for key in [key for key, ticket in self.running.items() if ticket.gone]:
+                batch.drop(key)
+                del self.running[key]
+            while self.waiting and len(self.running) < batch.size:
+                ticket = self.waiting.popleft()
+                if ticket.gone:
+                    continue
+                try:
+                    self.running[batch.add(ticket.request)] = ticket
+                except Exception as error:
+                    failed.append((ticket, error))
+            if not self.running:
+                self.thread = None
+                self.unsent.clear()  # of those who have left
+        deliver(failed)
+        return bool(self.running)
+
+    def _deliver(self, news: list[tuple[Any, Any]]) -> None:
+        urgent = False
+        for key, piece in news:
+            ticket = self.running[key]
+            self.unsent.setdefault(ticket, []).append(piece)
+            urgent |= not ticket.begun or not isinstance(piece, str)
+            ticket.begun = True
+            if not isinstance(piece, str):
+                del self.running[key]
+        if urgent or time.monotonic() - self.sent > TOGETHER:
+            deliver([(ticket, piece) for ticket, pieces in self.unsent.items() for piece in joined(pieces)])
+            self.unsent.clear()
+            self.sent = time.monotonic()
+
+
+def joined(pieces: list[Any]) -> list[Any]:
+    """One text instead of several; what ends the answer stays by itself."""
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    return [text] * bool(text) + [piece for piece in pieces if not isinstance(piece, str)]
+
+
+def deliver(news: list[tuple[Ticket, Any]]) -> None:
+    """Wakes each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Ticket, Any]]] = {}
+    for ticket, piece in news:
+        loops.setdefault(ticket.loop, []).append((ticket, piece))
+    for loop, own in loops.items():
+        try:
+            loop.call_soon_threadsafe(hand_over, own)
+        except RuntimeError:  # the event loop is closed: nobody waits
+            for ticket, _ in own:
+                ticket.gone = True
+
+
+def hand_over(news: list[tuple[Ticket, Any]]) -> None:
+    for ticket, piece in news:
+        ticket.pieces.put_nowait((ticket.number, piece))

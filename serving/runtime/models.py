@@ -1,0 +1,217 @@
+"""One version of one model: a bundle, the predictor that stands on it, and the types of what comes in and goes out."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic_core import to_json
+
+from roadmap.bundle import Bundle, BundleError, Predictor, load_predictor
+from serving.http import problems
+from serving.http.problems import Refusal
+from serving.observability import metrics
+from serving.runtime.batching import Full, Queue, Scheduler
+from serving.runtime.cells import Columns
+from serving.runtime.generation import Loop
+
+NOT_FINITE = "the model's answer is not a finite number; is a value far outside what it was trained on?"
+
+
+class Batch(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Name(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+    profile: Literal["sample", "full"]
+    source: str
+    created: str
+
+
+class Model:
+    """Loaded, and warm: its example has been answered. Does not change; a new bundle is a new Model.
+
+    Raises:
+        BundleError: the bundle is not sound, or no predictor can stand on it, or it doesn't answer its own example.
+    """
+
+    def __init__(self, name: str, folder: Path, scheduler: Scheduler, max_inputs: int = 1024) -> None:
+        self.name, self.scheduler = name, scheduler
+        self.bundle = Bundle(folder)
+        self.manifest = self.bundle.manifest
+        if self.manifest.project != name:
+            raise BundleError(f"{folder}: is a bundle of {self.manifest.project}")
+        try:
+            self.predictor: Predictor = load_predictor(self.bundle)
+            self.request = self._named("request", self.predictor.Request)
+            self.response = self._named("response", self.predictor.Response)
+            self.most = min(getattr(self.predictor, "max_inputs", max_inputs), max_inputs)
+            # fail_fast: a body full of faults costs no more than one that is right; the first at fault is reported.
+            inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
+            self.batch = create_model(f"{name}_batch", __base__=Batch, inputs=inputs)
+            self.example = self.bundle.example
+            inputs = [self.request.model_validate(one) for one in self.example]
+            self.example_outputs = self.outputs(inputs)
+            started = time.perf_counter()
+            self.outputs(inputs)
+            self.queue = Queue(self.dumped, name, seconds=time.perf_counter() - started)
+        except BundleError:
+            raise
+        except Refusal as refusal:
+            raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
+        except Exception as error:
+            raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
+        self.writes = hasattr(self.predictor, "stream")
+        self.loop = Loop(self.predictor, scheduler.max_queue)
+        self.embedding = Queue(self._embedded, name)
+
+    def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
+        """The same type under a name of its own, since OpenAPI shows all projects on one page."""
+        return create_model(f"{self.name}_{role}", __base__=base)
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The request's fields, for what comes as text."""
+        return Columns(self.request)
+
+    @cached_property
+    def label(self) -> dict[str, Any]:
+        """What an answer says of the model that gave it."""
+        return Name(name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})).model_dump()
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """Which code, data, run and bundle answered."""
+        manifest = self.manifest
+        return {
+            "X-Model": self.name,
+            "X-Model-Version": self.version,
+            "X-Model-Commit": manifest.git_commit or "unknown",
+            "X-Model-Data": manifest.data_sha256,
+            "X-Model-Run": manifest.run,
+        }
+
+    def dumped(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        return [output.model_dump() for output in self.predictor.predict(inputs)]
+
+    def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        """The predictor's answers as JSON holds them, at once, in this thread.
+
+        Raises:
+            Refusal: an answer is NaN or infinite, as of numbers so large that the arithmetic overflows.
+        """
+        return checked(self.dumped(inputs))
+
+    def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[dict[str, Any]]]":
+        """The same in its turn, together with what else waits for this model; not `checked` yet.
+
+        Raises:
+            Refusal: 503 where too much waits already.
+        """
+        try:
+            if hasattr(self.predictor, "batch"):
+                return asyncio.ensure_future(self._written(inputs))
+            future = self.scheduler.submit(self.queue, inputs)
+            if self.scheduler.observe is not None:
+                metrics.queue(self.name, self.queue.waiting)
+            return future
+        except Full as full:
+            raise self._busy(full) from None
+
+    async def embed(self, texts: list[str]) -> Any:
+        """(vectors, tokens read) of the texts, in its turn.
+
+        Raises:
+            Refusal: 503 where too much waits already.
+            ValueError: a text that the predictor can't take.
+        """
+        try:
+            (found,) = await self.scheduler.submit(self.embedding, [texts])
+        except Full as full:
+            raise self._busy(full) from None
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    def _embedded(self, requests: Sequence[list[str]]) -> list[Any]:
+        """One answer per request, or what is wrong with its texts: nobody else's business."""
+        answers: list[Any] = []
+        for texts in requests:
+            try:
+                answers.append(self.predictor.embed(texts))  # type: ignore[attr-defined]
+            except ValueError as error:
+                answers.append(error)
+        return answers
+
+    async def _written(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        try:
+            outputs = await self.loop.complete(inputs)
+        except Full as full:
+            raise self._busy(full) from None
+        for output in outputs:
+            self._count(output)
+        return [output.model_dump() for output in outputs]
+
+    async def stream(self, inputs: Sequence[BaseModel], seconds: float) -> AsyncGenerator[tuple[int, Any], None]:
+        """(number of the input, a piece of text, at the end its `Response`). For those that write alone.
+
+        Raises:
+            Refusal: 503 where too much waits already, 504 after so many seconds.
+        """
+        try:
+            async with aclosing(self.loop.stream(inputs, seconds)) as pieces:
+                async for number, piece in pieces:
+                    self._count(piece)
+                    yield number, piece
+        except Full as full:
+            raise self._busy(full) from None
+        except TimeoutError:
+            raise Refusal(504, f"{self.name} has not ended after {seconds:g} s; ask for fewer tokens") from None
+
+    def _count(self, output: Any) -> None:
+        if usage := getattr(output, "usage", None):
+            metrics.tokens(self.name, usage.completion_tokens)
+
+    def _busy(self, full: Full) -> Refusal:
+        headers = {"Retry-After": str(full.seconds)}
+        return Refusal(503, f"{self.name}: {full}; ask again in {full.seconds} s", headers=headers)
+
+    async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        """`outputs` through the queue.
+
+        Raises:
+            Refusal: as `submit` and `outputs` do.
+        """
+        return checked(await self.submit(inputs))
+
+
+def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not finite(outputs):
+        bad = [index for index, output in enumerate(outputs) if not finite(output)]
+        errors = [{"pointer": problems.pointer(("inputs", index)), "detail": NOT_FINITE} for index in bad]
+        raise Refusal(422, f"inputs/{bad[0]}: {NOT_FINITE}", errors=errors[: problems.MAX_ERRORS])
+    return outputs
+
+
+def finite(value: Any) -> bool:
+    content = to_json(value, inf_nan_mode="constants")
+    if b"NaN" not in content and b"Infinity" not in content:
+        return True
+    try:
+        json.dumps(value, allow_nan=False)  # slower, but can tell a number from a text that says so
+    except ValueError:
+        return False
+    return True

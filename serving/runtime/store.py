@@ -1,0 +1,250 @@
+"""The models that are served: found, loaded, replaced by newer versions, and unloaded where memory is short.
+
+A request holds on to the Model that it began with, so a swap is the assignment of one attribute: requests in flight end
+on the old version, and its memory is freed with the last of them.
+"""
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from roadmap.bundle import Bundle, BundleError
+from serving.http import problems
+from serving.http.problems import Refusal
+from serving.observability import metrics
+from serving.runtime.batching import Scheduler
+from serving.runtime.models import Model
+from serving.settings import Settings
+from serving.sources import Found, Source, SourceError
+
+log = logging.getLogger("serving")
+
+
+class Card(BaseModel):
+    """A model and where it comes from. One that was refused has a reason, and a lineage if its bundle is sound."""
+
+    name: str
+    status: Literal["ready", "refused", "idle"] = Field(description="idle: is loaded when it is asked")
+    reason: str | None = Field(
+        default=None, description="why it is refused, or the newer bundle that it should give way to"
+    )
+    version: str | None = None
+    size: int | None = Field(default=None, description="of the bundle's files, in bytes")
+    project: str | None = None
+    predictor: str | None = None
+    runtime: Literal["onnx", "torch"] | None = None
+    profile: Literal["sample", "full"] | None = None
+    source: str | None = Field(default=None, description="the data set it was trained on")
+    created: str | None = Field(default=None, description="ISO 8601, UTC")
+    git_commit: str | None = None
+    data_sha256: str | None = None
+    params_sha256: str | None = None
+    run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
+
+
+class Place:
+    """What is known under one name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.found: Found | None = None
+        self.model: Model | None = None
+        self.card = Card(name=name, status="idle")
+        self.away: str | None = None  # why the source can't say what is there; what was known stays in force
+        self.memory = 0  # bytes
+        self.used = 0.0  # when it was last asked
+        self.loading = threading.Lock()
+
+    @property
+    def shown(self) -> Card:
+        return self.card.model_copy(update={"reason": self.away}) if self.away else self.card
+
+
+class Store:
+    def __init__(
+        self,
+        source: Source,
+        scheduler: Scheduler,
+        settings: Settings,
+        role: Literal["champion", "challenger"] = "champion",
+    ) -> None:
+        self.role = role
+        self.source, self.scheduler, self.settings = source, scheduler, settings
+        self.places: dict[str, Place] = {}
+        self.generation = 0  # grows with every change of what is served
+        self.stopped = threading.Event()
+
+    # ---------------------------------------------------------------- what routes ask
+
+    def names(self) -> list[str]:
+        return sorted(self.places)
+
+    def cards(self) -> list[Card]:
+        return [self.places[name].shown for name in self.names()]
+
+    def ready(self) -> list[Model]:
+        """The models that are loaded."""
+        return [place.model for _, place in sorted(self.places.items()) if place.model is not None]
+
+    def place(self, name: str) -> Place:
+        if name not in self.places:
+            raise problems.unknown("model", name, self.places, models=self.names())
+        return self.places[name]
+
+    async def model(self, name: str) -> Model:
+        """The version that is served now. One that is idle is loaded first.
+
+        Raises:
+            Refusal: 404 unknown, 503 refused.
+        """
+        place = self.place(name)
+        place.used = time.monotonic()
+        if place.model is None and place.card.status == "idle":
+            await asyncio.to_thread(self.load, place)
+        if place.model is None:
+            raise Refusal(503, f"{name} is not served: {place.card.reason}")
+        return place.model
+
+    # ---------------------------------------------------------------- what happens behind them
+
+    def refresh(self) -> None:
+        """Looks at the source once: new names, new versions."""
+        try:
+            found = self.source.find()
+        except SourceError as error:
+            log.warning("%s", error)
+            return
+        for name, one in found.items():
+            self._see(self.places.get(name) or Place(name), one)
+        for name in self.places.keys() - found.keys():
+            if self.role == "challenger":  # nobody waits for its answers, and to take it away is to end the comparison
+                log.info("%s: there is no challenger any more", name)
+                metrics.withdrawn(name, self.role)
+                del self.places[name]
+                continue
+            self.places[name].away = "its bundle is gone; what is loaded is still served"
+
+    def _see(self, place: Place, found: Found | SourceError) -> None:
+        place.away = str(found) if isinstance(found, SourceError) else None
+        if isinstance(found, SourceError):
+            if place.found is None:
+                self._keep(place, str(found))
+        elif place.found is None or place.found.fingerprint != found.fingerprint:
+            unloaded = place.found is not None and place.card.status == "idle"
+            place.found = found
+            if place.model is None and (unloaded or self.settings.load == "lazy"):
+                place.card = Card(name=place.name, status="idle")
+            else:
+                self.load(place, again=True)
+        else:
+            place.found = found  # the same bundle, with another share perhaps
+        self.places[place.name] = place
+
+    def load(self, place: Place, again: bool = False) -> None:
+        """Loads what was found; the old version answers until the new one is warm, and stays if that one is refused."""
+        with place.loading:
+            if (place.model is not None and not again) or place.found is None:
+                return
+            started, before = time.perf_counter(), resident()
+            folder = None
+            try:
+                folder = place.found.fetch()
+                model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
+                card = Card(name=place.name, status="ready", **lineage(model.bundle))
+            except (BundleError, SourceError) as error:
+                log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
+                metrics.refused(place.name)
+                self._keep(place, str(error), folder)
+                if isinstance(error, SourceError):
+                    place.found = None  # may succeed at the next look, with the same fingerprint
+                return
+            except OSError as error:  # replaced while it was read; what comes next has another fingerprint
+                self._keep(place, f"{folder or place.name}: {error.strerror or error}", folder)
+                return
+            old, place.model, place.card = place.model, model, card
+            place.memory = max(resident() - before, place.card.size or 0)
+            place.used = time.monotonic()
+            self.generation += 1
+            seconds = time.perf_counter() - started
+            metrics.loaded(place.name, model.version, seconds, self.role)
+            was = f", in place of {old.version}" if old else ""
+            does = "is served" if self.role == "champion" else "challenges"
+            log.info("%s: version %s %s%s (%.2f s)", place.name, model.version, does, was, seconds)
+            swapped = old is not None
+            del old, model
+        settle(collect=swapped)
+        self._make_room(place)
+
+    def _keep(self, place: Place, reason: str, folder: Path | None = None) -> None:
+        """Nothing new is served under this name, for this reason."""
+        if place.model is not None:
+            place.card = place.card.model_copy(update={"reason": reason})
+            return
+        known = {}
+        if folder is not None:
+            try:
+                known = lineage(Bundle(folder))
+            except (BundleError, OSError):
+                known = {}
+        place.card = Card(name=place.name, status="refused", reason=reason, **known)
+        self.generation += 1
+
+    def _make_room(self, newest: Place) -> None:
+        """The least recently used leave until the rest fits."""
+        if self.settings.memory_mb is None:
+            return
+        loaded = sorted((p for p in self.places.values() if p.model and p is not newest), key=lambda p: p.used)
+        excess = sum(p.memory for p in loaded) + newest.memory - self.settings.memory_mb * 2**20
+        for place in loaded:
+            if excess <= 0:
+                return
+            log.info("%s leaves to make room for %s", place.name, newest.name)
+            excess -= place.memory
+            metrics.unloaded(place.name)
+            place.model, place.card = None, place.card.model_copy(update={"status": "idle"})
+            self.generation += 1
+            settle()
+
+    def watch(self) -> None:
+        """Refreshes every `poll_seconds`, in a thread of its own, until `stop`."""
+
+        def look() -> None:
+            while not self.stopped.wait(self.settings.poll_seconds):
+                try:
+                    self.refresh()
+                except Exception:
+                    log.exception("the bundles could not be looked at")
+
+        if self.settings.poll_seconds:
+            threading.Thread(target=look, name="bundles", daemon=True).start()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+def lineage(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    size = sum((bundle.folder / name).stat().st_size for name in manifest.files)
+    return {"version": manifest.version, "size": size, **manifest.model_dump(exclude={"files"})}
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system doesn't tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def settle(collect: bool = True) -> None:
+    """What is loaded by now stays: the garbage collector need not look at it again, which would halt all for 40 ms."""
+    if collect:
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()

@@ -1,0 +1,149 @@
+"""The templates as text: what AWS's linter says, and what the house asks of every one of them."""
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from infra.templates import FOLDER, Template, pairs, templates
+from tests.support.checkouts import BIN
+from tests.support.policies import is_wide, reasons, wide
+
+TEMPLATES = templates()
+HOLDS_DATA = {
+    "AWS::ECR::Repository",
+    "AWS::RDS::DBInstance",
+    "AWS::S3::Bucket",
+    "AWS::SageMaker::ModelPackageGroup",
+}
+
+every_template = pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
+
+
+def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    return {name: one["Properties"] for name, one in template.body["Resources"].items() if one["Type"] == kind}
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    files = sorted(map(str, FOLDER.glob("*.yaml")))
+    done = subprocess.run([BIN / "cfn-lint", *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@every_template
+def test_every_wildcard_in_a_policy_has_a_written_reason(template: Template) -> None:
+    found = {name for name, _ in wide(template)}
+    assert found == set(reasons(template)), "a wildcard without a reason, or a reason without a wildcard"
+
+
+def test_a_wildcard_is_seen_wherever_it_stands() -> None:
+    assert is_wide("s3:*", "${Bucket.Arn}")
+    assert is_wide("s3:GetObject", "*")
+    assert is_wide("logs:PutLogEvents", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/*")
+    assert not is_wide("s3:GetObject", "arn:${AWS::Partition}:s3:::${Bucket}/bundles/*")
+
+
+@every_template
+def test_a_role_is_assumed_by_a_named_service_or_provider(template: Template) -> None:
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            assert set(statement["Principal"]) <= {"Service", "Federated"}, name
+            assert "*" not in str(statement["Principal"]), name
+
+
+@every_template
+def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(template: Template) -> None:
+    for name, one in template.body["Resources"].items():
+        if one["Type"] in HOLDS_DATA:
+            assert one["DeletionPolicy"] in ("Retain", "Snapshot"), name
+        elif one["Type"] == "AWS::Logs::LogGroup":
+            assert one["DeletionPolicy"] == "Delete" and one["Properties"]["RetentionInDays"], name
+        assert one.get("DeletionPolicy") == one.get("UpdateReplacePolicy"), f"{name}: replaced it would be lost"
+
+
+@every_template
+def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(template: Template) -> None:
+    policies = resources(template, "AWS::S3::BucketPolicy").values()
+    for name, bucket in resources(template, "AWS::S3::Bucket").items():
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}, name
+        assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}], name
+        assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"], name
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}, name
+        assert bucket["LifecycleConfiguration"]["Rules"], name
+        statements = [one for p in policies if p["Bucket"] == {"Ref": name} for one in p["PolicyDocument"]["Statement"]]
+        assert any(
+            one["Effect"] == "Deny" and one.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+            for one in statements
+        ), f"{name} can be read in the clear"
+        assert all(one["Principal"] != "*" for one in statements if one["Effect"] == "Allow"), f"{name} is public"
+
+
+@every_template
+def test_images_are_scanned_and_their_tags_never_move(template: Template) -> None:
+    for name, repository in resources(template, "AWS::ECR::Repository").items():
+        assert repository["ImageTagMutability"] == "IMMUTABLE", name
+        assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}, name
+        assert repository["EncryptionConfiguration"] and repository["LifecyclePolicy"], name
+
+
+@every_template
+def test_databases_are_encrypted_private_and_make_their_own_password(template: Template) -> None:
+    for name, database in resources(template, "AWS::RDS::DBInstance").items():
+        assert database["StorageEncrypted"] is True and database["PubliclyAccessible"] is False, name
+        assert database["ManageMasterUserPassword"] is True and "MasterUserPassword" not in database, name
+        assert database["BackupRetentionPeriod"] and database["CopyTagsToSnapshot"], name
+
+
+@every_template
+def test_what_sounds_like_a_secret_is_never_shown(template: Template) -> None:
+    for name, parameter in template.body["Parameters"].items():
+        if re.search("password|secret|token|credential", name, re.IGNORECASE):
+            assert parameter.get("NoEcho") is True, name
+    for key, value in pairs(template.body["Resources"]):
+        if re.search(r"password$|secret$|token$", key, re.IGNORECASE):
+            assert not isinstance(value, str), f"{key} is written out"
+
+
+@every_template
+def test_no_account_is_named(template: Template) -> None:
+    assert not re.findall(r"\b\d{12}\b", template.path.read_text())
+
+
+@every_template
+def test_every_import_is_an_export_of_a_stack_that_comes_before(template: Template) -> None:
+    before = list(TEMPLATES.values())[: list(TEMPLATES).index(template.name)]
+    assert template.imports <= {export for one in before for export in one.exports}
+
+
+@every_template
+def test_every_stack_belongs_to_a_stage(template: Template) -> None:
+    assert template.body["Parameters"]["Stage"]["AllowedValues"] == ["staging", "production"]
+    assert all(export.startswith("roadmap-${Stage}-") for export in template.exports)
+
+
+@every_template
+def test_services_take_a_failed_rollout_back(template: Template) -> None:
+    for name, service in resources(template, "AWS::ECS::Service").items():
+        breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+        assert breaker == {"Enable": True, "Rollback": True}, name
+        assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED", name
+    for endpoint in resources(template, "AWS::SageMaker::Endpoint").values():
+        instances = endpoint["DeploymentConfig"]["Fn::If"][2]
+        alarms = {one["AlarmName"]["Ref"] for one in instances["AutoRollbackConfiguration"]["Alarms"]}
+        assert alarms == set(resources(template, "AWS::CloudWatch::Alarm"))
+
+
+@every_template
+def test_github_is_trusted_for_one_repository_and_one_environment(template: Template) -> None:
+    for name, role in resources(template, "AWS::IAM::Role").items():
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+            if "Federated" in statement["Principal"]:
+                assert statement["Condition"] == {
+                    "StringEquals": {
+                        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+                        "token.actions.githubusercontent.com:sub": {
+                            "Fn::Sub": "repo:${Repository}:environment:${Stage}"
+                        },
+                    }
+                }, name

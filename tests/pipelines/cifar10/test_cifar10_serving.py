@@ -1,0 +1,262 @@
+"""CIFAR-10's project, what is served: requests, damaged images, explanations, the official data."""
+
+import base64
+import io
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from pipelines.cifar10 import data as project
+from pipelines.cifar10 import robustness
+from pipelines.cifar10.patches import Patches
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.data import scenes as shapes
+from roadmap.inference import images
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support import bundles
+from tests.support.checkouts import Checkout
+
+SIZE = 32
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hand-made bundle: the score of a class is the mean of one colour of the image."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    weights = np.zeros((3, 10), np.float32)
+    weights[[0, 1, 2], [0, 1, 2]] = 1 / 16
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["mean", "weights"], ["y"]),
+        ],
+        "hand_made",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    schema = {"task": "images", "size": SIZE, "target": "label", "classes": project.CLASSES}
+    example = [{"image": images.encode(plain(colour))} for colour in ((200, 0, 0), (0, 200, 0))]
+    assets = {"schema.json": schema, "example.json": example}
+    bundles.write(folder / "cifar10" / "bundle", "cifar10", graph, assets, source="colours")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(artifacts: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
+        yield client
+
+
+def plain(colour: tuple[int, int, int], size: int = SIZE) -> np.ndarray:
+    return np.full((size, size, 3), colour, np.uint8)
+
+
+def file(image: Image.Image, kind: str = "png", **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def ask(client: TestClient, image: Any) -> Any:
+    return client.post("/models/cifar10/predict", json={"inputs": [{"image": image}]})
+
+
+RED = plain((200, 10, 10))
+ROWS = RED.tolist()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        ROWS,
+        images.encode(RED),
+        "data:image/png;base64," + images.encode(RED),
+        file(Image.fromarray(RED), "jpeg", quality=95),
+    ],
+    ids=["rows", "png", "data url", "jpeg"],
+)
+def test_an_image_in_each_form_is_answered(client: TestClient, image: Any) -> None:
+    answer = ask(client, image)
+    assert answer.status_code == 200, answer.text
+    (output,) = answer.json()["outputs"]
+    assert output["label"] == "airplane" and list(output["probabilities"]) == project.CLASSES
+    assert sum(output["probabilities"].values()) == pytest.approx(1)
+
+
+def changed(value: Any) -> list[Any]:
+    rows = [[list(pixel) for pixel in row] for row in ROWS]
+    rows[3][4] = value
+    return rows
+
+
+PNG = base64.b64decode(images.encode(np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)))
+
+
+def bomb(edge: int) -> bytes:
+    """A small file that says it is huge: PNG's header with other numbers, and their checksum."""
+    header = b"IHDR" + struct.pack(">II", edge, edge) + PNG[24:29]
+    return PNG[:12] + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("", "is empty"),
+        ([], "should have 32 rows, found 0"),
+        (None, "should be 32 rows of 32"),
+        (7, "should be 32 rows of 32"),
+        ({"a": 1}, "should be 32 rows of 32"),
+        (ROWS[:31], "should have 32 rows, found 31"),
+        ([*ROWS[:31], ROWS[0][:5]], "row 31 should be a list of 32 pixels, found 5"),
+        ([*ROWS[:31], "x" * 32], "row 31 should be a list of 32 pixels, found str"),
+        (changed([1, 2]), "row 3, pixel 4 should be"),
+        (changed(5), "row 3, pixel 4 should be"),
+        (changed([1, 2, 256]), "row 3, pixel 4 should hold whole values from 0 to 255"),
+        (changed([1, 2, -1]), "row 3, pixel 4 should hold whole values"),
+        (changed([1, 2, 10**30]), "row 3, pixel 4 should hold whole values"),
+        (changed([1, 2, 3.0]), "row 3, pixel 4 should hold whole values"),
+        (changed([1, 2, True]), "row 3, pixel 4 should hold whole values"),
+        (changed([1, 2, "3"]), "row 3, pixel 4 should hold whole values"),
+        (changed([1, 2, None]), "row 3, pixel 4 should hold whole values"),
+        ("not base64!", "is not base64"),
+        ("图", "is not base64"),
+        (base64.b64encode(b"plain text").decode(), "is not a PNG or JPEG file"),
+        (file(Image.fromarray(RED), "gif"), "is not a PNG or JPEG file"),
+        (file(Image.fromarray(plain((1, 2, 3), 33))), "should be 32 x 32 pixels, found 33 x 33"),
+        (file(Image.fromarray(RED).convert("L")), "found mode L"),
+        (file(Image.fromarray(RED).convert("RGBA")), "found mode RGBA"),
+        (file(Image.fromarray(RED).convert("P")), "found mode P"),
+        (file(Image.fromarray(RED).convert("CMYK"), "jpeg"), "found mode CMYK"),
+        (base64.b64encode(PNG[: len(PNG) // 2]).decode(), "is a damaged PNG file"),
+        (base64.b64encode(PNG[:20]).decode(), "is not a PNG or JPEG file"),
+        (base64.b64encode(bomb(9_000)).decode(), "should be 32 x 32 pixels, found 9000 x 9000"),
+        (base64.b64encode(bomb(60_000)).decode(), "should be 32 x 32 pixels; the file claims to have millions"),
+        ("A" * (images.MAX_TEXT + 1), "should have at most 1,048,576 characters"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_image_is_said(client: TestClient, image: Any, words: str) -> None:
+    answer = ask(client, image)
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert words in error["detail"] and error["pointer"] == "#/inputs/0/image"
+    assert answer.json()["detail"] == f"inputs/0/image: {error['detail']}" and "rror" not in error["detail"]
+
+
+def test_a_nan_is_not_json_or_not_a_pixel(client: TestClient) -> None:
+    body = json.dumps({"inputs": [{"image": changed([1, 2, float("nan")])}]})
+    answer = client.post("/models/cifar10/predict", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422) and answer.json()["detail"]
+
+
+def test_damaged_files_never_break_the_server(client: TestClient) -> None:
+    rng = np.random.default_rng(0)
+    for kind in ("png", "jpeg"):
+        whole = base64.b64decode(file(Image.fromarray(RED), kind))
+        for _ in range(150):
+            content = bytearray(whole)
+            for at in rng.integers(0, len(content), 4):
+                content[at] = rng.integers(0, 256)
+            answer = ask(client, base64.b64encode(content[: rng.integers(1, len(content) + 1)]).decode())
+            assert answer.status_code in (200, 422), answer.text
+
+
+def test_encoding_loses_nothing() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(images.decode(images.encode(noise), SIZE), noise)
+    np.testing.assert_array_equal(images.decode(noise.tolist(), SIZE), noise)
+
+
+# --- damage and explanations -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(robustness.CORRUPTIONS))
+def test_each_severity_damages_more_than_the_one_before(name: str) -> None:
+    pixels = shapes.classified(50, SIZE, 0)["image"]
+    damage, strengths = robustness.CORRUPTIONS[name]
+    away = [np.abs(damage(pixels, s).astype(int) - pixels).mean() for s in strengths]
+    assert all(a < b for a, b in zip([0.0, *away], away, strict=False)), away
+    assert damage(pixels, strengths[0]).dtype == np.uint8
+    np.testing.assert_array_equal(damage(pixels, 1e-9), pixels)
+
+
+def test_occlusion_finds_the_one_place_that_matters() -> None:
+    def predict(pixels: np.ndarray) -> np.ndarray:  # sure only where the pixel at (20, 9) is red
+        sure = (pixels[:, 20, 9, 0] == 200).astype(float)
+        return np.stack([sure, 1 - sure], axis=1)
+
+    heat = robustness.occlusion(predict, RED, label=0)
+    assert heat.shape == (SIZE, SIZE)
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert abs(row - 20) <= 4 and abs(column - 9) <= 4
+    assert heat[:8].max() == 0 and heat[:, 24:].max() == 0
+
+
+def test_damaged_images_go_through_the_served_predictor(artifacts: Path) -> None:
+    predictor = load_predictor(Bundle(artifacts / "cifar10" / "bundle"))
+    pixels = np.stack([plain((200, 0, 0)), plain((0, 200, 0)), plain((0, 0, 200))] * 4)
+    found = robustness.accuracies(robustness.through(predictor), pixels, np.array([0, 1, 2] * 4))
+    assert set(found) == set(robustness.CORRUPTIONS)
+    assert all(len(values) == 5 and values[0] == 1 for values in found.values())
+    assert found["blur"] == [1.0] * 5, "a plain image has nothing to blur"
+
+
+def test_patches_see_which_way_stripes_run() -> None:
+    """Stripes down or across, of any colour and phase under noise: no single pixel tells which."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    across = np.arange(150) % 2
+    wave = np.sin(np.arange(SIZE) * 1.5 + rng.uniform(0, 6, (150, 1)))  # [n, size]
+    stripes = np.where(across[:, None, None], wave[:, None, :], wave[:, :, None])
+    drawn = 128 + 50 * stripes[..., None] * rng.uniform(-1, 1, (150, 1, 1, 3)) + rng.normal(0, 8, (150, SIZE, SIZE, 3))
+    found = np.clip(drawn, 0, 255).astype(np.uint8)
+    x = Patches.fit(found[:100], seed=0).features(found)
+    assert LogisticRegression(C=0.01).fit(x[:100], across[:100]).score(x[100:], across[100:]) > 0.9
+
+
+# --- the official data -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+@pytest.mark.skipif(
+    not (Path(os.environ.get("DATA_MIRROR") or "none") / "cifar10").is_dir(), reason="DATA_MIRROR holds no CIFAR-10"
+)
+def test_photographs_are_learned_within_a_minute(clone: Checkout) -> None:
+    """Two epochs of a narrow network; the whole recipe takes minutes and is reported in the project's README."""
+    settings = (
+        "project=cifar10", "profile=full", f"projects.cifar10.data.path={os.environ['DATA_MIRROR']}/cifar10",
+        "projects.cifar10.train.epochs=2", "projects.cifar10.model.width=24", "tracking=none",
+    )  # fmt: skip
+    for stage in ("prepare", "train"):
+        clone.stage(stage, *settings, timeout=600)
+    card = json.loads(clone.path("data", "cifar10", "card.json").read_text())
+    assert card["rows"] == {"train": 45_000, "val": 5_000, "test": 10_000}
+    rows = clone.path("artifacts", "cifar10", "history.csv").read_text().splitlines()
+    last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
+    assert float(last["val_accuracy"]) >= 0.7

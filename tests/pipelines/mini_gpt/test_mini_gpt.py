@@ -1,0 +1,213 @@
+"""mini_gpt's data, tokenizers, n-grams and evaluation."""
+
+import csv
+import itertools
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from models.gpt import GPT
+from pipelines.mini_gpt import data, evaluate, ngrams, tokens
+from pipelines.mini_gpt.settings import Data
+from roadmap.config.errors import UsageError
+from roadmap.config.schema import TrainSettings
+from roadmap.data import splits
+from roadmap.training.batches import Batches, TensorData, tensor
+from roadmap.training.callbacks import Resumable
+from tests.support.checkouts import Checkout
+
+TEXT = "".join(f"Line {n} says: été, 你好, {n * n}!\n\ttab  and spaces \N{GRINNING FACE}\n" for n in range(400))
+
+
+def settings(**changes: Any) -> Data:
+    block = {"path": None, "tokenizer": "char", "vocab": 300, "block": 16, "rows": 64, "split": (0.8, 0.1, 0.1)}
+    return Data.model_validate({**block, **changes})
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    made = data.prepare(settings(path=str(path), tokenizer=getattr(request, "param", "char")), "sample", 0)
+    splits.write(tmp_path / "data", made, "sample")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("tokenizer", [tokens.characters(TEXT), tokens.byte_pairs(TEXT, 400)], ids=["char", "bpe"])
+def test_text_survives_its_tokens(tokenizer: Any) -> None:
+    encoded = tokens.encode(tokenizer, TEXT)
+    assert tokenizer.decode(encoded.tolist(), skip_special_tokens=False) == TEXT
+    assert encoded.dtype == np.int32 and encoded.max() < tokenizer.get_vocab_size()
+
+
+def test_characters_have_a_token_each_and_byte_pairs_take_any_text() -> None:
+    assert len(tokens.encode(tokens.characters(TEXT), TEXT)) == len(TEXT)
+    pairs = tokens.byte_pairs(TEXT, 400)
+    assert len(tokens.encode(pairs, TEXT)) < len(TEXT.encode()) / 2
+    unheard = "Ελληνικά \x00 ﷽"
+    assert pairs.decode(tokens.encode(pairs, unheard).tolist(), skip_special_tokens=False) == unheard
+
+
+def test_chunks_do_not_change_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [tokens.encode(made, TEXT) for made in (tokens.characters(TEXT), tokens.byte_pairs(TEXT, 400))]
+    monkeypatch.setattr(tokens, "CHUNK", 100)
+    for made, expected in zip((tokens.characters(TEXT), tokens.byte_pairs(TEXT, 400)), whole, strict=True):
+        np.testing.assert_array_equal(tokens.encode(made, TEXT), expected)
+
+
+def test_splits_follow_each_other(prepared: Path) -> None:
+    assert "".join(data.text_of(splits.read(prepared, name)) for name in splits.SPLITS) == TEXT
+
+
+def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
+    made = data.training_set(prepared)
+    encoded = splits.read(prepared, "train")["tokens"]
+    assert len(made.train[0]) == len(encoded) - 16 and made.train[0].base is not None
+    for x, y in Batches(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
+        assert x.shape == y.shape == (32, 16)
+        assert torch.equal(x[:, 1:], y[:, :-1])
+    x, y = made.val
+    np.testing.assert_array_equal(x[1:, 0], y[:-1, -1])  # every character once
+
+
+def test_the_sample_does_not_repeat_its_paragraphs() -> None:
+    text, *_ = data.corpus(settings(), "sample")
+    paragraphs = text.strip("\n").split("\n\n")
+    assert len(text) > 300_000 and len(paragraphs) == len(set(paragraphs))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\xff\xfe", "is not UTF-8"), (b"too short", "more than 32 are needed"), (None, "No such file")],
+)
+def test_text_that_cannot_be_used(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "mine.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        data.prepare(settings(path=str(path)), "sample", 0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_ngram_probabilities_add_up_to_one(order: int) -> None:
+    rng = np.random.default_rng(0)
+    train, vocab = rng.integers(0, 4, 300), 5  # one character is never seen
+    for context in itertools.product(range(vocab), repeat=order - 1):
+        total = sum(ngrams.probabilities(train, np.array([*context, c]), vocab, order)[-1] for c in range(vocab))
+        assert total == pytest.approx(1)
+
+
+def test_ngrams_find_the_entropy_of_a_markov_chain() -> None:
+    rng = np.random.default_rng(0)
+    chain = rng.dirichlet(np.ones(6) * 0.5, 6)
+    text = [0]
+    for _ in range(30_000):
+        text.append(int(rng.choice(6, p=chain[text[-1]])))
+    train, test = np.array(text[:20_000]), np.array(text[20_000:])
+    known = -np.log2(chain[test[:-1], test[1:]]).mean()
+    found = -np.log2(ngrams.probabilities(train, test, 6, 2))[1:].mean()
+    assert found == pytest.approx(known, abs=0.02)
+    assert -np.log2(ngrams.probabilities(train, test, 6, 1)).mean() > known + 0.1
+
+
+@pytest.mark.parametrize("prepared", ["char", "bpe"], indirect=True)
+def test_evaluation_windows_hold_the_test_text(prepared: Path) -> None:
+    requests, targets = evaluate.test_rows(prepared)
+    asked = [request["prompt"] for request in requests]
+    test = data.text_of(splits.read(prepared, "test"))
+    assert test.startswith("".join(asked)) and len("".join(asked)) >= len(test) - 16
+    assert [len(text) for text in asked] == targets.tolist()
+
+
+def test_bits_per_character_of_a_coin() -> None:
+    """Windows of characters that are each as likely as not have one bit per character, the first left out."""
+    half = float(np.log(0.5))
+    outputs = [
+        SimpleNamespace(logprobs=SimpleNamespace(tokens=list("abcd"), token_logprobs=[None, half, half, half])),
+        SimpleNamespace(logprobs=SimpleNamespace(tokens=["ab", "cd"], token_logprobs=[None, 2 * half])),
+    ]
+    score = evaluate.score(np.array([4, 4]), outputs)
+    assert score.value == pytest.approx(1) and not score.higher_is_better
+    assert score.metrics["characters"] == 5
+
+
+def test_the_longest_overlap_is_found() -> None:
+    source = "the quick brown fox jumps over the lazy dog"
+    assert evaluate.longest_overlap("a quick brown cat, over the lazy dog?", source) == " over the lazy dog"
+    assert evaluate.longest_overlap("XYZ", source) == ""
+    assert evaluate.longest_overlap(source, source) == source
+
+
+class Killed(Exception):
+    pass
+
+
+class KillIn(Callback):
+    """Ends the process, as far as training can tell, amid an epoch."""
+
+    def __init__(self, epoch: int | None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch and trainer.global_step % 3 == 2:
+            raise Killed
+
+
+def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
+    """With everything that has a state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
+    made = data.training_set(prepared)
+    settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(5)
+    size = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
+    recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99, "muon": 0.02}
+    model = GPT(**made.model, **size, **recipe)
+    resumable = Resumable(folder, seed=5, seconds=0)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+    }
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip,
+        callbacks=[resumable, KillIn(killed_in)],
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **quiet,
+    )
+    trainer.fit(model, TensorData(made, settings, 5), ckpt_path=resumable.checkpoint, weights_only=True)
+    return model.state_dict()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_training_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+    expected = train(prepared, tmp_path / "undisturbed", None)
+    with pytest.raises(Killed):
+        train(prepared, tmp_path / "killed", 2)
+    resumed = train(prepared, tmp_path / "killed", None)
+    for name, value in expected.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+@pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files")
+def test_a_short_training_on_shakespeare(clone: Checkout) -> None:
+    """Three epochs of 2,048 windows are a quarter of the tokens of nanoGPT's 2,000 iterations."""
+    short = ["project=mini_gpt", "profile=full", "projects.mini_gpt.train.epochs=3", "projects.mini_gpt.data.rows=2048"]
+    clone.stage("prepare", *short)
+    clone.stage("train", *short, TRACKING="none")
+    with clone.path("artifacts", "mini_gpt", "history.csv").open() as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 2.15 and losses == sorted(losses, reverse=True)

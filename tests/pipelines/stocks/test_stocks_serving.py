@@ -1,0 +1,304 @@
+"""Stocks over HTTP: what a request brings and gets, and intervals that correct themselves by a longer history."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from pipelines.stocks import data, evaluate, origins
+from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES, STEPS
+from pipelines.stocks.garch import generate
+from pipelines.stocks.predict import COUNT, DAYS, MOST, STEP, Predictor
+from pipelines.stocks.recalibration import outcomes, recalibrated
+from pipelines.stocks.settings import Data
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.data import splits
+from roadmap.evaluation.evaluated import answer
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support import bundles
+
+NORMAL = np.array([-1.96, -1.2816, -0.6745, 0, 0.6745, 1.2816, 1.96])
+CLOSE = generate(1, 1000, seed=8)[0].columns["close"].tolist()
+
+
+def forecaster(folder: Path, width: float) -> Path:
+    """A bundle that says: normal, `width` times as wide as the volatility of the last days would have it."""
+    shape = (1, len(HORIZONS), len(QUANTILES))
+    table = (width * NORMAL * np.sqrt(HORIZONS)[:, None]).astype(np.float32).reshape(shape)
+    nodes = [
+        helper.make_node("Unsqueeze", ["scale", "axes"], ["deep"]),
+        helper.make_node("Mul", ["deep", "table"], ["y"]),
+    ]
+    inputs = [("x", ["n", STEPS, len(CHANNELS)]), ("scale", ["n"])]
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name, sizes in inputs],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *shape[1:]])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([1, 2]), "axes")],
+    )
+    schema = {"task": "series", "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
+    example = [{"symbol": "SYM00", "close": CLOSE[:count]} for count in (HISTORY, COUNT)]
+    bundles.write(folder, "stocks", graph, {"schema.json": schema, "example.json": example}, source="normal")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    artifacts = tmp_path_factory.mktemp("artifacts")
+    forecaster(artifacts / "stocks" / "bundle", 1.0)
+    return artifacts
+
+
+@pytest.fixture(scope="module")
+def predictor(artifacts: Path) -> Any:
+    return load_predictor(Bundle(artifacts / "stocks" / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def client(artifacts: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "stocks"
+    keys = {"path": None, "live": None, "until": None, "symbols": 2, "days": 1400, "split": (0.6, 0.15, 0.25)}
+    splits.write(folder, data.prepare(Data.model_validate(keys), "sample", 1), "sample")
+    return folder
+
+
+def post(client: TestClient, **request: Any) -> Any:
+    return client.post("/models/stocks/predict", json={"inputs": [request]})
+
+
+def widths(output: Any) -> np.ndarray:
+    """Of the answer's 80% intervals, in logarithms of the price. -> [h]"""
+    return np.array([np.log(high / low) for low, high in (horizon["interval_80"] for horizon in output["horizons"])])
+
+
+# ---------------------------------------------------------------- recalibration
+
+
+def textbook(quantiles: np.ndarray, came: np.ndarray) -> np.ndarray:
+    """One history as Gibbs and Candes have it, evening by evening: [k + 1, h, q], [k, h] -> [h, q]"""
+    found = quantiles[-1].copy()
+    for h, days in enumerate(HORIZONS):
+        for low, high in ((0, 6), (1, 5), (2, 4)):
+            width = 0.0
+            missed: list[float] = []
+            for day in range(len(quantiles)):
+                if day >= days and np.isfinite(came[day - days, h]):
+                    width += STEP * (missed[day - days] - 2 * QUANTILES[low])
+                middle = quantiles[day, h, 3]
+                ends = [middle + np.exp(width) * (quantiles[day, h, end] - middle) for end in (low, high)]
+                if day < len(came):
+                    missed.append(float(came[day, h] < ends[0] or came[day, h] > ends[1]))
+            found[h, [low, high]] = ends
+    return np.sort(found, axis=-1)
+
+
+def test_all_at_once_gives_what_the_textbook_gives_evening_by_evening() -> None:
+    rng = np.random.default_rng(0)
+    quantiles = np.sort(rng.normal(size=(6, 101, 3, 7)), axis=-1)
+    quantiles[1, :, :, 4:] = quantiles[1, :, :, 3:4]  # no width above the median
+    came = rng.normal(size=(6, 100, 3))
+    came[1, ::3] = quantiles[1, :100:3, :, 3]  # on it
+    came[2, :60] = np.nan  # a shorter history
+    found = recalibrated(quantiles, came, HORIZONS, QUANTILES, STEP)
+    assert found == pytest.approx(np.stack([textbook(*one) for one in zip(quantiles, came, strict=True)]), abs=1e-12)
+
+
+def test_what_is_too_narrow_or_too_wide_is_nearly_repaired_in_a_year() -> None:
+    came = np.random.default_rng(1).normal(size=(4000, 253, 3))
+    for width in (0.7, 1.0, 1.3):  # of 80%: 63%, 80%, 90%
+        quantiles = np.broadcast_to(width * NORMAL, (4000, 253, 3, 7))
+        found = recalibrated(quantiles, came[:, :-1], HORIZONS, QUANTILES, STEP)
+        inside = (found[..., 1] <= came[:, -1]) & (came[:, -1] <= found[..., 5])
+        assert inside.mean(axis=0) == pytest.approx(0.8, abs=0.03), width
+        assert np.all(found[..., 3] == 0)
+
+
+def test_an_outcome_counts_when_it_is_known_and_not_before() -> None:
+    rng = np.random.default_rng(2)
+    quantiles = np.broadcast_to(NORMAL, (1, 253, 3, 7))
+    came = rng.normal(size=(1, 252, 3))
+    found = recalibrated(quantiles, came, HORIZONS, QUANTILES, STEP)
+    for h, days in enumerate(HORIZONS):
+        for day, counts in ((252 - days, True), (253 - days, False)):  # today is day 252
+            if day < 252:
+                other = came.copy()
+                other[0, day, h] = 0.0 if abs(came[0, day, h]) > 0.6 else 9.0
+                changed = recalibrated(quantiles, other, HORIZONS, QUANTILES, STEP)
+                assert np.array_equal(changed, found) != counts, (days, day)
+
+
+def test_outcomes_are_the_returns_to_come() -> None:
+    found = outcomes(np.array(CLOSE[:30]), HORIZONS)
+    assert found[3] == pytest.approx([np.log(CLOSE[3 + days] / CLOSE[3]) for days in HORIZONS])
+    assert np.isfinite(found).sum(axis=0).tolist() == [29, 25, 10]
+
+
+# ---------------------------------------------------------------- over HTTP
+
+
+def test_an_answer_is_a_ladder_of_prices_around_the_last(client: TestClient) -> None:
+    response = post(client, symbol="ACME", close=CLOSE)
+    assert response.status_code == 200, response.text
+    [output] = response.json()["outputs"]
+    assert (output["symbol"], output["last"]) == ("ACME", CLOSE[-1])
+    assert [horizon["days"] for horizon in output["horizons"]] == list(HORIZONS)
+    for horizon in output["horizons"]:
+        prices = [horizon["quantiles"][str(level)] for level in QUANTILES]
+        assert prices == sorted(prices) and prices[0] < CLOSE[-1] < prices[-1]
+        assert horizon["interval_80"] == [prices[1], prices[5]] and horizon["interval_95"] == [prices[0], prices[6]]
+        assert horizon["median"] == prices[3] and 0.3 < horizon["up"] < 0.7
+    assert list(widths(output)) == sorted(widths(output))
+
+
+def test_a_year_is_answered_as_forecast_and_two_are_all_that_counts(client: TestClient, predictor: Any) -> None:
+    short, two, long = (
+        post(client, close=CLOSE[-count:]).json()["outputs"][0] for count in (HISTORY, COUNT, len(CLOSE))
+    )
+    forecast = predictor.returns(np.array([CLOSE[-HISTORY:]]))[0]
+    assert widths(short) == pytest.approx(forecast[:, 5] - forecast[:, 1])
+    assert two == long != short
+    assert [horizon["median"] for horizon in two["horizons"]] == [horizon["median"] for horizon in short["horizons"]]
+
+
+def test_the_unit_of_the_prices_does_not_count(client: TestClient) -> None:
+    one, cents = (post(client, close=[unit * price for price in CLOSE]).json()["outputs"][0] for unit in (1, 100))
+    assert widths(cents) == pytest.approx(widths(one), rel=1e-5)
+    assert cents["horizons"][2]["median"] == pytest.approx(100 * one["horizons"][2]["median"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("width", "wider"), [(0.5, True), (2.0, False)])
+def test_a_longer_history_repairs_a_forecaster_that_is_wrong(tmp_path: Path, width: float, wider: bool) -> None:
+    wrong = load_predictor(Bundle(forecaster(tmp_path / "stocks", width)))
+    short, long = answer(wrong, [{"close": CLOSE[-count:]} for count in (HISTORY, COUNT)])
+    ratio = widths(long.model_dump()) / widths(short.model_dump())
+    assert np.all(ratio > 1.3) if wider else np.all(ratio < 0.75)
+
+
+def test_many_at_once_are_answered_as_one_by_one(predictor: Any) -> None:
+    lengths = [*range(HISTORY, COUNT + 60, 23), HISTORY, HISTORY + 1, COUNT - 1, COUNT, COUNT + 1]
+    other = generate(1, 1000, seed=9)[0].columns["close"].tolist()
+    requests = [
+        {"close": closes[-length - n :][:length]} for n, length in enumerate(lengths) for closes in (CLOSE, other)
+    ]
+    together = answer(predictor, requests)
+    for request, output in zip(requests, together, strict=True):
+        [alone] = answer(predictor, [request])
+        for one, two in zip(alone.horizons, output.horizons, strict=True):
+            assert list(two.quantiles.values()) == pytest.approx(list(one.quantiles.values()), rel=1e-6)
+
+
+def test_the_graph_sees_a_window_once_however_many_requests_share_it(
+    predictor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    honest = Predictor.returns
+    monkeypatch.setattr(Predictor, "returns", lambda self, closes: seen.append(len(closes)) or honest(self, closes))
+    answer(predictor, [{"close": CLOSE[day : day + COUNT]} for day in range(200)])
+    assert sum(seen) == DAYS + 200
+
+
+def test_the_server_answers_as_evaluation_does(client: TestClient, predictor: Any, folder: Path) -> None:
+    requests, targets = evaluate.test_rows(folder)
+    online = client.post("/models/stocks/predict", json={"inputs": requests[:60]}).json()["outputs"]
+    assert [output.model_dump() for output in answer(predictor, requests[:60])] == online
+    assert len(requests) == len(targets) and np.isfinite(targets["y"]).all()
+
+
+def test_evaluation_asks_with_all_closes_that_count(folder: Path) -> None:
+    requests, targets = evaluate.test_rows(folder)
+    days = origins.history(folder, splits.SPLITS)
+    for n in (0, 1, len(requests) - 1):
+        of = [part[part["symbol"] == requests[n]["symbol"]] for part in days.values()]
+        closes = [float(close) for part in of for close in part["close"][part["date"] <= targets["date"][n]]]
+        assert requests[n]["close"] == closes[-COUNT:] and targets["last"][n] == closes[-1]
+
+
+@pytest.mark.parametrize("price", [42.0, 1e-6, 1e9])
+@pytest.mark.parametrize("count", [HISTORY, HISTORY + 1, COUNT])
+def test_prices_that_stand_still_get_a_narrow_sane_answer(client: TestClient, price: float, count: int) -> None:
+    response = post(client, close=[price] * count)
+    assert response.status_code == 200
+    for horizon in response.json()["outputs"][0]["horizons"]:
+        low, high = horizon["interval_95"]
+        assert 0.998 * price < low <= price <= high < 1.002 * price
+
+
+def test_more_requests_than_memory_allows_are_refused(client: TestClient) -> None:
+    response = client.post("/models/stocks/predict", json={"inputs": [{"close": CLOSE[:HISTORY]}] * 257})
+    assert response.status_code == 422 and "256" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("close", "said"),
+    [
+        (CLOSE[: HISTORY - 1], f"at least {HISTORY} items"),
+        ([], f"at least {HISTORY} items"),
+        (CLOSE * 3, f"at most {MOST} items"),
+        ([*CLOSE[:-1], 0.0], "greater than or equal to 0.000001"),
+        ([*CLOSE[:-1], -3.0], "greater than or equal to 0.000001"),
+        ([*CLOSE[:-1], 1e300], "less than or equal to"),
+        ([*CLOSE[:-1], "12.5"], "valid number"),
+        ([*CLOSE[:-1], None], "valid number"),
+        ([*CLOSE[:-1], True], "valid number"),
+        ([*CLOSE[:-1], CLOSE[-2] / 7], "too far apart for a day; send prices adjusted for splits"),
+        ("100, 101", "valid array"),
+        ({"0": 100}, "valid array"),
+        (None, "valid array"),
+    ],
+)
+def test_bad_closes_are_refused_in_words(client: TestClient, close: Any, said: str) -> None:
+    response = post(client, close=close)
+    assert response.status_code == 422
+    assert said in response.json()["detail"] and response.json()["detail"].startswith("inputs/0/close")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])
+def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
+    closes = ", ".join(map(str, CLOSE[:-1])) + f", {number}"
+    body = f'{{"inputs": [{{"close": [{closes}]}}]}}'
+    response = client.post("/models/stocks/predict", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422) and "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{}, {"close": CLOSE, "open": CLOSE}, {"close": CLOSE, "symbol": "x" * 33}, {"close": CLOSE, "symbol": 7}],
+)
+def test_other_faults_are_refused_too(client: TestClient, request_: dict[str, Any]) -> None:
+    assert post(client, **request_).status_code == 422
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([1e-6, 1e-4, 0.01, 0.1, 0.2]),
+    st.floats(1e-4, 1e6),
+    st.integers(HISTORY, COUNT + 10),
+    st.floats(0.98, 1.03),
+)
+def test_whatever_moves_less_than_a_split_gets_finite_ordered_prices(
+    client: TestClient, seed: int, volatility: float, price: float, count: int, growth: float
+) -> None:
+    """Also where every day is louder than the one before, so that intervals are missed again and again."""
+    steps = volatility * growth ** np.arange(count) * np.random.default_rng(seed).standard_t(3, count)
+    steps = np.clip(steps - steps.mean(), -0.6, 0.6)
+    close = np.clip(price * np.exp(np.cumsum(steps)), 1e-6, 1e9).tolist()
+    response = post(client, close=close)
+    assert response.status_code == 200, response.text
+    for horizon in response.json()["outputs"][0]["horizons"]:
+        prices = list(horizon["quantiles"].values())
+        assert np.isfinite(prices).all() and prices == sorted(prices) and prices[0] >= 0

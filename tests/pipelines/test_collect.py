@@ -1,0 +1,330 @@
+"""Labelled rows of the prediction log become a new version of the data, and stay in their split for ever."""
+
+import importlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from fastapi.testclient import TestClient
+
+from roadmap.config.schema import check
+from roadmap.data import feedback, recent, splits
+from roadmap.data.splits import RECENT, Prepared
+from roadmap.prediction_log import labels
+from roadmap.prediction_log import log as recording
+from roadmap.prediction_log.labels import Label, Labelled
+from roadmap.prediction_log.log import Row
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support import bundles
+from tests.support.checkouts import ROOT, Checkout, checkout, environment
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+DATA = {name: importlib.import_module(f"pipelines.{name}.data") for name in PARAMS["projects"]}
+LABELLED = [name for name, data in DATA.items() if hasattr(data, "labelled")]
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
+
+
+def answered(n: int, said: dict[str, Any] = WOMAN, label: str = "survived", **changes: Any) -> Labelled:
+    fixed = {"time": NOW + n * MINUTE, "request_id": f"r{n}", "index": 0, "version": "v1", "profile": "sample"}
+    return Labelled(**{**fixed, "input": said, "output": {}, "label": label, **changes})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def ids(folder: Path) -> list[str]:
+    return [row.request_id for row in feedback.read(folder)]
+
+
+# ---------------------------------------------------------------- what is collected
+
+
+def test_nothing_is_collected_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "titanic"
+    feedback.begin(folder)
+    assert (feedback.read(folder), feedback.windows(folder)) == ([], [])
+    assert feedback.add(folder, [answered(n) for n in range(3)], NOW) == 3
+    before = contents(folder)
+    assert feedback.add(folder, [answered(n) for n in range(3)], NOW + MINUTE) == 0
+    assert contents(folder) == before
+    assert feedback.add(folder, [answered(n) for n in range(5)], NOW + MINUTE) == 2
+    assert ids(folder) == [f"r{n}" for n in range(5)]
+    feedback.begin(folder)
+    assert len(ids(folder)) == 5
+
+
+def test_every_collection_says_where_its_rows_come_from(tmp_path: Path) -> None:
+    folder = tmp_path / "titanic"
+    feedback.add(folder, [answered(0), answered(1, version="v2")], NOW + 9 * MINUTE)
+    feedback.add(folder, [answered(2, version="v3")], NOW + 10 * MINUTE)
+    first, second = feedback.windows(folder)
+    assert (first["collected"], first["since"], first["until"]) == (
+        "2026-03-01T00:09:00+00:00", "2026-03-01T00:00:00+00:00", "2026-03-01T00:01:00+00:00",
+    )  # fmt: skip
+    assert (first["rows"], first["versions"], second["rows"], second["versions"]) == (2, ["v1", "v2"], 1, ["v3"])
+    other = tmp_path / "other"
+    feedback.add(other, [answered(0), answered(1, version="v2")], NOW)
+    assert feedback.windows(other)[0]["sha256"] == first["sha256"] != second["sha256"]
+
+
+def test_the_answer_of_a_mirror_is_the_same_row(tmp_path: Path) -> None:
+    assert feedback.add(tmp_path / "x", [answered(0), answered(0, version="shadow")], NOW) == 1
+    assert [row.version for row in feedback.read(tmp_path / "x")] == ["v1"]
+
+
+def test_a_label_put_right_counts(tmp_path: Path) -> None:
+    feedback.add(tmp_path / "x", [answered(0), answered(1)], NOW)
+    assert feedback.add(tmp_path / "x", [answered(0, label="died"), answered(1)], NOW) == 1
+    assert [row.label for row in feedback.read(tmp_path / "x")] == ["died", "survived"]
+
+
+def test_old_rows_give_way_to_new_ones(tmp_path: Path) -> None:
+    feedback.add(tmp_path / "x", [answered(n) for n in range(4)], NOW, most=4)
+    assert feedback.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 2
+    assert ids(tmp_path / "x") == ["r2", "r3", "r4", "r5"]
+    assert feedback.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 0
+
+
+def test_a_collection_that_is_killed_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "titanic"
+    feedback.add(folder, [answered(0)], NOW)
+    before = contents(folder)
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from pathlib import Path
+from pyarrow import parquet
+from test_collect import NOW, answered, feedback
+write = parquet.write_table
+def killed(*arguments, **options):
+    write(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+parquet.write_table = killed
+feedback.add(Path({str(folder)!r}), [answered(1)], NOW)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert contents(folder) == before
+    assert feedback.add(folder, [answered(1)], NOW) == 1
+
+
+# ---------------------------------------------------------------- rows of the splits
+
+
+def prepared_of(project: str) -> Prepared:
+    run = check({**PARAMS, "project": project, "profile": "sample", "trainer": {}, "tracking": {}})
+    return DATA[project].prepare(run.project.data, "sample", 42)
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Callable[[str], Prepared]:
+    known: dict[str, Prepared] = {}
+    return lambda project: known.get(project) or known.setdefault(project, prepared_of(project))
+
+
+def test_a_row_stays_in_its_split_for_ever() -> None:
+    found = pd.Series([recent.split_of(f"request {n}") for n in range(20_000)]).value_counts(normalize=True)
+    assert found.to_dict() == pytest.approx(recent.SHARES, abs=0.015)
+    names = ("a", "b", "c", "abc", "请求")
+    assert [recent.split_of(name) for name in names] == [RECENT, "train", "train", RECENT, "train"]
+
+
+@pytest.mark.parametrize("project", LABELLED)
+def test_a_request_and_its_label_are_the_row_again(
+    tmp_path: Path, prepared: Callable[[str], Prepared], project: str
+) -> None:
+    """The test split as requests, as `evaluate` makes them, and as rows again."""
+    old = prepared(project)
+    splits.write(tmp_path / "data", old, "sample")
+    requests, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(tmp_path / "data")
+    said = [json.loads(json.dumps(request)) for request in requests[:200]]
+    test = splits.read(tmp_path / "data", "test")
+    target = old.schema["target"]
+    truths = [old.schema["classes"][t] if "classes" in old.schema else str(t) for t in test[target][:200]]
+    rows = [
+        {**DATA[project].labelled(one, old.schema), target: recent.target_of(truth, old.schema)}
+        for one, truth in zip(said, truths, strict=True)
+    ]
+    found = recent.like(old.splits["train"], rows, target)
+    assert target in found
+    for name in found:
+        expected = test[name][:200]
+        assert np.asarray(found[name]).dtype == np.asarray(expected).dtype, name
+        np.testing.assert_array_equal(np.asarray(found[name]), np.asarray(expected), err_msg=name)
+
+
+@pytest.mark.parametrize("project", DATA)
+def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
+    old = Prepared({}, "somewhere", "ours", {"task": "a project's own"})
+    feedback.begin(tmp_path / "x")
+    for folder in (tmp_path / "x", tmp_path / "nowhere"):
+        assert recent.extended(old, folder, "sample", getattr(DATA[project], "labelled", None)) is old
+
+
+@pytest.mark.parametrize("project", LABELLED)
+def test_what_does_not_fit_the_data_is_left_out_and_told(
+    tmp_path: Path, prepared: Callable[[str], Prepared], project: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = prepared(project)
+    truth = old.schema["classes"][0] if "classes" in old.schema else "1.5"
+    others = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
+    found = [answered(n, said, truth) for n, said in enumerate(others)]
+    feedback.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
+    assert recent.extended(old, tmp_path / "x", "sample", DATA[project].labelled) is old
+    said = capsys.readouterr().out
+    assert "5 labelled rows left out (other fields or another size)" in said
+    assert "1 labelled rows left out (profile full)" in said
+
+
+def test_a_class_that_the_data_do_not_have_is_left_out(
+    tmp_path: Path, prepared: Callable[[str], Prepared], capsys: pytest.CaptureFixture[str]
+) -> None:
+    feedback.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
+    found = recent.extended(prepared("titanic"), tmp_path / "x", "sample", DATA["titanic"].labelled)
+    assert found.source.endswith(" + 1 labelled rows of the log")
+    assert "1 labelled rows left out (no such class)" in capsys.readouterr().out
+
+
+def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
+    tmp_path: Path, prepared: Callable[[str], Prepared]
+) -> None:
+    old = prepared("titanic")
+    steerage = {"class": "steerage", "sex": "female", "age": None}
+    feedback.add(tmp_path / "x", [answered(n, steerage) for n in range(100)], NOW)
+    new = recent.extended(old, tmp_path / "x", "sample", DATA["titanic"].labelled)
+    assert new.schema["columns"]["class"]["levels"] == ["1st", "2nd", "3rd", "crew", "steerage"]
+    assert new.schema["columns"]["age"] == old.schema["columns"]["age"]
+    assert "steerage" not in old.schema["columns"]["class"]["levels"]
+    pd.testing.assert_frame_equal(new.splits["test"], old.splits["test"])
+    added = {name: len(part) - len(old.splits.get(name, [])) for name, part in new.splits.items()}
+    assert sum(added.values()) == 100 and added["test"] == 0 and min(added["train"], added["val"], added[RECENT]) > 0
+    pd.testing.assert_frame_equal(new.splits["train"][: len(old.splits["train"])], old.splits["train"])
+    assert set(new.splits[RECENT]["class"]) == {"steerage"} and new.splits[RECENT]["survived"].dtype == "int64"
+    assert new.notes["windows"] == feedback.windows(tmp_path / "x")
+
+    houses = prepared("house_prices")
+    house = {"area_m2": 950.0, "rooms": 9, "age_years": None, "distance_km": 3.5, "district": "moon"}
+    feedback.add(tmp_path / "y", [answered(n, house, "1234.5") for n in range(10)], NOW)
+    columns = recent.extended(houses, tmp_path / "y", "sample", DATA["house_prices"].labelled).schema["columns"]
+    assert columns["area_m2"] == {**houses.schema["columns"]["area_m2"], "max": 950.0}
+    assert columns["age_years"] == houses.schema["columns"]["age_years"]
+    assert "moon" in columns["district"]["levels"]
+
+
+def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
+    tmp_path: Path, prepared: Callable[[str], Prepared]
+) -> None:
+    old = prepared("imdb")
+    known = [{"text": old.splits[name]["text"][0]} for name in splits.SPLITS]
+    texts = [*known, {"text": "new"}, {"text": "new"}, {"text": "newer"}]
+    feedback.add(tmp_path / "x", [answered(n, text, "negative") for n, text in enumerate(texts)], NOW)
+    new = recent.extended(old, tmp_path / "x", "sample", DATA["imdb"].labelled)
+    assert new.source.endswith(" + 2 labelled rows of the log")
+    every = pd.concat(new.splits.values())
+    assert every["text"].is_unique and {"new", "newer"} <= set(every["text"])
+
+    digits = prepared("mnist")
+    image = digits.splits["test"]["image"][0]
+    pictures = [{"image": one.tolist()} for one in (image, 255 - image, 255 - image)]
+    feedback.add(tmp_path / "y", [answered(n, picture, "3") for n, picture in enumerate(pictures)], NOW)
+    assert " + 1 " in recent.extended(digits, tmp_path / "y", "sample", DATA["mnist"].labelled).source
+
+
+def test_what_the_server_records_is_what_a_project_takes(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    artifacts = bundles.make_all(tmp_path / "artifacts")
+    made = [name for name in LABELLED if (artifacts / name).exists()]
+    assert len(made) > 2
+    schemas = {name: json.loads((artifacts / name / "bundle" / "schema.json").read_text()) for name in made}
+    with TestClient(create_app(Settings(bundles=str(artifacts), predictions=log))) as client:
+        for name in made:
+            example = json.loads((artifacts / name / "bundle" / "example.json").read_text())
+            response = client.post(f"/models/{name}/predict", json={"inputs": example}, headers={"X-Request-ID": "abc"})
+            assert response.status_code == 200
+    now = datetime.now(UTC)
+    for name in made:
+        labels.write(log, name, [Label("abc", 0, "1", now)])
+        (one,) = labels.labelled(log, name, now - timedelta(hours=1), now + MINUTE)
+        assert DATA[name].labelled(one.input, schemas[name]) is not None, one.input
+
+
+# ---------------------------------------------------------------- the stages
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    yield Checkout(checkout(tmp_path_factory.mktemp("collect") / "clone"))
+
+
+def drifted(log: Path, requests: range) -> None:
+    """Requests of a day on which the crew survives, with their labels."""
+    now = datetime.now(UTC)
+    said = json.dumps({"class": "crew", "sex": "male", "age": "adult"})
+    rows = [Row(now - MINUTE, f"r{n}", "titanic", "v1", "sample", said, "{}", 0.01) for n in requests]
+    recording.target(str(log)).write(rows)
+    labels.write(str(log), "titanic", [Label(f"r{n}", 0, "survived", now) for n in requests])
+
+
+def ran(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+@pytest.mark.parametrize("project", sorted(set(DATA) - set(LABELLED)))
+def test_a_project_whose_truth_comes_with_the_data_collects_nothing(
+    clone: Checkout, tmp_path: Path, project: str
+) -> None:
+    done = clone.stage("collect", f"project={project}", SERVING_PREDICTIONS=str(tmp_path))
+    assert "nothing to collect, the truth comes with the data" in done.stdout
+    assert json.loads(clone.path("feedback", project, "windows.json").read_text()) == []
+
+
+def test_a_log_that_does_not_answer_may_be_tried_again(clone: Checkout) -> None:
+    url = "sqlite:////nowhere/at/all/log.db"
+    done = clone.stage("collect", "project=mnist", check=False, SERVING_PREDICTIONS=url)
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert "SERVING_PREDICTIONS: can't be read (OperationalError)" in done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_collected_is_a_new_version_of_the_data(clone: Checkout, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    drifted(log, range(200))
+    first = clone.run("dvc", "repro", "prepare@titanic").stdout
+    assert ran(first) == ["collect@titanic", "prepare@titanic"]
+    assert ran(clone.run("dvc", "repro", "prepare@titanic", SERVING_PREDICTIONS=str(log)).stdout) == []
+    old = card(clone)
+    test = clone.path("data", "titanic", "test.parquet").read_bytes()
+
+    forced = ["dvc", "repro", "--force", "--single-item", "collect@titanic"]
+    assert "200 labelled rows added, 200 in all" in clone.run(*forced, SERVING_PREDICTIONS=str(log)).stdout
+    status = json.loads(clone.run("dvc", "status", "--json", "prepare@titanic").stdout)
+    assert "feedback/titanic" in json.dumps(status["prepare@titanic"])
+    clone.run("dvc", "repro", "evaluate@titanic")
+    new = card(clone)
+    assert new["source"] == f"{old['source']} + 200 labelled rows of the log"
+    assert new["windows"][0]["rows"] == 200 and new["sha256"] != old["sha256"]
+    assert clone.path("data", "titanic", "test.parquet").read_bytes() == test
+    assert sum(new["rows"].values()) == sum(old["rows"].values()) + 200
+    assert 50 < new["rows"][RECENT] < 90
+    metrics = json.loads(clone.path("artifacts", "titanic", "metrics.json").read_text())
+    assert metrics["rows"]["test"] == old["rows"]["test"] and metrics["source"] == new["source"]
+
+    assert "0 labelled rows added, 200 in all" in clone.run(*forced, SERVING_PREDICTIONS=str(log)).stdout
+    assert ran(clone.run("dvc", "repro", "evaluate@titanic").stdout) == []
+
+
+def card(clone: Checkout) -> dict[str, Any]:
+    return dict(json.loads(clone.path("data", "titanic", "card.json").read_text()))

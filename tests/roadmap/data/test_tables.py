@@ -1,0 +1,221 @@
+"""A user's own CSV is first class: what is wrong with it is said in one line, what is taken for what is said too."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from roadmap.data import tables
+from roadmap.config.errors import UsageError
+from roadmap.data.splits import Prepared
+from roadmap.data.tables import prepare_csv
+from roadmap.inference.tabular import MAX_TEXT
+from pipelines.house_prices import data as house_prices
+from pipelines.titanic import data as titanic
+
+SHARES = (0.7, 0.15, 0.15)
+ROWS = 60
+
+
+def csv_of(
+    header: str = "area,colour,price",
+    row: Callable[[int], str] = lambda i: f"{i},{['red', 'blue'][i % 2]},{i * 2.5}",
+) -> str:
+    return "\n".join([header, *(row(i) for i in range(1, ROWS + 1))]) + "\n"
+
+
+@pytest.fixture
+def prepare(tmp_path: Path) -> Callable[..., Prepared]:
+    def run(content: str | bytes, target: str = "price", task: Any = "regression", shares: Any = SHARES) -> Prepared:
+        path = tmp_path / "mine.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return prepare_csv(str(path), target, task, shares, seed=1)
+
+    return run
+
+
+def whole(prepared: Prepared) -> pd.DataFrame:
+    return pd.concat(prepared.splits.values(), ignore_index=True)
+
+
+REFUSED = {
+    "empty": ("", "is empty"),
+    "header only": ("area,colour,price", "0 rows"),
+    "too few rows": ("\n".join(csv_of().splitlines()[:20]), "19 rows .* at least 20"),
+    "duplicate header": (csv_of("area,price,price"), "line 1: column 'price' appears more than once"),
+    "no target column": (csv_of("area,colour,prize"), "line 1: no column 'price'; did you mean 'prize'"),
+    "only the target": (csv_of("price", str), "no column beside the target 'price'"),
+    "text target": (csv_of(row=lambda i: f"{i},red,{'?' if i == 33 else i}"), "numeric; data row 33 has '\\?'"),
+    "text after gaps": (csv_of(row=lambda i: f"{i},,{i if i > 33 else '?' * (i > 9)}"), "data row 10 has '\\?'"),
+    "infinite target": (csv_of(row=lambda i: f"{i},red,{'inf' if i == 7 else i}"), "'price' .*infinite"),
+    "infinite value": (csv_of(row=lambda i: f"{'-inf' if i == 5 else i},red,{i}"), "'area' .*infinite"),
+    "constant target": (csv_of(row=lambda i: f"{i},red,5"), "'price' has one value only"),
+    "constant columns": (csv_of(row=lambda i: f"1,red,{i}"), "no column to learn from"),
+    "Latin-1 header": (csv_of("area,größe,price").encode("latin-1"), "not UTF-8"),
+    "Latin-1 far below": (csv_of(row=lambda i: f"{i},{'x' * 500 if i < 50 else 'é'},{i}").encode("latin-1"), "UTF-8"),
+    "UTF-16": (csv_of().encode("utf-16"), "not UTF-8"),
+    "open quote": (csv_of(row=lambda i: f"{i},{chr(34) * (i == 50)}red,{i}"), "EOF inside string"),
+    "a field too many": (csv_of(row=lambda i: f"{i},red,{i}{',9' * (i == 30)}"), "line 31"),
+    "a field too many in every row": (csv_of(row=lambda i: f"{i},red,{i},{i}"), "header"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[..., Prepared], name: str) -> None:
+    content, said = REFUSED[name]
+    with pytest.raises(UsageError, match=said) as caught:
+        prepare(content)
+    assert "\n" not in str(caught.value)
+    assert "mine.csv: " in str(caught.value) or name == "constant columns"
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
+)
+def test_a_classification_needs_two_classes(prepare: Callable[..., Prepared], levels: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        prepare(csv_of(row=lambda i: f"{i},red,{levels[i % len(levels)]}"), task="binary")
+
+
+def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.csv", tmp_path):
+        with pytest.raises(UsageError, match=f"{path}: no such file"):
+            prepare_csv(str(path), "price", "regression", SHARES, 1)
+
+
+def test_no_split_may_be_empty(prepare: Callable[..., Prepared]) -> None:
+    with pytest.raises(UsageError, match="val"):
+        prepare(csv_of(), shares=(0.998, 0.001, 0.001))
+
+
+def test_an_ordinary_csv_keeps_every_row_and_value(prepare: Callable[..., Prepared]) -> None:
+    found = prepare(csv_of())
+    assert found.source == "csv:mine.csv"
+    assert {name: len(split) for name, split in found.splits.items()} == {"train": 42, "val": 9, "test": 9}
+    frame = whole(found).sort_values("area")
+    assert frame["price"].tolist() == [i * 2.5 for i in range(1, ROWS + 1)]
+    assert frame["colour"].tolist() == ["red" if i % 2 == 0 else "blue" for i in range(1, ROWS + 1)]
+    assert found.schema["columns"] == {
+        "area": {"kind": "number", "min": 1.0, "max": 60.0},
+        "colour": {"kind": "category", "levels": ["blue", "red"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "columns"),
+    [
+        (b"\xef\xbb\xbf" + csv_of("price,colour,x").encode(), "price", ["colour", "x"]),
+        (csv_of("面积,颜色,价格"), "价格", ["面积", "颜色"]),
+        (csv_of('area,"a, b",price', lambda i: f'{i},"{i % 2}, red",{i}'), "price", ["area", "a, b"]),
+        (csv_of("area, b, price", lambda i: f"{i}, {i % 2}, {i}"), "price", ["area", "b"]),
+        (csv_of().replace("\n", "\r\n"), "price", ["area", "colour"]),
+    ],
+    ids=["byte order mark", "Chinese names", "quoted commas", "spaces after commas", "Windows line ends"],
+)
+def test_csv_dialects_are_read(prepare: Callable[..., Prepared], content: Any, target: str, columns: list[str]) -> None:
+    found = prepare(content, target)
+    assert list(found.schema["columns"]) == columns
+    assert len(whole(found)) == ROWS
+
+
+def test_column_kinds_are_inferred_and_said(
+    prepare: Callable[..., Prepared], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(i: int) -> str:
+        return f"{i if i % 3 else ''},{i % 2 == 0},{'ab'[i % 2] if i > 9 else ''},id-{i},,same,{i}"
+
+    found = prepare(csv_of("gappy,flag,letter,id,void,const,price", row))
+    kinds = {name: spec["kind"] for name, spec in found.schema["columns"].items()}
+    assert kinds == {"gappy": "number", "flag": "category", "letter": "category"}
+    assert found.schema["columns"]["flag"]["levels"] == ["False", "True"]
+    assert set(found.schema["ignored"]) == {"id", "void", "const"}
+    frame = whole(found)
+    assert frame["gappy"].isna().sum() == 20
+    assert frame["letter"].isna().sum() == 9
+    assert sorted(frame["flag"].unique()) == ["False", "True"]
+    said = capsys.readouterr().out
+    assert "60 rows, target 'price' (regression)" in said
+    assert "gappy: number, 1 to 59, 20 missing" in said
+    assert "letter: category, 2 levels, 9 missing" in said
+    assert "id: left out (text with 60 distinct values)" in said
+    assert "void: left out" in said
+
+
+def test_text_longer_than_a_request_may_hold_is_left_out(prepare: Callable[..., Prepared]) -> None:
+    prose = ["x" * (MAX_TEXT + 1) + end for end in "yz"]
+    found = prepare(csv_of(row=lambda i: f"{i},{prose[i % 2]},{i}"))
+    assert list(found.schema["columns"]) == ["area"]
+
+
+def test_rows_without_a_target_are_left_out(prepare: Callable[..., Prepared]) -> None:
+    assert len(whole(prepare(csv_of(row=lambda i: f"{i},red,{i if i > 10 else ''}")))) == 50
+
+
+def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., Prepared]) -> None:
+    found = prepare(csv_of(row=lambda i: f"{i},red,{'ja' if i % 3 == 0 else 'nein'}"), task="binary")
+    assert found.schema["classes"] == ["ja", "nein"]
+    assert [int((split["price"] == 0).sum()) for split in found.splits.values()] == [14, 3, 3]
+    flags = prepare(csv_of(row=lambda i: f"{i},red,{i % 3 == 0}"), task="binary")
+    assert flags.schema["classes"] == ["False", "True"]
+    assert whole(flags)["price"].sum() == 20
+
+
+HOUSE = house_prices.hedonic(30, 1)
+BLOCK = {
+    "longitude": -122.23, "latitude": 37.88, "housing_median_age": 41.0, "total_rooms": 880.0, "total_bedrooms": np.nan,
+    "population": 322.0, "households": 126.0, "median_income": 8.3252, "median_house_value": 452600.0,
+    "ocean_proximity": "NEAR BAY",
+}  # fmt: skip
+PASSENGER = {
+    "Survived": 0, "Pclass": 3, "Name": "Braund, Mr. Owen Harris", "Sex": "male", "Age": 22.0, "SibSp": 1, "Parch": 0,
+    "Ticket": "A/5 21171", "Fare": 7.25, "Cabin": None, "Embarked": "S",
+}  # fmt: skip
+SCHEMAS: dict[str, tuple[Any, pd.DataFrame]] = {
+    "houses": (house_prices._schema("price"), HOUSE),
+    "blocks": (house_prices._schema("median_house_value"), pd.DataFrame([BLOCK] * 30)),
+    "people": (titanic._table_schema(), titanic.unusual_episode()),
+    "passengers": (
+        titanic._passenger_schema(),
+        pd.DataFrame([{**PASSENGER, "PassengerId": i, "Cabin": "C85" if i else None} for i in range(30)]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_good_rows_pass_the_schemas(name: str) -> None:
+    schema, frame = SCHEMAS[name]
+    tables.validate(frame, schema, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "rule"),
+    [
+        ("houses", "rooms", 99.0, r"99(\.0)? breaks the rule in_range\(1, 20\)"),
+        ("houses", "district", "moon", r"'moon' breaks the rule isin\(.*harbour"),
+        ("houses", "price", np.nan, "breaks the rule not_nullable"),
+        ("houses", "area_m2", "wide", "'wide' breaks the rule coerce"),
+        ("blocks", "households", 0.0, r"0(\.0)? breaks the rule greater_than\(0\)"),
+        ("blocks", "longitude", 139.7, r"139\.7 breaks the rule in_range\(-125, -114\)"),
+        ("people", "class", "4th", "'4th' breaks the rule isin"),
+        ("people", "survived", 2, "2 breaks the rule isin"),
+        ("passengers", "Age", 200.0, r"200(\.0)? breaks the rule in_range\(0, 110\)"),
+        ("passengers", "Name", "Nobody", "'Nobody' breaks the rule str_contains"),
+    ],
+)
+def test_a_bad_row_is_named_by_row_column_value_and_rule(name: str, column: str, value: Any, rule: str) -> None:
+    schema, frame = SCHEMAS[name]
+    bad = frame.astype({column: object}) if isinstance(value, str) else frame.copy()
+    bad.loc[16, column] = value
+    with pytest.raises(UsageError, match=f"^the file: data row 17, column {column}: {'' if value != value else rule}"):
+        tables.validate(bad, schema, "the file")
+
+
+def test_a_duplicate_identity_and_a_missing_column_are_named() -> None:
+    schema, frame = SCHEMAS["passengers"]
+    with pytest.raises(UsageError, match="column PassengerId: 3 breaks the rule field_uniqueness"):
+        tables.validate(frame.assign(PassengerId=frame["PassengerId"].replace(4, 3)), schema, "the file")
+    with pytest.raises(UsageError, match="Fare"):
+        tables.validate(frame.drop(columns="Fare"), schema, "the file")

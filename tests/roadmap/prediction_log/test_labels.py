@@ -1,0 +1,262 @@
+"""Late ground truth: joined with the prediction log by request id, stored whole or not at all."""
+
+import importlib
+import json
+import sqlite3
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.dataset
+import pytest
+import yaml
+
+from pipelines import label as command
+from roadmap.config.errors import Unavailable, UsageError
+from roadmap.data import splits
+from roadmap.data.splits import Prepared
+from roadmap.prediction_log import labels
+from roadmap.prediction_log import log as recording
+from roadmap.prediction_log.labels import Label
+from roadmap.prediction_log.log import Row
+from tests.support.checkouts import ROOT
+
+PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+SINCE, UNTIL = NOW - 60 * DAY, NOW
+Run = Callable[..., tuple[int, str, str]]
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "titanic": {"task": "binary", "target": "survived", "classes": ["died", "survived"], "columns": {}},
+    "house_prices": {"task": "regression", "target": "price", "columns": {}},
+}
+
+
+@pytest.fixture(params=["folder", "database"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "log") if request.param == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
+
+
+def answered(
+    log: str, request_id: str, *numbers: int, ago: timedelta = DAY, version: str = "v1", project: str = "titanic"
+) -> None:
+    """A request with these inputs, as the server records it."""
+    time = NOW - ago
+    rows = [
+        Row(time, request_id, project, version, "sample", json.dumps({"n": n}), json.dumps({"y": n}), 0.01)
+        for n in numbers
+    ]
+    recording.target(log).write(rows)
+
+
+def given(log: str, *found: tuple[str, int, str], project: str = "titanic", time: datetime = NOW) -> None:
+    labels.write(log, project, [Label(*one, time) for one in found])
+
+
+def joined(log: str, since: datetime = SINCE, until: datetime = UNTIL) -> list[tuple[str, int, str, Any, str]]:
+    found = labels.labelled(log, "titanic", since, until)
+    return [(one.request_id, one.index, one.version, one.input["n"], one.label) for one in found]
+
+
+def test_a_label_finds_its_input_among_those_of_the_request(log: str) -> None:
+    answered(log, "b", 20)
+    answered(log, "a", 10, 11, 12, ago=2 * DAY)
+    answered(log, "a", 99, project="mnist")
+    given(log, ("a", 2, "died"), ("b", 0, "survived"), ("a", 0, "survived"), ("c", 0, "died"), ("b", 1, "died"))
+    assert joined(log) == [("a", 0, "v1", 10, "survived"), ("a", 2, "v1", 12, "died"), ("b", 0, "v1", 20, "survived")]
+    first = next(labels.labelled(log, "titanic", SINCE, UNTIL))
+    assert (first.time, first.output, first.profile) == (NOW - 2 * DAY, {"y": 10}, "sample")
+
+
+def test_several_versions_may_have_answered_one_request(log: str) -> None:
+    answered(log, "a", 1, 2)
+    answered(log, "a", 1, 2, version="shadow")
+    answered(log, "a", 3, 4, ago=DAY / 2)  # a client that uses an id again
+    given(log, ("a", 1, "died"))
+    assert sorted(joined(log)) == [("a", 1, "shadow", 2, "died"), ("a", 1, "v1", 2, "died"), ("a", 1, "v1", 4, "died")]
+
+
+def test_requests_of_the_same_moment_are_not_confused(log: str) -> None:
+    rows = [
+        Row(NOW - DAY, name, "titanic", "v1", "sample", json.dumps({"n": n}), "{}", 0.1)
+        for n, name in enumerate(["a", "a", "b", "b", "b"])
+    ]
+    recording.target(log).write(rows)
+    given(log, ("a", 1, "died"), ("b", 0, "died"), ("b", 2, "died"))
+    assert [(name, index, n) for name, index, _, n, _ in joined(log)] == [("a", 1, 1), ("b", 0, 2), ("b", 2, 4)]
+
+
+def test_the_last_label_counts_however_late_it_comes(log: str) -> None:
+    answered(log, "a", 1, ago=50 * DAY)
+    given(log, ("a", 0, "died"), ("a", 0, "survived"), time=NOW - 40 * DAY)
+    assert joined(log) == [("a", 0, "v1", 1, "survived")]
+    given(log, ("a", 0, "died"), time=NOW - 45 * DAY)
+    assert joined(log) == [("a", 0, "v1", 1, "died")]
+    assert joined(log, until=NOW - 50 * DAY) == []  # `until` is of the prediction
+
+
+def test_labels_are_read_by_the_time_at_which_they_became_known(log: str) -> None:
+    for n in range(3):
+        given(log, (f"r{n}", 0, "died"), time=NOW - n * DAY)
+    assert [one.request_id for one in labels.read(log, "titanic", NOW - DAY, NOW)] == ["r1"]
+    assert len(labels.read(log, "titanic")) == 3
+    assert labels.read(log, "titanic")[0] == Label("r0", 0, "died", NOW)
+    assert labels.read(log, "house_prices") == []
+
+
+def test_other_tools_still_read_the_predictions_as_one_table(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    answered(log, "a", 1)
+    given(log, ("a", 0, "died"))
+    assert pyarrow.dataset.dataset(log, partitioning="hive").to_table()["output"].to_pylist() == ['{"y": 1}']
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    given(url, ("a", 0, "died"))
+    with sqlite3.connect(tmp_path / "log.db") as database:
+        assert database.execute('SELECT project, request_id, "index", label FROM labels').fetchall() == [
+            ("titanic", "a", 0, "died")
+        ]
+
+
+def test_labels_that_cannot_all_be_written_are_not_written(log: str) -> None:
+    given(log, ("a", 0, "died"))
+    with pytest.raises(OverflowError):
+        given(log, ("b", 0, "died"), ("c", 2**80, "died"))
+    assert [one.request_id for one in labels.read(log, "titanic")] == ["a"]
+    assert not list(Path(log).rglob(".part-*"))
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with prepared data of two projects, and nothing else."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "params.yaml").symlink_to(ROOT / "params.yaml")
+    monkeypatch.chdir(folder)
+    for name, schema in SCHEMAS.items():
+        part = pd.DataFrame({schema["target"]: [0]})
+        splits.write(Path("data", name), Prepared(dict.fromkeys(splits.SPLITS, part), "x", "x", schema), "sample")
+    return folder
+
+
+def written(folder: Path, text: str, name: str = "labels.csv") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_a_file_of_labels_is_joined_and_unknown_requests_are_told(log: str, checkout: Path) -> None:
+    answered(log, "a", 1, 2)
+    answered(log, "b", 3, ago=labels.LOOK_BACK + DAY)
+    text = "request_id,index,label,time\na,1,died,2026-03-01T12:00:00+02:00\na,0,survived,\nb,0,died,\na,2,died,\n"
+    said = command.label("titanic", written(checkout, text), log)
+    assert said == "titanic: 2 labels stored; 2 left out, their inputs are not in the log: b[0], a[2]"
+    found = labels.read(log, "titanic")
+    assert [(one.request_id, one.index, one.label) for one in found] == [("a", 1, "died"), ("a", 0, "survived")]
+    assert found[0].time == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert abs(found[1].time - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_parquet_and_numbers(log: str, checkout: Path) -> None:
+    answered(log, "a", 1, 2, project="house_prices")
+    frame = pd.DataFrame({"request_id": ["a", "a"], "index": [0, 1], "label": [412.5, 300.0]})
+    frame.to_parquet(checkout / "labels.parquet")
+    assert command.label("house_prices", str(checkout / "labels.parquet"), log) == "house_prices: 2 labels stored"
+    assert [float(one.label) for one in labels.read(log, "house_prices")] == [412.5, 300.0]
+
+
+WRONG = {
+    "no such class": (
+        "request_id,label\na,died\na,drowned\n",
+        "row 2: label: found 'drowned'; did you mean 'died'? allowed: died, survived",
+    ),
+    "a label is missing": ("request_id,label\na,\n", "row 1: label: found ''"),
+    "an id is missing": ("request_id,label\n,died\n", "row 1: request_id: is empty"),
+    "an index that is none": ("request_id,label,index\na,died,-1\n", "row 1: index: found '-1'; must be a whole"),
+    "a time that is none": ("request_id,label,time\na,died,soon\n", "row 1: time: found 'soon'; must be like 2026"),
+    "no labels": ("request_id\na\n", "no column 'label'; needed: request_id, label"),
+    "a column too many": ("request_id,lable\na,died\n", "unknown column 'lable'; did you mean 'label'?"),
+    "no rows": ("request_id,label\n", "has no rows"),
+    "an empty file": ("", "can't be read as CSV"),
+    "unknown requests only": ("request_id,label\nx,died\ny,died\n", "none of the 2 inputs is in titanic's log of 90 "),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_refused_as_a_whole(tmp_path: Path, checkout: Path, case: str) -> None:
+    log = str(tmp_path / "log")
+    answered(log, "a", 1)
+    text, said = WRONG[case]
+    with pytest.raises(UsageError) as refused:
+        command.label("titanic", written(checkout, text), log)
+    assert str(refused.value).startswith(str(checkout / "labels.csv")) and said in str(refused.value)
+    assert labels.read(log, "titanic") == []
+
+
+def test_a_number_is_refused_with_its_row_too(tmp_path: Path, checkout: Path) -> None:
+    for value in ("cheap", "nan", "inf"):
+        with pytest.raises(UsageError, match=f"row 2: label: found '{value}'; must be a number"):
+            command.label("house_prices", written(checkout, f"request_id,label\na,1.5\na,{value}\n"), str(tmp_path))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command's exit code, what it printed, and its errors."""
+
+    def made(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.delenv("SERVING_PREDICTIONS", raising=False)
+        monkeypatch.setattr(sys, "argv", ["label", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+            sys.exit(0)
+        return int(str(ended.value.code)), *capsys.readouterr()
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["project=titanci", "file=x.csv", "log=."], "project: found 'titanci'; did you mean 'titanic'? allowed: "),
+        (["project=titanic", "file=x.csv", "log=."], "x.csv: no such file"),
+        (["project=titanic", "file=labels.csv"], "log: not given; log=<folder or SQLAlchemy URL>"),
+        (["project=titanic", "file=labels.csv", "log=nowhere"], "log: there is no folder nowhere"),
+        (["project=mnist", "file=labels.csv", "log=."], "card.json: not there; run `dvc repro prepare@mnist` first"),
+        (["project=titanic", "file=params.yaml", "log=."], "params.yaml: "),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(checkout: Path, run: Run, arguments: list[str], said: str) -> None:
+    written(checkout, "request_id,label\na,died\n")
+    code, out, errors = run(*arguments)
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    assert errors.startswith("error: ") and said in errors
+
+
+def test_the_command_says_what_it_takes_and_what_it_did(checkout: Path, run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("--help")
+    assert code == 0 and "python -m pipelines.label project=titanic file=labels.csv" in out
+    assert run("project=titanic", "fiel=x")[0] == 2
+    answered(str(tmp_path / "log"), "a", 1)
+    file = written(checkout, "request_id,label\na,died\n")
+    assert run("project=titanic", f"file={file}", f"log={tmp_path / 'log'}") == (0, "titanic: 1 labels stored\n", "")
+
+
+def test_a_log_that_cannot_be_reached_may_be_tried_again(checkout: Path) -> None:
+    file = written(checkout, "request_id,label\na,died\n")
+    with pytest.raises(Unavailable, match=r"log: can't be read or written \(OperationalError\)"):
+        command.label("titanic", file, f"sqlite:///{checkout}/missing/log.db")
+    with pytest.raises(Unavailable) as refused:
+        command.label("titanic", file, "nosuchdatabase://ada:secret@example.org/log")
+    assert "secret" not in str(refused.value)
+
+
+def test_projects_whose_truth_comes_with_the_data_take_no_labels(checkout: Path) -> None:
+    without = [name for name in PROJECTS if not hasattr(importlib.import_module(f"pipelines.{name}.data"), "labelled")]
+    assert without
+    for project in without:
+        with pytest.raises(UsageError, match=f"project: {project} takes no labels, the truth comes with its data"):
+            command.label(project, "labels.csv", str(checkout))

@@ -1,0 +1,216 @@
+"""The gate: who may become champion, and in which words it is decided."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roadmap.config.schema import GateSettings
+from roadmap.evaluation.scores import Score
+from roadmap.promotion.gate import Candidate, Champion, Check, judge, verdict
+
+SETTINGS = GateSettings(floor=0.8, margin=0.02, latency_ms=5, size_mb=1)
+ROWS = 1000
+
+
+def accuracy(right: int, start: int = 0) -> Score:
+    """`right` of ROWS answers are right, from row `start` on."""
+    return Score("accuracy", True, np.roll(np.arange(ROWS) < right, start).astype(float), {})
+
+
+def error(value: float) -> Score:
+    return Score("rmse", False, np.linspace(0, 2 * value, ROWS), {})
+
+
+def candidate(score: Score, **changes: Any) -> Candidate:
+    return replace(Candidate("sample", {"test": score}, latency_ms=1, size_bytes=1000), **changes)
+
+
+def judged(
+    score: Score, champion: Score | None = None, settings: GateSettings = SETTINGS, **changes: Any
+) -> dict[str, Check]:
+    before = None if champion is None else Champion("3", "sample", {"test": champion})
+    return {check.name: check for check in judge(candidate(score, **changes), before, settings, seed=1)}
+
+
+def with_recent(test: tuple[Score, Score], recent: tuple[Score, Score], **settings: float) -> Check:
+    """The comparison of a candidate and a champion on both sets of rows."""
+    mine, theirs = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
+    checks = judge(
+        candidate(test[0], scores=mine), Champion("3", "sample", theirs), SETTINGS.model_copy(update=settings), 1
+    )
+    return next(check for check in checks if check.name == "champion")
+
+
+def failed(checks: dict[str, Check]) -> list[str]:
+    return [name for name, check in checks.items() if not check.passed]
+
+
+@pytest.mark.parametrize(
+    ("score", "floor", "refused"),
+    [
+        (accuracy(800), 0.8, []),
+        (accuracy(799), 0.8, ["floor"]),
+        (error(0.5), 0.5, []),
+        (error(0.51), 0.5, ["floor"]),
+        (accuracy(900), float("nan"), ["floor"]),
+    ],
+)
+def test_the_floor_is_a_least_or_a_most(score: Score, floor: float, refused: list[str]) -> None:
+    assert failed(judged(score, settings=SETTINGS.model_copy(update={"floor": floor}))) == refused
+
+
+def test_a_model_that_answers_nan_is_refused() -> None:
+    broken = Score("r2", True, np.full(ROWS, np.nan), {})
+    assert failed(judged(broken)) == ["floor"]
+    assert failed(judged(broken, accuracy(900))) == ["floor", "champion"]
+
+
+@pytest.mark.parametrize(("latency", "refused"), [(5, []), (5.01, ["latency"]), (float("nan"), ["latency"])])
+def test_the_latency_budget(latency: float, refused: list[str]) -> None:
+    assert failed(judged(accuracy(900), latency_ms=latency)) == refused
+
+
+@pytest.mark.parametrize(("size", "refused"), [(1_000_000, []), (1_000_001, ["size"])])
+def test_the_size_budget(size: int, refused: list[str]) -> None:
+    assert failed(judged(accuracy(900), size_bytes=size)) == refused
+
+
+def test_behaviour_that_is_not_as_expected_refuses_by_name() -> None:
+    shown = {"a mirror": {"rate": 0.9, "asked": 0.8, "cases": 10, "passed": True}}
+    assert failed(judged(accuracy(900), behaviour=shown)) == []
+    shown["plainly good"] = {"rate": 0.5, "asked": 0.9, "cases": 20, "passed": False}
+    checks = judged(accuracy(900), behaviour=shown)
+    assert failed(checks) == ["behaviour"]
+    assert checks["behaviour"].reason == "'plainly good' holds in 50.0% of 20 cases, 90.0% are asked"
+
+
+def test_the_first_model_needs_no_champion_to_beat() -> None:
+    checks = judged(accuracy(900))
+    assert failed(checks) == []
+    assert "no champion yet" in checks["champion"].reason
+
+
+@pytest.mark.parametrize(
+    ("score", "effect", "passed"),
+    [
+        (accuracy(960), 0.0, True),
+        (accuracy(905), 0.0, True),  # five rows won and none lost
+        (accuracy(904), 0.0, False),  # four: once in sixteen times that is chance
+        (accuracy(900, start=50), 0.0, False),  # equal on average
+        (accuracy(850), 0.0, False),
+        (accuracy(930), 0.02, True),
+        (accuracy(925), 0.02, False),  # better, but not for sure by so much
+        (accuracy(895), -0.02, True),  # half a point lost, where two are tolerated
+        (accuracy(880), -0.02, False),
+        (accuracy(900, start=100), -0.02, False),  # equal on average, but on so different rows that it could be worse
+    ],
+)
+def test_a_candidate_must_be_shown_to_gain_more_than_the_effect(score: Score, effect: float, passed: bool) -> None:
+    check = judged(score, accuracy(900), SETTINGS.model_copy(update={"effect": effect}))["champion"]
+    assert check.passed == passed, check.reason
+    assert "champion version 3 on the same 1000 test rows" in check.reason
+
+
+@pytest.mark.parametrize("effect", [0.0, -0.1])
+def test_one_that_answers_just_as_well_row_by_row_changes_nothing(effect: float) -> None:
+    check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"effect": effect}))["champion"]
+    assert not check.passed and "all 1000 rows exactly as well" in check.reason
+
+
+def test_where_lower_is_better_the_lower_one_wins() -> None:
+    settings = SETTINGS.model_copy(update={"floor": 10})
+    assert failed(judged(error(0.4), error(0.5), settings)) == []
+    assert failed(judged(error(0.6), error(0.5), settings)) == ["champion"]
+
+
+def test_with_recent_rows_it_must_win_on_one_set_and_may_not_lose_on_the_other() -> None:
+    better, same = (accuracy(960), accuracy(900)), (accuracy(900), accuracy(900))
+    slightly, worse = (accuracy(897), accuracy(900)), (accuracy(850), accuracy(900))
+    assert with_recent(same, better).passed
+    assert with_recent(better, better).passed
+    assert with_recent(slightly, better).passed
+    lost = with_recent(worse, better)
+    assert not lost.passed and "more cannot be excluded" in lost.reason
+    assert with_recent(worse, better, margin=0.1).passed
+    assert not with_recent(slightly, slightly).passed
+    # Five rows are enough on one set (p = 0.031), and not where there were two to win on.
+    assert not with_recent((accuracy(905), accuracy(900)), slightly).passed
+
+
+def test_a_slice_that_loses_refuses_what_is_better_as_a_whole() -> None:
+    rows = np.arange(ROWS)
+    few = rows < 60
+    right = np.where(few, rows < 20, rows < 990).astype(float)
+    before = np.where(few, rows < 55, rows < 900).astype(float)
+    mine, theirs = (Score("accuracy", True, each, {}) for each in (right, before))
+    slices = {"test": {"few": few, "many": ~few}}
+    checks = judged(mine, theirs, slices=slices)
+    assert failed(checks) == ["slices"]
+    assert "in the slice few (60 test rows) it loses 0.5833, of which 0.02 is tolerated" in checks["slices"].reason
+    assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"margin": 0.6}), slices=slices)) == []
+
+
+def test_a_slice_of_few_rows_is_not_judged() -> None:
+    few = np.arange(ROWS) < 29
+    mine, theirs = accuracy(960), accuracy(900)
+    mine.per_item[few], theirs.per_item[few] = 0, 1
+    checks = judged(mine, theirs, slices={"test": {"few": few}})
+    assert checks["slices"].passed and "none of 0 slices" in checks["slices"].reason
+
+
+def test_many_equal_slices_seldom_refuse_a_better_model() -> None:
+    """Corrected for how many are looked at: 20 slices in which nothing changes but by chance."""
+    rng, refused = np.random.default_rng(0), 0
+    masks = {str(part): np.arange(ROWS) % 20 == part for part in range(20)}
+    for _ in range(100):
+        theirs = rng.random(ROWS) < 0.8
+        flipped = rng.random(ROWS) < 0.1
+        mine = np.where(flipped, rng.random(ROWS) < 0.8, theirs)
+        scores = (Score("accuracy", True, each.astype(float), {}) for each in (mine, theirs))
+        refused += "slices" in failed(judged(*scores, slices={"test": masks}))
+    assert refused <= 10
+
+
+def test_a_model_of_the_sample_never_replaces_one_of_the_full_data() -> None:
+    champion = Champion("7", "full", {"test": accuracy(100)})
+    on_sample, on_full = (
+        {check.name: check for check in judge(candidate(accuracy(990), profile=profile), champion, SETTINGS, 1)}
+        for profile in ("sample", "full")
+    )
+    assert failed(on_sample) == ["champion"]
+    assert "version 7 was trained on the full data" in on_sample["champion"].reason
+    assert failed(on_full) == []
+
+
+def test_a_champion_that_cannot_answer_these_rows_is_not_compared() -> None:
+    check = judge(candidate(accuracy(900)), Champion("2", "sample", None), SETTINGS, 1)[-1]
+    assert check.passed and "cannot be compared" in check.reason
+
+
+def test_the_full_data_rule_holds_for_an_incomparable_champion_too() -> None:
+    assert not judge(candidate(accuracy(900)), Champion("2", "full", None), SETTINGS, 1)[-1].passed
+
+
+def test_the_verdict_is_a_paragraph_with_figures() -> None:
+    good = verdict("titanic", list(judged(accuracy(960), accuracy(900)).values()))
+    assert good["promoted"] is True
+    assert good["summary"].startswith("titanic: promoted, since accuracy is 0.9600, at least 0.8 is asked; ")
+    assert "95% of single requests take at most 1.00 ms, the budget is 5 ms" in good["summary"]
+    assert "+0.0600 accuracy against champion version 3" in good["summary"]
+    assert "by the exact McNemar test, which is more than 0" in good["summary"]
+    assert good["summary"].endswith(".")
+    assert {name: check["passed"] for name, check in good["checks"].items()} == dict.fromkeys(
+        ["floor", "latency", "size", "behaviour", "champion", "slices"], True
+    )
+
+
+def test_a_refusal_gives_the_reasons_against_and_names_the_rest() -> None:
+    bad = verdict("titanic", list(judged(accuracy(700), latency_ms=9).values()))
+    assert bad["promoted"] is False
+    assert bad["summary"] == (
+        "titanic: refused, since accuracy is 0.7000, at least 0.8 is asked; "
+        "95% of single requests take at most 9.00 ms, the budget is 5 ms. "
+        "It passed what was asked of its size, behaviour, champion."
+    )

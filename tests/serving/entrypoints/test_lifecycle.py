@@ -1,0 +1,110 @@
+"""The server as a process: it stops without losing what it has begun, and a worker that is killed comes back."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support import bundles
+
+ROOT = Path(__file__).parents[3]
+# A predictor that takes its time, put before the real one: the server is the real command.
+SLOW = """
+import sys, time
+from serving.runtime.models import Model
+plain = Model.dumped
+def slow(self, inputs):
+    time.sleep(0.7)
+    return plain(self, inputs)
+Model.dumped = slow
+from serving.entrypoints.server import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+
+
+@contextmanager
+def command(artifacts: Path, *more: str, program: tuple[str, ...] = ("-m", "serving")) -> Iterator[tuple[Any, str]]:
+    """The process and its address."""
+    arguments = [sys.executable, *program, "--port", "0", "--bundles", str(artifacts), *more]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = next(line for line in server.stdout if line.startswith("page"))
+            yield server, line.split()[1].removeprefix("http://").rstrip("/")
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def ask(address: str) -> tuple[int, int]:
+    """-> status, outputs"""
+    connection = HTTPConnection(address, timeout=20)
+    connection.request("POST", "/models/titanic/predict", '{"inputs": [{}]}', {"content-type": "application/json"})
+    answer = connection.getresponse()
+    return answer.status, len(json.load(answer)["outputs"])
+
+
+def test_sigterm_lets_requests_in_flight_end(artifacts: Path) -> None:
+    with command(artifacts, program=("-c", SLOW)) as (server, address):
+        answers: list[tuple[int, int]] = []
+        thread = threading.Thread(target=lambda: answers.append(ask(address)))
+        thread.start()
+        time.sleep(0.3)
+        server.send_signal(signal.SIGTERM)
+        thread.join(20)
+        assert answers == [(200, 1)]
+        assert server.wait(20) in (0, -signal.SIGTERM)
+        with pytest.raises(ConnectionRefusedError):
+            ask(address)
+
+
+def test_a_killed_worker_comes_back_and_the_others_go_on(artifacts: Path) -> None:
+    with command(artifacts, "--workers", "2") as (server, address):
+
+        def workers() -> list[int]:
+            alive = []
+            for child in psutil.Process(server.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+                    if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                        alive.append(child.pid)
+            return alive
+
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if ask(address) == (200, 1) and len(workers()) == 2:
+                    break
+            except ConnectionError:
+                pass
+            assert time.monotonic() < deadline
+        time.sleep(1)
+        victim = workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        lost = 0
+        deadline = time.monotonic() + 30
+        answered = 0
+        while time.monotonic() < deadline and (answered < 50 or len(workers()) < 2 or victim in workers()):
+            try:
+                assert ask(address) == (200, 1)
+                answered += 1
+            except (ConnectionError, TimeoutError):
+                lost += 1
+        assert victim not in workers() and len(workers()) == 2 and answered >= 50
+        assert lost <= 2  # what the victim had taken

@@ -1,0 +1,320 @@
+"""OpenAI's own client against /v1."""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import openai
+import pytest
+from fastapi.testclient import TestClient
+from openai import AsyncOpenAI, OpenAI
+
+from roadmap.bundle import MANIFEST, seal
+from roadmap.inference.chat import Template
+from roadmap.inference.decoding import Decoder
+from roadmap.inference.generation import Generator
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support.letters import ask, served
+
+
+@pytest.fixture(scope="module")
+def client(letters: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def running(letters: Path) -> Iterator[tuple[Any, str]]:
+    with served(letters) as (app, address):
+        yield app, f"{address}/v1"
+
+
+@pytest.fixture(scope="module")
+def openai_client(running: tuple[Any, str]) -> OpenAI:
+    return OpenAI(base_url=running[1], api_key="none", max_retries=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"model": "mini_gpd", "prompt": "a"}, 404, "did you mean 'mini_gpt'?"),
+        ({"model": "mini_gpt", "prompt": []}, 422, "prompt"),
+        ({"model": "mini_gpt", "prompt": "ß"}, 422, "does not know the character 'ß'"),
+        ({"model": "mini_gpt", "prompt": [1, 2]}, 422, "prompt"),
+        ({"model": "mini_gpt", "prompt": "a", "n": 2}, 422, "n"),
+        ({"model": "mini_gpt", "prompt": "a", "logprobs": 6}, 422, "logprobs"),
+        ({"model": "mini_gpt", "prompt": "a", "presence_penalty": 0.5}, 422, "presence_penalty"),
+        ({"model": "mini_gpt", "prompt": "a", "stream": True, "logprobs": 1}, 422, "do not go together"),
+        ({"model": "mini_gpt", "prompt": ["a"] * 65}, 422, "at most 64"),
+        ({"model": "mini_gpt", "prompt": "a", "best_of": 2}, 422, "best_of"),
+        ({"model": "mini_gpt", "prompt": "a", "max_tokens": 10**6}, 422, "max_tokens"),
+        ({"model": "mini_gpt", "prompt": "a", "stream": True, "temperature": -1}, 422, "temperature"),
+    ],
+)
+def test_bad_completions_are_answered_in_words(
+    client: TestClient, body: dict[str, Any], status: int, said: str
+) -> None:
+    answer = client.post("/v1/completions", json=body)
+    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.text
+
+
+def test_openais_client_completes(openai_client: Any, writer: Generator) -> None:
+    asked = {"max_tokens": 20, "temperature": 0.7, "seed": 3}
+    found = openai_client.completions.create(model="mini_gpt", prompt=["abc", "j"], logprobs=0, stop="a", **asked)
+    expected = ask(writer, *({"prompt": prompt, "stop": ["a"], **asked} for prompt in ("abc", "j")))
+    assert [choice.text for choice in found.choices] == [answer.text for answer in expected]
+    assert [choice.finish_reason for choice in found.choices] == [answer.finish_reason for answer in expected]
+    assert found.usage.completion_tokens == sum(answer.usage.completion_tokens for answer in expected)
+    logprobs = found.choices[0].logprobs
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset)
+
+
+def test_openais_client_streams(openai_client: Any, writer: Generator) -> None:
+    asked = {"prompt": "abc", "max_tokens": 20, "temperature": 0.7, "seed": 3}
+    chunks = list(openai_client.completions.create(model="mini_gpt", stream=True, **asked))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == ask(writer, asked)[0].text
+    assert chunks[-1].choices[0].finish_reason == "length" and len(chunks) > 2
+
+
+def test_openais_client_understands_refusals(openai_client: Any) -> None:
+    with pytest.raises(openai.NotFoundError, match="did you mean 'mini_gpt'"):
+        openai_client.completions.create(model="minigpt", prompt="a")
+    with pytest.raises(openai.UnprocessableEntityError, match="does not know the character"):
+        openai_client.completions.create(model="mini_gpt", prompt="ß")
+
+
+def test_openais_client_lists_the_models(openai_client: Any) -> None:
+    assert [model.id for model in openai_client.models.list()] == ["mini_gpt"]
+    assert openai_client.models.retrieve("mini_gpt").owned_by
+    with pytest.raises(openai.NotFoundError):
+        openai_client.models.retrieve("titanic")
+
+
+def test_openais_client_scores_a_text_as_evaluation_harnesses_do(openai_client: Any, writer: Generator) -> None:
+    neutral = {"n": 1, "best_of": 1, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
+    found = openai_client.completions.create(
+        model="mini_gpt", prompt="abcdef", max_tokens=0, echo=True, logprobs=1, temperature=0, **neutral
+    )
+    logprobs = found.choices[0].logprobs
+    assert logprobs.tokens == list("abcdef") and logprobs.text_offset == [0, 1, 2, 3, 4, 5]
+    greedy = ask(writer, {"prompt": "abc", "max_tokens": 1, "temperature": 0})[0].text
+    assert list(logprobs.top_logprobs[3]) == [greedy]
+
+
+def test_openais_client_is_told_the_usage_of_a_stream(openai_client: Any) -> None:
+    *_, last = openai_client.completions.create(
+        model="mini_gpt", prompt=["ab", "c"], max_tokens=7, stream=True, stream_options={"include_usage": True}
+    )
+    assert last.choices == [] and (last.usage.prompt_tokens, last.usage.completion_tokens) == (3, 14)
+
+
+# ---------------------------------------------------------------- clients that leave, and many at once
+
+
+def idle(app: Any) -> bool:
+    (model,) = app.state.store.ready()
+    return not model.loop.running and not model.loop.waiting
+
+
+def becomes(condition: Any) -> bool:
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Decoder.run
+    monkeypatch.setattr(Decoder, "run", lambda *given: time.sleep(0.02) or run(*given))
+
+
+@pytest.mark.parametrize("kind", ["completions", "chat"])
+def test_a_client_that_closes_its_stream_ends_the_decoding(
+    kind: str, running: tuple[Any, str], openai_client: OpenAI, slowly: None
+) -> None:
+    asked: Any = {"model": "mini_gpt", "max_tokens": 1000, "stream": True, "seed": 4}
+    answer = (
+        openai_client.completions.create(prompt="abc", **asked)
+        if kind == "completions"
+        else openai_client.chat.completions.create(messages=[{"role": "user", "content": "abc"}], **asked)
+    )
+    next(iter(answer))
+    answer.close()
+    assert becomes(lambda: idle(running[0]))
+
+
+def test_an_async_client_that_is_cancelled_ends_the_decoding(running: tuple[Any, str], slowly: None) -> None:
+    """Of 20 s of decoding, whether it is streamed or not."""
+
+    async def go(stream: bool) -> None:
+        async with AsyncOpenAI(base_url=running[1], api_key="none", max_retries=0) as client:
+            call = client.completions.create(model="mini_gpt", prompt="abc", max_tokens=1000, stream=stream)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(read(call), 0.5)
+
+    async def read(call: Any) -> None:
+        answer = await call
+        async for _ in answer:
+            pass
+
+    for stream in (True, False):
+        asyncio.run(go(stream))
+        assert becomes(lambda: idle(running[0]))
+
+
+def test_async_clients_side_by_side_get_what_they_get_alone(running: tuple[Any, str], writer: Generator) -> None:
+    async def go() -> list[str]:
+        async with AsyncOpenAI(base_url=running[1], api_key="none", max_retries=0) as client:
+
+            async def one(seed: int) -> str:
+                asked = {"prompt": "abcdefghij"[: 1 + seed % 10], "max_tokens": 10 + seed, "seed": seed}
+                chunks = await client.completions.create(model="mini_gpt", stream=True, **asked)
+                return "".join([chunk.choices[0].text async for chunk in chunks])
+
+            return await asyncio.gather(*(one(seed) for seed in range(40)))
+
+    said = asyncio.run(go())
+    asked = [
+        {"prompt": "abcdefghij"[: 1 + seed % 10], "max_tokens": 10 + seed, "seed": seed, "temperature": 1}
+        for seed in range(40)
+    ]
+    assert said == [answer.text for answer in ask(writer, *asked)]
+
+
+# ---------------------------------------------------------------- chat
+
+TALK: Any = [
+    {"role": "system", "content": "j"},
+    {"role": "user", "content": [{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]},
+    {"role": "assistant", "content": "d"},
+    {"role": "user", "content": "e"},
+]
+AS_TEXT = "j\naabc\nbd\nae\nb"  # by the template of tests/support/letters.py
+
+
+def test_openais_client_chats(openai_client: OpenAI, writer: Generator) -> None:
+    found = openai_client.chat.completions.create(
+        model="mini_gpt", messages=TALK, max_completion_tokens=20, seed=3, logprobs=True, top_logprobs=7, stop="i"
+    )
+    asked = {"prompt": AS_TEXT, "max_tokens": 20, "seed": 3, "temperature": 1, "logprobs": True, "top_logprobs": 7}
+    expected = ask(writer, {**asked, "stop": ["i", "\n"]})[0]
+    (choice,) = found.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", expected.text)
+    assert choice.finish_reason == expected.finish_reason
+    assert found.usage.model_dump(include=set(expected.usage.model_dump())) == expected.usage.model_dump()
+    content = choice.logprobs.content
+    assert "".join(one.token for one in content) == expected.text
+    assert [bytes(one.bytes).decode() for one in content] == expected.logprobs.tokens
+    np.testing.assert_allclose([one.logprob for one in content], expected.logprobs.token_logprobs, atol=1e-4)
+    assert all(len(one.top_logprobs) == 7 for one in content)
+    again = [*TALK, choice.message, {"role": "user", "content": "a"}]  # an answer is sent back as it came
+    assert openai_client.chat.completions.create(model="mini_gpt", messages=again, max_tokens=1).choices
+
+
+def test_openais_client_streams_a_chat(openai_client: OpenAI) -> None:
+    asked: Any = {"model": "mini_gpt", "messages": TALK, "max_tokens": 20, "seed": 3}
+    whole = openai_client.chat.completions.create(**asked)
+    chunks = list(openai_client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    *said, ended, counted = chunks
+    assert said[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content for chunk in said) == whole.choices[0].message.content
+    assert ended.choices[0].finish_reason == whole.choices[0].finish_reason
+    assert counted.choices == [] and counted.usage == whole.usage
+
+
+def test_without_a_template_a_chat_is_a_transcript() -> None:
+    class Bare:
+        manifest = type("Manifest", (), {"files": {}})
+
+    template = Template.of(Bare())  # type: ignore[arg-type]
+    prompt = template.prompt([("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi"), ("user", "Who?")])
+    assert prompt == "Be kind.\n\nUser:\nHello\n\nAssistant:\nHi\n\nUser:\nWho?\n\nAssistant:\n"
+    assert template.stop == ["\n\n"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"messages": []}, 422, "messages"),
+        ({"messages": [{"role": "user", "content": "ß"}]}, 422, "messages: the model does not know the character 'ß'"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, 422, "role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 422, "messages"),
+        ({"messages": [{"role": "user", "content": "a" * 30_000}]}, 422, "at most 20000"),
+        ({"model": "gpt-4o"}, 404, "There are: mini_gpt"),
+        ({"max_tokens": 10**6}, 422, "max_tokens"),
+        ({"top_logprobs": 2}, 422, "needs logprobs"),
+        ({"stream": True, "logprobs": True}, 422, "do not go together"),
+        ({"tools": [{"type": "function"}]}, 422, "tools"),
+        ({"n": 2}, 422, "n"),
+        ({"response_format": {"type": "json_object"}}, 422, "response_format"),
+        ({"stop": list("abcde")}, 422, "stop"),
+        ({"stream": True, "temperature": 11}, 422, "temperature"),
+    ],
+)
+def test_bad_chats_are_answered_in_words(client: TestClient, changes: dict[str, Any], status: int, said: str) -> None:
+    body = {"model": "mini_gpt", "messages": [{"role": "user", "content": "a"}], **changes}
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.text
+
+
+# ---------------------------------------------------------------- embeddings
+
+
+def test_openais_client_embeds(openai_client: OpenAI, writer: Generator) -> None:
+    texts = ["abc", "j", "abcdefghij" * 9]
+    found = openai_client.embeddings.create(model="mini_gpt", input=texts)  # asks for base64
+    plain = openai_client.embeddings.create(model="mini_gpt", input=texts, encoding_format="float", dimensions=32)
+    vectors = np.array([one.embedding for one in found.data])
+    np.testing.assert_array_equal(vectors, np.float32([one.embedding for one in plain.data]))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    assert found.usage.prompt_tokens == 3 + 1 + 24, "of the longest the last 24 are read"
+    for text, vector in zip(texts, vectors, strict=True):  # alone as in company
+        alone = openai_client.embeddings.create(model="mini_gpt", input=text).data[0].embedding
+        np.testing.assert_allclose(alone, vector, atol=1e-5)
+    assert np.abs(vectors[0] - vectors[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"input": "ß"}, 422, "does not know the character"),
+        ({"input": []}, 422, "input"),
+        ({"input": ["a", ""]}, 422, "input"),
+        ({"input": [1, 2]}, 422, "input"),
+        ({"input": ["a"] * 257}, 422, "at most 256"),
+        ({"input": "a" * 30_000}, 422, "at most 20000"),
+        ({"dimensions": 8}, 422, "mini_gpt has 32"),
+        ({"encoding_format": "int8"}, 422, "encoding_format"),
+        ({"model": "ada"}, 404, "model that embeds text"),
+    ],
+)
+def test_bad_embeddings_are_answered_in_words(
+    client: TestClient, changes: dict[str, Any], status: int, said: str
+) -> None:
+    answer = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a", **changes})
+    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
+    assert said in answer.text
+
+
+def test_a_bundle_of_before_has_no_embeddings_and_still_writes(letters: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(letters, tmp_path / "old")) / "mini_gpt" / "bundle"
+    graph = onnx.load(folder / "decoder.onnx")
+    graph.graph.output.remove(next(one for one in graph.graph.output if one.name == "hidden"))
+    onnx.save(graph, folder / "decoder.onnx")
+    lineage = json.loads((folder / MANIFEST).read_text())
+    del lineage["files"]
+    seal(folder, **lineage)
+    with TestClient(create_app(Settings(bundles=str(tmp_path / "old")))) as client:
+        refused = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a"})
+        assert refused.status_code == 404 and "no model that embeds text" in refused.text
+        assert client.post("/v1/completions", json={"model": "mini_gpt", "prompt": "a"}).status_code == 200

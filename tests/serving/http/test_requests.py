@@ -1,0 +1,217 @@
+"""What a request may be beside plain JSON, how long it may take, and that it ends with the client."""
+
+import asyncio
+import gzip
+import io
+import json
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from serving.http.app import Api, create_app
+from serving.settings import Settings
+from tests.support import bundles
+
+BODY = json.dumps({"inputs": [{"sex": "female"}]}).encode()
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture
+def app(artifacts: Path) -> Api:
+    return create_app(Settings(bundles=str(artifacts), max_body_mb=1))
+
+
+@pytest.fixture
+def client(app: Api) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def post(client: TestClient, body: bytes, project: str = "titanic", **headers: str) -> Any:
+    return client.post(f"/models/{project}/predict", content=body, headers={**JSON, **headers})
+
+
+class Held:
+    """Holds a model's first call until it is let go."""
+
+    def __init__(self, app: Api, project: str) -> None:
+        self.begun, self.gate, self.calls = threading.Event(), threading.Event(), 0
+        self.model = app.state.store.places[project].model
+        self.answer = self.model.queue.answer
+        self.model.queue.answer = self
+        self.model.queue.slowest = 1.0  # so that it is held in a thread, not in the event loop
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        self.calls += 1
+        self.begun.set()
+        assert self.gate.wait(10)
+        return list(self.answer(inputs))
+
+
+# ---------------------------------------------------------------- gzip
+
+
+def test_a_packed_body_is_answered_as_a_plain_one(client: TestClient) -> None:
+    packed = post(client, gzip.compress(BODY), **{"content-encoding": "gzip"})
+    assert packed.status_code == 200 and packed.json() == post(client, BODY).json()
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(client: TestClient) -> None:
+    bomb = gzip.compress(b" " * 300 * 2**20)
+    assert len(bomb) < 2**20
+    started = time.process_time()
+    response = post(client, bomb, **{"content-encoding": "gzip"})
+    assert response.status_code == 413 and "1 MiB" in response.json()["detail"]
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "words"),
+    [
+        (BODY, "gzip", 400, "says it is gzip and is not"),
+        (gzip.compress(BODY, mtime=0)[:-9], "gzip", 400, "ends in the middle"),
+        (zlib.compress(BODY), "deflate", 415, "plain or as gzip"),
+        (BODY, "br", 415, "plain or as gzip"),
+    ],
+)
+def test_other_packings_are_refused_in_words(
+    client: TestClient, body: bytes, encoding: str, status: int, words: str
+) -> None:
+    response = post(client, body, **{"content-encoding": encoding})
+    assert response.status_code == status and words in response.json()["detail"]
+
+
+def test_a_long_answer_is_packed_for_those_who_take_it(client: TestClient) -> None:
+    body = json.dumps({"inputs": [{}] * 200}).encode()
+    assert post(client, body, **{"accept-encoding": "gzip"}).headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in post(client, body, **{"accept-encoding": "identity"}).headers
+
+
+# ---------------------------------------------------------------- uploads
+
+
+def picture(digit: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(bundles.glyphs()[digit].astype("uint8")).save(file, format="png")
+    return file.getvalue()
+
+
+def test_pictures_are_uploaded_as_they_are(client: TestClient) -> None:
+    files = [("image", (f"{digit}.png", picture(digit), "image/png")) for digit in (3, 8)]
+    response = client.post("/models/mnist/predict", files=files)
+    assert response.status_code == 200, response.text
+    assert [output["digit"] for output in response.json()["outputs"]] == [3, 8]
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "status", "words"),
+    [
+        ([("image", ("a.png", b"no picture", "image/png"))], {}, 422, "inputs/0/image"),
+        ([("picture", ("a.png", picture(1), "image/png"))], {}, 422, "image: is missing"),
+        ([("image", ("a.png", picture(1), "image/png"))] * 2, {"note": "x"}, 422, "as often as the others"),
+        ([("image", ("a.png", picture(1), "image/png"))] * 65, {}, 400, "Too many files"),
+    ],
+)
+def test_a_bad_upload_is_named(client: TestClient, files: Any, data: Any, status: int, words: str) -> None:
+    response = client.post("/models/mnist/predict", files=files, data=data)
+    assert response.status_code == status and words in response.json()["detail"], response.text
+
+
+def test_a_form_that_is_none(client: TestClient) -> None:
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+        response = post(client, b"what is this", "mnist", **{"content-type": kind})
+        assert response.status_code in (400, 422) and response.json()["detail"]
+
+
+# ---------------------------------------------------------------- time
+
+
+def test_a_request_is_given_up_when_its_time_is_over(app: Api, client: TestClient) -> None:
+    held = Held(app, "titanic")
+    response = post(client, BODY, **{"x-request-timeout": "0.1"})
+    assert response.status_code == 504 and "0.1 s" in response.json()["detail"]
+    held.gate.set()
+    assert post(client, BODY).status_code == 200
+
+
+@pytest.mark.parametrize("asked", ["soon", "-1", "0", "nan", "inf"])
+def test_a_limit_that_is_none(client: TestClient, asked: str) -> None:
+    response = post(client, BODY, **{"x-request-timeout": asked})
+    assert response.status_code == (200 if asked == "inf" else 400)
+
+
+def test_a_full_queue_is_503_with_the_time_to_come_back(artifacts: Path) -> None:
+    app = create_app(Settings(bundles=str(artifacts), max_queue=4, threads=1))
+    held = Held(app, "titanic")
+    with TestClient(app) as client:
+        answers: list[Any] = []
+        body = json.dumps({"inputs": [{}] * 3}).encode()
+        threads = [threading.Thread(target=lambda: answers.append(post(client, body))) for _ in range(2)]
+        threads[0].start()
+        assert held.begun.wait(5)
+        threads[1].start()
+        queue = held.model.queue
+        while queue.waiting < 3:
+            time.sleep(0.01)
+        refused = post(client, body)
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
+        assert "3 inputs wait already" in refused.json()["detail"]
+        assert client.post("/models/mnist/predict", json={"inputs": [{}]}).status_code == 422  # others go on
+        held.gate.set()
+        for thread in threads:
+            thread.join(10)
+        assert [answer.status_code for answer in answers] == [200, 200]
+
+
+def test_what_a_client_who_left_has_asked_is_not_computed(app: Api) -> None:
+    """Straight on ASGI: two clients wait behind a first one, and one of them goes."""
+    held = Held(app, "titanic")
+
+    async def ask(leave: asyncio.Event | None = None) -> int:
+        status = 0
+        sent = False
+
+        async def receive() -> Any:
+            nonlocal sent
+            if not sent:
+                sent = True
+                return {"type": "http.request", "body": BODY, "more_body": False}
+            await (leave or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        path = "/models/titanic/predict"
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        await app({**scope, "headers": headers, "http_version": "1.1", "scheme": "http"}, receive, send)
+        return status
+
+    async def main() -> None:
+        first = asyncio.create_task(ask())
+        await asyncio.to_thread(held.begun.wait, 5)
+        leave = asyncio.Event()
+        goes, stays = asyncio.create_task(ask(leave)), asyncio.create_task(ask())
+        await asyncio.sleep(0.1)
+        assert held.model.queue.waiting == 2
+        leave.set()
+        assert await goes == 499
+        held.gate.set()
+        assert [await first, await stays] == [200, 200]
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert held.calls == 2

@@ -1,0 +1,369 @@
+"""SageMaker's contract: what its endpoints and its batch transform ask of a container."""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving.http import sagemaker
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support import bundles
+
+ROOT = Path(__file__).parents[3]
+PEOPLE = [
+    {"class": "1st", "sex": "female", "age": "adult"},
+    {"class": "3rd", "sex": "male", "age": "child"},
+    {"class": "crew", "sex": "male", "age": None},
+]
+ROWS = "1st,female,adult\n3rd,male,child\ncrew,male,\n"
+LINES = "".join(json.dumps(person) + "\n" for person in PEOPLE)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+
+
+@contextmanager
+def serving(artifacts: Path, project: str) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_PROJECT", project)
+        app = create_app(Settings(bundles=str(artifacts)))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def titanic(artifacts: Path) -> Iterator[TestClient]:
+    with serving(artifacts, "titanic") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected(titanic: TestClient) -> list[dict[str, Any]]:
+    outputs: list[dict[str, Any]] = titanic.post("/models/titanic/predict", json={"inputs": PEOPLE}).json()["outputs"]
+    return outputs
+
+
+def invoke(client: TestClient, body: str | bytes, kind: str, accept: str = "*/*", **headers: str) -> Any:
+    return client.post("/invocations", content=body, headers={"content-type": kind, "accept": accept, **headers})
+
+
+def problem(response: Any, status: int) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    detail: str = response.json()["detail"]
+    return detail
+
+
+def from_csv(text: str) -> list[dict[str, Any]]:
+    return [{"label": label, "probability": float(p)} for label, p in csv.reader(io.StringIO(text))]
+
+
+# ---------------------------------------------------------------- what comes in and goes out
+
+
+def test_json_comes_back_in_the_shape_it_was_sent_in(titanic: TestClient, expected: list[Any]) -> None:
+    batch = invoke(titanic, json.dumps({"inputs": PEOPLE}), "application/json").json()
+    assert batch == titanic.post("/models/titanic/predict", json={"inputs": PEOPLE}).json()
+    assert invoke(titanic, json.dumps(PEOPLE), "application/json; charset=utf-8").json() == expected
+    assert invoke(titanic, json.dumps(PEOPLE[1]), "application/json").json() == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/jsonlines", LINES),
+        ("application/jsonlines", LINES.rstrip("\n")),
+        ("application/jsonlines", LINES.replace("\n", "\r\n\r\n")),
+        ("text/csv", ROWS),
+        ("text/csv", ROWS.rstrip("\n")),
+        ("text/csv", "\ufeff" + ROWS.replace("\n", "\r\n")),
+        ("text/csv", "sex,age,class\nfemale,adult,1st\nmale,child,3rd\nmale,,crew\n"),
+        ("text/csv; header=present", "sex,age,class\nfemale,adult,1st\nmale,child,3rd\nmale,,crew\n"),
+        ("Text/CSV; charset=UTF-8; header=absent", ROWS),
+    ],
+)
+def test_lines_are_answered_in_their_order(titanic: TestClient, expected: list[Any], kind: str, body: str) -> None:
+    as_lines = invoke(titanic, body, kind, "application/jsonlines")
+    assert as_lines.headers["content-type"] == "application/jsonlines"
+    assert [json.loads(line) for line in as_lines.text.splitlines()] == expected
+    as_csv = invoke(titanic, body, kind, "text/csv")
+    assert as_csv.headers["content-type"].partition(";")[0] == "text/csv"
+    assert from_csv(as_csv.text) == expected
+    assert invoke(titanic, body, kind, "application/json").json()["outputs"] == expected
+
+
+def test_a_csv_answer_may_have_a_header(titanic: TestClient) -> None:
+    answer = invoke(titanic, ROWS, "text/csv", "text/csv; header=present")
+    assert answer.text.splitlines()[0] == "label,probability"
+
+
+@pytest.mark.parametrize(
+    ("accept", "sent", "answered"),
+    [
+        ("", "text/csv", "text/csv"),
+        ("*/*", "application/jsonlines", "application/jsonlines"),
+        ("application/*", "text/csv", "application/json"),
+        ("text/csv;q=0.5, application/json", "text/csv", "application/json"),
+        ("application/json;q=0, */*;q=0.1", "text/csv", "text/csv"),
+        ("image/png, text/*;q=0.2", "application/jsonlines", "text/csv"),
+    ],
+)
+def test_the_accept_header_decides(titanic: TestClient, accept: str, sent: str, answered: str) -> None:
+    body = ROWS if sent == "text/csv" else LINES
+    assert invoke(titanic, body, sent, accept).headers["content-type"].partition(";")[0] == answered
+
+
+def test_numbers_of_a_table(artifacts: Path) -> None:
+    house = {"area_m2": 100, "rooms": 4, "age_years": 20, "distance_km": 5, "district": "hills"}
+    with serving(artifacts, "house_prices") as client:
+        expected = client.post("/models/house_prices/predict", json={"inputs": [house]}).json()["outputs"]
+        body = ",".join(house) + "\n" + ",".join(map(str, house.values())) + "\n"
+        assert invoke(client, body, "text/csv", "application/json").json()["outputs"] == expected
+        detail = problem(invoke(client, body.replace("100", "much"), "text/csv"), 422)
+        assert detail == "line 2/area_m2: should be a valid number"
+
+
+def test_what_is_no_table_is_json_in_a_cell(artifacts: Path) -> None:
+    image = json.dumps(bundles.glyphs()[3].tolist())
+    with serving(artifacts, "mnist") as client:
+        digit, probabilities = next(csv.reader([invoke(client, f'"{image}"\n', "text/csv").text]))
+        assert (digit, len(json.loads(probabilities))) == ("3", 10)
+
+
+# ---------------------------------------------------------------- batch transform
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "accept"),
+    [("text/csv", ROWS * 200, "text/csv"), ("application/jsonlines", LINES * 200, "application/jsonlines")],
+)
+@pytest.mark.parametrize("size", [1, 7, 600])
+def test_a_file_split_at_line_ends_and_put_together_again(
+    titanic: TestClient, expected: list[Any], kind: str, file: str, accept: str, size: int
+) -> None:
+    """SplitType=Line, AssembleWith=Line: single records, mini-batches of records, and the whole as one."""
+    lines = file.splitlines(keepends=True)[: 30 if size == 1 else None]
+    parts = ["".join(lines[start : start + size]) for start in range(0, len(lines), size)]
+    whole = "".join(invoke(titanic, part, kind, accept).text for part in parts)
+    answers = from_csv(whole) if kind == "text/csv" else [json.loads(line) for line in whole.splitlines()]
+    assert answers == expected * (len(lines) // 3)
+    assert whole.endswith("\n")
+
+
+def test_more_lines_than_a_request_of_json_may_have(titanic: TestClient) -> None:
+    people = 30_000
+    answer = invoke(titanic, "1st,female,adult\n" * people, "text/csv")
+    assert (answer.status_code, len(answer.text.splitlines())) == (200, people)
+
+
+def test_what_batch_transform_asks_first(titanic: TestClient) -> None:
+    assert titanic.get("/execution-parameters").json() == {
+        "MaxConcurrentTransforms": Settings().threads,
+        "MaxPayloadInMB": 6,
+        "BatchStrategy": "MULTI_RECORD",
+    }
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        ("{}", "application/xml", 415, "application/json, application/jsonlines, text/csv"),
+        ("{}", "", 415, "without a content type"),
+        (ROWS, "text/csv; charset=gbk", 415, "UTF-8"),
+        ("{", "application/json", 400, "not JSON"),
+        ("", "application/json", 400, "not JSON"),
+        ("[" * 100_000, "application/json", 400, "not JSON"),
+        ("[]", "application/json", 422, ""),
+        ("3", "application/json", 422, "JSON object"),
+        ('{"inputs": 3}', "application/json", 422, "inputs"),
+        ('[{"age": "adult"}, {"age": 3}]', "application/json", 422, "1/age: should be a valid string"),
+        ('{"age": 3}', "application/json", 422, "age: should be a valid string"),
+        ('{"age": "adult"}\n{"age": 3}\n', "application/jsonlines", 422, "line 2/age: should be a valid string"),
+        ('{"age": "adult"}\n{"age"\n', "application/jsonlines", 422, "line 2: is not JSON"),
+        ("", "application/jsonlines", 422, "no line"),
+        ("", "text/csv", 422, "no line"),
+        ("class,sex,age\n", "text/csv", 422, "no line"),
+        ("class,sex,agee\n1st,male,adult\n", "text/csv", 422, "did you mean 'age'"),
+        ("1st,female,adult\n1st,female\n", "text/csv", 422, "line 2: has 2 values for the 3 columns class, sex, age"),
+        ('1st,female,"adult\n', "text/csv", 422, "is not CSV"),
+        (b"1st,female,\xff\n", "text/csv", 400, "UTF-8"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_a_problem_in_words(
+    titanic: TestClient, body: str | bytes, kind: str, status: int, said: str
+) -> None:
+    assert said in problem(invoke(titanic, body, kind), status)
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/json;q=0", "text/csv;q=x"])
+def test_an_answer_that_cannot_be_given(titanic: TestClient, accept: str) -> None:
+    assert "text/csv" in problem(invoke(titanic, ROWS, "text/csv", accept), 406)
+
+
+def test_an_answer_that_is_no_number(artifacts: Path) -> None:
+    with serving(artifacts, "house_prices") as client:
+        [model] = [one for one in client.app.state.store.ready() if one.name == "house_prices"]
+        predict = model.predictor.predict
+        model.predictor.predict = lambda inputs: [
+            answer.model_copy(update={"prediction": math.inf}) if request.column_0 == 666 else answer
+            for request, answer in zip(inputs, predict(inputs), strict=True)
+        ]
+        body = "100,4,20,5,hills\n" * 300 + "666,4,20,5,hills\n"
+        assert problem(invoke(client, body, "text/csv"), 422).startswith("after 256 inputs: inputs/44: ")
+
+
+def test_custom_attributes_and_lineage_are_in_the_headers(titanic: TestClient) -> None:
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=4711"}
+    answer = invoke(titanic, ROWS, "text/csv", **headers)
+    assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == "trace=4711"
+    assert answer.headers["X-Model"] == "titanic"
+    assert "X-Amzn-SageMaker-Custom-Attributes" not in invoke(titanic, ROWS, "text/csv").headers
+
+
+# ---------------------------------------------------------------- which project
+
+
+def test_the_only_project_needs_no_name(artifacts: Path, tmp_path: Path) -> None:
+    shutil.copytree(artifacts / "titanic", tmp_path / "titanic")
+    with TestClient(create_app(Settings(bundles=str(tmp_path)))) as client:
+        assert client.get("/ping").json()["name"] == "titanic"
+
+
+def test_several_projects_do(artifacts: Path) -> None:
+    with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
+        for response in (client.get("/ping"), invoke(client, ROWS, "text/csv")):
+            assert "house_prices, mnist, titanic; the variable MODEL_PROJECT" in problem(response, 404)
+
+
+def test_ping_is_200_only_for_a_model_that_answers(artifacts: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(artifacts, tmp_path / "artifacts"))
+    (own / "titanic" / "bundle" / "model.onnx").write_bytes(b"changed")
+    with serving(own, "titanic") as client:
+        assert "model.onnx" in problem(client.get("/ping"), 503)
+        problem(invoke(client, ROWS, "text/csv"), 503)
+    with serving(own, "titanik") as client:
+        problem(client.get("/ping"), 404)
+
+
+# ---------------------------------------------------------------- docker run <image> serve
+
+
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
+
+
+@contextmanager
+def container(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Callable[[], HTTPConnection]]]:
+    number = port()
+    given = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(number), **environment}
+    arguments = [sys.executable, "-m", "serving.http.sagemaker", "serve"]
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env={**os.environ, **given}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+    def connect() -> HTTPConnection:
+        return HTTPConnection("127.0.0.1", number, timeout=10)
+
+    try:
+        yield process, connect
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def await_ping(process: subprocess.Popen[str], connect: Callable[[], HTTPConnection]) -> float:
+    """As SageMaker does: asks again until 200. Returns what the answer took."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        assert process.poll() is None, process.communicate()[0]
+        begun = time.perf_counter()
+        try:
+            connection = connect()
+            connection.request("GET", "/ping")
+            if connection.getresponse().status == 200:
+                return time.perf_counter() - begun
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("no ping within 30 s")
+
+
+def packed(artifacts: Path, folder: Path, layout: str) -> Path:
+    """What lies in /opt/ml/model after SageMaker has unpacked model.tar.gz there."""
+    shutil.copytree(artifacts / "titanic" / "bundle", folder / layout)
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["", "bundle", "titanic/bundle"])
+def test_serve_finds_the_bundle_wherever_it_lies(artifacts: Path, tmp_path: Path, layout: str) -> None:
+    with container(packed(artifacts, tmp_path / "model", layout)) as (process, connect):
+        assert await_ping(process, connect) < 2
+        connection = connect()
+        connection.request("POST", "/invocations", ROWS, {"content-type": "text/csv"})
+        assert len(connection.getresponse().read().splitlines()) == 3
+
+
+def test_sigterm_answers_what_is_in_flight_and_then_ends(artifacts: Path, tmp_path: Path) -> None:
+    with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
+        await_ping(process, connect)
+        connection = connect()
+        connection.putrequest("POST", "/invocations")
+        connection.putheader("content-type", "text/csv")
+        connection.putheader("content-length", str(len(ROWS)))
+        connection.endheaders(ROWS[:10].encode())
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.send(ROWS[10:].encode())
+        answer = connection.getresponse()
+        assert (answer.status, len(answer.read().splitlines())) == (200, 3)
+        assert process.wait(timeout=10) in (0, -signal.SIGTERM)
+
+
+def test_ping_is_answered_in_time_while_a_large_request_is_computed(artifacts: Path, tmp_path: Path) -> None:
+    with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
+        await_ping(process, connect)
+        busy = connect()
+        busy.request("POST", "/invocations", "1st,female,adult\n" * 100_000, {"content-type": "text/csv"})
+        assert await_ping(process, connect) < 2
+        answer = busy.getresponse()
+        assert (answer.status, len(answer.read().splitlines())) == (200, 100_000)
+
+
+def test_serve_says_what_is_missing(
+    artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path))
+    assert sagemaker.main(["train"]) == 2
+    assert "'train'" in capsys.readouterr().err
+    assert sagemaker.main(["serve"]) == 2
+    assert f"no bundle.json in {tmp_path}" in capsys.readouterr().err
+    packed(artifacts, tmp_path, "a")
+    packed(artifacts, tmp_path, "b")
+    assert sagemaker.main(["serve"]) == 2
+    assert "titanic has another bundle" in capsys.readouterr().err
+    (tmp_path / "a" / "bundle.json").write_text("{}")
+    assert sagemaker.main(["serve"]) == 2
+    assert "a/bundle.json: " in capsys.readouterr().err

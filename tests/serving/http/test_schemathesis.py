@@ -1,0 +1,54 @@
+"""Nothing that a caller sends gives a 5xx, and OpenAPI's promises are kept: thousands of generated cases."""
+
+from contextlib import nullcontext, suppress
+from itertools import product
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support import bundles
+
+CASES = 60  # of each operation, both of requests that fit the document and of those that do not
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.mark.slow
+def test_no_request_makes_the_server_fail(tmp_path: Path) -> None:
+    artifacts = bundles.make_all(tmp_path / "artifacts")
+    schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(Settings(bundles=str(artifacts))))
+    asked = 0
+    operations = [found.ok() for found in schema.get_all_operations()]
+    for operation, mode in product(operations, GenerationMode):
+
+        @settings(
+            max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def holds(case: schemathesis.Case) -> None:
+            nonlocal asked
+            asked += 1
+            case.call_and_validate(checks=CHECKS)
+
+        # What takes neither parameters nor a body can't be asked wrongly.
+        with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
+            holds()
+    assert asked > 1000

@@ -1,0 +1,71 @@
+"""POST /models/<project>/stream, and what it refuses."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from roadmap.inference.generation import Generator
+from serving.http.app import create_app
+from serving.settings import Settings
+from tests.support.letters import ask
+
+
+@pytest.fixture(scope="module")
+def client(letters: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
+        yield client
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": ""}, "at least 1 character"),
+    ({"prompt": "a" * 20_001}, "at most 20000 characters"),
+    ({"prompt": "abß"}, "'ß'"),
+    ({"prompt": 3}, "string"),
+    ({"prompt": None}, "string"),
+    ({}, "missing"),
+    ({"prompt": "a", "max_tokens": -1}, "greater than or equal to 0"),
+    ({"prompt": "a", "max_tokens": 10**9}, "less than or equal to 1024"),
+    ({"prompt": "a", "temperature": -1}, "greater than or equal to 0"),
+    ({"prompt": "a", "temperature": 1e308}, "less than or equal to 10"),
+    ({"prompt": "a", "top_p": 0}, "greater than 0"),
+    ({"prompt": "a", "stop": [""]}, "at least 1 character"),
+    ({"prompt": "a", "stop": list("abcdefghi")}, "at most 8"),
+    ({"prompt": "a", "seed": -1}, "greater than or equal to 0"),
+    ({"prompt": "a", "seed": 2**64}, "less than"),
+    ({"prompt": "a", "temprature": 1}, "not a known field"),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_requests_are_answered_in_words(client: TestClient, body: dict[str, Any], said: str) -> None:
+    headers = {"content-type": "application/json"}
+    for path, content in (("predict", {"inputs": [body]}), ("stream", body)):
+        answer = client.post(f"/models/mini_gpt/{path}", content=json.dumps(content), headers=headers)
+        assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json"
+        assert said in answer.text
+
+
+def test_a_stream_ends_with_the_answer(client: TestClient, writer: Generator) -> None:
+    body = {"prompt": "abc", "max_tokens": 30, "seed": 5}
+    answer = client.post("/models/mini_gpt/stream", json=body)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [dict(line.split(": ", 1) for line in event.splitlines()) for event in answer.text.strip().split("\n\n")]
+    *pieces, last = [(event["event"], json.loads(event["data"])) for event in events]
+    assert last == ("done", ask(writer, body)[0].model_dump())
+    assert "".join(piece["text"] for _, piece in pieces) == last[1]["text"]
+
+
+def test_a_model_that_writes_no_text_has_no_stream(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert [path for path in paths if path.endswith("/stream")] == ["/models/mini_gpt/stream"]
+
+
+def test_a_request_brings_at_most_64_prompts(client: TestClient) -> None:
+    asked = {"prompt": "a", "max_tokens": 1}
+    assert client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 64}).status_code == 200
+    answer = client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 65})
+    assert answer.status_code == 422 and "at most 64" in answer.text

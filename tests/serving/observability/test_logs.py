@@ -1,0 +1,143 @@
+"""What the logs say, and what nobody can make them say."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.auth.access import access as auth
+from serving.http.app import create_app
+from serving.observability import logs
+from serving.settings import Settings
+from tests.support import bundles
+
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("artifacts")
+    bundles.titanic(folder / "titanic" / "bundle")
+    return str(folder)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Lines:
+    """What the audit log holds, as JSON."""
+    caplog.set_level(logging.INFO, logger=logs.AUDIT)
+
+    def read() -> list[dict[str, Any]]:
+        return [json.loads(logs.JsonLines().format(one)) for one in caplog.records if one.name == logs.AUDIT]
+
+    return read
+
+
+def test_a_request_is_one_line_that_tells_who_what_and_how(
+    artifacts: str, lines: Lines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys.json"
+    auth.main(["new", "--name", "ci", "--projects", "titanic", "--file", str(file)])
+    key = capsys.readouterr().out.strip()
+    with TestClient(create_app(Settings(bundles=artifacts, api_keys=file))) as client:
+        body = {"inputs": [{}, {}]}
+        response = client.post(
+            "/models/titanic/predict?key=SECRET", json=body, headers={"X-API-Key": key, "X-Request-ID": "abc"}
+        )
+    (line,) = lines()
+    assert {name: line[name] for name in ("request_id", "key", "method", "route", "project", "inputs", "status")} == {
+        "request_id": "abc",
+        "key": "ci",
+        "method": "POST",
+        "route": "/models/{name}/predict",
+        "project": "titanic",
+        "inputs": 2,
+        "status": 200,
+    }
+    assert line["version"] == response.headers["x-model-version"]
+    assert line["bytes_out"] == len(response.content)
+    assert line["bytes_in"] == int(response.request.headers["content-length"])
+    assert 0 < line["ms"] < 60_000
+    assert line["time"].endswith("Z")
+    assert key not in str(line) and "SECRET" not in str(line) and "payload" not in line
+
+
+def test_refusals_and_failures_are_lines_too(artifacts: str, lines: Lines) -> None:
+    app = create_app(Settings(bundles=artifacts))
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.get("/nowhere")
+        client.post("/models/titanic/predict", content="{", headers={"content-type": "application/json"})
+        client.get("/broken")
+    assert [(line["route"], line["status"]) for line in lines()] == [
+        ("none", 404),
+        ("/models/{name}/predict", 400),
+        ("/broken", 500),
+    ]
+
+
+def test_payloads_are_there_only_when_asked_for_and_cut(artifacts: str, lines: Lines) -> None:
+    body = json.dumps({"inputs": [{"sex": "female"}]}) + " " * 20_000
+    headers = {"content-type": "application/json"}
+    with TestClient(create_app(Settings(bundles=artifacts, audit="payload"))) as client:
+        client.post("/models/titanic/predict", content=body, headers=headers)
+    assert lines()[0]["payload"] == body[:10_000]
+    assert lines()[0]["bytes_in"] == len(body)
+
+
+def test_there_may_be_no_audit(artifacts: str, lines: Lines) -> None:
+    with TestClient(create_app(Settings(bundles=artifacts, audit="none"))) as client:
+        client.get("/models")
+    assert lines() == []
+
+
+def record(message: str, **fields: Any) -> logging.LogRecord:
+    return logging.makeLogRecord({"msg": "%s", "args": (message,), "levelname": "INFO", "fields": fields})
+
+
+@settings(deadline=None)  # a machine that is busy is no fault
+@given(st.text(), st.text())
+def test_what_a_caller_sends_stays_in_its_line(message: str, value: str) -> None:
+    line = logs.JsonLines().format(record(message, value=value))
+    assert line.isascii() and line.isprintable()
+    assert (json.loads(line)["message"], json.loads(line)["value"]) == (message, value)
+    first, *rest = logs.Text().format(record(message, value=value)).split("\n")
+    assert all(line.startswith("    ") for line in rest)
+    assert all(line.isprintable() for line in [first, *rest])
+
+
+def test_a_forged_field_is_quoted() -> None:
+    line = logs.Text().format(record("request", key='ci" status=200', route="/models/{name}", status=401))
+    assert line.endswith(r' INFO request key="ci\" status=200" route=/models/{name} status=401')
+
+
+def test_a_stack_trace_cannot_forge_a_line() -> None:
+    try:
+        raise ValueError("bad\n2026-01-01T00:00:00.000Z INFO request key=admin\x1b[2J")
+    except ValueError as error:
+        found = logging.makeLogRecord(
+            {"msg": "failed", "levelname": "ERROR", "exc_info": (type(error), error, error.__traceback__)}
+        )
+    text = logs.Text().format(found)
+    assert "ValueError: bad" in text and "\x1b" not in text
+    assert all(line.startswith("    ") for line in text.split("\n")[1:])
+    assert "ValueError: bad" in json.loads(logs.JsonLines().format(found))["exception"]
+
+
+def test_the_log_of_a_server_is_json_from_its_first_line_to_its_last(
+    artifacts: str, server: Callable[..., Any]
+) -> None:
+    with server(artifacts, "--log-format", "json") as running:
+        running.get("/models/titanic")
+    said = [json.loads(line) for line in running.stderr().splitlines()]
+    assert {"Application startup complete.", "request", "Shutting down"} <= {line["message"] for line in said}
+    assert all({"time", "level", "logger"} <= line.keys() for line in said)

@@ -1,0 +1,254 @@
+"""What is served while bundles come, change, break and go."""
+
+import asyncio
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from roadmap.bundle import Bundle, seal
+from serving.http.app import create_app
+from serving.settings import Settings
+from serving.sources import Found, Source, SourceError
+from tests.support import bundles
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    return bundles.make_all(tmp_path / "artifacts")
+
+
+def reseal(folder: Path, **changes: Any) -> str:
+    """-> the version"""
+    lineage = json.loads((folder / "bundle.json").read_text())
+    del lineage["files"]
+    return seal(folder, **{**lineage, **changes}).version
+
+
+def newer(folder: Path, number: int) -> str:
+    """The same model with another example, so of another version; it replaces the folder as training does."""
+    draft = folder.with_name("draft")
+    shutil.copytree(folder, draft)
+    example = json.loads((draft / "example.json").read_text())
+    example[0]["area_m2"] = 20.0 + number
+    (draft / "example.json").write_text(json.dumps(example))
+    version = reseal(draft)
+    shutil.rmtree(folder)
+    draft.rename(folder)
+    return version
+
+
+@contextmanager
+def server(settings: Settings) -> Iterator[str]:
+    app = create_app(settings)
+    one = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    while not one.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{one.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        one.should_exit = True
+        thread.join(20)
+
+
+def until(condition: Any, seconds: float = 10) -> None:
+    stop = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < stop, "did not come true"
+        time.sleep(0.02)
+
+
+def test_versions_are_swapped_under_load_and_no_request_fails(artifacts: Path) -> None:
+    folder = artifacts / "house_prices" / "bundle"
+    row = Bundle(folder).example[0]
+    served = [Bundle(folder).manifest.version]
+    seen: list[str] = []
+
+    async def ask(address: str, stop: threading.Event) -> None:
+        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+            while not stop.is_set():
+                answer = await client.post("/models/house_prices/predict", json={"inputs": [row]})
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["x-model-version"] == answer.json()["model"]["version"]
+                seen.append(answer.headers["x-model-version"])
+
+    with server(Settings(bundles=str(artifacts), poll_seconds=0.02)) as address:
+        stop = threading.Event()
+
+        async def load() -> None:
+            await asyncio.gather(*(ask(address, stop) for _ in range(8)))
+
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                asyncio.run(load())
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        for number in range(5):
+            until(lambda: failed or (seen and seen[-1] == served[-1]))
+            served.append(newer(folder, number))
+        until(lambda: failed or seen[-1] == served[-1])
+        stop.set()
+        thread.join(20)
+        assert not failed
+        assert list(dict.fromkeys(seen)) == served
+        assert httpx.get(f"{address}/models/house_prices").json()["version"] == served[-1]
+
+
+@pytest.mark.parametrize("fault", ["hash", "example", "schema", "no manifest"])
+def test_a_newer_bundle_that_is_not_sound_is_refused_and_the_old_one_stays(artifacts: Path, fault: str) -> None:
+    folder = artifacts / "titanic" / "bundle"
+    app = create_app(Settings(bundles=str(artifacts)))
+    client = TestClient(app)
+    before = client.get("/models/titanic").json()
+    example = Bundle(folder).example
+    if fault == "hash":
+        (folder / "model.onnx").write_bytes(b"half a fi")
+        words = "model.onnx: its content is not what the manifest says"
+    elif fault == "example":
+        (folder / "example.json").write_text('[{"class": 7}]')
+        reseal(folder)
+        words = "class"
+    elif fault == "schema":
+        schema = json.loads((folder / "schema.json").read_text())
+        schema.pop("classes")
+        (folder / "schema.json").write_text(json.dumps(schema))
+        reseal(folder)
+        words = "classes"
+    else:
+        (folder / "bundle.json").unlink()
+        words = "its bundle is gone"
+    app.state.store.refresh()
+    card = client.get("/models/titanic").json()
+    assert card["status"] == "ready" and words in card["reason"]
+    assert {**card, "reason": None} == before
+    answer = client.post("/models/titanic/predict", json={"inputs": example})
+    assert answer.status_code == 200 and answer.headers["x-model-version"] == before["version"]
+
+
+def test_a_refused_bundle_is_served_once_it_is_mended_and_a_new_one_once_it_is_there(artifacts: Path) -> None:
+    graph = artifacts / "titanic" / "bundle" / "model.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-1])
+    shutil.move(artifacts / "mnist", artifacts.parent / "mnist")
+    app = create_app(Settings(bundles=str(artifacts)))
+    client = TestClient(app)
+    assert [card["status"] for card in client.get("/models").json()["models"]] == ["ready", "refused"]
+    graph.write_bytes(whole)
+    shutil.move(artifacts.parent / "mnist", artifacts / "mnist")
+    app.state.store.refresh()
+    assert {card["name"]: card["status"] for card in client.get("/models").json()["models"]} == {
+        "house_prices": "ready",
+        "mnist": "ready",
+        "titanic": "ready",
+    }
+    assert "/models/mnist/predict" in client.get("/openapi.json").json()["paths"]
+
+
+def test_lazy_models_are_loaded_when_they_are_asked(artifacts: Path) -> None:
+    client = TestClient(create_app(Settings(bundles=str(artifacts), load="lazy")))
+    assert {card["status"] for card in client.get("/models").json()["models"]} == {"idle"}
+    assert client.get("/ready").status_code == 200
+    assert client.post("/models/titanic/predict", json={"inputs": [{}]}).status_code == 200
+    status = {card["name"]: card["status"] for card in client.get("/models").json()["models"]}
+    assert status == {"house_prices": "idle", "mnist": "idle", "titanic": "ready"}
+
+
+def test_the_least_recently_used_leaves_and_comes_back(artifacts: Path) -> None:
+    app = create_app(Settings(bundles=str(artifacts), load="lazy", memory_mb=100))
+    client, store = TestClient(app), app.state.store
+
+    def asked(name: str) -> set[str]:
+        example = Bundle(artifacts / name / "bundle").example
+        assert client.post(f"/models/{name}/predict", json={"inputs": example}).status_code == 200
+        for place in store.places.values():
+            place.memory = 45 * 2**20  # what it really takes here is too little to measure
+        return {model.name for model in store.ready()}
+
+    assert asked("titanic") == {"titanic"}
+    assert asked("mnist") == {"titanic", "mnist"}
+    assert asked("titanic") == {"titanic", "mnist"}
+    assert asked("house_prices") >= {"house_prices", "titanic"}
+    assert asked("mnist") >= {"mnist", "house_prices"}
+    store._make_room(store.places["mnist"])
+    assert {model.name for model in store.ready()} == {"mnist", "house_prices"}
+    assert {card.name: card.status for card in store.cards()}["titanic"] == "idle"
+    assert asked("titanic") >= {"titanic", "mnist"}
+
+
+def test_an_unloaded_model_gives_its_memory_back(artifacts: Path) -> None:
+    import gc
+    import weakref
+
+    app = create_app(Settings(bundles=str(artifacts)))
+    store = app.state.store
+    model = weakref.ref(store.places["mnist"].model)
+    newest = newer_mnist(artifacts / "mnist" / "bundle")
+    store.refresh()
+    gc.collect()
+    assert model() is None and store.places["mnist"].model.version == newest
+
+
+def newer_mnist(folder: Path) -> str:
+    example = json.loads((folder / "example.json").read_text())
+    (folder / "example.json").write_text(json.dumps(example[::-1]))
+    return reseal(folder)
+
+
+class Flaky:
+    """The source of a store, which can be away, and whose downloads can fail."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.away, self.broken = source, False, False
+
+    def find(self) -> dict[str, Found | SourceError]:
+        found = self.source.find()
+        if self.away:
+            return dict.fromkeys(found, SourceError("the bucket does not answer"))
+        return {name: one._replace(fetch=self.fail) if self.broken else one for name, one in found.items()}  # type: ignore[union-attr]
+
+    def fail(self) -> Path:
+        raise SourceError("the download broke off")
+
+
+@pytest.mark.parametrize("load", ["eager", "lazy"])
+def test_a_source_that_is_away_for_a_moment_takes_nothing_with_it(artifacts: Path, load: Any) -> None:
+    store = create_app(Settings(bundles=str(artifacts), load=load)).state.store
+    source = store.source = Flaky(store.source)
+    before = store.cards()
+    source.away = True
+    store.refresh()
+    assert {(card.status, card.reason) for card in store.cards()} == {(before[0].status, "the bucket does not answer")}
+    assert asyncio.run(store.model("titanic")).name == "titanic"
+    source.away = False
+    store.refresh()
+    assert {card.reason for card in store.cards()} == {None}
+
+
+def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path) -> None:
+    store = create_app(Settings(bundles=str(artifacts))).state.store
+    source = store.source = Flaky(store.source)
+    version = newer(artifacts / "house_prices" / "bundle", 1)
+    source.broken = True
+    store.refresh()
+    card = store.place("house_prices").shown
+    assert (card.status, card.reason) == ("ready", "the download broke off") and card.version != version
+    source.broken = False
+    store.refresh()
+    card = store.place("house_prices").shown
+    assert (card.status, card.reason, card.version) == ("ready", None, version)

@@ -1,0 +1,336 @@
+"""Bundles from MLflow's registry, over the REST API of a real server and from the SQLite file under it.
+
+One store has models of every kind of artifact location: titanic's are served by the server itself, house_prices' lie in
+a folder, mnist's on S3.
+"""
+
+import base64
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import mlflow
+import pytest
+
+from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
+from roadmap.promotion import registry
+from serving.sources import Found, SourceError, open_source
+from tests.support import bundles
+from tests.support.checkouts import ROOT, environment
+
+pytestmark = pytest.mark.slow
+
+KEYS = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+class Store(NamedTuple):
+    url: str
+    sqlite: str
+    client: Any
+    bundles: dict[str, Manifest]  # by name/version
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, sqlite = f"http://127.0.0.1:{port}", f"sqlite:///{folder}/mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", sqlite, "--artifacts-destination", str(folder / "served")]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)  # what is logged has the code beside it
+        for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_server, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
+            patch.setenv(name, value)
+        before = mlflow.get_tracking_uri()
+        try:
+            wait_for(f"{url}/health", folder / "log")
+            mlflow.set_tracking_uri(url)
+            yield fill(Store(url, sqlite, mlflow.MlflowClient(), {}), folder)
+        finally:
+            mlflow.set_tracking_uri(before)
+            server.terminate()
+            server.wait()
+
+
+def wait_for(url: str, log: Path) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.5)
+    pytest.fail(f"MLflow did not start: {log.read_text()[-2000:]}")
+
+
+def fill(store: Store, folder: Path) -> Store:
+    boto3.client("s3").create_bucket(Bucket="mlflow-models")
+    places = {"titanic": None, "house_prices": f"file://{folder}/files", "mnist": "s3://mlflow-models/runs"}
+    for project, place in places.items():
+        bundle = folder / project / "bundle"
+        bundles.MAKERS[project](bundle)
+        experiment = store.client.create_experiment(project, artifact_location=place)
+        log(store, experiment, bundle)
+        if project == "titanic":
+            manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
+            (bundle / "note.json").write_text('"the second version"')
+            seal(bundle, **manifest.model_dump(exclude={"files"}))
+            log(store, experiment, bundle.rename(folder / project / "champion"))  # as a restored one is called
+        store.client.set_registered_model_alias(project, "champion", "1")
+    foreign = store.client.create_run(store.client.create_experiment("foreign"))
+    store.client.log_dict(foreign.info.run_id, {}, "model/artifacts/model.json")
+    store.client.create_registered_model("foreign")
+    store.client.create_model_version("foreign", f"{foreign.info.artifact_uri}/model", foreign.info.run_id)
+    return store
+
+
+def log(store: Store, experiment: str, folder: Path) -> None:
+    version = registry.log_version(store.client, store.client.create_run(experiment).info.run_id, Bundle(folder))
+    store.bundles[f"{version.name}/{version.version}"] = Bundle(folder).manifest
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(store: Store, s3: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store by its server."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.url)
+    return store
+
+
+@pytest.fixture
+def file(store: Store, s3: None, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store by its file."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.sqlite)
+    return store
+
+
+@pytest.fixture(params=["server", "file"])
+def either(request: pytest.FixtureRequest) -> Store:
+    return request.getfixturevalue(request.param)
+
+
+def found(models: str, cache: Path, name: str) -> Found:
+    one = open_source(models, cache).find()[name]
+    assert isinstance(one, Found), one
+    return one
+
+
+@pytest.mark.parametrize("model", ["titanic/1", "titanic/2", "house_prices/1", "mnist/1"])
+def test_a_bundle_comes_from_wherever_its_artifacts_lie(model: str, server: Store, cache: Path) -> None:
+    folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
+    assert Bundle(folder).manifest == server.bundles[model]
+
+
+@pytest.mark.parametrize("model", ["house_prices/1", "mnist/1"])
+def test_without_a_server_the_file_is_read(model: str, file: Store, cache: Path) -> None:
+    folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
+    assert Bundle(folder).manifest == file.bundles[model]
+
+
+def test_what_only_a_server_can_give_is_said(file: Store, cache: Path) -> None:
+    with pytest.raises(SourceError, match=r"models:/titanic/1: .*MLFLOW_TRACKING_URI is a server"):
+        found("models:/titanic/1", cache, "titanic").fetch()
+
+
+def test_every_model_with_the_alias_is_found(either: Store, cache: Path) -> None:
+    there = open_source("models:/@champion", cache).find()
+    assert set(there) == {"titanic", "house_prices", "mnist"}
+    assert open_source("models:/@nobody", cache).find() == {}
+
+
+def test_an_alias_that_moves_is_another_fingerprint(either: Store, cache: Path) -> None:
+    source = open_source("models:/titanic@champion,models:/mnist@champion", cache)
+    before = source.find()
+    assert source.find().keys() == before.keys() == {"titanic", "mnist"}
+    either.client.set_registered_model_alias("titanic", "champion", "2")
+    try:
+        after = source.find()
+        titanic, now = before["titanic"], after["titanic"]
+        mnist, still = before["mnist"], after["mnist"]
+        assert isinstance(titanic, Found) and isinstance(now, Found) and titanic.fingerprint != now.fingerprint
+        assert isinstance(mnist, Found) and isinstance(still, Found) and mnist.fingerprint == still.fingerprint
+    finally:
+        either.client.set_registered_model_alias("titanic", "champion", "1")
+
+
+@pytest.mark.parametrize("wrong", ["titanic@nobody", "titanic/99", "nobody@champion", "nobody/1"])
+def test_one_wrong_name_is_told_and_the_others_stand(wrong: str, either: Store, cache: Path) -> None:
+    there = open_source(f"models:/{wrong},models:/mnist@champion", cache).find()
+    name = wrong.replace("@", "/").partition("/")[0]
+    assert isinstance(there["mnist"], Found)
+    assert isinstance(there[name], SourceError)
+    assert wrong.replace("@", "/").rpartition("/")[2] in str(there[name])
+
+
+def test_a_model_without_a_bundle_is_refused(server: Store, cache: Path) -> None:
+    with pytest.raises(BundleError, match=r"models:/foreign/1: has no artifacts/\*/bundle\.json"):
+        found("models:/foreign/1", cache, "foreign").fetch()
+
+
+def test_what_was_fetched_over_http_or_s3_is_cached(server: Store, cache: Path) -> None:
+    folder = found("models:/titanic/1", cache, "titanic").fetch()
+    written = (folder / "model.onnx").stat().st_mtime_ns
+    assert found("models:/titanic@champion", cache, "titanic").fetch() == folder
+    assert (folder / "model.onnx").stat().st_mtime_ns == written
+
+
+def test_artifacts_on_another_machine_are_named(server: Store, cache: Path) -> None:
+    uri = server.client.get_model_version_download_uri("house_prices", "1")
+    folder = Path(uri.removeprefix("file://"))
+    folder.rename(f"{folder}.away")
+    try:
+        with pytest.raises(SourceError, match="not on this machine"):
+            found("models:/house_prices/1", cache, "house_prices").fetch()
+    finally:
+        Path(f"{folder}.away").rename(folder)
+
+
+# -------------------------------------------------------------------- a server that is closed, down or another one
+
+
+class Proxy(http.server.ThreadingHTTPServer):
+    """Stands before a server: lets in who says `authorization`, and changes the graphs it passes on."""
+
+    daemon_threads = True
+
+    def __init__(self, url: str, authorization: str | None, change: Callable[[bytes], bytes] = bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Forward)
+        self.behind, self.authorization, self.change = url, authorization, change
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hangs up is no news."""
+
+
+class Forward(http.server.BaseHTTPRequestHandler):
+    server: Proxy
+
+    def do_GET(self) -> None:
+        if self.server.authorization not in (None, self.headers.get("Authorization")):
+            self.send_error(401)
+            return
+        with urllib.request.urlopen(self.server.behind + self.path) as answer:
+            content = answer.read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(self.server.change(content) if self.path.endswith(".onnx") else content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def proxy(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    running = []
+
+    def start(*options: Any) -> Proxy:
+        running.append(Proxy(server.url, *options))
+        threading.Thread(target=running[-1].serve_forever, args=(0.05,)).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{running[-1].server_port}")
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.shutdown()
+        one.server_close()
+
+
+BASIC = f"Basic {base64.b64encode('anna:pass:wörd'.encode()).decode()}"
+
+
+def test_name_and_password_or_a_token_let_in(
+    proxy: Callable[..., Proxy], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = proxy(BASIC).server_port
+    there = open_source("models:/titanic@champion", cache).find()
+    assert "MLFLOW_TRACKING_TOKEN" in str(there["titanic"])
+    with pytest.raises(SourceError, match="not permitted"):
+        open_source("models:/@champion", cache).find()
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass:wörd")
+    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:pass%3Aw%C3%B6rd@127.0.0.1:{port}/")
+    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:secret@127.0.0.1:{port}/")
+    there = open_source("models:/titanic@champion", cache).find()
+    assert isinstance(there["titanic"], SourceError) and "secret" not in str(there["titanic"])
+
+    proxy("Bearer abc")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
+    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+
+
+def test_a_download_that_breaks_off_can_be_tried_again(proxy: Callable[..., Proxy], cache: Path) -> None:
+    cutting = proxy(None)
+    one = found("models:/titanic/1", cache, "titanic")
+    cutting.change = lambda content: content[:-1]
+    with pytest.raises(SourceError):
+        one.fetch()
+    assert list(cache.glob("*/*")) == []
+    cutting.change = bytes
+    Bundle(one.fetch())
+
+
+def test_a_server_that_is_down_is_told_for_every_name_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:  # takes connections and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for port in (9, silent.getsockname()[1]):
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+            started = time.monotonic()
+            names = [f"model{number}" for number in range(7)]
+            there = open_source(",".join(f"models:/{name}@champion" for name in names), cache).find()
+            assert time.monotonic() - started < 10
+            assert list(there) == names
+            assert all(f"MLflow at http://127.0.0.1:{port}: no answer" in str(error) for error in there.values())
+            with pytest.raises(SourceError, match="no answer"):
+                open_source("models:/@champion", cache).find()
+
+
+def test_a_server_that_is_no_mlflow_is_told_so(s3_server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", s3_server)
+    there = open_source("models:/titanic@champion", cache).find()
+    assert isinstance(there["titanic"], SourceError) and s3_server in str(there["titanic"])
+
+
+def test_a_file_that_is_absent_or_no_store_is_named(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    there = open_source("models:/titanic@champion", cache).find()
+    assert f"{tmp_path}/mlflow.db: no such MLflow store" in str(there["titanic"])
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    there = open_source("models:/titanic@champion", cache).find()
+    assert "cannot be read as an MLflow store" in str(there["titanic"])
+
+
+@pytest.mark.parametrize("uri", ["postgresql://db/mlflow", "databricks"])
+def test_a_store_of_another_kind_is_refused(uri: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(SourceError, match="MLflow server"):
+        open_source("models:/titanic@champion", cache)
+
+
+def test_mlflow_is_not_imported() -> None:
+    check = "import sys; from serving.sources.registry import Registry; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

@@ -1,0 +1,434 @@
+"""Where bundles come from: folders and S3, with a real server that speaks S3."""
+
+import json
+import shutil
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
+from roadmap.data import splits
+from serving.sources import Found, Source, SourceError, open_source
+from tests.support import bundles
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def found(source: Source, name: str = "titanic") -> Found:
+    one = source.find()[name]
+    assert isinstance(one, Found), one
+    return one
+
+
+def another(folder: Path, note: str = "another") -> Manifest:
+    """The same model with other content."""
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    (folder / "note.json").write_text(json.dumps(note))
+    return seal(folder, **manifest.model_dump(exclude={"files"}))
+
+
+# -------------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("inside", ["titanic/bundle", "titanic", "", "bundle"])
+def test_a_folder_may_hold_projects_or_be_one_bundle(inside: str, tmp_path: Path, cache: Path) -> None:
+    made = bundles.titanic(tmp_path / "here" / inside / "x")
+    shutil.copytree(tmp_path / "here" / inside / "x", tmp_path / "here" / inside, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "here" / inside / "x")
+    there = open_source(str(tmp_path / "here"), cache).find()
+    assert list(there) == ["titanic"]
+    one = there["titanic"]
+    assert isinstance(one, Found)
+    assert Bundle(one.fetch()).manifest == made
+    assert not cache.exists(), "what lies on this machine is not copied"
+
+
+def test_what_lies_beside_the_bundles_is_no_bundle(tmp_path: Path, cache: Path) -> None:
+    bundles.make_all(tmp_path)
+    shutil.copytree(tmp_path / "titanic" / "bundle", tmp_path / "titanic" / "champion")
+    (tmp_path / "imdb" / "bundle").mkdir(parents=True)
+    (tmp_path / "store.json").write_text("{}")
+    assert set(open_source(str(tmp_path), cache).find()) == {"titanic", "house_prices", "mnist"}
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path, cache: Path) -> None:
+    assert open_source(str(tmp_path / "absent"), cache).find() == {}
+
+
+def test_the_fingerprint_follows_the_content(tmp_path: Path, cache: Path) -> None:
+    bundle = tmp_path / "titanic" / "bundle"
+    bundles.titanic(bundle)
+    source = open_source(str(tmp_path), cache)
+    marks = [found(source).fingerprint]
+    assert found(source).fingerprint == marks[0]
+
+    with splits.replacing(bundle) as draft:  # what a training does
+        shutil.copytree(bundle, draft, dirs_exist_ok=True)
+        another(draft)
+    marks.append(found(source).fingerprint)
+    (bundle / "extra.bin").write_bytes(b"x")
+    marks.append(found(source).fingerprint)
+    (bundle / "extra.bin").write_bytes(b"yz")
+    marks.append(found(source).fingerprint)
+    (bundle / "model.onnx").unlink()
+    marks.append(found(source).fingerprint)
+    assert len(set(marks)) == len(marks)
+
+
+def test_a_bundle_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, cache: Path) -> None:
+    bundles.make_all(tmp_path)
+    (tmp_path / "mnist" / "bundle" / "gone.bin").symlink_to(tmp_path / "nowhere")
+    there = open_source(str(tmp_path), cache).find()
+    assert isinstance(there["mnist"], SourceError) and "cannot be read" in str(there["mnist"])
+    assert isinstance(there["titanic"], Found)
+
+
+def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(tmp_path: Path, cache: Path) -> None:
+    bundle = tmp_path / "titanic" / "bundle"
+    versions = {bundles.titanic(bundle).version}
+    source, stop = open_source(str(tmp_path), cache), threading.Event()
+
+    def train() -> None:
+        for number in range(1000):
+            if stop.is_set():
+                return
+            with splits.replacing(bundle) as draft:
+                shutil.copytree(bundle, draft, dirs_exist_ok=True)
+                versions.add(another(draft, f"note {number}").version)
+
+    training = threading.Thread(target=train)
+    training.start()
+    whole = 0
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        one = source.find().get("titanic")
+        if isinstance(one, Found):
+            try:
+                whole += Bundle(one.fetch()).manifest.version in versions
+            except (BundleError, OSError):
+                continue  # caught half-way: refused, never half-read
+    stop.set()
+    training.join()
+    assert whole > 10
+    assert Bundle(found(source).fetch()).manifest.version in versions
+
+
+def test_looking_at_seven_projects_takes_less_than_five_milliseconds(tmp_path: Path, cache: Path) -> None:
+    for number in range(7):
+        bundles.titanic(tmp_path / f"project{number}" / "bundle")
+    source = open_source(str(tmp_path), cache)
+
+    def look() -> float:
+        started = time.perf_counter()
+        assert len(source.find()) == 7
+        return time.perf_counter() - started
+
+    assert min(look() for _ in range(20)) < 0.005
+
+
+# -------------------------------------------------------------------- what may be said
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "", "artifacts,", "s3://", "s3:///prefix", "s3://No_Bucket/x", "http://example.org/bundles", "gs://bucket",
+        "models:/", "models:/mnist", "models:/mnist/Production", "models:/mnist@", "models:/@", "models:/@champion/3",
+        "models://mnist@champion", "models:/mnist/0", "models:/a/b@champion",
+    ],
+)  # fmt: skip
+def test_what_names_no_place_is_refused_with_the_forms_there_are(wrong: str, cache: Path) -> None:
+    with pytest.raises(SourceError, match="models:/<name>@<alias>") as caught:
+        open_source(wrong, cache)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_two_bundles_with_one_name_the_earlier_place_counts(tmp_path: Path, cache: Path) -> None:
+    bundles.titanic(tmp_path / "a" / "titanic" / "bundle")
+    bundles.make_all(tmp_path / "b")
+    there = open_source(f"{tmp_path}/a, {tmp_path}/b", cache).find()
+    assert set(there) == {"titanic", "house_prices", "mnist"}
+    assert isinstance(there["titanic"], Found)
+    assert there["titanic"].fetch() == tmp_path / "a" / "titanic" / "bundle"
+
+
+# -------------------------------------------------------------------- S3
+
+
+class Bucket:
+    """A bucket that `s3://<name>` names."""
+
+    def __init__(self, name: str, client: Any) -> None:
+        self.name, self.client = name, client
+        client.create_bucket(Bucket=name)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+    def put(self, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key.lstrip("/"), Body=body)
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+
+@pytest.fixture
+def bucket(s3: None, request: pytest.FixtureRequest) -> Bucket:
+    return Bucket(f"bundles-{abs(hash(request.node.name))}", boto3.client("s3"))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A bundle to be uploaded."""
+    bundles.titanic(tmp_path / "made")
+    return tmp_path / "made"
+
+
+def cached(cache: Path) -> list[Path]:
+    return sorted(cache.glob("*/*"))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["team/models/titanic/bundle", "team/models/titanic", "team/models", "titanic/bundle"]
+)
+def test_a_prefix_may_hold_projects_or_be_one_bundle(prefix: str, bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, prefix)
+    bucket.put(f"{prefix}/../notes.txt", b"no bundle")
+    place = f"s3://{bucket.name}/team/models/" if prefix.startswith("team") else f"s3://{bucket.name}"
+    there = open_source(place, cache).find()
+    assert list(there) == ["titanic"]
+    assert not cache.exists(), "looking downloads nothing"
+    one = there["titanic"]
+    assert isinstance(one, Found)
+    assert Bundle(one.fetch()).manifest == Bundle(made).manifest
+
+
+def test_files_in_folders_of_a_bundle_are_fetched_too(bucket: Bucket, made: Path, cache: Path) -> None:
+    (made / "graphs" / "deep").mkdir(parents=True)
+    (made / "graphs" / "deep" / "größe 尺寸.bin").write_bytes(b"1")
+    manifest = another(made)
+    bucket.upload(made, "titanic/bundle")
+    assert Bundle(found(open_source(f"s3://{bucket.name}", cache)).fetch()).manifest == manifest
+
+
+def test_what_is_cached_is_not_downloaded_again(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    first = found(open_source(f"s3://{bucket.name}", cache)).fetch()
+    bucket.upload(made, "elsewhere/titanic/bundle")
+    bucket.delete("elsewhere/titanic/bundle/model.onnx")
+    assert found(open_source(f"s3://{bucket.name}/elsewhere", cache)).fetch() == first
+
+
+def test_a_new_version_has_a_new_fingerprint_and_the_old_folder_stays_as_it_is(
+    bucket: Bucket, made: Path, cache: Path
+) -> None:
+    bucket.upload(made, "titanic/bundle")
+    source = open_source(f"s3://{bucket.name}", cache)
+    old = found(source)
+    before = Bundle(old.fetch())
+    assert found(source).fingerprint == old.fingerprint
+    manifest = another(made)
+    bucket.upload(made, "titanic/bundle")
+    new = found(source)
+    assert new.fingerprint != old.fingerprint
+    assert Bundle(new.fetch()).manifest == manifest
+    assert Bundle(before.folder).manifest == before.manifest
+
+
+def test_the_same_files_with_another_lineage_are_told_apart(bucket: Bucket, made: Path, cache: Path) -> None:
+    source = open_source(f"s3://{bucket.name}", cache)
+    bucket.upload(made, "titanic/bundle")
+    first = Bundle(found(source).fetch()).manifest
+    again = seal(made, **{**first.model_dump(exclude={"files"}), "run": "f" * 32})
+    bucket.upload(made, "titanic/bundle")
+    assert again.version == first.version
+    assert Bundle(found(source).fetch()).manifest.run == "f" * 32
+
+
+def test_a_corrupt_download_is_refused_and_nothing_of_it_is_kept(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    content = (made / "model.onnx").read_bytes()
+    bucket.put("titanic/bundle/model.onnx", content[:-1] + b"?")
+    source = open_source(f"s3://{bucket.name}", cache)
+    with pytest.raises(BundleError, match=rf"s3://{bucket.name}/titanic/bundle/model\.onnx: .*sha256 differs"):
+        found(source).fetch()
+    assert cached(cache) == []
+    bucket.put("titanic/bundle/model.onnx", content)
+    assert Bundle(found(source).fetch()).manifest == Bundle(made).manifest
+
+
+def test_a_damaged_cache_is_fetched_again(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    source = open_source(f"s3://{bucket.name}", cache)
+    folder = found(source).fetch()
+    (folder / "model.onnx").write_bytes(b"damaged")
+    (folder / "schema.json").unlink()
+    assert Bundle(found(source).fetch()).folder == folder
+    assert cached(cache) == [folder]
+
+
+def test_a_missing_object_is_named(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    bucket.delete("titanic/bundle/model.onnx")
+    with pytest.raises(SourceError, match=rf"s3://{bucket.name}/titanic/bundle/model\.onnx: "):
+        found(open_source(f"s3://{bucket.name}", cache)).fetch()
+    assert cached(cache) == []
+
+
+@pytest.mark.parametrize("name", ["../../../escaped", "/tmp/escaped", "a/../../escaped", "", "a//b", "..\\escaped"])
+def test_a_manifest_cannot_write_outside_the_cache(name: str, bucket: Bucket, made: Path, cache: Path) -> None:
+    manifest = json.loads((made / MANIFEST).read_text())
+    manifest["files"][name] = next(iter(manifest["files"].values()))
+    bucket.upload(made, "titanic/bundle")
+    bucket.put(f"titanic/bundle/{MANIFEST}", json.dumps(manifest).encode())
+    with pytest.raises(BundleError, match="not the name of a file inside the bundle"):
+        found(open_source(f"s3://{bucket.name}", cache)).fetch()
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"project": 1}', b"\xff\xfe"])
+def test_what_is_no_manifest_is_refused(content: bytes, bucket: Bucket, cache: Path) -> None:
+    bucket.put(f"titanic/bundle/{MANIFEST}", content)
+    with pytest.raises(BundleError, match=rf"titanic/bundle/{MANIFEST}: "):
+        found(open_source(f"s3://{bucket.name}", cache)).fetch()
+
+
+def test_fetching_side_by_side_gives_one_folder(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    sources = [open_source(f"s3://{bucket.name}", cache) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        folders = set(pool.map(lambda source: Bundle(found(source).fetch()).folder, sources))
+    assert cached(cache) == sorted(folders) and len(folders) == 1
+
+
+def test_the_cache_keeps_the_last_versions(bucket: Bucket, made: Path, cache: Path) -> None:
+    (cache / "titanic" / ".killed").mkdir(parents=True)
+    source = open_source(f"s3://{bucket.name}", cache)
+    folders = []
+    for number in range(5):
+        another(made, f"number {number}")
+        bucket.upload(made, "titanic/bundle")
+        folders.append(found(source).fetch())
+    assert cached(cache) == sorted([*folders[-3:], cache / "titanic" / ".killed"]), "a draft may belong to a process"
+
+
+def test_every_page_of_a_long_listing_is_read(
+    bucket: Bucket, made: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    bucket.upload(made, "titanic/bundle")
+    source = open_source(f"s3://{bucket.name}", cache)
+    before = found(source).fingerprint
+    bucket.put("titanic/bundle/zz-last.bin", b"x")
+    assert found(source).fingerprint != before
+    found(source).fetch()
+
+
+def test_a_cache_that_cannot_be_written_is_named(bucket: Bucket, made: Path, cache: Path) -> None:
+    bucket.upload(made, "titanic/bundle")
+    cache.write_bytes(b"a file")
+    with pytest.raises(SourceError, match="SERVING_CACHE"):
+        found(open_source(f"s3://{bucket.name}", cache)).fetch()
+
+
+def no_bucket(bucket: Bucket, _: pytest.MonkeyPatch) -> str:
+    return f"{bucket.name}-absent"
+
+
+def no_credentials(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return bucket.name
+
+
+def no_server(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    return bucket.name
+
+
+def no_address(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "minio")
+    return bucket.name
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (no_bucket, "there is no such bucket"),
+        (no_credentials, "credentials"),
+        (no_server, "127.0.0.1:9"),
+        (no_address, "minio"),
+    ],
+)
+def test_trouble_with_s3_is_one_clear_line_soon(
+    trouble: Callable[[Bucket, pytest.MonkeyPatch], str],
+    words: str,
+    bucket: Bucket,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = open_source(f"s3://{trouble(bucket, monkeypatch)}/models", cache)
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=rf"^s3://{bucket.name}.*/models: .*{words}") as caught:
+        source.find()
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 15
+
+
+def test_keys_that_may_not_read_are_told_so(
+    s3_server: str, bucket: Bucket, made: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.upload(made, "titanic/bundle")
+    client = boto3.client("iam")
+    client.create_user(UserName="reader")
+    key = client.create_access_key(UserName="reader")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    def checks_after(calls: str) -> None:
+        plain = {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset-auth", calls.encode(), plain))
+
+    checks_after("0")
+    try:
+        with pytest.raises(SourceError, match="s3:ListBucket"):
+            open_source(f"s3://{bucket.name}", cache).find()
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
+        with pytest.raises(SourceError, match="AWS_ACCESS_KEY_ID"):
+            open_source(f"s3://{bucket.name}", cache).find()
+    finally:
+        checks_after("inf")
+
+
+def test_a_server_that_is_away_does_not_take_its_models_with_it(
+    bucket: Bucket, made: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundles.mnist(tmp_path / "local" / "mnist" / "bundle")
+    bucket.upload(made, "titanic/bundle")
+    source = open_source(f"{tmp_path}/local,s3://{bucket.name}", cache)
+    before = found(source)
+    bucket.client.delete_bucket_policy(Bucket=bucket.name)
+    for path in sorted(made.rglob("*")):
+        bucket.delete(f"titanic/bundle/{path.relative_to(made).as_posix()}")
+    bucket.client.delete_bucket(Bucket=bucket.name)
+    there = source.find()
+    assert isinstance(there["mnist"], Found)
+    assert isinstance(there["titanic"], SourceError)
+    assert "no such bucket" in caplog.text
+    bucket.client.create_bucket(Bucket=bucket.name)
+    bucket.upload(made, "titanic/bundle")
+    assert found(source).fingerprint == before.fingerprint

@@ -1,0 +1,73 @@
+"""Checkouts to run stages in, as a user would run them: in processes of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The caller's environment, with this interpreter first and nothing that points to a store of the caller's."""
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TRACKING", "TRAINER", "PYTHONPATH")
+    }
+    # Two workers share the cores: threads that wait had better sleep than spin.
+    return {
+        "OMP_WAIT_POLICY": "passive",
+        **kept,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        **changes,
+    }
+
+
+def checkout(folder: Path) -> Path:
+    """A clean git clone of the working tree as it stands, uncommitted changes included, with DVC set up."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "checkout"]):
+        subprocess.run([*git, *command], cwd=folder, check=True)
+    for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
+        subprocess.run(["git", "config", key, value], cwd=folder, check=True)
+    return folder
+
+
+class Checkout:
+    """A clone in which commands run. `stage` runs one stage; both give the finished process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 300, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment(**env), capture_output=True, text=True, timeout=timeout
+        )
+        if check and done.returncode != 0:
+            pytest.fail(
+                f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
+        return done
+
+    def stage(self, name: str, *overrides: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("python", "-m", f"pipelines.{name}", *overrides, **options)
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath(*parts)

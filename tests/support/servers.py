@@ -1,0 +1,78 @@
+"""`python -m serving` as a process of its own."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.checkouts import ROOT, environment
+
+
+class Running:
+    """A server in a process of its own. Every request has a connection of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]", address: str, log: Path) -> None:
+        self.process, self.address, self.log = process, address, log
+        self.pid = process.pid
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(self.address + path, timeout=30) as response:
+            return str(response.read().decode())
+
+    def post(self, path: str, content: Any, patience: float = 0.0, **headers: str) -> int:
+        """The status. A connection that breaks is tried again for so many seconds."""
+        headers = {"Content-Type": "application/json", **headers}
+        until = time.monotonic() + patience
+        while True:
+            request = urllib.request.Request(self.address + path, json.dumps(content).encode(), headers)
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    return int(response.status)
+            except urllib.error.HTTPError as error:
+                return error.code
+            except OSError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def children(self) -> set[int]:
+        """The workers, where there are several."""
+        import psutil
+
+        found = psutil.Process(self.pid).children(recursive=True)
+        return {one.pid for one in found if "spawn_main" in " ".join(one.cmdline())}
+
+    def stderr(self) -> str:
+        return self.log.read_text()
+
+
+@contextlib.contextmanager
+def serving(log: Path, bundles: str, *options: str, **env: str) -> Iterator[Running]:
+    """`python -m serving` with these options, until the block ends; then SIGTERM, and what it left is written."""
+    command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", bundles, *options]
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(**env), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("page "):
+                break
+        else:
+            pytest.fail(f"the server did not start: {log.read_text()}")
+        running = Running(process, line.split()[1].rstrip("/"), log)
+        running.post("/health", None, patience=60)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)

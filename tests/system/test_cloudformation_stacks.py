@@ -1,0 +1,314 @@
+"""The stacks in motion: created, changed and deleted over HTTP on moto's server by the driver that a person runs.
+
+What moto can't do is listed in tests/standins/cloudformation.py.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+from moto.cloudformation.models import cloudformation_backends
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
+
+from infra.stacks import Stacks
+from infra.templates import StackError, Template, templates
+from tests.standins import cloudformation
+from tests.standins.cloudformation import NEEDED, of, project
+from tests.support.checkouts import ROOT
+
+TEMPLATES = templates()
+REGION = "us-east-1"
+OPTIONS = {
+    "CanaryVersion": "2",
+    "CanaryWeight": "0.1",
+    "HostName": "mlflow.example.org",
+    "JwtAudience": "roadmap",
+    "JwtIssuer": "https://issuer.example.org",
+    "NatGateway": "true",
+    "ProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com",
+    "StableVersion": "1",
+    "Variant": "serverless",
+}
+CHANGES = {
+    "BackupDays": "14",
+    "CanaryWeight": "0.1",  # as before: moto makes an integer of a number that it keeps
+    "FlowLogDays": "90",
+    "LogDays": "180",
+    "MaxSeconds": "7200",
+    "MaxTasks": "9",
+    "Memory": "4096",
+    "MemoryMb": "3008",
+    "MonthlyBudget": "80",
+    "Repository": "owner/other",
+    "SlowMilliseconds": "700",
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    with cloudformation.completed():
+        server = ThreadedMotoServer("127.0.0.1", port=0)
+        server.start()
+        yield cloudformation.emptied("http://{}:{}".format(*server.get_host_and_port()))
+        server.stop()
+
+
+def client(service: str, address: str) -> Any:
+    keys = {"aws_access_key_id": "dummy", "aws_secret_access_key": "dummy", "region_name": REGION}
+    return boto3.client(service, endpoint_url=address, **keys)
+
+
+@pytest.fixture(scope="module", params=["staging", "production"])
+def stage(request: pytest.FixtureRequest, address: str) -> Iterator[tuple[str, Stacks]]:
+    """All stacks of a stage in one account; production with every option."""
+    stacks = Stacks(client("cloudformation", address), poll=0.01, patience=20)
+    certificate = client("acm", address).request_certificate(DomainName="mlflow.example.org")["CertificateArn"]
+    options = {**OPTIONS, "CertificateArn": certificate} if request.param == "production" else {}
+    for template in TEMPLATES.values():
+        stacks.up(template, request.param, project(template), **of(template, {**NEEDED, **options}))
+    yield request.param, stacks
+    for template in reversed(TEMPLATES.values()):
+        stacks.down(template, request.param, project(template))
+
+
+def made(stage: str, template: Template) -> dict[str, Any]:
+    """A stack's resources as moto has them, those that it skips with resolved properties."""
+    backend = cloudformation_backends[ACCOUNT][REGION]
+    found = backend.get_stack(template.stack(stage, project(template))).resource_map
+    return {name: found[name] for name in template.body["Resources"] if found[name] is not None}
+
+
+def test_what_moto_skips_is_what_the_list_says() -> None:
+    from moto.cloudformation.parsing import get_model_map
+
+    assert cloudformation.used() - set(get_model_map()) == cloudformation.SKIPPED
+
+
+def test_every_stack_stands_and_every_import_is_resolved(stage: tuple[str, Stacks]) -> None:
+    name, stacks = stage
+    exports = {one["Name"]: one["Value"] for one in stacks.client.list_exports()["Exports"]}
+    for template in TEMPLATES.values():
+        found = stacks.describe(template.stack(name, project(template)))
+        assert found is not None and found["StackStatus"] == "CREATE_COMPLETE", template.name
+        assert set(stacks.outputs(found["StackName"])) == set(template.body["Outputs"])
+        assert {export.replace("${Stage}", name) for export in template.exports} <= set(exports)
+        for resource, one in made(name, template).items():
+            said = str(getattr(one, "properties", ""))
+            assert "${" not in said.replace("$${", "") or "DashboardBody" in said, f"{resource}: {said}"
+            assert "Fn::" not in said, f"{resource}: {said}"
+
+
+def test_what_was_asked_for_is_really_there(stage: tuple[str, Stacks], address: str) -> None:
+    name, stacks = stage
+    network = made(name, TEMPLATES["network"])
+    assert ("Nat" in network) == (name == "production")
+    data = stacks.outputs(f"roadmap-{name}-storage")["DataBucket"]
+    s3 = client("s3", address)
+    [rule] = s3.get_bucket_encryption(Bucket=data)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    board = client("cloudwatch", address).get_dashboard(DashboardName=f"roadmap-{name}")["DashboardBody"]
+    assert all(f"roadmap {name} " in str(one) for one in json.loads(board)["widgets"])
+    listeners = [one.port for key, one in made(name, TEMPLATES["serving-ecs"]).items() if key in ("Listener", "ToTls")]
+    assert [int(port) for port in listeners] == ([443, 80] if name == "production" else [80])
+
+
+def test_the_alias_shares_traffic_only_while_a_canary_is_out(stage: tuple[str, Stacks]) -> None:
+    name, _ = stage
+    alias = made(name, TEMPLATES["serving-lambda"])["Alias"].properties
+    assert str(alias["FunctionVersion"]) == "1"
+    if name == "production":
+        [canary] = alias["RoutingConfig"]["AdditionalVersionWeights"]
+        assert (str(canary["FunctionVersion"]), float(canary["FunctionWeight"])) == ("2", 0.1)
+    else:
+        assert "RoutingConfig" not in alias
+
+
+def test_the_pipeline_asks_sagemaker_for_what_sagemaker_takes(stage: tuple[str, Stacks], address: str) -> None:
+    name, _ = stage
+    pipeline = made(name, TEMPLATES["training"])["Pipeline"].properties
+    definition = json.loads(pipeline["PipelineDefinition"]["PipelineDefinitionBody"])
+    train, register = definition["Steps"]
+
+    def filled(value: Any) -> Any:
+        """With what a run puts in the place of {"Get": ...}."""
+        if isinstance(value, dict):
+            return "value" if set(value) == {"Get"} else {key: filled(one) for key, one in value.items()}
+        return [filled(one) for one in value] if isinstance(value, list) else value
+
+    shapes = client("sagemaker", address).meta.service_model
+    for step, operation, more in (
+        (train, "CreateTrainingJob", {"TrainingJobName": "job"}),
+        (register, "CreateModelPackage", {}),
+    ):
+        report = ParamValidator().validate(
+            {**filled(step["Arguments"]), **more}, shapes.operation_model(operation).input_shape
+        )
+        assert not report.has_errors(), report.generate_report()
+
+
+def test_every_stack_takes_a_changed_parameter_and_keeps_the_others(stage: tuple[str, Stacks]) -> None:
+    name, stacks = stage
+    for template in TEMPLATES.values():
+        stack = template.stack(name, project(template))
+        before = {one["ParameterKey"]: one["ParameterValue"] for one in (stacks.describe(stack) or {})["Parameters"]}
+        wanted = of(template, CHANGES)
+        assert wanted, f"{template.name}: CHANGES has none of its parameters"
+        stacks.up(template, name, project(template), **wanted)
+        after = stacks.describe(stack)
+        assert after is not None and after["StackStatus"] == "UPDATE_COMPLETE", template.name
+        assert {one["ParameterKey"]: one["ParameterValue"] for one in after["Parameters"]} == before | wanted
+    assert made(name, TEMPLATES["serving-lambda"])["Function"].memory_size == 3008
+
+
+def test_every_stack_goes_and_what_holds_data_stays(stage: tuple[str, Stacks], address: str) -> None:
+    name, stacks = stage
+    data = stacks.outputs(f"roadmap-{name}-storage")["DataBucket"]
+    for template in reversed(TEMPLATES.values()):
+        kept = stacks.down(template, name, project(template))
+        assert stacks.describe(template.stack(name, project(template))) is None, template.name
+        assert stacks.down(template, name, project(template)) == [], "deleting it again does nothing"
+        if template.name == "storage":
+            assert "DataBucket" in kept
+    assert client("s3", address).head_bucket(Bucket=data)["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+# ---------------------------------------------------------------- what moto never does: things going wrong
+
+
+class Script:
+    """CloudFormation as far as the driver calls it: a stack in a state, and what the next change makes of it."""
+
+    def __init__(self, state: str | None, ends: str, reason: str = "", change: str = "CREATE_COMPLETE") -> None:
+        self.state, self.ends, self.reason, self.change = state, ends, reason, change
+        self.calls: list[str] = []
+        self.events: list[dict[str, str]] = []
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        if self.state is None:
+            words = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
+            raise ClientError({"Error": words}, "DescribeStacks")
+        found = {"StackStatus": self.state, "StackId": "arn:aws:cloudformation:r:a:stack/name/1", "Parameters": []}
+        if self.state.endswith("_IN_PROGRESS") and self.state != "REVIEW_IN_PROGRESS":
+            self.state = self.state.removesuffix("_IN_PROGRESS") + "_COMPLETE"
+        return {"Stacks": [found]}
+
+    def describe_stack_events(self, StackName: str) -> dict[str, Any]:
+        return {"StackEvents": self.events[::-1]}
+
+    def create_change_set(self, ChangeSetType: str, **_: Any) -> dict[str, str]:
+        self.calls.append(ChangeSetType)
+        return {"Id": "change"}
+
+    def describe_change_set(self, ChangeSetName: str) -> dict[str, Any]:
+        return {
+            "ChangeSetId": ChangeSetName,
+            "StackId": "arn:aws:cloudformation:r:a:stack/name/1",
+            "Status": self.change,
+            "StatusReason": self.reason,
+            "Changes": [
+                {"ResourceChange": {"Action": "Modify", "LogicalResourceId": "Vpc", "ResourceType": "AWS::EC2::VPC"}}
+            ],
+        }
+
+    def delete_change_set(self, ChangeSetName: str) -> None:
+        self.calls.append("FORGET")
+
+    def execute_change_set(self, ChangeSetName: str) -> None:
+        self.calls.append("EXECUTE")
+        self.state = self.ends
+        for number, (resource, why) in enumerate([("Vpc", self.reason), ("Subnet", "Resource creation cancelled")]):
+            if self.reason:
+                event = {"LogicalResourceId": resource, "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": why}
+                self.events.append({"EventId": str(number), **event})
+
+    def delete_stack(self, StackName: str) -> None:
+        self.calls.append("DELETE")
+        self.state = "DELETE_COMPLETE"
+
+
+def up(script: Script) -> list[str]:
+    return Stacks(script, poll=0).up(TEMPLATES["network"], "staging")
+
+
+def test_a_first_creation_that_failed_is_taken_away_and_tried_again() -> None:
+    script = Script("ROLLBACK_COMPLETE", "CREATE_COMPLETE")
+    assert up(script) == ["Modify Vpc (AWS::EC2::VPC)"]
+    assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
+
+
+def test_a_failure_ends_with_the_first_reason() -> None:
+    with pytest.raises(StackError, match=r"name: ROLLBACK_COMPLETE; Vpc CREATE_FAILED: limit of VPCs reached$"):
+        up(Script(None, "ROLLBACK_COMPLETE", "limit of VPCs reached"))
+
+
+def test_a_change_that_is_under_way_is_waited_for() -> None:
+    script = Script("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")
+    up(script)
+    assert script.calls == ["UPDATE", "EXECUTE"]
+
+
+def test_a_plan_changes_nothing_and_leaves_nothing() -> None:
+    script = Script(None, "")
+    assert Stacks(script, poll=0).plan(TEMPLATES["network"], "staging") == ["Modify Vpc (AWS::EC2::VPC)"]
+    assert script.calls == ["CREATE", "FORGET", "DELETE"]
+
+
+def test_a_plan_that_was_interrupted_is_no_obstacle() -> None:
+    script = Script("REVIEW_IN_PROGRESS", "CREATE_COMPLETE")
+    up(script)
+    assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
+
+
+def test_nothing_is_done_where_nothing_changes() -> None:
+    words = "The submitted information didn't contain changes. Submit different information to create a change set."
+    script = Script("UPDATE_COMPLETE", "", words, change="FAILED")
+    assert up(script) == []
+    assert script.calls == ["UPDATE", "FORGET"]
+
+
+def test_a_stack_that_could_not_go_back_is_left_to_a_person() -> None:
+    with pytest.raises(StackError, match="UPDATE_ROLLBACK_FAILED, which a person has to look at"):
+        up(Script("UPDATE_ROLLBACK_FAILED", ""))
+
+
+def test_a_wrong_word_is_named_before_anything_is_asked() -> None:
+    script = Script(None, "")
+    with pytest.raises(StackError, match="no parameter Cidr; there are Stage, CidrPrefix"):
+        Stacks(script).up(TEMPLATES["network"], "staging", Cidr="10.1")
+    with pytest.raises(StackError, match="observability: Email, MonthlyBudget must be given"):
+        Stacks(script).up(TEMPLATES["observability"], "staging")
+    with pytest.raises(StackError, match="stage: found 'prod'; allowed: staging, production"):
+        Stacks(script).up(TEMPLATES["network"], "prod")
+    with pytest.raises(StackError, match="training: there is one for each project; name it"):
+        Stacks(script).up(TEMPLATES["training"], "staging")
+    assert script.calls == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"AWS_DEFAULT_REGION": REGION}, "error: Unable to locate credentials"),
+        ({"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy"}, "error: You must specify a region."),
+    ],
+    ids=["credentials", "region"],
+)
+def test_what_is_missing_in_the_environment_is_one_line(settings: dict[str, str], words: str) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/none", "AWS_SHARED_CREDENTIALS_FILE": "/none"}
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.stacks", "status", "stack=network", "stage=staging"],
+        cwd=ROOT,
+        env={**clean, **nowhere, **settings},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.strip()) == (2, words)

@@ -1,0 +1,188 @@
+"""`python -m pipelines.monitor` on the prediction logs of trained projects."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roadmap.prediction_log import log as recording
+from tests.support.airflow_runs import listening
+from tests.support.checkouts import ROOT, Checkout
+
+PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
+
+# What a server would have recorded: the project's own test rows, changed by an expression of `row` and `rng`.
+ANSWERED = """
+import importlib, json, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+import numpy as np
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.prediction_log.log import Row, target
+
+project, log, count, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+watch = importlib.import_module(f"pipelines.{project}.watch")
+data = Path("data") / project
+rows = watch.requests(data) if hasattr(watch, "requests") else (
+    importlib.import_module(f"pipelines.{project}.evaluate").test_rows(data)[0])
+rng = np.random.default_rng(5)
+rows = [rows[number] for number in rng.integers(0, len(rows), count)]
+rows = [eval(change, {"row": row, "rng": rng}) for row in rows]
+bundle = Bundle(f"artifacts/{project}/bundle")
+predictor = load_predictor(bundle)
+asked = [predictor.Request.model_validate(row) for row in rows]
+found, now = predictor.predict(asked), datetime.now(UTC)
+target(log).write([
+    Row(now - timedelta(seconds=count - number), f"r{number}", project, bundle.manifest.version, "sample",
+        one.model_dump_json(by_alias=True), json.dumps(answer.model_dump()), 0.01)
+    for number, (one, answer) in enumerate(zip(asked, found))
+])
+"""
+SHIFTED = "{**row, 'class': '1st' if rng.random() < 0.6 else row['class']}"
+
+
+@pytest.fixture
+def trained(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> Checkout:
+    return copy_of(reproduced)
+
+
+def answered(clone: Checkout, project: str, log: Any, count: int = 300, change: str = "row") -> None:
+    clone.run("python", "-c", ANSWERED, project, str(log), str(count), change, PYTHONPATH=".")
+
+
+def look(clone: Checkout, project: str, log: Any, *overrides: str, **env: str) -> dict[str, Any]:
+    clone.stage("monitor", f"project={project}", *overrides, SERVING_PREDICTIONS=str(log), **env)
+    return verdict(clone, project)
+
+
+def verdict(clone: Checkout, project: str) -> dict[str, Any]:
+    return dict(json.loads(clone.path("artifacts", project, "monitoring", "verdict.json").read_text()))
+
+
+def test_its_own_test_rows_are_quiet_for_every_project(trained: Checkout, tmp_path: Path) -> None:
+    for project in PROJECTS:
+        answered(trained, project, tmp_path / "log")
+        found = look(trained, project, tmp_path / "log", "tracking=none")
+        assert found["verdict"] == "quiet", found["summary"]
+        assert found["rows"] == 300 and not found["retrain"] and found["findings"]
+        page = trained.path("artifacts", project, "monitoring", "report.html").read_text()
+        assert page.count("<svg") >= 2 and all(one["column"] in page for one in found["findings"])
+
+
+@pytest.mark.parametrize("place", ["folder", "sqlite"])
+def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tmp_path: Path, place: str) -> None:
+    log = tmp_path / "log" if place == "folder" else f"sqlite:///{tmp_path}/log.db"
+    answered(trained, "titanic", log, change=SHIFTED)
+    with listening() as gateway:
+        found = look(trained, "titanic", log, PROMETHEUS_PUSHGATEWAY=gateway.url)
+    assert found["verdict"] == "drift" and found["retrain"], found
+    assert found["findings"][0]["column"] == "class" and "class: values differ by" in found["summary"]
+    ((_, pushed),) = gateway.told
+    assert b'roadmap_drift_detected{project="titanic"} 1.0' in pushed
+    assert b'roadmap_drift_statistic{column="class",project="titanic"}' in pushed
+    assert b'roadmap_test_score{metric="accuracy",profile="sample",project="titanic"} 0.8' in pushed
+
+    again = look(trained, "titanic", log)
+    assert again["verdict"] == "drift" and not again["retrain"] and "cooling down" in again["why"]
+    block = "projects.titanic.monitor"
+    third = look(trained, "titanic", log, f"+{block}.cooldown_days=0", f"+{block}.budget=1")
+    assert not third["retrain"] and "budget is spent" in third["why"]
+    assert look(trained, "titanic", log, f"+{block}.cooldown_days=0")["retrain"]
+
+
+@pytest.mark.parametrize(("flipped", "verdict"), [(0.0, "quiet"), (0.5, "drift")])
+def test_late_labels_tell_how_good_the_answers_were(
+    trained: Checkout, tmp_path: Path, flipped: float, verdict: str
+) -> None:
+    """Labels that the champion itself would give, some of them turned round."""
+    log = tmp_path / "log"
+    answered(trained, "titanic", log)
+    rows = list(recording.read(str(log), "titanic", datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)))
+    lines = ["request_id,label"]
+    for number, row in enumerate(rows):
+        other = number < flipped * len(rows)
+        died = (json.loads(row.output)["label"] == "died") != other
+        lines.append(f"{row.request_id},{'died' if died else 'survived'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    trained.stage("label", "project=titanic", f"file={tmp_path}/labels.csv", SERVING_PREDICTIONS=str(log))
+    found = look(trained, "titanic", log)
+    assert found["verdict"] == verdict, found["summary"]
+    assert found["live"]["labels"] == 300 and found["live"]["value"] == 1 - flipped
+    assert found["retrain"] is (verdict == "drift")
+    assert "Performance" in trained.path("artifacts", "titanic", "monitoring", "report.html").read_text()
+
+
+def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None:
+    answered(trained, "titanic", tmp_path / "log", change=SHIFTED)
+    look(trained, "titanic", tmp_path / "log")
+    said = trained.run(
+        "python", "-c",
+        "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "(run,) = mlflow.search_runs(experiment_names=['titanic-monitor'], output_format='list')\n"
+        "print(run.data.tags['verdict'], run.data.tags['retrain'], run.data.metrics['drifted'], "
+        "sorted(f.path for f in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)))",
+    ).stdout  # fmt: skip
+    assert said.split("\n")[-2] == "drift yes 1.0 ['report.html', 'verdict.json']"
+
+
+def test_the_kill_switch_and_a_quiet_hour(trained: Checkout, tmp_path: Path) -> None:
+    answered(trained, "titanic", tmp_path / "log", 50, SHIFTED)
+    few = look(trained, "titanic", tmp_path / "log")
+    assert few["verdict"] == "too few rows" and "50 answers" in few["summary"] and "200 are asked" in few["summary"]
+    off = look(trained, "titanic", tmp_path / "log", "projects.titanic.monitor.enabled=false")
+    assert off["verdict"] == "off" and not off["retrain"]
+
+
+def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Checkout, tmp_path: Path) -> None:
+    answered(trained, "titanic", tmp_path / "log")
+    trained.run(
+        "python", "-c",
+        "import sys; from datetime import UTC, datetime; from roadmap.prediction_log.log import Row, target\n"
+        "from roadmap.bundle import Bundle; version = Bundle('artifacts/titanic/bundle').manifest.version\n"
+        "row = Row(datetime.now(UTC), 'x', 'titanic', version, 'sample', '{\"wrong\": 1}', '{}', 0.1)\n"
+        "target(sys.argv[1]).write([row] * 3 + [row._replace(version='challenger')] * 400)",
+        str(tmp_path / "log"), PYTHONPATH=".",
+    )  # fmt: skip
+    found = look(trained, "titanic", tmp_path / "log", "tracking=none")
+    assert found["rows"] == 300 and found["verdict"] == "quiet"
+    assert ">3<" in trained.path("artifacts", "titanic", "monitoring", "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "SERVING_PREDICTIONS: not set"),
+        ({"SERVING_PREDICTIONS": "nowhere"}, "no champion to watch"),
+    ],
+)
+def test_what_is_missing_is_said_in_a_line(clone: Checkout, env: dict[str, str], said: str) -> None:
+    done = clone.stage("monitor", "project=titanic", check=False, **env)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert not clone.path("artifacts", "titanic", "monitoring").exists()
+
+
+def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> None:
+    found = look(trained, "titanic", tmp_path / "nowhere", "tracking=none")
+    assert found["verdict"] == "too few rows" and f"{tmp_path}/nowhere, a folder that is not there" in found["summary"]
+    url = "postgresql://somebody:secret@127.0.0.1:9/log"
+    done = trained.stage("monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=url)
+    assert done.returncode == 75 and "SERVING_PREDICTIONS: can't be read" in done.stderr
+    assert "secret" not in done.stderr + done.stdout
+
+
+def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Path) -> None:
+    code = (
+        "import json, pathlib; from roadmap.bundle import Bundle, Manifest, seal\n"
+        "folder = pathlib.Path('artifacts/titanic/bundle'); about = Bundle(folder).manifest.model_dump()\n"
+        "(folder / 'reference.json').unlink(); about.pop('files'); seal(folder, **about)"
+    )
+    trained.run("python", "-c", code, PYTHONPATH=".")
+    done: subprocess.CompletedProcess[str] = trained.stage(
+        "monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=str(tmp_path)
+    )
+    assert done.returncode == 2 and "has no reference.json; train it again" in done.stderr
