@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +14,6 @@ from filelock import FileLock
 
 from tests.support.checkouts import Checkout, checkout
 from tests.support.servers import Running, serving
-
-RUN = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex[:12])  # the same in all workers
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -76,7 +76,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 def _close(app: FastAPI, settings: Settings) -> None:
     """Imported here, for a server that is open to all starts without."""
-    from serving.auth.access.access import Gate
+    from serving.auth.access import Gate
     from serving.auth.keys import Keys
     from serving.auth.rate_limit import RateLimit
 

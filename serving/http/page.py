@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 
-FOLDER = Path(__file__).parent / "playground"
+FOLDER = Path(__file__).parents[1] / "playground"
 # The page may load its own files and ask this server, and nothing else. blob: and data: are pictures that it drew.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "

@@ -104,10 +104,10 @@ def test_a_collection_that_is_killed_leaves_the_old_one(tmp_path: Path) -> None:
     before = contents(folder)
     code = f"""
 import os, signal, sys
-sys.path.insert(0, {str(ROOT / "tests")!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from pyarrow import parquet
-from test_collect import NOW, answered, feedback
+from tests.pipelines.test_collect import NOW, answered, feedback
 write = parquet.write_table
 def killed(*arguments, **options):
     write(*arguments, **options)

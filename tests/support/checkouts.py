@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+RUN = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex[:12])  # the same in all workers
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dvc_airflow import graph
 from playwright.sync_api import expect, sync_playwright
-from test_playground import ARGUMENTS, CHROMIUM
+from tests.serving.http.test_playground import ARGUMENTS, CHROMIUM
 
 from tests.support import airflow_runs
 from tests.support.airflow_runs import Airflow, Listener, free_port, listening, moved

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from test_dashboards import alerts, expressions
+from tests.system.test_dashboards import alerts, expressions
 
 from infra.compose.stack import ComposeError, Stack, State, settings
 from infra.deploy.target import DeployError, Options

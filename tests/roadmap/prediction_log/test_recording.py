@@ -12,12 +12,14 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from roadmap.prediction_log import files as prediction_files
 from roadmap.prediction_log import recorder as recording
 from roadmap.prediction_log.log import Row
 from roadmap.prediction_log.recorder import Recorder
 from serving.http.app import create_app
+from serving.observability import metrics
 from serving.settings import Settings
 from tests.support import bundles
 
@@ -83,7 +85,7 @@ class Served:
         self.name = name
 
 
-class Input(recording.BaseModel):
+class Input(BaseModel):
     n: int
 
 
@@ -156,7 +158,7 @@ def test_a_share_is_a_sample_of_whole_requests(url: str) -> None:
 def dropped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The rows that were dropped, as they are counted."""
     counts: list[int] = []
-    monkeypatch.setattr(recording.metrics, "dropped", lambda project, rows: counts.append(rows))
+    monkeypatch.setattr(metrics, "dropped", lambda project, rows: counts.append(rows))
     yield counts
 
 

@@ -17,8 +17,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 
 from roadmap.bundle import Bundle
-from serving.auth.access import access as auth
-from serving.auth.access import callers, keys, oidc
+from serving.auth import access as auth
+from serving.auth import callers, keys, oidc
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
