@@ -27,8 +27,7 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from models.gpt import GPT
-from pipelines.mini_gpt import tokens
-from pipelines.mini_gpt.data import corpus, windows
+from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
 from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.schema import TrainSettings, for_profile

@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks import machine
 from pipelines.stocks.evaluate import log_returns, test_rows
-from pipelines.stocks.features import HISTORY, HORIZONS
-from pipelines.stocks.forecasts import inside
+from pipelines.stocks.evaluate.forecasts import inside
 from pipelines.stocks.predict import COUNT
+from pipelines.stocks.predict.features import HISTORY, HORIZONS
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.evaluation.evaluated import answer
 

@@ -93,7 +93,7 @@ def server(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Ru
 @pytest.fixture(scope="session")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """artifacts/ with the tiny language model of tests/support/letters.py."""
-    from pipelines.mini_gpt import tokens
+    from pipelines.mini_gpt.data import tokens
     from tests.support import letters
 
     return letters.bundle_of(tmp_path_factory.mktemp("letters"), tokens.characters(letters.LETTERS), "char")

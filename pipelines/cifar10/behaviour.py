@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.cifar10 import robustness
+from pipelines.cifar10.evaluate import robustness
 from roadmap.bundle import Predictor
 from roadmap.data.scenes import SHAPES, scene
 from roadmap.evaluation.behavioural import CASES, Expectation, some

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.features import HISTORY
+from pipelines.stocks.predict.features import HISTORY
 from roadmap.bundle import Predictor
 from roadmap.evaluation.behavioural import Expectation, some
 from roadmap.evaluation.evaluated import answer

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.features import HISTORY
+from pipelines.stocks.predict.features import HISTORY
 from roadmap.monitoring.columns import Columns
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipelines.house_prices import features as house_prices_features
-from pipelines.stocks import features as stocks_features
-from pipelines.titanic import features as titanic_features
+from pipelines.house_prices.predict import features as house_prices_features
+from pipelines.stocks.predict import features as stocks_features
+from pipelines.titanic.predict import features as titanic_features
 from roadmap.bundle import Manifest, seal
 from roadmap.inference.features import Columns, Features, from_rows
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from dvc_airflow import graph
 from playwright.sync_api import expect, sync_playwright
-from tests.serving.http.test_playground import ARGUMENTS, CHROMIUM
 
+from tests.serving.http.test_playground import ARGUMENTS, CHROMIUM
 from tests.support import airflow_runs
 from tests.support.airflow_runs import Airflow, Listener, free_port, listening, moved
 from tests.support.checkouts import ROOT, Checkout, environment

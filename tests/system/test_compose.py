@@ -23,7 +23,6 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from tests.system.test_dashboards import alerts, expressions
 
 from infra.compose.stack import ComposeError, Stack, State, settings
 from infra.deploy.target import DeployError, Options
@@ -31,6 +30,7 @@ from infra.deploy.targets import compose
 from infra.smoke import Doors, Shut
 from tests.support import engine
 from tests.support.checkouts import ROOT
+from tests.system.test_dashboards import alerts, expressions
 
 FOLDER = ROOT / "infra" / "compose"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]

@@ -47,8 +47,8 @@ def test_a_change_reruns_that_project_from_the_right_stage(
     # A dry run names the stages whose own inputs changed; what hangs on their outputs follows when they have run.
     assert would_run("params.yaml", "dropout: {sample: 0.1", "dropout: {sample: 0.2") == {"train@titanic"}
     assert would_run("models/titanic.py", '"""Binary', '"""A binary') == {"train@titanic"}
-    assert would_run("pipelines/titanic/predict.py", '"""Titanic', '"""The Titanic') == {"evaluate@titanic"}
-    data = would_run("pipelines/titanic/data.py", '"""Titanic', '"""The Titanic')
+    assert would_run("pipelines/titanic/predict/__init__.py", '"""Titanic', '"""The Titanic') == {"evaluate@titanic"}
+    data = would_run("pipelines/titanic/data/__init__.py", '"""Titanic', '"""The Titanic')
     assert data == {"prepare@titanic", "train@titanic"}
     gate = would_run("params.yaml", "floor: {sample: 0.95, full: 0.99}", "floor: {sample: 0.9, full: 0.99}")
     assert gate == {"register@mnist"}

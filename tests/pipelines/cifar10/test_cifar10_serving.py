@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from pipelines.cifar10 import data as project
-from pipelines.cifar10 import robustness
-from pipelines.cifar10.patches import Patches
+from pipelines.cifar10.evaluate import robustness
+from pipelines.cifar10.evaluate.patches import Patches
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.data import scenes as shapes
 from roadmap.inference import images

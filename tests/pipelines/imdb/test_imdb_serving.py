@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 
 from models import imdb as networks
 from pipelines.imdb import data, evaluate, predict
-from pipelines.imdb import figures as text_plots
-from pipelines.imdb.reviews import reviews
+from pipelines.imdb.data.reviews import reviews
+from pipelines.imdb.evaluate import figures as text_plots
 from pipelines.imdb.settings import Data
 from roadmap.bundle import Bundle, load_predictor, seal
 from roadmap.data import splits

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.imdb import reviews as sample
-from pipelines.imdb.reviews import KINDS, SHARES, Review, reviews
+from pipelines.imdb.data import reviews as sample
+from pipelines.imdb.data.reviews import KINDS, SHARES, Review, reviews
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from models.gpt import GPT
-from pipelines.mini_gpt import data, evaluate, ngrams, tokens
+from pipelines.mini_gpt import data, evaluate
+from pipelines.mini_gpt.data import tokens
+from pipelines.mini_gpt.evaluate import ngrams
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings

@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.stocks import LSTM, TCN, Forecaster, Quantiles, pinball
-from pipelines.stocks import baselines, data, evaluate, features, forecasts, origins
-from pipelines.stocks.features import HISTORY, HORIZONS, QUANTILES
-from pipelines.stocks.garch import Garch, generate
+from pipelines.stocks import data, evaluate
+from pipelines.stocks.data import origins
+from pipelines.stocks.data.garch import Garch, generate
+from pipelines.stocks.evaluate import baselines, forecasts
+from pipelines.stocks.predict import features
+from pipelines.stocks.predict.features import HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.data import splits

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.stocks import data, prices
+from pipelines.stocks import data
+from pipelines.stocks.data import prices
 from pipelines.stocks.settings import Data
 from roadmap.config.errors import UsageError
 from tests.support.checkouts import Checkout, checkout

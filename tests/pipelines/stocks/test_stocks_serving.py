@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pipelines.stocks import data, evaluate, origins
-from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES, STEPS
-from pipelines.stocks.garch import generate
+from pipelines.stocks import data, evaluate
+from pipelines.stocks.data import origins
+from pipelines.stocks.data.garch import generate
 from pipelines.stocks.predict import COUNT, DAYS, MOST, STEP, Predictor
-from pipelines.stocks.recalibration import outcomes, recalibrated
+from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES, STEPS
+from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from pipelines.stocks.settings import Data
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.data import splits

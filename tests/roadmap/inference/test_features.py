@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.house_prices import data as house_prices
-from pipelines.house_prices import features as house_prices_features
+from pipelines.house_prices.predict import features as house_prices_features
 from pipelines.titanic import data as titanic
-from pipelines.titanic import features as titanic_features
+from pipelines.titanic.predict import features as titanic_features
 from roadmap.inference.features import Columns, Features, from_frame, from_rows, kinds_of
 
 NAN = float("nan")

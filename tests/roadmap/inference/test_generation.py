@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.mini_gpt import tokens
+from pipelines.mini_gpt.data import tokens
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.inference.decoding import Decoder
 from roadmap.inference.generation import Generator

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.house_prices.features import derive
+from pipelines.house_prices.predict.features import derive
 from pipelines.house_prices.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.features import HORIZONS
-from pipelines.stocks.forecasts import LEVELS, normal
+from pipelines.stocks.evaluate.forecasts import LEVELS, normal
+from pipelines.stocks.predict.features import HORIZONS
 
 REFIT = {"empirical": 20, "statsmodels": 126}  # days
 NAIVE_DAYS = 504  # whose returns the naive forecast's quantiles are those of: two years

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.titanic.features import derive, title
+from pipelines.titanic.predict.features import derive, title
 from pipelines.titanic.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from pipelines.mini_gpt import tokens
+from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.data import splits

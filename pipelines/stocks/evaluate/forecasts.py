@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipelines.stocks.features import HORIZONS, QUANTILES
+from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.evaluation.paired import long_run_variance
 
 LEVELS = np.array(QUANTILES)

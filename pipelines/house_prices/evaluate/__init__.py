@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.house_prices.features import derive
+from pipelines.house_prices.predict.features import derive
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.features import HISTORY, HORIZONS, features, windows
+from pipelines.stocks.predict.features import HISTORY, HORIZONS, features, windows
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.stocks import leaks, prices
-from pipelines.stocks.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
-from pipelines.stocks.garch import generate
-from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.data import leaks
+from pipelines.stocks.data import prices
+from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
+from pipelines.stocks.data.garch import generate
+from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, origins
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.settings import Data
 from roadmap.config.errors import UsageError

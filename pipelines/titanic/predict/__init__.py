@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pipelines.titanic.features import derive
+from pipelines.titanic.predict.features import derive
 from roadmap.bundle import Bundle
 from roadmap.inference.tabular import TabularPredictor
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from pipelines.house_prices.features import derive
+from pipelines.house_prices.predict.features import derive
 from roadmap.inference.tabular import TabularPredictor
 
 

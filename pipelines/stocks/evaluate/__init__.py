@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks import forecasts
-from pipelines.stocks.baselines import BASELINES, naive, timed, walk
-from pipelines.stocks.features import HORIZONS, QUANTILES
-from pipelines.stocks.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
-from pipelines.stocks.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.evaluate import forecasts
+from pipelines.stocks.evaluate.baselines import BASELINES, naive, timed, walk
+from pipelines.stocks.evaluate.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
 from pipelines.stocks.predict import COUNT
+from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.data.splits import SPLITS
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score, block_means
@@ -69,7 +69,7 @@ def _truth(days: Any, test: Origins) -> np.ndarray:
     shape = (len(test), len(HORIZONS), len(QUANTILES))
     if "true_variance" not in days:
         return np.full(shape, np.nan)
-    from pipelines.stocks.garch import Garch
+    from pipelines.stocks.data.garch import Garch
 
     state = days.set_index(["date", "symbol"]).loc[
         list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))
@@ -179,7 +179,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.stocks import figures as draw
+    from pipelines.stocks.evaluate import figures as draw
 
     targets = evaluated.targets
     quantiles = log_returns(targets, evaluated.outputs)

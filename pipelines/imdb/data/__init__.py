@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.imdb.reviews import reviews
+from pipelines.imdb.data.reviews import reviews
 from pipelines.imdb.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.data import splits, tables

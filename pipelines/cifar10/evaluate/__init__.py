@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.cifar10 import robustness
+from pipelines.cifar10.evaluate import robustness
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
@@ -40,7 +40,7 @@ def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Classical models on principal components, and logistic regression on what learned patches see."""
     from sklearn.decomposition import PCA
 
-    from pipelines.cifar10.patches import Patches
+    from pipelines.cifar10.evaluate.patches import Patches
 
     train, test = (splits.read(folder, name) for name in ("train", "test"))
     rows = np.random.default_rng(seed).permutation(len(train["label"]))[:BASELINE_ROWS]

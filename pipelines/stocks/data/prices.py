@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.stocks.features import JUMP
+from pipelines.stocks.predict.features import JUMP
 from pipelines.stocks.predict import SYMBOL
 from roadmap.config.errors import UsageError, nearest
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.features import HORIZONS, QUANTILES
-from pipelines.stocks.forecasts import INTERVALS, MEDIAN
-from pipelines.stocks.forecasts import probability as transform
+from pipelines.stocks.evaluate.forecasts import INTERVALS, MEDIAN
+from pipelines.stocks.evaluate.forecasts import probability as transform
+from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, RED, plt
 
 FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, the last so many origins, symbols drawn

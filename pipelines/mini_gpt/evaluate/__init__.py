@@ -11,8 +11,8 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from pipelines.mini_gpt import ngrams
 from pipelines.mini_gpt.data import text_of
+from pipelines.mini_gpt.evaluate import ngrams
 from roadmap.data import splits
 from roadmap.evaluation.evaluated import Evaluated, answer
 from roadmap.evaluation.scores import Score
@@ -88,7 +88,7 @@ def _row(name: str, bits: float, started: float) -> dict[str, Any]:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.mini_gpt import figures as draw
+    from pipelines.mini_gpt.evaluate import figures as draw
 
     train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
     prompts = written(evaluated)

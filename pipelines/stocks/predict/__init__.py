@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from pipelines.stocks.features import HISTORY, JUMP, features, windows
-from pipelines.stocks.recalibration import outcomes, recalibrated
+from pipelines.stocks.predict.features import HISTORY, JUMP, features, windows
+from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from roadmap.bundle import Bundle
 
 MOST = 10 * HISTORY  # closes of a request

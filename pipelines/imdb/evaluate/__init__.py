@@ -124,7 +124,7 @@ class NBSVM:
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.imdb import figures as text_plots
+    from pipelines.imdb.evaluate import figures as text_plots
     from roadmap.evaluation import plots
 
     classes, chances, labels = evaluated.schema["classes"], positive(evaluated.outputs), evaluated.targets["label"]
