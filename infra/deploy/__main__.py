@@ -97,7 +97,7 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
 def run(verb: str, given: dict[str, str]) -> None:
     given = {"stage": "staging", **given}
     options = parse(given)
-    target: Target = importlib.import_module(f"infra.deploy.{TARGETS[given['target']]}").open(options)
+    target: Target = importlib.import_module(f"infra.deploy.targets.{TARGETS[given['target']]}").open(options)
     with places(given["target"], options) as (records, locked), tempfile.TemporaryDirectory() as cache:
         if verb == "status":
             print("\n".join(status(target.serving(), records.all())))

@@ -25,7 +25,8 @@ UNCHECKED = (1).to_bytes(4, "little")  # by hash, and not looked at: PEP 552
 
 def main() -> None:
     predictors = [
-        f"pipelines.{path.parents[1].name}.predict" for path in Path("/opt/roadmap/pipelines").glob("*/predict/__init__.py")
+        f"pipelines.{path.parents[1].name}.predict"
+        for path in Path("/opt/roadmap/pipelines").glob("*/predict/__init__.py")
     ]
     for name in (*ENTRIES, *LIBRARIES, *predictors):
         importlib.import_module(name)

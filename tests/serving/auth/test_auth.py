@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, Key, RSAKey
 
 from roadmap.bundle import Bundle
-from serving.auth import access as auth
+from serving.auth import __main__ as auth
 from serving.auth import callers, keys, oidc
 from serving.http.app import create_app
 from serving.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.auth import access as auth
+from serving.auth import __main__ as auth
 from serving.auth.rate_limit import RateLimit, network
 from serving.http.app import create_app
 from serving.settings import Settings

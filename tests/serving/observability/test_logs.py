@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.auth import access as auth
+from serving.auth import __main__ as auth
 from serving.http.app import create_app
 from serving.observability import logs
 from serving.settings import Settings
