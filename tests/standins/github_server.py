@@ -41,7 +41,7 @@ class GitHub:
         return {"GITHUB_API_URL": self.url, "GITHUB_REPOSITORY": NAME, "GITHUB_TOKEN": TOKEN, **more}
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, Any]:
-        sent = json.loads(body) if body and "name" not in query else None
+        sent = json.loads(body) if body and "name" not in query else {}
         found = re.fullmatch(rf"/repos/{NAME}(/.*)", path)
         rest = found[1] if found else ""
         page, size = int(query.get("page", 1)), int(query.get("per_page", 30))

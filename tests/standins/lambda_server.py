@@ -1,7 +1,7 @@
 """Lambda and ECR as a deployment sees them: versions, an alias with weights, and functions that really answer.
 
-A function's answer comes from serving.entrypoints.aws_lambda, in the process of this server, on the bundle that lies in the last
-layer of its image: an image that was put together wrongly does not answer. moto has no `invoke` of images.
+A function's answer comes from serving.entrypoints.aws_lambda, in the process of this server, on the bundle that lies in
+the last layer of its image: an image that was put together wrongly does not answer. moto has no `invoke` of images.
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
 

@@ -1,4 +1,4 @@
-"""Training jobs that train, for tests/standins/sagemaker_server.py: the image's command in a process, on a tree like /opt/ml.
+"""Training jobs that train, for sagemaker_server.py: the image's command in a process, on a tree like /opt/ml.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -25,7 +25,7 @@ TERMINAL = ("Completed", "Failed", "Stopped")
 def image(folder: Path) -> Path:
     """What the train image has under /opt/roadmap: the code, and neither .git nor data."""
     folder.mkdir(parents=True)
-    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "pipelines", "models", "serving"):
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "roadmap", "pipelines", "models", "serving"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

@@ -9,8 +9,8 @@
         aws.jobs.interrupt(name)                                           # the spot instance is taken away
 
 Requests are held against botocore's model of the service, patterns and lengths included. A second of SageMaker's takes
-`scale` seconds here. Where no container was named, a model is the real server, `python -m serving.http.sagemaker serve`, on
-the archive in S3. DescribeAlarms and SetAlarmState are moto's.
+`scale` seconds here. Where no container was named, a model is the real server, `python -m serving.http.sagemaker
+serve`, on the archive in S3. DescribeAlarms and SetAlarmState are moto's.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.standins.aws_json import Service, ServiceError
-from tests.standins.protocol_server import running
+from tests.standins.protocol_server import Route, running
 from tests.standins.sagemaker_endpoints import Endpoints
 from tests.standins.sagemaker_jobs import Jobs
 
@@ -57,7 +57,10 @@ class SageMaker(Service):
 @contextmanager
 def sagemaker(scratch: Path, moto: str, scale: float = 0.01) -> Iterator[SageMaker]:
     server = SageMaker(scratch, moto, scale)
-    routes = [("POST", "/", server.call), ("POST", r"/endpoints/([\w-]+)/invocations", server.endpoints.invoke)]
+    routes: list[Route] = [
+        ("POST", "/", server.call),
+        ("POST", r"/endpoints/([\w-]+)/invocations", server.endpoints.invoke),
+    ]
     with running(routes, []) as server.address:
         try:
             yield server

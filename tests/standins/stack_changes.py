@@ -2,7 +2,7 @@
 
     stack_changes.broken["AWS::ECS::Service"] = "why"      # the next creation of one fails
 
-moto changes a stack within the call and leaves what fails half done. tests/standins/cloudformation.py puts this in its place.
+moto changes a stack within the call and leaves what fails half done. cloudformation.py puts this in its place.
 """
 
 import threading

@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -23,6 +22,7 @@ import yaml
 from infra.airflow.trigger import Client, Refused
 from tests.support.checkouts import BIN, ROOT
 from tests.support.checkouts import environment as project_environment
+from tests.support.servers import free_port
 
 VENV = ROOT / ".venv-airflow"
 needed = pytest.mark.skipif(
@@ -82,12 +82,6 @@ def listening(status: int = 200) -> Iterator[Listener]:
     finally:
         listener.shutdown()
         listener.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def moved(source: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipelines.house_prices.predict import features as house_prices_features
-from pipelines.stocks.predict import features as stocks_features
+from pipelines.stocks.predict.features import HISTORY, STEPS
 from pipelines.titanic.predict import features as titanic_features
 from roadmap.bundle import Manifest, seal
 from roadmap.inference.features import Columns, Features, from_rows
@@ -146,7 +146,7 @@ def stocks(folder: Path) -> Manifest:
         nodes,
         "hand_made",
         [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", stocks_features.STEPS, 4]),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", STEPS, 4]),
             helper.make_tensor_value_info("scale", TensorProto.FLOAT, ["n"]),
         ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", len(days), len(levels)])],
@@ -155,7 +155,7 @@ def stocks(folder: Path) -> Manifest:
             numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
         ],
     )
-    returns = np.random.default_rng(0).normal(0, 0.01, (2, stocks_features.HISTORY))
+    returns = np.random.default_rng(0).normal(0, 0.01, (2, HISTORY))
     closes = np.round(100 * np.exp(np.cumsum(returns, axis=1)), 4)
     example = [{"symbol": f"WALK{i}", "close": close.tolist()} for i, close in enumerate(closes)]
     assets = {"schema.json": {"task": "series", "horizons": days, "quantiles": levels}, "example.json": example}
@@ -294,7 +294,7 @@ def _dense(
         dense.append(helper.make_node("Squeeze", ["wide", "axis"], [scores]))
     before, after = (nodes or [], []) if x != "x" else ([], nodes or [])
     size = int(np.sqrt(weights.shape[0]))
-    shape = ["n", 1, size, size] if x != "x" else ["n", weights.shape[0]]
+    shape: list[str | int] = ["n", 1, size, size] if x != "x" else ["n", weights.shape[0]]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"] if single else ["n", weights.shape[1]])]
     return helper.make_graph([*before, *dense, *after], "hand_made", inputs, outputs, initializers)

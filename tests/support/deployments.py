@@ -199,7 +199,7 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
 def stages(folder: Path) -> Path:
     """A place to run stages in that shares the code of this one, and keeps its artifacts to itself."""
     folder.mkdir()
-    for name in ("params.yaml", "pipelines", "models", "serving"):
+    for name in ("params.yaml", "roadmap", "pipelines", "models", "serving"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 

@@ -28,8 +28,15 @@ CHAT = {"system": "{content}\n", "user": "a{content}\n", "assistant": "b{content
 def bundle_of(folder: Path, tokenizer: Any, kind: str) -> Path:
     """A sealed bundle of an untrained network with lively logits."""
     torch.manual_seed(0)
-    recipe = {"dropout": 0.0, "lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99}
-    size = {"vocab": tokenizer.get_vocab_size(), "block": BLOCK, "layers": 2, "heads": 2, "width": 32}
+    recipe: dict[str, Any] = {
+        "dropout": 0.0,
+        "lr": 1e-2,
+        "final_lr": 0.1,
+        "warmup": 2,
+        "weight_decay": 0.1,
+        "beta2": 0.99,
+    }
+    size: dict[str, Any] = {"vocab": tokenizer.get_vocab_size(), "block": BLOCK, "layers": 2, "heads": 2, "width": 32}
     model = GPT(**size, **recipe, positions="rotary", bias=False).eval()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.airflow_runs import free_port
 from tests.support.checkouts import environment
+from tests.support.servers import free_port
 
 Row = dict[str, Any]
 

@@ -170,7 +170,7 @@ class Runner:
     def job(self, workflow: dict[str, Any], name: str, **context: Any) -> list[Step]:
         """Stops at the first step that fails, but for those with always() or failure()."""
         job = workflow["jobs"][name]
-        empty = {key: {} for key in ("inputs", "vars", "matrix", "github", "needs", "secrets")}
+        empty: dict[str, Any] = {key: {} for key in ("inputs", "vars", "matrix", "github", "needs", "secrets")}
         known: dict[str, Any] = {**empty, "steps": {}, **context}
         env = {**self.env, **self.filled(workflow.get("env"), known), **self.filled(job.get("env"), known)}
         done = []

@@ -1,8 +1,6 @@
 """The page at `/` in headless Chromium: every widget, both languages, a phone, a key, and nothing from elsewhere."""
 
-import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,20 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sy
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
+from tests.support.browser import ARGUMENTS, CHROMIUM
 
 ROOT = Path(__file__).parents[3]
-# The system's browser; without one, Playwright's own, and without that, its words on how to get it.
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE: Any = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 

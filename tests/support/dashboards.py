@@ -1,0 +1,37 @@
+"""What infra/compose's dashboards and alerts ask Prometheus for, and a verdict to answer it with."""
+
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import yaml
+
+from tests.support.checkouts import ROOT
+
+FOLDER = ROOT / "infra" / "compose"
+BOARDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((FOLDER / "grafana/dashboards").glob("*.json"))
+}
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for board in BOARDS.values() for panel in board["panels"]]
+
+
+def expressions() -> list[str]:
+    return [target["expr"] for panel in panels() for target in panel["targets"]]
+
+
+def alerts() -> list[str]:
+    groups = yaml.safe_load((FOLDER / "prometheus/alerts.yaml").read_text())["groups"]
+    return [rule["expr"] for group in groups for rule in group["rules"]]
+
+
+def look(project: str) -> tuple[Any, ...]:
+    """What roadmap.monitoring.export is given after a look at the log."""
+    now = datetime.now(UTC).isoformat()
+    column = SimpleNamespace(column="a", kind="values", gap=0.1, p=0.5)
+    verdict = SimpleNamespace(verdict="drift", findings=[column], live=SimpleNamespace(metric="accuracy", value=0.9))
+    manifest = SimpleNamespace(version="v", created=now, profile="sample")
+    return project, verdict, {"at": now, "rows": 3}, manifest, {"name": "accuracy", "value": 0.9}

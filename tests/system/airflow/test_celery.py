@@ -1,0 +1,320 @@
+"""Airflow on more than one machine: PostgreSQL, Redis, an S3 server as DVC's remote, an MLflow server, two workers.
+
+Each worker has a checkout of its own; they start empty, and share nothing but those servers.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from infra.airflow.trigger import Client
+from tests.support.checkouts import BIN, ROOT, Checkout, checkout, environment
+from tests.support.servers import free_port
+
+AIRFLOW = ROOT / ".venv-airflow"
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql"))
+MISSING = [
+    str(path)
+    for path in (
+        AIRFLOW / "bin" / "airflow",
+        POSTGRES / "postgres",
+        Path(shutil.which("redis-server") or "redis-server"),
+    )
+    if not path.exists()
+]
+pytestmark = [
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"{', '.join(MISSING)} missing: .venv-airflow, and Debian's redis-server and postgresql"
+    ),
+]
+PROJECTS = os.environ.get("CLUSTER_PROJECTS", "house_prices titanic").split()  # the quickest
+OWNER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+PATIENCE = 300.0 * len(PROJECTS)  # seconds
+
+
+def wait_for(what: str, ready: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    until = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(Exception):
+            if found := ready():
+                return found
+        if time.monotonic() > until:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.5)
+
+
+def end(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
+    """The process and all that it started, whatever process group that is in."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        for one in psutil.wait_procs(family, 15)[1]:
+            one.kill()
+    process.wait(15)
+
+
+@dataclass
+class Cluster:
+    client: Client
+    workers: dict[str, "subprocess.Popen[bytes]"]
+    folders: dict[str, Path]
+    origin: Checkout
+
+    def start(self, dag: str, **conf: Any) -> str:
+        return self.client.trigger(dag, conf)
+
+    def succeeds(self, dag: str, run: str) -> dict[str, Any]:
+        """The results of the tasks of a run that ends well, by task."""
+        state = wait_for(
+            f"{dag} {run}", lambda: self.client.state(dag, run) in ("success", "failed") and self.client.state(dag, run)
+        )
+        tasks = {task["task_id"]: task for task in self.client.tasks(dag, run)}
+        bad = {name: task["state"] for name, task in tasks.items() if task["state"] != "success"}
+        assert state == "success" and not bad, self.complaint(dag, run, bad)
+        return {name: self.client.result(dag, run, name) for name in tasks}
+
+    def complaint(self, dag: str, run: str, bad: dict[str, str]) -> str:
+        first = next((name for name, state in bad.items() if state == "failed"), "")
+        log = self.client.log(dag, run, first, self.tries(dag, run, first)) if first else []
+        return "\n".join([f"{dag} {run}: {bad}", *log[-40:]])
+
+    def tries(self, dag: str, run: str, task: str) -> int:
+        return next(found["try_number"] for found in self.client.tasks(dag, run) if found["task_id"] == task)
+
+    def worker(self, result: dict[str, Any]) -> str:
+        """Whose checkout, or clone of it, a task worked in."""
+        folder = Path(result["where"].partition(":")[2])
+        return next(name for name, root in self.folders.items() if root == folder or root in folder.parents)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[Cluster]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the S3 server's lines would bury what a test says
+    base = tmp_path_factory.mktemp("cluster")
+    database = Path(tempfile.mkdtemp(prefix="postgres-"))
+    ports = {name: free_port() for name in ("postgres", "redis", "mlflow", "airflow", "logs", "other logs")}
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(name: str, *command: str, cwd: Path = base, **options: Any) -> "subprocess.Popen[bytes]":
+        with (base / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **options
+            )
+        running.append(process)
+        return process
+
+    try:
+        # the servers
+        shutil.chown(database, OWNER) if OWNER else None
+        subprocess.run(
+            [POSTGRES / "initdb", "-D", database / "data", "-U", "airflow", "--auth=trust", "--no-sync"],
+            cwd=database, user=OWNER, check=True, capture_output=True,
+        )  # fmt: skip
+        run(
+            "postgres", str(POSTGRES / "postgres"), "-D", "data", "-p", str(ports["postgres"]), "-k", str(database),
+            "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", cwd=database, user=OWNER,
+        )  # fmt: skip
+        run("redis", "redis-server", "--bind", "127.0.0.1", "--port", str(ports["redis"]), "--save", "")
+        mlflow = f"http://127.0.0.1:{ports['mlflow']}"
+        run(
+            "mlflow", str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(ports["mlflow"]),
+            "--workers", "1", "--backend-store-uri", f"sqlite:///{base}/mlflow.db",
+            "--artifacts-destination", str(base / "mlruns"),
+            env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),
+        )  # fmt: skip
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+        bucket = urllib.request.Request(f"{s3_server}/airflow", method="PUT")
+        urllib.request.urlopen(bucket, timeout=30).close()
+
+        # the checkouts: one that all come from, the scheduler's, and one for each worker
+        origin = Checkout(checkout(base / "origin"))
+        params = yaml.safe_load(origin.path("params.yaml").read_text())
+        params["projects"] = {name: params["projects"][name] for name in PROJECTS}
+        origin.path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        origin.run("git", "commit", "-q", "-a", "-m", "the quick projects")
+        folders = {name: base / name for name in ("scheduler", "ada", "ben")}
+        for folder in folders.values():
+            origin.run("git", "clone", "-q", str(origin.folder), str(folder))
+            (folder / ".venv").symlink_to(BIN.parent)
+            (folder / ".venv-airflow").symlink_to(AIRFLOW)
+            clone = Checkout(folder)
+            for key, value in (("user.name", "test"), ("user.email", "test@example.org")):
+                clone.run("git", "config", key, value)
+            clone.run("dvc", "remote", "add", "-q", "--local", "--default", "shared", "s3://airflow/dvc")
+            clone.run("dvc", "remote", "modify", "-q", "--local", "shared", "endpointurl", s3_server)
+
+        # Airflow
+        wait_for("postgres", lambda: socket.create_connection(("127.0.0.1", ports["postgres"])))
+        create = [POSTGRES / "createdb", "-h", "127.0.0.1", "-p", str(ports["postgres"]), "-U", "airflow", "airflow"]
+        wait_for("createdb", lambda: subprocess.run(create, capture_output=True, check=True))
+        address = f"http://localhost:{ports['airflow']}"
+        settings = {
+            **{key: value for key, value in environment(**keys).items() if not key.startswith("AIRFLOW")},
+            "AIRFLOW_PORT": str(ports["airflow"]),
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://airflow@127.0.0.1:{ports['postgres']}/airflow",
+            "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+            "AIRFLOW__API__SECRET_KEY": "a secret of this test, as long as a key of HS512 should be: 64 bytes",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports["logs"]),
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "MLFLOW_TRACKING_URI": mlflow,
+            "DVC_EXP_AUTO_PUSH": "true",
+            "DVC_EXP_GIT_REMOTE": str(origin.folder),
+        }
+        run("up", "infra/airflow/up.sh", cwd=folders["scheduler"], env=settings)
+        passwords = folders["scheduler"] / ".airflow" / "passwords.json"
+        wait_for("up.sh", lambda: urllib.request.urlopen(f"{address}/api/v2/version", timeout=5).status == 200)
+        wait_for("mlflow", lambda: urllib.request.urlopen(f"{mlflow}/health", timeout=5).status == 200)
+        workers = {
+            "ada": run(
+                "ada", "infra/airflow/worker.sh", "--celery-hostname", "ada", cwd=folders["ada"], env=settings,
+            ),
+            "ben": run(
+                "ben", "infra/airflow/worker.sh", "--celery-hostname", "ben", cwd=folders["ben"],
+                env={**settings, "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(ports["other logs"])},
+            ),
+        }  # fmt: skip
+        client = Client(address, "admin", json.loads(passwords.read_bytes())["admin"])
+        wait_for("the DAGs", lambda: client.ask("/api/v2/dags/roadmap"))
+        yield Cluster(client, workers, folders, origin)
+    finally:
+        for process in reversed(running):
+            end(process)
+        shutil.rmtree(database, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def first(cluster: Cluster) -> tuple[str, dict[str, Any]]:
+    run = cluster.start("roadmap")
+    return run, cluster.succeeds("roadmap", run)
+
+
+def stages(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {task: result for task, result in results.items() if result and "stage" in result}
+
+
+def outs(entry: dict[str, Any]) -> dict[str, str]:
+    return {out["path"]: out["md5"] for out in entry["outs"]}
+
+
+def test_the_stages_spread_over_both_workers_and_give_what_one_machine_gives(
+    cluster: Cluster, first: tuple[str, dict[str, Any]], reproduced: Checkout
+) -> None:
+    _, results = first
+    assert {result["state"] for result in stages(results).values()} == {"ran"}
+    assert {cluster.worker(result) for result in stages(results).values()} == {"ada", "ben"}
+    alone = yaml.safe_load(reproduced.path("dvc.lock").read_text())["stages"]
+    for project in PROJECTS:
+        for stage in ("prepare", "report"):
+            assert outs(results[f"{project}.{stage}"]["entry"]) == outs(alone[f"{stage}@{project}"])
+        path = f"artifacts/{project}/metrics.json"
+        assert (
+            results[f"{project}.evaluate"]["metrics"][path]["metrics"]
+            == json.loads(reproduced.path(path).read_bytes())["metrics"]
+        )
+        folder = Path(results[f"{project}.train"]["where"].partition(":")[2])
+        assert network(folder, project) == network(reproduced.folder, project)
+
+
+def network(root: Path, project: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / "artifacts" / project / "bundle").glob("*.onnx")}
+
+
+def test_what_one_worker_ran_is_cached_on_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+    before = stages(first[1])
+    now = stages(cluster.succeeds("roadmap", cluster.start("roadmap")))
+    ran = {task for task, result in now.items() if result["state"] == "ran"}
+    assert {task for task in ran if not task.endswith("collect")} == {"store"}  # for `collect` there is no run cache
+    assert {task: result["lock"] for task, result in now.items()} == {
+        task: result["lock"] for task, result in before.items()
+    }
+    assert any(cluster.worker(now[task]) != cluster.worker(before[task]) for task in now)
+
+
+def test_the_page_shows_the_log_of_a_worker(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+    run, results = first
+    task = next(task for task, result in stages(results).items() if cluster.worker(result) == "ada")
+    assert any("dvc repro --single-item" in line for line in cluster.client.log("roadmap", run, task))
+
+
+def test_a_run_with_overrides_ends_as_one_experiment_whoever_ran_its_stages(
+    cluster: Cluster, first: tuple[str, dict[str, Any]]
+) -> None:
+    results = cluster.succeeds("titanic", cluster.start("titanic", overrides=["projects.titanic.model.lr=0.004"]))
+    assert {cluster.worker(result) for result in stages(results).values()} == {"ada", "ben"}
+    assert results["prepare"]["state"] == "cached" and results["train"]["state"] == "ran"
+    saved = experiment(cluster, results)
+    assert saved("params.yaml")["projects"]["titanic"]["model"]["lr"] == 0.004
+    assert saved("dvc.lock")["stages"]["evaluate@titanic"] == results["evaluate"]["entry"]
+    for folder in cluster.folders.values():
+        assert Checkout(folder).run("git", "status", "--porcelain").stdout.strip() in ("", "?? dvc.lock")
+
+
+def experiment(cluster: Cluster, results: dict[str, Any]) -> Callable[[str], Any]:
+    """A file of the run's experiment, as everybody finds it where the checkouts come from."""
+    name = results["summary"]["experiment"]
+    ref = cluster.origin.run("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").stdout.strip()
+    assert ref, f"{name} is not in {cluster.origin.folder}"
+    return lambda path: yaml.safe_load(cluster.origin.run("git", "show", f"{ref}:{path}").stdout)
+
+
+def test_all_dags_at_once(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+    runs = {dag: cluster.start(dag) for dag in ["roadmap", *PROJECTS]}
+    for dag, run in runs.items():
+        cluster.succeeds(dag, run)
+    files = [cluster.folders[name] / "dvc.lock" for name in cluster.workers]
+    locks = [yaml.safe_load(file.read_text())["stages"] for file in files]
+    for project in PROJECTS:  # a machine knows of the stages that it has run, and of those before them
+        known = [lock[f"evaluate@{project}"] for lock in locks if f"evaluate@{project}" in lock]
+        assert known and all(entry == first[1][f"{project}.evaluate"]["entry"] for entry in known)
+
+
+def test_a_worker_that_dies_leaves_its_stage_to_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+    run = cluster.start("house_prices", overrides=["projects.house_prices.model.lr=0.003"])
+    victim = wait_for(
+        "train@house_prices", lambda: next(name for name in cluster.workers if trains(cluster.workers[name]))
+    )
+    end(cluster.workers[victim], signal.SIGKILL)
+    results = cluster.succeeds("house_prices", run)
+    other = next(name for name in cluster.workers if name != victim)
+    assert cluster.worker(results["train"]) == other and cluster.tries("house_prices", run, "train") == 2
+    saved = experiment(cluster, results)
+    assert saved("dvc.lock")["stages"]["train@house_prices"] == results["train"]["entry"]
+
+
+def trains(worker: "subprocess.Popen[bytes]") -> bool:
+    return any(
+        "pipelines.train" in " ".join(one.cmdline()) for one in psutil.Process(worker.pid).children(recursive=True)
+    )
+
+
+def test_a_remote_that_does_not_answer_is_worth_another_try(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "dags"))
+    from dvc_airflow.process import Command, Failed
+
+    clone.run("dvc", "remote", "add", "-q", "--local", "--default", "shared", "s3://airflow/dvc")
+    clone.run("dvc", "remote", "modify", "-q", "--local", "shared", "endpointurl", f"http://127.0.0.1:{free_port()}")
+    env = environment(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
+    command = [str(BIN / "dvc"), "repro", "--single-item", "--pull", "store"]
+    with pytest.raises(Failed, match="Could not connect") as failed:
+        Command(clone.folder, env, print).run(command)
+    assert failed.value.retry

@@ -1,0 +1,21 @@
+"""The Airflow image: both environments in it work, for somebody who is not root, on a checkout from outside."""
+
+from tests.support import engine
+from tests.support.checkouts import ROOT
+
+pytestmark = [engine.trains]
+
+DAGS = "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('/checkout/dags/roadmap.py'); "
+
+
+def test_it_reads_the_dags_and_runs_a_stage() -> None:
+    image = engine.built("airflow")
+    env = ("-e", "AIRFLOW_HOME=/tmp/airflow", "-e", "PYTHONPATH=/checkout/dags")  # Airflow itself adds its DAGs folder
+    options = ("run", "--rm", "--network", "none", "-v", f"{ROOT}:/checkout:ro", *env)
+    assert engine.docker(*options, image, "id", "-u").stdout.strip() == "10001"
+    code = DAGS + "print(sorted(bag.dags), bag.import_errors)"
+    said = engine.docker(*options, image, "/opt/roadmap/.venv-airflow/bin/python", "-c", code).stdout
+    assert "'titanic'" in said and "'monitor_titanic'" in said and said.strip().endswith("{}")
+    check = ("/opt/roadmap/.venv/bin/python", "-m", "pipelines.check", "project=titanic")
+    engine.docker(*options, image, *check)  # fails on a non-zero exit code
+    assert engine.docker(*options, image, "/opt/roadmap/.venv/bin/dvc", "--version").stdout.strip()

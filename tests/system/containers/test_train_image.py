@@ -1,0 +1,175 @@
+"""The train image as SageMaker runs a job: `docker run <image> train`, its /opt/ml, its environment, its signals.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+"""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roadmap.bundle import Bundle
+from tests.standins.sagemaker_jobs import environment, image, tree
+from tests.support import engine
+
+pytestmark = [engine.trains]
+
+SHORT = {"project": '"titanic"', "profile": '"sample"', "projects.titanic.train.epochs": "3"}
+LONG = {**SHORT, "projects.titanic.train.epochs": "1000", "projects.titanic.variants": "{}"}
+PATIENCE = 300.0  # seconds of a job
+GRACE = 120  # seconds between SIGTERM and SIGKILL
+
+
+@pytest.fixture(scope="module")
+def train() -> str:
+    return engine.built("train")
+
+
+class Job:
+    """One attempt: a machine with the image, /opt/ml and no way to the network."""
+
+    def __init__(self, image: str, root: Path, hyperparameters: dict[str, str]) -> None:
+        self.root = tree(root, hyperparameters)
+        self.name = f"roadmap-test-{uuid.uuid4().hex[:8]}"
+        told = {"TRAINING_JOB_NAME": "job", "AWS_REGION": "us-east-1", "CURRENT_HOST": "algo-1"}
+        given = [part for key, value in told.items() for part in ("-e", f"{key}={value}")]
+        options = ("--network", "none", "-v", f"{root}:/opt/ml", *given)
+        engine.docker("run", "-d", "--name", self.name, *options, image, "train")
+
+    def wait(self) -> int:
+        return int(engine.docker("wait", self.name, timeout=PATIENCE).stdout)
+
+    def running(self) -> bool:
+        return engine.docker("inspect", "-f", "{{.State.Running}}", self.name).stdout == "true\n"
+
+    def log(self) -> str:
+        done = engine.docker("logs", self.name)
+        return done.stdout + done.stderr
+
+    def end(self) -> None:
+        engine.docker("rm", "-f", self.name, check=False)
+
+    @property
+    def bundle(self) -> Bundle:
+        return Bundle(self.root / "model" / "bundle")
+
+    def curve(self) -> list[tuple[str, str, str]]:
+        with (self.root / "model/training/history.csv").open() as file:
+            return [(row["epoch"], row["train_loss"], row["val_loss"]) for row in csv.DictReader(file)]
+
+
+class Jobs:
+    """Their folders, which are root's afterwards: SageMaker runs a job as root."""
+
+    def __init__(self, image: str, folder: Path) -> None:
+        self.image, self.folder, self.started = image, folder, list[Job]()
+
+    def start(self, name: str, hyperparameters: dict[str, str]) -> Job:
+        self.started.append(Job(self.image, self.folder / name, hyperparameters))
+        return self.started[-1]
+
+    def end(self) -> None:
+        for one in self.started:
+            one.end()
+        engine.give_back(self.folder, self.image)
+
+
+@pytest.fixture
+def jobs(train: str, tmp_path: Path) -> Iterator[Jobs]:
+    jobs = Jobs(train, tmp_path)
+    yield jobs
+    jobs.end()
+
+
+def checkout_version(folder: Path, hyperparameters: dict[str, str]) -> str:
+    """The bundle of the same job, run by this checkout's own environment."""
+    root = tree(folder / "ml", hyperparameters)
+    command = [sys.executable, "-m", "pipelines.sagemaker", "train"]
+    environ = {key: value for key, value in environment(root, "job").items() if key != "DATA_MIRROR"}
+    done = subprocess.run(command, cwd=image(folder / "image"), env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Bundle(root / "model" / "bundle").manifest.version
+
+
+def test_a_job_leaves_the_bundle_that_a_checkout_makes(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.start("job", SHORT)
+    assert job.wait() == 0, job.log()
+    assert job.bundle.manifest.version == checkout_version(tmp_path / "checkout", SHORT)
+    assert len(job.curve()) == 3 and "test accuracy 0." in job.log()
+    assert json.loads((job.root / "model/training/train.json").read_text())["epochs"] == 3
+    assert not (job.root / "output" / "failure").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",)], ids=["nothing to do", "a wrong word"])
+def test_another_start_is_refused_in_one_line(train: str, words: tuple[str, ...]) -> None:
+    done = engine.docker("run", "--rm", train, *words, check=False)
+    assert done.returncode in (2, 127) and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_channel_s_data_are_what_it_trains_on(jobs: Jobs) -> None:
+    """`prepare` made them elsewhere: the job only trains."""
+    whole = jobs.start("whole", SHORT)
+    assert whole.wait() == 0, whole.log()
+    root = jobs.folder / "channel"
+    made = engine.docker(
+        "run", "--rm", "--network", "none", "-v", f"{root}:/made", jobs.image, "sh", "-c",
+        "python -m pipelines.prepare project=titanic profile=sample && cp -r data/titanic /made/data",
+        check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    tree(root, SHORT)
+    engine.docker("run", "--rm", "-v", f"{root}:/opt/ml", jobs.image, "mv", "/opt/ml/data", "/opt/ml/input/data/data")
+    job = jobs.start("channel", SHORT)
+    assert job.wait() == 0, job.log()
+    assert job.curve() == whole.curve()
+    assert not (job.root / "model/training/metrics.json").exists(), "who has prepared also evaluates"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"projects.titanic.model.lrr": "1"}, "hyperparameter projects.titanic.model.lrr: unknown key; did you mean"),
+        ({"project": '"titanics"'}, "hyperparameter projects.titanics: unknown key; did you mean 'titanic'"),
+        ({"profile": '"full"'}, "prepare: "),  # no network, and no channel
+    ],
+    ids=["unknown key", "unknown project", "no way to the data"],
+)
+def test_a_failure_is_a_code_and_a_line(jobs: Jobs, changes: dict[str, str], reason: str) -> None:
+    given = changes if "project" in changes else {**SHORT, **changes}
+    job = jobs.start("job", given)
+    assert job.wait() == 1, job.log()
+    failure = (job.root / "output" / "failure").read_text()
+    assert reason in failure and "\n" not in failure and "Traceback" not in failure
+    assert not any((job.root / "model").iterdir()), "nothing half done"
+
+
+def test_a_spot_interruption_costs_no_more_than_the_way_since_the_last_checkpoint(jobs: Jobs) -> None:
+    """SIGTERM, 120 s, SIGKILL; another machine then has the checkpoints and nothing else of the first."""
+    first = jobs.start("first", LONG)
+    checkpoint = first.root / "checkpoints/titanic/shipped/last.ckpt"
+    until = time.monotonic() + PATIENCE
+    while not checkpoint.exists():
+        assert time.monotonic() < until and first.running(), first.log()
+        time.sleep(0.05)
+    told = time.monotonic()
+    engine.docker("stop", "-t", str(GRACE), first.name)
+    assert time.monotonic() - told < GRACE / 2
+    assert first.wait() == 143 and "the checkpoints tell where to go on" in first.log()
+    assert checkpoint.exists() and not (first.root / "output/failure").exists()
+    assert not any((first.root / "model").iterdir())
+
+    second = jobs.folder / "second"
+    second.mkdir()
+    (first.root / "checkpoints").rename(second / "checkpoints")
+    again, whole = jobs.start("second", LONG), jobs.start("whole", LONG)
+    assert again.wait() == 0, again.log()
+    assert "resuming run" in again.log() and "epoch 1/150" not in again.log()
+    assert whole.wait() == 0, whole.log()
+    assert again.curve() == whole.curve()
+    assert again.bundle.manifest.version == whole.bundle.manifest.version

@@ -1,0 +1,203 @@
+"""A champion to a SageMaker endpoint: the archive, the canary, alarms, the example, and the way back.
+
+SageMaker is tests/standins/sagemaker_server.py, whose models are real servers on what lies in S3; CloudFormation is
+moto's with tests/standins/providers.py, so that a stack's update is an update of the endpoint there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.deploy import package
+from roadmap.bundle import Bundle
+from tests.standins import stack_changes
+from tests.standins.aws_front import front
+from tests.standins.aws_json import eventually
+from tests.support.checkouts import ROOT
+from tests.support.deployments import Champions, Cloud, command
+
+WHERE = ("target=sagemaker", "project=titanic", "stage=staging")
+STACK = "roadmap-staging-serving-sagemaker-titanic"
+NAME = "roadmap-staging-titanic"
+
+
+@pytest.fixture
+def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
+    """The first version answers, the second is champion."""
+    store.promote(store.first)
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    store.promote(store.second)
+    return aws
+
+
+def answers(aws: Cloud) -> set[str]:
+    """The bundles that requests to the endpoint meet."""
+    runtime, found = boto3.client("sagemaker-runtime"), set()
+    body = json.dumps({"inputs": [{"class": "first", "sex": "female", "age": "adult"}]})
+    for _ in range(10):
+        try:
+            answer = runtime.invoke_endpoint(EndpointName=NAME, ContentType="application/json", Body=body)
+            found.add(json.loads(answer["Body"].read())["model"]["version"])
+        except runtime.exceptions.ModelError as error:
+            found.add(str(error))
+    return found
+
+
+def key(version: str) -> str:
+    return f"sagemaker/titanic/{version}.tar.gz"
+
+
+def served(aws: Cloud) -> str:
+    return aws.stack(STACK)["ModelKey"]
+
+
+def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+    """The old version has all requests, and the same command, repeated, ends well."""
+    assert answers(aws) == {store.first} and served(aws) == key(store.first)
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert answers(aws) == {store.second} and served(aws) == key(store.second)
+
+
+def test_one_address_that_speaks_for_aws_is_all_it_takes(aws: Cloud, store: Champions) -> None:
+    """The command as a person types it, first creation and canary."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_ENDPOINT_URL")}
+
+    def deploy(endpoint: str) -> str:
+        words = [sys.executable, "-m", "infra.deploy", *WHERE, f"endpoint={endpoint}"]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with front({"sagemaker": aws.endpoints.address}, aws.address) as endpoint:
+        store.promote(store.first)
+        assert "the endpoint answers its example" in deploy(endpoint)
+        store.promote(store.second)
+        assert f"titanic: version {store.second} answers" in deploy(endpoint)
+    assert answers(aws) == {store.second}
+    shares = [[share for _, share in fleets] for _, fleets in aws.endpoints.endpoints.routed]
+    assert shares == [[1.0], [0.9, 0.1], [1.0]]
+    assert [one["result"] for one in aws.records()] == ["deployed", "deployed"]
+
+
+def test_the_archive_is_a_bundle_and_the_same_bytes_each_time(
+    deployed: Cloud, store: Champions, tmp_path: Path
+) -> None:
+    body = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"]
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(content := body.read())
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "model", filter="data")
+    bundle = Bundle(tmp_path / "model" / "bundle")
+    assert bundle.manifest.version == store.first
+    assert package.packed(package.tar(bundle, "bundle/")) == content
+
+
+def test_plan_deploy_status_and_rollback(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = command(capsys, "plan", *WHERE)
+    assert code == 0 and f"model: {store.first} -> {store.second}" in out and "1 x ml.c7i.large" in out, err
+    code, out, err = command(capsys, *WHERE, "BakeSeconds=600")
+    assert code == 0 and "endpoint Updating: Baking" in out and "the endpoint answers its example" in out, out + err
+    assert served(deployed) == key(store.second) and answers(deployed) == {store.second}
+    code, _, err = command(capsys, "rollback", *WHERE)
+    assert code == 0 and answers(deployed) == {store.first}, err
+    assert store.champion() == store.first
+    code, out, _ = command(capsys, "status", *WHERE)
+    assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 3
+
+
+def test_destroy_takes_the_endpoint_away(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "destroy", *WHERE)
+    assert code == 0 and deployed.stack(STACK)["status"] == "is not there", err
+    assert not deployed.endpoints.endpoints.endpoints and not deployed.endpoints.endpoints.models
+
+
+# ---------------------------------------------------------------- bad days: the old version goes on answering
+
+
+@pytest.mark.parametrize("what", ["alarm", "capacity"])
+def test_what_sagemaker_takes_back_is_told_with_its_reason(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    if what == "alarm":
+        deployed.alarm("roadmap-staging-sagemaker-titanic-errors", "ALARM")
+    else:
+        deployed.endpoints.endpoints.broken_updates = 1
+    code, _, err = command(capsys, *WHERE)
+    wanted = {"alarm": "in alarm state: roadmap-staging-sagemaker-titanic-errors", "capacity": "Not enough capacity"}
+    assert code == 1 and wanted[what] in err and "the version from before answers" in err
+    assert deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE"
+    last = deployed.records()[-1]
+    assert last["result"] == "failed" and wanted[what] in last["reason"]
+    assert (last["from"], last["to"]) == (store.first, store.second)
+    if what == "alarm":
+        deployed.alarm("roadmap-staging-sagemaker-titanic-errors", "OK")
+    unharmed(deployed, store, capsys)
+
+
+def put(aws: Cloud, version: str, content: bytes) -> None:
+    """An archive where that of this version belongs; a deployment finds it there and sends nothing."""
+    aws.client("s3").put_object(Bucket=aws.bucket, Key=key(version), Body=content)
+
+
+def test_a_model_that_does_not_start_never_gets_a_request(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    routed = len(deployed.endpoints.endpoints.routed)
+    put(deployed, store.second, package.packed(b"\0" * 10240))  # an archive of nothing
+    code, _, err = command(capsys, *WHERE)
+    assert code == 1 and "did not pass the ping health check" in err
+    shares = [shares for _, shares in deployed.endpoints.endpoints.routed[routed:]]
+    assert all(len(one) == 1 for one in shares), "nobody met it"
+    deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key(store.second))
+    unharmed(deployed, store, capsys)
+
+
+def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"].read()
+    put(deployed, store.second, first)  # under the name of one, another
+    code, out, err = command(capsys, *WHERE)
+    assert code == 2 and f"version {store.second} was asked, and version {store.first} gave 2 answers" in err
+    assert f"going back to {store.first}" in out and served(deployed) == key(store.first)
+    assert deployed.records()[-1]["result"] == "failed" and answers(deployed) == {store.first}
+
+
+def test_ctrl_c_gives_the_endpoint_its_old_model_back(
+    deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: Any) -> None:
+        if len(deployed.endpoints.endpoints.routed) > 1:  # the canary has its share
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("infra.deploy.targets.sagemaker.Follower.look", stopped)
+    code, _, err = command(capsys, *WHERE)
+    assert code == 130 and "the same command goes on" in err
+    assert deployed.records()[-1]["result"] == "interrupted"
+    eventually(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
+    monkeypatch.setattr("infra.deploy.targets.sagemaker.Follower.look", lambda _: None)
+    unharmed(deployed, store, capsys)
+
+
+def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+    aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.promote(store.first)
+    stack_changes.broken["AWS::SageMaker::Endpoint"] = "The account-level service limit 'ml.c7i.large' is 0 Instances"
+    code, _, err = command(capsys, *WHERE)
+    assert code == 1 and "ROLLBACK_COMPLETE; Endpoint CREATE_FAILED: The account-level" in err
+    assert "nothing answers" in err and aws.records()[-1]["reason"] in err
+    code, out, _ = command(capsys, "status", *WHERE)
+    assert code == 0 and out.startswith("answers: nothing"), "its parameters name a version, which nobody serves"
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert answers(aws) == {store.first}

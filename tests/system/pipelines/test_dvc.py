@@ -1,0 +1,129 @@
+"""DVC's doors: what reruns, what does not, experiments, metrics, plots, remotes."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import yaml
+
+from tests.support.checkouts import ROOT, Checkout
+
+PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def test_a_second_repro_does_nothing_but_look_at_the_store(
+    reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]
+) -> None:
+    # Two in a row, because a copy has a store at another address: the first may register again.
+    clone = copy_of(reproduced)
+    clone.run("dvc", "repro")
+    assert stages_run(clone.run("dvc", "repro").stdout) == ["store"]
+
+
+def test_a_change_reruns_that_project_from_the_right_stage(
+    reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]
+) -> None:
+    clone = copy_of(reproduced)
+
+    def would_run(path: str, old: str, new: str) -> set[str]:
+        file = clone.path(path)
+        before = file.read_text()
+        assert old in before
+        file.write_text(before.replace(old, new, 1))
+        done = clone.run("dvc", "repro", "--dry", "--allow-missing")
+        file.write_text(before)
+        return set(stages_run(done.stdout)) - {"store"}
+
+    # A dry run names the stages whose own inputs changed; what hangs on their outputs follows when they have run.
+    assert would_run("params.yaml", "dropout: {sample: 0.1", "dropout: {sample: 0.2") == {"train@titanic"}
+    assert would_run("models/titanic.py", '"""Binary', '"""A binary') == {"train@titanic"}
+    assert would_run("pipelines/titanic/predict/__init__.py", '"""Titanic', '"""The Titanic') == {"evaluate@titanic"}
+    data = would_run("pipelines/titanic/data/__init__.py", '"""Titanic', '"""The Titanic')
+    assert data == {"prepare@titanic", "train@titanic"}
+    gate = would_run("params.yaml", "floor: {sample: 0.95, full: 0.99}", "floor: {sample: 0.9, full: 0.99}")
+    assert gate == {"register@mnist"}
+
+
+def test_one_stage_of_one_project(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> None:
+    done = copy_of(reproduced).run("dvc", "repro", "--dry", "--force", "evaluate@mnist")
+    ran = stages_run(done.stdout)
+    assert ran[-1] == "evaluate@mnist" and all(stage.endswith("@mnist") for stage in ran)
+
+
+def test_experiments_metrics_and_plots(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> None:
+    clone = copy_of(reproduced)
+    clone.run("git", "add", "dvc.lock")
+    clone.run("git", "commit", "-q", "-m", "as reproduced")
+    done = clone.run("dvc", "exp", "run", "-S", "projects.titanic.model.lr=0.003", "train@titanic", "evaluate@titanic")
+    assert "train@titanic" in stages_run(done.stdout) and "train@mnist" not in done.stdout
+    text = clone.path("params.yaml").read_text()
+    assert yaml.safe_load(text)["projects"]["titanic"]["model"]["lr"] == 0.003
+    assert "# The control panel" in text  # comments survive an experiment
+    diff = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)
+    changed = next(values for path, values in diff.items() if path.endswith("titanic/metrics.json"))
+    assert "metrics.log_loss" in changed
+    assert not any(path.endswith("mnist/metrics.json") for path in diff)
+    shown = clone.run("dvc", "plots", "show", "-o", "page").stdout
+    page = clone.path("page", "index.html").read_text()
+    assert "index.html" in shown and "calibration.png" in page and "titanic, validation loss" in page
+
+    grid = ["dvc", "exp", "run", "--queue", "-S", "projects.titanic.model.lr=0.002,0.004", "evaluate@titanic"]
+    clone.run(*grid)
+    clone.run("dvc", "exp", "run", "--run-all")
+    table = json.loads(clone.run("dvc", "exp", "show", "--json").stdout)
+    rates = set()
+    for baseline in table:
+        for experiment in baseline.get("experiments") or []:
+            for rev in experiment["revs"]:
+                rates.add(rev["data"]["params"]["params.yaml"]["data"]["projects"]["titanic"]["model"]["lr"])
+    assert {0.002, 0.004} <= rates
+
+
+def test_push_and_pull_with_a_local_remote(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> None:
+    clone = copy_of(reproduced)
+    clone.run("dvc", "remote", "add", "--default", "store", str(clone.folder.parent / "remote"))
+    round_trip(clone)
+
+
+def test_push_and_pull_with_an_s3_remote(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> None:
+    clone = copy_of(reproduced)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+        endpoint = f"http://127.0.0.1:{port}"
+        create = f"import boto3; boto3.client('s3', endpoint_url='{endpoint}').create_bucket(Bucket='dvc')"
+        for _ in range(40):
+            if clone.run("python", "-c", create, check=False, **keys).returncode == 0:
+                break
+            time.sleep(0.25)
+        clone.run("dvc", "remote", "add", "--default", "store", "s3://dvc/cache")
+        clone.run("dvc", "remote", "modify", "store", "endpointurl", endpoint)
+        round_trip(clone, **keys)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def round_trip(clone: Checkout, **env: str) -> None:
+    """Push, lose cache and outputs, pull: everything is there again and nothing needs to run."""
+    metrics = clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes()
+    clone.run("dvc", "push", "-q", **env)
+    clone.run("rm", "-rf", ".dvc/cache", "data", "feedback", *(f"artifacts/{project}" for project in PROJECTS))
+    clone.run("dvc", "pull", "-q", **env)
+    assert clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes() == metrics
+    assert stages_run(clone.run("dvc", "repro", **env).stdout) == ["store"]

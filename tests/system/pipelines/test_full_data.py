@@ -1,0 +1,57 @@
+"""The official data sets reach the figures that the roadmap promises. Needs them in DATA_MIRROR."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.checkouts import Checkout, checkout
+
+pytestmark = [
+    pytest.mark.mirror,
+    pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files"),
+]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    clone = Checkout(checkout(tmp_path_factory.mktemp("full") / "clone"))
+    params = clone.path("params.yaml")
+    params.write_text(params.read_text().replace("profile: sample", "profile: full", 1))
+    return clone
+
+
+def metrics(full: Checkout, project: str) -> dict:
+    full.run("dvc", "repro", "-q", f"evaluate@{project}", timeout=600, TRACKING="none")
+    return json.loads(full.path("artifacts", project, "metrics.json").read_text())
+
+
+def test_house_prices_meets_the_closed_form(full: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = metrics(full, "house_prices")
+    monkeypatch.chdir(full.folder)
+    from sklearn.linear_model import LinearRegression
+
+    from pipelines.house_prices.predict.features import derive
+    from roadmap.training.training_set import Table
+
+    table = Table.load(Path("data/house_prices"), derive, ("train", "val", "test"))
+    closed = LinearRegression().fit(table.x["train"], table.y["train"])
+    rmse = float(np.sqrt(((closed.predict(table.x["test"]) - table.y["test"]) ** 2).mean()))
+    assert found["metrics"]["rmse"] == pytest.approx(rmse, rel=0.005)
+    assert found["baselines"]["XGBoost"]["test"] >= 0.83
+
+
+def test_titanic_best_model_in_five_folds(full: Checkout) -> None:
+    found = metrics(full, "titanic")
+    best = max(row["cv_mean"] for row in found["baselines"].values())
+    assert best >= 0.82
+    assert found["headline"]["value"] >= 0.78
+    assert full.path("artifacts", "titanic", "plots", "calibration.png").exists()
+
+
+def test_mnist_accuracy(full: Checkout) -> None:
+    found = metrics(full, "mnist")
+    assert found["rows"]["test"] == 10_000
+    assert found["headline"]["value"] >= 0.993

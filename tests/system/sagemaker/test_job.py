@@ -1,0 +1,136 @@
+"""The training job's command as SageMaker runs it: argv `train`, a tree like /opt/ml, SageMaker's environment."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import sagemaker
+from roadmap.bundle import Bundle
+from serving.http.sagemaker import lay_out
+from tests.standins.sagemaker_jobs import environment, image, tree
+
+SHORT = {"project": '"titanic"', "profile": "sample", "projects.titanic.train.epochs": "3"}
+
+
+class Job:
+    def __init__(self, folder: Path) -> None:
+        self.root, self.place = folder / "ml", image(folder / "image")
+
+    def start(self, hyperparameters: dict[str, str], hosts: int = 1) -> "subprocess.Popen[str]":
+        tree(self.root, hyperparameters, hosts)
+        command = [sys.executable, "-m", "pipelines.sagemaker", "train"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=self.place, env=environment(self.root, "job"), text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+    def run(self, hyperparameters: dict[str, str], hosts: int = 1) -> tuple[int, str]:
+        process = self.start(hyperparameters, hosts)
+        said = process.communicate(timeout=240)[0]
+        return process.returncode, said
+
+    @property
+    def failure(self) -> str:
+        return (self.root / "output" / "failure").read_text()
+
+    def curve(self) -> list[tuple[str, str, str]]:
+        with (self.root / "model/training/history.csv").open() as file:
+            return [(row["epoch"], row["train_loss"], row["val_loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def test_texts_become_overrides() -> None:
+    given = {
+        "project": "mnist",
+        "profile": '"full"',
+        "projects.mnist.model.lr": "0.01",
+        "projects.mnist.data.path": "it's.csv",
+        "projects.mnist.variants": '{"a": {"hidden": [1, 2], "lr": null}}',
+        "sagemaker_region": '"eu-central-1"',
+    }
+    assert sagemaker.overrides(given) == (
+        "mnist",
+        [
+            "project='mnist'",
+            "profile='full'",
+            "++projects.mnist.model.lr=0.01",
+            r"++projects.mnist.data.path='it\'s.csv'",
+            "~projects.mnist.variants",
+            "+projects.mnist.variants={a:{hidden:[1,2],lr:null}}",
+        ],
+    )
+
+
+def test_a_job_prepares_trains_evaluates_and_hands_over_what_an_endpoint_takes(job: Job, tmp_path: Path) -> None:
+    code, said = job.run(SHORT)
+    assert code == 0, said
+    assert "val_loss " in said and "test accuracy 0." in said
+    assert len(job.curve()) == 3
+    (tmp_path / "served").mkdir()
+    lay_out(job.root / "model", tmp_path / "served")
+    assert Bundle(tmp_path / "served" / "titanic" / "bundle").manifest.profile == "sample"
+    assert json.loads((job.root / "model/training/train.json").read_text())["epochs"] == 3
+    assert not (job.root / "output" / "failure").exists()
+
+
+def test_an_interrupted_job_goes_on_from_its_checkpoints_to_the_same_weights(tmp_path: Path) -> None:
+    long = {**SHORT, "projects.titanic.train.epochs": "1000", "projects.titanic.variants": "{}"}
+    whole, broken = Job(tmp_path / "whole"), Job(tmp_path / "broken")
+    code, said = whole.run(long)
+    assert code == 0, said
+    process = broken.start(long)
+    checkpoint = broken.root / "checkpoints/titanic/shipped/last.ckpt"
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    told = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 143 and time.monotonic() - told < 60, said
+    assert checkpoint.exists() and not (broken.root / "output" / "failure").exists(), said
+    code, said = broken.run(long)
+    assert code == 0 and "resuming run" in said, said
+    assert broken.curve() == whole.curve()
+    versions = [Bundle(one.root / "model/bundle").manifest.version for one in (whole, broken)]
+    assert versions[0] == versions[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "hosts", "reason"),
+    [
+        (
+            {"projects.titanic.model.lrr": "1"},
+            1,
+            "hyperparameter projects.titanic.model.lrr: unknown key; did you mean",
+        ),
+        ({"projects.titanic.model.lr": '"quick"'}, 1, "hyperparameter projects.titanic.model.lr: found 'quick'"),
+        ({"hydra.run.dir": "/"}, 1, "hyperparameter hydra.run.dir: unknown key; allowed: project, profile"),
+        ({"project": "titanics"}, 1, "hyperparameter projects.titanics: unknown key; did you mean 'titanic'"),
+        ({"projects.mnist.model.lr": "1"}, 1, "hyperparameter projects.mnist.model.lr: unknown key"),
+        ({}, 2, "2 instances; training runs on one"),
+    ],
+    ids=["unknown key", "wrong type", "not ours", "unknown project", "another project's", "two instances"],
+)
+def test_a_mistake_is_the_jobs_failure_in_one_line(job: Job, changes: dict[str, str], hosts: int, reason: str) -> None:
+    given = changes if "project" in changes else {**SHORT, **changes}
+    code, said = job.run(given, hosts)
+    assert code == 1 and reason in job.failure and "\n" not in job.failure, said
+    assert not any((job.root / "model").iterdir()), "nothing half done"
+
+
+def test_no_hyperparameters_and_broken_ones_are_told(job: Job) -> None:
+    code, _ = job.run({})
+    assert code == 1 and "hyperparameter project: found None" in job.failure
+    (job.root / "input/config/hyperparameters.json").write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.sagemaker"], cwd=job.place, env=environment(job.root, "job"), check=False
+    )
+    assert done.returncode == 1 and "hyperparameters.json: is not JSON" in job.failure

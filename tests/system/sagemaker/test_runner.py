@@ -1,0 +1,124 @@
+"""`runner: sagemaker`: the train stage starts a job that really trains, follows it and brings its outputs here."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from roadmap.bundle import Bundle
+from tests.standins.aws_json import eventually
+from tests.standins.sagemaker_server import SageMaker, sagemaker
+from tests.support.checkouts import Checkout, environment
+
+WORDS = ("project=titanic", "projects.titanic.runner=sagemaker", "projects.titanic.variants={}")
+ROLE = "arn:aws:iam::123456789012:role/train"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/roadmap-staging/train:1"
+
+
+@pytest.fixture
+def aws(tmp_path: Path, s3: None, s3_server: str) -> Iterator[SageMaker]:
+    with sagemaker(tmp_path / "aws", s3_server) as server:
+        yield server
+
+
+class Stage:
+    """The train stage in a clone whose data is prepared."""
+
+    def __init__(self, clone: Checkout, aws: SageMaker) -> None:
+        self.clone, self.aws, self.bucket = clone, aws, f"models-{id(aws)}"
+        boto3.client("s3").create_bucket(Bucket=self.bucket)
+        clone.stage("prepare", "project=titanic")
+        told = {"ROLE": ROLE, "IMAGE": IMAGE, "BUCKET": self.bucket, "POLL": "0.2"}
+        told = {f"SAGEMAKER_{key}": value for key, value in told.items()}
+        self.env = {**told, "AWS_ENDPOINT_URL_SAGEMAKER": aws.address, "TRACKING": "none"}
+
+    def run(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        return self.clone.stage("train", *WORDS, *words, check=False, **{**self.env, **env})
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "pipelines.train", *WORDS, *words]
+        where: dict[str, Any] = {"cwd": self.clone.folder, "env": environment(**self.env)}
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where)
+
+    @property
+    def artifacts(self) -> Path:
+        return self.clone.path("artifacts", "titanic")
+
+
+@pytest.fixture
+def stage(clone: Checkout, aws: SageMaker) -> Stage:
+    return Stage(clone, aws)
+
+
+def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(stage: Stage, aws: SageMaker) -> None:
+    aws.fail("CreateTrainingJob", "ThrottlingException", times=2)  # which passes by itself
+    done = stage.run("projects.titanic.train.epochs=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    bundle = Bundle(stage.artifacts / "bundle")
+    assert bundle.manifest.version in done.stdout
+    assert (stage.artifacts / "history.csv").read_text().count("\n") == 4
+    assert json.loads((stage.artifacts / "train.json").read_text())["bundle_version"] == bundle.manifest.version
+    assert "Training job completed" in done.stdout and "val_loss" in done.stdout, "progress and log"
+    assert bundle.manifest.git_commit, "the image has no .git; the caller's commit goes with the job"
+    (name,) = aws.jobs.jobs
+    assert aws.jobs.jobs[name]["EnableManagedSpotTraining"]
+
+    again = stage.run("projects.titanic.train.epochs=3")
+    assert again.returncode == 0 and "is there already" in again.stdout and len(aws.jobs.jobs) == 1, again.stderr
+    assert not list(stage.artifacts.glob(".*")), "no scratch left"
+
+
+def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(stage: Stage, aws: SageMaker) -> None:
+    long = "projects.titanic.train.epochs=100000"
+    first = stage.start(long)
+    eventually(lambda: aws.jobs.running, 120)
+    (name,) = aws.jobs.running
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    second = stage.start(long)
+    eventually(lambda: aws.count("DescribeTrainingJob") > 6, 120)
+    second.send_signal(signal.SIGTERM)
+    said = second.communicate(timeout=60)[0]
+    assert second.returncode == 130 and "is there already" in said and f"{name}: stopped" in said
+    eventually(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
+    assert aws.count("CreateTrainingJob") == 1 and not stage.artifacts.joinpath("bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "says"),
+    [
+        ("ResourceLimitExceeded", 75, "ResourceLimitExceeded"),
+        ("ThrottlingException", 75, "may succeed later"),
+        ("ExpiredTokenException", 2, "`aws sso login` renews them"),
+    ],
+)
+def test_a_refusal_is_one_line_and_the_right_exit_code(
+    stage: Stage, aws: SageMaker, code: str, exit_code: int, says: str
+) -> None:
+    aws.fail("*", code, times=50)
+    done = stage.run()
+    assert done.returncode == exit_code and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not stage.artifacts.joinpath("bundle").exists()
+
+
+def test_what_is_set_nowhere_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = stage.run(SAGEMAKER_ROLE="")
+    wanted = "SAGEMAKER_ROLE: not set, and there is no stack roadmap-staging-training-titanic with RoleArn"
+    assert done.returncode == 2 and wanted in done.stderr
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    done = stage.run(AWS_CONFIG_FILE="/dev/null")
+    assert done.returncode == 2 and "no AWS region" in done.stderr, done.stderr
+
+
+def test_a_job_that_fails_says_why(stage: Stage, aws: SageMaker) -> None:
+    network = stage.clone.path("models", "titanic.py")
+    network.write_text(network.read_text() + "\n# not in the image\n")
+    done = stage.run()
+    assert done.returncode == 2 and "AlgorithmError: models/titanic.py: the image holds another one" in done.stderr
+    assert done.stderr.count("\n") == 1
