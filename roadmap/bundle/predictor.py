@@ -1,12 +1,48 @@
-"""What answers requests from a bundle: the interface of pipelines/<project>/predict.py."""
+"""What answers requests from a bundle: the base class of pipelines/<project>/predict, and what a predictor may do more.
+
+Whoever predicts asks `isinstance(predictor, Embeds)`, and never for a method by its name:
+
+    Streams   writes its answer piece by piece
+    Batches   writes the answers of several clients together (continuous batching)
+    Chats     turns a conversation into the prompt that its answer continues
+    Embeds    turns texts into vectors
+"""
 
 import importlib
-from collections.abc import Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from roadmap.bundle.bundle import Bundle
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Predictor(ABC):
+    """The module that the manifest names has one, under this name. Everything that predicts goes through it."""
+
+    Request: type[BaseModel]
+    Response: type[BaseModel]
+    max_inputs: int | None = None  # of one HTTP request, where answers take long; None: as many as the server takes
+
+    @abstractmethod
+    def __init__(self, bundle: Bundle) -> None: ...
+
+    @abstractmethod
+    def predict(self, inputs: Sequence[Any]) -> Sequence[BaseModel]:
+        """A `Response` for each `Request`, in their order."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """Writes its answer piece by piece."""
+
+    @abstractmethod
+    def stream(self, request: Any) -> Iterator[str | BaseModel]:
+        """Pieces of text, at the end the `Response`."""
 
 
 class Batch(Protocol):
@@ -27,25 +63,34 @@ class Batch(Protocol):
         """What is new, by key: a piece of text, at the end the `Response`, or the exception that ended this one."""
 
 
-class Predictor(Protocol):
-    """What pipelines/<project>/predict.py provides under this name. Everything that predicts goes through it.
+@runtime_checkable
+class Batches(Streams, Protocol):
+    """Writes the answers of several clients together."""
 
-    One that writes text may also have
-        stream(request)   an iterator of pieces of text that ends with the `Response`
-        batch()           a `Batch`: then requests of several clients are written together
-        chat(messages)    (role, content) of each -> the prompt that the answer continues, and the texts that end it
-    One that knows what texts mean may have
-        embed(texts)      -> float32 [n, d], and the number of tokens read; ValueError where it can't read one
-    One whose answers take long may also say `max_inputs`, the most that one HTTP request may bring.
-    """
+    @abstractmethod
+    def batch(self) -> Batch: ...
 
-    Request: type[BaseModel]
-    Response: type[BaseModel]
 
-    def __init__(self, bundle: Bundle) -> None: ...
+@runtime_checkable
+class Chats(Protocol):
+    """Continues conversations."""
 
-    def predict(self, inputs: Sequence[Any]) -> list[Any]:
-        """Answers a batch of `Request`s in their order."""
+    @abstractmethod
+    def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+        """(role, content) of each -> the prompt that the answer continues, and the texts that end it"""
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """Turns texts into vectors."""
+
+    @abstractmethod
+    def embed(self, texts: Sequence[str]) -> tuple["np.ndarray", int]:
+        """-> float32 [n, d], and the number of tokens read
+
+        Raises:
+            ValueError: a text that can't be read.
+        """
 
 
 def load_predictor(bundle: Bundle) -> Predictor:

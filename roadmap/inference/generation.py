@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from tokenizers import Tokenizer
 
-from roadmap.bundle import Bundle
+from roadmap.bundle import Batches, Bundle, Chats, Predictor
 from roadmap.inference import decoding
 from roadmap.inference.chat import Template
 from roadmap.inference.decoding import Decoder
@@ -80,15 +80,14 @@ class Batch:
         return {writer for writer, _ in self.windows}
 
 
-class Generator:
+class Generator(Predictor, Batches, Chats):
     """The predictor of a language model.
 
     The bundle holds decoder.onnx, tokenizer.json and schema.json, which says `block`, the longest context in tokens.
     """
 
     max_inputs = MAX_PROMPTS
-    Request: Any
-    Response: Any = Response
+    Response = Response
 
     def __init__(self, bundle: Bundle) -> None:
         self.block: int = bundle.json("schema.json")["block"]
@@ -106,7 +105,7 @@ class Generator:
             __validators__={"readable": field_validator("prompt")(lambda prompt: self.readable(prompt))},
             prompt=(str, Field(max_length=MAX_PROMPT, description=seen)),
         )
-        if self.decoder.hidden:
+        if self.decoder.hidden:  # then it `Embeds`; the graphs of older bundles don't give their hidden states
             self.embed = self._embed
 
     def readable(self, prompt: str) -> str:
@@ -122,7 +121,7 @@ class Generator:
     def batch(self) -> Batch:
         return Batch(self.tokenizer, self.decoder)
 
-    def predict(self, inputs: Sequence[Any]) -> list[Any]:
+    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
         batch, waiting = self.batch(), deque(inputs)
         order: list[Writer] = []
         answers: dict[Writer, Any] = {}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from roadmap.bundle import Bundle
+from roadmap.bundle import Bundle, Predictor
 from roadmap.inference.features import Columns, Features, from_rows
 
 MAX_TEXT = 200
@@ -35,7 +35,7 @@ def request_model(name: str, columns: dict[str, dict[str, Any]], example: dict[s
     return create_model(name, __config__=config, **fields)
 
 
-class TabularPredictor:
+class TabularPredictor(Predictor):
     """Rows -> derived columns -> features -> one ONNX graph.
 
     The bundle holds schema.json (the columns), features.json (the fitted step) and model.onnx (x: [n, d] -> y: [n]).

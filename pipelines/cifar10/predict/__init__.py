@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from roadmap import bundle
 from roadmap.bundle import Bundle
 from roadmap.inference import images
 
@@ -15,7 +16,7 @@ class Response(BaseModel):
     probabilities: dict[str, float] = Field(description="by name of the class")
 
 
-class Predictor:
+class Predictor(bundle.Predictor):
     Response = Response
 
     def __init__(self, bundle: Bundle) -> None:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from tokenizers import Encoding, Tokenizer
 from typing_extensions import TypedDict
 
+from roadmap import bundle
 from roadmap.bundle import Bundle
 
 MOST = 20_000  # characters of a request; a longer one is refused
@@ -47,7 +48,7 @@ def has_words(text: str) -> str:
     return text
 
 
-class Predictor:
+class Predictor(bundle.Predictor):
     Response = Response
 
     def __init__(self, bundle: Bundle) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
 from pydantic_core import PydanticCustomError
 
+from roadmap import bundle
 from roadmap.bundle import Bundle
 from roadmap.inference import images
 
@@ -29,7 +30,7 @@ def _unpacked(value: Any, size: int) -> Any:
         raise PydanticCustomError("image", "{words}", {"words": str(error)}) from None
 
 
-class Predictor:
+class Predictor(bundle.Predictor):
     Response = Response
 
     def __init__(self, bundle: Bundle) -> None:

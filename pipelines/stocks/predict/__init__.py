@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from pipelines.stocks.predict.features import HISTORY, JUMP, features, windows
 from pipelines.stocks.predict.recalibration import outcomes, recalibrated
+from roadmap import bundle
 from roadmap.bundle import Bundle
 
 MOST = 10 * HISTORY  # closes of a request
@@ -65,7 +66,7 @@ class Response(BaseModel):
     horizons: list[Horizon]
 
 
-class Predictor:
+class Predictor(bundle.Predictor):
     Response = Response
     max_inputs = 256  # of which each brings up to DAYS + 1 windows of 2 KB
 
