@@ -40,6 +40,7 @@ def main(run: Run) -> None:
         roll_back(run, client)
         return
     bundle = Bundle(run.artifacts / "bundle")
+    bundle.require_same_code()  # the metrics below are this code's, and servers of the registry run it
     restore_champion(run, client)
     run_id = publish(client, run)
     version = registry.registered(client, run.name, bundle) or registry.log_version(client, run_id, bundle)

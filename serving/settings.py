@@ -42,6 +42,7 @@ class Settings(BaseModel):
     cache: Path = Field(
         Path.home() / ".cache" / "roadmap" / "bundles", description="where fetched bundles lie, by hash"
     )
+    strict_code: bool = Field(False, description="refuse a bundle whose predictor is not the code that runs here")
     # requests
     max_body_mb: Positive = Field(8, description="of a request, also when unpacked from gzip")
     max_inputs: Positive = Field(1024, description="of one request")

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from roadmap.bundle.code import code_sha256
+
 MANIFEST = "bundle.json"
 
 
@@ -34,12 +36,23 @@ class Manifest(BaseModel):
     data_sha256: str
     params_sha256: str
     run: str = Field(description="our own id of the training run, the tag `run` in MLflow")
+    code_sha256: str | None = Field(
+        default=None, description="of the predictor and what it imports; null in bundles older than this field"
+    )
     files: dict[str, str] = Field(description="path inside the bundle -> sha256")
 
     @property
     def version(self) -> str:
         """Twelve digits that name the content: the same files have the same version."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def code(self) -> Literal["same", "changed", "unknown"]:
+        """Whether the predictor of this checkout or image is the one that the bundle was made and evaluated with."""
+        here = code_sha256(self.predictor)
+        if self.code_sha256 is None or here is None:
+            return "unknown"
+        return "same" if here == self.code_sha256 else "changed"
 
 
 def sha256(path: Path) -> str:
@@ -48,9 +61,10 @@ def sha256(path: Path) -> str:
 
 
 def seal(folder: Path, **lineage: Any) -> Manifest:
-    """Writes the manifest over the files that lie in `folder`."""
+    """Writes the manifest over the files that lie in `folder`, with the hash of the predictor's code as it is now."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    lineage = {"code_sha256": code_sha256(lineage["predictor"]), **lineage}
     manifest = Manifest(files=files, **lineage)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
@@ -83,6 +97,20 @@ class Bundle:
                 raise BundleError(f"{self.folder / name}: missing") from None
             if found != self.manifest.files[name]:
                 raise BundleError(f"{self.folder / name}: its content is not what the manifest says (sha256 differs)")
+
+    def require_same_code(self) -> None:
+        """
+        Raises:
+            BundleError: the predictor here is not the one that the bundle was made with.
+        """
+        if self.manifest.code == "changed":
+            here, made_with = code_sha256(self.manifest.predictor), self.manifest.code_sha256
+            raise BundleError(
+                f"{self.folder / MANIFEST}: code_sha256: found {made_with and made_with[:12]}; expected "
+                f"{here and here[:12]}, the hash of {self.manifest.predictor} and what it imports here; "
+                f"train again with `dvc repro register@{self.manifest.project}`, or use the code of commit "
+                f"{self.manifest.git_commit or 'unknown'}"
+            )
 
     def json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_bytes())

@@ -41,7 +41,12 @@ def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any
 
 
 def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
+    """
+    Raises:
+        BundleError: the bundle is not sound, or was made with another predictor than the one here.
+    """
     bundle = Bundle(artifacts / "bundle")
+    bundle.require_same_code()
     predictor = load_predictor(bundle)
     outputs = answer(predictor, requests)
     baselines = json.loads((artifacts / "baselines.json").read_text())

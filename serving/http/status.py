@@ -36,6 +36,9 @@ class Row(BaseModel):
     score: str | None = Field(description="on its test rows")
     data: str | None = Field(description="sha256 of what it was trained on")
     source: str | None
+    code: Literal["same", "changed", "unknown"] | None = Field(
+        description="the predictor that runs here, against the one that the champion was made with"
+    )
     drift: Record | None
     gate: Record | None
     deploy: Record | None
@@ -121,6 +124,7 @@ def row(card: Card, records: Records, challengers: Challengers | None) -> Row:
         score=records.score(project, card.version),
         data=card.data_sha256,
         source=card.source,
+        code=card.code,
         drift=records.drift(project),
         gate=records.gate(project),
         deploy=records.deploy(project),
@@ -132,6 +136,7 @@ def row(card: Card, records: Records, challengers: Challengers | None) -> Row:
 
 # ---------------------------------------------------------------- the page
 
+CHANGED = "made with other predictor code than runs here"
 HEADS = ("Project", "Health", "Champion", "Age", "Last data", "Last drift verdict", "Gate", "Last deploy", "Comparison")
 
 
@@ -176,7 +181,7 @@ def cells(one: Row, now: datetime) -> list[str]:
     return [
         f'<th scope="row"><a href="./#{escape(one.project)}">{escape(one.project)}</a></th>',
         f"<td>{badge(one.health, one.health == 'refused')}{small(one.reason)}</td>",
-        f"<td>{champion}{small(one.score)}</td>",
+        f"<td>{champion}{small(one.score)}{small(CHANGED if one.code == 'changed' else None)}</td>",
         f"<td>{escape(age(one.created, now))}</td>",
         f"<td>{data}{small(one.source)}</td>",
         *(cell(record, now) for record in (one.drift, one.gate, one.deploy, comparison)),

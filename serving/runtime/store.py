@@ -46,6 +46,9 @@ class Card(BaseModel):
     data_sha256: str | None = None
     params_sha256: str | None = None
     run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
+    code: Literal["same", "changed", "unknown"] | None = Field(
+        default=None, description="the predictor that runs here, against the one that the bundle was made with"
+    )
 
 
 class Place:
@@ -156,6 +159,8 @@ class Store:
             try:
                 folder = place.found.fetch()
                 model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
+                if self.settings.strict_code:
+                    model.bundle.require_same_code()
                 card = Card(name=place.name, status="ready", **lineage(model.bundle))
             except (BundleError, SourceError) as error:
                 log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
@@ -176,6 +181,8 @@ class Store:
             was = f", in place of {old.version}" if old else ""
             does = "is served" if self.role == "champion" else "challenges"
             log.info("%s: version %s %s%s (%.2f s)", place.name, model.version, does, was, seconds)
+            if card.code == "changed":
+                log.warning("%s: version %s was made with another predictor than runs here", place.name, model.version)
             swapped = old is not None
             del old, model
         settle(collect=swapped)
@@ -231,7 +238,7 @@ class Store:
 def lineage(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
     size = sum((bundle.folder / name).stat().st_size for name in manifest.files)
-    return {"version": manifest.version, "size": size, **manifest.model_dump(exclude={"files"})}
+    return {"version": manifest.version, "size": size, "code": manifest.code, **manifest.model_dump(exclude={"files"})}
 
 
 def resident() -> int:

@@ -252,3 +252,29 @@ def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path)
     store.refresh()
     card = store.place("house_prices").shown
     assert (card.status, card.reason, card.version) == ("ready", None, version)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_bundle_of_other_predictor_code_is_told_apart_and_refused_where_that_is_asked(
+    artifacts: Path, strict: bool
+) -> None:
+    reseal(artifacts / "titanic" / "bundle", code_sha256="f" * 64)
+    reseal(artifacts / "mnist" / "bundle", code_sha256=None)  # as bundles were before they had this field
+    with TestClient(create_app(Settings(bundles=str(artifacts), strict_code=strict))) as client:
+        cards = {card["name"]: card for card in client.get("/models").json()["models"]}
+        rows = {row["project"]: row for row in client.get("/status?format=json").json()["projects"]}
+        page = client.get("/status", headers={"Accept": "text/html"}).text
+        answered = client.post("/models/titanic/predict", json={"inputs": [client_example(artifacts, "titanic")]})
+    assert {name: card["code"] for name, card in cards.items()} == {
+        "house_prices": "same", "mnist": "unknown", "titanic": "changed"
+    }  # fmt: skip
+    assert {name: row["code"] for name, row in rows.items()} == {name: card["code"] for name, card in cards.items()}
+    assert "made with other predictor code than runs here" in page
+    assert answered.status_code == (503 if strict else 200)
+    assert cards["titanic"]["status"] == ("refused" if strict else "ready")
+    if strict:
+        assert "code_sha256: found ffffffffffff; expected" in cards["titanic"]["reason"]
+
+
+def client_example(artifacts: Path, project: str) -> dict[str, Any]:
+    return json.loads((artifacts / project / "bundle" / "example.json").read_text())[0]

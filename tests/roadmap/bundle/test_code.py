@@ -1,0 +1,120 @@
+"""The import closure of a module, read from its sources, and a bundle that knows the code it was made with."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roadmap.bundle import Bundle, BundleError, code, seal
+from tests.roadmap.bundle.test_bundle import LINEAGE, edit, filled
+
+TREE = {
+    "shop/__init__.py": "",
+    "shop/till.py": "import json\nfrom shop import prices\nimport shop.stock.shelves as s\n",
+    "shop/prices.py": "def of():\n    from shop.stock.count import one\n    return one\n",
+    "shop/stock/__init__.py": "from shop.stock.labels import *\n",
+    "shop/stock/shelves.py": "import os.path, yaml\n",
+    "shop/stock/count.py": "from shop.prices import of as one\n",
+    "shop/stock/labels.py": "",
+    "shop/office.py": "raise SystemExit('never run')\nimport shop.till\n",
+    "shop/unused.py": "",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in TREE.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_packages_functions_and_circles_are_followed_and_nothing_is_run(tree: Path) -> None:
+    assert code.closure("shop.office", root=tree) == sorted(set(TREE) - {"shop/unused.py"})
+    assert code.closure("shop.stock.shelves", root=tree) == [
+        "shop/__init__.py", "shop/stock/__init__.py", "shop/stock/labels.py", "shop/stock/shelves.py"
+    ]  # fmt: skip
+    assert "shop" not in sys.modules
+
+
+def test_what_lies_beyond_a_file_is_left_out_with_it(tree: Path) -> None:
+    kept = code.closure("shop.till", root=tree, beyond=frozenset({"shop/stock/__init__.py", "shop/prices.py"}))
+    assert kept == ["shop/__init__.py", "shop/stock/shelves.py", "shop/till.py"]
+
+
+def test_a_root_that_is_no_module_of_ours_is_an_error(tree: Path) -> None:
+    for name in ("json", "shop.gone", "gone"):
+        with pytest.raises(ModuleNotFoundError, match=name):
+            code.closure(name, root=tree)
+    assert code.code_sha256("shop.gone", tree) is None
+
+
+def test_names_and_contents_of_the_closure_make_the_hash(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    paths = code.closure("shop.till", root=tree)
+    before = code.sha256_of(paths, tree)
+    (tree / "shop/unused.py").write_text("changed = True\n")
+    assert code.sha256_of(code.closure("shop.till", root=tree), tree) == before
+    (tree / "shop/stock/labels.py").write_text("changed = True\n")
+    assert code.sha256_of(paths, tree) != before
+
+
+def test_the_closure_is_what_python_imports() -> None:
+    """Of every predictor, imports inside functions aside: those are in the closure whether they run or not."""
+    for project in ("titanic", "stocks", "mini_gpt"):
+        program = f"import sys, pipelines.{project}.predict; print(*sys.modules)"
+        names = subprocess.run([sys.executable, "-c", program], cwd=code.ROOT, capture_output=True, text=True).stdout
+        ours = {name for name in names.split() if name.partition(".")[0] in ("pipelines", "roadmap", "serving")}
+        found = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+                 for path in code.closure(f"pipelines.{project}.predict")}  # fmt: skip
+        assert ours == found
+
+
+def test_it_costs_a_start_little() -> None:
+    program = (
+        "import time; from roadmap.bundle.code import code_sha256; started = time.process_time();"
+        "code_sha256('pipelines.titanic.predict'); code_sha256('pipelines.mini_gpt.predict');"
+        "print(time.process_time() - started)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=code.ROOT, capture_output=True, text=True)
+    assert float(done.stdout) < 0.1, "50 ms of CPU per project"
+    started = time.process_time()
+    code.code_sha256("pipelines.titanic.predict")
+    for _ in range(1000):
+        code.code_sha256("pipelines.titanic.predict")
+    assert time.process_time() - started < 0.1
+
+
+def sealed(folder: Path, **changes: Any) -> Bundle:
+    seal(filled(folder), **LINEAGE)
+    if changes:
+        edit(folder, **changes)
+    return Bundle(folder)
+
+
+def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
+    same, other = sealed(tmp_path / "same"), sealed(tmp_path / "other", code_sha256="f" * 64)
+    assert same.manifest.code_sha256 == code.code_sha256("pipelines.titanic.predict")
+    assert (same.manifest.code, other.manifest.code) == ("same", "changed")
+    assert same.manifest.version == other.manifest.version, "the version names the model, not the code"
+    same.require_same_code()
+    with pytest.raises(BundleError) as caught:
+        other.require_same_code()
+    said = str(caught.value)
+    assert "found ffffffffffff; expected" in said and "dvc repro register@titanic" in said and "\n" not in said
+
+
+def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
+    seal(filled(tmp_path / "old"), **LINEAGE)
+    path = tmp_path / "old" / "bundle.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "code_sha256"}))
+    old = Bundle(tmp_path / "old")
+    assert old.manifest.code == "unknown"
+    old.require_same_code()
+
+
+def test_a_predictor_that_lies_elsewhere_has_no_hash(tmp_path: Path) -> None:
+    assert seal(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code == "unknown"
