@@ -125,7 +125,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
         # the servers
         shutil.chown(database, OWNER) if OWNER else None
         subprocess.run(
-            [POSTGRES / "initdb", "-D", database / "data", "-U", "airflow", "--auth=trust", "--no-sync"],
+            [str(POSTGRES / "initdb"), "-D", str(database / "data"), "-U", "airflow", "--auth=trust", "--no-sync"],
             cwd=database, user=OWNER, check=True, capture_output=True,
         )  # fmt: skip
         run(

@@ -94,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     clone, log = Checkout(checkout(base / "checkout")), base / "log"
     with ExitStack() as stack:
         uri = stack.enter_context(mlflow(f"sqlite:///{base}/mlflow.db", base))
-        tracked = {"MLFLOW_TRACKING_URI": uri}
+        tracked: dict[str, Any] = {"MLFLOW_TRACKING_URI": uri}
         clone.run("dvc", "repro", "-q", "register@titanic", timeout=900, **tracked)
         options = ["--challengers", "models:/@canary", "--poll-seconds", "1", "--predictions", str(log)]
         options += ["--records", str(clone.path("artifacts"))]

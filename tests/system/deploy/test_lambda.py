@@ -36,7 +36,10 @@ def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
 
 def answers(aws: Cloud) -> set[str]:
     """The bundles that requests to the alias meet."""
-    event = {"rawPath": "/models", "requestContext": {"http": {"method": "GET", "path": "/models", "sourceIp": "::1"}}}
+    event: dict[str, Any] = {
+        "rawPath": "/models",
+        "requestContext": {"http": {"method": "GET", "path": "/models", "sourceIp": "::1"}},
+    }
     event |= {"version": "2.0", "headers": {}, "rawQueryString": "", "isBase64Encoded": False}
     api, found = boto3.client("lambda"), set()
     for _ in range(20):

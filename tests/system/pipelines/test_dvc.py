@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 
@@ -104,7 +105,11 @@ def test_push_and_pull_with_an_s3_remote(reproduced: Checkout, copy_of: Callable
         stderr=subprocess.DEVNULL,
     )
     try:
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+        keys: dict[str, Any] = {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
         endpoint = f"http://127.0.0.1:{port}"
         create = f"import boto3; boto3.client('s3', endpoint_url='{endpoint}').create_bucket(Bucket='dvc')"
         for _ in range(40):
@@ -119,7 +124,7 @@ def test_push_and_pull_with_an_s3_remote(reproduced: Checkout, copy_of: Callable
         server.wait()
 
 
-def round_trip(clone: Checkout, **env: str) -> None:
+def round_trip(clone: Checkout, **env: Any) -> None:
     """Push, lose cache and outputs, pull: everything is there again and nothing needs to run."""
     metrics = clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes()
     clone.run("dvc", "push", "-q", **env)

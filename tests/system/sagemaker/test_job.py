@@ -26,7 +26,7 @@ class Job:
         tree(self.root, hyperparameters, hosts)
         command = [sys.executable, "-m", "pipelines.sagemaker", "train"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.place, env=environment(self.root, "job"), text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+        return subprocess.Popen(command, cwd=self.place, env=environment(self.root, "job"), text=True, **pipes)  # type: ignore[call-overload]
 
     def run(self, hyperparameters: dict[str, str], hosts: int = 1) -> tuple[int, str]:
         process = self.start(hyperparameters, hosts)
