@@ -13,18 +13,16 @@ import json
 import os
 import re
 import sys
-import time
 import tomllib
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-PAUSES = (0.0, 2.0, 10.0)  # seconds before each try
+from roadmap.io import http
+
+PAUSES = (2.0, 10.0)  # seconds before each further try
 LIMIT = 65_536  # characters that GitHub takes in a comment
 TEMPORARY = 75  # EX_TEMPFAIL
-PASSING = (429, 500, 502, 503, 504)
 
 
 class GitHubError(Exception):
@@ -60,24 +58,12 @@ class Repository:
         headers = {
             "Accept": "application/vnd.github+json",
             "Authorization": f"Bearer {self.token}",
-            "Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, headers, method=method)
-        said = ""
-        for pause in PAUSES:
-            time.sleep(pause)
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    return json.loads(answer.read() or b"null")
-            except urllib.error.HTTPError as error:
-                said = f"{request.get_method()} {url}: {error.code}: {error.read(500).decode(errors='replace')}"
-                if error.code not in PASSING:
-                    raise GitHubError(said) from None
-            except OSError as error:
-                said = f"{url}: nobody answers ({error})"
-        raise Unanswered(said)
+        try:
+            return http.ask(url, body, method=method, headers=headers, seconds=60, pauses=PAUSES).json()
+        except http.HttpError as error:
+            raise (Unanswered if error.passing else GitHubError)(str(error)) from None
 
     def pages(self, path: str) -> list[Any]:
         """All of a list that comes a hundred at a time."""

@@ -8,18 +8,16 @@
 Without a project it is house_prices, the quickest. A row for each; exit code 1 if one is shut, with the reason.
 """
 
-import base64
 import json
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from infra.airflow.trigger import Client, Refused
 from infra.compose.stack import ComposeError, Stack
+from roadmap.io.http import HttpError, ask, basic
 
 WORKER = "airflow-worker"
 SECONDS = 600.0  # that a door may take
@@ -96,20 +94,12 @@ class Doors:
         return self.stack.run("exec", "-T", WORKER, program, "run", *command, seconds=SECONDS)
 
     def get(self, path: str, body: Any = None, login: bool = False) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        if login:
-            pair = base64.b64encode(f"admin:{self.stack.env['WEB_PASSWORD']}".encode()).decode()
-            headers["Authorization"] = f"Basic {pair}"
-        data = None if body is None else json.dumps(body).encode()
+        headers = basic("admin", self.stack.env["WEB_PASSWORD"]) if login else {}
         try:
-            with urllib.request.urlopen(
-                urllib.request.Request(self.stack.url + path, data, headers), timeout=60
-            ) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise Shut(f"{path}: {error.code}: {error.read(300).decode(errors='replace')}") from None
-        except OSError as error:
-            raise Shut(f"{self.stack.url}{path}: nobody answers ({error}); `make up` starts it") from None
+            return ask(self.stack.url + path, body, headers=headers, seconds=60).content
+        except HttpError as error:
+            hint = "; `make up` starts it" if error.status is None else ""
+            raise Shut(f"{error}{hint}") from None
 
 
 def last(said: str) -> str:

@@ -17,7 +17,6 @@ import math
 import os
 import re
 import sys
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from roadmap.config.errors import Unavailable, UsageError, nearest
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, Comparison
 from roadmap.experiments.judge import Judge
+from roadmap.io.http import HttpError, ask
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 
@@ -120,9 +120,8 @@ def first(
 def failures(server: str, project: str) -> tuple[dict[tuple[str, str], int], str]:
     """Answered and failed by (version, outcome), and why that can't be told."""
     try:
-        with urllib.request.urlopen(f"{server.rstrip('/')}/metrics", timeout=10) as answer:
-            page = answer.read().decode()
-    except (OSError, ValueError) as error:
+        page = ask(f"{server.rstrip('/')}/metrics", seconds=10).content.decode()
+    except (HttpError, ValueError) as error:
         return {}, f"{server} does not tell ({error})"
     counts: dict[tuple[str, str], int] = {}
     for labelled, value in COUNTS.findall(page):

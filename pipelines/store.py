@@ -8,11 +8,10 @@ import json
 import os
 import sqlite3
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from roadmap.config.errors import UsageError
+from roadmap.io.http import HttpError, ask
 from roadmap.tracking.mlflow import connect, store_uri
 
 STORE = Path("artifacts/store.json")
@@ -36,9 +35,8 @@ def identity() -> str | None:
     if uri.startswith("http"):
         url = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get?experiment_id=0"
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return f"server {json.load(answer)['experiment'].get('creation_time')}"
-        except (urllib.error.URLError, TimeoutError, ValueError, KeyError):
+            return f"server {ask(url, seconds=10).json()['experiment'].get('creation_time')}"
+        except (HttpError, ValueError, KeyError):
             return None
     return f"{uri.partition(':')[0]} {connect().get_experiment('0').creation_time}"
 

@@ -10,10 +10,10 @@ import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+from roadmap.io import http
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -43,19 +43,16 @@ class Client:
         return cls(url, os.environ.get("AIRFLOW_USER", "admin"), password)
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        headers = {"Authorization": f"Bearer {self.token}"}
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return json.loads(answer.read() or b"null")
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
+            return http.ask(self.url + path, body, method=method, headers=headers, seconds=60).json()
+        except http.HttpError as error:
+            if error.status is None:
+                raise Refused(f"{error}; start it with `make airflow`") from None
+            said = error.said
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 said = json.loads(said)["detail"]
-            raise Refused(f"{error.code} {path}: {said}") from None
-        except OSError as error:
-            raise Refused(f"{self.url}: nobody answers ({error}); start it with `make airflow`") from None
+            raise Refused(f"{error.status} {path}: {said}") from None
 
     def trigger(self, dag: str, conf: dict[str, Any] | None = None, logical_date: str | None = None) -> str:
         """Starts a run and returns its id."""

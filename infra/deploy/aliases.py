@@ -1,14 +1,12 @@
 """A project's aliases in MLflow's registry, over its REST API: servers follow `staging`, `production` and `canary`."""
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 from infra.deploy.registry import moved
 from infra.deploy.target import TEMPORARY, USAGE, DeployError
+from roadmap.io.http import HttpError, ask
 from serving.sources.mlflow import Server
 from serving.sources.registry import SHARE
 
@@ -63,24 +61,16 @@ def over_http(uri: str) -> Api:
     server = Server(uri)
 
     def api(what: str, body: Any, method: str | None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{server.uri}/api/2.0/mlflow/{what}", data, headers, method=method)
-        if server.authorization:
-            request.add_unredirected_header("Authorization", server.authorization)
+        headers = {"Authorization": server.authorization} if server.authorization else {}
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return dict(json.load(answer))
-        except urllib.error.HTTPError as error:
+            return dict(ask(f"{server.uri}/api/2.0/mlflow/{what}", body, method=method, headers=headers).json())
+        except HttpError as error:
             raise refused(f"MLflow at {server.uri}", error) from None
-        except OSError as error:
-            raise DeployError(f"MLflow at {server.uri}: no answer ({error})", TEMPORARY) from None
 
     return api
 
 
-def refused(where: str, error: urllib.error.HTTPError) -> DeployError:
-    said = error.read(500).decode(errors="replace")
-    if "RESOURCE_DOES_NOT_EXIST" in said or "Registered model alias" in said:
-        return NotThere(f"{where}: {said}")
-    return DeployError(f"{where}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE)
+def refused(where: str, error: HttpError) -> DeployError:
+    if "RESOURCE_DOES_NOT_EXIST" in error.said or "Registered model alias" in error.said:
+        return NotThere(f"{where}: {error.said}")
+    return DeployError(f"{where}: {error}", TEMPORARY if error.passing else USAGE)

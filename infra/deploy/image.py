@@ -3,16 +3,14 @@
 https://distribution.github.io/distribution/spec/api/ ; manifests as Docker (v2, schema 2) and OCI have them.
 """
 
-import base64
 import hashlib
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from infra.deploy.target import TEMPORARY, DeployError
+from infra.deploy.target import TEMPORARY, USAGE, DeployError
+from roadmap.io.http import HttpError, ask, basic
 
 DOCKER, OCI = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"
 LAYERS = {
@@ -47,20 +45,18 @@ class Repository:
             DeployError
         """
         url = path if "://" in path else f"{self.api}/{path}"
-        request = urllib.request.Request(url, body, {k.replace("_", "-"): v for k, v in headers.items()}, method=method)
-        if self.user and urlsplit(url).netloc == urlsplit(self.api).netloc:  # not for the storage it redirects to
-            request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(self.user.encode()).decode()}")
+        sent = {k.replace("_", "-"): v for k, v in headers.items()}
+        if self.user and urlsplit(url).netloc == urlsplit(self.api).netloc:  # not for storage elsewhere
+            sent |= basic(*self.user.split(":", 1))
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                return answer.headers, answer.read()
-        except urllib.error.HTTPError as error:
-            if error.code == 404 and absent:
+            answer = ask(url, body, method=method, headers=sent, seconds=SECONDS)
+        except HttpError as error:
+            if error.status == 404 and absent:
                 return None
-            said = error.read(500).decode(errors="replace").strip()
-            passing = error.code >= 500 or error.code == 429
-            raise DeployError(f"{method} {url}: {error.code}: {said}", TEMPORARY if passing else 2) from None
-        except OSError as error:
-            raise DeployError(f"{method} {url}: interrupted ({error}); the same command goes on", TEMPORARY) from None
+            if error.status is None:
+                raise DeployError(f"{error}; the same command goes on", TEMPORARY) from None
+            raise DeployError(str(error), TEMPORARY if error.passing else USAGE) from None
+        return answer.headers, answer.content
 
     def manifest(self, tag: str) -> tuple[dict[str, Any], str] | None:
         """The image's manifest and its media type; None where there is no such tag."""

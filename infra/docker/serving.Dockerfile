@@ -11,6 +11,7 @@ RUN pip install -q --no-cache-dir --no-compile --no-deps --require-hashes --targ
 COPY serving /opt/roadmap/serving
 COPY roadmap/__init__.py /opt/roadmap/roadmap/
 COPY roadmap/bundle /opt/roadmap/roadmap/bundle
+COPY roadmap/io /opt/roadmap/roadmap/io
 COPY roadmap/inference /opt/roadmap/roadmap/inference
 COPY roadmap/prediction_log /opt/roadmap/roadmap/prediction_log
 COPY pipelines /opt/roadmap/pipelines

@@ -4,10 +4,8 @@
 """
 
 import asyncio
-import json
 import logging
 import time
-import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +13,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
+from roadmap.io.http import HttpError, ask
 from serving.auth.callers import Caller
 
 # Signatures that only the issuer can make. `none` and HMAC, for which a public key would do as secret, are not here.
@@ -87,7 +86,7 @@ class Issuer:
                 try:
                     self._keys = await asyncio.to_thread(fetch_keys, self.url)
                     self._fetched = time.monotonic()
-                except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
+                except (HttpError, ValueError, KeyError, TypeError, JoseError) as error:
                     log.error("the keys of %s can't be fetched: %s", self.url, error)
         if self._keys is None:
             raise IssuerDown(f"the keys of {self.url} can't be fetched")
@@ -95,7 +94,7 @@ class Issuer:
 
 
 def fetch_keys(issuer: str) -> KeySet:
-    """Raises: OSError, ValueError, KeyError, TypeError, JoseError."""
+    """Raises: HttpError, ValueError, KeyError, TypeError, JoseError."""
     found = document(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if found["issuer"] != issuer:  # OpenID Connect Discovery 4.3
         raise ValueError(f"it says that it is {found['issuer']!r}")
@@ -106,12 +105,9 @@ def fetch_keys(issuer: str) -> KeySet:
 
 def document(url: str) -> Any:
     check_address(url)
-    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as response:
-        check_address(response.url)  # where a redirection may have led
-        content = response.read(MAX_DOCUMENT + 1)
-    if len(content) > MAX_DOCUMENT:
-        raise ValueError(f"{url} is larger than {MAX_DOCUMENT} bytes")
-    return json.loads(content)
+    answer = ask(url, seconds=FETCH_TIMEOUT, limit=MAX_DOCUMENT)
+    check_address(answer.url)  # where a redirection may have led
+    return answer.json()
 
 
 def check_address(url: str) -> None:

@@ -2,18 +2,15 @@
 
 import base64
 import contextlib
-import http.client
 import json
 import os
-import shutil
 import sqlite3
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from roadmap.io.http import HttpError, opened
 from serving.sources.base import SourceError
 
 SECONDS = 5.0  # that an answer, or the next part of a file, may take
@@ -140,41 +137,37 @@ class Server:
 
     def save(self, path: str, to: Path) -> None:
         with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer, to.open("wb") as file:
-            shutil.copyfileobj(answer, file, 1 << 20)
-            length = answer.headers.get("Content-Length")
-            if length is not None and file.tell() != int(length):
-                raise http.client.IncompleteRead(b"", int(length) - file.tell())
+            for piece in answer.iter_content(1 << 20):
+                file.write(piece)
 
     def _api(self, what: str, **question: str) -> dict[str, Any]:
         about = " ".join(f"{key} {value!r}" for key, value in question.items())
         with self._open(f"/api/2.0/mlflow/{what}?{urlencode(question)}", about) as answer:
-            return json.load(answer)
+            return dict(answer.json())
 
     @contextlib.contextmanager
     def _open(self, path: str, about: str) -> Iterator[Any]:
         """The answer to a GET; all that can go wrong until it is read, in words."""
-        request = urllib.request.Request(self.uri + path)
-        if self.authorization:  # not for whoever it redirects to
-            request.add_unredirected_header("Authorization", self.authorization)
+        headers = {"Authorization": self.authorization} if self.authorization else {}
         try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            with opened(self.uri + path, headers=headers, seconds=SECONDS) as answer:
                 yield answer
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403):
+        except HttpError as error:
+            if error.status is None:
+                raise Unreachable(f"MLflow at {self.uri}: no answer ({error.said})") from None
+            if error.status in (401, 403):
                 who = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-                raise SourceError(f"MLflow at {self.uri}: {about}: not permitted ({error.code}); set {who}") from None
+                raise SourceError(f"MLflow at {self.uri}: {about}: not permitted ({error.status}); set {who}") from None
             raise SourceError(f"MLflow at {self.uri}: {about}: {said(error)}") from None
-        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise Unreachable(f"MLflow at {self.uri}: no answer ({reason or type(error).__name__})") from None
         except ValueError:
             raise SourceError(
                 f"MLflow at {self.uri}: {about}: the answer is not JSON; is it an MLflow server?"
             ) from None
 
 
-def said(error: urllib.error.HTTPError) -> str:
+def said(error: HttpError) -> str:
+    """MLflow's own words, where it has some."""
     try:
-        return str(json.load(error)["message"]).splitlines()[0][:300]
-    except (ValueError, KeyError, TypeError, IndexError, OSError):
-        return f"{error.code} {error.reason}"
+        return str(json.loads(error.said)["message"]).splitlines()[0][:300]
+    except (ValueError, KeyError, TypeError, IndexError):
+        return f"{error.status} {error.said}".strip()

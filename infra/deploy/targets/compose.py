@@ -9,12 +9,8 @@ the model in their body alone, OpenAI's, are not shared: they change with the al
 it takes each by itself; target=server then says when it has.
 """
 
-import base64
-import json
 import os
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +19,8 @@ from infra.deploy.aliases import Aliases, NotThere
 from infra.deploy.rollout import shift
 from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
+from roadmap.io import http
+from roadmap.io.http import HttpError, basic
 
 PATIENCE = 90.0  # seconds for the canary to answer, and for `serving` to notice the alias
 ERRORS = 0.02  # of the canary's answers that may be 5xx
@@ -155,23 +153,18 @@ class Compose:
         return dict(self.ask(f"/mlflow/api/2.0/mlflow/{what}", body, method))
 
     def ask(self, path: str, body: Any = None, method: str | None = None, headers: Any = None) -> Any:
-        login = base64.b64encode(f"admin:{self.stack.env['WEB_PASSWORD']}".encode()).decode()
-        all_headers = {"Content-Type": "application/json", **(headers or {})}
+        sent = dict(headers or {})
         if path.startswith(("/mlflow", "/prometheus")):
-            all_headers["Authorization"] = f"Basic {login}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.stack.url + path, data, all_headers, method=method)
+            sent |= basic("admin", self.stack.env["WEB_PASSWORD"])
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            said = error.read(500).decode(errors="replace")
-            if "RESOURCE_DOES_NOT_EXIST" in said or f"alias {self.alias} not found" in said:
-                raise NotThere(f"{self.project}: {said}") from None
-            passes = error.code >= 500 or error.code == 404  # the canary has not loaded it yet
-            raise DeployError(f"{path}: {error.code}: {said}", TEMPORARY if passes else USAGE) from None
-        except OSError as error:
-            raise DeployError(f"{self.stack.url}: nobody answers ({error}); `make up` starts it", TEMPORARY) from None
+            return http.ask(self.stack.url + path, body, method=method, headers=sent).json()
+        except HttpError as error:
+            if error.status is None:
+                raise DeployError(f"{error}; `make up` starts it", TEMPORARY) from None
+            if "RESOURCE_DOES_NOT_EXIST" in error.said or f"alias {self.alias} not found" in error.said:
+                raise NotThere(f"{self.project}: {error.said}") from None
+            passes = error.passing or error.status == 404  # the canary has not loaded it yet
+            raise DeployError(str(error), TEMPORARY if passes else USAGE) from None
 
 
 def until(ready: Any, what: str, said: Any) -> None:

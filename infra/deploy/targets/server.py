@@ -9,14 +9,13 @@ With SERVING_ALIAS=staging, or production, it follows that alias: infra/deploy/t
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 from infra.deploy import registry
 from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
+from roadmap.io import http
 
 PATIENCE = 120.0  # seconds for a server to notice what has changed; it looks every few seconds
 
@@ -35,18 +34,13 @@ def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
     Raises:
         DeployError
     """
-    headers = {"Content-Type": "application/json", **headers}
     if key := os.environ.get("SERVING_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        said = error.read(2000).decode(errors="replace")
-        raise DeployError(f"{url}: {error.code}: {said}", TEMPORARY if error.code >= 500 else USAGE) from None
-    except OSError as error:
-        raise DeployError(f"{url}: nobody answers ({error}); {nobody}", TEMPORARY) from None
+        return http.ask(url, body, headers=headers).content
+    except http.HttpError as error:
+        hint = f"; {nobody}" if error.status is None else ""
+        raise DeployError(f"{error}{hint}", TEMPORARY if error.passing else USAGE) from None
 
 
 class Server:

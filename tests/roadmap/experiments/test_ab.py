@@ -20,6 +20,7 @@ from roadmap.config.errors import UsageError
 from roadmap.experiments import sequential
 from roadmap.experiments.arms import agree
 from roadmap.experiments.judge import Judge
+from roadmap.io.http import Answer
 from roadmap.prediction_log import labels
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import Row, target
@@ -198,16 +199,8 @@ def test_failures_come_from_the_server(log: Log, monkeypatch: pytest.MonkeyPatch
     version = log.challenger.version
     line = 'serving_arm_requests_total{{outcome="{}",project="titanic",role="shadow",version="{}"}} {}\n'
 
-    class Page:
-        def read(self) -> bytes:
-            return (line.format("failed", version, 3.0) + line.format("answered", version, 5.0)).encode()
-
-        def __enter__(self) -> "Page":
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(ab.urllib.request, "urlopen", lambda *_, **__: Page())
+    page = line.format("failed", version, 3.0) + line.format("answered", version, 5.0)
+    monkeypatch.setattr(ab, "ask", lambda url, **_: Answer(200, url, {}, page.encode()))
     assert [arm["failed"] for arm in log.judge(server="http://here")["arms"]] == [0, 3]
 
 

@@ -1,0 +1,143 @@
+"""Requests to other services: one client, always with a time-out, and one typed error.
+
+requests does the work: it knows proxies, certificates and redirections, and sends no credentials on to another host.
+"""
+
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from requests import Response
+
+SECONDS = 30.0
+SHOWN = 2000  # characters of a refusal that an error repeats
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+class HttpError(Exception):
+    """A request that got no answer, or a refusal.
+
+    status     of the refusal; None where nobody answered
+    said       the beginning of the refusal's body, or why nobody answered
+    """
+
+    def __init__(self, method: str, url: str, status: int | None, said: str) -> None:
+        self.method, self.url, self.status, self.said = method, url, status, said
+        super().__init__(f"{method} {url}: {f'{status}: {said}' if status else f'no answer ({said})'}")
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status is None or self.status in PASSING
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    url: str  # where redirections have led
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return json.loads(self.content or b"null")
+
+
+def ask(
+    url: str,
+    body: Any = None,
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+    pauses: Sequence[float] = (),
+    limit: int | None = None,
+) -> Answer:
+    """
+    Args:
+        body: bytes are sent as they are, anything else as JSON; with one the method is POST if none is given.
+        seconds: until the connection stands, and between two pieces of the answer.
+        pauses: seconds before each further try, where a failure may pass.
+        limit: bytes of the answer; a longer one is an error.
+
+    Raises:
+        HttpError: nobody answers, or the status is 400 or above.
+    """
+    for pause in pauses:
+        try:
+            return _ask(url, body, method, headers, seconds, limit)
+        except HttpError as error:
+            if not error.passing:
+                raise
+            time.sleep(pause)
+    return _ask(url, body, method, headers, seconds, limit)
+
+
+def _ask(
+    url: str, body: Any, method: str | None, headers: Mapping[str, str] | None, seconds: float, limit: int | None
+) -> Answer:
+    with opened(url, body, method=method, headers=headers, seconds=seconds) as response:
+        content = response.content if limit is None else bytes(next(response.iter_content(limit + 1), b""))
+        if limit is not None and len(content) > limit:
+            raise HttpError(response.request.method or "GET", url, None, f"the answer has more than {limit} bytes")
+        return Answer(response.status_code, response.url, response.headers, content)
+
+
+@contextlib.contextmanager
+def opened(
+    url: str,
+    body: Any = None,
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+) -> Iterator["Response"]:
+    """The answer before its content is read, for what is large or never ends.
+
+    Raises:
+        HttpError: as `ask`; also from inside the block, where the answer breaks off.
+    """
+    import requests  # 0.1 s, which most commands don't need
+
+    verb = method or ("GET" if body is None else "POST")
+    kind = (
+        {}
+        if body is None
+        else {"Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json"}
+    )
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    try:
+        with requests.request(
+            verb, url, data=data, headers={**kind, **(headers or {})}, timeout=seconds, stream=True, auth=_as_given
+        ) as response:
+            if response.status_code >= 400:
+                raise HttpError(verb, url, response.status_code, response.text[:SHOWN].strip())
+            yield response
+    except requests.RequestException as error:
+        raise HttpError(verb, url, None, _reason(error)) from None
+
+
+def _as_given(request: Any) -> Any:
+    """Keeps requests from putting credentials of ~/.netrc in the place of ours."""
+    return request
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    """The header of basic authentication."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause in words: 'Connection refused', and not three exceptions around it."""
+    cause: Any = error
+    while isinstance(inner := getattr(cause, "reason", None) or (cause.args[0] if cause.args else None), Exception):
+        cause = inner
+    return str(getattr(cause, "strerror", None) or cause or type(error).__name__)[:SHOWN]

@@ -1,0 +1,45 @@
+"""Atomic writes: an error inside the block leaves what was there, and no draft."""
+
+from pathlib import Path
+
+import pytest
+
+from roadmap.io.atomic import atomic_file, atomic_folder, write_atomically
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    write_atomically(path, "one")
+    with pytest.raises(RuntimeError), atomic_file(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "one"
+    assert [one.name for one in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    with atomic_file(path, mode=0o600) as draft:
+        assert draft.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    for content in ("one", "two"):
+        with atomic_folder(path) as draft:
+            (draft / content).write_text(content)
+    with pytest.raises(RuntimeError), atomic_folder(path) as draft:
+        raise RuntimeError
+    assert [one.name for one in path.iterdir()] == ["two"]
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "kept").write_text("kept")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_folder(tmp_path / "link") as draft:
+        (draft / "new").write_text("new")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target" / "kept").exists()
