@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import shutil
 import zlib
@@ -29,6 +30,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = {item for item in items if zlib.crc32(item.path.name.encode()) % int(total) == int(number) - 1}
     config.hook.pytest_deselected(items=[item for item in items if item not in mine])
     items[:] = [item for item in items if item in mine]
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    """A server started in this process sets up logging on streams that are closed when its test has ended."""
+    loggers = [logging.getLogger(name) for name in (None, "serving", "uvicorn", "uvicorn.access")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        for handler in set(logger.handlers) - set(handlers):
+            logger.removeHandler(handler)
 
 
 @pytest.fixture
@@ -107,7 +120,7 @@ def writer(letters: Path) -> Any:
     return load_predictor(Bundle(letters / "mini_gpt" / "bundle"))
 
 
-# ---------------------------------------------------------------- tests/support/deployments.py: what test_deploy_*.py share
+# ---------------------------------------------------------------- of tests/system/deploy
 
 
 @pytest.fixture(scope="module")
