@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images manifests up smoke down bench figures peers lock clean \
+.PHONY: help setup run test lint format serve mlflow airflow images manifests up smoke down bench docs figures peers lock clean \
 	packages pull experiment compare push comment deploy release
 
 help:  ## this list
@@ -54,8 +54,11 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures the README gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
-figures: setup  ## renew the projects' tables in both READMEs from artifacts/
-	@python -m pipelines.summary --readme
+docs: setup  ## build the documentation, English and Chinese, into site/
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo "site/index.html"
+
+figures: setup  ## renew the tables of projects in the READMEs and docs/ from artifacts/
+	@python -m pipelines.summary --write
 
 peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside ours, in .venv-peers
 

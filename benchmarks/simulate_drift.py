@@ -4,7 +4,7 @@
 
 Needs artifacts/house_prices/bundle (`dvc repro train@house_prices`). Every week has a reference of its own, 1,000 rows
 of the generator, and a window of 500 other rows, answered by the bundle and judged with the settings of params.yaml.
-Writes the picture roadmap/monitoring/power.png.
+Writes the picture docs/assets/drift.png.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import reference
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
-PICTURE = Path("roadmap/monitoring/power.png")
+PICTURE = Path("docs/assets/drift.png")
 Rows = list[dict[str, Any]]
 Shift = Callable[[Rows, float, np.random.Generator], Rows]
 

@@ -10,7 +10,7 @@ R2         the errors correlate at 0.9 and have heavy tails (Student's t, 5 degr
 pinball    losses of forecasts 20 days ahead, each day overlapping with the next 19, of 8 symbols; Diebold-Mariano
 two sets   accuracy, as above, on `test` and on half as many `recent` rows; the difference is that of both
 
-Prints two tables in Markdown and draws benchmarks/simulate_gate.png. No model is trained; NumPy's generator, seed 0.
+Prints two tables in Markdown and draws docs/assets/gate.png. No model is trained; NumPy's generator, seed 0.
 """
 
 import time
@@ -28,7 +28,7 @@ from roadmap.promotion.gate import Candidate, Champion, Scores, judge
 
 RUNS = 400
 SETTINGS = GateSettings(floor=0, margin=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
-PICTURE = Path("benchmarks/simulate_gate.png")
+PICTURE = Path("docs/assets/gate.png")
 DAYS, SYMBOLS = 20, 8  # of the forecasts
 
 Draw = Callable[[np.random.Generator, int, float], tuple[Scores, Scores]]  # rows, true gain -> candidate, champion

@@ -1,9 +1,10 @@
-"""One table over all projects: what was reached, against what, in which time. `--readme` renews it in the READMEs."""
+"""One table over all projects: what was reached, against what, in which time. `--write` renews it in the documents."""
 
 import argparse
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ COLUMNS = (
     "project", "data", "headline", "95% interval", "best baseline", "train", "one request", "champion", "trained"
 )  # fmt: skip
 READMES = (Path("README.md"), Path("README.zh-CN.md"))
+PAGES = (Path("docs/en/benchmarks.md"), Path("docs/zh/benchmarks.md"))
+
+Row = tuple[str, ...]
 
 
 def projects() -> list[str]:
     return list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
 
 
-def rows(artifacts: Path) -> dict[str, list[tuple[str, ...]]]:
+def rows(artifacts: Path) -> dict[str, list[Row]]:
     """Profile -> rows in the order of params.yaml."""
-    found: dict[str, list[tuple[str, ...]]] = {}
+    found: dict[str, list[Row]] = {}
     for project in projects():
         folder = artifacts / project
         if (folder / "metrics.json").exists():
@@ -30,7 +34,7 @@ def rows(artifacts: Path) -> dict[str, list[tuple[str, ...]]]:
     return found
 
 
-def _row(project: str, folder: Path, metrics: dict[str, Any]) -> tuple[str, ...]:
+def _row(project: str, folder: Path, metrics: dict[str, Any]) -> Row:
     headline = metrics["headline"]
     best = max if headline["higher_is_better"] else min
     name, baseline = best(metrics["baselines"].items(), key=lambda item: item[1]["test"], default=("none", None))
@@ -53,47 +57,76 @@ def _champion(path: Path) -> str:
     return "promoted" if json.loads(path.read_text())["promoted"] else "refused"
 
 
-def markdown(table: list[tuple[str, ...]]) -> str:
-    return "".join("| " + " | ".join(line) + " |\n" for line in (COLUMNS, ("---",) * len(COLUMNS), *table))
+def line(cells: Row) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
-def renew(text: str, profile: str, table: list[tuple[str, ...]]) -> str:
-    """`text` with the rows at hand in its table of `profile`; rows of projects that are not at hand stay.
+def markdown(table: list[Row]) -> str:
+    return "".join(map(line, (COLUMNS, ("---",) * len(COLUMNS), *table)))
+
+
+def short(row: Row, old: Row | None) -> Row:
+    """A row of the READMEs. What the project does is its README's title, until somebody words it, or translates it."""
+    project, _, headline, interval, baseline, *_ = row
+    title = Path("pipelines", project, "README.md").read_text().partition("\n")[0]
+    does = old[1] if old else title.partition(": ")[2]
+    return f"[{project}](pipelines/{project}/README.md)", does, f"{headline} ({interval})", baseline
+
+
+def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None], Row] = lambda row, _: row) -> str:
+    """`text` with the rows at hand in its table `name`; its header, and rows of projects that are not at hand, stay.
+
+    Args:
+        of: a row, and the one that stands there for this project -> the row as this table has it
 
     Raises:
         ValueError: there is no such table.
     """
-    block = re.search(rf"<!-- figures: {profile} -->\n((?:\|.*\n)*)", text)
+    block = re.search(rf"<!-- figures: {name} -->\n((?:\|.*\n)*)", text)
     if block is None:
-        raise ValueError(f"no line '<!-- figures: {profile} -->'")
-    old = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in block[1].splitlines()[2:]]
-    new = {row[0]: row for row in (*old, *table)}
-    return text[: block.start(1)] + markdown([new[name] for name in projects() if name in new]) + text[block.end(1) :]
+        raise ValueError(f"no line '<!-- figures: {name} -->'")
+    header, lines = block[1].splitlines(keepends=True)[:2], block[1].splitlines()[2:]
+    old = {_project(row): row for row in (tuple(cell.strip() for cell in one.strip("|").split("|")) for one in lines)}
+    new = old | {row[0]: of(row, old.get(row[0])) for row in table}
+    body = "".join([*header, *(line(new[project]) for project in projects() if project in new)])
+    return text[: block.start(1)] + body + text[block.end(1) :]
+
+
+def _project(row: Row) -> str:
+    """Of a first cell, which may be a link."""
+    return re.sub(r"\[(.*?)\].*", r"\1", row[0])
+
+
+def write(tables: dict[str, list[Row]]) -> None:
+    """Renews every table of the documents that has rows at hand."""
+    for path in PAGES:
+        text = path.read_text()
+        for profile, table in tables.items():
+            text = renew(text, profile, table)
+        path.write_text(text)
+    for path in READMES if "sample" in tables else ():
+        path.write_text(renew(path.read_text(), "projects", tables["sample"], short))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.summary", description=__doc__)
     parser.add_argument("--markdown", action="store_true", help="a Markdown table instead of one for the terminal")
-    parser.add_argument("--readme", action="store_true", help="renew the tables of both READMEs")
+    parser.add_argument("--write", action="store_true", help="renew the tables of the READMEs and of docs/")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the projects' outputs")
     args = parser.parse_args()
     tables = rows(args.artifacts)
     if not tables:
         sys.exit(f"error: no metrics in {args.artifacts}/*/metrics.json; `make run` or `dvc repro` makes them")
-    if args.readme:
-        for path in READMES:
-            text = path.read_text()
-            for profile, table in tables.items():
-                text = renew(text, profile, table)
-            path.write_text(text)
-        print(f"{' and '.join(map(str, READMES))}: {', '.join(row[0] for table in tables.values() for row in table)}")
+    if args.write:
+        write(tables)
+        print(f"{', '.join(map(str, (*READMES, *PAGES)))}: {', '.join(r[0] for table in tables.values() for r in table)}")
     elif args.markdown:
         print(markdown([row for table in tables.values() for row in table]), end="")
     else:
         show([row for table in tables.values() for row in table])
 
 
-def show(table: list[tuple[str, ...]]) -> None:
+def show(table: list[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 

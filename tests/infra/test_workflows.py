@@ -22,8 +22,10 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
 TRUSTED = {
     "actions/checkout",
+    "actions/deploy-pages",
     "actions/setup-python",
     "actions/upload-artifact",
+    "actions/upload-pages-artifact",
     "aws-actions/configure-aws-credentials",
 }
 AWS = "aws-actions/configure-aws-credentials"
@@ -48,7 +50,7 @@ def strings(tree: Any) -> Iterator[str]:
 
 
 def test_all_of_them_are_here() -> None:
-    assert set(WORKFLOWS) == {"ci", "train", "deploy", "retrain", "release"}
+    assert set(WORKFLOWS) == {"ci", "train", "deploy", "docs", "retrain", "release"}
 
 
 def test_the_linters_have_nothing_to_say() -> None:
@@ -90,7 +92,7 @@ def test_the_token_reads_and_no_more_but_where_a_job_says_so(name: str) -> None:
     for job, what in jobs(name):
         for permission, level in what.get("permissions", {}).items():
             assert (permission, level) in {
-                ("contents", "read"), ("contents", "write"), ("pull-requests", "write"), ("id-token", "write"),
+                ("contents", "read"), ("contents", "write"), ("pull-requests", "write"), ("id-token", "write"), ("pages", "write"),
             }, f"{name}: {job}"  # fmt: skip
 
 
@@ -174,7 +176,15 @@ def test_only_what_deploys_or_trains_may_ask_for_the_token_of_aws() -> None:
     }
     for name, job in asking:
         called = WORKFLOWS[name]["jobs"][job].get("uses", f"./.github/workflows/{name}.yaml")
-        assert Path(called).stem in ("deploy", "train"), f"{name}: {job}"
+        assert Path(called).stem in ("deploy", "train") or (name, job) == ("docs", "publish"), f"{name}: {job}"
+
+
+def test_what_publishes_the_documentation_runs_nothing_and_asks_no_stage() -> None:
+    """Pages takes the token of `id-token` as proof of origin; AWS's roles trust environments named like a stage."""
+    publish = WORKFLOWS["docs"]["jobs"]["publish"]
+    assert all("run" not in step for step in publish["steps"]) and "refs/heads/main" in publish["if"]
+    assert publish["environment"]["name"] not in STAGES
+    assert "pages" not in str(WORKFLOWS["docs"]["jobs"]["build"].get("permissions"))
 
 
 def test_the_role_trusts_the_repository_in_the_environment_named_like_the_stage() -> None:
