@@ -54,7 +54,7 @@ class Model:
             self.predictor: Predictor = load_predictor(self.bundle)
             self.request = self._named("request", self.predictor.Request)
             self.response = self._named("response", self.predictor.Response)
-            self.most = min(getattr(self.predictor, "max_inputs", max_inputs), max_inputs)
+            self.most = min(self.predictor.max_inputs or max_inputs, max_inputs)
             # fail_fast: a body full of faults costs no more than one that is right; the first at fault is reported.
             inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
             self.batch = create_model(f"{name}_batch", __base__=Batch, inputs=inputs)
