@@ -33,9 +33,9 @@ from pipelines.cifar10.data import MD5, URL, read, statistics
 from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.schema import TrainSettings, for_profile
 from roadmap.data.download import fetch
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
-from roadmap.training.training_set import TrainingSet
 
 SEED = 42
 Images = dict[str, np.ndarray]

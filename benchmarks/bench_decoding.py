@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import machine
 from models.gpt import GPT, to_gpt2
-from roadmap.inference.decoding import Batch, Decoder
+from roadmap.inference.language.decoding import Batch, Decoder
 from roadmap.training.export import export
 
 VOCAB, BLOCK, PROMPT = 65, 256, 32

@@ -31,9 +31,9 @@ from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings
 from roadmap.data.download import fetch
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
-from roadmap.training.training_set import TrainingSet
 
 BATCH, SEED, VOCABULARY, MOST = 64, 42, 24_000, 512
 PRECISION = precision_for({"precision": "32-true"}, bf16=True)

@@ -31,9 +31,9 @@ from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
 from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.schema import TrainSettings, for_profile
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
-from roadmap.training.training_set import TrainingSet
 
 SEED, CALIBRATION = 1337, 60
 BLOCK, BATCH, WARMUP, PEAK, LEAST = 64, 12, 100, 1e-3, 1e-4  # nanoGPT's

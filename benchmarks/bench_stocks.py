@@ -24,7 +24,7 @@ from pipelines.stocks.evaluate.forecasts import inside
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HISTORY, HORIZONS
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.evaluation.evaluated import answer
+from roadmap.bundle.answers import answer
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = {

@@ -21,9 +21,9 @@ from pipelines.house_prices import monitoring as watch
 from pipelines.house_prices.data import hedonic
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import MonitorSettings
-from roadmap.monitoring.columns import Columns, watched
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import reference
+from roadmap.monitoring.reference.columns import Columns, watched
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
 PICTURE = Path("docs/assets/drift.png")

@@ -12,14 +12,14 @@ from pathlib import Path
 from roadmap.config.errors import Unavailable
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
-from roadmap.data import feedback
+from roadmap.feedback import collected
 from roadmap.prediction_log import labels
 
 
 @stage
 def main(run: Run) -> None:
     log = os.environ.get("SERVING_PREDICTIONS", "")
-    feedback.begin(run.feedback)
+    collected.begin(run.feedback)
     if not log:
         print(f"{run.feedback}: nothing to collect, SERVING_PREDICTIONS names no prediction log")
     elif not hasattr(run.module("data"), "labelled"):
@@ -32,8 +32,8 @@ def main(run: Run) -> None:
             found = list(labels.labelled(log, run.name, now - labels.LOOK_BACK, now))
         except labels.failures(log) as error:  # the type alone: a database's message may hold its password
             raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
-        added = feedback.add(run.feedback, found, now)
-        print(f"{run.feedback}: {added:,} labelled rows added, {len(feedback.read(run.feedback)):,} in all")
+        added = collected.add(run.feedback, found, now)
+        print(f"{run.feedback}: {added:,} labelled rows added, {len(collected.read(run.feedback)):,} in all")
 
 
 if __name__ == "__main__":

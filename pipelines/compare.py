@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from roadmap.config.errors import UsageError, nearest
-from roadmap.evaluation.comparison import Training, flat, markdown
+from roadmap.experiments.trainings import Training, flat, markdown
 
 FOLDER = Path("artifacts/comparison")
 STYLE = """body {font: 16px/1.5 system-ui; margin: 2rem} div {display: flex; gap: 2rem} img {max-width: 100%}

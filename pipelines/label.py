@@ -121,7 +121,7 @@ def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label
     Raises:
         ValueError: naming the column, what was found and what is allowed.
     """
-    from roadmap.data.recent import target_of
+    from roadmap.feedback.recent import target_of
 
     request_id, truth = text(row["request_id"]), text(row["label"])
     index, time = text(row.get("index", "")) or "0", text(row.get("time", ""))

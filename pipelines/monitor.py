@@ -21,10 +21,10 @@ from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.monitoring import export
-from roadmap.monitoring.columns import watched
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.live import judged, live
 from roadmap.monitoring.reference import FILE, Reference
+from roadmap.monitoring.reference.columns import watched
 from roadmap.monitoring.verdict import Verdict, as_json, judge, permitted
 from roadmap.monitoring.window import window
 from roadmap.prediction_log import labels

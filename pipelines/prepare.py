@@ -2,7 +2,8 @@
 
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
-from roadmap.data import recent, splits
+from roadmap.data import splits
+from roadmap.feedback import recent
 
 
 @stage

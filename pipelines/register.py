@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.bundle.answers import answer
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
-from roadmap.evaluation.evaluated import answer
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
 from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict

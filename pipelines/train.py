@@ -23,11 +23,11 @@ from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, ModelSettings, Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
-from roadmap.monitoring.observe import observed
+from roadmap.data.training_set import TrainingSet
 from roadmap.monitoring.reference import FILE
+from roadmap.monitoring.reference.observe import observed
 from roadmap.tracking.tracker import Tracker
 from roadmap.training.history import write_history
-from roadmap.training.training_set import TrainingSet
 
 
 @stage

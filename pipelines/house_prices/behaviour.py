@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation, some
-from roadmap.evaluation.evaluated import answer
 
 # column, what is added to it, and which way the price should go: of the sample and of California's census
 MOVES = (("area_m2", 20.0, 1), ("rooms", 1.0, 1), ("distance_km", 5.0, -1), ("median_income", 1.0, 1))

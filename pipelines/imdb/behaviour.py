@@ -9,8 +9,8 @@ import numpy as np
 from pipelines.imdb.data import CLASSES
 from pipelines.imdb.evaluate import CHINESE
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation, some
-from roadmap.evaluation.evaluated import answer
 
 NEAR = 300  # characters; a sentence more moves a long review by little
 

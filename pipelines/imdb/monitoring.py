@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from roadmap.monitoring.columns import Columns
-from roadmap.monitoring.texts import measures
+from roadmap.monitoring.reference.columns import Columns
+from roadmap.monitoring.reference.texts import measures
 
 
 def inputs(requests: Sequence[Any]) -> Columns:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation
-from roadmap.evaluation.evaluated import answer
 
 ROWS = 32  # windows that are changed: each takes a pass through the network
 LENGTH = 40  # tokens that are written

@@ -6,8 +6,8 @@ from typing import Any
 
 from pipelines.mini_gpt.data import text_of
 from roadmap.data import splits
-from roadmap.monitoring.columns import Columns
-from roadmap.monitoring.texts import measures
+from roadmap.monitoring.reference.columns import Columns
+from roadmap.monitoring.reference.texts import measures
 
 PROMPTS, SHORTEST, LENGTHS, TOKENS = 300, 20, 60, 40
 

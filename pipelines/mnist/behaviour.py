@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation, some
-from roadmap.evaluation.evaluated import answer
 
 WIDE = 20  # pixels; in a smaller image a digit fills the square, and a shift would cut it
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.monitoring.columns import Columns
+from roadmap.monitoring.reference.columns import Columns
 
 
 def inputs(requests: Sequence[Any]) -> Columns:

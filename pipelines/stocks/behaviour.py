@@ -7,8 +7,8 @@ import numpy as np
 
 from pipelines.stocks.predict.features import HISTORY
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation, some
-from roadmap.evaluation.evaluated import answer
 
 
 def expectations(predictor: Predictor, requests: list[dict[str, Any]]) -> Iterator[Expectation]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.stocks.predict.features import HISTORY
-from roadmap.monitoring.columns import Columns
+from roadmap.monitoring.reference.columns import Columns
 
 
 def inputs(requests: Sequence[Any]) -> Columns:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Predictor
+from roadmap.bundle.answers import answer
 from roadmap.evaluation.behavioural import Expectation, some
-from roadmap.evaluation.evaluated import answer
 
 PORTS = ("S", "C", "Q")
 

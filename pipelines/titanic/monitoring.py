@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from roadmap.monitoring.columns import Columns, table
+from roadmap.monitoring.reference.columns import Columns, table
 
 inputs = table
 

@@ -1,14 +1,9 @@
 """The classical models every project is measured against, with k-fold cross-validation."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from roadmap.data import splits
-from roadmap.inference.features import Columns, Features, from_frame
 
 FOLDS = 5
 KERNEL_ROWS = 5_000  # kernel machines grow with the square of the rows: more than this are not given to them
@@ -52,31 +47,7 @@ def classifiers(seed: int) -> dict[str, Any]:
     }
 
 
-def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int) -> list[dict[str, Any]]:
-    """The zoo on a prepared table: cross-validated on train + val, then fitted on both and scored on test.
-
-    Features are fitted again inside each fold, so that no fold knows anything of the rows it is judged on.
-    """
-    import pandas as pd
-
-    schema = splits.read_card(folder)["schema"]
-    kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
-    known = pd.concat([splits.read(folder, "train"), splits.read(folder, "val")], ignore_index=True)
-    test = splits.read(folder, "test")
-    binary = schema["task"] == "binary"
-
-    def fold(train: Any, held_out: Any) -> tuple[np.ndarray, ...]:
-        columns = [derive(from_frame(frame, kinds)) for frame in (train, held_out)]
-        features = Features.fit(columns[0])
-        x_train, x_held = (features.transform(table) for table in columns)
-        return x_train, train[schema["target"]].to_numpy(), x_held, held_out[schema["target"]].to_numpy()
-
-    folds = [fold(known.iloc[a], known.iloc[b]) for a, b in _folds(known[schema["target"]].to_numpy(), binary, seed)]
-    models = classifiers(seed) if binary else regressors(seed)
-    return compare(models, folds, fold(known, test), metric="accuracy" if binary else "r2")
-
-
-def _folds(y: np.ndarray, stratified: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def folds_of(y: np.ndarray, stratified: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.model_selection import KFold, StratifiedKFold
 
     kind = StratifiedKFold if stratified else KFold

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Bundle, Predictor, load_predictor
+from roadmap.bundle.answers import answer
 from roadmap.training.history import read_history
-
-BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -27,17 +26,6 @@ class Evaluated:
     history: list[tuple[str, dict[str, float]]]
     baselines: list[dict[str, Any]]
     predictor: Predictor  # to be asked more than the test set
-
-
-def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
-    """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
-    from tqdm import tqdm
-
-    outputs: list[Any] = []
-    starts: Iterator[int] = tqdm(range(0, len(requests), BATCH), desc="predict", delay=2, disable=None)
-    for start in starts:
-        outputs += predictor.predict([predictor.Request.model_validate(r) for r in requests[start : start + BATCH]])
-    return outputs
 
 
 def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:

@@ -21,7 +21,7 @@ class Judge:
 
     def row(self, label: str, asked: dict[str, Any]) -> dict[str, Any] | None:
         """What a split would hold of this input; None where project or model can't be judged by it."""
-        from roadmap.data.recent import target_of
+        from roadmap.feedback.recent import target_of
 
         if not hasattr(self.data, "labelled"):
             return None

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 
 from roadmap.evaluation.paired import holm
-from roadmap.monitoring.columns import ANSWER, Columns
 from roadmap.monitoring.reference import OTHER, Counts, Levels, Numbers, Reference
+from roadmap.monitoring.reference.columns import ANSWER, Columns
 
 Kind = Literal["values", "missing"]
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from roadmap.bundle import Bundle, Predictor
 from roadmap.config.schema import Run
-from roadmap.data import recent
 from roadmap.data.splits import RECENT
 from roadmap.evaluation.scores import Score
+from roadmap.feedback import recent
 from roadmap.prediction_log.labels import Labelled
 
 LEAST = 50  # labels, to say anything

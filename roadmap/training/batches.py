@@ -11,7 +11,7 @@ from torch import Tensor
 
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 GRAIN = 8
 POOL = 32  # batches' worth of shuffled rows that are sorted by length together

@@ -17,10 +17,10 @@ from models import cifar10 as networks
 from pipelines.cifar10 import data as project
 from roadmap.config.schema import TrainSettings
 from roadmap.data import scenes as shapes
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import Resumable
 from roadmap.training.export import export
-from roadmap.training.training_set import TrainingSet
 
 SIZE = 32
 

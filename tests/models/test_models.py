@@ -17,9 +17,9 @@ from models.house_prices import LinearRegression
 from models.mnist import CNN, random_shift
 from models.titanic import Classifier
 from roadmap.config.schema import TrainSettings
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.export import export
-from roadmap.training.training_set import TrainingSet
 
 N, D = 600, 4
 RNG = np.random.default_rng(1)

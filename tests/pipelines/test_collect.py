@@ -17,8 +17,9 @@ import yaml
 from fastapi.testclient import TestClient
 
 from roadmap.config.schema import check
-from roadmap.data import feedback, recent, splits
+from roadmap.data import splits
 from roadmap.data.splits import RECENT, Prepared
+from roadmap.feedback import collected, recent
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import Label, Labelled
@@ -46,7 +47,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def ids(folder: Path) -> list[str]:
-    return [row.request_id for row in feedback.read(folder)]
+    return [row.request_id for row in collected.read(folder)]
 
 
 # ---------------------------------------------------------------- what is collected
@@ -54,71 +55,71 @@ def ids(folder: Path) -> list[str]:
 
 def test_nothing_is_collected_twice(tmp_path: Path) -> None:
     folder = tmp_path / "titanic"
-    feedback.begin(folder)
-    assert (feedback.read(folder), feedback.windows(folder)) == ([], [])
-    assert feedback.add(folder, [answered(n) for n in range(3)], NOW) == 3
+    collected.begin(folder)
+    assert (collected.read(folder), collected.windows(folder)) == ([], [])
+    assert collected.add(folder, [answered(n) for n in range(3)], NOW) == 3
     before = contents(folder)
-    assert feedback.add(folder, [answered(n) for n in range(3)], NOW + MINUTE) == 0
+    assert collected.add(folder, [answered(n) for n in range(3)], NOW + MINUTE) == 0
     assert contents(folder) == before
-    assert feedback.add(folder, [answered(n) for n in range(5)], NOW + MINUTE) == 2
+    assert collected.add(folder, [answered(n) for n in range(5)], NOW + MINUTE) == 2
     assert ids(folder) == [f"r{n}" for n in range(5)]
-    feedback.begin(folder)
+    collected.begin(folder)
     assert len(ids(folder)) == 5
 
 
 def test_every_collection_says_where_its_rows_come_from(tmp_path: Path) -> None:
     folder = tmp_path / "titanic"
-    feedback.add(folder, [answered(0), answered(1, version="v2")], NOW + 9 * MINUTE)
-    feedback.add(folder, [answered(2, version="v3")], NOW + 10 * MINUTE)
-    first, second = feedback.windows(folder)
+    collected.add(folder, [answered(0), answered(1, version="v2")], NOW + 9 * MINUTE)
+    collected.add(folder, [answered(2, version="v3")], NOW + 10 * MINUTE)
+    first, second = collected.windows(folder)
     assert (first["collected"], first["since"], first["until"]) == (
         "2026-03-01T00:09:00+00:00", "2026-03-01T00:00:00+00:00", "2026-03-01T00:01:00+00:00",
     )  # fmt: skip
     assert (first["rows"], first["versions"], second["rows"], second["versions"]) == (2, ["v1", "v2"], 1, ["v3"])
     other = tmp_path / "other"
-    feedback.add(other, [answered(0), answered(1, version="v2")], NOW)
-    assert feedback.windows(other)[0]["sha256"] == first["sha256"] != second["sha256"]
+    collected.add(other, [answered(0), answered(1, version="v2")], NOW)
+    assert collected.windows(other)[0]["sha256"] == first["sha256"] != second["sha256"]
 
 
 def test_the_answer_of_a_mirror_is_the_same_row(tmp_path: Path) -> None:
-    assert feedback.add(tmp_path / "x", [answered(0), answered(0, version="shadow")], NOW) == 1
-    assert [row.version for row in feedback.read(tmp_path / "x")] == ["v1"]
+    assert collected.add(tmp_path / "x", [answered(0), answered(0, version="shadow")], NOW) == 1
+    assert [row.version for row in collected.read(tmp_path / "x")] == ["v1"]
 
 
 def test_a_label_put_right_counts(tmp_path: Path) -> None:
-    feedback.add(tmp_path / "x", [answered(0), answered(1)], NOW)
-    assert feedback.add(tmp_path / "x", [answered(0, label="died"), answered(1)], NOW) == 1
-    assert [row.label for row in feedback.read(tmp_path / "x")] == ["died", "survived"]
+    collected.add(tmp_path / "x", [answered(0), answered(1)], NOW)
+    assert collected.add(tmp_path / "x", [answered(0, label="died"), answered(1)], NOW) == 1
+    assert [row.label for row in collected.read(tmp_path / "x")] == ["died", "survived"]
 
 
 def test_old_rows_give_way_to_new_ones(tmp_path: Path) -> None:
-    feedback.add(tmp_path / "x", [answered(n) for n in range(4)], NOW, most=4)
-    assert feedback.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 2
+    collected.add(tmp_path / "x", [answered(n) for n in range(4)], NOW, most=4)
+    assert collected.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 2
     assert ids(tmp_path / "x") == ["r2", "r3", "r4", "r5"]
-    assert feedback.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 0
+    assert collected.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 0
 
 
 def test_a_collection_that_is_killed_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "titanic"
-    feedback.add(folder, [answered(0)], NOW)
+    collected.add(folder, [answered(0)], NOW)
     before = contents(folder)
     code = f"""
 import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from pyarrow import parquet
-from tests.pipelines.test_collect import NOW, answered, feedback
+from tests.pipelines.test_collect import NOW, answered, collected
 write = parquet.write_table
 def killed(*arguments, **options):
     write(*arguments, **options)
     os.kill(os.getpid(), signal.SIGKILL)
 parquet.write_table = killed
-feedback.add(Path({str(folder)!r}), [answered(1)], NOW)
+collected.add(Path({str(folder)!r}), [answered(1)], NOW)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert contents(folder) == before
-    assert feedback.add(folder, [answered(1)], NOW) == 1
+    assert collected.add(folder, [answered(1)], NOW) == 1
 
 
 # ---------------------------------------------------------------- rows of the splits
@@ -169,7 +170,7 @@ def test_a_request_and_its_label_are_the_row_again(
 @pytest.mark.parametrize("project", DATA)
 def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
     old = Prepared({}, "somewhere", "ours", {"task": "a project's own"})
-    feedback.begin(tmp_path / "x")
+    collected.begin(tmp_path / "x")
     for folder in (tmp_path / "x", tmp_path / "nowhere"):
         assert recent.extended(old, folder, "sample", getattr(DATA[project], "labelled", None)) is old
 
@@ -182,7 +183,7 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
     truth = old.schema["classes"][0] if "classes" in old.schema else "1.5"
     others = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
     found = [answered(n, said, truth) for n, said in enumerate(others)]
-    feedback.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
+    collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
     assert recent.extended(old, tmp_path / "x", "sample", DATA[project].labelled) is old
     said = capsys.readouterr().out
     assert "5 labelled rows left out (other fields or another size)" in said
@@ -192,7 +193,7 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
 def test_a_class_that_the_data_do_not_have_is_left_out(
     tmp_path: Path, prepared: Callable[[str], Prepared], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    feedback.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
+    collected.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
     found = recent.extended(prepared("titanic"), tmp_path / "x", "sample", DATA["titanic"].labelled)
     assert found.source.endswith(" + 1 labelled rows of the log")
     assert "1 labelled rows left out (no such class)" in capsys.readouterr().out
@@ -203,7 +204,7 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
 ) -> None:
     old = prepared("titanic")
     steerage = {"class": "steerage", "sex": "female", "age": None}
-    feedback.add(tmp_path / "x", [answered(n, steerage) for n in range(100)], NOW)
+    collected.add(tmp_path / "x", [answered(n, steerage) for n in range(100)], NOW)
     new = recent.extended(old, tmp_path / "x", "sample", DATA["titanic"].labelled)
     assert new.schema["columns"]["class"]["levels"] == ["1st", "2nd", "3rd", "crew", "steerage"]
     assert new.schema["columns"]["age"] == old.schema["columns"]["age"]
@@ -213,11 +214,11 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
     assert sum(added.values()) == 100 and added["test"] == 0 and min(added["train"], added["val"], added[RECENT]) > 0
     pd.testing.assert_frame_equal(new.splits["train"][: len(old.splits["train"])], old.splits["train"])
     assert set(new.splits[RECENT]["class"]) == {"steerage"} and new.splits[RECENT]["survived"].dtype == "int64"
-    assert new.notes["windows"] == feedback.windows(tmp_path / "x")
+    assert new.notes["windows"] == collected.windows(tmp_path / "x")
 
     houses = prepared("house_prices")
     house = {"area_m2": 950.0, "rooms": 9, "age_years": None, "distance_km": 3.5, "district": "moon"}
-    feedback.add(tmp_path / "y", [answered(n, house, "1234.5") for n in range(10)], NOW)
+    collected.add(tmp_path / "y", [answered(n, house, "1234.5") for n in range(10)], NOW)
     columns = recent.extended(houses, tmp_path / "y", "sample", DATA["house_prices"].labelled).schema["columns"]
     assert columns["area_m2"] == {**houses.schema["columns"]["area_m2"], "max": 950.0}
     assert columns["age_years"] == houses.schema["columns"]["age_years"]
@@ -230,7 +231,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     old = prepared("imdb")
     known = [{"text": old.splits[name]["text"][0]} for name in splits.SPLITS]
     texts = [*known, {"text": "new"}, {"text": "new"}, {"text": "newer"}]
-    feedback.add(tmp_path / "x", [answered(n, text, "negative") for n, text in enumerate(texts)], NOW)
+    collected.add(tmp_path / "x", [answered(n, text, "negative") for n, text in enumerate(texts)], NOW)
     new = recent.extended(old, tmp_path / "x", "sample", DATA["imdb"].labelled)
     assert new.source.endswith(" + 2 labelled rows of the log")
     every = pd.concat(new.splits.values())
@@ -239,7 +240,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     digits = prepared("mnist")
     image = digits.splits["test"]["image"][0]
     pictures = [{"image": one.tolist()} for one in (image, 255 - image, 255 - image)]
-    feedback.add(tmp_path / "y", [answered(n, picture, "3") for n, picture in enumerate(pictures)], NOW)
+    collected.add(tmp_path / "y", [answered(n, picture, "3") for n, picture in enumerate(pictures)], NOW)
     assert " + 1 " in recent.extended(digits, tmp_path / "y", "sample", DATA["mnist"].labelled).source
 
 

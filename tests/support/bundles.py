@@ -13,7 +13,7 @@ from pipelines.house_prices.predict import features as house_prices_features
 from pipelines.stocks.predict.features import HISTORY, STEPS
 from pipelines.titanic.predict import features as titanic_features
 from roadmap.bundle import Manifest, seal
-from roadmap.inference.features import Columns, Features, from_rows
+from roadmap.inference.tabular.features import Columns, Features, from_rows
 
 # (class, sex, age) -> share of survivors, rounded from the published table.
 SURVIVORS = {

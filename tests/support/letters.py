@@ -15,7 +15,7 @@ import uvicorn
 
 from models.gpt import GPT
 from roadmap.bundle import seal
-from roadmap.inference.generation import Generator
+from roadmap.inference.language.generation import Generator
 from roadmap.training.export import export
 from serving.http.app import Api, create_app
 from serving.settings import Settings

@@ -23,7 +23,7 @@ from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
 from roadmap.inference import images
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 MD5 = "md5:c58f30108f718f92721af3b95e74349a"

@@ -12,7 +12,8 @@ from pipelines.house_prices.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared
-from roadmap.training.training_set import Table, TrainingSet
+from roadmap.data.tabular import Table
+from roadmap.data.training_set import TrainingSet
 
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
 CALIFORNIA = "https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/housing.tgz"

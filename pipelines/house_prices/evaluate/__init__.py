@@ -7,12 +7,12 @@ import numpy as np
 
 from pipelines.house_prices.predict.features import derive
 from roadmap.data import splits
-from roadmap.evaluation import classical as zoo
+from roadmap.data.tabular import requests
 from roadmap.evaluation import scores
 from roadmap.evaluation import slices as parts
+from roadmap.evaluation.classical_tables import compare_tables
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score
-from roadmap.training.training_set import requests
 
 
 def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -31,7 +31,7 @@ def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.
 
 
 def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
-    return zoo.compare_tables(folder, derive, seed)
+    return compare_tables(folder, derive, seed)
 
 
 def figures(evaluated: Evaluated) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from roadmap.inference.features import Columns
+from roadmap.inference.tabular.features import Columns
 
 
 def derive(columns: Columns) -> Columns:

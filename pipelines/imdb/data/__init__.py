@@ -18,7 +18,7 @@ from roadmap.config.errors import UsageError
 from roadmap.data import splits, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 # Maas, Daly, Pham, Huang, Ng and Potts, "Learning Word Vectors for Sentiment Analysis", ACL 2011.
 IMDB = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"

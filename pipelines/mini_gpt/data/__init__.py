@@ -12,7 +12,7 @@ from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, Prepared
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"

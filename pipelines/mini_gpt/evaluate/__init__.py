@@ -13,8 +13,9 @@ from tokenizers.models import WordLevel
 
 from pipelines.mini_gpt.data import text_of
 from pipelines.mini_gpt.evaluate import ngrams
+from roadmap.bundle.answers import answer
 from roadmap.data import splits
-from roadmap.evaluation.evaluated import Evaluated, answer
+from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score
 
 METRIC = "bits_per_character"

@@ -1,6 +1,6 @@
 """mini_gpt over HTTP: a prompt in, its continuation out. No torch."""
 
-from roadmap.inference.generation import Generator
+from roadmap.inference.language.generation import Generator
 
 
 class Predictor(Generator):

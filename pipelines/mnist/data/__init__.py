@@ -12,7 +12,7 @@ from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
 from roadmap.inference.images import read
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 # LeCun, Cortes and Burges; the files and md5 sums that torchvision publishes.
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"

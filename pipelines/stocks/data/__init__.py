@@ -18,7 +18,7 @@ from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, Prepared
-from roadmap.training.training_set import TrainingSet
+from roadmap.data.training_set import TrainingSet
 
 URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"
 SHA256 = {

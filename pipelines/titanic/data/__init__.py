@@ -9,7 +9,8 @@ from pipelines.titanic.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared
-from roadmap.training.training_set import Table, TrainingSet
+from roadmap.data.tabular import Table
+from roadmap.data.training_set import TrainingSet
 
 PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
 PASSENGERS_SHA256 = "sha256:4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"

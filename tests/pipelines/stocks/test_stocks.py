@@ -20,8 +20,8 @@ from pipelines.stocks.predict.features import HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
+from roadmap.data.training_set import TrainingSet
 from roadmap.training.export import export
-from roadmap.training.training_set import TrainingSet
 
 LEVELS = np.array(QUANTILES)
 KEYS = {"path": None, "live": None, "until": None, "symbols": 2, "days": 1400, "split": (0.6, 0.15, 0.25)}

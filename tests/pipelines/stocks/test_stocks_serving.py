@@ -19,8 +19,8 @@ from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANT
 from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from pipelines.stocks.settings import Data
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.bundle.answers import answer
 from roadmap.data import splits
-from roadmap.evaluation.evaluated import answer
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from roadmap.bundle import Bundle, BundleError, Manifest, load_predictor, seal, sha256
+from roadmap.bundle.code import code_sha256
 
 LINEAGE: dict[str, Any] = {
     "project": "titanic",
@@ -170,3 +171,35 @@ def test_a_trained_bundle_answers_its_example_as_the_network_does(written: tuple
     outputs = predictor.predict([predictor.Request.model_validate(row) for row in bundle.example])
     expected = model(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose([output.probability for output in outputs], expected, rtol=1e-4)
+
+
+def made_with(folder: Path, **changes: Any) -> Bundle:
+    seal(filled(folder), **LINEAGE)
+    if changes:
+        edit(folder, **changes)
+    return Bundle(folder)
+
+
+def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
+    same, other = made_with(tmp_path / "same"), made_with(tmp_path / "other", code_sha256="f" * 64)
+    assert same.manifest.code_sha256 == code_sha256("pipelines.titanic.predict")
+    assert (same.manifest.code, other.manifest.code) == ("same", "changed")
+    assert same.manifest.version == other.manifest.version, "the version names the model, not the code"
+    same.require_same_code()
+    with pytest.raises(BundleError) as caught:
+        other.require_same_code()
+    said = str(caught.value)
+    assert "found ffffffffffff; expected" in said and "dvc repro register@titanic" in said and "\n" not in said
+
+
+def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
+    seal(filled(tmp_path / "old"), **LINEAGE)
+    path = tmp_path / "old" / "bundle.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "code_sha256"}))
+    old = Bundle(tmp_path / "old")
+    assert old.manifest.code == "unknown"
+    old.require_same_code()
+
+
+def test_a_predictor_that_lies_elsewhere_has_no_hash(tmp_path: Path) -> None:
+    assert seal(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code == "unknown"

@@ -1,16 +1,13 @@
-"""The import closure of a module, read from its sources, and a bundle that knows the code it was made with."""
+"""The import closure of a module, read from its sources."""
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from roadmap.bundle import Bundle, BundleError, code, seal
-from tests.roadmap.bundle.test_bundle import LINEAGE, edit, filled
+from roadmap.bundle import code
 
 TREE = {
     "shop/__init__.py": "",
@@ -86,35 +83,3 @@ def test_it_costs_a_start_little() -> None:
     for _ in range(1000):
         code.code_sha256("pipelines.titanic.predict")
     assert time.process_time() - started < 0.1
-
-
-def sealed(folder: Path, **changes: Any) -> Bundle:
-    seal(filled(folder), **LINEAGE)
-    if changes:
-        edit(folder, **changes)
-    return Bundle(folder)
-
-
-def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
-    same, other = sealed(tmp_path / "same"), sealed(tmp_path / "other", code_sha256="f" * 64)
-    assert same.manifest.code_sha256 == code.code_sha256("pipelines.titanic.predict")
-    assert (same.manifest.code, other.manifest.code) == ("same", "changed")
-    assert same.manifest.version == other.manifest.version, "the version names the model, not the code"
-    same.require_same_code()
-    with pytest.raises(BundleError) as caught:
-        other.require_same_code()
-    said = str(caught.value)
-    assert "found ffffffffffff; expected" in said and "dvc repro register@titanic" in said and "\n" not in said
-
-
-def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
-    seal(filled(tmp_path / "old"), **LINEAGE)
-    path = tmp_path / "old" / "bundle.json"
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "code_sha256"}))
-    old = Bundle(tmp_path / "old")
-    assert old.manifest.code == "unknown"
-    old.require_same_code()
-
-
-def test_a_predictor_that_lies_elsewhere_has_no_hash(tmp_path: Path) -> None:
-    assert seal(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code == "unknown"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roadmap.evaluation.comparison import Training, chart, markdown, verdict
+from roadmap.experiments.trainings import Training, chart, markdown, verdict
 from tests.support.checkouts import ROOT, environment
 
 PARAMS = {"model.lr": 0.05, "train.epochs": 25}

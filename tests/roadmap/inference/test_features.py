@@ -13,7 +13,7 @@ from pipelines.house_prices import data as house_prices
 from pipelines.house_prices.predict import features as house_prices_features
 from pipelines.titanic import data as titanic
 from pipelines.titanic.predict import features as titanic_features
-from roadmap.inference.features import Columns, Features, from_frame, from_rows, kinds_of
+from roadmap.inference.tabular.features import Columns, Features, from_frame, from_rows, kinds_of
 
 NAN = float("nan")
 WORDS = st.one_of(st.none(), st.text(max_size=3))

@@ -7,10 +7,10 @@ import pytest
 
 from pipelines.mini_gpt.data import tokens
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.inference.decoding import Decoder
-from roadmap.inference.generation import Generator
-from roadmap.inference.sampling import log_softmax
-from roadmap.inference.writing import Request, Writer
+from roadmap.inference.language.decoding import Decoder
+from roadmap.inference.language.generation import Generator
+from roadmap.inference.language.sampling import log_softmax
+from roadmap.inference.language.writing import Request, Writer
 from tests.support.letters import BLOCK, LETTERS, ask, bundle_of
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from roadmap.inference.sampling import Sampling, distribution, draw, log_softmax
+from roadmap.inference.language.sampling import Sampling, distribution, draw, log_softmax
 
 LOGITS = np.array([2.0, 1.0, 0.5, -1.0, 0.0, -3.0])
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from roadmap.config.schema import MonitorSettings
-from roadmap.monitoring.columns import Columns
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
+from roadmap.monitoring.reference.columns import Columns
 from roadmap.monitoring.verdict import permitted
 from tests.support.checkouts import ROOT
 

@@ -16,9 +16,9 @@ from fastapi.testclient import TestClient
 from openai import AsyncOpenAI, OpenAI
 
 from roadmap.bundle import MANIFEST, seal
-from roadmap.inference.chat import Template
-from roadmap.inference.decoding import Decoder
-from roadmap.inference.generation import Generator
+from roadmap.inference.language.chat import Template
+from roadmap.inference.language.decoding import Decoder
+from roadmap.inference.language.generation import Generator
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support.letters import ask, served

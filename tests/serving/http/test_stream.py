@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from roadmap.inference.generation import Generator
+from roadmap.inference.language.generation import Generator
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support.letters import ask

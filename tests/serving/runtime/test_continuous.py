@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadmap.inference import decoding
-from roadmap.inference.generation import Generator
+from roadmap.inference.language import decoding
+from roadmap.inference.language.generation import Generator
 from serving.runtime.batching import Full, Scheduler
 from serving.runtime.generation import Loop
 from serving.runtime.models import Model

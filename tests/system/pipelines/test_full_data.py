@@ -34,7 +34,7 @@ def test_house_prices_meets_the_closed_form(full: Checkout, monkeypatch: pytest.
     from sklearn.linear_model import LinearRegression
 
     from pipelines.house_prices.predict.features import derive
-    from roadmap.training.training_set import Table
+    from roadmap.data.tabular import Table
 
     table = Table.load(Path("data/house_prices"), derive, ("train", "val", "test"))
     closed = LinearRegression().fit(table.x["train"], table.y["train"])

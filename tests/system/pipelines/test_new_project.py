@@ -29,7 +29,8 @@ class Model(ModelSettings):
 from pathlib import Path
 
 from roadmap.data import tables
-from roadmap.training.training_set import Table, TrainingSet
+from roadmap.data.tabular import Table
+from roadmap.data.training_set import TrainingSet
 
 
 def prepare(data, profile, seed):
@@ -71,8 +72,8 @@ import numpy as np
 
 from roadmap.evaluation import scores
 from roadmap.data import splits
-from roadmap.evaluation import classical as zoo
-from roadmap.training.training_set import requests
+from roadmap.evaluation.classical_tables import compare_tables
+from roadmap.data.tabular import requests
 
 
 def test_rows(folder):
@@ -90,14 +91,14 @@ def slices(requests, targets):
 
 
 def baselines(folder, seed):
-    return zoo.compare_tables(folder, lambda columns: columns, seed)
+    return compare_tables(folder, lambda columns: columns, seed)
 
 
 def figures(evaluated):
     return {}
 """,
     "monitoring.py": """
-from roadmap.monitoring.columns import table
+from roadmap.monitoring.reference.columns import table
 
 inputs = table
 
@@ -109,7 +110,7 @@ def answers(found):
 import numpy as np
 
 from roadmap.evaluation.behavioural import Expectation
-from roadmap.evaluation.evaluated import answer
+from roadmap.bundle.answers import answer
 
 
 def expectations(predictor, requests):

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roadmap.data import feedback, tables
+from roadmap.data import tables
 from roadmap.data.splits import RECENT, Prepared
+from roadmap.feedback import collected
 
 SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
 
@@ -44,12 +45,12 @@ def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
 
 def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling | None) -> Prepared:
     """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
-    collected = feedback.read(folder)
-    if not collected or labelled is None:
+    found = collected.read(folder)
+    if not found or labelled is None:
         return prepared
     schema, left_out = prepared.schema, Counter[str]()
     rows: list[tuple[str, dict[str, Any]]] = []  # request id, and the row with its target
-    for one in collected:
+    for one in found:
         row = labelled(json.loads(one.input), schema) if one.profile == profile else None
         target = target_of(one.label, schema)
         if one.profile != profile:
@@ -77,7 +78,7 @@ def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling
         splits=old | {name: part for name, part in recent.items() if name == RECENT},
         source=f"{prepared.source} + {len(rows):,} labelled rows of the log",
         schema=tables.renewed(schema, list(recent.values())) if table else schema,
-        notes={**prepared.notes, "windows": feedback.windows(folder)},
+        notes={**prepared.notes, "windows": collected.windows(folder)},
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from roadmap.monitoring.columns import Columns
+from roadmap.monitoring.reference.columns import Columns
 
 
 def share(kind: Callable[[str], bool], text: str) -> float:

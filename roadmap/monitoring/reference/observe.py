@@ -1,10 +1,10 @@
 """The reference of a model: its own predictor on its own test rows."""
 
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.bundle.answers import answer
 from roadmap.config.schema import Run
-from roadmap.evaluation.evaluated import answer
-from roadmap.monitoring.columns import watched
 from roadmap.monitoring.reference import ROWS, Reference, reference
+from roadmap.monitoring.reference.columns import watched
 
 
 def observed(run: Run, bundle: Bundle) -> Reference:

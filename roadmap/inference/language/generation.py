@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from tokenizers import Tokenizer
 
 from roadmap.bundle import Batches, Bundle, Chats, Predictor
-from roadmap.inference import decoding
-from roadmap.inference.chat import Template
-from roadmap.inference.decoding import Decoder
-from roadmap.inference.sampling import log_softmax
-from roadmap.inference.writing import Request, Response, Writer
+from roadmap.inference.language import decoding
+from roadmap.inference.language.chat import Template
+from roadmap.inference.language.decoding import Decoder
+from roadmap.inference.language.sampling import log_softmax
+from roadmap.inference.language.writing import Request, Response, Writer
 
 MAX_PROMPT = 20_000  # characters
 MAX_PROMPTS = 64  # of one request, so that it ends in seconds

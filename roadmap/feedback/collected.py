@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from roadmap.prediction_log.labels import Labelled
 from roadmap.data.splits import replacing
+from roadmap.prediction_log.labels import Labelled
 
 MOST = 20_000  # rows that are kept: a bound for what training reads; older ones give way
 

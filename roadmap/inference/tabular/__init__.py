@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from roadmap.bundle import Bundle, Predictor
-from roadmap.inference.features import Columns, Features, from_rows
+from roadmap.inference.tabular.features import Columns, Features, from_rows
 
 MAX_TEXT = 200
 LARGEST = 1e30  # what features may be made of and still fit float32

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from roadmap.monitoring.columns import Column, Columns
+from roadmap.monitoring.reference.columns import Column, Columns
 
 FILE = "reference.json"
 ROWS = 1_000  # of the test rows, evenly spaced: answering more would hold training up

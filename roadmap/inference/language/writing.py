@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
-from roadmap.inference.sampling import Sampling, distribution, draw, log_softmax
+from roadmap.inference.language.sampling import Sampling, distribution, draw, log_softmax
 
 MAX_TOKENS = 1024  # of one answer
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder says of half a character

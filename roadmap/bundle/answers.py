@@ -1,0 +1,19 @@
+"""A predictor's answers to many requests."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from roadmap.bundle.predictor import Predictor
+
+BATCH = 256
+
+
+def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
+    """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
+    from tqdm import tqdm
+
+    outputs: list[Any] = []
+    starts: Iterator[int] = tqdm(range(0, len(requests), BATCH), desc="predict", delay=2, disable=None)
+    for start in starts:
+        outputs += predictor.predict([predictor.Request.model_validate(r) for r in requests[start : start + BATCH]])
+    return outputs

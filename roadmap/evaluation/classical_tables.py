@@ -1,0 +1,35 @@
+"""The classical models on a prepared table."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadmap.data import splits
+from roadmap.evaluation.classical import classifiers, compare, folds_of, regressors
+from roadmap.inference.tabular.features import Columns, Features, from_frame
+
+
+def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int) -> list[dict[str, Any]]:
+    """The zoo on a prepared table: cross-validated on train + val, then fitted on both and scored on test.
+
+    Features are fitted again inside each fold, so that no fold knows anything of the rows it is judged on.
+    """
+    import pandas as pd
+
+    schema = splits.read_card(folder)["schema"]
+    kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
+    known = pd.concat([splits.read(folder, "train"), splits.read(folder, "val")], ignore_index=True)
+    test = splits.read(folder, "test")
+    binary = schema["task"] == "binary"
+
+    def fold(train: Any, held_out: Any) -> tuple[np.ndarray, ...]:
+        columns = [derive(from_frame(frame, kinds)) for frame in (train, held_out)]
+        features = Features.fit(columns[0])
+        x_train, x_held = (features.transform(table) for table in columns)
+        return x_train, train[schema["target"]].to_numpy(), x_held, held_out[schema["target"]].to_numpy()
+
+    folds = [fold(known.iloc[a], known.iloc[b]) for a, b in folds_of(known[schema["target"]].to_numpy(), binary, seed)]
+    models = classifiers(seed) if binary else regressors(seed)
+    return compare(models, folds, fold(known, test), metric="accuracy" if binary else "r2")

@@ -1,0 +1,1 @@
+"""Labelled rows of production, back into the data."""

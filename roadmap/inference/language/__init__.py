@@ -1,0 +1,1 @@
+"""Language models: prompts in, continuations out, many at once and piece by piece."""
