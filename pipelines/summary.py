@@ -119,7 +119,9 @@ def main() -> None:
         sys.exit(f"error: no metrics in {args.artifacts}/*/metrics.json; `make run` or `dvc repro` makes them")
     if args.write:
         write(tables)
-        print(f"{', '.join(map(str, (*READMES, *PAGES)))}: {', '.join(r[0] for table in tables.values() for r in table)}")
+        print(
+            f"{', '.join(map(str, (*READMES, *PAGES)))}: {', '.join(r[0] for table in tables.values() for r in table)}"
+        )
     elif args.markdown:
         print(markdown([row for table in tables.values() for row in table]), end="")
     else:

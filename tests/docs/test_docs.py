@@ -1,60 +1,124 @@
-"""What the documents say: the two READMEs in step, links that lead somewhere, commands that exist."""
+"""What the documents say: both languages in step, links that resolve, commands and paths that exist."""
 
+import importlib.util
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+from pymdownx.slugs import slugify
 
-from tests.support.checkouts import ROOT
+from tests.support.checkouts import BIN, ROOT
 
-ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
-TRACKED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-DOCUMENTS = [ROOT / name for name in TRACKED]
+TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+DOCUMENTS = [ROOT / name for name in TRACKED if name.endswith(".md")]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PAGES = sorted(path.name for path in (ROOT / "docs" / "en").glob("*.md"))
+PAIRS = [READMES, *([ROOT / "docs" / language / page for language in ("en", "zh")] for page in PAGES)]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+OUTPUTS = ("artifacts", "data", "feedback", "site")  # not in the repository
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+every_pair = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
 
 
 def commands(path: Path) -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL)
-    return [line.partition("  #")[0].rstrip() for block in blocks for line in block.splitlines()]
+    return [re.split(r"\s+# ", line)[0].rstrip() for block in blocks for line in block.splitlines()]
 
 
-def figures(path: Path) -> list[list[str]]:
-    """The numbers of every generated table."""
+def headings(path: Path) -> list[tuple[str, str]]:
+    """(hashes, words) of each, outside of code blocks."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    return re.findall(r"^(#+) (.*)", text, re.MULTILINE)
+
+
+def figures(path: Path) -> dict[str, list[str]]:
+    """The numbers of every generated table, by its name."""
     parts = re.findall(r"<!-- figures: (\w+) -->(.*?)<!-- /figures -->", path.read_text(), re.DOTALL)
-    return [[name, *sorted(re.findall(r"\d+(?:[.,]\d+)*", text))] for name, text in parts]
+    return {name: sorted(re.findall(r"\d+(?:[.,]\d+)*", text)) for name, text in parts}
 
 
-def test_both_readmes_show_the_same_commands() -> None:
-    assert commands(ENGLISH) == commands(CHINESE)
+def anchors(path: Path) -> set[str]:
+    slug = slugify(case="lower")
+    return {slug(words.replace("`", ""), "-") for _, words in headings(path)}
 
 
-def test_both_readmes_give_the_same_figures() -> None:
-    assert figures(ENGLISH) == figures(CHINESE)
-    assert all(len(numbers) > 5 for numbers in figures(ENGLISH)), "a table of figures is empty"
+def test_a_readme_is_one_screen_for_each_question() -> None:
+    for path in READMES:
+        assert len(path.read_text().splitlines()) <= 130, path.name
 
 
-def test_both_readmes_have_the_same_outline() -> None:
-    outlines = [re.findall(r"^(#+) ", path.read_text(), re.MULTILINE) for path in (ENGLISH, CHINESE)]
-    assert outlines[0] == outlines[1]
+def test_every_page_is_there_in_both_languages_and_in_the_menu() -> None:
+    assert sorted(path.name for path in (ROOT / "docs" / "zh").glob("*.md")) == PAGES
+    config = yaml.load((ROOT / "mkdocs.yml").read_text().replace("!!python/object/apply:", "!"), yaml.BaseLoader)
+    menu = {title: page for one in config["nav"] for title, page in one.items()}
+    assert sorted(menu.values()) == PAGES
+    (i18n,) = (plugin["i18n"] for plugin in config["plugins"] if "i18n" in plugin)
+    (chinese,) = (one for one in i18n["languages"] if one["locale"] == "zh")
+    assert list(chinese["nav_translations"]) == list(menu)
+    assert chinese["nav_translations"] == {
+        title: headings(ROOT / "docs" / "zh" / page)[0][1] if page != "index.md" else "首页"
+        for title, page in menu.items()
+    }
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@every_pair
+def test_both_languages_have_the_same_outline_commands_and_figures(pair: list[Path]) -> None:
+    english, chinese = pair
+    assert [hashes for hashes, _ in headings(english)] == [hashes for hashes, _ in headings(chinese)]
+    assert commands(english) == commands(chinese)
+    assert figures(english) == figures(chinese)
+    assert all(len(numbers) > 5 for numbers in figures(english).values()), "a table of figures is empty"
+
+
+@every_document
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
-        if "://" not in target:
-            assert (document.parent / target).exists(), f"{document.name} points to {target}"
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        target, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        place = document.parent / target if target else document
+        assert place.exists(), f"{document.name} points to {target}"
+        if anchor and place.suffix == ".md":
+            assert anchor in anchors(place), f"{document.name}: {target} has no heading {anchor}"
 
 
-def test_every_make_target_that_a_document_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for document in DOCUMENTS:
-        for line in re.findall(r"`make ([a-z ]+)`|^make ([a-z ]+)", document.read_text(), re.MULTILINE):
-            assert set("".join(line).split()) <= targets, f"{document.name}: make {line}"
+@every_document
+def test_make_targets_and_modules_exist(document: Path) -> None:
+    text = document.read_text()
+    for line in re.findall(r"`make ([a-z -]+)`|^(?:[A-Z_]+=\S+ )*make ([a-z -]+)", text, re.MULTILINE):
+        assert set("".join(line).split()) <= TARGETS, f"make {line}"
+    for module in set(re.findall(r"\bpython -m ([a-z_][\w.]*\w)", text)):
+        assert importlib.util.find_spec(module), f"python -m {module}"
 
 
-def test_the_error_that_the_readme_quotes_is_the_one_that_comes() -> None:
-    import yaml
+@every_pair
+def test_stages_projects_and_paths_exist(pair: list[Path]) -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    projects = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]
+    roots = {name.partition("/")[0] for name in TRACKED if "/" in name} - set(OUTPUTS)
+    for document in pair:
+        text = document.read_text()
+        for stage, project in re.findall(r"\b([a-z]+)@([a-z_0-9]+)", re.sub(r"models:/\S+", "", text)):
+            assert stage in stages and project in projects, f"{document.name}: {stage}@{project}"
+        for path in re.findall(r"`([\w./-]+/[\w./-]*)`", text):
+            if path.partition("/")[0] in roots:
+                assert (ROOT / path).exists(), f"{document.name} names {path}"
 
+
+def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> None:
+    from roadmap.config.schema import GateSettings
+
+    for language in ("en", "zh"):
+        text = (ROOT / "docs" / language / "gate.md").read_text()
+        assert set(GateSettings.model_fields) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
     from roadmap.config.errors import UsageError
     from roadmap.config.schema import check
 
@@ -63,4 +127,26 @@ def test_the_error_that_the_readme_quotes_is_the_one_that_comes() -> None:
     with pytest.raises(UsageError) as caught:
         check(raw)
     words = str(caught.value).partition(": ")[2]
-    assert words in ENGLISH.read_text() and words in CHINESE.read_text()
+    for language in ("en", "zh"):
+        assert words in (ROOT / "docs" / language / "concepts.md").read_text()
+
+
+def test_contributing_is_one_screen() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 45
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly_in_both_languages_with_search(tmp_path: Path) -> None:
+    command = [BIN / "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for folder, language, words in (("", "en", "Quick start"), ("zh", "zh", "快速开始")):
+        page = (tmp_path / folder / "quickstart" / "index.html").read_text()
+        assert f'<html lang="{language}"' in page and "<h1 id=" in page and words in page
+    index = json.loads((tmp_path / "search" / "search_index.json").read_text())
+    assert {"en", "zh"} <= set(index["config"]["lang"])
+    places = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    pages = {"" if page == "index.md" else f"{Path(page).stem}/" for page in PAGES}
+    assert places == pages | {f"zh/{page}" for page in pages}

@@ -1,4 +1,4 @@
-"""The table of figures: what is at hand is renewed in the READMEs, what is not stays, in the roadmap's order."""
+"""The tables of figures: what is at hand is renewed in the documents, what is not stays, in the roadmap's order."""
 
 import pytest
 
@@ -30,6 +30,26 @@ def test_rows_at_hand_replace_theirs_and_the_others_stay(monkeypatch: pytest.Mon
     assert "| titanic | 891 |" in text and "old" not in text
     assert text.startswith("# Title\n") and text.endswith("\nMade by hand.\n<!-- /figures -->\n")
     assert summary.renew(text, "full", [row("mnist"), row("house_prices")]) == text
+
+
+def test_a_table_keeps_its_own_header_and_the_words_that_somebody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    table = "| 项目 | 内容 |\n| --- | --- |\n| [titanic](x) | 谁能生还 | old | old |\n"
+    text = f"<!-- figures: projects -->\n{table}<!-- /figures -->\n"
+    lines = summary.renew(text, "projects", [row("titanic"), row("mnist")], summary.short).splitlines()
+    assert lines[1] == "| 项目 | 内容 |"
+    assert lines[3] == "| [titanic](pipelines/titanic/README.md) | 谁能生还 | new (new) | new |"
+    title = (ROOT / "pipelines" / "mnist" / "README.md").read_text().splitlines()[0].partition(": ")[2]
+    assert lines[4] == f"| [mnist](pipelines/mnist/README.md) | {title} | new (new) | new |"
+
+
+def test_the_documents_have_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for path in summary.READMES:
+        assert "titanic" in summary.renew(path.read_text(), "projects", [row("titanic")], summary.short)
+    for path in summary.PAGES:
+        for profile in ("sample", "full"):
+            assert "| titanic | new |" in summary.renew(path.read_text(), profile, [row("titanic")])
 
 
 def test_a_readme_without_the_table_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
