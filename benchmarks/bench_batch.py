@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from benchmarks import machine
 from roadmap.bundle import Bundle, load_predictor
 from serving.batch.__main__ import main as score
-from serving.batch.cells import Requests
+from serving.batch.requests import Requests
 from serving.runtime.cells import csv_from_rows
 
 BUNDLES = Path("artifacts")

@@ -36,7 +36,7 @@ from typing import Any
 from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
 from infra.deploy.target import DeployError, Options, Target
-from infra.deploy.targets.server import Server
+from infra.deploy.targets.following import Server
 from infra.templates import STAGES
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from infra.deploy.registry import moved
 from infra.deploy.target import TEMPORARY, USAGE, DeployError
 from roadmap.io.http import HttpError, ask
-from serving.sources.mlflow import Server
+from serving.sources.mlflow import MlflowServer
 from serving.sources.registry import SHARE
 
 CANARY = "canary"  # the alias of a version that is on its way
@@ -58,7 +58,7 @@ class Aliases:
 
 def over_http(uri: str) -> Api:
     """MLflow's own server, which MLFLOW_TRACKING_URI names."""
-    server = Server(uri)
+    server = MlflowServer(uri)
 
     def api(what: str, body: Any, method: str | None) -> dict[str, Any]:
         headers = {"Authorization": server.authorization} if server.authorization else {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ENTRIES = (
     "serving.http.app",
-    "serving.http.sagemaker",
+    "serving.entrypoints.sagemaker",
     "serving.entrypoints.server",
     "serving.entrypoints.fetch",
     "serving.sources.s3",

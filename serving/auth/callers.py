@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-from serving.http.problems import Refusal, cut
+from serving.errors import Refusal, cut
 
 
 class KeysError(Exception):

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roadmap.bundle import Bundle, BundleError, load_predictor
-from serving.batch.cells import Requests
-from serving.batch.job import OUTPUTS, Job, Scorer, State, TooManyErrors
-from serving.batch.reading import Damaged, Source, UsageError, extension, open_source
-from serving.batch.writing import Layout
-from serving.http.problems import words
+from serving.batch.formats import OUTPUTS, extension, open_source, output_schema
+from serving.batch.job import Job, Scorer, State, TooManyErrors
+from serving.batch.requests import Requests
+from serving.batch.rows import Damaged, RowSource, UsageError
+from serving.batch.scored import Layout
+from serving.errors import words
 from serving.settings import CORES, from_environment
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles
@@ -107,7 +108,8 @@ def score(options: Options) -> int:
         "rows": rows,
         "keep": options.keep,
     }
-    job = Job(source, options.output, identity, layout, schema(layout, source, predictor, options.output))
+    schema = output_schema(options.output, layout, source, predictor.Request, predictor.Response)
+    job = Job(source, options.output, identity, layout, schema)
     lock = job.claim(options.restart)
     if job.state.parts:
         print(f"goes on behind row {job.state.at.row:,}")
@@ -134,7 +136,7 @@ def open_bundle(bundles: str, project: str) -> Bundle:
     return Bundle(one.fetch())
 
 
-def check(source: Source, requests: Requests, options: Options) -> None:
+def check(source: RowSource, requests: Requests, options: Options) -> None:
     """The columns, before any work starts."""
     if not source.columns:
         return
@@ -157,15 +159,7 @@ def check(source: Source, requests: Requests, options: Options) -> None:
     print(f"{options.input}: {options.project} reads {read}")
 
 
-def schema(layout: Layout, source: Source, predictor: Any, output: Path) -> Any:
-    if extension(output) != ".parquet":
-        return None
-    from serving.batch.parquet import output_schema
-
-    return output_schema(layout, source, predictor.Request, predictor.Response)
-
-
-def bar(source: Source, state: State) -> Any:
+def bar(source: RowSource, state: State) -> Any:
     from tqdm import tqdm
 
     layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"

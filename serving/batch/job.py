@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Predictor
-from serving.batch import writing
-from serving.batch.cells import Refused, Requests
-from serving.batch.reading import Batch, Position, Row, Source, UsageError, extension
-from serving.batch.writing import Layout, Scored, Sink
+from serving.batch.formats import OUTPUTS, extension, join, open_sink
+from serving.batch.requests import Refused, Requests
+from serving.batch.rows import InputRow, Position, RowBatch, RowSource, UsageError
+from serving.batch.scored import Layout, Scored, dumps
+from serving.batch.text_sink import join_texts
 from serving.runtime.models import NOT_FINITE, finite
 
-OUTPUTS = (".csv", ".jsonl", ".parquet")
 BATCH = 256  # rows that a predictor is given at once
 
 log = logging.getLogger("serving.batch")
@@ -44,7 +45,7 @@ class Scorer:
     def __init__(self, predictor: Predictor, requests: Requests) -> None:
         self.predictor, self.requests = predictor, requests
 
-    def __call__(self, batch: Batch) -> Scored:
+    def __call__(self, batch: RowBatch) -> Scored:
         places, asked, errors = [], [], []
         for place, row in enumerate(batch.rows):
             try:
@@ -81,7 +82,7 @@ class Scorer:
         return list(outputs) if finite(outputs) else [one if finite(one) else NOT_FINITE for one in outputs]
 
 
-def report(row: Row, faults: list[dict[str, str]]) -> dict[str, Any]:
+def report(row: InputRow, faults: list[dict[str, str]]) -> dict[str, Any]:
     """A line of the errors file."""
     line = {} if row.line is None else {"line": row.line}
     return {"row": row.number, **line, "errors": faults, "values": row.values if row.fault is None else row.raw}
@@ -93,7 +94,7 @@ class Job:
         UsageError: parts of another job lie where this one's would, or another process writes them now.
     """
 
-    def __init__(self, source: Source, output: Path, identity: dict[str, Any], layout: Layout, schema: Any) -> None:
+    def __init__(self, source: RowSource, output: Path, identity: dict[str, Any], layout: Layout, schema: Any) -> None:
         self.source, self.output, self.layout, self.schema = source, output, layout, schema
         self.kind = extension(output, OUTPUTS)
         self.errors = output.with_name(output.name + ".errors.jsonl")
@@ -153,20 +154,21 @@ class Job:
     def part(self, scored: Iterator[Scored], rows: int, progress: Callable[[State], None]) -> None:
         """Writes batches until they hold so many rows of the input, then counts them as done."""
         path, errors = self.path(self.state.parts, self.kind), self.path(self.state.parts, ".errors.jsonl")
-        sink, state = self.sink(path), self.state.model_copy()
+        sink = open_sink(path, self.layout, self.schema, from_text=self.source.format == "csv")
+        state = self.state.model_copy()
         with errors.open("w", encoding="utf-8") as refused:
             for one in scored:
                 sink.write(one)
-                refused.writelines(writing.dumps(error) + "\n" for error in one.errors)
+                refused.writelines(dumps(error) + "\n" for error in one.errors)
                 state.at, state.scored = one.end, state.scored + len(one.rows)
                 state.refused += len(one.errors)
                 progress(state)
                 if state.at.row - self.state.at.row >= rows:
                     break
         sink.close()
-        writing.sync(path)
+        sync(path)
         if errors.stat().st_size:
-            writing.sync(errors)
+            sync(errors)
         else:
             errors.unlink()
         state.parts += 1
@@ -176,7 +178,7 @@ class Job:
     def commit(self) -> None:
         draft = self.folder / "state.json.draft"
         draft.write_text(self.state.model_dump_json() + "\n")
-        writing.sync(draft)
+        sync(draft)
         draft.replace(self.folder / "state.json")
 
     def finish(self) -> None:
@@ -184,19 +186,15 @@ class Job:
         parts = [self.path(number, self.kind) for number in range(self.state.parts)]
         refused = [path for n in range(self.state.parts) if (path := self.path(n, ".errors.jsonl")).exists()]
         whole = self.folder / f"whole{self.kind}"
-        if self.state.scored and self.kind == ".parquet":
-            from serving.batch import parquet
-
-            parquet.join(parts, whole, self.schema)
-        elif self.state.scored:
-            writing.join(parts, whole, self.layout.names if self.kind == ".csv" else None)
-        writing.join(refused, self.folder / "errors.jsonl")
+        if self.state.scored:
+            join(parts, whole, self.layout, self.schema)
+        join_texts(refused, self.folder / "errors.jsonl")
         if refused:
             (self.folder / "errors.jsonl").replace(self.errors)
         else:
             self.errors.unlink(missing_ok=True)
         if self.state.scored:
-            writing.sync(whole)
+            sync(whole)
             whole.replace(self.output)
         self.clear()
         (self.folder / "lock").unlink()
@@ -205,18 +203,9 @@ class Job:
     def path(self, part: int, kind: str) -> Path:
         return self.folder / f"{part:08}{kind}"
 
-    def sink(self, path: Path) -> Sink:
-        if self.kind == ".parquet":
-            from serving.batch.parquet import ParquetSink
-
-            return ParquetSink(path, self.layout, self.schema)
-        if self.kind == ".jsonl":
-            return writing.JsonLinesSink(path, self.layout, self.source.format == "csv")
-        return writing.CsvSink(path, self.layout)
-
 
 def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Batch], Scored], batches: Iterable[Batch], ahead: int
+    pool: ThreadPoolExecutor, work: Callable[[RowBatch], Scored], batches: Iterable[RowBatch], ahead: int
 ) -> Iterator[Scored]:
     """`pool.map` that reads no further than `ahead`, so that the memory it takes has a bound."""
     waiting: deque[Future[Scored]] = deque()
@@ -226,3 +215,9 @@ def in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def sync(path: Path) -> None:
+    """On the disk, so that a state that is written next never promises what a power cut has taken."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

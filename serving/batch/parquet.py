@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from serving.batch.reading import Batch, Damaged, Position, Row, Source, UsageError
-from serving.batch.writing import Layout, Scored, text, typed
+from serving.batch.rows import Damaged, InputRow, Position, RowBatch, RowSource, UsageError
+from serving.batch.scored import Layout, Scored, text, typed
 from serving.runtime.cells import kinds
 
 GROUP = 16 * 2**20  # bytes of a row group
@@ -35,7 +35,7 @@ class ParquetSource:
     def done(self, at: Position) -> int:
         return at.offset
 
-    def batches(self, start: Position, size: int) -> Iterator[Batch]:
+    def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
         """All of `size` rows but the last, however the file cuts its row groups."""
         row, pending = start.offset, None
         try:
@@ -60,11 +60,11 @@ class ParquetSource:
                 yield pa.Table.from_batches([batch.slice(row)])
             row = max(0, row - len(batch))
 
-    def _batch(self, table: pa.Table, before: int) -> Batch:
+    def _batch(self, table: pa.Table, before: int) -> RowBatch:
         rows = pa.table({name: _plain(table[name]) for name in self.columns}).to_pylist(maps_as_pydicts="lossy")
-        numbered = [Row(before + place, None, values) for place, values in enumerate(rows, 1)]
+        numbered = [InputRow(before + place, None, values) for place, values in enumerate(rows, 1)]
         end = before + len(table)
-        return Batch(numbered, Position(end, 0, end), table)
+        return RowBatch(numbered, Position(end, 0, end), table)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -125,7 +125,7 @@ def join(parts: list[Path], target: Path, schema: pa.Schema) -> None:
                     writer.write_table(table, row_group_size=len(table))
 
 
-def output_schema(layout: Layout, source: Source, request: type[BaseModel], response: type[BaseModel]) -> pa.Schema:
+def output_schema(layout: Layout, source: RowSource, request: type[BaseModel], response: type[BaseModel]) -> pa.Schema:
     """Fixed before the first row is read: by the input's own schema, else by the request's and the response's types."""
     fields = []
     asked, answered = request.model_json_schema(), response.model_json_schema(mode="serialization")

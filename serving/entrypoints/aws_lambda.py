@@ -1,7 +1,8 @@
 """The same server as an AWS Lambda function behind API Gateway (HTTP API or REST API) or a load balancer.
 
-The function's handler is `serving.entrypoints.aws_lambda.handler`. The models are loaded while the function initialises. They come
-from LAMBDA_TASK_ROOT/artifacts, or from SERVING_BUNDLES; what is fetched lies under /tmp, all that can be written to.
+The function's handler is `serving.entrypoints.aws_lambda.handler`. The models are loaded while the function
+initialises. They come from LAMBDA_TASK_ROOT/artifacts, or from SERVING_BUNDLES; what is fetched lies under /tmp, all
+that can be written to.
 Lambda takes an answer as a whole, so what streams elsewhere arrives here in one piece.
 """
 
@@ -27,7 +28,7 @@ MARGIN = 0.5  # seconds of the function's time that are kept for the answer's wa
 log = logging.getLogger("serving")
 
 
-class Deadline:
+class DeadlineMiddleware:
     """Gives a request the time that Lambda leaves it, so that what takes too long is 504 and not the process's end."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,7 +56,7 @@ def build() -> Mangum:
     if not app.state.store.names():
         raise RuntimeError(f"no bundle under {settings.bundles}; the image should hold <project>/bundle there")
     # Mangum itself would start and stop the app around every invocation. Once is enough, and Lambda says no goodbye.
-    adapter = Mangum(Deadline(app), lifespan="off", text_mime_types=["text/", "json"])
+    adapter = Mangum(DeadlineMiddleware(app), lifespan="off", text_mime_types=["text/", "json"])
     LifespanCycle(app, "on").__enter__()
     return adapter
 

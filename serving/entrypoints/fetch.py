@@ -1,4 +1,6 @@
-"""Fetches bundles before a server starts: python -m serving.entrypoints.fetch <source> <folder> [<project>[=<version>] ...]
+"""Fetches bundles before a server starts.
+
+    python -m serving.entrypoints.fetch <source> <folder> [<project>[=<version>] ...]
 
 <source> is what --bundles takes. Each project comes to <folder>/<project>/bundle, whole and with its hashes checked, or
 not at all; where a version is said, another one is refused. Without projects, all that the source has.

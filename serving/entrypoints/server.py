@@ -129,7 +129,3 @@ def flag(name: str) -> str:
 def fail(code: int, message: str) -> int:
     print(f"serving: {message}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

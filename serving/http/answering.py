@@ -8,11 +8,15 @@ from typing import Any
 from starlette.requests import Request
 
 from roadmap.prediction_log.recorder import Recorder
-from serving.auth.callers import require
-from serving.http.problems import Refusal, cut
+from serving.auth.callers import caller, require
+from serving.auth.rate_limit import network
+from serving.errors import Refusal, cut
+from serving.runtime.challengers import Challengers
+from serving.runtime.mirror import adapted
 from serving.runtime.models import Model, checked
 
 PATIENCE = 0.05  # seconds until it is asked whether the client is still there: most answers are quicker
+LEFT = 499  # nginx's status: the client has gone, and there is nobody to answer in the challenger's place
 
 
 async def answer(
@@ -27,34 +31,64 @@ async def answer(
     """
     begin(request, model, len(inputs))
     began = time.perf_counter()
-    challengers = request.app.state.challengers
+    challengers: Challengers | None = request.app.state.challengers
     try:
         outputs = await _watched(request, model, inputs, seconds or allowed(request))
     except Exception as error:
-        if challengers is not None and getattr(error, "status_code", 500) >= 500:
+        if challengers is not None and not (isinstance(error, Refusal) and error.status_code < 500):
             challengers.failed(model)
         raise
     recorded = record(request, model, inputs, outputs, began)
     if challengers is not None:
-        challengers.answered(request, model, inputs, time.perf_counter() - began, recorded)
+        request_id = request.scope["state"]["request_id"]
+        challengers.answered(model, inputs, time.perf_counter() - began, request_id, recorded)
     return outputs
+
+
+async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], Model]:
+    """Outputs, and the version that they are from: the challenger's for its share of the callers, if it can.
+
+    Raises:
+        Refusal: as `answer` does of the champion.
+    """
+    challengers: Challengers | None = request.app.state.challengers
+    if challengers is None or (challenger := challengers.chosen(caller_of(request), champion)) is None:
+        return await answer(request, champion, inputs), champion
+    began, seconds = time.perf_counter(), allowed(request)
+    try:
+        return await answer(request, challenger, adapted(inputs, challenger), seconds / 2), challenger
+    except Exception as error:
+        if isinstance(error, Refusal) and error.status_code in (403, LEFT):
+            raise
+        challengers.fell_back(challenger, error)
+    left = max(seconds - (time.perf_counter() - began), seconds / 4)
+    return await answer(request, champion, inputs, left), champion
+
+
+def caller_of(request: Request) -> str:
+    """What X-Caller-Id says, since one application asks for many people; else the key; else the address."""
+    if name := request.headers.get("x-caller-id"):
+        return f"caller {name}"
+    if found := caller(request.scope):
+        return f"key {found.name}"
+    return f"address {network(request.client.host) if request.client else ''}"
 
 
 async def _watched(request: Request, model: Model, inputs: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
     """While somebody waits for them, and not for longer than this."""
     future = model.submit(inputs)
-    watch = Watch(request, future, seconds)
+    deadline = Deadline(request, future, seconds)
     try:
         return checked(await future)
     except asyncio.CancelledError:
-        if watch.gone:
-            raise Refusal(499, "the client has left") from None  # for the log: nobody reads it
-        if watch.late:
+        if deadline.gone:
+            raise Refusal(LEFT, "the client has left") from None  # for the log: nobody reads it
+        if deadline.late:
             said = f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later"
             raise Refusal(504, said) from None
         raise
     finally:
-        watch.end()
+        deadline.end()
 
 
 def begin(request: Request, model: Model, inputs: int) -> None:
@@ -78,7 +112,7 @@ def record(
     return recorder.record(model, inputs, outputs, request_id, seconds)
 
 
-class Watch:
+class Deadline:
     """Cancels a future when the client has left, or when its time is over. Costs next to nothing for quick answers."""
 
     def __init__(self, request: Request, future: "asyncio.Future[Any]", seconds: float) -> None:

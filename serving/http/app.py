@@ -7,18 +7,18 @@ from typing import Any, Literal
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from serving.http import guard, predict, problems, stream
+from serving.errors import Refusal
+from serving.http import predict, problems, stream
 from serving.http.kserve import add_kserve
+from serving.http.middleware import stack
 from serving.http.openai.api import add_models
 from serving.http.openai.chat import add_chat
 from serving.http.openai.completions import add_completions
 from serving.http.openai.embeddings import add_embeddings
 from serving.http.page import add_page
-from serving.http.problems import Refusal, documented
+from serving.http.problems import documented
 from serving.http.sagemaker import add_sagemaker
 from serving.http.status import add_status_page
 from serving.runtime.batching import Scheduler
@@ -40,14 +40,6 @@ class Readiness(BaseModel):
     status: Literal["ready"] = "ready"
     models: list[str]
     refused: list[str]
-
-
-class Packing(GZipMiddleware):
-    """Answers in gzip for those who take it, and out of the way of the others."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])
-        await (super().__call__ if asked else self.app)(scope, receive, send)
 
 
 class Api(FastAPI):
@@ -91,9 +83,8 @@ def create_app(settings: Settings | None = None) -> Api:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings, app.state.store, app.state.challengers = settings, store, None
-    app.add_middleware(Packing, minimum_size=1024, compresslevel=4)
-    problems.install(app, settings.max_body_mb * 2**20)
-    guard.install(app, settings)
+    problems.install(app)
+    stack.install(app, settings)
     if settings.challengers:
         app.state.challengers = Challengers(challenging(settings), settings, app.state.recorder)
     add_status(app, store)

@@ -15,11 +15,11 @@ import numpy as np
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.errors import Refusal, cut
 from serving.http import predict
-from serving.http.answering import answer
-from serving.http.problems import Refusal, cut, documented, json_only
+from serving.http.answering import answer, answer_either
+from serving.http.problems import documented, json_only
 from serving.runtime.cells import Columns, value
-from serving.runtime.challengers import answer_either
 from serving.runtime.models import Model
 from serving.runtime.store import Store
 

@@ -12,8 +12,9 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.http.problems import Refusal, cut, documented, json_only
-from serving.runtime.challengers import answer_either
+from serving.errors import Refusal, cut
+from serving.http.answering import answer_either
+from serving.http.problems import documented, json_only
 from serving.runtime.models import Model, Name
 
 MAX_FILES = 64
@@ -21,7 +22,7 @@ MAX_FILES = 64
 T = TypeVar("T")
 
 
-class Answer(BaseModel, Generic[T]):
+class Prediction(BaseModel, Generic[T]):
     outputs: list[T] = Field(description="one per input, in their order")
     model: Name
 
@@ -65,7 +66,7 @@ async def uploaded(request: Request, model: Model) -> Any:
 
 def documentation(model: Model) -> APIRoute:
     """What OpenAPI says of this model's route. The route that answers is one for all, so that models may change."""
-    answer_type = create_model(f"{model.name}_answer", __base__=Answer[model.response])  # type: ignore[name-defined]
+    answer_type = create_model(f"{model.name}_answer", __base__=Prediction[model.response])  # type: ignore[name-defined]
     example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
     answered = {"outputs": model.example_outputs, "model": model.label}
     Example = Body(openapi_examples={"example": example})

@@ -1,4 +1,4 @@
-"""SageMaker's contract for the one project of a container: GET /ping, POST /invocations, and the command `serve`.
+"""SageMaker's contract for the one project of a container: GET /ping and POST /invocations.
 
 Takes and gives JSON, JSON Lines and CSV. Lines are answered one by one in their order, however many come, so that batch
 transform may split its files at line ends and put the answers together again.
@@ -8,11 +8,8 @@ import asyncio
 import io
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,10 +19,9 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from roadmap.bundle import MANIFEST, Manifest
+from serving.errors import Refusal, cut
 from serving.http.answering import answer
 from serving.http.predict import validated
-from serving.http.problems import Refusal, cut
 from serving.runtime.cells import TableError, csv_from_rows, rows_from_csv
 from serving.runtime.models import Model
 
@@ -190,45 +186,3 @@ def quality(options: Options) -> float:
         return max(0.0, float(options.get("q", 1)))
     except ValueError:
         return 0.0
-
-
-# ---------------------------------------------------------------- docker run <image> serve
-
-
-def main(argv: list[str]) -> int:
-    from serving.entrypoints import server as command
-
-    if argv != ["serve"]:
-        return command.fail(2, f"this container has the command 'serve' and no other, not {' '.join(argv)!r}")
-    folder = Path(os.environ.get("SM_MODEL_DIR") or "/opt/ml/model")
-    port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or "8080"
-    with tempfile.TemporaryDirectory(prefix="bundles-") as place:
-        try:
-            lay_out(folder, Path(place))
-        except ValueError as error:
-            return command.fail(2, str(error))
-        return command.main(["--host", "0.0.0.0", "--port", port, "--bundles", place])
-
-
-def lay_out(folder: Path, place: Path) -> None:
-    """Links the bundles, wherever they lie in `folder`, to <place>/<project>/bundle, where the server looks for them.
-
-    Raises:
-        ValueError: there is none, or one has no readable manifest, or a project has several.
-    """
-    manifests = sorted(folder.rglob(MANIFEST))
-    if not manifests:
-        raise ValueError(f"no {MANIFEST} in {folder}; model.tar.gz should hold the files of artifacts/<project>/bundle")
-    for path in manifests:
-        try:
-            link = place / Manifest.model_validate_json(path.read_bytes()).project / "bundle"
-        except ValidationError as error:
-            raise ValueError(f"{path}: {error.errors()[0]['msg']}") from None
-        if link.is_symlink():
-            raise ValueError(f"{path}: {link.parent.name} has another bundle in {link.readlink()}")
-        link.parent.mkdir()
-        link.symlink_to(path.parent.resolve(), target_is_directory=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

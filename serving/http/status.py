@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
 from serving.auth.callers import require
+from serving.errors import Refusal
 from serving.http.page import POLICY
-from serving.http.problems import Refusal, documented
+from serving.http.problems import documented
 from serving.http.records import COMPARED, COMPARISON, REPORT, Record, Records
 from serving.runtime.challengers import Challengers
 from serving.runtime.store import Card, Store
@@ -25,7 +26,7 @@ REPORT_POLICY = (
 REPORT_HEADERS = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-cache"}
 
 
-class Row(BaseModel):
+class ProjectStatus(BaseModel):
     """A project: what answers, and the last that happened to it. null: nothing yet."""
 
     project: str
@@ -51,7 +52,7 @@ class Status(BaseModel):
     at: str
     shadow: float = Field(description="share of the requests that challengers answer too")
     split: float = Field(description="share of the callers who get the challengers' answers")
-    projects: list[Row]
+    projects: list[ProjectStatus]
 
 
 def add_status_page(app: FastAPI, store: Store) -> None:
@@ -113,9 +114,9 @@ def wanted(request: Request) -> str:
     return "json" if "application/json" in accepts and "text/html" not in accepts else "html"
 
 
-def row(card: Card, records: Records, challengers: Challengers | None) -> Row:
+def row(card: Card, records: Records, challengers: Challengers | None) -> ProjectStatus:
     project = card.name
-    return Row(
+    return ProjectStatus(
         project=project,
         health=card.status,
         reason=card.reason,
@@ -174,7 +175,7 @@ def page(found: Status) -> str:
 """
 
 
-def cells(one: Row, now: datetime) -> list[str]:
+def cells(one: ProjectStatus, now: datetime) -> list[str]:
     champion = f"<code>{escape(one.champion)}</code>" if one.champion else "none yet"
     data = f"<code>{escape(one.data[:12])}</code>" if one.data else "none yet"
     comparison = versus(one.challenger, one.comparison) if one.challenger else one.comparison

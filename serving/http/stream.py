@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serving.errors import Refusal
 from serving.http.answering import allowed, begin, record
 from serving.http.predict import validated
-from serving.http.problems import Refusal, documented, json_only
+from serving.http.problems import documented, json_only
 from serving.runtime.models import Model
 
 STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'

@@ -10,7 +10,7 @@ AUDIT = "serving.audit"  # the logger that says one line per request
 ENCODE = json.JSONEncoder(default=str).encode  # made once: json.dumps would make one per line
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -22,7 +22,7 @@ class JsonLines(logging.Formatter):
         return ENCODE(said)  # pure ASCII: no newline, no escape sequence, no separator of lines
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """One line for people. What continues it, as a stack trace does, is set in, and so is no line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -38,7 +38,7 @@ def config(style: Literal["text", "json"]) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"ours": {"()": JsonLines if style == "json" else Text}},
+        "formatters": {"ours": {"()": JsonFormatter if style == "json" else TextFormatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {"serving": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},

@@ -4,7 +4,7 @@ A model that answers in less than QUICK does so in the event loop itself, where 
 last one: handing it to a thread and back would cost more. The others have threads.
 
 Nobody waits for company unless `max_wait_ms` says so: while a thread computes, the next batch gathers by itself. A
-request larger than a batch is answered in parts, so that it can't keep the others out, and one model never gets all
+request larger than a batch is answered in slices, so that it can't keep the others out, and one model never gets all
 threads.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 QUICK = 1e-3  # seconds of a batch
 FORGET = 0.98  # per batch, of the slowest that was seen
 
-Answer = Callable[[Sequence[Any]], list[Any]]
+Compute = Callable[[Sequence[Any]], list[Any]]
 
 
 class Full(Exception):
@@ -30,7 +30,7 @@ class Full(Exception):
         self.waiting, self.seconds = waiting, seconds
 
 
-class Job:
+class QueuedRequest:
     """The inputs of one request, and what is known of their outputs."""
 
     __slots__ = ("arrived", "began", "future", "inputs", "loop", "missing", "outputs", "taken")
@@ -44,51 +44,51 @@ class Job:
         self.began: float | None = None
 
 
-class Part:
-    """A slice of a job within a batch."""
+class Slice:
+    """A slice of a request within a batch."""
 
-    __slots__ = ("job", "start", "stop")
+    __slots__ = ("request", "start", "stop")
 
-    def __init__(self, job: Job, start: int, stop: int) -> None:
-        self.job, self.start, self.stop = job, start, stop
+    def __init__(self, request: QueuedRequest, start: int, stop: int) -> None:
+        self.request, self.start, self.stop = request, start, stop
 
     @property
     def inputs(self) -> Sequence[Any]:
-        return self.job.inputs[self.start : self.stop]
+        return self.request.inputs[self.start : self.stop]
 
 
 class Queue:
     """What waits for one version of a model."""
 
-    def __init__(self, answer: Answer, name: str = "", seconds: float = 1.0) -> None:
+    def __init__(self, answer: Compute, name: str = "", seconds: float = 1.0) -> None:
         """`seconds`: what a call has taken that made the model warm."""
         self.answer, self.name = answer, name
         self.slowest = seconds  # of the latest batches
-        self.jobs: deque[Job] = deque()
+        self.requests: deque[QueuedRequest] = deque()
         self.waiting = 0  # inputs
         self.running = 0  # threads
         self.listed = False  # among those whose turn will come
         self.pace = seconds  # per input, a moving average
 
-    def take(self, most: int) -> list[Part]:
+    def take(self, most: int) -> list[Slice]:
         """The oldest inputs, at most so many; those of requests that nobody waits for any more are dropped."""
-        parts: list[Part] = []
-        while self.jobs and most:
-            job = self.jobs[0]
-            stop = len(job.inputs) if job.future.done() else min(len(job.inputs), job.taken + most)
-            if not job.future.done():
-                job.began = job.began or time.monotonic()
-                parts.append(Part(job, job.taken, stop))
-                most -= stop - job.taken
-            self.waiting -= stop - job.taken
-            job.taken = stop
-            if stop == len(job.inputs):
-                self.jobs.popleft()
-        return parts
+        slices: list[Slice] = []
+        while self.requests and most:
+            request = self.requests[0]
+            stop = len(request.inputs) if request.future.done() else min(len(request.inputs), request.taken + most)
+            if not request.future.done():
+                request.began = request.began or time.monotonic()
+                slices.append(Slice(request, request.taken, stop))
+                most -= stop - request.taken
+            self.waiting -= stop - request.taken
+            request.taken = stop
+            if stop == len(request.inputs):
+                self.requests.popleft()
+        return slices
 
 
 class Scheduler:
-    """Threads that compute, shared by all models. They start with the first job, and end with the process."""
+    """Threads that compute, shared by all models. They start with the first request, and end with the process."""
 
     def __init__(self, threads: int, max_batch: int = 64, max_wait_ms: float = 0.0, max_queue: int = 1024) -> None:
         self.threads, self.max_batch, self.max_queue = threads, max_batch, max_queue
@@ -98,7 +98,7 @@ class Scheduler:
         self.changed = threading.Condition()
         self.alive = 0
         self.observe: Callable[[Queue, int, float], None] | None = None  # queue, size of the batch, seconds
-        self.trace: Callable[[Job], None] | None = None  # called in the context of the request whose job has ended
+        self.trace: Callable[[QueuedRequest], None] | None = None  # in the context of the request that has ended
 
     def submit(self, queue: Queue, inputs: Sequence[Any]) -> "asyncio.Future[list[Any]]":
         """The future outputs. Cancel it, and what has not begun is not computed.
@@ -106,22 +106,22 @@ class Scheduler:
         Raises:
             Full: more would wait than may; an empty queue takes a request of any size.
         """
-        job = Job(inputs)
+        request = QueuedRequest(inputs)
         if (trace := self.trace) is not None:
-            job.future.add_done_callback(lambda _: trace(job))
+            request.future.add_done_callback(lambda _: trace(request))
         with self.changed:
             if queue.waiting and queue.waiting + len(inputs) > self.max_queue:
                 raise Full(queue.waiting, max(1, math.ceil(queue.waiting * queue.pace)))
-            queue.jobs.append(job)
+            queue.requests.append(request)
             queue.waiting += len(inputs)
             self._list(queue)
-        return job.future
+        return request.future
 
     def _list(self, queue: Queue) -> None:
         """Gives the queue a turn, if it needs one and has none."""
-        if queue.jobs and not queue.listed and queue.running < self.share:
+        if queue.requests and not queue.listed and queue.running < self.share:
             queue.listed = True
-            if queue.slowest > QUICK or self.max_wait or not soon(queue.jobs[0].loop, self._turn, queue):
+            if queue.slowest > QUICK or self.max_wait or not soon(queue.requests[0].loop, self._turn, queue):
                 self.turns.append(queue)
                 self._start()
                 self.changed.notify()
@@ -145,14 +145,14 @@ class Scheduler:
 
     def _turn(self, queue: Queue) -> None:
         with self.changed:
-            parts = queue.take(self.max_batch)
+            slices = queue.take(self.max_batch)
             queue.listed = False
             queue.running += 1
             self._list(queue)
-        if parts:
+        if slices:
             started = time.perf_counter()
-            found = answered(queue.answer, parts)
-            seconds, size = time.perf_counter() - started, sum(part.stop - part.start for part in parts)
+            found = answered(queue.answer, slices)
+            seconds, size = time.perf_counter() - started, sum(piece.stop - piece.start for piece in slices)
             queue.slowest = max(seconds, FORGET * queue.slowest)
             queue.pace += 0.1 * (seconds / size - queue.pace)
             deliver(found)
@@ -163,8 +163,8 @@ class Scheduler:
             self._list(queue)
 
     def _gather(self, queue: Queue) -> None:
-        if queue.jobs:
-            left = queue.jobs[0].arrived + self.max_wait - time.monotonic()
+        if queue.requests:
+            left = queue.requests[0].arrived + self.max_wait - time.monotonic()
             self.changed.wait_for(lambda: queue.waiting >= self.max_batch, timeout=max(0.0, left))
 
 
@@ -180,31 +180,31 @@ def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: A
     return True
 
 
-def answered(answer: Answer, parts: list[Part]) -> list[tuple[Part, list[Any] | Exception]]:
+def answered(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any] | Exception]]:
     """One call for all. Where it fails, each request is tried alone: what one sends must not fail the others."""
-    inputs = [one for part in parts for one in part.inputs] if len(parts) > 1 else parts[0].inputs
+    inputs = [one for piece in slices for one in piece.inputs] if len(slices) > 1 else slices[0].inputs
     try:
         outputs = answer(inputs)
         if len(outputs) != len(inputs):
             raise RuntimeError(f"{len(outputs)} outputs for {len(inputs)} inputs")
     except Exception as error:
-        if len(parts) == 1:
-            return [(parts[0], error)]
-        return [pair for part in parts for pair in answered(answer, [part])]
-    found: list[tuple[Part, list[Any] | Exception]] = []
+        if len(slices) == 1:
+            return [(slices[0], error)]
+        return [pair for piece in slices for pair in answered(answer, [piece])]
+    found: list[tuple[Slice, list[Any] | Exception]] = []
     at = 0
-    for part in parts:
-        size = part.stop - part.start
-        found.append((part, outputs[at : at + size]))
+    for piece in slices:
+        size = piece.stop - piece.start
+        found.append((piece, outputs[at : at + size]))
         at += size
     return found
 
 
-def deliver(found: list[tuple[Part, list[Any] | Exception]]) -> None:
+def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
     """Wakes each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Part, list[Any] | Exception]]] = {}
-    for part, outputs in found:
-        loops.setdefault(part.job.loop, []).append((part, outputs))
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Slice, list[Any] | Exception]]] = {}
+    for piece, outputs in found:
+        loops.setdefault(piece.request.loop, []).append((piece, outputs))
     for loop, own in loops.items():
         if asyncio._get_running_loop() is loop:
             settle(own)
@@ -212,15 +212,15 @@ def deliver(found: list[tuple[Part, list[Any] | Exception]]) -> None:
             soon(loop, settle, own)
 
 
-def settle(found: list[tuple[Part, list[Any] | Exception]]) -> None:
-    for part, outputs in found:
-        job = part.job
-        if job.future.done():
+def settle(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
+    for piece, outputs in found:
+        request = piece.request
+        if request.future.done():
             continue
         if isinstance(outputs, Exception):
-            job.future.set_exception(outputs)
+            request.future.set_exception(outputs)
             continue
-        job.outputs[part.start : part.stop] = outputs
-        job.missing -= len(outputs)
-        if not job.missing:
-            job.future.set_result(job.outputs)
+        request.outputs[piece.start : piece.stop] = outputs
+        request.missing -= len(outputs)
+        if not request.missing:
+            request.future.set_result(request.outputs)

@@ -4,27 +4,19 @@ The champion answers whatever happens to the challenger. A challenger of the cha
 that a promotion ends the comparison by itself.
 """
 
-import hashlib
 import logging
-import time
 from collections.abc import Sequence
 from random import random
 from typing import Any
 
-from starlette.requests import Request
-
 from roadmap.prediction_log.recorder import Recorder
-from serving.auth.callers import caller
-from serving.auth.rate_limit import network
-from serving.http.answering import allowed, answer
-from serving.http.problems import Refusal
+from serving.errors import Refusal
 from serving.observability import metrics
-from serving.runtime.mirror import Copy, Mirror, adapted
+from serving.runtime.mirror import Copy, Mirror
 from serving.runtime.models import Model
 from serving.runtime.store import Card, Store
 from serving.settings import Settings
-
-LEFT = 499  # the client has gone: there is nobody to answer in the challenger's place
+from serving.split import drawn
 
 log = logging.getLogger("serving")
 
@@ -48,26 +40,29 @@ class Challengers:
         place = self.store.places.get(champion.name)
         return place.shown if place and place.card.version != champion.version else None
 
-    def chosen(self, request: Request, champion: Model) -> Model | None:
+    def chosen(self, caller: str, champion: Model) -> Model | None:
         """The challenger, where this caller is one of its share."""
         share = self.share(champion.name)
         if not share or (challenger := self.of(champion)) is None:
             return None
-        return challenger if drawn(champion.name, challenger.version, who(request)) < share else None
+        return challenger if drawn(champion.name, challenger.version, caller) < share else None
 
     def share(self, project: str) -> float:
         """Of the callers: what the challenger's source says of it, otherwise the setting."""
         found = self.store.places[project].found if project in self.store.places else None
         return self.split if found is None or found.share is None else found.share
 
-    def answered(self, request: Request, model: Model, inputs: Sequence[Any], seconds: float, recorded: bool) -> None:
-        """Counts an answer, and puts a copy of the request in the mirror where it is one of the share."""
+    def answered(self, model: Model, inputs: Sequence[Any], seconds: float, request_id: str, recorded: bool) -> None:
+        """Counts an answer, and puts a copy of the request in the mirror where it is one of the share.
+
+        recorded: whether the answer is in the prediction log
+        """
         if (role := self._role(model)) is None:
             return
         metrics.arm(model.name, model.version, role, "answered", seconds)
         challenger = self.of(model) if role == "champion" else None
         if challenger is not None and random() < self.shadow:
-            self.mirror.put(Copy(challenger, inputs, request.scope["state"]["request_id"], recorded))
+            self.mirror.put(Copy(challenger, inputs, request_id, recorded))
 
     def failed(self, model: Model) -> None:
         if (role := self._role(model)) is not None:
@@ -86,38 +81,3 @@ class Challengers:
         if model.scheduler is self.store.scheduler:  # also where another has taken its place meanwhile
             return "challenger"
         return "champion" if self.of(model) else None
-
-
-async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], Model]:
-    """Outputs, and the version that they are from: the challenger's for its share of the callers, if it can.
-
-    Raises:
-        Refusal: as `answer` does of the champion.
-    """
-    challengers: Challengers | None = request.app.state.challengers
-    if challengers is None or (challenger := challengers.chosen(request, champion)) is None:
-        return await answer(request, champion, inputs), champion
-    began, seconds = time.perf_counter(), allowed(request)
-    try:
-        return await answer(request, challenger, adapted(inputs, challenger), seconds / 2), challenger
-    except Exception as error:
-        if isinstance(error, Refusal) and error.status_code in (403, LEFT):
-            raise
-        challengers.fell_back(challenger, error)
-    left = max(seconds - (time.perf_counter() - began), seconds / 4)
-    return await answer(request, champion, inputs, left), champion
-
-
-def who(request: Request) -> str:
-    """What X-Caller-Id says, since one application asks for many people; else the key; else the address."""
-    if name := request.headers.get("x-caller-id"):
-        return f"caller {name}"
-    if found := caller(request.scope):
-        return f"key {found.name}"
-    return f"address {network(request.client.host) if request.client else ''}"
-
-
-def drawn(project: str, version: str, who: str) -> float:
-    """In [0, 1), always the same for a caller while this challenger is there; the next one draws anew."""
-    digest = hashlib.blake2b(f"{project}\0{version}\0{who}".encode("utf-8", "replace"), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64

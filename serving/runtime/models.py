@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import to_json
 
 from roadmap.bundle import Bundle, BundleError, Predictor, load_predictor
-from serving.http import problems
-from serving.http.problems import Refusal
+from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
 from serving.runtime.batching import Full, Queue, Scheduler
 from serving.runtime.cells import Columns
@@ -23,7 +22,7 @@ from serving.runtime.generation import Loop
 NOT_FINITE = "the model's answer is not a finite number; is a value far outside what it was trained on?"
 
 
-class Batch(BaseModel):
+class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -57,7 +56,7 @@ class Model:
             self.most = min(self.predictor.max_inputs or max_inputs, max_inputs)
             # fail_fast: a body full of faults costs no more than one that is right; the first at fault is reported.
             inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
-            self.batch = create_model(f"{name}_batch", __base__=Batch, inputs=inputs)
+            self.batch = create_model(f"{name}_batch", __base__=RequestBody, inputs=inputs)
             self.example = self.bundle.example
             inputs = [self.request.model_validate(one) for one in self.example]
             self.example_outputs = self.outputs(inputs)
@@ -201,8 +200,8 @@ class Model:
 def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not finite(outputs):
         bad = [index for index, output in enumerate(outputs) if not finite(output)]
-        errors = [{"pointer": problems.pointer(("inputs", index)), "detail": NOT_FINITE} for index in bad]
-        raise Refusal(422, f"inputs/{bad[0]}: {NOT_FINITE}", errors=errors[: problems.MAX_ERRORS])
+        errors = [{"pointer": pointer(("inputs", index)), "detail": NOT_FINITE} for index in bad]
+        raise Refusal(422, f"inputs/{bad[0]}: {NOT_FINITE}", errors=errors[:MAX_ERRORS])
     return outputs
 
 

@@ -15,13 +15,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from roadmap.bundle import Bundle, BundleError
-from serving.http import problems
-from serving.http.problems import Refusal
+from serving.errors import Refusal, unknown
 from serving.observability import metrics
 from serving.runtime.batching import Scheduler
 from serving.runtime.models import Model
 from serving.settings import Settings
-from serving.sources import Found, Source, SourceError
+from serving.sources import BundleSource, Found, SourceError
 
 log = logging.getLogger("serving")
 
@@ -72,7 +71,7 @@ class Place:
 class Store:
     def __init__(
         self,
-        source: Source,
+        source: BundleSource,
         scheduler: Scheduler,
         settings: Settings,
         role: Literal["champion", "challenger"] = "champion",
@@ -97,7 +96,7 @@ class Store:
 
     def place(self, name: str) -> Place:
         if name not in self.places:
-            raise problems.unknown("model", name, self.places, models=self.names())
+            raise unknown("model", name, self.places, models=self.names())
         return self.places[name]
 
     async def model(self, name: str) -> Model:

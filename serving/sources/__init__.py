@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.sources.base import Found, Source, SourceError
+from serving.sources.base import BundleSource, Found, SourceError
 from serving.sources.folder import Folder
 
-__all__ = ["Found", "Source", "SourceError", "open_source"]
+__all__ = ["BundleSource", "Found", "SourceError", "open_source"]
 
 FORMS = (
     "a folder, s3://<bucket>/<prefix>, models:/<name>@<alias>, models:/<name>/<version>, "
@@ -23,7 +23,7 @@ log = logging.getLogger("serving")
 class Several:
     """Sources side by side. Of two bundles with one name, that of the earlier source is served."""
 
-    def __init__(self, sources: list[Source]) -> None:
+    def __init__(self, sources: list[BundleSource]) -> None:
         self.sources = sources
         self.names: list[set[str]] = [set() for _ in sources]
 
@@ -45,7 +45,7 @@ class Several:
         return found
 
 
-def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",)) -> Source:
+def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",)) -> BundleSource:
     """The source that `bundles` names; what has to be downloaded is kept in `cache`.
 
     folders: where a project's bundle lies below <project>/, in a folder or on S3; the first that is there counts.
@@ -53,7 +53,7 @@ def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",))
     Raises:
         SourceError: it names none.
     """
-    sources: list[Source] = []
+    sources: list[BundleSource] = []
     models: list[tuple[str, str, str]] = []
     for place in (part.strip() for part in bundles.split(",")):
         if match := S3.fullmatch(place):

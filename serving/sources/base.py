@@ -18,7 +18,7 @@ class Found(NamedTuple):
     share: float | None = None  # of the callers who shall get it as a challenger, where the source says so
 
 
-class Source(Protocol):
+class BundleSource(Protocol):
     def find(self) -> dict[str, Found | SourceError]:
         """What there is, by project; the error where that can't be told.
 

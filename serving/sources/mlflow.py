@@ -29,7 +29,7 @@ class Version(NamedTuple):
         return f"models:/{self.name}/{self.number}"
 
 
-class Database:
+class MlflowDatabase:
     """MLflow's tables, read only. They are MLflow's own, but these columns are what its registry consists of."""
 
     def __init__(self, file: Path) -> None:
@@ -84,7 +84,7 @@ class Database:
             raise Unreachable(f"{self.file.absolute()}: cannot be read as an MLflow store ({error})") from None
 
 
-class Server:
+class MlflowServer:
     """An MLflow server. MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, or its address say who asks."""
 
     def __init__(self, uri: str) -> None:

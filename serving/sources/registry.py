@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from roadmap.bundle import MANIFEST, BundleError
 from serving.sources.base import Found, SourceError
 from serving.sources.cache import keep
-from serving.sources.mlflow import Database, Server, Unreachable, Version
+from serving.sources.mlflow import MlflowDatabase, MlflowServer, Unreachable, Version
 
 SHARE = "share"  # a tag of a version: the share of the callers who get it as a challenger
 
@@ -61,7 +61,7 @@ class Registry:
         address = urlsplit(location)
         if address.scheme == "s3":
             return self._from_s3(address.netloc, address.path.strip("/"), version)
-        if address.scheme == "mlflow-artifacts" and isinstance(self.mlflow, Server):
+        if address.scheme == "mlflow-artifacts" and isinstance(self.mlflow, MlflowServer):
             return self._from_server(self.mlflow, address.path.strip("/"), version)
         if address.scheme in ("", "file"):
             return self._from_folder(Path(unquote(address.path) if address.scheme else location), version)
@@ -70,7 +70,7 @@ class Registry:
             "where MLFLOW_TRACKING_URI is a server"
         )
 
-    # roadmap/promotion/registry.py logs a model whose folder artifacts/ holds the bundle, under the name it had on disk.
+    # roadmap/promotion/registry.py logs a model whose folder artifacts/ holds the bundle, named as on disk.
 
     def _from_folder(self, folder: Path, version: Version) -> Path:
         if not folder.is_dir():
@@ -90,7 +90,7 @@ class Registry:
                 return found.fetch()
         raise no_bundle(version)
 
-    def _from_server(self, server: Server, path: str, version: Version) -> Path:
+    def _from_server(self, server: MlflowServer, path: str, version: Version) -> Path:
         folders = (f"{path}/artifacts/{folder}" for folder in server.files(f"{path}/artifacts"))
         root = next((folder for folder in folders if MANIFEST in server.files(folder)), None)
         if root is None:
@@ -106,15 +106,15 @@ def no_bundle(version: Version) -> BundleError:
     return BundleError(f"{version}: has no artifacts/*/{MANIFEST}; only what `pipelines.register` has logged is served")
 
 
-def connect(uri: str) -> Database | Server:
+def connect(uri: str) -> MlflowDatabase | MlflowServer:
     """
     Raises:
         SourceError: a store of a kind that is not read.
     """
     if uri.startswith("sqlite:///"):
-        return Database(Path(uri.removeprefix("sqlite:///")))
+        return MlflowDatabase(Path(uri.removeprefix("sqlite:///")))
     if uri.startswith(("http://", "https://")):
-        return Server(uri)
+        return MlflowServer(uri)
     raise SourceError(
         f"MLFLOW_TRACKING_URI: {uri.partition(':')[0]!r} is not read; set it to the http(s):// address of an "
         "MLflow server over this store, or to sqlite:///<file>"

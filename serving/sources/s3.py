@@ -23,7 +23,7 @@ TROUBLE = {
 Answer = TypeVar("Answer")
 
 
-class Listed(NamedTuple):
+class S3Object(NamedTuple):
     name: str  # below the prefix
     etag: str
     size: int
@@ -66,12 +66,12 @@ class S3Prefix:
         retries = {"mode": "standard", "total_max_attempts": 3}
         return boto3.Session().client("s3", config=Config(connect_timeout=5, read_timeout=15, retries=retries))
 
-    def _list(self) -> list[Listed]:
+    def _list(self) -> list[S3Object]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
-        objects: list[Listed] = []
+        objects: list[S3Object] = []
         for page in pages:
             objects += [
-                Listed(one["Key"].removeprefix(self.prefix), one["ETag"], one["Size"])
+                S3Object(one["Key"].removeprefix(self.prefix), one["ETag"], one["Size"])
                 for one in page.get("Contents", ())
             ]
             if len(objects) > MAX_OBJECTS:

@@ -19,7 +19,7 @@ NAME = re.compile(r"\b(?:serving|process|roadmap)_[a-z_]+")
 each = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 
 EXPORT = """
-from serving import metrics
+from serving.observability import metrics
 metrics.start()
 metrics.entered()
 metrics.left("/predict", "p", 200, 0.1)

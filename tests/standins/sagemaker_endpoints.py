@@ -231,7 +231,7 @@ class Endpoints:
             port = str(free.getsockname()[1])
         told = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": port, **environment}
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.http.sagemaker", "serve"], cwd=ROOT, env={**os.environ, **told},
+            [sys.executable, "-m", "serving.entrypoints.sagemaker", "serve"], cwd=ROOT, env={**os.environ, **told},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.processes.append(process)

@@ -9,7 +9,7 @@
         aws.jobs.interrupt(name)                                           # the spot instance is taken away
 
 Requests are held against botocore's model of the service, patterns and lengths included. A second of SageMaker's takes
-`scale` seconds here. Where no container was named, a model is the real server, `python -m serving.http.sagemaker
+`scale` seconds here. Where no container was named, a model is the real server, `python -m serving.entrypoints.sagemaker
 serve`, on the archive in S3. DescribeAlarms and SetAlarmState are moto's.
 """
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.deploy import aws, costs
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
-from infra.deploy.targets.server import ask
+from infra.deploy.targets.following import ask
 from infra.templates import StackError, templates
 from roadmap.bundle import MANIFEST, Bundle
 

@@ -13,9 +13,9 @@ from infra.deploy.aliases import CANARY, Aliases
 from infra.deploy.arms import Arm, arms
 from infra.deploy.rollout import shift
 from infra.deploy.target import Options, Plan, Say, checked
-from infra.deploy.targets.server import Server
+from infra.deploy.targets.following import Server
 from roadmap.bundle import Bundle
-from serving.runtime.challengers import drawn
+from serving.split import drawn
 
 ALONE = 1e-4  # a share of the callers that holds nobody but us
 

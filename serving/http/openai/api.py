@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving.http import problems
-from serving.http.problems import Refusal, documented, json_only
+from serving.errors import Refusal, pointer, unknown
+from serving.http.problems import documented, json_only
 from serving.http.stream import event
 from serving.runtime.models import Model
 from serving.runtime.store import Store
@@ -28,16 +28,16 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Listed(BaseModel):
+class ListedModel(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "roadmap"
 
 
-class List(BaseModel):
+class ModelList(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Listed]
+    data: list[ListedModel]
 
 
 class StreamOptions(BaseModel):
@@ -78,12 +78,12 @@ class Sampled(BaseModel):
 
 def add_models(app: FastAPI, store: Store) -> None:
     @app.get("/v1/models", tags=["openai"])
-    async def listed() -> List:
+    async def listed() -> ModelList:
         """The models that write text or embed it."""
-        return List(data=[listing(model) for model in able(store, speaks)])
+        return ModelList(data=[listing(model) for model in able(store, speaks)])
 
     @app.get("/v1/models/{name}", tags=["openai"], responses=documented(404, 503))
-    async def one(name: str) -> Listed:
+    async def one(name: str) -> ListedModel:
         return listing(await chosen(store, name, speaks, "writes or embeds text"))
 
 
@@ -114,7 +114,7 @@ async def chosen(store: Store, name: str, can: Callable[[Model], bool], does: st
     """
     model = await store.model(name) if name in store.places else None
     if model is None or not can(model):
-        raise problems.unknown(f"model that {does}", name, [model.name for model in able(store, can)])
+        raise unknown(f"model that {does}", name, [model.name for model in able(store, can)])
     return model
 
 
@@ -126,7 +126,7 @@ def validated(model: Model, fields: dict[str, Any], prompt: str = "prompt") -> B
         found = error.errors()[0]
         said = found["msg"].removeprefix("Input ").removeprefix("Value error, ")
         place = [prompt if part == "prompt" else part for part in found["loc"]]
-        errors = [{"pointer": problems.pointer(place), "detail": said}]
+        errors = [{"pointer": pointer(place), "detail": said}]
         raise Refusal(422, f"{'/'.join(map(str, place))}: {said}", errors=errors) from None
 
 
@@ -140,8 +140,8 @@ def head(kind: str, key: str, model: Model) -> dict[str, Any]:
     }
 
 
-def listing(model: Model) -> Listed:
-    return Listed(id=model.name, created=int(datetime.fromisoformat(model.manifest.created).timestamp()))
+def listing(model: Model) -> ListedModel:
+    return ListedModel(id=model.name, created=int(datetime.fromisoformat(model.manifest.created).timestamp()))
 
 
 def total(usages: Sequence[dict[str, int]]) -> dict[str, int]:

@@ -21,7 +21,7 @@ MAX_TOKENS = 256  # where it is not said
 MAX_MESSAGES = 256
 
 
-class Part(BaseModel):
+class ContentPart(BaseModel):
     type: Literal["text"]
     text: str
 
@@ -30,7 +30,7 @@ class Message(BaseModel):
     """Other members than these two are not read, so that an answer can be sent back as it came."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: str | list[ContentPart]
 
     @property
     def text(self) -> str:
@@ -78,22 +78,22 @@ class Chosen(Token):
     top_logprobs: list[Token]
 
 
-class Logprobs(BaseModel):
+class ChatLogprobs(BaseModel):
     content: list[Chosen]
     refusal: None = None
 
 
-class Answer(BaseModel):
+class AssistantMessage(BaseModel):
     role: Literal["assistant"]
     content: str
     refusal: None = None
 
 
-class Choice(BaseModel):
+class ChatChoice(BaseModel):
     index: int
-    message: Answer
+    message: AssistantMessage
     finish_reason: Literal["stop", "length"]
-    logprobs: Logprobs | None
+    logprobs: ChatLogprobs | None
 
 
 class ChatCompleted(BaseModel):
@@ -102,7 +102,7 @@ class ChatCompleted(BaseModel):
     created: int
     model: str
     system_fingerprint: str = Field(description="the model's version")
-    choices: list[Choice]
+    choices: list[ChatChoice]
     usage: openai.Usage
 
 

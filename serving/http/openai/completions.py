@@ -39,18 +39,18 @@ class Completion(openai.Sampled):
         return {**self.shared(max_tokens=16), **logprobs, "prompt": prompt, "echo": bool(self.echo)}
 
 
-class Logprobs(BaseModel):
+class CompletionLogprobs(BaseModel):
     tokens: list[str]
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None] | None
     text_offset: list[int]
 
 
-class Choice(BaseModel):
+class CompletionChoice(BaseModel):
     index: int
     text: str
     finish_reason: Literal["stop", "length"] | None
-    logprobs: Logprobs | None
+    logprobs: CompletionLogprobs | None
 
 
 class Completed(BaseModel):
@@ -59,7 +59,7 @@ class Completed(BaseModel):
     created: int
     model: str
     system_fingerprint: str = Field(description="the model's version")
-    choices: list[Choice]
+    choices: list[CompletionChoice]
     usage: openai.Usage
 
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.auth.callers import require
+from serving.errors import Refusal
 from serving.http.answering import allowed, begin
 from serving.http.openai import api as openai
-from serving.http.problems import Refusal
 from serving.runtime.models import Model
 from serving.runtime.store import Store
 

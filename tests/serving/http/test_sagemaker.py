@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.http import sagemaker
+from serving.entrypoints import sagemaker
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
@@ -279,7 +279,7 @@ def port() -> int:
 def container(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], Callable[[], HTTPConnection]]]:
     number = port()
     given = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(number), **environment}
-    arguments = [sys.executable, "-m", "serving.http.sagemaker", "serve"]
+    arguments = [sys.executable, "-m", "serving.entrypoints.sagemaker", "serve"]
     process = subprocess.Popen(
         arguments, cwd=ROOT, env={**os.environ, **given}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

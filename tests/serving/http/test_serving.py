@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from roadmap.bundle import Bundle, Manifest, load_predictor
 from serving.entrypoints import server as command
+from serving.errors import MAX_ERRORS
 from serving.http import app as app_module
 from serving.http import problems
 from serving.http.app import Card, create_app
@@ -180,7 +181,7 @@ def test_errors_have_pointers_and_do_not_say_the_input_back(client: TestClient) 
 
 def test_the_list_of_errors_is_bounded(client: TestClient) -> None:
     body = {"inputs": [{"image": [["x"] * 8] * 8}] * 1000}
-    assert len(problem(client.post("/models/mnist/predict", json=body), 422)["errors"]) <= problems.MAX_ERRORS
+    assert len(problem(client.post("/models/mnist/predict", json=body), 422)["errors"]) <= MAX_ERRORS
     long = "k" * 10_000
     assert len(problem(client.post("/models/titanic/predict", json={"inputs": [{long: 1}]}), 422)["detail"]) < 500
 

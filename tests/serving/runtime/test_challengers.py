@@ -20,11 +20,12 @@ from roadmap.bundle import MANIFEST, Bundle, Manifest, load_predictor
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.log import Row
 from serving.auth.callers import Caller
+from serving.http import answering
 from serving.http.app import create_app
 from serving.observability import metrics
-from serving.runtime import challengers
 from serving.runtime.mirror import adapted
 from serving.settings import Settings
+from serving.split import drawn
 from tests.support import bundles
 
 WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
@@ -214,18 +215,18 @@ def test_a_caller_stays_with_one_version_and_the_share_is_kept(visit: Any) -> No
 
 def test_the_next_challenger_draws_anew() -> None:
     callers = [f"caller c{n}" for n in range(1000)]
-    found = [{who for who in callers if challengers.drawn("p", version, who) < 0.5} for version in ("v1", "v2")]
+    found = [{who for who in callers if drawn("p", version, who) < 0.5} for version in ("v1", "v2")]
     assert all(450 < len(those) < 550 for those in found)
     assert 200 < len(found[0] & found[1]) < 300
 
 
 def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None:
     scope: dict[str, Any] = {"type": "http", "headers": [], "client": ("2001:db8:1:2:3:4:5:6", 50000)}
-    assert challengers.who(Request(scope)) == "address 2001:db8:1:2::/64"
+    assert answering.caller_of(Request(scope)) == "address 2001:db8:1:2::/64"
     scope["state"] = {"caller": Caller("ci", frozenset())}
-    assert challengers.who(Request(scope)) == "key ci"
+    assert answering.caller_of(Request(scope)) == "key ci"
     scope["headers"] = [(b"x-caller-id", b"ann")]
-    assert challengers.who(Request(scope)) == "caller ann"
+    assert answering.caller_of(Request(scope)) == "caller ann"
 
 
 def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

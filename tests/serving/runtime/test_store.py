@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from roadmap.bundle import Bundle, seal
 from serving.http.app import create_app
 from serving.settings import Settings
-from serving.sources import Found, Source, SourceError
+from serving.sources import BundleSource, Found, SourceError
 from tests.support import bundles
 
 
@@ -213,7 +213,7 @@ def newer_mnist(folder: Path) -> str:
 class Flaky:
     """The source of a store, which can be away, and whose downloads can fail."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: BundleSource) -> None:
         self.source, self.away, self.broken = source, False, False
 
     def find(self) -> dict[str, Found | SourceError]:

@@ -15,7 +15,7 @@ import pytest
 
 from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
 from roadmap.data import splits
-from serving.sources import Found, Source, SourceError, open_source
+from serving.sources import BundleSource, Found, SourceError, open_source
 from tests.support import bundles
 
 
@@ -24,7 +24,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def found(source: Source, name: str = "titanic") -> Found:
+def found(source: BundleSource, name: str = "titanic") -> Found:
     one = source.find()[name]
     assert isinstance(one, Found), one
     return one

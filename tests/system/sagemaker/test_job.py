@@ -12,7 +12,7 @@ import pytest
 
 from pipelines import sagemaker
 from roadmap.bundle import Bundle
-from serving.http.sagemaker import lay_out
+from serving.entrypoints.sagemaker import lay_out
 from tests.standins.sagemaker_jobs import environment, image, tree
 
 SHORT = {"project": '"titanic"', "profile": "sample", "projects.titanic.train.epochs": "3"}

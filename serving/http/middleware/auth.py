@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.auth.callers import Caller
 from serving.auth.keys import Keys
 from serving.auth.rate_limit import RateLimit, network
+from serving.errors import cut
 from serving.http import problems
 
 OPEN = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready", "/favicon.ico"})
@@ -22,7 +23,7 @@ PROJECT = re.compile(r"/(?:v[12]/)?models/([^/]+)")  # the projects that a path 
 ALLOWED_KEY = re.compile(r"[\x21-\x7e]+")
 
 
-class Gate:
+class AuthMiddleware:
     """401 to strangers, 403 to those who may not, 429 to those who ask too often, in one layer.
 
     The rate is counted by key, and by address for those without a valid one: guessing keys is limited too.
@@ -74,7 +75,7 @@ class Gate:
         """The 403 to what is known before the body is read, or nothing."""
         found = PROJECT.match(path)
         if found and not caller.may(found[1]):
-            return problems.response(scope, 403, caller.forbidden(problems.cut(found[1])))
+            return problems.response(scope, 403, caller.forbidden(cut(found[1])))
         if path == "/metrics" and not caller.metrics:
             return problems.response(scope, 403, f"{caller.name} may not read /metrics")
         return None

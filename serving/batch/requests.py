@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from serving.http.problems import MAX_ERRORS, pointer, words
+from serving.errors import MAX_ERRORS, pointer, words
 from serving.runtime.cells import Columns, value
 
 Faults = list[dict[str, str]]

@@ -1,6 +1,6 @@
 """Every request is measured once, for /metrics and for the audit log. Of keys neither knows more than the name.
 
-Routes leave in scope["state"] what they know: `model`, the serving.runtime.models.Model that answers, and `inputs`, how many.
+Routes leave in scope["state"] what they know: `model`, the Model that answers, and `inputs`, how many.
 """
 
 import logging
@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.auth.callers import caller
+from serving.http.middleware.route import template
 from serving.observability import metrics
 from serving.observability.logs import AUDIT
 
@@ -21,7 +22,9 @@ KNOWN = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 audit = logging.getLogger(AUDIT)
 
 
-class Watch:
+class TelemetryMiddleware:
+    """`audit`: whether the log has a line per request, and whether with what was sent."""
+
     def __init__(self, app: ASGIApp, audit: Literal["none", "line", "payload"]) -> None:
         self.app, self.log, self.payloads = app, audit != "none", audit == "payload"
 
@@ -85,19 +88,3 @@ class Watch:
                 audit.handle(
                     audit.makeRecord(AUDIT, logging.INFO, "", 0, "request", (), None, None, {"fields": fields})
                 )
-
-
-def template(scope: Scope) -> str:
-    """The path of the route that answered, with its parameters' names: "/models/{name}/predict"; "none" where none did.
-
-    Starlette says which function answered and not which route, so it is looked up, once per function.
-    """
-    endpoint = scope.get("endpoint")
-    if endpoint is None:
-        return "none"
-    templates: dict[Any, str] = scope["app"].state.templates
-    if endpoint not in templates:
-        templates[endpoint] = next(
-            (r.path for r in scope["app"].routes if getattr(r, "endpoint", None) is endpoint), "none"
-        )
-    return templates[endpoint]

@@ -1,0 +1,105 @@
+"""A server that follows the registry's champion, or a folder, by itself.
+
+Deployed means that it names the bundle as the version it answers with, and answers the bundle's own example.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from infra.deploy import registry
+from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
+from roadmap.bundle import Bundle
+from roadmap.io import http
+
+PATIENCE = 120.0  # seconds for a server to notice what has changed; it looks every few seconds
+
+
+def ask(url: str, body: Any, nobody: str, **headers: str) -> Any:
+    """The JSON of `read`."""
+    return json.loads(read(url, body, nobody, **headers))
+
+
+def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
+    """What a server answers, to a POST where there is a body.
+
+    Args:
+        nobody: what to do where none answers.
+
+    Raises:
+        DeployError
+    """
+    if key := os.environ.get("SERVING_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        return http.ask(url, body, headers=headers).content
+    except http.HttpError as error:
+        hint = f"; {nobody}" if error.status is None else ""
+        raise DeployError(f"{error}{hint}", TEMPORARY if error.passing else USAGE) from None
+
+
+class Server:
+    """Follows the champion."""
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.project = options, options.project
+        self.url = os.environ.get("SERVING_URL", "http://127.0.0.1:8000").rstrip("/")
+
+    def serving(self) -> str | None:
+        return self.model().get("version")
+
+    def before(self) -> str | None:
+        """What a rollback goes back to: the registry knows."""
+        return registry.before(self.project)
+
+    def plan(self, bundle: Bundle) -> Plan:
+        return Plan(
+            [f"{self.url}: {self.serving()} -> {bundle.manifest.version}, taken from the registry by itself"], {}
+        )
+
+    def roll_out(self, bundle: Bundle, say: Say) -> None:
+        self.follow(bundle.manifest.version)
+        checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}), bundle)
+        say(f"{self.url} has noticed it")
+
+    def roll_back(self, version: str, say: Say) -> None:
+        registry.move(self.project, version, say)
+        self.follow(version)
+        say(f"{self.url} has noticed it")
+
+    def destroy(self, say: Say) -> None:
+        raise DeployError("this server is not ours to take away; stop the process")
+
+    # ---------------------------------------------------------------- HTTP
+
+    def follow(self, version: str) -> None:
+        """
+        Raises:
+            DeployError: it does not answer with this version within PATIENCE seconds.
+        """
+        self.until(
+            lambda: self.serving() == version,
+            lambda: (
+                f"the server has version {self.serving()} and not {version}: "
+                f"{self.model().get('reason') or 'it has not noticed the new one'}"
+            ),
+        )
+
+    def until(self, ready: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not ready():
+            if time.monotonic() > deadline:
+                raise DeployError(f"{self.project}: {otherwise()}")
+            time.sleep(0.5)
+
+    def model(self) -> dict[str, Any]:
+        found: dict[str, dict[str, Any]] = {model["name"]: model for model in self.ask("/models")["models"]}
+        return found.get(self.project, {})
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> Any:
+        return json.loads(self.read(path, body, **headers))
+
+    def read(self, path: str, body: Any = None, **headers: str) -> bytes:
+        return read(self.url + path, body, "start it with `make serve`, or set SERVING_URL", **headers)

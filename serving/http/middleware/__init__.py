@@ -1,0 +1,1 @@
+"""What stands around the routes: who may ask, what arrives, what is measured, which headers leave."""

@@ -1,0 +1,12 @@
+"""Answers in gzip for those who take it."""
+
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Receive, Scope, Send
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Out of the way of those who don't."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])
+        await (super().__call__ if asked else self.app)(scope, receive, send)
