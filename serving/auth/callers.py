@@ -1,4 +1,4 @@
-"""Whoever asks, as routes and logs need to know it. How callers prove who they are is serving.auth.access's matter."""
+"""Whoever asks, as routes and logs need to know it. How they prove who they are: keys, oidc."""
 
 from typing import NamedTuple
 

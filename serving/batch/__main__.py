@@ -99,7 +99,7 @@ def score(options: Options) -> int:
     layout = Layout(kept, None if options.keep else "row", {n: f"output_{n}" if n in kept else n for n in outputs})
     if clash := [name for name in layout.outputs.values() if name in kept]:
         raise UsageError(f"{options.input}: already has columns {', '.join(clash)}; keep=false leaves them out")
-    rows = options.rows or int(getattr(predictor, "max_inputs", ROWS))
+    rows = options.rows or predictor.max_inputs or ROWS
     stat = options.input.stat()
     identity = {
         "project": options.project,

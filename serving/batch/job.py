@@ -143,7 +143,7 @@ class Job:
             TooManyErrors: more than `most` rows were refused.
             Damaged: the input can't be read on.
         """
-        size = min(BATCH, rows, getattr(scorer.predictor, "max_inputs", BATCH))
+        size = min(BATCH, rows, scorer.predictor.max_inputs or BATCH)
         with ThreadPoolExecutor(threads) as pool:
             scored = in_order(pool, scorer, self.source.batches(self.state.at, size), ahead=2 * threads)
             for first in scored:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from roadmap.bundle import Batch, Predictor
+from roadmap.bundle import Batch, Batches, Streams
 from serving.runtime.batching import Full
 
 TOGETHER = 0.005  # seconds: too short for a reader to see
@@ -35,7 +35,7 @@ class Alone:
 
     size = 1
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Streams) -> None:
         self.predictor = predictor
         self.sources: list[Any] = []
 
@@ -43,7 +43,7 @@ class Alone:
         return len(self.sources)
 
     def add(self, request: Any) -> Any:
-        self.sources.append(self.predictor.stream(request))  # type: ignore[attr-defined]
+        self.sources.append(self.predictor.stream(request))
         return self.sources[-1]
 
     def drop(self, key: Any) -> None:
@@ -64,7 +64,7 @@ class Alone:
 class Loop:
     """The requests of one model. Its thread lives while there are any: a model that is unloaded leaves none behind."""
 
-    def __init__(self, predictor: Predictor, max_queue: int) -> None:
+    def __init__(self, predictor: Streams, max_queue: int) -> None:
         self.predictor, self.max_queue = predictor, max_queue
         self.lock = threading.Lock()
         self.waiting: deque[Ticket] = deque()
@@ -122,8 +122,7 @@ class Loop:
                 self.thread.start()
 
     def _batch(self) -> Batch:
-        make = getattr(self.predictor, "batch", None)
-        return make() if make else Alone(self.predictor)
+        return self.predictor.batch() if isinstance(self.predictor, Batches) else Alone(self.predictor)
 
     def _work(self) -> None:
         batch = self._batch()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import to_json
 
-from roadmap.bundle import Bundle, BundleError, Predictor, load_predictor
+from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, load_predictor
 from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
 from serving.runtime.batching import Full, Queue, Scheduler
@@ -69,13 +69,21 @@ class Model:
             raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
-        self.writes = hasattr(self.predictor, "stream")
-        self.loop = Loop(self.predictor, scheduler.max_queue)
+        predictor = self.predictor
+        self.loop = Loop(predictor, scheduler.max_queue) if isinstance(predictor, Streams) else None
+        self.together = isinstance(predictor, Batches)
+        self.chats = predictor if isinstance(predictor, Chats) else None
+        self.embeds = predictor if isinstance(predictor, Embeds) else None
         self.embedding = Queue(self._embedded, name)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
         """The same type under a name of its own, since OpenAPI shows all projects on one page."""
         return create_model(f"{self.name}_{role}", __base__=base)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes text, piece by piece."""
+        return self.loop is not None
 
     @property
     def version(self) -> str:
@@ -121,7 +129,7 @@ class Model:
             Refusal: 503 where too much waits already.
         """
         try:
-            if hasattr(self.predictor, "batch"):
+            if self.together:
                 return asyncio.ensure_future(self._written(inputs))
             future = self.scheduler.submit(self.queue, inputs)
             if self.scheduler.observe is not None:
@@ -147,15 +155,17 @@ class Model:
 
     def _embedded(self, requests: Sequence[list[str]]) -> list[Any]:
         """One answer per request, or what is wrong with its texts: nobody else's business."""
+        assert self.embeds is not None
         answers: list[Any] = []
         for texts in requests:
             try:
-                answers.append(self.predictor.embed(texts))  # type: ignore[attr-defined]
+                answers.append(self.embeds.embed(texts))
             except ValueError as error:
                 answers.append(error)
         return answers
 
     async def _written(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+        assert self.loop is not None
         try:
             outputs = await self.loop.complete(inputs)
         except Full as full:
@@ -170,6 +180,7 @@ class Model:
         Raises:
             Refusal: 503 where too much waits already, 504 after so many seconds.
         """
+        assert self.loop is not None
         try:
             async with aclosing(self.loop.stream(inputs, seconds)) as pieces:
                 async for number, piece in pieces:

@@ -99,7 +99,7 @@ def post(app: FastAPI, path: str, answer: type[BaseModel], streams: bool = True)
 
 
 def speaks(model: Model) -> bool:
-    return model.writes or hasattr(model.predictor, "embed")
+    return model.writes or model.embeds is not None
 
 
 def able(store: Store, can: Callable[[Model], bool]) -> list[Model]:

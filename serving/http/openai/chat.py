@@ -60,7 +60,8 @@ class Chat(openai.Sampled):
 
     def ours(self, model: Model) -> dict[str, Any]:
         said = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
-        prompt, ends = model.predictor.chat(said)  # type: ignore[attr-defined]
+        assert model.chats is not None
+        prompt, ends = model.chats.chat(said)
         given = self.shared(max_tokens=MAX_TOKENS)
         if self.max_completion_tokens is not None:
             given["max_tokens"] = self.max_completion_tokens
@@ -107,7 +108,7 @@ class ChatCompleted(BaseModel):
 
 
 def chats(model: Model) -> bool:
-    return model.writes and hasattr(model.predictor, "chat")
+    return model.writes and model.chats is not None
 
 
 def add_chat(app: FastAPI, store: Store) -> None:

@@ -55,7 +55,7 @@ class Embeddings(BaseModel):
 
 
 def embeds(model: Model) -> bool:
-    return hasattr(model.predictor, "embed")
+    return model.embeds is not None
 
 
 def add_embeddings(app: FastAPI, store: Store) -> None:
