@@ -45,6 +45,7 @@ class Card(BaseModel):
     data_sha256: str | None = None
     params_sha256: str | None = None
     run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
+    code_sha256: str | None = Field(default=None, description="of the code that the bundle was made with")
     code: Literal["same", "changed", "unknown"] | None = Field(
         default=None, description="the predictor that runs here, against the one that the bundle was made with"
     )
