@@ -103,6 +103,7 @@ def test_stages_projects_and_paths_exist(pair: list[Path]) -> None:
     roots = {name.partition("/")[0] for name in TRACKED if "/" in name} - set(OUTPUTS)
     for document in pair:
         text = document.read_text()
+        projects |= dict.fromkeys(re.findall(r"^  (\w+):\n    network:", text, re.MULTILINE))  # of an example
         for stage, project in re.findall(r"\b([a-z]+)@([a-z_0-9]+)", re.sub(r"models:/\S+", "", text)):
             assert stage in stages and project in projects, f"{document.name}: {stage}@{project}"
         for path in re.findall(r"`([\w./-]+/[\w./-]*)`", text):
