@@ -111,6 +111,13 @@ def test_stages_projects_and_paths_exist(pair: list[Path]) -> None:
                 assert (ROOT / path).exists(), f"{document.name} names {path}"
 
 
+def test_every_package_of_the_machinery_is_on_the_map() -> None:
+    packages = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "roadmap").glob("*/__init__.py")}
+    for language in ("en", "zh"):
+        text = (ROOT / "docs" / language / "concepts.md").read_text()
+        assert packages == set(re.findall(r"^\| `(roadmap/\w+)` \|", text, re.MULTILINE))
+
+
 def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> None:
     from roadmap.config.schema import GateSettings
 
