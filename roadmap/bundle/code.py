@@ -1,12 +1,13 @@
 """The code behind a module: the files of this repository that it imports, read from the sources without running them.
 
 The closure is static. `import x`, `from x import y`, the `__init__` of every package on the way and imports inside
-functions are in it; a module that is loaded by a computed name is not, so whoever loads one names it as a root as well.
+functions are in it, those for type checkers alone are not. A module that is loaded by a computed name is not in it
+either, so whoever loads one names it as a root as well. A file that holds no more than a docstring runs nothing.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -21,16 +22,17 @@ def closure(*modules: str, root: Path = ROOT, beyond: frozenset[str] = frozenset
     Raises:
         ModuleNotFoundError: a module of `modules` is no file under `root`.
     """
-    found: set[str] = set()
     for name in modules:
         if _file(name, root) is None:
             raise ModuleNotFoundError(f"{name}: no such file under {root}", name=name)
-    left = [path for name in modules for path in _files(name, root)]
+    found, seen, left = [], set(beyond), list(modules)
     while left:
-        path = left.pop()
-        if path not in found and path not in beyond:
-            found.add(path)
-            left += (file for name in imported(root / path) for file in _files(name, root))
+        for path in _files(left.pop(), root):
+            if path not in seen:
+                seen.add(path)
+                if (names := imported(path, root)) is not None:
+                    found.append(path)
+                    left += names
     return sorted(found)
 
 
@@ -46,20 +48,34 @@ def code_sha256(module: str, root: Path = ROOT) -> str | None:
         return None
 
 
-def sha256_of(paths: list[str], root: Path = ROOT) -> str:
+def sha256_of(paths: Iterable[str], root: Path = ROOT) -> str:
     digests = (f"{path} {hashlib.sha256((root / path).read_bytes()).hexdigest()}\n" for path in paths)
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @cache
-def imported(path: Path) -> tuple[str, ...]:
-    """Every name that a source file may import: `from a import b` is `a` and `a.b`, one of which is no module."""
+def imported(path: str, root: Path = ROOT) -> tuple[str, ...] | None:
+    """Every name that a source file may import: `from a import b` is `a` and `a.b`, one of which is no module.
+
+    None where the file holds no statement.
+    """
+    tree = ast.parse((root / path).read_bytes(), path)
+    if not tree.body[ast.get_docstring(tree) is not None :]:
+        return None
     names: dict[str, None] = {}
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            left += node.orelse
+            continue
+        left += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names.update(dict.fromkeys(alias.name for alias in node.names))
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.update(dict.fromkeys([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]))
+        elif isinstance(node, ast.ImportFrom):
+            around = Path(path).parts[: -node.level] if node.level else ()
+            module = ".".join([*around, *([node.module] if node.module else [])])
+            names.update(dict.fromkeys([module, *(f"{module}.{alias.name}" for alias in node.names)]))
     return tuple(names)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from roadmap.config.errors import UsageError
-from roadmap.bundle import sha256
 
 SPLITS = ("train", "val", "test")
 RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any
@@ -64,7 +63,7 @@ def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
                 np.savez(draft / f"{name}.npz", **split)
             else:
                 split.to_parquet(draft / f"{name}.parquet", index=False)
-        files = {path.name: sha256(path) for path in sorted(draft.iterdir())}
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}
         card = {
             "profile": profile,
             "source": prepared.source,

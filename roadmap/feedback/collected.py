@@ -4,16 +4,20 @@ rows.parquet    one row per labelled input, the newest MOST; not there before th
 windows.json    one entry per collection that brought rows: the lineage of every version of the data
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.data.splits import replacing
-from roadmap.prediction_log.labels import Labelled
+
+if TYPE_CHECKING:
+    from roadmap.prediction_log.labels import Labelled
 
 MOST = 20_000  # rows that are kept: a bound for what training reads; older ones give way
 
@@ -33,7 +37,7 @@ class Row:
         return self.request_id, self.index
 
     @classmethod
-    def of(cls, one: Labelled) -> "Row":
+    def of(cls, one: Labelled) -> Row:
         said = json.dumps(one.input, ensure_ascii=False)
         return cls(one.request_id, one.index, one.time, one.version, one.profile, said, one.label)
 
