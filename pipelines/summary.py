@@ -67,10 +67,10 @@ def markdown(table: list[Row]) -> str:
 
 def short(row: Row, old: Row | None) -> Row:
     """A row of the READMEs. What the project does is its README's title, until somebody words it, or translates it."""
-    project, _, headline, interval, baseline, *_ = row
+    project, _, headline, interval, baseline, *_, trained = row
     title = Path("pipelines", project, "README.md").read_text().partition("\n")[0]
     does = old[1] if old else title.partition(": ")[2]
-    return f"[{project}](pipelines/{project}/README.md)", does, f"{headline} ({interval})", baseline
+    return f"[{project}](pipelines/{project}/README.md)", does, f"{headline} ({interval})", baseline, trained
 
 
 def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None], Row] = lambda row, _: row) -> str:

@@ -97,6 +97,16 @@ def test_make_targets_and_modules_exist(document: Path) -> None:
 
 
 @every_pair
+def test_flags_of_the_server_exist(pair: list[Path]) -> None:
+    from serving.settings import Settings
+
+    known = {f"--{name.replace('_', '-')}" for name in Settings.model_fields} | {"--help"}
+    for document in pair:
+        for line in re.findall(r"python -m serving( .*)", document.read_text()):
+            assert set(re.findall(r" (--[a-z-]+)", line)) <= known, line
+
+
+@every_pair
 def test_stages_projects_and_paths_exist(pair: list[Path]) -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     projects = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]

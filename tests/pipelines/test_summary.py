@@ -34,13 +34,13 @@ def test_rows_at_hand_replace_theirs_and_the_others_stay(monkeypatch: pytest.Mon
 
 def test_a_table_keeps_its_own_header_and_the_words_that_somebody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    table = "| 项目 | 内容 |\n| --- | --- |\n| [titanic](x) | 谁能生还 | old | old |\n"
+    table = "| 项目 | 内容 |\n| --- | --- |\n| [titanic](x) | 谁能生还 | old | old | old |\n"
     text = f"<!-- figures: projects -->\n{table}<!-- /figures -->\n"
     lines = summary.renew(text, "projects", [row("titanic"), row("mnist")], summary.short).splitlines()
     assert lines[1] == "| 项目 | 内容 |"
-    assert lines[3] == "| [titanic](pipelines/titanic/README.md) | 谁能生还 | new (new) | new |"
+    assert lines[3] == "| [titanic](pipelines/titanic/README.md) | 谁能生还 | new (new) | new | new |"
     title = (ROOT / "pipelines" / "mnist" / "README.md").read_text().splitlines()[0].partition(": ")[2]
-    assert lines[4] == f"| [mnist](pipelines/mnist/README.md) | {title} | new (new) | new |"
+    assert lines[4] == f"| [mnist](pipelines/mnist/README.md) | {title} | new (new) | new | new |"
 
 
 def test_the_documents_have_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
