@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 import warnings
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import Bundle, Manifest, seal, sha256
+from roadmap.bundle.code import git_commit
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, ModelSettings, Run
 from roadmap.config.stage import stage
@@ -173,15 +173,6 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="torch")
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def git_commit() -> str | None:
-    """The commit, with a mark where the working tree differs from it."""
-    try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
-    except FileNotFoundError:
-        return os.environ.get("GIT_COMMIT")
-    return done.stdout.strip() or os.environ.get("GIT_COMMIT")  # an image has no .git
 
 
 if __name__ == "__main__":

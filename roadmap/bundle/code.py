@@ -7,6 +7,8 @@ either, so whoever loads one names it as a root as well. A file that holds no mo
 
 import ast
 import hashlib
+import os
+import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -91,3 +93,12 @@ def _files(module: str, root: Path) -> Iterator[str]:
 def _file(module: str, root: Path) -> str | None:
     path = module.replace(".", "/")
     return next((name for name in (f"{path}.py", f"{path}/__init__.py") if (root / name).is_file()), None)
+
+
+def git_commit() -> str | None:
+    """The commit, with a mark where the working tree differs from it."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return os.environ.get("GIT_COMMIT")
+    return done.stdout.strip() or os.environ.get("GIT_COMMIT")  # an image has no .git

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import Bundle, sha256
+from roadmap.bundle.code import git_commit
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.data import splits
@@ -34,8 +35,6 @@ PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in
 
 
 def train(run: Run) -> None:
-    from pipelines.train import git_commit
-
     with in_words():
         given, api = settings(run.name), client("sagemaker")
         network = sha256(Path(f"models/{run.project.network}.py"))

@@ -3,12 +3,45 @@
 import inspect
 import logging
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from models.graph import Graph
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Graph(Protocol):
+    """What of a network goes into one ONNX file; models/graph.py has one.
+
+    inputs    by name, in the order of the module's `forward`: the example that it is exported and checked with
+    dynamic   input name -> axis -> name of the dimension that is free there; the same name means the same size
+    dynamo    False: exported from a TorchScript trace, for what the newer exporter can't leave free
+    """
+
+    @property
+    def module(self) -> "nn.Module": ...
+    @property
+    def inputs(self) -> dict[str, "Tensor"]: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def dynamic(self) -> dict[str, dict[int, str]]: ...
+    @property
+    def dynamo(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A network that is one graph."""
+
+    module: "nn.Module"
+    inputs: dict[str, "Tensor"]
+    outputs: tuple[str, ...]
+    dynamic: dict[str, dict[int, str]]
+    dynamo: bool = True
 
 
 def export(model: Any, example: tuple[np.ndarray, ...], folder: Path) -> None:
@@ -25,7 +58,7 @@ def export(model: Any, example: tuple[np.ndarray, ...], folder: Path) -> None:
     if hasattr(model, "graphs"):
         graphs: dict[str, Graph] = model.graphs(inputs)
     else:
-        graphs = {"model.onnx": Graph(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
+        graphs = {"model.onnx": Whole(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
     for name, graph in graphs.items():
         write(graph, folder / name)
 

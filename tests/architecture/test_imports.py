@@ -1,0 +1,65 @@
+"""Who imports whom, beyond the lists of pyproject.toml, which `lint-imports` holds: no circle, and what DAGs may load.
+
+Imports inside functions count like any other.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+
+import grimp
+import pytest
+
+PACKAGES = ("roadmap", "pipelines", "models", "serving", "infra", "dvc_airflow", "benchmarks", "tests")
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*PACKAGES, include_external_packages=True, cache_dir=None)
+
+
+@pytest.fixture(scope="module")
+def imports(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
+    """(importer, imported) of all modules of ours."""
+    return [(one, other) for one in graph.modules for other in graph.find_modules_directly_imported_by(one)]
+
+
+def circle(edges: Iterable[tuple[str, str]]) -> list[str]:
+    """The way round, if there is one."""
+    above: defaultdict[str, set[str]] = defaultdict(set)
+    for one, other in edges:
+        above[one].add(other)
+    try:
+        TopologicalSorter(above).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_no_module_imports_itself_by_a_detour(imports: list[tuple[str, str]]) -> None:
+    assert circle(imports) == []
+
+
+@pytest.mark.parametrize("package", ["roadmap", "serving", "infra"])
+def test_no_room_imports_itself_by_a_detour(imports: list[tuple[str, str]], package: str) -> None:
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[:2])
+
+    own = [(room(one), room(other)) for one, other in imports if one.startswith(f"{package}.")]
+    assert circle((one, other) for one, other in own if one != other and other.startswith(f"{package}.")) == []
+
+
+def test_dags_load_the_standard_library_yaml_and_airflow_alone(imports: list[tuple[str, str]]) -> None:
+    """Airflow parses them again and again, in an environment that has nothing of ours."""
+    allowed = {"dvc_airflow", "yaml", "airflow", *sys.stdlib_module_names}
+    loaded = {(one, other) for one, other in imports if one.partition(".")[0] == "dvc_airflow"}
+    assert loaded and [pair for pair in sorted(loaded) if pair[1].partition(".")[0] not in allowed] == []
+
+
+def test_a_circle_is_named() -> None:
+    assert circle([("a", "b"), ("b", "c"), ("c", "a"), ("a", "d")]) in (
+        ["a", "b", "c", "a"], ["b", "c", "a", "b"], ["c", "a", "b", "c"],
+        ["a", "c", "b", "a"], ["b", "a", "c", "b"], ["c", "b", "a", "c"],
+    )  # fmt: skip
