@@ -51,7 +51,7 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 .venv-airflow/ready: infra/airflow/requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
 
-bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures the README gives
+bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures docs/en/benchmarks.md gives
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 docs: setup  ## build the documentation, English and Chinese, into site/

@@ -1,1 +1,1 @@
-"""The machinery of every project: it knows none of them. Rooms are listed in README.md."""
+"""The machinery of every project: it knows none of them. docs/en/concepts.md has the list of its packages."""
