@@ -89,12 +89,13 @@ def fit(
     run: Run, name: str, settings: ModelSettings, training_set: TrainingSet, folder: Path, tracker: Any
 ) -> tuple[Any, Any]:
     """Trains one model; returns it with its history."""
-    import pytorch_lightning as pl
     import torch
+
+    from roadmap.training.lightning import pl  # before all that imports Lightning
 
     quieten()
     from roadmap.training.batches import TensorData
-    from roadmap.training.callbacks import History, Resumable
+    from roadmap.training.callbacks import History, LocalFiles, Resumable
 
     if run.project.train.threads:
         torch.set_num_threads(run.project.train.threads)
@@ -110,6 +111,7 @@ def fit(
         accumulate_grad_batches=run.project.train.accumulate,
         gradient_clip_val=run.project.train.clip,
         callbacks=[history, resumable],
+        plugins=[LocalFiles()],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings
 from roadmap.data.training_set import TrainingSet
+from roadmap.training.lightning import pl
 
 GRAIN = 8
 POOL = 32  # batches' worth of shuffled rows that are sorted by length together

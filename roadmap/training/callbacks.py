@@ -6,12 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
+
+from roadmap.training.lightning import pl, plugins
 
 
-class Resumable(Callback):
+class LocalFiles(plugins.TorchCheckpointIO):
+    """Checkpoints on this machine's disk. By default Lightning imports the SDKs of clouds to ask whether it is theirs."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, path)
+
+
+class Resumable(pl.Callback):
     """Writes `last.ckpt` at the end of an epoch, at most every `seconds`, and makes every epoch's randomness its own.
 
     Dropout and augmentation are seeded by epoch, so that the epochs after a resume are those of an undisturbed run.
@@ -39,7 +47,7 @@ class Resumable(Callback):
             self.written = time.monotonic()
 
 
-class History(Callback):
+class History(pl.Callback):
     """One row per epoch: epoch, training seconds so far, learning rate, mean training loss and every logged metric.
 
     It travels in the checkpoint, so a resumed run has the rows from before the kill. `report` is told each new row.
