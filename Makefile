@@ -10,11 +10,11 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test lint format serve mlflow airflow images manifests up smoke down bench docs figures peers lock clean \
+.PHONY: help setup run test test-all lint format serve mlflow airflow images manifests up smoke down bench docs figures peers lock clean \
 	packages pull experiment compare push comment deploy release
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/ready  ## create .venv from requirements.lock
 
@@ -24,8 +24,11 @@ setup: .venv/ready  ## create .venv from requirements.lock
 run: setup  ## dvc repro on the embedded sample, then the table of figures
 	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
 
-test: setup .venv-airflow/ready  ## the whole test suite; PYTEST_ARGS narrows it, TEST_SHARD=1/3 takes a third
-	@python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a third
+	@python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
+
+test-all: setup .venv-airflow/ready  ## the slow tests: stages, servers, containers, Airflow, official data in DATA_MIRROR
+	@python -m pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
 
 lint: setup  ## format, lint, types, import contracts, workflows
 	ruff format --check .

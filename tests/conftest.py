@@ -3,9 +3,7 @@
 import contextlib
 import functools
 import logging
-import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from tests.support.checkouts import Checkout, checkout
+from tests.support.collection import refuse_unmarked, take_shard
 from tests.support.servers import Running, serving
 
 
@@ -25,11 +24,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """TEST_SHARD=2/3: the second third of the files, so that several machines share the suite."""
-    number, _, total = os.environ.get("TEST_SHARD", "1/1").partition("/")
-    mine = {item for item in items if zlib.crc32(item.path.name.encode()) % int(total) == int(number) - 1}
-    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
-    items[:] = [item for item in items if item in mine]
+    refuse_unmarked(items)
+    take_shard(config, items)
 
 
 @pytest.fixture(autouse=True)

@@ -92,6 +92,7 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_CACHE", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files")
 @pytest.mark.usefixtures("no_cache")

@@ -26,7 +26,7 @@ from tests.support.servers import free_port
 
 VENV = ROOT / ".venv-airflow"
 needed = pytest.mark.skipif(
-    not (VENV / "ready").exists(), reason="needs .venv-airflow: run `make test`, which makes it"
+    not (VENV / "ready").exists(), reason="needs .venv-airflow: run `make test-all`, which makes it"
 )
 
 

@@ -108,7 +108,7 @@ import os, signal, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from pyarrow import parquet
-from tests.pipelines.test_collect import NOW, answered, collected
+from tests.roadmap.feedback.test_collected import NOW, answered, collected
 write = parquet.write_table
 def killed(*arguments, **options):
     write(*arguments, **options)

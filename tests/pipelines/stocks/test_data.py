@@ -170,6 +170,7 @@ def test_the_sample_forecaster_knows_the_generators_quantiles(reproduced: Checko
 
 
 MIRROR = [
+    pytest.mark.slow,
     pytest.mark.mirror,
     pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files"),
 ]
@@ -192,7 +193,6 @@ class TestOfficialPrices:
         assert note.startswith("IBM_2006") and "2017-07-31" in note
 
 
-@pytest.mark.slow
 class TestFullTraining:
     pytestmark = MIRROR
 

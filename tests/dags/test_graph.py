@@ -265,6 +265,7 @@ print(json.dumps({"modules": sorted({name.partition(".")[0] for name in sys.modu
 """
 
 
+@pytest.mark.slow
 @airflow_runs.needed
 def test_parsing_the_dags_imports_nothing_heavy_and_starts_nothing(tmp_path: Path) -> None:
     said = json.loads(airflow_runs.python(FENCE, ROOT, tmp_path))

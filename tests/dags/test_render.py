@@ -12,7 +12,7 @@ from dvc_airflow import graph
 from tests.support import airflow_runs
 from tests.support.checkouts import ROOT
 
-pytestmark = airflow_runs.needed
+pytestmark = [pytest.mark.slow, airflow_runs.needed]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 PROJECTS = list(PARAMS["projects"])
 GRAPH = graph.read(ROOT)

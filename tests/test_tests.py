@@ -1,0 +1,82 @@
+"""The suite's own rules: what is slow says so, no test leans on another, and the rooms are those of the tree."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkouts import ROOT, environment
+
+TESTS = ROOT / "tests"
+FILES = sorted(TESTS.rglob("test_*.py"))
+OURS = {"support", "standins", "system", "__pycache__"}
+
+USES = """
+import pytest
+from tests.support.collection import refuse_unmarked
+
+def pytest_collection_modifyitems(items):
+    refuse_unmarked(items)
+
+@pytest.fixture
+def reproduced():
+    pass
+
+@pytest.fixture
+def through_another(reproduced):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "test, refused",
+    [
+        ("def test(reproduced): pass", True),
+        ("def test(through_another): pass", True),
+        ("@pytest.mark.mirror\ndef test(): pass", True),
+        ("@pytest.mark.slow\ndef test(through_another): pass", False),
+        ("def test(): pass", False),
+    ],
+)
+def test_what_uses_the_reproduction_or_the_mirror_is_marked_slow(tmp_path: Path, test: str, refused: bool) -> None:
+    (tmp_path / "conftest.py").write_text(USES)
+    (tmp_path / "test_it.py").write_text(f"import pytest\n\n{test}\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  slow: slow\n  mirror: mirror\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == (pytest.ExitCode.USAGE_ERROR if refused else pytest.ExitCode.OK), done.stdout
+    assert refused == ("add @pytest.mark.slow" in done.stderr)
+
+
+def imports(file: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return found | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def test_no_test_imports_another() -> None:
+    found = {
+        (str(file.relative_to(ROOT)), name)
+        for file in [*TESTS.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+        for name in imports(file)
+        if name.startswith("tests.") and not name.startswith(("tests.support", "tests.standins"))
+    }
+    assert not found, "what two tests share belongs to tests/support"
+
+
+def test_rooms_mirror_the_tree() -> None:
+    for file in FILES:
+        room = file.parent.relative_to(TESTS)
+        if room.parts and room.parts[0] not in OURS:
+            assert (ROOT / room).is_dir() or (ROOT / room).with_suffix(".py").is_file(), f"{file}: no room {room}"
+
+
+def test_a_room_has_a_dozen_files() -> None:
+    rooms: dict[Path, int] = {}
+    for file in FILES:
+        rooms[file.parent] = rooms.get(file.parent, 0) + 1
+    assert max(rooms.values()) <= 12
