@@ -46,7 +46,7 @@ serve: setup  ## serve every bundle on PORT (8000); the page is at /
 	@python -m serving --port $(PORT)
 
 mlflow: setup  ## open MLflow's page on MLFLOW_PORT (5000)
-	@python -m pipelines.ui --port $(MLFLOW_PORT)
+	@python -m pipelines.ui port=$(MLFLOW_PORT)
 
 airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a DAG per project, and one for all
 	@infra/airflow/up.sh
@@ -61,7 +61,7 @@ docs: setup  ## build the documentation, English and Chinese, into site/
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo "site/index.html"
 
 figures: setup  ## renew the tables of projects in the READMEs and docs/ from artifacts/
-	@python -m pipelines.summary --write
+	@python -m pipelines.summary write=true
 
 peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside ours, in .venv-peers
 

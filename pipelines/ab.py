@@ -3,12 +3,6 @@
     artifacts/<project>/monitoring/ab.html    both versions side by side; the server shows it at /compare/<project>
     artifacts/<project>/monitoring/ab.json    the same for programs
 
-log         the prediction log, a folder or a SQLAlchemy URL; SERVING_PREDICTIONS if left out
-champion    version of the bundle; that of artifacts/<project>/champion, or of .../bundle, if left out
-challenger  version; that of artifacts/<project>/challenger, or the only other one in the log, if left out
-server      address whose /metrics counts failures, which no log has; SERVING_URL if left out
-days        how far back the log is read (60)
-
 The test may be looked at every day: see roadmap/experiments/sequential.py. `python -m pipelines.label` brings the labels.
 """
 
@@ -21,11 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from roadmap.bundle import MANIFEST, Manifest
-from roadmap.config.errors import Unavailable, UsageError, nearest
+from roadmap.config.params import known_project
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, Comparison
 from roadmap.experiments.judge import Judge
+from roadmap.io import command_line
+from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
@@ -35,7 +33,7 @@ LAG = timedelta(minutes=1)  # a copy is answered after the champion's answer was
 COUNTS = re.compile(r"^serving_arm_requests_total{(.*)} (\S+)$", re.MULTILINE)
 
 
-def ab(project: str, log: str, champion: str, challenger: str, server: str, days: str) -> dict[str, Any]:
+def ab(project: str, log: str, champion: str, challenger: str, server: str, days: int) -> dict[str, Any]:
     """Writes both files and returns what ab.json holds.
 
     Raises:
@@ -43,8 +41,8 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         Unavailable: the log can't be read.
     """
     home, now = Path("artifacts", project), datetime.now(UTC)
-    schema = checked(project, log, days)
-    since = now - timedelta(days=int(days))
+    schema = checked(project, log)
+    since = now - timedelta(days=days)
     champion = champion or version(home / "champion") or version(home / "bundle")
     if not champion:
         raise UsageError(f"champion: not given, and neither {home / 'champion'} nor {home / 'bundle'} is there")
@@ -74,15 +72,9 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     return content
 
 
-def checked(project: str, log: str, days: str) -> dict[str, Any]:
+def checked(project: str, log: str) -> dict[str, Any]:
     """The schema of the project's bundle."""
-    import yaml
-
-    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
-    if project not in known:
-        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
-    if not days.isdecimal() or not 0 < int(days) <= 3650:
-        raise UsageError(f"days: found {days!r}; must be a whole number from 1 to 3650")
+    known_project(project)
     if not log:
         raise UsageError("log: not given; log=<folder or SQLAlchemy URL>, or set SERVING_PREDICTIONS")
     if "://" not in log and not Path(log).is_dir():
@@ -194,20 +186,24 @@ def write(folder: Path, files: dict[str, str]) -> None:
         draft.replace(folder / name)
 
 
-def main() -> None:
-    options = {"log": os.environ.get("SERVING_PREDICTIONS", ""), "server": os.environ.get("SERVING_URL", "")}
-    options |= {"champion": "", "challenger": "", "days": "60"}
-    known = {"project", *options}
-    options |= dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    if set(options) != known:
-        print(__doc__)
-        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
-    try:
-        print(ab(**options)["summary"])
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(75 if isinstance(error, Unavailable) else 2)
+class Options(command_line.Options):
+    project: str = Field(description="whose versions are compared")
+    log: str = Field(
+        default_factory=lambda: os.environ.get("SERVING_PREDICTIONS", ""),
+        description="the prediction log, a folder or a SQLAlchemy URL (SERVING_PREDICTIONS)",
+    )
+    champion: str = Field("", description="version of a bundle; that of artifacts/<project>/champion or .../bundle")
+    challenger: str = Field("", description="version; that of .../challenger, or the only other one in the log")
+    server: str = Field(
+        default_factory=lambda: os.environ.get("SERVING_URL", ""),
+        description="address whose /metrics counts failures, which no log has (SERVING_URL)",
+    )
+    days: int = Field(60, ge=1, le=3650, description="how far back the log is read")
+
+
+def main(options: Options) -> None:
+    print(ab(**options.model_dump())["summary"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))

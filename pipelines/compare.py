@@ -20,9 +20,12 @@ from html import escape
 from pathlib import Path
 
 import yaml
+from pydantic import Field
 
-from roadmap.config.errors import UsageError, nearest
+from roadmap.config.params import known_project
 from roadmap.experiments.trainings import Training, flat, markdown
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 
 FOLDER = Path("artifacts/comparison")
 STYLE = """body {font: 16px/1.5 system-ui; margin: 2rem} div {display: flex; gap: 2rem} img {max-width: 100%}
@@ -100,9 +103,7 @@ def compare(project: str, base: str) -> list[Path]:
     Raises:
         UsageError: no such project or revision, or the project has not been evaluated here.
     """
-    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
-    if project not in known:
-        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    known_project(project)
     sides = {base: revision(base), "this run": here}
     old, new = (training(name, project, read) for name, read in sides.items())
     if new.metrics is None:
@@ -123,17 +124,14 @@ def compare(project: str, base: str) -> list[Path]:
     return [FOLDER / f"{project}.{suffix}" for suffix in texts]
 
 
-def main() -> None:
-    options = {"base": "origin/main", **dict(argument.partition("=")[::2] for argument in sys.argv[1:])}
-    if set(options) != {"project", "base"}:
-        print(__doc__)
-        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
-    try:
-        print("\n".join(map(str, compare(options["project"], options["base"]))))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+class Options(command_line.Options):
+    project: str = Field(description="which training")
+    base: str = Field("origin/main", description="the Git revision that it is compared with")
+
+
+def main(options: Options) -> None:
+    print("\n".join(map(str, compare(options.project, options.base))))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))

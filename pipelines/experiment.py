@@ -16,15 +16,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import yaml
+from pydantic import Field
 
-from roadmap.config.errors import UsageError, nearest
-
-OPTIONS = {
-    "run": {"project", "name", "profile", "runner", "overrides"},
-    "push": {"name", "git"},
-}
+from roadmap.config.params import known_project
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 
 
 def run(project: str, name: str = "", profile: str = "", runner: str = "", overrides: str = "") -> None:
@@ -33,9 +31,7 @@ def run(project: str, name: str = "", profile: str = "", runner: str = "", overr
     Raises:
         UsageError: no such project, or an override that is not key=value.
     """
-    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
-    if project not in known:
-        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    known_project(project)
     settings = [f"profile={profile}"] if profile else []
     settings += [f"projects.{project}.runner={runner}"] if runner else []
     settings += shlex.split(overrides)
@@ -88,19 +84,24 @@ def call(command: list[str], **env: str) -> None:
         sys.exit(done.returncode)
 
 
-def main() -> None:
-    verb, *rest = sys.argv[1:] or ["--help"]
-    options = dict(argument.partition("=")[::2] for argument in rest)
-    required = "project" if verb == "run" else "name"
-    if verb not in OPTIONS or not {required} <= set(options) <= OPTIONS[verb]:
-        print(__doc__)
-        sys.exit(0 if {"-h", "--help"} & {verb, *options} else 2)
-    try:
-        (run if verb == "run" else push)(**options)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+class Run(command_line.Options):
+    project: str = Field(description="which project; all its stages that need it run")
+    name: str = Field("", description="of the experiment; DVC invents one")
+    profile: str = Field("", description="sample or full; as params.yaml has it")
+    runner: str = Field("", description="where training runs; as params.yaml has it")
+    overrides: str = Field("", description="key=value of params.yaml, several by blanks")
+
+
+class Push(command_line.Options):
+    name: str = Field(description="of the experiment")
+    git: str = Field("origin", description="the Git remote")
+
+
+COMMANDS: dict[str, Any] = {
+    "run": (Run, lambda options: run(**options.model_dump())),
+    "push": (Push, lambda options: push(**options.model_dump())),
+}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run(COMMANDS, __doc__, sys.argv[1:]))

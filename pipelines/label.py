@@ -2,9 +2,8 @@
 
     python -m pipelines.label project=titanic file=labels.csv [log=...]
 
-file   CSV or Parquet: request_id and label, the name of a class or a number; index, which input of the request (0 if
-       left out); time, when the truth became known (UTC if it names no zone; now if left out)
-log    the prediction log, a folder or a SQLAlchemy URL; SERVING_PREDICTIONS if left out
+The file is CSV or Parquet: request_id and label, the name of a class or a number; index, which input of the request (0
+if left out); time, when the truth became known (UTC if it names no zone; now if left out).
 
 All labels are stored or none. A label given again replaces the one before. Those of requests that are not in the log,
 because they were not sampled or lie too far back, are counted and kept out.
@@ -17,7 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from roadmap.config.errors import Unavailable, UsageError, nearest
+from pydantic import Field
+
+from roadmap.config.params import known_project
+from roadmap.io import command_line
+from roadmap.io.errors import Unavailable, UsageError, nearest
 from roadmap.prediction_log.labels import LOOK_BACK, Label
 
 COLUMNS = ("request_id", "index", "label", "time")
@@ -61,13 +64,9 @@ def schema_of(project: str) -> dict[str, Any]:
     """What the project's data card says of the target."""
     import importlib
 
-    import yaml
-
     from roadmap.data.splits import read_card
 
-    known = list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
-    if project not in known:
-        raise UsageError(f"project: found {project!r}; {nearest(project, known)}")
+    known_project(project)
     if not hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled"):
         raise UsageError(
             f"project: {project} takes no labels, the truth comes with its data (no `labelled` in data.py)"
@@ -148,18 +147,18 @@ def text(value: Any) -> str:
     return str(value).strip()
 
 
-def main() -> None:
-    options = {"log": os.environ.get("SERVING_PREDICTIONS", "")}
-    options |= dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-    if set(options) != {"project", "file", "log"}:
-        print(__doc__)
-        sys.exit(0 if {"-h", "--help"} & set(options) else 2)
-    try:
-        print(label(**options))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(75 if isinstance(error, Unavailable) else 2)
+class Options(command_line.Options):
+    project: str = Field(description="whose answers the labels are of")
+    file: str = Field(description="CSV or Parquet with request_id and label")
+    log: str = Field(
+        default_factory=lambda: os.environ.get("SERVING_PREDICTIONS", ""),
+        description="the prediction log, a folder or a SQLAlchemy URL (SERVING_PREDICTIONS)",
+    )
+
+
+def main(options: Options) -> None:
+    print(label(options.project, options.file, options.log))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))

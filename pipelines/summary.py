@@ -1,6 +1,5 @@
-"""One table over all projects: what was reached, against what, in which time. `--write` renews it in the documents."""
+"""One table over all projects: what was reached, against what, in which time. `write=true` renews it in the documents."""
 
-import argparse
 import json
 import re
 import sys
@@ -8,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import Field
+
+from roadmap.config.params import projects
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 
 COLUMNS = (
     "project", "data", "headline", "95% interval", "best baseline", "train", "one request", "champion", "trained"
@@ -17,10 +20,6 @@ READMES = (Path("README.md"), Path("README.zh-CN.md"))
 PAGES = (Path("docs/en/benchmarks.md"), Path("docs/zh/benchmarks.md"))
 
 Row = tuple[str, ...]
-
-
-def projects() -> list[str]:
-    return list(yaml.safe_load(Path("params.yaml").read_text())["projects"])
 
 
 def rows(artifacts: Path) -> dict[str, list[Row]]:
@@ -108,21 +107,21 @@ def write(tables: dict[str, list[Row]]) -> None:
         path.write_text(renew(path.read_text(), "projects", tables["sample"], short))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.summary", description=__doc__)
-    parser.add_argument("--markdown", action="store_true", help="a Markdown table instead of one for the terminal")
-    parser.add_argument("--write", action="store_true", help="renew the tables of the READMEs and of docs/")
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="folder of the projects' outputs")
-    args = parser.parse_args()
-    tables = rows(args.artifacts)
+class Options(command_line.Options):
+    artifacts: Path = Field(Path("artifacts"), description="folder of the projects' outputs")
+    markdown: bool = Field(False, description="true: a Markdown table instead of one for the terminal")
+    write: bool = Field(False, description="true: renew the tables of the documents")
+
+
+def main(options: Options) -> None:
+    tables = rows(options.artifacts)
     if not tables:
-        sys.exit(f"error: no metrics in {args.artifacts}/*/metrics.json; `make run` or `dvc repro` makes them")
-    if args.write:
+        found = f"{options.artifacts}/*/metrics.json: found none"
+        raise UsageError(f"{found}; `make run` or `dvc repro` makes them")
+    if options.write:
         write(tables)
-        print(
-            f"{', '.join(map(str, (*READMES, *PAGES)))}: {', '.join(r[0] for table in tables.values() for r in table)}"
-        )
-    elif args.markdown:
+        print(f"renewed: {', '.join(row[0] for table in tables.values() for row in table)}")
+    elif options.markdown:
         print(markdown([row for table in tables.values() for row in table]), end="")
     else:
         show([row for table in tables.values() for row in table])
@@ -139,4 +138,4 @@ def show(table: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))

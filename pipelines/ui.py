@@ -1,22 +1,27 @@
 """MLflow's page over the store that the stages write to."""
 
-import argparse
 import os
 import sys
 
+from pydantic import Field
+
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 from roadmap.tracking.mlflow import store_uri
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
-    parser.add_argument("--port", default="5000", help="port of the page (5000)")
-    args = parser.parse_args()
+class Options(command_line.Options):
+    port: int = Field(5000, ge=1, le=65535, description="of the page")
+
+
+def main(options: Options) -> None:
     uri = store_uri()
     if uri.startswith("http"):
-        sys.exit(f"MLFLOW_TRACKING_URI is a server already; its page is at {uri}")
-    print(f"MLflow: http://127.0.0.1:{args.port} over {uri}", flush=True)
-    os.execvp("mlflow", ["mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", args.port])
+        raise UsageError(f"MLFLOW_TRACKING_URI: found the server {uri}; its page is there")
+    print(f"MLflow: http://127.0.0.1:{options.port} over {uri}", flush=True)
+    address = ["--host", "127.0.0.1", "--port", str(options.port)]
+    os.execvp("mlflow", ["mlflow", "server", "--backend-store-uri", uri, *address])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))

@@ -39,7 +39,7 @@ def positional(description: str, **field: Any) -> Any:
     return Field(description=description, json_schema_extra={"positional": True}, **field)
 
 
-def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str, argv: Sequence[str]) -> int:
+def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None, argv: Sequence[str]) -> int:
     """Runs the command that `argv` names, and returns the exit code.
 
     Args:
@@ -102,9 +102,9 @@ def parse(options: type[O], words: Sequence[str]) -> O:
         raise UsageError(f"{name}: found {found.get(name)!r}; {said}; see --help") from None
 
 
-def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str) -> str:
+def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None) -> str:
     """The text of --help: what the module says of itself, and the options of each command."""
-    lines = [about.strip()]
+    lines = [(about or "").strip()]
     for verb, (options, _) in commands.items():
         rows = [
             _row(name, field)

@@ -1,0 +1,40 @@
+"""params.yaml as plain data, for commands that are no stage."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from roadmap.io.errors import UsageError, nearest
+
+PARAMS = Path("params.yaml")
+
+
+def params(folder: Path = Path()) -> dict[str, Any]:
+    """
+    Raises:
+        UsageError: the file is not there, or is no YAML.
+    """
+    path = folder / PARAMS
+    try:
+        return dict(yaml.safe_load(path.read_text()))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: not in {folder.resolve()}; run this at the root of the repository") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def projects() -> list[str]:
+    """Their names, in the order of the roadmap."""
+    return list(params()["projects"])
+
+
+def known_project(name: str) -> str:
+    """
+    Raises:
+        UsageError: params.yaml has no such project.
+    """
+    names = projects()
+    if name not in names:
+        raise UsageError(f"project: found {name!r}; {nearest(name, names)}")
+    return name
