@@ -22,11 +22,11 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 TERMINAL = ("Completed", "Failed", "Stopped")
 
 
-def image(folder: Path) -> Path:
+def image(folder: Path, code: Path = ROOT) -> Path:
     """What the train image has under /opt/roadmap: the code, and neither .git nor data."""
     folder.mkdir(parents=True)
     for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "roadmap", "pipelines", "models", "serving"):
-        (folder / name).symlink_to(ROOT / name)
+        (folder / name).symlink_to(code / name)
     return folder
 
 
@@ -35,6 +35,13 @@ def environment(root: Path, job: str, **more: str) -> dict[str, str]:
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "OMP_NUM_THREADS", "DATA_MIRROR") if key in os.environ}
     told = {"TRAINING_JOB_NAME": job, "TRAINING_JOB_ARN": f"{ARN}/{job}", "AWS_REGION": "us-east-1", "HOME": "/tmp"}
     return {**kept, **told, "OPT_ML": str(root), "PYTHONUNBUFFERED": "1", **more}
+
+
+def prepared(folder: Path) -> Path:
+    """The channel `data` of titanic's sample: a job that is given it only trains."""
+    command = [sys.executable, "-m", "pipelines.prepare", "project=titanic", "profile=sample"]
+    subprocess.run(command, cwd=image(folder), env=environment(folder, "job"), check=True, capture_output=True)
+    return folder / "data" / "titanic"
 
 
 def tree(root: Path, hyperparameters: dict[str, str], hosts: int = 1) -> Path:
@@ -51,6 +58,7 @@ def tree(root: Path, hyperparameters: dict[str, str], hosts: int = 1) -> Path:
 class Jobs:
     def __init__(self, scratch: Path, moto: str, scale: float, lock: Any) -> None:
         self.scratch, self.moto, self.scale, self.lock = scratch / "jobs", moto, scale, lock
+        self.code = ROOT  # of which the next image is made
         self.jobs: dict[str, dict[str, Any]] = {}
         self.running: dict[str, subprocess.Popen[str]] = {}
         self.interrupted: set[str] = set()
@@ -118,7 +126,7 @@ class Jobs:
 
     def _attempts(self, job: dict[str, Any], name: str) -> None:
         spot = job.get("EnableManagedSpotTraining", False)
-        workplace = image(self.scratch / name / "image")
+        workplace = image(self.scratch / name / "image", self.code)
         for attempt in range(10):
             root = tree(self.scratch / name / "ml", job.get("HyperParameters", {}))
             if attempt:  # another machine: nothing is left but what was synchronised

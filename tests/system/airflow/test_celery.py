@@ -163,16 +163,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
 
         # Airflow
         wait_for("postgres", lambda: socket.create_connection(("127.0.0.1", ports["postgres"])))
-        create = [
-            str(POSTGRES / "createdb"),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(ports["postgres"]),
-            "-U",
-            "airflow",
-            "airflow",
-        ]
+        where = ["-h", "127.0.0.1", "-p", str(ports["postgres"]), "-U", "airflow"]
+        create = [str(POSTGRES / "createdb"), *where, "airflow"]
         wait_for("createdb", lambda: subprocess.run(create, capture_output=True, check=True))
         address = f"http://localhost:{ports['airflow']}"
         settings = {

@@ -3,8 +3,6 @@
 import json
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.sagemaker_jobs import environment, image
+from tests.standins import sagemaker_jobs
 from tests.support import engine
 
 
@@ -45,10 +43,7 @@ def images() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The channel `data`: what `prepare` makes."""
-    folder = image(tmp_path_factory.mktemp("prepared") / "image")
-    command = [sys.executable, "-m", "pipelines.prepare", "project=titanic", "profile=sample"]
-    subprocess.run(command, cwd=folder, env=environment(folder, "job"), check=True, capture_output=True)
-    return folder / "data" / "titanic"
+    return sagemaker_jobs.prepared(tmp_path_factory.mktemp("prepared") / "image")
 
 
 @pytest.fixture

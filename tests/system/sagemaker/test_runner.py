@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import pytest
 from roadmap.bundle import Bundle
 from tests.standins.aws_json import eventually
 from tests.standins.sagemaker_server import SageMaker, sagemaker
-from tests.support.checkouts import Checkout, environment
+from tests.support.checkouts import Checkout, checkout, environment
+from tests.support.holding import Hold
 
 WORDS = ("project=titanic", "projects.titanic.runner=sagemaker", "projects.titanic.variants={}")
 ROLE = "arn:aws:iam::123456789012:role/train"
@@ -33,7 +34,6 @@ class Stage:
     def __init__(self, clone: Checkout, aws: SageMaker) -> None:
         self.clone, self.aws, self.bucket = clone, aws, f"models-{id(aws)}"
         boto3.client("s3").create_bucket(Bucket=self.bucket)
-        clone.stage("prepare", "project=titanic")
         told = {"ROLE": ROLE, "IMAGE": IMAGE, "BUCKET": self.bucket, "POLL": "0.2"}
         told = {f"SAGEMAKER_{key}": value for key, value in told.items()}
         self.env = {**told, "AWS_ENDPOINT_URL_SAGEMAKER": aws.address, "TRACKING": "none"}
@@ -51,9 +51,16 @@ class Stage:
         return self.clone.path("artifacts", "titanic")
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    clone = Checkout(checkout(tmp_path_factory.mktemp("prepared") / "clone"))
+    clone.stage("prepare", "project=titanic")
+    return clone
+
+
 @pytest.fixture
-def stage(clone: Checkout, aws: SageMaker) -> Stage:
-    return Stage(clone, aws)
+def stage(prepared: Checkout, copy_of: Callable[[Checkout], Checkout], aws: SageMaker) -> Stage:
+    return Stage(copy_of(prepared), aws)
 
 
 def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(stage: Stage, aws: SageMaker) -> None:
@@ -74,15 +81,18 @@ def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(
     assert not list(stage.artifacts.glob(".*")), "no scratch left"
 
 
-def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(stage: Stage, aws: SageMaker) -> None:
-    long = "projects.titanic.train.epochs=100000"
-    first = stage.start(long)
-    eventually(lambda: aws.jobs.running, 120)
+def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
+    stage: Stage, aws: SageMaker, tmp_path: Path
+) -> None:
+    hold = Hold(stage.clone.folder, "titanic.Classifier", tmp_path / "hold")
+    aws.jobs.code = stage.clone.folder
+    first = stage.start()
+    hold.reached(lambda: first.poll() is None)
     (name,) = aws.jobs.running
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    second = stage.start(long)
-    eventually(lambda: aws.count("DescribeTrainingJob") > 6, 120)
+    second, asked = stage.start(), aws.count("DescribeTrainingJob")
+    eventually(lambda: aws.count("DescribeTrainingJob") > asked + 2, 120)
     second.send_signal(signal.SIGTERM)
     said = second.communicate(timeout=60)[0]
     assert second.returncode == 130 and "is there already" in said and f"{name}: stopped" in said

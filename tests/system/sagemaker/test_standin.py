@@ -13,8 +13,10 @@ from botocore.exceptions import ClientError
 
 from roadmap.bundle import Bundle
 from tests.standins.aws_json import eventually
+from tests.standins.sagemaker_jobs import image, prepared
 from tests.standins.sagemaker_server import SageMaker, sagemaker
 from tests.support import bundles
+from tests.support.holding import Hold
 
 ROLE = "arn:aws:iam::123456789012:role/serve"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/roadmap-staging/serving:1"
@@ -161,32 +163,50 @@ SPOT = {
 }
 
 
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(tmp_path_factory.mktemp("prepared") / "image")
+
+
 @pytest.fixture
-def start(api: Any, aws: SageMaker) -> Callable[..., str]:
-    """Starts a job, long enough to be met at work, and waits until it has written a checkpoint.
+def hold(aws: SageMaker, tmp_path: Path) -> Hold:
+    aws.jobs.code = image(tmp_path / "code")
+    return Hold(aws.jobs.code, "titanic.Classifier", tmp_path / "hold")
 
-    That happens at most every second, and a finished training removes them: 100 epochs take a second.
-    """
 
-    def begin(name: str, epochs: int, **more: Any) -> str:
+@pytest.fixture
+def start(api: Any, aws: SageMaker, channel: Path, hold: Hold) -> Callable[..., str]:
+    """Starts a job and waits until it waits, with a checkpoint."""
+
+    def begin(name: str, **more: Any) -> str:
         bucket = f"training-{name}"
-        boto3.client("s3").create_bucket(Bucket=bucket)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=bucket)
+        for path in channel.iterdir():
+            s3.upload_file(str(path), bucket, f"data/{path.name}")
+        source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/data"}
         given = {"project": '"titanic"', "profile": "sample", "projects.titanic.variants": "{}"}
         api.create_training_job(
             TrainingJobName=name,
             RoleArn=ROLE,
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-            HyperParameters={**given, "projects.titanic.train.epochs": str(epochs)},
+            HyperParameters={**given, "projects.titanic.train.epochs": "6"},
+            InputDataConfig=[{"ChannelName": "data", "DataSource": {"S3DataSource": source}}],
             OutputDataConfig={"S3OutputPath": f"s3://{bucket}/out"},
             ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
             CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints"},
             **{"StoppingCondition": {"MaxRuntimeInSeconds": 600}, **more},
         )
-        checkpoint = aws.jobs.root(name) / "checkpoints/titanic/shipped/last.ckpt"
-        eventually(lambda: checkpoint.exists() and name in aws.jobs.running, 120)
+        hold.reached(lambda: api.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "InProgress")
+        assert (aws.jobs.root(name) / "checkpoints/titanic/shipped/last.ckpt").exists()
         return bucket
 
     return begin
+
+
+def states(api: Any, name: str) -> list[str]:
+    job = api.describe_training_job(TrainingJobName=name)
+    return [one["Status"] for one in job["SecondaryStatusTransitions"]]
 
 
 def ended(api: Any, name: str) -> dict[str, Any]:
@@ -211,14 +231,15 @@ def said(name: str) -> str:
 
 
 def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
-    aws: SageMaker, api: Any, start: Callable[..., str]
+    aws: SageMaker, api: Any, start: Callable[..., str], hold: Hold
 ) -> None:
-    bucket = start("spot", 1000, **SPOT)
+    bucket = start("spot", **SPOT)
     aws.jobs.interrupt("spot")
+    eventually(lambda: "Interrupted" in states(api, "spot"))
+    hold.open()
     job = ended(api, "spot")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    states = [one["Status"] for one in job["SecondaryStatusTransitions"]]
-    assert states == [
+    assert states(api, "spot") == [
         *("Starting", "Downloading", "Training", "Interrupted"),
         *("Starting", "Downloading", "Training", "Uploading", "Completed"),
     ]
@@ -229,7 +250,7 @@ def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
 def test_a_stopped_job_keeps_its_checkpoints_and_makes_no_model(
     aws: SageMaker, api: Any, start: Callable[..., str]
 ) -> None:
-    bucket = start("stopped", 100_000)
+    bucket = start("stopped")
     api.stop_training_job(TrainingJobName="stopped")
     assert api.describe_training_job(TrainingJobName="stopped")["TrainingJobStatus"] in ("Stopping", "Stopped")
     job = ended(api, "stopped")
