@@ -30,12 +30,14 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models import cifar10 as networks
 from pipelines.cifar10.data import MD5, URL, read, statistics
-from pipelines.train import keep_freed_memory, precision_for, quieten
-from roadmap.config.schema import TrainSettings, for_profile
+from roadmap.config.check import for_profile
+from roadmap.config.schema import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
+from roadmap.training.fitting import precision_for, quieten
+from roadmap.training.memory import keep_freed_memory
 
 SEED = 42
 Images = dict[str, np.ndarray]

@@ -27,13 +27,14 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
-from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
+from roadmap.training.fitting import precision_for, quieten
+from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, VOCABULARY, MOST = 64, 42, 24_000, 512
 PRECISION = precision_for({"precision": "32-true"}, bf16=True)

@@ -29,11 +29,13 @@ from benchmarks import machine
 from models.gpt import GPT
 from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
-from pipelines.train import keep_freed_memory, precision_for, quieten
-from roadmap.config.schema import TrainSettings, for_profile
+from roadmap.config.check import for_profile
+from roadmap.config.schema import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable
+from roadmap.training.fitting import precision_for, quieten
+from roadmap.training.memory import keep_freed_memory
 
 SEED, CALIBRATION = 1337, 60
 BLOCK, BATCH, WARMUP, PEAK, LEAST = 64, 12, 100, 1e-3, 1e-4  # nanoGPT's

@@ -24,12 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models.mnist import CNN, random_shift
 from pipelines.mnist.data import idx, pixels
-from pipelines.train import keep_freed_memory, precision_for, quieten
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import Batches, TensorData
 from roadmap.training.callbacks import History, Resumable
+from roadmap.training.fitting import precision_for, quieten
+from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, SCRIPT_ROUNDS = 256, 42, 2
 PRECISION = precision_for({"precision": "32-true"}, bf16=True)

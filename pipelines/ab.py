@@ -19,14 +19,15 @@ from pydantic import Field
 
 from roadmap.bundle import MANIFEST, Manifest
 from roadmap.config.params import known_project
+from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, Comparison
-from roadmap.experiments.judge import Judge
 from roadmap.io import command_line
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
+from roadmap.project import load_project
 
 LAG = timedelta(minutes=1)  # a copy is answered after the champion's answer was written down
 
@@ -53,7 +54,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         old, new = arms.arms(labels.asked(log, project, begun[1] - LAG, now), champion, begun[0], known)
     except labels.failures(log) as error:  # the type alone: a database's message may hold its password
         raise Unavailable(f"log: can't be read ({type(error).__name__})") from None
-    found = arms.compare(old, new, known, Judge(project, schema))
+    found = arms.compare(old, new, known, LabelScorer(load_project(project), schema))
     counts, trouble = failures(server, project) if server else ({}, "give server= or SERVING_URL")
     both, agreed = arms.agreement(old, new, "classes" in schema)
     content = {

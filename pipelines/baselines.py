@@ -7,11 +7,12 @@ import json
 
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
+from roadmap.project import load_project
 
 
 @stage
 def main(run: Run) -> None:
-    rows = run.module("evaluate").baselines(run.data, run.seed)
+    rows = load_project(run.name).evaluation.baselines(run.data, run.seed)
     run.artifacts.mkdir(parents=True, exist_ok=True)
     (run.artifacts / "baselines.json").write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -14,6 +14,7 @@ from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.feedback import collected
 from roadmap.prediction_log import labels
+from roadmap.project import TakesLabels, load_project
 
 
 @stage
@@ -22,8 +23,8 @@ def main(run: Run) -> None:
     collected.begin(run.feedback)
     if not log:
         print(f"{run.feedback}: nothing to collect, SERVING_PREDICTIONS names no prediction log")
-    elif not hasattr(run.module("data"), "labelled"):
-        print(f"{run.feedback}: nothing to collect, the truth comes with the data (no `labelled` in its data.py)")
+    elif not isinstance(load_project(run.name).data, TakesLabels):
+        print(f"{run.feedback}: nothing to collect, the truth comes with the data (its Data is no TakesLabels)")
     elif "://" not in log and not Path(log).is_dir():
         print(f"{run.feedback}: nothing to collect yet, there is no folder {log}")
     else:

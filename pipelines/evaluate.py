@@ -3,7 +3,6 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from roadmap.bundle import Bundle
 from roadmap.config.schema import Run
@@ -12,6 +11,8 @@ from roadmap.data import splits
 from roadmap.evaluation import behavioural as behaviour
 from roadmap.evaluation import slices
 from roadmap.evaluation.evaluated import Evaluated, evaluate, latency
+from roadmap.evaluation.scores import Score
+from roadmap.project import Figures, load_project
 from roadmap.tracking.tracker import Tracker
 
 
@@ -19,14 +20,15 @@ from roadmap.tracking.tracker import Tracker
 def main(run: Run) -> None:
     started = time.perf_counter()
     tracker = Tracker(run)
-    project = run.module("evaluate")
-    requests, targets = project.test_rows(run.data)
+    project = load_project(run.name)
+    evaluation = project.evaluation
+    requests, targets = project.data.test_rows(run.data)
     evaluated = evaluate(run.data, run.artifacts, requests, targets)
-    score = project.score(targets, evaluated.outputs)
+    score = evaluation.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)
-    parts = slices.table(score, project.slices(requests, targets))
-    shown = behaviour.table(run.module("behaviour").expectations(evaluated.predictor, requests))
-    draw(run.artifacts / "plots", {**project.figures(evaluated), **common_figures(evaluated, score)})
+    parts = slices.table(score, evaluation.slices(requests, targets))
+    shown = behaviour.table(project.behaviour.expectations(evaluated.predictor, requests))
+    draw(run.artifacts / "plots", {**evaluation.figures(evaluated), **common_figures(evaluated, score)})
     manifest = Bundle(run.artifacts / "bundle").manifest
     trained = json.loads((run.artifacts / "train.json").read_text())
     metrics = {
@@ -54,8 +56,8 @@ def main(run: Run) -> None:
         "data_sha256": manifest.data_sha256,
         "bundle_version": manifest.version,
     }
-    if hasattr(project, "fairness"):
-        metrics["fairness"] = project.fairness(requests, targets, evaluated.outputs)
+    if groups := evaluation.fairness(requests, targets, evaluated.outputs):
+        metrics["fairness"] = groups
     (run.artifacts / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(f"{run.name}: {score.headline} {score.value:.4f} (95% interval {low:.4f} to {high:.4f})")
     for name, one in shown.items():
@@ -64,16 +66,14 @@ def main(run: Run) -> None:
     tracker.publish()
 
 
-def common_figures(evaluated: Evaluated, score: Any) -> dict[str, Any]:
+def common_figures(evaluated: Evaluated, score: Score) -> Figures:
     from roadmap.evaluation import plots
 
-    return {
-        "baselines": plots.baselines(evaluated.baselines, score),
-        "learning_curves": plots.learning_curves(evaluated.history),
-    }
+    compared = {"baselines": plots.baselines(evaluated.baselines, score)} if evaluated.baselines else {}
+    return {**compared, "learning_curves": plots.learning_curves(evaluated.history)}
 
 
-def draw(folder: Path, figures: dict[str, Any]) -> None:
+def draw(folder: Path, figures: Figures) -> None:
     from roadmap.evaluation import plots
 
     with splits.replacing(folder) as draft:

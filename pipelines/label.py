@@ -62,14 +62,13 @@ def label(project: str, file: str, log: str) -> str:
 
 def schema_of(project: str) -> dict[str, Any]:
     """What the project's data card says of the target."""
-    import importlib
-
     from roadmap.data.splits import read_card
+    from roadmap.project import TakesLabels, load_project
 
     known_project(project)
-    if not hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled"):
+    if not isinstance(load_project(project).data, TakesLabels):
         raise UsageError(
-            f"project: {project} takes no labels, the truth comes with its data (no `labelled` in data.py)"
+            f"project: {project} takes no labels, the truth comes with its data (its Data is no TakesLabels)"
         )
     return read_card(Path("data", project))["schema"]
 

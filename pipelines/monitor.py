@@ -20,22 +20,24 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
+from roadmap.evaluation.labelled import LabelScorer
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
-from roadmap.monitoring.live import judged, live
+from roadmap.monitoring.live import live, scored
 from roadmap.monitoring.reference import FILE, Reference
 from roadmap.monitoring.reference.columns import watched
 from roadmap.monitoring.verdict import Verdict, as_json, judge, permitted
 from roadmap.monitoring.window import window
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
+from roadmap.project import load_project
 from roadmap.promotion import registry
 from roadmap.tracking.mlflow import connect, find_run
 
 
 @stage
 def main(run: Run) -> None:
-    settings, until = run.project.monitor, datetime.now(UTC)
+    settings, until = run.settings.monitor, datetime.now(UTC)
     since = until - timedelta(days=settings.window_days)
     about: dict[str, Any] = {
         "at": until.isoformat(timespec="seconds"),
@@ -68,10 +70,11 @@ def main(run: Run) -> None:
         said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
         say(run, Verdict("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
         return
+    project = load_project(run.name)
     reference = Reference.model_validate(bundle.json(FILE))
-    columns = watched(run.module("monitoring"), found.requests, found.answers)
+    columns = watched(project.monitoring.inputs(found.requests), project.monitoring.answers(found.answers))
     findings = compare(reference, columns, settings.alpha, settings.gap)
-    score = judged(run, bundle, predictor, known)
+    score = scored(LabelScorer(project, bundle.json("schema.json")), bundle.manifest.version, known)
     figures = tested(run, client, bundle)
     verdict = judge(run.name, found, findings, live(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)
@@ -128,7 +131,7 @@ def allowed(run: Run, client: Any, verdict: Verdict, now: datetime) -> tuple[boo
         return False, "nothing has drifted"
     if client is None:
         return False, "tracking=none: without the registry no model could take the champion's place"
-    return permitted(export.retrainings(client, run.name, now), now, run.project.monitor)
+    return permitted(export.retrainings(client, run.name, now), now, run.settings.monitor)
 
 
 def say(run: Run, verdict: Verdict, about: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
+from roadmap.project import Evaluation, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
 from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict
@@ -74,10 +75,10 @@ def main(run: Run) -> None:
 
 def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) -> list[Check]:
     """The gate's checks for a candidate, with both models answering the same rows."""
-    evaluation = run.module("evaluate")
-    rows: Rows = {TEST: evaluation.test_rows(run.data)}
+    project = load_project(run.name)
+    evaluation, rows = project.evaluation, {TEST: project.data.test_rows(run.data)}
     if splits.has(run.data, splits.RECENT):
-        rows[splits.RECENT] = evaluation.test_rows(run.data, splits.RECENT)
+        rows[splits.RECENT] = project.data.test_rows(run.data, splits.RECENT)
     candidate = Candidate(
         run.profile,
         scores(evaluation, bundle, rows),
@@ -93,10 +94,10 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
         except ValidationError:  # its requests have other columns, or images of another size
             theirs = None
         present = Champion(champion.version, champion.tags.get("profile", "sample"), theirs)
-    return judge(candidate, present, run.project.gate, run.seed)
+    return judge(candidate, present, run.settings.gate, run.seed)
 
 
-def scores(evaluation: Any, bundle: Bundle, rows: Rows) -> Scores:
+def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:
     predictor = load_predictor(bundle)
     return {name: evaluation.score(targets, answer(predictor, requests)) for name, (requests, targets) in rows.items()}
 

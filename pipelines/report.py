@@ -1,19 +1,20 @@
 """Stage 2, report: data/<project>/ -> artifacts/<project>/report/index.html, one page that shows the data."""
 
 import importlib
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.config.errors import UsageError, nearest
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
+from roadmap.project import load_project
 
-Sections = Callable[[Path, dict[str, Any]], list[Any]]
+if TYPE_CHECKING:
+    from roadmap.reporting.page import Section
 
-MODULES = {
+TASKS = {
     "regression": "roadmap.reporting.tasks.table",
     "binary": "roadmap.reporting.tasks.table",
     "images": "roadmap.reporting.tasks.images",
@@ -23,28 +24,32 @@ MODULES = {
 }
 
 
-def sections_of(project: str, card: dict[str, Any]) -> Sections:
-    """`sections(folder, card)` of pipelines/<project>/report.py if the project has one, else that of its task."""
-    module = f"pipelines.{project}.report"
-    if importlib.util.find_spec(module) is None:
-        task = card["schema"].get("task")
-        if task not in MODULES:
-            raise UsageError(
-                f"data/{project}/card.json: schema.task: found {task!r}; {nearest(str(task), list(MODULES))}; "
-                f"another task needs pipelines/{project}/report.py"
-            )
-        module = MODULES[task]
-    return importlib.import_module(module).sections
+def sections_of_task(folder: Path, card: dict[str, Any]) -> "Sequence[Section]":
+    """The sections that every project of this task has; none where the schema names no task."""
+    task = card["schema"].get("task")
+    if task is None:
+        return []
+    if task not in TASKS:
+        raise UsageError(
+            f"{folder}/card.json: schema.task: found {task!r}; {nearest(str(task), list(TASKS))}; "
+            f"another task needs pipelines/{folder.name}/report.py"
+        )
+    sections: Callable[[Path, dict[str, Any]], Sequence[Section]] = importlib.import_module(TASKS[task]).sections
+    return sections(folder, card)
 
 
 @stage
 def main(run: Run) -> None:
     card = splits.read_card(run.data)
-    sections = sections_of(run.name, card)
+    report = load_project(run.name).report
     from roadmap.reporting import page
 
+    def sections() -> "Sequence[Section]":
+        own = report.sections(run.data, card)
+        return sections_of_task(run.data, card) if own is None else own
+
     with splits.replacing(run.artifacts / "report") as draft:
-        size = page.write(draft / "index.html", run.name, card, lambda: sections(run.data, card))
+        size = page.write(draft / "index.html", run.name, card, sections)
     print(f"{run.artifacts / 'report' / 'index.html'}: {size / 1000:,.0f} kB")
 
 

@@ -15,7 +15,7 @@ MEMBERS = {  # what a stage loads of a project, by module
     "prepare": ("settings", "data"),
     "report": ("report",),
     "baselines": ("evaluate",),
-    "train": ("settings", "data", "monitoring", "evaluate", "predict"),
+    "train": ("settings", "data", "monitoring", "predict"),
     "evaluate": ("data", "evaluate", "behaviour", "predict"),
     "register": ("data", "evaluate", "predict"),
 }

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.imdb.predict import Response
+from roadmap import project
 from roadmap.monitoring.reference.columns import Columns
 from roadmap.monitoring.reference.texts import measures
 
 
-def inputs(requests: Sequence[Any]) -> Columns:
-    return measures([request.text for request in requests])
+class Monitoring(project.Monitoring[Response]):
+    def inputs(self, requests: Sequence[Any]) -> Columns:
+        return measures([request.text for request in requests])
 
-
-def answers(found: Sequence[Any]) -> Columns:
-    return {
-        "label": [answer.label for answer in found],
-        "probability": [answer.probability for answer in found],
-        "characters read": [float(answer.read) for answer in found],
-    }
+    def answers(self, found: Sequence[Response]) -> Columns:
+        return {
+            "label": [answer.label for answer in found],
+            "probability": [answer.probability for answer in found],
+            "characters read": [float(answer.read) for answer in found],
+        }

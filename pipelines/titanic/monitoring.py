@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.titanic.predict import Response
+from roadmap import project
 from roadmap.monitoring.reference.columns import Columns, table
 
-inputs = table
 
+class Monitoring(project.Monitoring[Response]):
+    def inputs(self, requests: Sequence[Any]) -> Columns:
+        return table(requests)
 
-def answers(found: Sequence[Any]) -> Columns:
-    return {"label": [answer.label for answer in found], "probability": [answer.probability for answer in found]}
+    def answers(self, found: Sequence[Response]) -> Columns:
+        return {"label": [answer.label for answer in found], "probability": [answer.probability for answer in found]}

@@ -1,18 +1,12 @@
-"""The typed schema of params.yaml: `check` makes a `Run` of what Hydra composed, or says in one line what is wrong."""
+"""The typed schema of params.yaml. `roadmap/config/check.py` makes a `Run` of it."""
 
 import hashlib
-import importlib
 import json
-import re
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from roadmap.config.errors import UsageError, nearest
-
-PROFILES = ("sample", "full")
-TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
 CRON = r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"
 SHIPPED = "shipped"  # the model that goes into the bundle, beside its variants
 
@@ -49,12 +43,20 @@ class TableSettings(DataSettings):
 
 
 class ModelSettings(Strict):
-    """What every project's `model:` block has: the class, the rest are its keyword arguments."""
+    """What every project's `model:` block has: the class, the rest are its keyword arguments.
+
+    A field of type `EarlierNetwork` is no argument, but a network that is trained before this one.
+    """
 
     target_: str = Field(alias="_target_", pattern=r"^models\.\w+\.\w+$")
 
+    def earlier(self) -> dict[str, "EarlierNetwork"]:
+        """The networks that are trained before this one, by name and in order."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in fields.items() if isinstance(value, EarlierNetwork)}
+
     def kwargs(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"target_"})
+        return self.model_dump(exclude={"target_", *self.earlier()})
 
 
 class TrainSettings(Strict):
@@ -65,6 +67,15 @@ class TrainSettings(Strict):
     clip: float | None = Field(default=None, gt=0, description="longest gradient, by its norm")
     bf16: bool = Field(default=False, description="bfloat16 autocast on CPUs that have instructions for it")
     threads: int | None = Field(ge=1, le=1024, description="CPU threads; null for all cores. Small networks want one")
+
+
+class EarlierNetwork(ModelSettings):
+    """A network that is trained before the model: an autoencoder before the diffusion, a reward before the policy."""
+
+    train: TrainSettings
+
+    def kwargs(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"target_", "train"})
 
 
 class GateSettings(Strict):
@@ -106,7 +117,7 @@ Data = TypeVar("Data", bound=DataSettings)
 Model = TypeVar("Model", bound=ModelSettings)
 
 
-class Project(Strict, Generic[Data, Model]):
+class ProjectSettings(Strict, Generic[Data, Model]):
     """A project's block; pipelines/<project>/settings.py says what its `Data` and `Model` are."""
 
     network: str = Field(pattern=r"^\w+$", description="the file in models/ that training depends on")
@@ -132,7 +143,7 @@ class Run(Strict):
     name: str
     profile: Literal["sample", "full"]
     seed: int = Field(ge=0, lt=2**31)
-    project: Project[Any, Any]
+    settings: ProjectSettings[Any, Any]
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
     trainer: dict[str, Any]
     tracking: dict[str, Any]
@@ -150,120 +161,10 @@ class Run(Strict):
     def artifacts(self) -> Path:
         return Path("artifacts") / self.name
 
-    def module(self, part: str) -> Any:
-        """pipelines.<project>.<part>, imported when needed."""
-        return importlib.import_module(f"pipelines.{self.name}.{part}")
-
     def params(self) -> dict[str, Any]:
         """What defines the model, as plain values: logged, hashed, compared."""
-        block = self.project.model_dump(mode="json", by_alias=True, exclude={"gate", "monitor", "schedule", "runner"})
+        block = self.settings.model_dump(mode="json", by_alias=True, exclude={"gate", "monitor", "schedule", "runner"})
         return {"profile": self.profile, "seed": self.seed, **block}
 
     def params_sha256(self) -> str:
         return hashlib.sha256(json.dumps(self.params(), sort_keys=True).encode()).hexdigest()
-
-
-def for_profile(node: Any, profile: str, where: str = "") -> Any:
-    """Replaces every `{sample: a, full: b}` by the value for `profile`."""
-    if isinstance(node, dict):
-        if node and set(node) <= set(PROFILES):
-            if profile not in node:
-                raise UsageError(f"params.yaml: {where}: found {node}; a value for '{profile}' is missing")
-            return for_profile(node[profile], profile, where)
-        return {
-            key: for_profile(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [for_profile(value, profile, where) for value in node]
-    return node
-
-
-def check(raw: dict[str, Any]) -> Run:
-    """The composed configuration as a `Run`. Every project's block is checked, not only the one that runs.
-
-    Raises:
-        UsageError: naming file, key, what was found and what is allowed.
-    """
-    profile, names = raw.get("profile"), list(raw.get("projects") or {})
-    if profile not in PROFILES:
-        raise UsageError(f"params.yaml: profile: found {profile!r}; {nearest(str(profile), list(PROFILES))}")
-    if raw.get("project") not in names:
-        raise UsageError(
-            f"command line: project: found {raw.get('project')!r}; {nearest(str(raw.get('project')), names)}"
-        )
-    projects = {
-        name: _check_project(name, for_profile(raw["projects"][name], profile, f"projects.{name}")) for name in names
-    }
-    top = {key: value for key, value in raw.items() if key not in ("projects", "project")}
-    for key in top:
-        if key not in TOP:
-            raise UsageError(f"params.yaml: {key}: unknown key; {nearest(str(key), list(TOP))}")
-    project, models = projects[raw["project"]]
-    return _validated(Run, {**top, "name": raw["project"], "project": project, "models": models}, "")
-
-
-def _check_project(name: str, block: dict[str, Any]) -> tuple[Project[Any, Any], dict[str, ModelSettings]]:
-    where = f"projects.{name}"
-    try:
-        settings = importlib.import_module(f"pipelines.{name}.settings")
-    except ModuleNotFoundError as error:
-        raise UsageError(f"params.yaml: {where}: needs pipelines/{name}/settings.py ({error})") from None
-    schema: Any = Project
-    project = _validated(schema[settings.Data, settings.Model], block, where)
-    if SHIPPED in project.variants:
-        raise UsageError(f"params.yaml: {where}.variants.{SHIPPED}: that is the model itself; choose another name")
-    runners = ["local", *sorted(path.stem for path in Path("roadmap/runners").glob("[a-z]*.py"))]
-    if project.runner not in runners:
-        found = f"found {project.runner!r}; {nearest(project.runner, runners)}"
-        raise UsageError(f"params.yaml: {where}.runner: {found}")
-    models = {SHIPPED: project.model}
-    for variant, changes in project.variants.items():
-        models[variant] = _validated(settings.Model, {**block["model"], **changes}, f"{where}.variants.{variant}")
-    for variant, model in models.items():
-        at = f"{where}.model" if variant == SHIPPED else f"{where}.variants.{variant}"
-        _check_class(f"params.yaml: {at}._target_", model.target_, project.network)
-    return project, models
-
-
-def _check_class(where: str, target: str, network: str) -> None:
-    """The class must stand in models/<network>.py. It is looked for as text: importing would cost a stage PyTorch."""
-    module, _, cls = target.rpartition(".")
-    path = Path(f"models/{network}.py")
-    if module != f"models.{network}":
-        raise UsageError(f"{where}: found {target!r}; must name a class of {path}, since network is {network!r}")
-    if not path.exists():
-        raise UsageError(f"{where}: found {target!r}; there is no {path}")
-    classes = re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
-    if cls not in classes:
-        raise UsageError(f"{where}: found {target!r}; {nearest(cls, classes)}")
-
-
-def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
-    try:
-        return schema.model_validate(block)
-    except ValidationError as error:
-        raise UsageError(_one_line(schema, error, where)) from None
-
-
-def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
-    """The first mistake in words: file, key, found, allowed."""
-    # A misspelt key is an unknown one and a missing one: the former says what to do.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
-    if first["type"] == "extra_forbidden":
-        owner = schema
-        for part in first["loc"][:-1]:
-            owner = _field_type(owner, str(part)) or owner
-        known = [field.alias or name for name, field in owner.model_fields.items()]
-        return f"params.yaml: {key}: unknown key; {nearest(str(first['loc'][-1]), known)}"
-    if first["type"] == "missing":
-        return f"params.yaml: {key}: missing"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    found = "" if first["type"] == "value_error" else f"found {first['input']!r}; "
-    return f"params.yaml: {key}: {found}{message}"
-
-
-def _field_type(owner: type[BaseModel], name: str) -> type[BaseModel] | None:
-    field = owner.model_fields.get(name)
-    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

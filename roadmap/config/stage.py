@@ -1,6 +1,6 @@
 """The entry point of every stage: `@stage def main(run: Run)`.
 
-Hydra composes roadmap/config/conf/config.yaml, params.yaml and the command line; what comes out is checked before any work
+Hydra composes conf/config.yaml, params.yaml and the command line; what comes out is checked before any work
 starts. A mistake ends the process with one line that says where it is and what is allowed, and exit code 2; a service
 that does not answer with exit code 75, so that whoever runs the stage knows that trying again makes sense.
 """
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import BundleError
+from roadmap.config.check import check
 from roadmap.config.errors import Unavailable, UsageError, nearest
-from roadmap.config.schema import Run, check
+from roadmap.config.schema import Run
 
 
 def stage(main: Callable[[Run], None]) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""A prepared table as arrays for a network, and its rows as requests."""
+"""Tabular projects: a prepared table with fitted features, and what their `Data` have in common."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from roadmap.data import splits
+from roadmap import project
+from roadmap.data import splits, tables
 from roadmap.inference.tabular.features import Columns, Features, from_frame
+from roadmap.project import DataBlock, Request, Row, Schema
+
+
+class TabularData(project.Data[DataBlock], project.TakesLabels):
+    """What is left to a project: where its table comes from, and what the network is told of it."""
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        schema, frame = splits.read_card(folder)["schema"], splits.read(folder, split)
+        return requests(frame, schema), frame[schema["target"]].to_numpy()
+
+    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+        return tables.labelled(asked, schema)
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Table:
         return {"schema.json": self.schema, "features.json": self.features.to_json(), "example.json": self.example}
 
 
-def requests(frame: Any, schema: dict[str, Any]) -> list[dict[str, Any]]:
+def requests(frame: pd.DataFrame, schema: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of a prepared table as requests, gaps as None."""
     table = frame[list(schema["columns"])].astype(object)
-    return table.where(table.notna(), None).to_dict("records")
+    return table.where(table.notna(), None).to_dict("records")  # type: ignore[return-value]

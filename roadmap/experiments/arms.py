@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
 from roadmap.experiments import sequential
-from roadmap.experiments.judge import Judge
 from roadmap.experiments.sequential import Look
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import Row
@@ -112,10 +112,10 @@ def _numbers(value: Any) -> Iterable[float]:
         yield value
 
 
-def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], judge: Judge) -> Comparison | None:
+def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: LabelScorer) -> Comparison | None:
     """Of mirrored requests, or of the split where that has more labels; None where a side has none."""
     inputs = challenger.inputs | champion.inputs
-    rows = {key: judge.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
+    rows = {key: scorer.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
     labelled = {key: (known[key], row) for key, row in rows.items() if row is not None}
     first, second = (labelled.keys() & arm.inputs.keys() for arm in (champion, challenger))
     mirrored = len(first & second) >= len(second - first)
@@ -124,7 +124,7 @@ def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], judge: J
     else:
         first, second = first - second, second - first
     old, new = (
-        _side(arm, {key: one for key, one in labelled.items() if key in keys}, judge)
+        _side(arm, {key: one for key, one in labelled.items() if key in keys}, scorer)
         for arm, keys in ((champion, first), (challenger, second))
     )
     if old is None or new is None:
@@ -147,10 +147,10 @@ class _Side:
     days: np.ndarray
 
 
-def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], judge: Judge) -> _Side | None:
+def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], scorer: LabelScorer) -> _Side | None:
     if not labelled:
         return None
-    score = judge.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])
+    score = scorer.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])
     low, high = score.reduce(np.array([0.1, 0.2]))
     rises = high > low  # not where R2 is a function of the squared errors' mean
     sign = 1 if score.higher_is_better == rises else -1

@@ -43,10 +43,10 @@ def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
     return value if math.isfinite(value) else None
 
 
-def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling | None) -> Prepared:
+def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling) -> Prepared:
     """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
     found = collected.read(folder)
-    if not found or labelled is None:
+    if not found:
         return prepared
     schema, left_out = prepared.schema, Counter[str]()
     rows: list[tuple[str, dict[str, Any]]] = []  # request id, and the row with its target

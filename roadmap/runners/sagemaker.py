@@ -37,13 +37,13 @@ PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in
 def train(run: Run) -> None:
     with in_words():
         given, api = settings(run.name), client("sagemaker")
-        network = sha256(Path(f"models/{run.project.network}.py"))
+        network = sha256(Path(f"models/{run.settings.network}.py"))
         card = splits.read_card(run.data)
         what = [run.params_sha256(), card["sha256"], network, given.image, run.trainer]
         base = f"roadmap-{run.name.replace('_', '-')}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
         name, job = find(api, base)
         if job is None:
-            told = {"NETWORK": f"{run.project.network}.py", "NETWORK_SHA256": network, "GIT_COMMIT": git_commit()}
+            told = {"NETWORK": f"{run.settings.network}.py", "NETWORK_SHA256": network, "GIT_COMMIT": git_commit()}
             data = upload(run.data, given.bucket, f"sagemaker/{run.name}/data/{card['sha256']}")
             request = asked(run, name, base, data, given)
             api.create_training_job(**request, Environment={key: value for key, value in told.items() if value})

@@ -3,14 +3,14 @@
 import inspect
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+import torch
+from torch import Tensor, nn
 
 
 class Graph(Protocol):
@@ -22,9 +22,9 @@ class Graph(Protocol):
     """
 
     @property
-    def module(self) -> "nn.Module": ...
+    def module(self) -> nn.Module: ...
     @property
-    def inputs(self) -> dict[str, "Tensor"]: ...
+    def inputs(self) -> dict[str, Tensor]: ...
     @property
     def outputs(self) -> tuple[str, ...]: ...
     @property
@@ -33,39 +33,39 @@ class Graph(Protocol):
     def dynamo(self) -> bool: ...
 
 
+@runtime_checkable
+class Graphs(Protocol):
+    """A network that says which graphs it is shipped as: file name -> graph. {}: it only serves to train another."""
+
+    def graphs(self, example: tuple[Tensor, ...]) -> Mapping[str, Graph]: ...
+
+
 @dataclass(frozen=True)
 class Whole:
     """A network that is one graph."""
 
-    module: "nn.Module"
-    inputs: dict[str, "Tensor"]
+    module: nn.Module
+    inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
     dynamic: dict[str, dict[int, str]]
     dynamo: bool = True
 
 
-def export(model: Any, example: tuple[np.ndarray, ...], folder: Path) -> None:
-    """Writes the graphs that `model.graphs(example)` names; without that method one: model.onnx, x -> y, free batch.
+def export(model: nn.Module, example: tuple[np.ndarray, ...], folder: Path, name: str = "model") -> None:
+    """Writes the network's own `Graphs`; where it names none, one: <name>.onnx, x -> y, free batch.
 
     example: rows of the validation set, [2, ...] each, the target left out
 
     Raises:
         RuntimeError: a graph does not answer as the network does.
     """
-    import torch
-
     inputs = tuple(map(torch.from_numpy, example))
-    if hasattr(model, "graphs"):
-        graphs: dict[str, Graph] = model.graphs(inputs)
-    else:
-        graphs = {"model.onnx": Whole(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
-    for name, graph in graphs.items():
-        write(graph, folder / name)
+    alone = {f"{name}.onnx": Whole(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
+    for file, graph in (model.graphs(inputs) if isinstance(model, Graphs) else alone).items():
+        write(graph, folder / file)
 
 
 def write(graph: Graph, path: Path) -> None:
-    import torch
-
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     axes = {name: graph.dynamic.get(name, {}) for name in graph.inputs}
     if graph.dynamo:
@@ -107,7 +107,6 @@ def strip(path: Path) -> None:
 def check(graph: Graph, path: Path) -> None:
     """Asks both the same question."""
     import onnxruntime
-    import torch
 
     with torch.no_grad():
         expected = graph.module(*graph.inputs.values())

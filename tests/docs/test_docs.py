@@ -137,8 +137,8 @@ def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> 
 
 
 def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
+    from roadmap.config.check import check
     from roadmap.config.errors import UsageError
-    from roadmap.config.schema import check
 
     raw = {**yaml.safe_load((ROOT / "params.yaml").read_text()), "project": "mnist", "trainer": {}, "tracking": {}}
     raw["projects"]["mnist"]["model"]["lrr"] = 0.1

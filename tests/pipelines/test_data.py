@@ -12,7 +12,7 @@ import yaml
 from pipelines.house_prices import data as house_prices
 from pipelines.mnist import data as mnist
 from pipelines.titanic import data as titanic
-from roadmap.config.schema import check
+from roadmap.config.check import check
 from roadmap.data.splits import Prepared
 
 PEOPLE = titanic.unusual_episode()
@@ -21,7 +21,7 @@ PEOPLE = titanic.unusual_episode()
 def prepare(project: str, profile: str, seed: int) -> Prepared:
     raw = yaml.safe_load(Path("params.yaml").read_text())
     run = check({**raw, "project": project, "profile": profile, "trainer": {}, "tracking": {}})
-    return run.module("data").prepare(run.project.data, profile, seed)
+    return run.module("data").prepare(run.settings.data, profile, seed)
 
 
 def content(prepared: Prepared) -> list[Any]:

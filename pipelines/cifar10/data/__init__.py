@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.cifar10.settings import Data
+from pipelines.cifar10 import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import scenes as shapes
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
 from roadmap.inference import images
+from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.project import Request, Row, Schema
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 MD5 = "md5:c58f30108f718f92721af3b95e74349a"
@@ -34,22 +36,50 @@ NAME = re.compile(r"(data_batch_\d+|test_batch)(\.bin|\.bin\.xz)?")
 VALIDATION = 0.1  # of the official training images, as in He et al. (2015)
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    if profile == "sample" and data.path is None:
-        found = shapes.classified(data.rows, SIZE, seed)
-        rows = partition(data.rows, data.split, seed, strata=found["label"])
-        arrays = {name: {key: values[index] for key, values in found.items()} for name, index in rows.items()}
-        source, licence, classes = "drawn shapes", "Apache-2.0", list(shapes.SHAPES)
-    else:
-        train, test = read(Path(data.path) if data.path else fetch("cifar10", URL, MD5))
-        order = np.random.default_rng(seed).permutation(len(train["label"]))
-        cut = round(VALIDATION * len(order))
-        parts = {"train": np.sort(order[cut:]), "val": np.sort(order[:cut])}
-        arrays = {name: {key: values[index] for key, values in train.items()} for name, index in parts.items()}
-        arrays["test"] = test
-        source, licence, classes = "CIFAR-10", "not stated by the publisher", CLASSES
-    schema = {"task": "images", "size": SIZE, "target": "label", "classes": classes}
-    return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+class Data(project.Data[settings.Data], project.TakesLabels):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        if profile == "sample" and data.path is None:
+            found = shapes.classified(data.rows, SIZE, seed)
+            rows = partition(data.rows, data.split, seed, strata=found["label"])
+            arrays = {name: {key: values[index] for key, values in found.items()} for name, index in rows.items()}
+            source, licence, classes = "drawn shapes", "Apache-2.0", list(shapes.SHAPES)
+        else:
+            train, test = read(Path(data.path) if data.path else fetch("cifar10", URL, MD5))
+            order = np.random.default_rng(seed).permutation(len(train["label"]))
+            cut = round(VALIDATION * len(order))
+            parts = {"train": np.sort(order[cut:]), "val": np.sort(order[:cut])}
+            arrays = {name: {key: values[index] for key, values in train.items()} for name, index in parts.items()}
+            arrays["test"] = test
+            source, licence, classes = "CIFAR-10", "not stated by the publisher", CLASSES
+        schema = {"task": "images", "size": SIZE, "target": "label", "classes": classes}
+        return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+
+    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+        """The picture of a request; None where it is none of this size."""
+        try:
+            return {"image": images.decode(asked.get("image"), schema["size"])}
+        except ValueError:
+            return None
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Images stay bytes, [n, 32, 32, 3]. Beside each goes a coin's throw: the epochs in which it is seen mirrored."""
+        schema = splits.read_card(folder)["schema"]
+        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        mean, std, patches = statistics(train["image"])
+        coins = np.random.default_rng(0)
+        return TrainingSet(
+            train=(train["image"], coins.integers(0, 2, len(train["label"])), train["label"]),
+            val=(val["image"], np.zeros(len(val["label"]), np.int64), val["label"]),
+            model={"size": SIZE, "classes": len(schema["classes"]), "mean": mean, "std": std, "patches": patches},
+            assets={
+                "example.json": [{"image": images.encode(image)} for image in train["image"][:2]],
+                "schema.json": schema,
+            },
+        )
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        test = splits.read(folder, split)
+        return [{"image": images.encode(image)} for image in test["image"]], test["label"]
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -139,31 +169,6 @@ def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarra
     planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
     labels = np.concatenate([labels for _, labels in batches])
     return {"image": np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), "label": labels.astype(np.int64)}
-
-
-def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The picture of a request; None where it is none of this size."""
-    try:
-        return {"image": images.decode(asked.get("image"), schema["size"])}
-    except ValueError:
-        return None
-
-
-def training_set(folder: Path) -> TrainingSet:
-    """Images stay bytes, [n, 32, 32, 3]. Beside each goes a coin's throw: the epochs in which it is seen mirrored."""
-    schema = splits.read_card(folder)["schema"]
-    train, val = (splits.read(folder, name) for name in ("train", "val"))
-    mean, std, patches = statistics(train["image"])
-    coins = np.random.default_rng(0)
-    return TrainingSet(
-        train=(train["image"], coins.integers(0, 2, len(train["label"])), train["label"]),
-        val=(val["image"], np.zeros(len(val["label"]), np.int64), val["label"]),
-        model={"size": SIZE, "classes": len(schema["classes"]), "mean": mean, "std": std, "patches": patches},
-        assets={
-            "example.json": [{"image": images.encode(image)} for image in train["image"][:2]],
-            "schema.json": schema,
-        },
-    )
 
 
 def statistics(pixels: np.ndarray, most: int = 5_000) -> tuple[list[float], list[float], list[list[float]]]:

@@ -1,17 +1,21 @@
 """CIFAR-10: how the shipped model is scored, compared and drawn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.cifar10.evaluate import robustness
+from pipelines.cifar10.predict import Response
+from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score
 from roadmap.inference import images
+from roadmap.project import Figures, Request
 
 BASELINE_ROWS = 5_000  # of the training images; the classical models take minutes beyond
 COMPONENTS = 100  # principal components that stand for the 3,072 pixels
@@ -19,63 +23,58 @@ CORRUPTED_ROWS = 500  # of the test images, at every severity of every corruptio
 EXPLAINED = 16
 
 
-def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
-    test = splits.read(folder, split)
-    return [{"image": images.encode(image)} for image in test["image"]], test["label"]
+class Evaluation(project.Evaluation[Response]):
+    def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
+        return scores.classification(targets, _probabilities(outputs))
+
+    def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"class={label}": targets == label for label in np.unique(targets)}
+
+    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+        """Classical models on principal components, and logistic regression on what learned patches see."""
+        from sklearn.decomposition import PCA
+
+        from pipelines.cifar10.evaluate.patches import Patches
+
+        train, test = (splits.read(folder, name) for name in ("train", "test"))
+        rows = np.random.default_rng(seed).permutation(len(train["label"]))[:BASELINE_ROWS]
+        x, x_test = (found.reshape(len(found), -1) / np.float32(255) for found in (train["image"][rows], test["image"]))
+        pca = PCA(COMPONENTS, whiten=True, svd_solver="randomized", random_state=seed).fit(x)
+        every, targets = zoo.classifiers(seed), (train["label"][rows], test["label"])
+        chosen = {
+            name: every[name] for name in ("logistic regression", "k nearest neighbours", "support vector machine")
+        }
+        found = zoo.compare(chosen, [], (pca.transform(x), targets[0], pca.transform(x_test), targets[1]), "accuracy")
+        patches = Patches.fit(train["image"][rows], seed)
+        seen = [patches.features(part) for part in (train["image"][rows], test["image"])]
+        named = {"patches and logistic regression": every["logistic regression"].set_params(C=0.01)}
+        found += zoo.compare(named, [], (seen[0], targets[0], seen[1], targets[1]), "accuracy")
+        return [{**row, "rows": len(rows)} for row in found]
+
+    def figures(self, evaluated: Evaluated) -> Figures:
+        from roadmap.evaluation import plots
+
+        classes, size = evaluated.schema["classes"], evaluated.schema["size"]
+        probabilities = _probabilities(evaluated.outputs)
+        predictions = probabilities.argmax(axis=1)
+        right = predictions == evaluated.targets
+        pixels = np.stack([images.decode(request["image"], size) for request in evaluated.requests])
+        predict = robustness.through(evaluated.predictor)
+        sample = np.random.default_rng(0).permutation(len(pixels))[:CORRUPTED_ROWS]
+        surest = np.argsort(-probabilities.max(axis=1), kind="stable")
+        explained = [*surest[right[surest]][: EXPLAINED // 2], *surest[~right[surest]][: EXPLAINED // 2]]
+        maps = [robustness.occlusion(predict, pixels[i], int(predictions[i])) for i in explained]
+        words = [f"{classes[evaluated.targets[i]]}, seen as\n{classes[predictions[i]]}" for i in explained]
+        return {
+            "confusion": plots.confusion(evaluated.targets, predictions, classes),
+            "per_class": plots.per_class(evaluated.targets, predictions, classes),
+            "calibration": plots.calibration(right.astype(int), probabilities.max(axis=1), "confidence", "accuracy"),
+            "wrong_predictions": plots.wrong_images(pixels, evaluated.targets, probabilities, classes),
+            "corruptions": plots.severities(robustness.accuracies(predict, pixels[sample], evaluated.targets[sample])),
+            "variants": plots.variants(evaluated.history, "val_accuracy"),
+            "occlusion": plots.heatmaps(pixels[explained], np.stack(maps), words, "What each answer hangs on"),
+        }
 
 
-def score(targets: np.ndarray, outputs: list[Any]) -> Score:
-    return scores.classification(targets, _probabilities(outputs))
-
-
-def _probabilities(outputs: list[Any]) -> np.ndarray:
+def _probabilities(outputs: Sequence[Response]) -> np.ndarray:
     return np.array([list(output.probabilities.values()) for output in outputs])  # [n, classes]
-
-
-def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"class={label}": targets == label for label in np.unique(targets)}
-
-
-def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
-    """Classical models on principal components, and logistic regression on what learned patches see."""
-    from sklearn.decomposition import PCA
-
-    from pipelines.cifar10.evaluate.patches import Patches
-
-    train, test = (splits.read(folder, name) for name in ("train", "test"))
-    rows = np.random.default_rng(seed).permutation(len(train["label"]))[:BASELINE_ROWS]
-    x, x_test = (found.reshape(len(found), -1) / np.float32(255) for found in (train["image"][rows], test["image"]))
-    pca = PCA(COMPONENTS, whiten=True, svd_solver="randomized", random_state=seed).fit(x)
-    every, targets = zoo.classifiers(seed), (train["label"][rows], test["label"])
-    chosen = {name: every[name] for name in ("logistic regression", "k nearest neighbours", "support vector machine")}
-    found = zoo.compare(chosen, [], (pca.transform(x), targets[0], pca.transform(x_test), targets[1]), "accuracy")
-    patches = Patches.fit(train["image"][rows], seed)
-    seen = [patches.features(part) for part in (train["image"][rows], test["image"])]
-    named = {"patches and logistic regression": every["logistic regression"].set_params(C=0.01)}
-    found += zoo.compare(named, [], (seen[0], targets[0], seen[1], targets[1]), "accuracy")
-    return [{**row, "rows": len(rows)} for row in found]
-
-
-def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from roadmap.evaluation import plots
-
-    classes, size = evaluated.schema["classes"], evaluated.schema["size"]
-    probabilities = _probabilities(evaluated.outputs)
-    predictions = probabilities.argmax(axis=1)
-    right = predictions == evaluated.targets
-    pixels = np.stack([images.decode(request["image"], size) for request in evaluated.requests])
-    predict = robustness.through(evaluated.predictor)
-    sample = np.random.default_rng(0).permutation(len(pixels))[:CORRUPTED_ROWS]
-    surest = np.argsort(-probabilities.max(axis=1), kind="stable")
-    explained = [*surest[right[surest]][: EXPLAINED // 2], *surest[~right[surest]][: EXPLAINED // 2]]
-    maps = [robustness.occlusion(predict, pixels[i], int(predictions[i])) for i in explained]
-    words = [f"{classes[evaluated.targets[i]]}, seen as\n{classes[predictions[i]]}" for i in explained]
-    return {
-        "confusion": plots.confusion(evaluated.targets, predictions, classes),
-        "per_class": plots.per_class(evaluated.targets, predictions, classes),
-        "calibration": plots.calibration(right.astype(int), probabilities.max(axis=1), "confidence", "accuracy"),
-        "wrong_predictions": plots.wrong_images(pixels, evaluated.targets, probabilities, classes),
-        "corruptions": plots.severities(robustness.accuracies(predict, pixels[sample], evaluated.targets[sample])),
-        "variants": plots.variants(evaluated.history, "val_accuracy"),
-        "occlusion": plots.heatmaps(pixels[explained], np.stack(maps), words, "What each answer hangs on"),
-    }

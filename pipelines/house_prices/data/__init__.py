@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.house_prices import settings
 from pipelines.house_prices.predict.features import derive
-from pipelines.house_prices.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared
-from roadmap.data.tabular import Table
+from roadmap.data.tabular import Table, TabularData
 from roadmap.data.training_set import TrainingSet
 
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
@@ -25,20 +25,36 @@ DISTRICTS = {"old town": 120.0, "harbour": 60.0, "hills": 90.0, "suburb": 0.0}
 BASE_PRICE, NOISE = 150.0, 40.0
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    if data.path and data.target:
-        return tables.prepare_csv(data.path, data.target, "regression", data.split, seed)
-    if profile == "sample":
-        frame, target, source, licence = hedonic(data.rows, seed), "price", "hedonic generator", "Apache-2.0"
-    else:
-        frame, target, source, licence = (
-            california(),
-            "median_house_value",
-            "California housing 1990",
-            "Apache-2.0 repository",
+class Data(TabularData[settings.Data]):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        if data.path and data.target:
+            return tables.prepare_csv(data.path, data.target, "regression", data.split, seed)
+        if profile == "sample":
+            frame, target, source, licence = hedonic(data.rows, seed), "price", "hedonic generator", "Apache-2.0"
+        else:
+            frame, target, source, licence = (
+                california(),
+                "median_house_value",
+                "California housing 1990",
+                "Apache-2.0 repository",
+            )
+        tables.validate(frame, _schema(target), source)
+        return tables.prepare(frame, target, "regression", source=source, licence=licence, shares=data.split, seed=seed)
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Standardised features and the target in its own unit; its mean and spread go into the network."""
+        table = Table.load(folder, derive)
+        target = table.y["train"]
+        return TrainingSet(
+            train=(table.x["train"], target),
+            val=(table.x["val"], table.y["val"]),
+            model={
+                "in_features": table.x["train"].shape[1],
+                "target_mean": float(target.mean()),
+                "target_std": float(target.std()),
+            },
+            assets=table.assets(),
         )
-    tables.validate(frame, _schema(target), source)
-    return tables.prepare(frame, target, "regression", source=source, licence=licence, shares=data.split, seed=seed)
 
 
 def hedonic(rows: int, seed: int) -> pd.DataFrame:
@@ -105,20 +121,3 @@ def _schema(target: str) -> Any:
     )
 
 
-labelled = tables.labelled
-
-
-def training_set(folder: Path) -> TrainingSet:
-    """Standardised features and the target in its own unit; its mean and spread go into the network."""
-    table = Table.load(folder, derive)
-    target = table.y["train"]
-    return TrainingSet(
-        train=(table.x["train"], target),
-        val=(table.x["val"], table.y["val"]),
-        model={
-            "in_features": table.x["train"].shape[1],
-            "target_mean": float(target.mean()),
-            "target_std": float(target.std()),
-        },
-        assets=table.assets(),
-    )

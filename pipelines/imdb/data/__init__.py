@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from pipelines.imdb.data.reviews import reviews
-from pipelines.imdb.settings import Data
+from pipelines.imdb import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
+from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.project import Request, Row, Schema
 
 # Maas, Daly, Pham, Huang, Ng and Potts, "Learning Word Vectors for Sentiment Analysis", ACL 2011.
 IMDB = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -35,35 +37,69 @@ MEMBER = re.compile(r"(?:^|/)(train|test)/(neg|pos)/[^/]+\.txt$")
 LABELS = {"neg": 0, "pos": 1}
 HELD_OUT = 0.05  # of the official training texts, for validation
 DIMENSIONS, WINDOW = 128, 5  # of the word vectors that training begins with
+EXPLAINED = 1_000  # test texts whose contributions are asked for: enough to rank words by
+# What is known of a test row; `truth` and the tags only of generated reviews.
+FIELDS = [("label", "i8"), ("truth", "i8"), ("kind", "U16"), ("language", "U8")]
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    classes = CLASSES
-    if data.path is None and profile == "sample":
-        frame = pd.DataFrame(vars(review) for review in reviews(data.rows, seed))
-        parts, dropped = cut(frame, data, seed)
-        source, licence = "generated reviews", "ours"
-    elif data.path == CHNSENTICORP:
-        parts, dropped = cut(hotels(), data, seed)
-        source, licence = "ChnSentiCorp, 7,765 hotel reviews", "not stated"
-    elif data.path and data.text and data.target:
-        frame, classes = table(data.path, data.text, data.target)
-        parts, dropped = cut(frame, data, seed)
-        source, licence = f"csv:{Path(data.path).name}", "yours"
-    else:
-        parts, dropped = official(Path(data.path) if data.path else fetch("imdb", IMDB, IMDB_MD5), seed)
-        source, licence = "IMDB" if data.path is None else f"aclImdb layout:{Path(data.path).name}", "not stated"
-    for why, count in dropped.items():
-        print(f"{source}: {count:,} texts left out ({why})")
-    schema = {
-        "task": "text",
-        "text": "text",
-        "target": "label",
-        "classes": classes,
-        "vocabulary": data.vocabulary,
-        "max_tokens": data.max_tokens,
-    }
-    return Prepared(splits=parts, source=source, licence=licence, schema=schema, notes={"left_out": dropped})
+class Data(project.Data[settings.Data], project.TakesLabels):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        classes = CLASSES
+        if data.path is None and profile == "sample":
+            frame = pd.DataFrame(vars(review) for review in reviews(data.rows, seed))
+            parts, dropped = cut(frame, data, seed)
+            source, licence = "generated reviews", "ours"
+        elif data.path == CHNSENTICORP:
+            parts, dropped = cut(hotels(), data, seed)
+            source, licence = "ChnSentiCorp, 7,765 hotel reviews", "not stated"
+        elif data.path and data.text and data.target:
+            frame, classes = table(data.path, data.text, data.target)
+            parts, dropped = cut(frame, data, seed)
+            source, licence = f"csv:{Path(data.path).name}", "yours"
+        else:
+            parts, dropped = official(Path(data.path) if data.path else fetch("imdb", IMDB, IMDB_MD5), seed)
+            source, licence = "IMDB" if data.path is None else f"aclImdb layout:{Path(data.path).name}", "not stated"
+        for why, count in dropped.items():
+            print(f"{source}: {count:,} texts left out ({why})")
+        schema = {
+            "task": "text",
+            "text": "text",
+            "target": "label",
+            "classes": classes,
+            "vocabulary": data.vocabulary,
+            "max_tokens": data.max_tokens,
+        }
+        return Prepared(splits=parts, source=source, licence=licence, schema=schema, notes={"left_out": dropped})
+
+    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+        text = asked.get("text")
+        return {"text": text} if isinstance(text, str) and text.strip() else None
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Token ids int32 [n, most] padded with 0, lengths int64 [n], labels float32 [n]."""
+        schema = splits.read_card(folder)["schema"]
+        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        tokenizer = train_tokenizer(train["text"], schema["vocabulary"], schema["max_tokens"])
+        parts = [(*padded(encode(tokenizer, part["text"])), part["label"].to_numpy(np.float32)) for part in (train, val)]
+        example = [{"text": train["text"][int((train["label"] == label).argmax())]} for label in (1, 0)]
+        return TrainingSet(
+            train=parts[0],
+            val=parts[1],
+            lengths=(parts[0][1], parts[1][1]),
+            model={"embedding": embedding(*parts[0], tokenizer.get_vocab_size())},
+            assets={"schema.json": schema, "tokenizer.json": json.loads(tokenizer.to_str()), "example.json": example},
+        )
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Requests, and a record per row; of real texts the generator's tags are empty and the truth is -1, unknown."""
+        test = splits.read(folder, split)
+        requests = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
+        targets = np.zeros(len(test), FIELDS)
+        targets["truth"] = -1
+        for name, _ in FIELDS:
+            if name in test:
+                targets[name] = test[name]
+        return requests, targets
 
 
 def hotels() -> pd.DataFrame:
@@ -85,7 +121,7 @@ def tidy(frame: pd.DataFrame, text: str, target: str) -> pd.DataFrame:
     return pd.DataFrame({"text": frame[text], "label": frame[target].astype("int64")})
 
 
-def cut(frame: pd.DataFrame, data: Data, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+def cut(frame: pd.DataFrame, data: settings.Data, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """A random split, each text once: a repeated one would stand in train and in test."""
     known = frame[frame["text"].map(lambda text: isinstance(text, str) and bool(text.strip()))]
     kept = known.drop_duplicates("text").reset_index(drop=True)
@@ -152,27 +188,6 @@ def _decoded(content: bytes, where: Any) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
-
-
-def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
-    text = asked.get("text")
-    return {"text": text} if isinstance(text, str) and text.strip() else None
-
-
-def training_set(folder: Path) -> TrainingSet:
-    """Token ids int32 [n, most] padded with 0, lengths int64 [n], labels float32 [n]."""
-    schema = splits.read_card(folder)["schema"]
-    train, val = (splits.read(folder, name) for name in ("train", "val"))
-    tokenizer = train_tokenizer(train["text"], schema["vocabulary"], schema["max_tokens"])
-    parts = [(*padded(encode(tokenizer, part["text"])), part["label"].to_numpy(np.float32)) for part in (train, val)]
-    example = [{"text": train["text"][int((train["label"] == label).argmax())]} for label in (1, 0)]
-    return TrainingSet(
-        train=parts[0],
-        val=parts[1],
-        lengths=(parts[0][1], parts[1][1]),
-        model={"embedding": embedding(*parts[0], tokenizer.get_vocab_size())},
-        assets={"schema.json": schema, "tokenizer.json": json.loads(tokenizer.to_str()), "example.json": example},
-    )
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> Any:

@@ -5,42 +5,74 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from pipelines.mini_gpt.data import tokens
-from pipelines.mini_gpt.settings import Data
+from pipelines.mini_gpt import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, Prepared
+from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.project import Request
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 PROMPTS = ("The ", "In ")  # of the endpoint's example
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    text, source, licence = corpus(data, profile)
-    cuts = np.round(np.cumsum(data.split)[:2] * len(text)).astype(int)
-    parts = dict(zip(SPLITS, (text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]), strict=True))
-    # Characters of all of the text: which letters there are is no secret of the test split.
-    tokenizer = tokens.characters(text) if data.tokenizer == "char" else tokens.byte_pairs(parts["train"], data.vocab)
-    arrays = {}
-    for name, part in parts.items():
-        encoded = tokens.encode(tokenizer, part)
-        if len(encoded) <= 2 * data.block:
-            raise UsageError(
-                f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens, more than "
-                f"{2 * data.block} are needed for a context of {data.block}: give more text or a smaller block"
-            )
-        arrays[name] = {"text": np.array(list(map(ord, part)), dtype=np.uint32), "tokens": encoded}
-    schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
-    schema |= {"block": data.block, "rows": data.rows}
-    notes = {"tokenizer": json.loads(tokenizer.to_str())}
-    return Prepared(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
+class Data(project.Data[settings.Data]):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        text, source, licence = corpus(data, profile)
+        cuts = np.round(np.cumsum(data.split)[:2] * len(text)).astype(int)
+        parts = dict(zip(SPLITS, (text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]), strict=True))
+        # Characters of all of the text: which letters there are is no secret of the test split.
+        tokenizer = tokens.characters(text) if data.tokenizer == "char" else tokens.byte_pairs(parts["train"], data.vocab)
+        arrays = {}
+        for name, part in parts.items():
+            encoded = tokens.encode(tokenizer, part)
+            if len(encoded) <= 2 * data.block:
+                raise UsageError(
+                    f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens, more than "
+                    f"{2 * data.block} are needed for a context of {data.block}: give more text or a smaller block"
+                )
+            arrays[name] = {"text": np.array(list(map(ord, part)), dtype=np.uint32), "tokens": encoded}
+        schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
+        schema |= {"block": data.block, "rows": data.rows}
+        notes = {"tokenizer": json.loads(tokenizer.to_str())}
+        return Prepared(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Training windows begin at every token; validation windows follow each other."""
+        card = splits.read_card(folder)
+        block = card["schema"]["block"]
+        train, val = (windows(splits.read(folder, name)["tokens"], block) for name in ("train", "val"))
+        tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
+        known = set(tokenizer.get_vocab())
+        prompts = [
+            prompt if card["schema"]["tokenizer"] == "bpe" or set(prompt) <= known else sorted(known)[0]
+            for prompt in PROMPTS
+        ]
+        example = [{"prompt": prompt, "max_tokens": 40, "temperature": 0.8, "seed": 1} for prompt in prompts]
+        return TrainingSet(
+            train=(train[:, :-1], train[:, 1:]),
+            val=(val[::block, :-1], val[::block, 1:]),
+            model={"vocab": card["schema"]["vocab"], "block": block},
+            assets={"example.json": example, "schema.json": card["schema"], "tokenizer.json": card["tokenizer"]},
+            rows=card["schema"]["rows"],
+        )
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Windows of the test text, whose own probabilities are asked for, and their numbers of characters."""
+        card, test = splits.read_card(folder), splits.read(folder, split)
+        tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
+        texts = pieces(tokenizer, text_of(test), card["schema"]["block"])
+        requests = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in texts]
+        return requests, np.array([len(piece) for piece in texts])
 
 
-def corpus(data: Data, profile: str) -> tuple[str, str, str]:
+def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
     """Text, source and licence."""
     if data.path is not None:
         path = Path(data.path)
@@ -65,27 +97,22 @@ def text_of(split: dict[str, np.ndarray]) -> str:
     return "".join(map(chr, split["text"].tolist()))
 
 
-def training_set(folder: Path) -> TrainingSet:
-    """Training windows begin at every token; validation windows follow each other."""
-    card = splits.read_card(folder)
-    block = card["schema"]["block"]
-    train, val = (windows(splits.read(folder, name)["tokens"], block) for name in ("train", "val"))
-    tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
-    known = set(tokenizer.get_vocab())
-    prompts = [
-        prompt if card["schema"]["tokenizer"] == "bpe" or set(prompt) <= known else sorted(known)[0]
-        for prompt in PROMPTS
-    ]
-    example = [{"prompt": prompt, "max_tokens": 40, "temperature": 0.8, "seed": 1} for prompt in prompts]
-    return TrainingSet(
-        train=(train[:, :-1], train[:, 1:]),
-        val=(val[::block, :-1], val[::block, 1:]),
-        model={"vocab": card["schema"]["vocab"], "block": block},
-        assets={"example.json": example, "schema.json": card["schema"], "tokenizer.json": card["tokenizer"]},
-        rows=card["schema"]["rows"],
-    )
-
-
 def windows(encoded: np.ndarray, block: int) -> np.ndarray:
     """Every run of block + 1 tokens, as a view: [tokens - block, block + 1]"""
     return np.lib.stride_tricks.sliding_window_view(encoded, block + 1)
+
+
+def pieces(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
+    """The text in pieces of at most `block` tokens. Byte pairs never reach over a space, so pieces begin with one."""
+    if isinstance(tokenizer.model, WordLevel):
+        return [text[start : start + block] for start in range(0, len(text) - 1, block) if text[start + 1 : start + 2]]
+    found, start = [], 0
+    while start < len(text) - 1:
+        offsets = tokenizer.encode(text[start : start + 16 * block], add_special_tokens=False).offsets
+        end = offsets[block - 1][1] if len(offsets) > block else len(text) - start
+        space = text.rfind(" ", start + 1, start + end)
+        if len(offsets) > block and space > start:
+            end = space - start
+        found.append(text[start : start + end])
+        start += end
+    return [piece for piece in found if len(tokenizer.encode(piece).ids) > 1]

@@ -1,108 +1,85 @@
 """mini_gpt: bits per character of held-out text, what the model writes, and how much of it is learnt by heart."""
 
 import gzip
-import json
 import lzma
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 
 from pipelines.mini_gpt.data import text_of
 from pipelines.mini_gpt.evaluate import ngrams
+from roadmap import project
 from roadmap.bundle.answers import answer
 from roadmap.data import splits
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score
+from roadmap.inference.language.writing import Response
+from roadmap.project import Figures, Request
 
 METRIC = "bits_per_character"
 ORDERS = (3, 5)  # of the n-gram models
 SAMPLES, LENGTH = 6, 400  # texts the model writes, and their tokens
 
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Windows of the test text, whose own probabilities are asked for, and their numbers of characters."""
-    card, test = splits.read_card(folder), splits.read(folder, "test")
-    tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
-    pieces = windows(tokenizer, text_of(test), card["schema"]["block"])
-    requests = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in pieces]
-    return requests, np.array([len(piece) for piece in pieces])
+class Evaluation(project.Evaluation[Response]):
+    def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
+        """Bits per character, the first token of each window left out: nothing stands before it."""
+        asked = [output.logprobs for output in outputs if output.logprobs]  # all: `test_rows` asks for them
+        bits = np.array([-sum(p for p in one.token_logprobs[1:] if p is not None) for one in asked]) / np.log(2)
+        characters = targets - np.array([len(one.tokens[0]) for one in asked])
+        tokens = sum(len(one.tokens) - 1 for one in asked)
+        per_item = bits / characters.mean()  # so that their mean is all bits over all characters
+        loss = float(bits.sum() * np.log(2) / tokens)
+        metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
+        return Score(METRIC, False, per_item, metrics)
 
+    def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Prose, and what is full of signs: code, tables, names before lines of a play."""
+        signs = np.array([np.mean([not (c.isalpha() or c == " ") for c in request["prompt"]]) for request in requests])
+        return {"prose": signs <= np.median(signs), "signs": signs > np.median(signs)}
 
-def windows(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
-    """The text in pieces of at most `block` tokens. Byte pairs never reach over a space, so pieces begin with one."""
-    if isinstance(tokenizer.model, WordLevel):
-        return [text[start : start + block] for start in range(0, len(text) - 1, block) if text[start + 1 : start + 2]]
-    pieces, start = [], 0
-    while start < len(text) - 1:
-        offsets = tokenizer.encode(text[start : start + 16 * block], add_special_tokens=False).offsets
-        end = offsets[block - 1][1] if len(offsets) > block else len(text) - start
-        space = text.rfind(" ", start + 1, start + end)
-        if len(offsets) > block and space > start:
-            end = space - start
-        pieces.append(text[start : start + end])
-        start += end
-    return [piece for piece in pieces if len(tokenizer.encode(piece).ids) > 1]
+    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+        """Compressors that have read the training text, and n-gram models of characters."""
+        train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
+        rows = []
+        for name, compress in (("gzip", gzip.compress), ("lzma", lzma.compress)):
+            started = time.perf_counter()
+            alone, both = (len(compress(text.encode())) for text in (train, train + test))
+            rows.append(_row(name, 8 * (both - alone) / len(test), started))
+        letters = np.unique(np.array(list(map(ord, train + test))))
+        known, asked = (np.searchsorted(letters, list(map(ord, text))) for text in (train, test))
+        for order in (1, *ORDERS):
+            started = time.perf_counter()
+            bits = -np.log2(ngrams.probabilities(known, asked, len(letters), order)).mean()
+            rows.append(_row(f"Kneser-Ney {order}-gram" if order > 1 else "unigram", float(bits), started))
+        return rows
 
+    def figures(self, evaluated: Evaluated) -> Figures:
+        from pipelines.mini_gpt.evaluate import figures as draw
 
-def score(targets: np.ndarray, outputs: list[Any]) -> Score:
-    """Bits per character, the first token of each window left out: nothing stands before it."""
-    bits = np.array([-sum(output.logprobs.token_logprobs[1:]) for output in outputs]) / np.log(2)
-    characters = targets - [len(output.logprobs.tokens[0]) for output in outputs]
-    tokens = sum(len(output.logprobs.tokens) - 1 for output in outputs)
-    per_item = bits / characters.mean()  # so that their mean is all bits over all characters
-    loss = float(bits.sum() * np.log(2) / tokens)
-    metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
-    return Score(METRIC, False, per_item, metrics)
-
-
-def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """Prose, and what is full of signs: code, tables, names before lines of a play."""
-    signs = np.array([np.mean([not (c.isalpha() or c == " ") for c in request["prompt"]]) for request in requests])
-    return {"prose": signs <= np.median(signs), "signs": signs > np.median(signs)}
-
-
-def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
-    """Compressors that have read the training text, and n-gram models of characters."""
-    train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
-    rows = []
-    for name, compress in (("gzip", gzip.compress), ("lzma", lzma.compress)):
-        started = time.perf_counter()
-        alone, both = (len(compress(text.encode())) for text in (train, train + test))
-        rows.append(_row(name, 8 * (both - alone) / len(test), started))
-    letters = np.unique(np.array(list(map(ord, train + test))))
-    known, asked = (np.searchsorted(letters, list(map(ord, text))) for text in (train, test))
-    for order in (1, *ORDERS):
-        started = time.perf_counter()
-        bits = -np.log2(ngrams.probabilities(known, asked, len(letters), order)).mean()
-        rows.append(_row(f"Kneser-Ney {order}-gram" if order > 1 else "unigram", float(bits), started))
-    return rows
+        train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
+        prompts = written(evaluated)
+        texts = [output.text for output in answer(evaluated.predictor, prompts)]
+        starts = [len(test) * number // len(texts) for number in range(len(texts))]
+        held_out = [test[start : start + len(text)] for start, text in zip(starts, texts, strict=True)]
+        return {
+            "perplexity_by_position": draw.perplexity_by_position(
+                [o.logprobs.token_logprobs for o in evaluated.outputs]
+            ),
+            "samples": draw.samples([(one["prompt"], text) for one, text in zip(prompts, texts, strict=True)][:3]),
+            "memorisation": draw.memorisation(
+                [longest_overlap(text, train) for text in texts], [longest_overlap(text, train) for text in held_out]
+            ),
+        }
 
 
 def _row(name: str, bits: float, started: float) -> dict[str, Any]:
     seconds = round(time.perf_counter() - started, 2)
     print(f"  {name:24s} {METRIC} {bits:.4f}")
     return {"name": name, "metric": METRIC, "test": bits, "seconds": seconds}
-
-
-def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.mini_gpt.evaluate import figures as draw
-
-    train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
-    prompts = written(evaluated)
-    texts = [output.text for output in answer(evaluated.predictor, prompts)]
-    starts = [len(test) * number // len(texts) for number in range(len(texts))]
-    held_out = [test[start : start + len(text)] for start, text in zip(starts, texts, strict=True)]
-    return {
-        "perplexity_by_position": draw.perplexity_by_position([o.logprobs.token_logprobs for o in evaluated.outputs]),
-        "samples": draw.samples([(one["prompt"], text) for one, text in zip(prompts, texts, strict=True)][:3]),
-        "memorisation": draw.memorisation(
-            [longest_overlap(text, train) for text in texts], [longest_overlap(text, train) for text in held_out]
-        ),
-    }
 
 
 def written(evaluated: Evaluated) -> list[dict[str, Any]]:

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.mnist.settings import Data
+from pipelines.mnist import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared, partition
 from roadmap.inference.images import read
+from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.project import Request, Row, Schema
 
 # LeCun, Cortes and Burges; the files and md5 sums that torchvision publishes.
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -25,23 +27,49 @@ MD5 = {
 VALIDATION = 5_000  # of the 60,000 official training images
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    if profile == "sample":
-        images, labels = digits()
-        rows = partition(len(labels), data.split, seed, strata=labels)
-        source, licence = "scikit-learn digits", "CC BY 4.0 (UCI)"
-        arrays = {name: {"image": images[index], "digit": labels[index]} for name, index in rows.items()}
-    else:
-        images, labels = (idx(f"train-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
-        order = np.random.default_rng(seed).permutation(len(labels))
-        train, val = np.sort(order[VALIDATION:]), np.sort(order[:VALIDATION])
-        arrays = {
-            name: {"image": images[index], "digit": labels[index]} for name, index in (("train", train), ("val", val))
-        }
-        arrays["test"] = {"image": idx("t10k-images-idx3-ubyte.gz"), "digit": idx("t10k-labels-idx1-ubyte.gz")}
-        source, licence = "MNIST", "CC BY-SA 3.0"
-    schema = {"task": "images", "size": images.shape[-1], "target": "digit", "classes": list("0123456789")}
-    return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+class Data(project.Data[settings.Data], project.TakesLabels):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        if profile == "sample":
+            images, labels = digits()
+            rows = partition(len(labels), data.split, seed, strata=labels)
+            source, licence = "scikit-learn digits", "CC BY 4.0 (UCI)"
+            arrays = {name: {"image": images[index], "digit": labels[index]} for name, index in rows.items()}
+        else:
+            images, labels = (idx(f"train-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
+            order = np.random.default_rng(seed).permutation(len(labels))
+            train, val = np.sort(order[VALIDATION:]), np.sort(order[:VALIDATION])
+            arrays = {
+                name: {"image": images[index], "digit": labels[index]} for name, index in (("train", train), ("val", val))
+            }
+            arrays["test"] = {"image": idx("t10k-images-idx3-ubyte.gz"), "digit": idx("t10k-labels-idx1-ubyte.gz")}
+            source, licence = "MNIST", "CC BY-SA 3.0"
+        schema = {"task": "images", "size": images.shape[-1], "target": "digit", "classes": list("0123456789")}
+        return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+
+    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+        """The picture of a request; None where it is none of this size."""
+        value, size = asked.get("image"), schema["size"]
+        try:
+            image = read(value, size, mode="L") if isinstance(value, str) else np.array(value, np.uint8)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return {"image": image} if image.shape == (size, size) else None
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Images as float32 [n, 1, size, size] from 0 to 1."""
+        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        example = [{"image": image.tolist()} for image in train["image"][:2]]
+        x = pixels(train["image"])
+        return TrainingSet(
+            train=(x, train["digit"]),
+            val=(pixels(val["image"]), val["digit"]),
+            model={"size": x.shape[-1], "mean": float(x.mean()), "std": float(x.std())},
+            assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
+        )
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        test = splits.read(folder, split)
+        return [{"image": image.tolist()} for image in test["image"]], test["digit"]
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -63,29 +91,6 @@ def idx(name: str) -> np.ndarray:
         raise UsageError(f"{name}: is not an IDX file of bytes, or is cut short")
     values = values.reshape(shape)
     return values if dims > 1 else values.astype(np.int64)
-
-
-def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
-    """The picture of a request; None where it is none of this size."""
-    value, size = asked.get("image"), schema["size"]
-    try:
-        image = read(value, size, mode="L") if isinstance(value, str) else np.array(value, np.uint8)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return {"image": image} if image.shape == (size, size) else None
-
-
-def training_set(folder: Path) -> TrainingSet:
-    """Images as float32 [n, 1, size, size] from 0 to 1."""
-    train, val = (splits.read(folder, name) for name in ("train", "val"))
-    example = [{"image": image.tolist()} for image in train["image"][:2]]
-    x = pixels(train["image"])
-    return TrainingSet(
-        train=(x, train["digit"]),
-        val=(pixels(val["image"]), val["digit"]),
-        model={"size": x.shape[-1], "mean": float(x.mean()), "std": float(x.std())},
-        assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
-    )
 
 
 def pixels(images: np.ndarray) -> np.ndarray:

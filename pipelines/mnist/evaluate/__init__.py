@@ -1,59 +1,59 @@
 """MNIST: how the shipped model is scored, compared and drawn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.mnist.predict import Response
+from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score
+from roadmap.project import Figures, Request
 
 BASELINE_ROWS = 10_000  # of the training images; the classical models take minutes beyond
 
 
-def test_rows(folder: Path, split: str = "test") -> tuple[list[dict[str, Any]], np.ndarray]:
-    test = splits.read(folder, split)
-    return [{"image": image.tolist()} for image in test["image"]], test["digit"]
+class Evaluation(project.Evaluation[Response]):
+    def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
+        return scores.classification(targets, _probabilities(outputs))
+
+    def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
+        return {f"digit={digit}": targets == digit for digit in np.unique(targets)}
+
+    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+        """Classical models on raw pixels, of at most BASELINE_ROWS training images."""
+        train, test = (splits.read(folder, name) for name in ("train", "test"))
+        rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]
+        x_train, x_test = (images.reshape(len(images), -1) / 255 for images in (train["image"][rows], test["image"]))
+        every = zoo.classifiers(seed)
+        chosen = ("logistic regression", "k nearest neighbours", "support vector machine", "random forest")
+        found = zoo.compare(
+            {name: every[name] for name in chosen},
+            [],
+            (x_train, train["digit"][rows], x_test, test["digit"]),
+            "accuracy",
+        )
+        return [{**row, "rows": min(len(rows), row.get("rows", len(rows)))} for row in found]
+
+    def figures(self, evaluated: Evaluated) -> Figures:
+        from roadmap.evaluation import plots
+
+        probabilities = _probabilities(evaluated.outputs)
+        predictions = probabilities.argmax(axis=1)
+        images = np.array([request["image"] for request in evaluated.requests])
+        return {
+            "confusion": plots.confusion(evaluated.targets, predictions, evaluated.schema["classes"]),
+            "calibration": plots.calibration(
+                (predictions == evaluated.targets).astype(int), probabilities.max(axis=1), "confidence", "accuracy"
+            ),
+            "wrong_predictions": plots.wrong_images(images, evaluated.targets, probabilities),
+        }
 
 
-def score(targets: np.ndarray, outputs: list[Any]) -> Score:
-    return scores.classification(targets, _probabilities(outputs))
-
-
-def _probabilities(outputs: list[Any]) -> np.ndarray:
+def _probabilities(outputs: Sequence[Response]) -> np.ndarray:
     return np.array([output.probabilities for output in outputs])  # [n, 10]
-
-
-def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"digit={digit}": targets == digit for digit in np.unique(targets)}
-
-
-def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
-    """Classical models on raw pixels, of at most BASELINE_ROWS training images."""
-    train, test = (splits.read(folder, name) for name in ("train", "test"))
-    rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]
-    x_train, x_test = (images.reshape(len(images), -1) / 255 for images in (train["image"][rows], test["image"]))
-    every = zoo.classifiers(seed)
-    chosen = ("logistic regression", "k nearest neighbours", "support vector machine", "random forest")
-    found = zoo.compare(
-        {name: every[name] for name in chosen}, [], (x_train, train["digit"][rows], x_test, test["digit"]), "accuracy"
-    )
-    return [{**row, "rows": min(len(rows), row.get("rows", len(rows)))} for row in found]
-
-
-def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from roadmap.evaluation import plots
-
-    probabilities = _probabilities(evaluated.outputs)
-    predictions = probabilities.argmax(axis=1)
-    images = np.array([request["image"] for request in evaluated.requests])
-    return {
-        "confusion": plots.confusion(evaluated.targets, predictions, evaluated.schema["classes"]),
-        "calibration": plots.calibration(
-            (predictions == evaluated.targets).astype(int), probabilities.max(axis=1), "confidence", "accuracy"
-        ),
-        "wrong_predictions": plots.wrong_images(images, evaluated.targets, probabilities),
-    }

@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 
 from pipelines.stocks.data import leaks
-from pipelines.stocks.data import prices
+from pipelines.stocks.data import prices, targets
 from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.data.garch import generate
 from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, origins
 from pipelines.stocks.predict import COUNT
-from pipelines.stocks.settings import Data
+from pipelines.stocks import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, Prepared
+from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.project import Request
 
 URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"
 SHA256 = {
@@ -29,23 +31,47 @@ SHA256 = {
 }
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    frames, notes, source, licence = _frames(data, profile, seed)
-    days = pd.concat([frame.assign(symbol=symbol) for symbol, frame in frames.items()], ignore_index=True)
-    days = days.sort_values(["date", "symbol"], kind="stable", ignore_index=True)
-    if data.until is not None:
-        days = days[days["date"] <= pd.Timestamp(data.until)].reset_index(drop=True)
-    parts = by_time(days, data.split, source)
-    for name in ("train", "val", "test"):
-        origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
-    for note in notes:
-        print(f"  {note}")
-    schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
-    periods = {name: [str(part["date"].min())[:10], str(part["date"].max())[:10]] for name, part in parts.items()}
-    return Prepared(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
+class Data(project.Data[settings.Data]):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        frames, notes, source, licence = _frames(data, profile, seed)
+        days = pd.concat([frame.assign(symbol=symbol) for symbol, frame in frames.items()], ignore_index=True)
+        days = days.sort_values(["date", "symbol"], kind="stable", ignore_index=True)
+        if data.until is not None:
+            days = days[days["date"] <= pd.Timestamp(data.until)].reset_index(drop=True)
+        parts = by_time(days, data.split, source)
+        for name in ("train", "val", "test"):
+            origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
+        for note in notes:
+            print(f"  {note}")
+        schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
+        periods = {name: [str(part["date"].min())[:10], str(part["date"].max())[:10]] for name, part in parts.items()}
+        return Prepared(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
+
+    def training(self, folder: Path) -> TrainingSet:
+        """Windows of the training and the validation period; the test period is not opened here.
+
+        Raises:
+            UsageError: a feature, a scaler or a target of the past changes with later prices.
+        """
+        days = history(folder, ("train", "val"))
+        train, val, model = assemble(days)
+        check_past(days, train, val)
+        example = [
+            {"symbol": str(train.symbol[i]), "close": known({"train": days["train"]}, train, most)[i].tolist()}
+            for i, most in ((0, HISTORY), (-1, COUNT))
+        ]
+        return TrainingSet(
+            train=(train.x, train.scale, train.y),
+            val=(val.x, val.scale, val.y),
+            model=model,
+            assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
+        )
+
+    def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        return targets.rows(folder, split)
 
 
-def _frames(data: Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame], list[str], str, str]:
+def _frames(data: settings.Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame], list[str], str, str]:
     """-> frame by symbol, what was cleaned, source, licence"""
     if data.path is not None:
         frames, notes = prices.read_folder(data.path)
@@ -87,27 +113,6 @@ def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str)
     late, later = days["date"] >= first, days["date"] >= second
     parts = {"train": days[~late], "val": days[late & ~later], "test": days[later]}
     return {name: part.reset_index(drop=True) for name, part in parts.items()}
-
-
-def training_set(folder: Path) -> TrainingSet:
-    """Windows of the training and the validation period; the test period is not opened here.
-
-    Raises:
-        UsageError: a feature, a scaler or a target of the past changes with later prices.
-    """
-    days = history(folder, ("train", "val"))
-    train, val, model = assemble(days)
-    check_past(days, train, val)
-    example = [
-        {"symbol": str(train.symbol[i]), "close": known({"train": days["train"]}, train, most)[i].tolist()}
-        for i, most in ((0, HISTORY), (-1, COUNT))
-    ]
-    return TrainingSet(
-        train=(train.x, train.scale, train.y),
-        val=(val.x, val.scale, val.y),
-        model=model,
-        assets={"example.json": example, "schema.json": splits.read_card(folder)["schema"]},
-    )
 
 
 def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:

@@ -1,110 +1,81 @@
 """Stocks: the test period as rolling origins, and on them the shipped forecaster beside the classical ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.data.origins import EMBARGO
+from pipelines.stocks.data.targets import walked
 from pipelines.stocks.evaluate import forecasts
-from pipelines.stocks.evaluate.baselines import BASELINES, naive, timed, walk
+from pipelines.stocks.evaluate.baselines import BASELINES, timed
 from pipelines.stocks.evaluate.forecasts import MEDIAN, by_date, diebold_mariano, inside, named, pinball
-from pipelines.stocks.predict import COUNT
+from pipelines.stocks.predict import Response
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
-from roadmap.data.splits import SPLITS
+from roadmap import project
 from roadmap.evaluation.evaluated import Evaluated
 from roadmap.evaluation.scores import Score, block_means
+from roadmap.project import Figures, Request
 
 SEED = 0  # of the metrics' intervals
 
-TARGET = np.dtype(
-    [
-        ("date", "datetime64[D]"),
-        ("symbol", "U32"),
-        ("last", "f8"),  # the close at the origin
-        ("y", "f8", len(HORIZONS)),  # log-returns to come
-        ("unit", "f8", len(HORIZONS)),  # mean absolute log-return of the training period: MASE's denominator
-        ("naive", "f8", (len(HORIZONS), len(QUANTILES))),
-        ("truth", "f8", (len(HORIZONS), len(QUANTILES))),  # of the generator; NaN where prices are real
-    ]
-)
 
-Walk = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+class Evaluation(project.Evaluation[Response]):
+    def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
+        """Headline: the pinball loss, mean over levels and horizons, in percent of the price."""
+        quantiles = log_returns(targets, outputs)
+        symbols = len(np.unique(targets["symbol"]))
+        return Score(
+            headline="pinball_percent",
+            higher_is_better=False,
+            per_item=pinball(targets["y"], quantiles).mean(axis=1),
+            metrics=metrics(targets, quantiles),
+            block=EMBARGO * symbols,  # forecasts of one month share what happens in it, all symbols together
+        )
 
+    def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
+        """By symbol, and by how much its price has moved of late."""
+        moves = np.array([np.std(np.diff(np.log(request["close"][-EMBARGO - 1 :]))) for request in requests])
+        stormy = moves > np.median(moves)
+        symbols = {f"symbol={symbol}": targets["symbol"] == symbol for symbol in np.unique(targets["symbol"])}
+        return {**symbols, "calm": ~stormy, "stormy": stormy}
 
-def test_rows(folder: Path) -> tuple[list[dict[str, Any]], np.ndarray]:
-    days, test, series = _test(folder)
-    targets = np.zeros(len(test), TARGET)
-    targets["date"], targets["symbol"], targets["last"] = test.date, test.symbol, test.closes[:, -1]
-    targets["y"], targets["naive"] = test.y, walk(naive, series, len(test))
-    train = days["train"]
-    for symbol, (_, _, places) in series.items():
-        logs = np.log(train["close"][train["symbol"] == symbol].to_numpy())
-        for column, ahead in enumerate(HORIZONS):
-            units = np.abs(logs[ahead:] - logs[:-ahead])
-            targets["unit"][places, column] = units.mean() if len(units) else np.nan
-    targets["unit"] = np.where(np.isfinite(targets["unit"]), targets["unit"], np.nanmean(targets["unit"], axis=0))
-    targets["truth"] = _truth(days["test"], test)
-    requests = [
-        {"symbol": str(symbol), "close": closes.tolist()}
-        for symbol, closes in zip(test.symbol, known(days, test, COUNT), strict=True)
-    ]
-    return requests, targets
+    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+        """Walk-forward over the same origins; parameters are fitted anew on the way, always on the past alone."""
+        _, test, series = walked(folder, "test")
+        rows = []
+        for name, baseline in BASELINES.items():
+            quantiles, seconds = timed(baseline, series, len(test))
+            losses = pinball(test.y, quantiles).mean(axis=0)
+            covered = inside(test.y, quantiles, 80).mean(axis=0), inside(test.y, quantiles, 95).mean(axis=0)
+            row = {
+                "name": name,
+                "metric": "pinball_percent",
+                "test": float(losses.mean()),
+                "seconds": round(seconds, 2),
+            }
+            row |= named(losses, "pinball") | named(covered[0], "coverage80") | named(covered[1], "coverage95")
+            print(f"  {name:24s} pinball {row['test']:.4f}  " + "  ".join(f"{loss:.4f}" for loss in losses))
+            rows.append(row)
+        return rows
 
+    def figures(self, evaluated: Evaluated) -> Figures:
+        from pipelines.stocks.evaluate import figures as draw
 
-def _test(folder: Path) -> tuple[dict[str, Any], Origins, Walk]:
-    """The prepared days, the test origins, and each symbol's (log closes, origins, rows)."""
-    days = history(folder, SPLITS)
-    test = origins(days, "test")
-    series = {}
-    for symbol in np.unique(test.symbol):
-        places = np.flatnonzero(test.symbol == symbol)
-        closes = np.concatenate([part["close"][part["symbol"] == symbol].to_numpy() for part in days.values()])
-        series[str(symbol)] = (np.log(closes), test.at[places], places)
-    return days, test, series
-
-
-def _truth(days: Any, test: Origins) -> np.ndarray:
-    """The generator's own quantiles, from the variance that it had on the evening of each origin. -> [n, h, q]"""
-    shape = (len(test), len(HORIZONS), len(QUANTILES))
-    if "true_variance" not in days:
-        return np.full(shape, np.nan)
-    from pipelines.stocks.data.garch import Garch
-
-    state = days.set_index(["date", "symbol"]).loc[
-        list(zip(test.date.astype("datetime64[ns]"), test.symbol, strict=True))
-    ]
-    volatility, mean = (state[f"true_{name}"].to_numpy()[:, None] for name in ("volatility", "drift"))
-    variance = state["true_variance"].to_numpy()
-    levels = np.array(QUANTILES)
-    return np.stack(
-        [mean * days_ahead + volatility * Garch().quantiles(variance, days_ahead, levels) for days_ahead in HORIZONS],
-        axis=1,
-    )
+        targets = evaluated.targets
+        quantiles = log_returns(targets, evaluated.outputs)
+        return {
+            "fans": draw.fans(targets, quantiles),
+            "coverage": draw.coverage(metrics(targets, quantiles), evaluated.baselines),
+            "pinball_by_horizon": draw.pinball_by_horizon(
+                pinball(targets["y"], quantiles).mean(axis=0), evaluated.baselines
+            ),
+            "calibration": draw.probability(targets, quantiles),
+        }
 
 
-def score(targets: np.ndarray, outputs: list[Any]) -> Score:
-    """Headline: the pinball loss, mean over levels and horizons, in percent of the price."""
-    quantiles = log_returns(targets, outputs)
-    symbols = len(np.unique(targets["symbol"]))
-    return Score(
-        headline="pinball_percent",
-        higher_is_better=False,
-        per_item=pinball(targets["y"], quantiles).mean(axis=1),
-        metrics=metrics(targets, quantiles),
-        block=EMBARGO * symbols,  # forecasts of one month share what happens in it, all symbols together
-    )
-
-
-def slices(requests: list[dict[str, Any]], targets: np.ndarray) -> dict[str, np.ndarray]:
-    """By symbol, and by how much its price has moved of late."""
-    moves = np.array([np.std(np.diff(np.log(request["close"][-EMBARGO - 1 :]))) for request in requests])
-    stormy = moves > np.median(moves)
-    symbols = {f"symbol={symbol}": targets["symbol"] == symbol for symbol in np.unique(targets["symbol"])}
-    return {**symbols, "calm": ~stormy, "stormy": stormy}
-
-
-def log_returns(targets: np.ndarray, outputs: list[Any]) -> np.ndarray:
+def log_returns(targets: np.ndarray, outputs: Sequence[Response]) -> np.ndarray:
     """The answers' prices as log-returns: [n, h, q]"""
     prices = np.array([[list(horizon.quantiles.values()) for horizon in output.horizons] for output in outputs])
     return np.log(prices / targets["last"][:, None, None])
@@ -161,33 +132,3 @@ def _mass(truth: np.ndarray, bound: np.ndarray) -> float:
     low, high = truth[rows, left], truth[rows, left + 1]
     place = (bound[:, 0] - low) / (high - low)
     return float(stats.norm.cdf(scores[left] + place * (scores[left + 1] - scores[left])).mean())
-
-
-def baselines(folder: Path, seed: int) -> list[dict[str, Any]]:
-    """Walk-forward over the same origins; parameters are fitted anew on the way, always on the past alone."""
-    _, test, series = _test(folder)
-    rows = []
-    for name, baseline in BASELINES.items():
-        quantiles, seconds = timed(baseline, series, len(test))
-        losses = pinball(test.y, quantiles).mean(axis=0)
-        covered = inside(test.y, quantiles, 80).mean(axis=0), inside(test.y, quantiles, 95).mean(axis=0)
-        row = {"name": name, "metric": "pinball_percent", "test": float(losses.mean()), "seconds": round(seconds, 2)}
-        row |= named(losses, "pinball") | named(covered[0], "coverage80") | named(covered[1], "coverage95")
-        print(f"  {name:24s} pinball {row['test']:.4f}  " + "  ".join(f"{loss:.4f}" for loss in losses))
-        rows.append(row)
-    return rows
-
-
-def figures(evaluated: Evaluated) -> dict[str, Any]:
-    from pipelines.stocks.evaluate import figures as draw
-
-    targets = evaluated.targets
-    quantiles = log_returns(targets, evaluated.outputs)
-    return {
-        "fans": draw.fans(targets, quantiles),
-        "coverage": draw.coverage(metrics(targets, quantiles), evaluated.baselines),
-        "pinball_by_horizon": draw.pinball_by_horizon(
-            pinball(targets["y"], quantiles).mean(axis=0), evaluated.baselines
-        ),
-        "calibration": draw.probability(targets, quantiles),
-    }

@@ -1,40 +1,27 @@
 """What is easy to forecast with, on the same origins: each gives the same quantiles from the closes up to an origin.
 
-A baseline is fitted again every REFIT days of the test period, on all that is known by then; in between it is told
+A baseline is fitted again every so many days of the test period, on all that is known by then; in between it is told
 of each new day, with the parameters it has.
 """
 
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.evaluate.forecasts import LEVELS, normal
+from pipelines.stocks.data.naive import LEVELS, Baseline, Series, empirical, naive, walk
+from pipelines.stocks.evaluate.forecasts import normal
 from pipelines.stocks.predict.features import HORIZONS
 
-REFIT = {"empirical": 20, "statsmodels": 126}  # days
-NAIVE_DAYS = 504  # whose returns the naive forecast's quantiles are those of: two years
+REFIT = 126  # days
 SEASON = 5
 LAMBDA = 0.94  # of RiskMetrics (1996)
-
-Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]  # log closes [n], origins [m] -> quantiles [m, h, q]
-
-
-def naive(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The last value, and around it the returns of the last two years with their own median taken out."""
-
-    def of(errors: np.ndarray) -> np.ndarray:
-        quantiles = np.quantile(errors[-NAIVE_DAYS:], LEVELS)
-        return quantiles - np.median(errors[-NAIVE_DAYS:])
-
-    return _empirical(logs, at, lambda days: logs[days:] - logs[:-days], of)
 
 
 def drift(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The last value plus the mean return of all days so far, with all returns so far around it."""
-    return _empirical(logs, at, lambda days: logs[days:] - logs[:-days], lambda errors: np.quantile(errors, LEVELS))
+    return empirical(logs, at, lambda days: logs[days:] - logs[:-days], lambda errors: np.quantile(errors, LEVELS))
 
 
 def seasonal(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -45,7 +32,7 @@ def seasonal(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
         back = _back(days)
         return logs[days + back :] - logs[: len(logs) - days - back]
 
-    return forecast[..., None] + _empirical(logs, at, errors, lambda known: np.quantile(known, LEVELS))
+    return forecast[..., None] + empirical(logs, at, errors, lambda known: np.quantile(known, LEVELS))
 
 
 def _back(days: int) -> int:
@@ -60,33 +47,13 @@ def ewma(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     for t in range(2, len(logs)):
         variance[t] = LAMBDA * variance[t - 1] + (1 - LAMBDA) * squares[t - 1]
     volatility = np.sqrt(variance + 1e-12)
-    multiples = _empirical(
+    multiples = empirical(
         logs,
         at,
         lambda days: (logs[days:] - logs[:-days]) / volatility[:-days],
         lambda known: np.quantile(known, LEVELS),
     )
     return multiples * volatility[at][:, None, None]
-
-
-def _empirical(
-    logs: np.ndarray,
-    at: np.ndarray,
-    errors: Callable[[int], np.ndarray],
-    of: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Quantiles of the errors known at each origin, looked up again every few days.
-
-    errors(days): of every forecast so far ahead, in order of time; the last one belongs to the last day of `logs`
-    """
-    every = REFIT["empirical"]
-    found = np.empty((len(at), len(HORIZONS), len(LEVELS)))
-    for column, days in enumerate(HORIZONS):
-        all_errors = errors(days)
-        later = len(logs) - 1 - at  # days after each origin, whose errors it can't know
-        for start in range(0, len(at), every):
-            found[start : start + every, column] = of(all_errors[: len(all_errors) - later[start]])
-    return found
 
 
 def ets(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -134,7 +101,7 @@ def _refitted(
     logs: np.ndarray, at: np.ndarray, fitted: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """fitted(what is known at the fit, what is known at its last origin, the origins): [m, h, q]"""
-    every = REFIT["statsmodels"]
+    every = REFIT
     parts = []
     for start in range(0, len(at), every):
         places = at[start : start + every]
@@ -154,18 +121,10 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def walk(baseline: Baseline, series: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
-    """The forecasts of all symbols. series: symbol -> (log closes, origins, rows of the answer) -> [rows, h, q]"""
-    found = np.empty((rows, len(HORIZONS), len(LEVELS)))
-    for logs, at, places in series.values():
-        found[places] = baseline(logs, at)
-    return found
-
-
-def timed(baseline: Baseline, *arguments: Any) -> tuple[np.ndarray, float]:
+def timed(baseline: Baseline, series: Series, rows: int) -> tuple[np.ndarray, float]:
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
     with threadpool_limits(1):  # matrices of a handful of rows: threads would only wait for each other
-        found = walk(baseline, *arguments)
+        found = walk(baseline, series, rows)
     return found, time.perf_counter() - started

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
+from pipelines.stocks.data.naive import LEVELS
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.evaluation.paired import long_run_variance
 
-LEVELS = np.array(QUANTILES)
 INTERVALS = {80: (LEVELS == 0.1, LEVELS == 0.9), 95: (LEVELS == 0.025, LEVELS == 0.975)}
 MEDIAN = QUANTILES.index(0.5)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipelines.titanic import settings
 from pipelines.titanic.predict.features import derive, title
-from pipelines.titanic.settings import Data
 from roadmap.data import tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import Prepared
-from roadmap.data.tabular import Table
+from roadmap.data.tabular import Table, TabularData
 from roadmap.data.training_set import TrainingSet
 
 PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
@@ -36,25 +36,35 @@ UNUSUAL_EPISODE = {
 CLASSES = ["died", "survived"]
 
 
-def prepare(data: Data, profile: str, seed: int) -> Prepared:
-    if data.path and data.target:
-        return tables.prepare_csv(data.path, data.target, "binary", data.split, seed)
-    if profile == "sample":
-        frame, target, source, licence = (
-            unusual_episode(),
-            "survived",
-            "Dawson's table of 2,201 people",
-            "published figures",
+class Data(TabularData[settings.Data]):
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+        if data.path and data.target:
+            return tables.prepare_csv(data.path, data.target, "binary", data.split, seed)
+        if profile == "sample":
+            frame, target, source, licence = (
+                unusual_episode(),
+                "survived",
+                "Dawson's table of 2,201 people",
+                "published figures",
+            )
+            tables.validate(frame, _table_schema(), source)
+        else:
+            raw = pd.read_csv(fetch("titanic", PASSENGERS, PASSENGERS_SHA256))
+            target, source, licence = "Survived", "891 passengers", "not stated"
+            tables.validate(raw, _passenger_schema(), source)
+            frame = tidy(raw)
+        return tables.prepare(
+            frame, target, "binary", source=source, licence=licence, shares=data.split, seed=seed, classes=CLASSES
         )
-        tables.validate(frame, _table_schema(), source)
-    else:
-        raw = pd.read_csv(fetch("titanic", PASSENGERS, PASSENGERS_SHA256))
-        target, source, licence = "Survived", "891 passengers", "not stated"
-        tables.validate(raw, _passenger_schema(), source)
-        frame = tidy(raw)
-    return tables.prepare(
-        frame, target, "binary", source=source, licence=licence, shares=data.split, seed=seed, classes=CLASSES
-    )
+
+    def training(self, folder: Path) -> TrainingSet:
+        table = Table.load(folder, derive)
+        return TrainingSet(
+            train=(table.x["train"], table.y["train"]),
+            val=(table.x["val"], table.y["val"]),
+            model={"in_features": table.x["train"].shape[1]},
+            assets=table.assets(),
+        )
 
 
 def unusual_episode() -> pd.DataFrame:
@@ -113,14 +123,3 @@ def _passenger_schema() -> object:
     )
 
 
-labelled = tables.labelled
-
-
-def training_set(folder: Path) -> TrainingSet:
-    table = Table.load(folder, derive)
-    return TrainingSet(
-        train=(table.x["train"], table.y["train"]),
-        val=(table.x["val"], table.y["val"]),
-        model={"in_features": table.x["train"].shape[1]},
-        assets=table.assets(),
-    )

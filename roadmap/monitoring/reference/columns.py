@@ -1,7 +1,6 @@
 """What is watched: plain columns made of requests and answers, by pipelines/<project>/monitoring.py."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -11,10 +10,9 @@ Columns = dict[str, Column]
 ANSWER = "answer: "  # what the columns of answers begin with
 
 
-def watched(watch: Any, requests: Sequence[Any], answers: Sequence[Any]) -> Columns:
-    """The columns of `watch.inputs` and `watch.answers`, for requests and answers of a predictor's own types."""
-    answered = {f"{ANSWER}{name}": column for name, column in watch.answers(answers).items()}
-    return {**watch.inputs(requests), **answered}
+def watched(inputs: Columns, answers: Columns) -> Columns:
+    """Both as one table, of which the answers' names begin with ANSWER."""
+    return {**inputs, **{f"{ANSWER}{name}": column for name, column in answers.items()}}
 
 
 def table(requests: Sequence[BaseModel]) -> Columns:

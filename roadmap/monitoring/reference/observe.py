@@ -1,20 +1,20 @@
 """The reference of a model: its own predictor on its own test rows."""
 
+from pathlib import Path
+
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import answer
-from roadmap.config.schema import Run
 from roadmap.monitoring.reference import ROWS, Reference, reference
 from roadmap.monitoring.reference.columns import watched
+from roadmap.project import Project
 
 
-def observed(run: Run, bundle: Bundle) -> Reference:
-    """Test rows, evenly spaced where there are more than ROWS, or what the project's watch module would ask instead."""
-    watch = run.module("monitoring")
-    if hasattr(watch, "requests"):
-        rows = watch.requests(run.data)
-    else:
-        rows, _ = run.module("evaluate").test_rows(run.data)
+def observed(project: Project, data: Path, bundle: Bundle) -> Reference:
+    """Test rows, evenly spaced where there are more than ROWS, or what the project's `Monitoring` would ask instead."""
+    rows = project.monitoring.requests(data)
+    if rows is None:
+        rows, _ = project.data.test_rows(data)
         rows = [rows[number * len(rows) // ROWS] for number in range(ROWS)] if len(rows) > ROWS else rows
     predictor = load_predictor(bundle)
-    answers = answer(predictor, rows)
-    return reference(watched(watch, [predictor.Request.model_validate(row) for row in rows], answers))
+    asked, answers = [predictor.Request.model_validate(row) for row in rows], answer(predictor, rows)
+    return reference(watched(project.monitoring.inputs(asked), project.monitoring.answers(answers)))

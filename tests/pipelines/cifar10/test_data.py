@@ -202,7 +202,7 @@ def test_a_path_of_ones_own_is_split_by_the_seed(tmp_path: Path) -> None:
     for name, content in (("data_batch_1.bin", binary(*batch(50, 0))), ("test_batch.bin", binary(*batch(10, 1)))):
         (tmp_path / name).write_bytes(content)
     settings = Data(path=str(tmp_path), rows=100, split=(0.7, 0.1, 0.2))
-    prepared = project.prepare(settings, "sample", seed=1)
+    prepared = project.Data().prepare(settings, "sample", seed=1)
     assert {name: len(part["label"]) for name, part in prepared.splits.items()} == {"train": 45, "val": 5, "test": 10}
     together = np.concatenate([prepared.splits[name]["image"] for name in ("train", "val")])
     assert len(np.unique(together.reshape(50, -1), axis=0)) == 50

@@ -63,7 +63,7 @@ def test_the_official_layout_in_every_form(tmp_path: Path, form: str) -> None:
         packed(tmp_path, TRAIN, "train.tar.xz")
         packed(tmp_path, TEST, "test.tar.gz")
         path = tmp_path
-    found = data.prepare(settings(path=str(path)), "full", seed=1)
+    found = data.Data().prepare(settings(path=str(path)), "full", seed=1)
     train, val, test = (found.splits[name] for name in ("train", "val", "test"))
     assert len(test) == 18 and test["label"].sum() == 9
     # One text is known from test, one is there twice: neither may teach what test asks.
@@ -75,8 +75,8 @@ def test_the_official_layout_in_every_form(tmp_path: Path, form: str) -> None:
 
 def test_an_archive_and_a_folder_give_the_same_splits(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    one = data.prepare(settings(path=str(layout(tmp_path / "a", TRAIN | TEST))), "full", seed=1)
-    two = data.prepare(settings(path=str(packed(tmp_path, TRAIN | TEST, "b.tar.gz"))), "full", seed=1)
+    one = data.Data().prepare(settings(path=str(layout(tmp_path / "a", TRAIN | TEST))), "full", seed=1)
+    two = data.Data().prepare(settings(path=str(packed(tmp_path, TRAIN | TEST, "b.tar.gz"))), "full", seed=1)
     for name in splits.SPLITS:
         pd.testing.assert_frame_equal(one.splits[name], two.splits[name])
 
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_a_path_is_said_in_one_line(tmp_path: Path) -> None:
         (latin, "is not UTF-8 text"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
-            data.prepare(settings(path=str(path)), "full", seed=1)
+            data.Data().prepare(settings(path=str(path)), "full", seed=1)
         assert "\n" not in str(caught.value)
 
 
@@ -107,7 +107,7 @@ def own_csv(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     rows = [(f"文本 {n}", "happy" if n % 2 else "sad") for n in range(60)] + [(None, "sad"), ("文本 1", "happy")]
-    found = data.prepare(settings(**own_csv(tmp_path, pd.DataFrame(rows, columns=["评论", "mood"]))), "sample", seed=1)
+    found = data.Data().prepare(settings(**own_csv(tmp_path, pd.DataFrame(rows, columns=["评论", "mood"]))), "sample", seed=1)
     assert found.schema["classes"] == ["happy", "sad"]
     assert found.notes["left_out"] == {"empty": 1, "repeated": 1}
     assert sum(len(part) for part in found.splits.values()) == 60
@@ -116,11 +116,11 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 def test_a_table_that_will_not_do(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"text {n}" for n in range(30)], "mood": ["sad", "happy", "angry"] * 10})
     with pytest.raises(UsageError, match="must have two classes; found 3: angry, happy, sad"):
-        data.prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
+        data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
     with pytest.raises(UsageError, match="must have two classes; found 1: sad"):
-        data.prepare(settings(**own_csv(tmp_path, frame.assign(mood="sad"))), "sample", seed=1)
+        data.Data().prepare(settings(**own_csv(tmp_path, frame.assign(mood="sad"))), "sample", seed=1)
     with pytest.raises(UsageError, match="no column '评论' beside 'mood'; allowed: words"):
-        data.prepare(settings(**own_csv(tmp_path, frame.rename(columns={"评论": "words"}))), "sample", seed=1)
+        data.Data().prepare(settings(**own_csv(tmp_path, frame.rename(columns={"评论": "words"}))), "sample", seed=1)
     with pytest.raises(ValueError, match="text and target must name its columns"):
         settings(path="own.csv")
     with pytest.raises(ValueError, match="path is none"):
@@ -134,16 +134,16 @@ def test_a_null_among_the_hotel_reviews_is_left_out(
     frame.loc[7, "review"] = None
     frame.to_csv(tmp_path / "hotels.csv", index=False)
     monkeypatch.setattr(data, "fetch", lambda project, url, checksum: tmp_path / "hotels.csv")
-    found = data.prepare(settings(path="chnsenticorp"), "full", seed=1)
+    found = data.Data().prepare(settings(path="chnsenticorp"), "full", seed=1)
     assert sum(len(part) for part in found.splits.values()) == 59
     assert "1 texts left out (empty)" in capsys.readouterr().out
 
 
 def test_texts_of_one_word_can_be_learnt_from(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"{a}{b}" for a in "abcdefgh" for b in "rstuvw"], "mood": [0, 1] * 24})
-    prepared = data.prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
+    prepared = data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
     splits.write(tmp_path / "imdb", prepared, "sample")
-    assert np.isfinite(data.training_set(tmp_path / "imdb").model["embedding"]).all()
+    assert np.isfinite(data.Data().training(tmp_path / "imdb").model["embedding"]).all()
 
 
 # ---------------------------------------------------------------- tokens
@@ -152,7 +152,7 @@ def test_texts_of_one_word_can_be_learnt_from(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "imdb"
-    splits.write(folder, data.prepare(settings(), "sample", seed=7), "sample")
+    splits.write(folder, data.Data().prepare(settings(), "sample", seed=7), "sample")
     return folder
 
 
@@ -192,7 +192,7 @@ def test_the_tokenizer_travels_as_json_and_cuts(tokenizer: Any) -> None:
 
 
 def test_rows_keep_their_labels_and_lengths(prepared: Path) -> None:
-    found = data.training_set(prepared)
+    found = data.Data().training(prepared)
     tokens, lengths, _ = found.train
     texts = splits.read(prepared, "train")
     assert ((tokens != 0).sum(axis=1) == lengths).all() and lengths.max() == tokens.shape[1]

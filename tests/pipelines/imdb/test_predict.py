@@ -53,7 +53,7 @@ def network(kind: type[networks.Classifier], vocabulary: int = 50, **changes: fl
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "imdb"
-    splits.write(folder, data.prepare(settings(), "sample", seed=7), "sample")
+    splits.write(folder, data.Data().prepare(settings(), "sample", seed=7), "sample")
     return folder
 
 
@@ -63,7 +63,7 @@ def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("artifacts")
     bundle = folder / "imdb" / "bundle"
     bundle.mkdir(parents=True)
-    found = data.training_set(prepared)
+    found = data.Data().training(prepared)
     torch.manual_seed(0)
     model = networks.LSTM(**found.model, width=8, hidden=6, dropout=0, word_dropout=0, lr=0.1, weight_decay=0).eval()
     export(model, tuple(array[:2] for array in found.val[:-1]), bundle)
@@ -176,7 +176,7 @@ def test_batches_bound_what_a_pass_may_hold() -> None:
 
 
 def test_the_bag_of_words_fails_where_words_are_denied(prepared: Path) -> None:
-    rows = {row["name"]: row for row in evaluate.baselines(prepared, seed=0)}
+    rows = {row["name"]: row for row in evaluate.Evaluation().baselines(prepared, seed=0)}
     plain = rows["logistic regression on TF-IDF"]
     assert plain["accuracy_negation"] < 0.5 and plain["accuracy_contrast"] < 0.7
     assert {"NB-SVM on pairs", "logistic regression on TF-IDF of pairs"} < set(rows)

@@ -37,7 +37,7 @@ def settings(**changes: Any) -> Data:
 def prepared(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
-    made = data.prepare(settings(path=str(path), tokenizer=getattr(request, "param", "char")), "sample", 0)
+    made = data.Data().prepare(settings(path=str(path), tokenizer=getattr(request, "param", "char")), "sample", 0)
     splits.write(tmp_path / "data", made, "sample")
     return tmp_path / "data"
 
@@ -69,7 +69,7 @@ def test_splits_follow_each_other(prepared: Path) -> None:
 
 
 def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
-    made = data.training_set(prepared)
+    made = data.Data().training(prepared)
     encoded = splits.read(prepared, "train")["tokens"]
     assert len(made.train[0]) == len(encoded) - 16 and made.train[0].base is not None
     for x, y in Batches(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
@@ -94,7 +94,7 @@ def test_text_that_cannot_be_used(tmp_path: Path, content: bytes | None, said: s
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError, match=said):
-        data.prepare(settings(path=str(path)), "sample", 0)
+        data.Data().prepare(settings(path=str(path)), "sample", 0)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -121,7 +121,7 @@ def test_ngrams_find_the_entropy_of_a_markov_chain() -> None:
 
 @pytest.mark.parametrize("prepared", ["char", "bpe"], indirect=True)
 def test_evaluation_windows_hold_the_test_text(prepared: Path) -> None:
-    requests, targets = evaluate.test_rows(prepared)
+    requests, targets = data.Data().test_rows(prepared)
     asked = [request["prompt"] for request in requests]
     test = data.text_of(splits.read(prepared, "test"))
     assert test.startswith("".join(asked)) and len("".join(asked)) >= len(test) - 16
@@ -135,7 +135,7 @@ def test_bits_per_character_of_a_coin() -> None:
         SimpleNamespace(logprobs=SimpleNamespace(tokens=list("abcd"), token_logprobs=[None, half, half, half])),
         SimpleNamespace(logprobs=SimpleNamespace(tokens=["ab", "cd"], token_logprobs=[None, 2 * half])),
     ]
-    score = evaluate.score(np.array([4, 4]), outputs)
+    score = evaluate.Evaluation().score(np.array([4, 4]), outputs)
     assert score.value == pytest.approx(1) and not score.higher_is_better
     assert score.metrics["characters"] == 5
 
@@ -164,7 +164,7 @@ class KillIn(Callback):
 
 def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
     """With everything that has a state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
-    made = data.training_set(prepared)
+    made = data.Data().training(prepared)
     settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)

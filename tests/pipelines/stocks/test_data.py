@@ -101,7 +101,7 @@ def own_files(folder: Path, symbols: int = 2, days: int = 1200) -> Path:
 
 def test_files_of_ones_own_are_split_at_the_same_dates(tmp_path: Path) -> None:
     settings = Data.model_validate({**KEYS, "path": str(own_files(tmp_path))})
-    found = data.prepare(settings, "full", 1)
+    found = data.Data().prepare(settings, "full", 1)
     assert found.source.startswith("csv:") and found.schema["symbols"] == ["OWN0", "OWN1"]
     train, val, test = found.splits.values()
     assert train["date"].max() < val["date"].min() and val["date"].max() < test["date"].min()
@@ -113,7 +113,7 @@ def test_files_of_ones_own_are_split_at_the_same_dates(tmp_path: Path) -> None:
 def test_too_few_days_are_refused_with_the_number_needed(tmp_path: Path) -> None:
     settings = Data.model_validate({**KEYS, "path": str(own_files(tmp_path, symbols=1, days=300))})
     with pytest.raises(UsageError, match=r"300 days leave 180 for train; it needs 273"):
-        data.prepare(settings, "full", 1)
+        data.Data().prepare(settings, "full", 1)
 
 
 def test_without_the_optional_package_live_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ class TestOfficialPrices:
         monkeypatch.setenv("DATA_CACHE", str(tmp_path))
 
     def test_four_symbols_and_a_note_on_ibm(self) -> None:
-        found = data.prepare(Data.model_validate(KEYS), "full", 1)
+        found = data.Data().prepare(Data.model_validate(KEYS), "full", 1)
         assert found.schema["symbols"] == ["AAPL", "AMZN", "IBM", "MSFT"]
         days = pd.concat(found.splits.values())
         assert days.groupby("symbol").size().to_dict() == {"AAPL": 3019, "AMZN": 3019, "IBM": 3020, "MSFT": 3019}

@@ -35,13 +35,13 @@ def settings_of(**changes: Any) -> Data:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "stocks"
-    splits.write(folder, data.prepare(settings_of(), "sample", 1), "sample")
+    splits.write(folder, data.Data().prepare(settings_of(), "sample", 1), "sample")
     return folder
 
 
 @pytest.fixture(scope="module")
 def training_set(folder: Path) -> TrainingSet:
-    return data.training_set(folder)
+    return data.Data().training(folder)
 
 
 def moved(network: Forecaster, by: float = 0.3) -> Forecaster:
@@ -174,7 +174,7 @@ def test_no_outcome_of_a_split_lies_in_the_next(folder: Path) -> None:
 
 
 def test_the_check_lets_the_honest_pass(folder: Path) -> None:
-    data.training_set(folder)  # or it would raise
+    data.Data().training(folder)  # or it would raise
 
 
 def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(origins, "windows", tomorrow)
     with pytest.raises(UsageError, match=r"channel 'surprise'.*changes when later prices do"):
-        data.training_set(folder)
+        data.Data().training(folder)
 
 
 def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: p
 
     monkeypatch.setattr(origins, "features", hindsight)
     with pytest.raises(UsageError, match=r"scale: known on .* looks into the future"):
-        data.training_set(folder)
+        data.Data().training(folder)
 
 
 def test_a_scaler_fitted_on_validation_too_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_a_scaler_fitted_on_validation_too_is_caught(folder: Path, monkeypatch: 
 
     monkeypatch.setattr(data, "assemble", greedy)
     with pytest.raises(UsageError, match=r"scaler 'mean': known on .*, but changes when later prices do"):
-        data.training_set(folder)
+        data.Data().training(folder)
 
 
 def test_a_training_outcome_in_validation_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,10 +232,10 @@ def test_baselines_do_not_know_what_comes_after_an_origin(folder: Path) -> None:
 
 
 def test_a_run_for_a_past_date_sees_nothing_later() -> None:
-    now = data.prepare(settings_of(until="2020-06-30"), "sample", 1)
+    now = data.Data().prepare(settings_of(until="2020-06-30"), "sample", 1)
     assert max(part["date"].max() for part in now.splits.values()) <= pd.Timestamp("2020-06-30")
     with pytest.raises(UsageError, match=r"days leave \d+ for"):
-        data.prepare(settings_of(until="2016-12-30"), "sample", 1)
+        data.Data().prepare(settings_of(until="2016-12-30"), "sample", 1)
 
 
 # ---------------------------------------------------------------- metrics

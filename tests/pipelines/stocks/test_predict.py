@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from pipelines.stocks import data, evaluate
+from pipelines.stocks import data
 from pipelines.stocks.data import origins
 from pipelines.stocks.data.garch import generate
 from pipelines.stocks.predict import COUNT, DAYS, MOST, STEP, Predictor
@@ -73,7 +73,7 @@ def client(artifacts: Path) -> Iterator[TestClient]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "stocks"
     keys = {"path": None, "live": None, "until": None, "symbols": 2, "days": 1400, "split": (0.6, 0.15, 0.25)}
-    splits.write(folder, data.prepare(Data.model_validate(keys), "sample", 1), "sample")
+    splits.write(folder, data.Data().prepare(Data.model_validate(keys), "sample", 1), "sample")
     return folder
 
 
@@ -213,14 +213,14 @@ def test_the_graph_sees_a_window_once_however_many_requests_share_it(
 
 
 def test_the_server_answers_as_evaluation_does(client: TestClient, predictor: Any, folder: Path) -> None:
-    requests, targets = evaluate.test_rows(folder)
+    requests, targets = data.Data().test_rows(folder)
     online = client.post("/models/stocks/predict", json={"inputs": requests[:60]}).json()["outputs"]
     assert [output.model_dump() for output in answer(predictor, requests[:60])] == online
     assert len(requests) == len(targets) and np.isfinite(targets["y"]).all()
 
 
 def test_evaluation_asks_with_all_closes_that_count(folder: Path) -> None:
-    requests, targets = evaluate.test_rows(folder)
+    requests, targets = data.Data().test_rows(folder)
     days = origins.history(folder, splits.SPLITS)
     for n in (0, 1, len(requests) - 1):
         of = [part[part["symbol"] == requests[n]["symbol"]] for part in days.values()]

@@ -136,17 +136,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.nda
     from models.titanic import Classifier
     from pipelines import train
     from pipelines.titanic.data import prepare, training_set
-    from roadmap.config.schema import check
+    from roadmap.config.check import check
     from roadmap.data import splits
 
     folder = tmp_path_factory.mktemp("written")
     raw = yaml.safe_load(Path("params.yaml").read_text())
     run = check({**raw, "project": "titanic", "trainer": {}, "tracking": {}})
-    splits.write(folder / "data" / "titanic", prepare(run.project.data, "sample", 1), "sample")
+    splits.write(folder / "data" / "titanic", prepare(run.settings.data, "sample", 1), "sample")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         content = training_set(Path("data/titanic"))
-        model = Classifier(**content.model, **run.project.model.kwargs()).eval()
+        model = Classifier(**content.model, **run.settings.model.kwargs()).eval()
         lineage = {name: LINEAGE[name] for name in ("source", "git_commit", "data_sha256", "params_sha256", "run")}
         train.write_bundle(run, model, content, lineage)
     return folder / "artifacts" / "titanic" / "bundle", model, content.train[0][:2]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from roadmap.config.check import check, for_profile
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import Run, check, for_profile
+from roadmap.config.schema import Run
 
 ROOT = Path(__file__).parents[3]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -55,7 +56,7 @@ def test_every_project_is_valid_under_both_profiles(project: str, profile: str) 
     assert isinstance(run, Run)
     assert run.artifacts == Path("artifacts") / project
     assert set(run.models) == {"shipped", *for_profile(PARAMS["projects"][project]["variants"], profile)}
-    assert (ROOT / "models" / f"{run.project.network}.py").is_file()
+    assert (ROOT / "models" / f"{run.settings.network}.py").is_file()
 
 
 LR, SPLIT = "projects__mnist__model__lr", "projects__mnist__data__split"
@@ -146,7 +147,7 @@ def test_values_by_profile_resolve_at_any_depth() -> None:
 def test_a_plain_value_stands_for_both_profiles() -> None:
     for profile in ("sample", "full"):
         run = check(composed(profile=profile, projects__mnist__train__epochs=3))
-        assert run.project.train.epochs == 3
+        assert run.settings.train.epochs == 3
 
 
 def test_a_value_that_the_profile_lacks_is_named() -> None:

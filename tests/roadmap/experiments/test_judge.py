@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from roadmap.experiments.judge import Judge
 
 from pipelines import ab
 from roadmap.bundle import Bundle, load_predictor, seal
 from roadmap.config.errors import UsageError
 from roadmap.experiments import sequential
 from roadmap.experiments.arms import agree
-from roadmap.experiments.judge import Judge
 from roadmap.io.http import Answer
 from roadmap.prediction_log import labels
 from roadmap.prediction_log.labels import Label

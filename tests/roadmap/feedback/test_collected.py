@@ -16,7 +16,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
-from roadmap.config.schema import check
+from roadmap.config.check import check
 from roadmap.data import splits
 from roadmap.data.splits import RECENT, Prepared
 from roadmap.feedback import collected, recent
@@ -127,7 +127,7 @@ collected.add(Path({str(folder)!r}), [answered(1)], NOW)
 
 def prepared_of(project: str) -> Prepared:
     run = check({**PARAMS, "project": project, "profile": "sample", "trainer": {}, "tracking": {}})
-    return DATA[project].prepare(run.project.data, "sample", 42)
+    return DATA[project].prepare(run.settings.data, "sample", 42)
 
 
 @pytest.fixture(scope="module")

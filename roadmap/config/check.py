@@ -1,0 +1,117 @@
+"""Makes a `Run` of what Hydra composed from params.yaml and the command line, or says in one line what is wrong."""
+
+import re
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from roadmap.config.errors import UsageError, nearest
+from roadmap.config.schema import SHIPPED, ModelSettings, ProjectSettings, Run
+from roadmap.project import load_project
+
+PROFILES = ("sample", "full")
+TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
+
+
+def for_profile(node: Any, profile: str, where: str = "") -> Any:
+    """Replaces every `{sample: a, full: b}` by the value for `profile`."""
+    if isinstance(node, dict):
+        if node and set(node) <= set(PROFILES):
+            if profile not in node:
+                raise UsageError(f"params.yaml: {where}: found {node}; a value for '{profile}' is missing")
+            return for_profile(node[profile], profile, where)
+        return {
+            key: for_profile(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [for_profile(value, profile, where) for value in node]
+    return node
+
+
+def check(raw: dict[str, Any]) -> Run:
+    """The composed configuration as a `Run`. Every project's block is checked, not only the one that runs.
+
+    Raises:
+        UsageError: naming file, key, what was found and what is allowed.
+    """
+    profile, names = raw.get("profile"), list(raw.get("projects") or {})
+    if profile not in PROFILES:
+        raise UsageError(f"params.yaml: profile: found {profile!r}; {nearest(str(profile), list(PROFILES))}")
+    if raw.get("project") not in names:
+        raise UsageError(
+            f"command line: project: found {raw.get('project')!r}; {nearest(str(raw.get('project')), names)}"
+        )
+    projects = {
+        name: _check_project(name, for_profile(raw["projects"][name], profile, f"projects.{name}")) for name in names
+    }
+    top = {key: value for key, value in raw.items() if key not in ("projects", "project")}
+    for key in top:
+        if key not in TOP:
+            raise UsageError(f"params.yaml: {key}: unknown key; {nearest(str(key), list(TOP))}")
+    settings, models = projects[raw["project"]]
+    return _validated(Run, {**top, "name": raw["project"], "settings": settings, "models": models}, "")
+
+
+def _check_project(name: str, block: dict[str, Any]) -> tuple[ProjectSettings[Any, Any], dict[str, ModelSettings]]:
+    where = f"projects.{name}"
+    settings, generic = load_project(name).settings, cast(Any, ProjectSettings)
+    project = _validated(generic[settings.data, settings.model], block, where)
+    if SHIPPED in project.variants:
+        raise UsageError(f"params.yaml: {where}.variants.{SHIPPED}: that is the model itself; choose another name")
+    runners = ["local", *sorted(path.stem for path in Path("roadmap/runners").glob("[a-z]*.py"))]
+    if project.runner not in runners:
+        found = f"found {project.runner!r}; {nearest(project.runner, runners)}"
+        raise UsageError(f"params.yaml: {where}.runner: {found}")
+    models = {SHIPPED: project.model}
+    for variant, changes in project.variants.items():
+        models[variant] = _validated(settings.model, {**block["model"], **changes}, f"{where}.variants.{variant}")
+    for variant, model in models.items():
+        at = f"{where}.model" if variant == SHIPPED else f"{where}.variants.{variant}"
+        for key, network in (("", model), *((f".{name}", one) for name, one in model.earlier().items())):
+            _check_class(f"params.yaml: {at}{key}._target_", network.target_, project.network)
+    return project, models
+
+
+def _check_class(where: str, target: str, network: str) -> None:
+    """The class must stand in models/<network>.py. It is looked for as text: importing would cost a stage PyTorch."""
+    module, _, cls = target.rpartition(".")
+    path = Path(f"models/{network}.py")
+    if module != f"models.{network}":
+        raise UsageError(f"{where}: found {target!r}; must name a class of {path}, since network is {network!r}")
+    if not path.exists():
+        raise UsageError(f"{where}: found {target!r}; there is no {path}")
+    classes = re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
+    if cls not in classes:
+        raise UsageError(f"{where}: found {target!r}; {nearest(cls, classes)}")
+
+
+def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
+    try:
+        return schema.model_validate(block)
+    except ValidationError as error:
+        raise UsageError(_one_line(schema, error, where)) from None
+
+
+def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
+    """The first mistake in words: file, key, found, allowed."""
+    # A misspelt key is an unknown one and a missing one: the former says what to do.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    key = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
+    if first["type"] == "extra_forbidden":
+        owner = schema
+        for part in first["loc"][:-1]:
+            owner = _field_type(owner, str(part)) or owner
+        known = [field.alias or name for name, field in owner.model_fields.items()]
+        return f"params.yaml: {key}: unknown key; {nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"params.yaml: {key}: missing"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    found = "" if first["type"] == "value_error" else f"found {first['input']!r}; "
+    return f"params.yaml: {key}: {found}{message}"
+
+
+def _field_type(owner: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = owner.model_fields.get(name)
+    candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

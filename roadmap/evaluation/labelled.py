@@ -1,0 +1,48 @@
+"""Logged answers whose labels have arrived, scored as the project's own evaluation scores its test rows."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roadmap.data.splits import RECENT
+from roadmap.evaluation.scores import Score
+from roadmap.feedback.recent import target_of
+from roadmap.project import Project, Request, Row, Schema, TakesLabels
+
+
+class LabelScorer:
+    """Of one project and the schema of one of its bundles."""
+
+    def __init__(self, project: Project, schema: Schema) -> None:
+        self.project, self.schema = project, schema
+
+    def row(self, label: str, asked: Request) -> Row | None:
+        """What a split would hold of this input; None where the project takes no labels, or this one doesn't fit."""
+        data = self.project.data
+        if not isinstance(data, TakesLabels):
+            return None
+        row, target = data.labelled(asked, self.schema), target_of(label, self.schema)
+        return None if row is None or target is None else {**row, self.schema["target"]: target}
+
+    def score(self, rows: list[Row], outputs: Sequence[dict[str, Any]]) -> Score:
+        """rows: as `row` gives them; outputs: the logged answer to each"""
+        with tempfile.TemporaryDirectory() as folder:  # `test_rows` reads what `prepare` writes
+            _write(Path(folder), rows, self.schema)
+            _, targets = self.project.data.test_rows(Path(folder), RECENT)
+        answers = [self.project.predictor.Response.model_validate(one) for one in outputs]
+        return self.project.evaluation.score(targets, answers)
+
+
+def _write(folder: Path, rows: list[Row], schema: Schema) -> None:
+    (folder / "card.json").write_text(json.dumps({"schema": schema}))
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    if any(isinstance(values[0], np.ndarray) for values in columns.values()):
+        np.savez(folder / f"{RECENT}.npz", **{name: np.array(values) for name, values in columns.items()})  # type: ignore[arg-type]
+        return
+    import pandas as pd
+
+    pd.DataFrame(columns).to_parquet(folder / f"{RECENT}.parquet")

@@ -1,0 +1,42 @@
+"""Trained networks as a bundle: their graphs, what travels with them, and what its own predictor makes of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from roadmap.bundle import Bundle, Manifest, seal
+from roadmap.config.schema import Run
+from roadmap.data import splits
+from roadmap.training.export import export
+from roadmap.training.fitting import Fitted
+
+
+def write_bundle(
+    run: Run, fitted: Mapping[str, Fitted], lineage: dict[str, Any], observed: Callable[[Bundle], Mapping[str, str]]
+) -> Manifest:
+    """artifacts/<project>/bundle, whole or not at all.
+
+    observed: what its own predictor, which takes a sealed bundle, adds to it: file name -> text
+    """
+    with splits.replacing(run.artifacts / "bundle") as draft:
+        for name, one in fitted.items():
+            export(one.network, one.data.example, draft, name)
+            assets = one.data.assets(one.network) if callable(one.data.assets) else one.data.assets
+            for file, content in assets.items():
+                (draft / file).write_bytes(content if isinstance(content, bytes) else _json(content))
+        about = {
+            "project": run.name,
+            "predictor": f"pipelines.{run.name}.predict",
+            "profile": run.profile,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **lineage,
+        }
+        seal(draft, **about)
+        for file, text in observed(Bundle(draft)).items():
+            (draft / file).write_text(text)
+        return seal(draft, **about)
+
+
+def _json(content: Any) -> bytes:
+    return f"{json.dumps(content, ensure_ascii=False)}\n".encode()

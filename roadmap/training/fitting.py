@@ -1,0 +1,117 @@
+"""Networks fitted with Lightning: one, or several of which each gets those before it."""
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from roadmap.config.errors import UsageError
+from roadmap.config.schema import SHIPPED, EarlierNetwork, ModelSettings, Run, TrainSettings
+from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
+from roadmap.training.batches import TensorData
+from roadmap.training.callbacks import History, LocalFiles, Resumable
+from roadmap.training.lightning import pl
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network on the CPU, what it learnt from, and what was measured meanwhile."""
+
+    network: pl.LightningModule
+    data: TrainingData
+    history: History
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+
+Report = Callable[[str, dict[str, float]], None]  # a curve's name and a new row of it
+
+
+def fit_all(run: Run, variant: str, fits: Fits, folder: Path, report: Report) -> dict[str, Fitted]:
+    """The networks of a variant by name, trained in their order; `model` is the last.
+
+    folder: of the checkpoints
+
+    Raises:
+        UsageError: the project trains other networks than `model:` in params.yaml describes.
+    """
+    model = run.models[variant]
+    blocks: dict[str, ModelSettings] = {**model.earlier(), MODEL: model}
+    if list(fits) != list(blocks):
+        found, expected = ", ".join(fits), ", ".join(blocks)
+        raise UsageError(
+            f"pipelines/{run.name}/data: training(...): found networks {found}; expected {expected}, as in params.yaml"
+        )
+    done: dict[str, Fitted] = {}
+    for name, block in blocks.items():
+        data = fits[name]({earlier: fitted.network for earlier, fitted in done.items()})
+        settings = block.train if isinstance(block, EarlierNetwork) else run.settings.train
+        curve, place = curve_of(variant, name), folder if name == MODEL else folder / name
+        done[name] = fit(run, curve, block, settings, data, place, report)
+    return done
+
+
+def curve_of(variant: str, network: str) -> str:
+    """What a network's history is called: `shipped`, `<variant>`, or of an earlier network its name behind that."""
+    return "/".join([variant] * (variant != SHIPPED) + [network] * (network != MODEL)) or SHIPPED
+
+
+def fit(
+    run: Run,
+    curve: str,
+    model: ModelSettings,
+    settings: TrainSettings,
+    data: TrainingData,
+    folder: Path,
+    report: Report,
+) -> Fitted:
+    """Trains one network, from its last checkpoint in `folder` if there is one."""
+    quieten()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    pl.seed_everything(run.seed, verbose=False)
+    module, _, cls = model.target_.rpartition(".")
+    network: pl.LightningModule = getattr(importlib.import_module(module), cls)(**data.model, **model.kwargs())
+    batches = TensorData(data, settings, run.seed) if isinstance(data, TrainingSet) else data.module(settings, run.seed)
+    history = History(run.name if curve == SHIPPED else f"{run.name}/{curve}", lambda row: report(curve, row))
+    resumable = Resumable(folder, run.seed)
+    trainer = pl.Trainer(
+        **{**run.trainer, "precision": precision_for(run.trainer, settings.bf16)},
+        max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip,
+        callbacks=[history, resumable],
+        plugins=[LocalFiles()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(network, batches, ckpt_path=resumable.checkpoint, weights_only=True)
+    return Fitted(network.eval().cpu(), data, history)
+
+
+def precision_for(trainer: Mapping[str, Any], bf16: bool) -> str:
+    """The trainer's precision, or bfloat16 autocast where it is wanted and the CPU is quicker with it."""
+    if not bf16 or trainer.get("accelerator", "cpu") != "cpu":
+        return trainer["precision"]
+    cpu = torch.cpu.get_capabilities()
+    return "bf16-mixed" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else trainer["precision"]
+
+
+def quieten() -> None:
+    """Lightning's hints are not news to whoever runs this stage."""
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="torch")
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,16 @@
+"""Where a model comes from: the code, the data and the settings that made it."""
+
+from typing import Any
+
+from roadmap.bundle.code import git_commit
+from roadmap.config.schema import Run
+
+
+def lineage(run: Run, card: dict[str, Any]) -> dict[str, Any]:
+    """For the manifest, the tracker and the fingerprint of a training. card: of the prepared data"""
+    return {
+        "source": card["source"],
+        "git_commit": git_commit(),
+        "data_sha256": card["sha256"],
+        "params_sha256": run.params_sha256(),
+    }
