@@ -1,8 +1,8 @@
 """The entry point of every stage: `@stage def main(run: Run)`.
 
-Hydra composes conf/config.yaml, params.yaml and the command line; what comes out is checked before any work
-starts. A mistake ends the process with one line that says where it is and what is allowed, and exit code 2; a service
-that does not answer with exit code 75, so that whoever runs the stage knows that trying again makes sense.
+Hydra composes conf/config.yaml, params.yaml and the command line; what comes out is checked before any work starts.
+A mistake ends the process with one line that says where it is and what is allowed, and exit code 2; a service that does
+not answer with exit code 75, so that whoever runs the stage knows that trying again makes sense.
 """
 
 import os
@@ -16,26 +16,30 @@ from roadmap.config.check import check
 from roadmap.config.errors import Unavailable, UsageError, nearest
 from roadmap.config.schema import Run
 
+CONF = Path(__file__).parent / "conf"
+
 
 def stage(main: Callable[[Run], None]) -> Callable[[], None]:
     """Makes `main` a Hydra command line: `python -m pipelines.train project=mnist trainer=ddp`."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import MarkedYAMLError
 
-    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-    def compose(config: DictConfig) -> None:
+    def perform(config: DictConfig) -> None:
         try:
             run = check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
             main(run)
         except OmegaConfBaseException as error:  # caught here, or Hydra prints a line of its own
             sys.exit(_refuse(_hydra_line(error)))
         except (UsageError, BundleError) as error:
-            code = _refuse(_blame(str(error), list(HydraConfig.get().overrides.task)))
+            code = _refuse(_blame(str(error), sys.argv[1:]))
             sys.exit(75 if isinstance(error, Unavailable) else code)
+
+    def compose() -> DictConfig:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra.compose("config", sys.argv[1:])
 
     def entry() -> None:
         if {"-m", "--multirun"} & set(sys.argv):
@@ -45,7 +49,10 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then hands us the exception, not its trace
         sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
         try:
-            compose()
+            if any(argument.startswith("-") for argument in sys.argv[1:]):  # --help, --cfg job, --info
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(perform)()
+            else:  # the same, except that Hydra's program composes twice, which every stage would pay for
+                perform(compose())
         except (HydraException, OmegaConfBaseException) as error:
             sys.exit(_refuse(_hydra_line(error)))
         except MarkedYAMLError as error:

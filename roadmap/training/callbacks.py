@@ -12,7 +12,7 @@ from roadmap.training.lightning import pl, plugins
 
 
 class LocalFiles(plugins.TorchCheckpointIO):
-    """Checkpoints on this machine's disk. By default Lightning imports the SDKs of clouds to ask whether it is theirs."""
+    """Checkpoints on this machine's disk. Lightning's default imports the SDKs of clouds to ask whose the path is."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
