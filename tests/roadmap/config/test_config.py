@@ -168,7 +168,7 @@ def test_the_parameters_hash_follows_what_defines_the_model_and_nothing_else() -
 def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what `python -m pipelines.prepare` needs, and nothing else."""
     folder = tmp_path_factory.mktemp("stages")
-    for name in ("pipelines", "models", "serving"):
+    for name in ("roadmap", "pipelines", "models"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "params.yaml", folder)
     return folder
