@@ -154,6 +154,33 @@ def test_contributing_is_one_screen() -> None:
 
 
 @pytest.mark.slow
+def test_the_options_of_commands_exist() -> None:
+    """By each command's --help; a stage takes the keys of params.yaml, which its own tests hold."""
+    stages = {f"pipelines.{name}" for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]}
+    used: dict[tuple[str, ...], set[str]] = {}
+    for document, _ in PAIRS:
+        for line in commands(document):
+            words = re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line).split()
+            if (
+                words[:2] != ["python", "-m"]
+                or words[2] in stages
+                or not words[2].startswith(("pipelines", "serving", "infra"))
+            ):
+                continue
+            verb = words[2:4] if words[2] == "serving.auth" else words[2:3]
+            options = {word.partition("=")[0] for word in words[3:] if "=" in word or word.startswith("--")}
+            used.setdefault(tuple(verb), set()).update(options - {"--help"})
+    used = {command: options for command, options in used.items() if options}
+    assert len(used) > 6
+    for (module, *verb), options in used.items():
+        command = [BIN / "python", "-m", module, *verb, "--help"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        missing = {option for option in options if not re.search(rf"(?<![\w-]){option}\b", done.stdout)}
+        assert not missing, f"python -m {module}: {missing}"
+
+
+@pytest.mark.slow
 def test_the_site_builds_strictly_in_both_languages_with_search(tmp_path: Path) -> None:
     command = [BIN / "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
     done = subprocess.run(
