@@ -15,10 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from roadmap.io.errors import UsageError
+
 FILE = Path(__file__).with_suffix(".toml")
 
 
-class AuditError(Exception):
+class AuditError(UsageError):
     """Why nothing is known, in one line."""
 
 

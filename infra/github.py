@@ -18,19 +18,23 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
-from roadmap.io import http
+from pydantic import Field
+
+from roadmap.io import command_line, http
+from roadmap.io.errors import TEMPORARY, UsageError
 
 PAUSES = (2.0, 10.0)  # seconds before each further try
 LIMIT = 65_536  # characters that GitHub takes in a comment
-TEMPORARY = 75  # EX_TEMPFAIL
 
 
-class GitHubError(Exception):
+class GitHubError(UsageError):
     """What GitHub said, or what the caller left out, in one line."""
 
 
 class Unanswered(GitHubError):
     """It may pass by itself."""
+
+    code = TEMPORARY
 
 
 class Repository:
@@ -164,35 +168,31 @@ def notes(tag: str, changelog: str, project: str) -> str:
     return section[1].strip()
 
 
-def run(command: str, arguments: list[str]) -> str:
-    given = [argument.partition("=")[::2] for argument in arguments]
-    options, files = dict(given), [value for key, value in given if key == "file"]
-    needs, takes = {
-        "comment": ({"file", "topic"}, {"pr", "link"}),
-        "dispatch": ({"event"}, set(options)),
-        "release": ({"tag"}, {"file"}),
-    }[command]
-    if not needs <= set(options) <= needs | takes:
-        raise GitHubError(f"{command}: found {', '.join(options) or 'nothing'}; needs {', '.join(sorted(needs))}")
-    repository = Repository.here()
-    if command == "release":
-        return release(repository, options["tag"], *files)
-    if command == "dispatch":
-        return dispatch(repository, **options)
-    return comment(repository, **options)
+class Comment(command_line.Options):
+    file: str = Field(description="Markdown")
+    topic: str = Field(description="one comment each: a project")
+    pr: str | None = Field(None, description="number of the pull request")
+    link: str | None = Field(None, description="address that the comment ends with")
+
+
+class Dispatch(command_line.OpenOptions):
+    event: str = Field(description="which workflows wait for; other options are its payload")
+
+
+class Release(command_line.Options):
+    tag: str = Field(description="v<version>")
+    file: list[str] = Field(default=[], description="a file of the release, may come several times")
+
+
+COMMANDS: dict[str, Any] = {
+    "comment": (Comment, lambda given: print(comment(Repository.here(), **given.model_dump()))),
+    "dispatch": (Dispatch, lambda given: print(dispatch(Repository.here(), **given.model_dump()))),
+    "release": (Release, lambda given: print(release(Repository.here(), given.tag, *given.file))),
+}
 
 
 def main(argv: list[str]) -> int:
-    command, *rest = argv or ["--help"]
-    if command not in ("comment", "dispatch", "release"):
-        print(__doc__)
-        return 0 if command in ("-h", "--help") else 2
-    try:
-        print(run(command, rest))
-    except (GitHubError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return TEMPORARY if isinstance(error, Unanswered) else 2
-    return 0
+    return command_line.run(COMMANDS, __doc__, argv)
 
 
 if __name__ == "__main__":

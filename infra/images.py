@@ -1,4 +1,4 @@
-"""The images of infra/docker: python -m infra.images <command> [serving|train|airflow ...]
+"""The images of infra/docker: python -m infra.images <command> [<image> ...]
 
 build    builds them with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE names another base
 sizes    what each adds to its base, in MB
@@ -15,8 +15,11 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from infra import advisories
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 
 FOLDER = Path(__file__).parent / "docker"
 IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
@@ -25,7 +28,7 @@ BASE = "python:3.11-slim-bookworm"
 PASSED = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST")  # from the environment: where CPU builds lie
 
 
-class ImageError(Exception):
+class ImageError(UsageError):
     """Why there is no image, in one line."""
 
 
@@ -136,15 +139,16 @@ def run(command: str, images: list[str]) -> int:
     return 0
 
 
+class Options(command_line.Options):
+    images: list[str] = command_line.positional(f"of {', '.join(IMAGES)}; all of them", default=[])
+
+
+VERBS = ("build", "sizes", "base", "sbom", "audit")
+
+
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in ("build", "sizes", "base", "sbom", "audit"):
-        print(__doc__)
-        return 0 if set(argv) & {"-h", "--help"} else 2
-    try:
-        return run(argv[0], argv[1:])
-    except (ImageError, advisories.AuditError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    commands: dict[str, Any] = {verb: (Options, lambda options, verb=verb: run(verb, options.images)) for verb in VERBS}
+    return command_line.run(commands, __doc__, argv)
 
 
 if __name__ == "__main__":

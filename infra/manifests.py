@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import Field
+
+from roadmap.io import command_line
+from roadmap.io.errors import UsageError
 
 FOLDER = Path(__file__).parent / "k8s"
 STAGES = ("staging", "production")
@@ -28,7 +32,7 @@ IMAGE = re.compile(
 Manifest = dict[str, Any]
 
 
-class ManifestError(Exception):
+class ManifestError(UsageError):
     """Why there is nothing to apply, in one line. The caller's mistake."""
 
 
@@ -112,20 +116,27 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
     return manifests
 
 
+class Workload(command_line.Options):
+    project: str = Field(description="whose model")
+    stage: str = Field(description=" | ".join(STAGES))
+    image: str = Field(description="name, with a tag or a digest")
+
+
+class Serving(Workload):
+    version: str = Field(description="of the bundle")
+    canary: str | None = Field(None, description="version of the bundle that gets a share of the requests")
+
+
+class Training(Workload):
+    gpu: bool = Field(False, description="true: on a node with a GPU")
+
+
 def main(argv: list[str]) -> int:
-    kinds: dict[str, Callable[..., list[Manifest]]] = {"serving": serving, "training": training}
-    kind, options = argv[0] if argv else "", dict(argument.partition("=")[::2] for argument in argv[1:])
-    needed = {"project", "stage", "image"} | ({"version"} if kind == "serving" else set())
-    if kind not in kinds or not needed <= set(options) <= needed | {"serving": {"canary"}, "training": {"gpu"}}[kind]:
-        print(__doc__, file=sys.stderr)
-        return 2
-    given: dict[str, Any] = options | ({"gpu": options["gpu"] == "true"} if "gpu" in options else {})
-    try:
-        print(yaml.safe_dump_all(kinds[kind](**given), sort_keys=False), end="")
-    except ManifestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    def shown(render: Callable[..., list[Manifest]]) -> Callable[[Workload], None]:
+        return lambda options: print(yaml.safe_dump_all(render(**options.model_dump()), sort_keys=False), end="")
+
+    commands: dict[str, Any] = {"serving": (Serving, shown(serving)), "training": (Training, shown(training))}
+    return command_line.run(commands, __doc__, argv)
 
 
 if __name__ == "__main__":

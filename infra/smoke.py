@@ -17,13 +17,15 @@ from typing import Any
 
 from infra.airflow.trigger import Client, Refused
 from infra.compose.stack import ComposeError, Stack
+from roadmap.io import command_line
+from roadmap.io.errors import USAGE, CommandError
 from roadmap.io.http import HttpError, ask, basic
 
 WORKER = "airflow-worker"
 SECONDS = 600.0  # that a door may take
 
 
-class Shut(Exception):
+class Shut(CommandError):
     """Why a door does not open."""
 
 
@@ -112,28 +114,29 @@ def targets(doors: Doors) -> list[str]:
     return [f"  {one['labels']['job']:<12} {one['health']:<6} {one['scrapeUrl']}  {one['lastError']}" for one in found]
 
 
-def main(arguments: list[str]) -> int:
-    if len(arguments) > 1 or any(one.startswith("-") for one in arguments):
-        print(__doc__)
-        return 0 if {"-h", "--help"} & set(arguments) else 2
+class Options(command_line.Options):
+    project: str = command_line.positional("the quickest", default="house_prices")
+
+
+def smoke(options: Options) -> int:
     shut = 0
-    try:
-        doors = Doors(Stack(), *(arguments or ["house_prices"]))
-        opened: list[Callable[[], str]] = [doors.dvc, doors.airflow, doors.deploy, doors.http]
-        if WORKER not in {one.service for one in doors.stack.states() if one.state == "running"}:
-            raise ComposeError(f"{WORKER} does not run; `make up` starts it", 2)
-        for door in opened:
-            started = time.monotonic()
-            try:
-                mark, said = "✓", door()
-            except (Shut, Refused, ComposeError, KeyError) as error:
-                mark, said, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
-            print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {said}", flush=True)
-        print("\n".join(["Prometheus asks:", *targets(doors)]))
-    except (ComposeError, Shut) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "code", 1)
+    doors = Doors(Stack(), options.project)
+    opened: list[Callable[[], str]] = [doors.dvc, doors.airflow, doors.deploy, doors.http]
+    if WORKER not in {one.service for one in doors.stack.states() if one.state == "running"}:
+        raise ComposeError(f"{WORKER} does not run; `make up` starts it", USAGE)
+    for door in opened:
+        started = time.monotonic()
+        try:
+            mark, said = "✓", door()
+        except (Shut, Refused, ComposeError, KeyError) as error:
+            mark, said, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
+        print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {said}", flush=True)
+    print("\n".join(["Prometheus asks:", *targets(doors)]))
     return 1 if shut else 0
+
+
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, smoke)}, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from pydantic import Field
+
 from infra.templates import StackError, Template, templates
+from roadmap.io import command_line
+from roadmap.io.aws import aws_errors
+from roadmap.io.errors import nearest
 
 POLL = 3.0  # seconds between two looks at a change that is under way
 PATIENCE = 2 * 3600.0  # seconds until it comes to rest: a blue/green update bakes for up to an hour, twice
@@ -220,43 +226,47 @@ def say(line: str) -> None:
 # ---------------------------------------------------------------- the command
 
 
-def run(command: str, options: dict[str, str]) -> list[str]:
+class Change(command_line.OpenOptions):
+    stack: str = Field(description="a template of infra/cloudformation")
+    stage: str = Field(description="staging | production")
+    project: str | None = Field(None, description="where the stack is a project's")
+    role: str | None = Field(None, description="ARN of the role that CloudFormation works with")
+
+
+def order(_: command_line.Options) -> None:
+    print("\n".join(templates()))
+
+
+def run(verb: str, options: Change) -> None:
+    with aws_errors(StackError, StackError):
+        print("\n".join(change(verb, options)))
+
+
+def change(verb: str, options: Change) -> list[str]:
     import boto3
     from botocore.config import Config
 
     there = templates()
-    if command == "order":
-        return list(there)
-    name, stage, project, role = (options.pop(key, None) for key in ("stack", "stage", "project", "role"))
-    if name not in there or stage is None:
-        raise StackError(f"stack: found {name!r}; allowed: {', '.join(there)}" if stage else "stage: must be given")
+    if options.stack not in there:
+        raise StackError(f"stack: found {options.stack!r}; {nearest(options.stack, there)}")
+    template, about = there[options.stack], (options.stage, options.project)
     patient = Config(retries={"mode": "adaptive", "max_attempts": 10})  # throttling passes
-    stacks = Stacks(boto3.client("cloudformation", config=patient), role)
-    if command == "status":
-        stack = there[name].stack(stage, project)
+    stacks = Stacks(boto3.client("cloudformation", config=patient), options.role)
+    if verb == "status":
+        stack = template.stack(*about)
         found = stacks.describe(stack)
         state = found["StackStatus"] if found else "is not there"
         return [f"{stack} {state}", *(f"{key}={value}" for key, value in stacks.outputs(stack).items())]
-    if command == "down":
-        return [f"kept {one}" for one in stacks.down(there[name], stage, project)]
-    act = stacks.plan if command == "plan" else stacks.up
-    return act(there[name], stage, project, **options) or ["nothing to change"]
+    if verb == "down":
+        return [f"kept {one}" for one in stacks.down(template, *about)]
+    act = stacks.plan if verb == "plan" else stacks.up
+    return act(template, *about, **(options.model_extra or {})) or ["nothing to change"]
 
 
 def main(argv: list[str]) -> int:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    command, *rest = argv or ["--help"]
-    options = dict(argument.partition("=")[::2] for argument in rest)
-    if command not in ("order", "plan", "up", "down", "status"):
-        print(__doc__)
-        return 0 if command in ("-h", "--help") else 2
-    try:
-        print("\n".join(run(command, options)))
-    except (StackError, BotoCoreError, ClientError) as error:
-        say(f"error: {error}")
-        return 2
-    return 0
+    changes = {verb: (Change, partial(run, verb)) for verb in ("plan", "up", "down", "status")}
+    commands: dict[str, Any] = {"order": (command_line.Options, order), **changes}
+    return command_line.run(commands, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
+from roadmap.io.errors import UsageError
+
 FOLDER = Path(__file__).parent / "cloudformation"
 STAGES = ("staging", "production")
 
 
-class StackError(Exception):
+class StackError(UsageError):
     """Why a stack is not as it was wanted, in one line."""
 
 

@@ -13,12 +13,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from roadmap.io import http
+from pydantic import Field
+
+from roadmap.io import command_line, http
+from roadmap.io.errors import UsageError
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
-class Refused(Exception):
+class Refused(UsageError):
     """Airflow's own words about what was wrong."""
 
 
@@ -104,23 +107,21 @@ def follow(client: Client, dag: str, run: str) -> str:
         time.sleep(1)
 
 
-def main() -> int:
-    if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv):
-        print(__doc__)
-        return 0 if len(sys.argv) > 1 else 2
-    dag, *rest = sys.argv[1:]
-    try:
-        client = Client.here()
-        started = time.monotonic()
-        run = client.trigger(dag, conf(rest))
-        print(f"{client.url}/dags/{dag}/runs/{run}")
-        state = follow(client, dag, run)
-    except Refused as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{dag}: {state} after {time.monotonic() - started:.0f} s")
+class Options(command_line.OpenOptions):
+    dag: str = command_line.positional("which")
+    overrides: list[str] = Field(default=[], description="of params.yaml, may come several times")
+
+
+def trigger(options: Options) -> int:
+    client = Client.here()
+    started = time.monotonic()
+    given = [f"{key}={value}" for key, value in (options.model_extra or {}).items()]
+    run = client.trigger(options.dag, conf([*given, *(f"overrides={one}" for one in options.overrides)]))
+    print(f"{client.url}/dags/{options.dag}/runs/{run}")
+    state = follow(client, options.dag, run)
+    print(f"{options.dag}: {state} after {time.monotonic() - started:.0f} s")
     return 0 if state == "success" else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.run({"": (Options, trigger)}, __doc__, sys.argv[1:]))

@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from roadmap.io.errors import TEMPORARY, CommandError
+
 HERE = Path(__file__).parent
 PATIENCE = float(os.environ.get("UP_SECONDS", "600"))  # until everything is healthy
-UNAVAILABLE = 75  # EX_TEMPFAIL
 
 
-class ComposeError(Exception):
-    """What went wrong and what to do, and the exit code."""
-
-    def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
+class ComposeError(CommandError):
+    """What went wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class Stack:
         """`docker compose`, or docker-compose 1.29."""
         if docker := shutil.which("docker"):
             if subprocess.run([docker, "info"], capture_output=True).returncode:
-                raise ComposeError("the Docker engine does not answer; start it, or set DOCKER_HOST", UNAVAILABLE)
+                raise ComposeError("the Docker engine does not answer; start it, or set DOCKER_HOST", TEMPORARY)
             if not subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
                 return [docker, "compose"]
         if old := shutil.which("docker-compose"):
@@ -131,7 +128,7 @@ class Stack:
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired:
-            raise ComposeError(f"compose {' '.join(arguments[:3])}: not within {seconds:.0f} s", UNAVAILABLE) from None
+            raise ComposeError(f"compose {' '.join(arguments[:3])}: not within {seconds:.0f} s", TEMPORARY) from None
         if done.returncode:
             said = tail(done.stderr or done.stdout, 8)
             raise ComposeError(f"compose {' '.join(arguments[:3])} ended with {done.returncode}:\n{said}")
@@ -146,7 +143,7 @@ class Stack:
             text=True,
         )
         if shown.returncode:
-            raise ComposeError(f"the Docker engine does not answer: {shown.stderr.strip()}", UNAVAILABLE)
+            raise ComposeError(f"the Docker engine does not answer: {shown.stderr.strip()}", TEMPORARY)
         return [State(*line.split("\t")) for line in sorted(shown.stdout.splitlines())]
 
     def logs(self, service: str, lines: int = 12) -> str:
@@ -186,7 +183,7 @@ class Stack:
                         break
                     if time.monotonic() - started > PATIENCE:
                         late = [one.service for one in states if not one.good]
-                        raise ComposeError(f"not healthy within {PATIENCE:.0f} s: {', '.join(late)}", UNAVAILABLE)
+                        raise ComposeError(f"not healthy within {PATIENCE:.0f} s: {', '.join(late)}", TEMPORARY)
                     time.sleep(0.5)
             except BaseException:
                 compose.terminate()

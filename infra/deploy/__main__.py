@@ -6,18 +6,12 @@
     rollback    all requests go back to the version before, at once, and with them the alias champion
     destroy     takes away what serves the project
 
-    target      server     the server at SERVING_URL, which follows the registry by itself
-                compose    the containers of `make up`
-                lambda     a function behind an HTTP API
-                ecs        one of the projects on Fargate behind a load balancer, with ECS's own canary
-                sagemaker  an endpoint with SageMaker's own canary
-                k8s        Deployments behind a Gateway; infra/k8s
-    stage       staging | production
-    bundle      the version that is expected; another champion is refused
-    image       tag of the serving image
-    steps, bake shares of the requests and the seconds that each is watched: steps=0.1,0.5 bake=60 (or DEPLOY_BAKE)
-    endpoint    a server that speaks AWS's protocol, instead of AWS
-    Key=value   a parameter of the stack, such as MemoryMb=3008
+    server      the server at SERVING_URL, which follows the registry by itself
+    compose     the containers of `make up`
+    lambda      a function behind an HTTP API
+    ecs         one of the projects on Fargate behind a load balancer, with ECS's own canary
+    sagemaker   an endpoint with SageMaker's own canary
+    k8s         Deployments behind a Gateway; infra/k8s
 
 Interrupted at any point, the same command goes on. Exit code 2: the caller's to mend; 75: may pass by itself; 1: the
 new version was not good enough, and the old one answers.
@@ -30,14 +24,20 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
 from infra.deploy.target import DeployError, Options, Target
 from infra.deploy.targets.following import Server
-from infra.templates import STAGES
+from infra.templates import STAGES, StackError
+from roadmap.io import command_line
+from roadmap.io.aws import aws_errors
+from roadmap.io.errors import CommandError, nearest
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
 TARGETS = {
@@ -50,28 +50,44 @@ TARGETS = {
 }
 LOCAL = ("server", "compose")  # what these need lies on this machine: records and lock as well
 SHARED = ("ecs",)  # what serves a project there serves others too: the lock is for all of them
-KNOWN = {"target", "project", "stage", "bundle", "image", "steps", "bake", "endpoint"}
 
 
-def parse(given: dict[str, str]) -> Options:
+class Command(command_line.OpenOptions):
+    """What was typed. Options that begin with a capital are parameters of the stack, such as MemoryMb=3008."""
+
+    target: str = Field(description=" | ".join(TARGETS))
+    project: str = Field(description="whose champion")
+    stage: str = Field("staging", description=" | ".join(STAGES))
+    bundle: str | None = Field(None, description="the version that is expected; another champion is refused")
+    image: str | None = Field(None, description="tag of the serving image")
+    steps: str = Field("0.1,0.5", description="shares of the requests that the new version gets one after the other")
+    bake: float = Field(
+        default_factory=lambda: float(os.environ.get("DEPLOY_BAKE") or 60),
+        ge=0,
+        description="seconds that each step is watched (60, or DEPLOY_BAKE)",
+    )
+    endpoint: str | None = Field(None, description="a server that speaks AWS's protocol, instead of AWS")
+
+
+def checked(given: Command) -> Options:
     """
     Raises:
-        DeployError: naming the word that is wrong.
+        DeployError: naming the option that is wrong.
     """
-    for key, allowed in (("target", TARGETS), ("stage", STAGES)):
-        if given[key] not in allowed:
-            raise DeployError(f"{key}: found {given[key]!r}; allowed: {', '.join(allowed)}")
-    if unknown := sorted(key for key in set(given) - KNOWN if not key[:1].isupper()):
-        raise DeployError(f"{unknown[0]}: unknown; known are {', '.join(sorted(KNOWN))}, and a stack's parameters")
+    for key, found, allowed in (("target", given.target, TARGETS), ("stage", given.stage, STAGES)):
+        if found not in allowed:
+            raise DeployError(f"{key}: found {found!r}; {nearest(found, allowed)}")
+    parameters = {key: str(value) for key, value in (given.model_extra or {}).items()}
+    if unknown := sorted(key for key in parameters if not key[:1].isupper()):
+        known = nearest(unknown[0], Command.model_fields)
+        raise DeployError(f"{unknown[0]}: unknown option; {known}, and a stack's parameters")
     try:
-        steps = tuple(float(share) for share in given.get("steps", "0.1,0.5").split(",") if share)
-        bake = float(given.get("bake") or os.environ.get("DEPLOY_BAKE") or 60)
-        if not all(0 < share < 1 for share in steps) or list(steps) != sorted(steps) or bake < 0:
+        steps = tuple(float(share) for share in given.steps.split(",") if share)
+        if not all(0 < share < 1 for share in steps) or list(steps) != sorted(steps):
             raise ValueError
     except ValueError:
-        raise DeployError("steps, bake: rising shares between 0 and 1, and seconds: steps=0.1,0.5 bake=60") from None
-    parameters = {key: value for key, value in given.items() if key not in KNOWN}
-    return Options(given["project"], given["stage"], given.get("endpoint"), given.get("image"), steps, bake, parameters)
+        raise DeployError(f"steps: found {given.steps!r}; expected rising shares between 0 and 1: 0.1,0.5") from None
+    return Options(given.project, given.stage, given.endpoint, given.image, steps, given.bake, parameters)
 
 
 @contextlib.contextmanager
@@ -94,15 +110,14 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
     yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, key, place)
 
 
-def run(verb: str, given: dict[str, str]) -> None:
-    given = {"stage": "staging", **given}
-    options = parse(given)
-    target: Target = importlib.import_module(f"infra.deploy.targets.{TARGETS[given['target']]}").open(options)
-    with places(given["target"], options) as (records, locked), tempfile.TemporaryDirectory() as cache:
+def run(verb: str, given: Command) -> None:
+    options = checked(given)
+    target: Target = importlib.import_module(f"infra.deploy.targets.{TARGETS[given.target]}").open(options)
+    with places(given.target, options) as (records, locked), tempfile.TemporaryDirectory() as cache:
         if verb == "status":
             print("\n".join(status(target.serving(), records.all())))
         elif verb == "plan":
-            found = target.plan(champion(options.project, Path(cache), given.get("bundle")))
+            found = target.plan(champion(options.project, Path(cache), given.bundle))
             print("\n".join(found.changes))
             for what, dollars in found.costs.items():
                 print(f"{dollars:10.2f} USD a month  {what}")
@@ -116,18 +131,18 @@ def run(verb: str, given: dict[str, str]) -> None:
                 change(verb, given, target, records, Path(cache))
 
 
-def change(verb: str, given: dict[str, str], target: Target, records: record.Records, cache: Path) -> None:
+def change(verb: str, given: Command, target: Target, records: record.Records, cache: Path) -> None:
     """A deployment or a way back, with its record, however it ends."""
     now = target.serving()
     bundle = None
     if verb == "rollback":
         # What follows the registry's champion asks the registry what was before; elsewhere the records know.
         earlier = target.before() if isinstance(target, Server) else None
-        to = given.get("bundle") or earlier or record.before(records.all(), now)
+        to = given.bundle or earlier or record.before(records.all(), now)
     else:
-        bundle = champion(given["project"], cache, given.get("bundle"))
+        bundle = champion(given.project, cache, given.bundle)
         to = bundle.manifest.version
-    about: dict[str, Any] = {"verb": verb, **{key: given[key] for key in ("target", "project", "stage")}}
+    about: dict[str, Any] = {"verb": verb, "target": given.target, "project": given.project, "stage": given.stage}
     recording = record.Recording(**about, **{"from": now, "to": to}, files=bundle.manifest.files if bundle else None)
     result, reason = "failed", None
     try:
@@ -137,12 +152,12 @@ def change(verb: str, given: dict[str, str], target: Target, records: record.Rec
             target.roll_back(to, recording.say)
         result = "deployed"
         if not bundle:
-            registry.give_back(given["project"], now, to, recording.say)
-        recording.say(f"{given['project']}: version {to} answers")
+            registry.give_back(given.project, now, to, recording.say)
+        recording.say(f"{given.project}: version {to} answers")
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"
         raise
-    except Exception as error:  # of AWS too, which in_words will put into words
+    except Exception as error:  # of AWS too, which becomes one line above
         reason = str(error)
         raise
     finally:
@@ -161,28 +176,23 @@ def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def main(argv: list[str]) -> int:
-    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in VERBS else ("deploy", argv)
-    given = dict(argument.partition("=")[::2] for argument in rest)
-    if {"-h", "--help"} & set(given) or not {"project", "target"} <= set(given):
-        print(__doc__)
-        return 0 if {"-h", "--help"} & set(given) else 2
+def command(verb: str, given: Command) -> None:
     signal.signal(signal.SIGTERM, interrupt)
-    from infra.deploy.aws import in_words
-
-    try:
-        with in_words() if given["target"] not in LOCAL else contextlib.nullcontext():
+    with contextlib.nullcontext() if given.target in LOCAL else aws_errors(DeployError, DeployError):
+        try:
             run(verb, given)
-    except DeployError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.code
-    except KeyboardInterrupt:
-        print(
-            "error: interrupted; what was deployed before has all requests, and the same command goes on",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+        except KeyboardInterrupt:
+            said = "interrupted; what was deployed before has all requests, and the same command goes on"
+            raise CommandError(said, command_line.INTERRUPTED) from None
+        except StackError as error:
+            raise DeployError(str(error)) from None
+
+
+def main(argv: list[str]) -> int:
+    commands: dict[str, Any] = {verb: (Command, partial(command, verb)) for verb in VERBS}
+    if argv and argv[0] not in commands and "=" in argv[0]:
+        argv = ["deploy", *argv]
+    return command_line.run(commands, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.deploy.registry import moved
-from infra.deploy.target import TEMPORARY, USAGE, DeployError
+from infra.deploy.target import DeployError
+from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, ask
 from serving.sources.mlflow import MlflowServer
 from serving.sources.registry import SHARE

@@ -1,27 +1,8 @@
-"""boto3's clients, and AWS's refusals in words. boto3 is imported where it is used: its import takes 0.3 s."""
+"""boto3's clients. boto3 is imported where it is used: its import takes 0.3 s."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from infra.deploy.target import TEMPORARY, USAGE, DeployError
-
-PASSING = {
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "ServiceUnavailable",
-}
-QUOTA = {"ResourceLimitExceeded", "LimitExceededException", "LimitExceeded", "ServiceQuotaExceededException"}
-EXPIRED = {
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-}
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+from infra.deploy.target import DeployError
 
 
 def client(service: str, endpoint: str | None = None) -> Any:
@@ -43,41 +24,6 @@ def stacks(endpoint: str | None = None) -> Any:
     from infra.stacks import Stacks
 
     return Stacks(client("cloudformation", endpoint), os.environ.get("AWS_STACK_ROLE") or None)
-
-
-@contextmanager
-def in_words() -> Iterator[None]:
-    """boto3's exceptions as DeployError."""
-    from botocore import exceptions as boto
-
-    from infra.templates import StackError
-
-    try:
-        yield
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-        raise DeployError(f"no AWS credentials ({error}); `aws sso login`, or set AWS_PROFILE") from None
-    except boto.NoRegionError:
-        raise DeployError("no AWS region; set AWS_REGION or AWS_DEFAULT_REGION, such as eu-central-1") from None
-    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as error:
-        raise DeployError(f"AWS does not answer: {error}", TEMPORARY) from None
-    except boto.ClientError as error:
-        code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-        what = f"{error.operation_name}: {code}: {said}"
-        if code in PASSING:
-            raise DeployError(f"{what}; AWS asks for patience, the same command goes on", TEMPORARY) from None
-        if code in QUOTA:
-            raise DeployError(f"{what}; ask for more in Service Quotas, or free some, and repeat", USAGE) from None
-        if code in EXPIRED:
-            raise DeployError(f"{what}; the credentials have expired, `aws sso login` renews them") from None
-        if code in DENIED:
-            raise DeployError(f"{what}; infra/cloudformation/github-oidc.yaml lists what is needed") from None
-        raise DeployError(what) from None
-    except boto.WaiterError as error:
-        raise DeployError(f"{error}; the same command goes on waiting", TEMPORARY) from None
-    except StackError as error:
-        raise DeployError(str(error)) from None
-    except boto.BotoCoreError as error:
-        raise DeployError(str(error)) from None
 
 
 def alarms(cloudwatch: Any, prefix: str) -> list[str]:

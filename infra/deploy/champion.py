@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from infra.deploy.target import TEMPORARY, DeployError
+from infra.deploy.target import DeployError
 from roadmap.bundle import Bundle, BundleError
+from roadmap.io.errors import TEMPORARY
 from serving.sources import SourceError
 from serving.sources.mlflow import Unreachable
 from serving.sources.registry import Registry

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from infra.deploy.target import TEMPORARY, USAGE, DeployError
+from infra.deploy.target import DeployError
+from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, ask, basic
 
 DOCKER, OCI = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"

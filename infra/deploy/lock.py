@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.deploy.record import now, who
-from infra.deploy.target import TEMPORARY, DeployError
+from infra.deploy.target import DeployError
+from roadmap.io.errors import TEMPORARY
 
 RENEWED = 30.0  # seconds after which the holder says that it is still there
 STALE = timedelta(seconds=4 * RENEWED)  # of silence: it was killed

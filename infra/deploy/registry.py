@@ -13,7 +13,8 @@ from pathlib import Path
 
 from infra.deploy.champion import ALIAS
 from infra.deploy.record import now, who
-from infra.deploy.target import TEMPORARY, USAGE, DeployError, Say
+from infra.deploy.target import DeployError, Say
+from roadmap.io.errors import TEMPORARY, USAGE
 from serving.sources import SourceError
 from serving.sources.mlflow import Unreachable
 from serving.sources.registry import Registry

@@ -8,18 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from roadmap.bundle import Bundle
-
-USAGE, TEMPORARY = 2, 75  # exit codes: the caller's to mend; what may pass by itself (EX_TEMPFAIL)
+from roadmap.io.errors import UsageError
 
 Say = Callable[[str], None]  # a line of progress; it is written into the record too
 
 
-class DeployError(Exception):
+class DeployError(UsageError):
     """What went wrong and what to do, in one line, and the exit code."""
-
-    def __init__(self, message: str, code: int = USAGE) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True)

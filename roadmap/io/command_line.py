@@ -97,7 +97,7 @@ def parse(options: type[O], words: Sequence[str]) -> O:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "options"
         if first["type"] == "missing":
-            raise UsageError(f"{name}: missing; expected {fields[name].description}; see --help") from None
+            raise UsageError(f"{name}: missing; expected {name}=... ({fields[name].description}); see --help") from None
         said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         raise UsageError(f"{name}: found {found.get(name)!r}; {said}; see --help") from None
 
@@ -105,13 +105,16 @@ def parse(options: type[O], words: Sequence[str]) -> O:
 def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None) -> str:
     """The text of --help: what the module says of itself, and the options of each command."""
     lines = [(about or "").strip()]
+    groups: dict[type[Options], list[str]] = {}
     for verb, (options, _) in commands.items():
+        groups.setdefault(options, []).append(verb)
+    for kind, verbs in groups.items():
         rows = [
             _row(name, field)
-            for name, field in sorted(options.model_fields.items(), key=lambda f: not f[1].is_required())
+            for name, field in sorted(kind.model_fields.items(), key=lambda f: not f[1].is_required())
         ]
         if rows:
-            lines += ["", f"{verb or 'options'}:", *rows]
+            lines += ["", f"{' | '.join(verbs) or 'options'}:", *rows]
     return "\n".join(lines)
 
 

@@ -1,24 +1,11 @@
 """Where a project trains on AWS: environment variables, else the outputs of its stacks (infra/cloudformation)."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from roadmap.config.errors import Unavailable, UsageError
-
-PASSING = {
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "ResourceLimitExceeded",
-    "CapacityError",
-    "InternalFailure",
-    "ServiceUnavailable",
-}
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+from roadmap.io.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -91,28 +78,3 @@ def _stack(name: str) -> dict[str, str]:
         raise
     values = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
     return values | {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
-
-
-@contextmanager
-def in_words() -> Iterator[None]:
-    """boto3's exceptions as one line: Unavailable for what may pass, UsageError for the rest."""
-    from botocore import exceptions as boto
-
-    try:
-        yield
-    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
-        raise UsageError(f"no AWS credentials ({error}); `aws sso login`, or set AWS_PROFILE") from None
-    except boto.NoRegionError:
-        raise UsageError("no AWS region; set AWS_DEFAULT_REGION, such as eu-central-1") from None
-    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError) as error:
-        raise Unavailable(f"AWS does not answer: {error}") from None
-    except boto.ClientError as error:
-        code = error.response["Error"]["Code"]
-        what = f"{error.operation_name}: {code}: {error.response['Error'].get('Message', '')}"
-        if code in PASSING:
-            raise Unavailable(f"{what}; the same command may succeed later") from None
-        if code in EXPIRED:
-            raise UsageError(f"{what}; the credentials have expired, `aws sso login` renews them") from None
-        raise UsageError(what) from None
-    except boto.BotoCoreError as error:
-        raise UsageError(str(error)) from None

@@ -24,7 +24,8 @@ from roadmap.bundle.code import git_commit
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.data import splits
-from roadmap.runners._aws import Settings, client, in_words, settings
+from roadmap.io.aws import aws_errors
+from roadmap.runners._aws import Settings, client, settings
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 POLL = float(os.environ.get("SAGEMAKER_POLL") or 10)  # seconds between two looks at the job
@@ -35,7 +36,7 @@ PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in
 
 
 def train(run: Run) -> None:
-    with in_words():
+    with aws_errors(UsageError, Unavailable):
         given, api = settings(run.name), client("sagemaker")
         network = sha256(Path(f"models/{run.settings.network}.py"))
         card = splits.read_card(run.data)

@@ -12,7 +12,8 @@ https://github.com/hashicorp/terraform-provider-aws/pull/48116
 import time
 from typing import Any
 
-from infra.deploy.target import TEMPORARY, DeployError
+from infra.deploy.target import DeployError
+from roadmap.io.errors import TEMPORARY
 
 LIVE = "live"
 PATIENCE = 900.0  # seconds until environments are warm

@@ -17,9 +17,10 @@ from urllib.parse import quote
 from infra.compose.stack import ComposeError, Stack
 from infra.deploy.aliases import Aliases, NotThere
 from infra.deploy.rollout import shift
-from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
+from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
 from roadmap.io import http
+from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, basic
 
 PATIENCE = 90.0  # seconds for the canary to answer, and for `serving` to notice the alias

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.deploy import registry
-from infra.deploy.target import TEMPORARY, USAGE, DeployError, Options, Plan, Say, checked
+from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
 from roadmap.io import http
+from roadmap.io.errors import TEMPORARY, USAGE
 
 PATIENCE = 120.0  # seconds for a server to notice what has changed; it looks every few seconds
 

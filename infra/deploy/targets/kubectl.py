@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from infra.deploy.target import TEMPORARY, DeployError
+from infra.deploy.target import DeployError
+from roadmap.io.errors import TEMPORARY
 
 PATIENCE = 30  # seconds for one answer
 PASSING = ("Unable to connect", "was refused", "i/o timeout", "TooManyRequests", "ServiceUnavailable",

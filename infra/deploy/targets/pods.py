@@ -4,8 +4,9 @@ import re
 import time
 from typing import Any
 
-from infra.deploy.target import TEMPORARY, DeployError, Say
+from infra.deploy.target import DeployError, Say
 from infra.deploy.targets.kubectl import Kubectl, NotFound
+from roadmap.io.errors import TEMPORARY
 
 LOOK = 1.0  # seconds between two looks
 HOPELESS = ("InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CrashLoopBackOff")

@@ -47,7 +47,7 @@ def test_open_options_and_repeated_ones() -> None:
     [
         (["projct=a"], "projct: unknown option; did you mean 'project'? allowed: days, force, project"),
         (["a"], "'a': found no '='; expected name=value; see --help"),
-        ([], "project: missing; expected whose champion; see --help"),
+        ([], "project: missing; expected project=... (whose champion); see --help"),
         (["project=a", "days=x"], "days: found 'x'; expected a valid integer"),
         (["project=a", "days=0"], "days: found '0'; expected greater than 0"),
     ],

@@ -9,9 +9,10 @@ import boto3
 import pytest
 
 import infra.deploy.targets.pods
-from infra.deploy.target import TEMPORARY, DeployError, Options
+from infra.deploy.target import DeployError, Options
 from infra.deploy.targets import k8s
 from roadmap.bundle import MANIFEST, Bundle, Manifest, seal
+from roadmap.io.errors import TEMPORARY
 from tests.standins.kubernetes_server import Cluster, kubeconfig, status
 from tests.standins.protocol_server import Reply, running
 from tests.support import bundles, deployments

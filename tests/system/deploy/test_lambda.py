@@ -407,9 +407,9 @@ def test_without_the_stage_s_storage_it_says_what_comes_first(aws: Cloud, capsys
     [
         (
             ("target=lamda", "project=titanic"),
-            "target: found 'lamda'; allowed: server, compose, k8s, lambda, ecs, sagemaker",
+            "target: found 'lamda'; did you mean 'lambda'? allowed: ",
         ),
-        (("target=lambda", "project=titanic", "stage=test"), "stage: found 'test'; allowed: staging, production"),
+        (("target=lambda", "project=titanic", "stage=test"), "stage: found 'test'; allowed: production, staging"),
         (("target=lambda", "project=titanic", "step=0.1"), "step: unknown"),
         (("target=lambda", "project=titanic", "steps=0.5,0.1"), "rising shares"),
     ],
