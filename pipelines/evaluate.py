@@ -7,11 +7,11 @@ from pathlib import Path
 from roadmap.bundle import Bundle
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
-from roadmap.data import splits
 from roadmap.evaluation import behavioural as behaviour
 from roadmap.evaluation import slices
 from roadmap.evaluation.evaluated import Evaluated, evaluate, latency
 from roadmap.evaluation.scores import Score
+from roadmap.io.atomic import atomic_folder
 from roadmap.project import Figures, load_project
 from roadmap.tracking.tracker import Tracker
 
@@ -76,7 +76,7 @@ def common_figures(evaluated: Evaluated, score: Score) -> Figures:
 def draw(folder: Path, figures: Figures) -> None:
     from roadmap.evaluation import plots
 
-    with splits.replacing(folder) as draft:
+    with atomic_folder(folder) as draft:
         for name, figure in figures.items():
             plots.save(figure, draft / f"{name}.png")
 

@@ -20,6 +20,7 @@ from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
+from roadmap.io.atomic import atomic_folder
 from roadmap.project import Evaluation, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
@@ -115,7 +116,7 @@ def roll_back(run: Run, client: Any) -> None:
 
 def keep_champion(run: Run, bundle: Bundle) -> None:
     """A copy of the champion beside the artifacts, from which a lost store is restored."""
-    with splits.replacing(promotions.file(run).parent / "champion") as draft:
+    with atomic_folder(promotions.file(run).parent / "champion") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
 
 

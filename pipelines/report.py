@@ -9,6 +9,7 @@ from roadmap.config.errors import UsageError, nearest
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
+from roadmap.io.atomic import atomic_folder
 from roadmap.project import load_project
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def main(run: Run) -> None:
         own = report.sections(run.data, card)
         return sections_of_task(run.data, card) if own is None else own
 
-    with splits.replacing(run.artifacts / "report") as draft:
+    with atomic_folder(run.artifacts / "report") as draft:
         size = page.write(draft / "index.html", run.name, card, sections)
     print(f"{run.artifacts / 'report' / 'index.html'}: {size / 1000:,.0f} kB")
 

@@ -13,11 +13,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roadmap.bundle.code import code_sha256
+from roadmap.io.errors import UsageError
 
 MANIFEST = "bundle.json"
 
 
-class BundleError(Exception):
+class BundleError(UsageError):
     """A bundle that must not be served; the message names the file at fault."""
 
 

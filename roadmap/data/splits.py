@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from roadmap.io.atomic import atomic_folder
 from roadmap.config.errors import UsageError
 
 SPLITS = ("train", "val", "test")
@@ -41,23 +42,9 @@ def partition(rows: int, shares: tuple[float, float, float], seed: int, strata: 
     return {name: np.sort(np.concatenate(part)) for name, part in zip(SPLITS, parts, strict=True)}
 
 
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `folder` only if the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    draft.chmod(0o755)
-    try:
-        yield draft
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
 def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
     """Writes the splits and their card, whole or not at all; returns the card."""
-    with replacing(folder) as draft:
+    with atomic_folder(folder) as draft:
         for name, split in prepared.splits.items():
             if isinstance(split, dict):
                 np.savez(draft / f"{name}.npz", **split)

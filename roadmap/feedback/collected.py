@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roadmap.data.splits import replacing
+from roadmap.io.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from roadmap.prediction_log.labels import Labelled
@@ -99,7 +99,7 @@ def line(row: Row) -> str:
 
 def write(folder: Path, rows: list[Row], history: list[dict[str, Any]]) -> None:
     """Whole or not at all."""
-    with replacing(folder) as draft:
+    with atomic_folder(folder) as draft:
         if rows:
             import pyarrow as pa
             from pyarrow import parquet

@@ -110,8 +110,7 @@ def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about:
         groups.setdefault(options, []).append(verb)
     for kind, verbs in groups.items():
         rows = [
-            _row(name, field)
-            for name, field in sorted(kind.model_fields.items(), key=lambda f: not f[1].is_required())
+            _row(name, field) for name, field in sorted(kind.model_fields.items(), key=lambda f: not f[1].is_required())
         ]
         if rows:
             lines += ["", f"{' | '.join(verbs) or 'options'}:", *rows]

@@ -24,6 +24,7 @@ from roadmap.bundle.code import git_commit
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.data import splits
+from roadmap.io.atomic import atomic_folder
 from roadmap.io.aws import aws_errors
 from roadmap.runners._aws import Settings, client, settings
 
@@ -209,7 +210,7 @@ def bring(run: Run, address: str, data_sha256: str) -> None:
             raise UsageError(f"{address}: holds a bundle of another training ({manifest.project}, {manifest.version})")
         if missing := [name for name in ("history.csv", "train.json") if not (folder / "training" / name).is_file()]:
             raise UsageError(f"{address}: no training/{missing[0]} in it")
-        with splits.replacing(run.artifacts / "bundle") as draft:
+        with atomic_folder(run.artifacts / "bundle") as draft:
             shutil.copytree(folder / "bundle", draft, dirs_exist_ok=True)
         for name in ("history.csv", "train.json"):
             (folder / "training" / name).replace(run.artifacts / name)

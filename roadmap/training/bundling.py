@@ -7,7 +7,7 @@ from typing import Any
 
 from roadmap.bundle import Bundle, Manifest, seal
 from roadmap.config.schema import Run
-from roadmap.data import splits
+from roadmap.io.atomic import atomic_folder
 from roadmap.training.export import export
 from roadmap.training.fitting import Fitted
 
@@ -19,7 +19,7 @@ def write_bundle(
 
     observed: what its own predictor, which takes a sealed bundle, adds to it: file name -> text
     """
-    with splits.replacing(run.artifacts / "bundle") as draft:
+    with atomic_folder(run.artifacts / "bundle") as draft:
         for name, one in fitted.items():
             export(one.network, one.data.example, draft, name)
             assets = one.data.assets(one.network) if callable(one.data.assets) else one.data.assets

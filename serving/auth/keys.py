@@ -10,7 +10,6 @@ tenth of a second.
 import hashlib
 import hmac
 import logging
-import os
 import secrets
 import time
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from roadmap.io.atomic import write_atomically
 from serving.auth.callers import Caller, KeysError
 
 PREFIX = "rk_"  # so that scanners for leaked secrets can be told what to look for
@@ -67,11 +67,7 @@ class KeyFile(BaseModel):
 
     def write(self, path: Path) -> None:
         """At once, for a server may be reading; readable by its owner alone."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(self.model_dump_json(indent=2) + "\n")
-        draft.replace(path)
+        write_atomically(path, self.model_dump_json(indent=2) + "\n", mode=0o600)
 
 
 class Keys:

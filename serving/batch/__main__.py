@@ -3,33 +3,32 @@
 import difflib
 import logging
 import sys
-import textwrap
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from roadmap.bundle import Bundle, BundleError, load_predictor
+from roadmap.bundle import Bundle, load_predictor
+from roadmap.io import command_line
+from roadmap.io.errors import CommandError, UsageError, nearest
 from serving.batch.formats import OUTPUTS, extension, open_source, output_schema
 from serving.batch.job import Job, Scorer, State, TooManyErrors
 from serving.batch.requests import Requests
-from serving.batch.rows import Damaged, RowSource, UsageError
+from serving.batch.rows import Damaged, RowSource
 from serving.batch.scored import Layout
-from serving.errors import words
 from serving.settings import CORES, from_environment
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles
 
 ROWS = 10_240
+NOTHING = 3  # exit code: no row was scored
 KEPT = "What is done is kept: the same command goes on"
 HELP = """\
 Scores a file of any size with a project's predictor.
 
   python -m serving.batch project=titanic input=people.csv output=scored.parquet
-
-{options}
 
 Reads .csv, .csv.gz, .jsonl, .jsonl.gz and .parquet; writes .csv, .jsonl and .parquet. A row holds the fields of a
 request, as /docs shows them; other columns are passed through. An empty cell of a CSV is a null; lists are JSON text.
@@ -45,9 +44,7 @@ Exit codes: 0 at least one row was scored; 1 stopped: the disk, a damaged input,
 """
 
 
-class Options(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Options(command_line.Options):
     project: str = Field(description="whose model answers")
     input: Path = Field(description="file to score")
     output: Path = Field(description="file to write")
@@ -63,22 +60,20 @@ class Options(BaseModel):
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = sys.argv[1:] if argv is None else argv
-    if not given or {"-h", "--help"} & set(given):
-        print(usage())
-        return 0 if given else 2
+    return command_line.run({"": (Options, run)}, HELP, sys.argv[1:] if argv is None else argv)
+
+
+def run(options: Options) -> int:
     try:
-        return score(options(given))
-    except (UsageError, BundleError, SourceError) as error:
-        return fail(2, str(error))
+        return score(options)
     except (TooManyErrors, Damaged) as error:
-        return fail(1, f"{error}. {KEPT}")
+        raise CommandError(f"{error}. {KEPT}") from None
     except ModuleNotFoundError as error:
-        return fail(2, f"{error.name} is not installed; the extra `batch` of this project brings it")
+        raise UsageError(f"{error.name} is not installed; the extra `batch` of this project brings it") from None
     except OSError as error:
-        return fail(1, f"{error.filename or 'disk'}: {error.strerror or error}. {KEPT}")
+        raise CommandError(f"{error.filename or 'disk'}: {error.strerror or error}. {KEPT}") from None
     except KeyboardInterrupt:
-        return fail(130, f"stopped. {KEPT}")
+        raise CommandError(f"interrupted. {KEPT}", command_line.INTERRUPTED) from None
 
 
 def score(options: Options) -> int:
@@ -172,53 +167,14 @@ def summary(job: Job, seconds: float, before: int) -> int:
     if state.refused:
         print(f"warning: {state.refused:,} rows were refused: {job.errors}", file=sys.stderr)
     if not state.scored:
-        return fail(3, "no row was scored" if state.refused else "the input has no rows")
+        raise CommandError("no row was scored" if state.refused else "the input has no rows", NOTHING)
     print(f"{state.scored:,} rows scored in {seconds:.1f} s ({rate:,.0f} rows/s): {job.output}")
     return 0
-
-
-def options(given: Iterable[str]) -> Options:
-    """
-    Raises:
-        UsageError: saying which argument is wrong, and what is allowed.
-    """
-    found: dict[str, str] = {}
-    for argument in given:
-        name, equals, value = argument.partition("=")
-        if not equals:
-            raise UsageError(f"{argument!r}: arguments look like name=value; see --help")
-        if name not in Options.model_fields:
-            raise UsageError(f"{name}: no such option; {nearest(name, Options.model_fields)}")
-        found[name] = value
-    try:
-        return Options.model_validate({name: value for name, value in found.items() if value})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{first['loc'][0]}: {words(first)}; see --help") from None
-
-
-def usage() -> str:
-    lines = []
-    for name, field in Options.model_fields.items():
-        default = "" if field.is_required() or field.default is None else f" ({str(field.default).lower()})"
-        lines.append(f"{name + '=':<12} {field.description}{default}")
-    return HELP.format(options=textwrap.indent("\n".join(lines), "  "))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = close(name, names)
-    return (f"did you mean {near!r}? " if near else "") + f"There are: {', '.join(names) or 'none'}"
 
 
 def close(name: str, known: Iterable[str]) -> str | None:
     lowered = {one.lower(): one for one in known}
     return next((lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, 1)), None)
-
-
-def fail(code: int, message: str) -> int:
-    print(f"batch: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from serving.batch.rows import RowSource, UsageError
+from roadmap.io.errors import UsageError
+from serving.batch.rows import RowSource
 from serving.batch.scored import Layout, Sink
 from serving.batch.text_sink import CsvSink, JsonLinesSink, join_texts
 from serving.batch.text_source import CsvSource, JsonLinesSource

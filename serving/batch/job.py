@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Predictor
+from roadmap.io.errors import UsageError
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
 from serving.batch.requests import Refused, Requests
-from serving.batch.rows import InputRow, Position, RowBatch, RowSource, UsageError
+from serving.batch.rows import InputRow, Position, RowBatch, RowSource
 from serving.batch.scored import Layout, Scored, dumps
 from serving.batch.text_sink import join_texts
 from serving.runtime.models import NOT_FINITE, finite

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from serving.batch.rows import Damaged, InputRow, Position, RowBatch, RowSource, UsageError
+from roadmap.io.errors import UsageError
+from serving.batch.rows import Damaged, InputRow, Position, RowBatch, RowSource
 from serving.batch.scored import Layout, Scored, text, typed
 from serving.runtime.cells import kinds
 

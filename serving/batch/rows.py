@@ -5,10 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 
-class UsageError(Exception):
-    """Something the caller can put right."""
-
-
 class Damaged(Exception):
     """A file that cannot be read to its end."""
 

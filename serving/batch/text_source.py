@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from serving.batch.rows import Damaged, InputRow, Position, RowBatch, UsageError
+from roadmap.io.errors import UsageError
+from serving.batch.rows import Damaged, InputRow, Position, RowBatch
 
 MAX_LINE = 32 * 2**20  # bytes; a longer one is refused, so that a file without line ends cannot fill the memory
 UNPACKING = (EOFError, gzip.BadGzipFile, zlib.error)  # what gzip raises at a damaged file

@@ -14,7 +14,9 @@ import tempfile
 from pathlib import Path
 
 from roadmap.bundle import Bundle, BundleError
-from serving.sources import Found, SourceError, open_source
+from roadmap.io import command_line
+from roadmap.io.atomic import atomic_folder
+from serving.sources import Found, open_source
 
 
 def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
@@ -46,30 +48,25 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
 
 def place(bundle: Bundle, folder: Path) -> None:
     """Beside its place first, and checked again there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".bundle.", dir=folder))
-    try:
+    with atomic_folder(folder / "bundle") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
         draft.chmod(0o755)
         Bundle(draft)
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        draft.replace(folder / "bundle")
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+
+
+class Options(command_line.Options):
+    source: str = command_line.positional("what --bundles takes")
+    folder: Path = command_line.positional("where the bundles come to")
+    projects: list[str] = command_line.positional("<project> or <project>=<version>; all of the source", default=[])
+
+
+def run(options: Options) -> None:
+    wanted = dict(one.partition("=")[::2] for one in options.projects)
+    print("\n".join(fetch(options.source, options.folder, wanted)))
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) < 2 or {"-h", "--help"} & set(argv):
-        print(__doc__)
-        return 0 if {"-h", "--help"} & set(argv) else 2
-    source, folder, *projects = argv
-    try:
-        for line in fetch(source, Path(folder), dict(one.partition("=")[::2] for one in projects)):
-            print(line)
-    except (SourceError, BundleError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, BundleError) else 75
-    return 0
+    return command_line.run({"": (Options, run)}, __doc__, argv)
 
 
 if __name__ == "__main__":

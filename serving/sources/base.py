@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from roadmap.io.errors import Unavailable
 
-class SourceError(Exception):
+
+class SourceError(Unavailable):
     """Why it can't be told what is there, or it can't be fetched now; the message says where and what to do."""
 
 

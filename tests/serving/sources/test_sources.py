@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
-from roadmap.data import splits
+from roadmap.io.atomic import atomic_folder
 from serving.sources import BundleSource, Found, SourceError, open_source
 from tests.support import bundles
 
@@ -72,7 +72,7 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path, cache: Path) -> Non
     marks = [found(source).fingerprint]
     assert found(source).fingerprint == marks[0]
 
-    with splits.replacing(bundle) as draft:  # what a training does
+    with atomic_folder(bundle) as draft:  # what a training does
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         another(draft)
     marks.append(found(source).fingerprint)
@@ -102,7 +102,7 @@ def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(t
         for number in range(1000):
             if stop.is_set():
                 return
-            with splits.replacing(bundle) as draft:
+            with atomic_folder(bundle) as draft:
                 shutil.copytree(bundle, draft, dirs_exist_ok=True)
                 versions.add(another(draft, f"note {number}").version)
 
