@@ -68,6 +68,10 @@ class Settings(BaseModel):
         None, description="where sampled predictions go: a folder (Parquet by day) or a SQLAlchemy URL"
     )
     predictions_share: float = Field(1.0, ge=0, le=1, description="of the requests that are recorded")
+    predictions_spool: Path = Field(
+        Path.home() / ".cache" / "roadmap" / "predictions",
+        description="folder on a local disk where predictions wait to be written",
+    )
 
     @property
     def origins(self) -> list[str]:

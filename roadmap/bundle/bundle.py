@@ -42,7 +42,7 @@ class Manifest(BaseModel):
     )
     files: dict[str, str] = Field(description="path inside the bundle -> sha256")
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Twelve digits that name the content: the same files have the same version."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:12]

@@ -28,19 +28,21 @@ class Files:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
         """Each file is written beside its place, under a name that readers pass over, and then moved there."""
-        parts: dict[Path, list[dict[str, object]]] = defaultdict(list)
+        batch = batch or f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
+        parts: dict[Path, list[Row]] = defaultdict(list)
         for row in rows:
-            day = row.time.astimezone(UTC).date()
-            parts[self.folder / f"project={row.project}" / f"date={day}"].append(row._asdict())
+            parts[self.folder / f"project={row.project}" / f"date={row.time.astimezone(UTC):%Y-%m-%d}"].append(row)
         drafts = []
         try:
             for folder, found in parts.items():
                 folder.mkdir(parents=True, exist_ok=True)
-                place = folder / f"part-{datetime.now(UTC):%H%M%S}-{uuid.uuid4().hex}.parquet"
+                place = folder / f"part-{batch}.parquet"
                 drafts.append((draft := place.with_name(f".{place.name}"), place))
-                parquet.write_table(pa.Table.from_pylist(found, SCHEMA), draft, compression="zstd")
+                columns = dict(zip(Row._fields, zip(*found, strict=True), strict=True))
+                table = pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
+                parquet.write_table(table, draft, compression="zstd")
         except BaseException:
             for draft, _ in drafts:
                 draft.unlink(missing_ok=True)

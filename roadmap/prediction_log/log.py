@@ -21,15 +21,18 @@ class Row(NamedTuple):
 
 
 class Target(Protocol):
-    def write(self, rows: Sequence[Row]) -> None:
-        """All of the rows or none."""
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
+        """All of the rows or none.
+
+        batch: names them; where the log has a batch of this name, whole or in part, it is these rows, and has them once
+        """
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
         """Those with since <= time < until, by time."""
 
 
 def target(url: str) -> Target:
-    """Imports what it needs: from the recorder's thread it costs no request."""
+    """Imports what it needs, and no more."""
     if "://" in url:
         from roadmap.prediction_log.table import Table
 

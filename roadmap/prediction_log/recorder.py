@@ -1,58 +1,35 @@
-"""The prediction log: a sample of what was asked and answered, for whoever watches over drift.
+"""The server's end of the prediction log: draws the requests that are logged, and hands them to the log's writer.
 
-A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.parquet, as pyarrow, DuckDB and Spark
-read it; a SQLAlchemy URL gets the table `predictions`. One row per input. A thread writes; a request only leaves its
-objects in a queue, and where that is full the rows are dropped and counted.
+A request costs a line of JSON in a list, which a thread appends to a file (spool.py). What is slow, Parquet or a
+database, is the work of another process (writer.py): a thread for it would hold Python's lock while requests wait. One
+writer does for all workers of a server.
 """
 
 import json
 import logging
-import queue
+import os
 import random
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from pydantic import BaseModel
+from pydantic_core import from_json, to_json
 
-from roadmap.prediction_log.log import Row, Target, target
+from roadmap.prediction_log.spool import MAX_BYTES, Spool, folder_of, segments, writer_lock
 
 FLUSH_SECONDS = 30.0
-SWITCH_SECONDS = 0.0005  # until a request that waits gets its turn beside the thread; Python's own is ten times that
-MOST_WAITING = 1_000  # inputs in the queue, still as objects
-MOST_ROWS = 10_000  # written out earlier than after FLUSH_SECONDS
-MOST_BYTES = 64 * 2**20  # of text kept while nothing can be written; beyond, rows are dropped
+LOOK_SECONDS = 1.0  # between looks whether a writer is missing
+COMPLAIN_SECONDS = 30.0  # between lines of the log about one trouble
 
 log = logging.getLogger("serving")
 
 
-class Asked(NamedTuple):
-    """What a request leaves for the thread."""
-
-    time: float
-    model: Any
-    inputs: Sequence[BaseModel]
-    outputs: Sequence[dict[str, Any]]
-    request_id: str
-    seconds: float
-
-    def rows(self) -> list[Row]:
-        manifest = self.model.manifest
-        about = (datetime.fromtimestamp(self.time, UTC), self.request_id, self.model.name, manifest.version)
-        return [
-            Row(*about, manifest.profile, one.model_dump_json(by_alias=True), _text(output), self.seconds)
-            for one, output in zip(self.inputs, self.outputs, strict=True)
-        ]
-
-
-def _text(output: dict[str, Any]) -> str:
-    return json.dumps(output, ensure_ascii=False)
-
-
-class Counts(Protocol):
+class LogMetrics(Protocol):
     """Who is told how many rows were written and how many were lost: the server's metrics."""
 
     def recorded(self, project: str, rows: int) -> None: ...
@@ -61,22 +38,33 @@ class Counts(Protocol):
 
 
 class Recorder:
-    """Takes what was answered, and has it written."""
+    """Takes what was answered, and sees to it that a writer is at work."""
 
     def __init__(
         self,
         url: str,
         share: float,
-        counts: Counts,
+        counts: LogMetrics,
+        spool: Path,
         flush_seconds: float = FLUSH_SECONDS,
-        most: int = MOST_WAITING,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.url, self.share, self.counts, self.flush_seconds, self.most = url, share, counts, flush_seconds, most
-        self._queue: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
-        self._waiting = 0  # inputs in the queue
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        """
+        Args:
+            url: of the log, a folder or a SQLAlchemy URL
+            share: of the requests that are logged
+            spool: folder where predictions wait, on a local disk; `max_bytes` of them
+            flush_seconds: after which rows are written to the log
+        """
+        self.url, self.share, self.counts, self.flush_seconds = url, share, counts, flush_seconds
+        self._spool = Spool(folder_of(spool, url), max_bytes)
+        self._complained_at = -COMPLAIN_SECONDS
+        self._lock = threading.Lock()  # of the two below
+        self._closing = threading.Event()
+        self._writer: subprocess.Popen[bytes] | None = None
+        # From the start, since another server may have left predictions behind.
+        self._thread = threading.Thread(target=self._keep_writer, name="prediction log", daemon=True)
+        self._thread.start()
 
     def record(
         self,
@@ -87,86 +75,97 @@ class Recorder:
         seconds: float,
         always: bool = False,
     ) -> bool:
-        """Whether it will be written. Never waits and never raises on account of the log's state.
+        """Whether it will be written. Never waits for the log and never raises on its account.
 
         always: it is no draw of the share, since it belongs to a request that was drawn
         """
         if not always and self.share < 1 and random.random() >= self.share:
             return False
-        with self._lock:
-            taken = not self._closed and self._waiting + len(inputs) <= self.most
-            if taken:
-                self._waiting += len(inputs)
-                if self._thread is None:  # here and not before: a worker may have been forked since
-                    sys.setswitchinterval(SWITCH_SECONDS)
-                    self._thread = threading.Thread(target=self._work, name="prediction log", daemon=True)
-                    self._thread.start()
-        if taken:
-            self._queue.put(Asked(time.time(), model, inputs, outputs, request_id, seconds))
-        else:
+        manifest = model.manifest
+        entry = (time.time(), request_id, model.name, manifest.version, manifest.profile, seconds, inputs, outputs)
+        try:
+            taken = self._spool.append(to_json(entry, inf_nan_mode="null") + b"\n")
+        except Exception as error:  # one answer that can't be written must fail no request
+            taken = False
+            self._complain("a prediction of %s can't be logged: %r", model.name, error)
+        if not taken:
             self.counts.dropped(model.name, len(inputs))
         return taken
 
     def close(self, timeout: float = 10.0) -> None:
-        """Writes what is there; what comes later is dropped."""
+        """Waits until what is there has been written; what comes later is dropped.
+
+        What the log doesn't take stays in the spool for the next server.
+        """
+        for line in self._spool.close(timeout):
+            _, _, project, *_, inputs, _ = from_json(line)
+            self.counts.dropped(project, len(inputs))
         with self._lock:
-            self._closed = True
-        self._queue.put(None)
-        if self._thread:
-            self._thread.join(timeout)
+            self._closing.set()
+            if self._writer is not None and self._writer.stdin is not None:
+                self._writer.stdin.close()
+        self._thread.join(timeout)
+        if self._spool.left():
+            log.error("predictions are not in the log yet; the next server finds them in %s", self._spool.folder)
 
-    def _work(self) -> None:
-        rows: list[Row] = []
-        size, due, goes_on = 0, time.monotonic() + self.flush_seconds, True
-        while goes_on:
-            try:
-                asked = self._queue.get(timeout=max(0.0, due - time.monotonic()))
-                goes_on = asked is not None
-                if asked:
-                    with self._lock:
-                        self._waiting -= len(asked.inputs)
-                    added = self._rows(asked)
-                    if size > MOST_BYTES:
-                        self.counts.dropped(asked.model.name, len(added))
-                    else:
-                        rows += added
-                        size += sum(len(row.input) + len(row.output) for row in added)
-            except queue.Empty:
-                pass
-            full = len(rows) >= MOST_ROWS or size > MOST_BYTES
-            if time.monotonic() < due and goes_on and not (full and self._writable):
-                continue
-            due = time.monotonic() + self.flush_seconds
-            if self._written(rows):
-                rows, size = [], 0
-        for row in rows:
-            self.counts.dropped(row.project, 1)
+    def _keep_writer(self) -> None:
+        """Starts a writer whenever there is work and none is there: of several workers, one does."""
+        closing = False
+        while not closing or self._spool.left():
+            lock = writer_lock(self._spool.folder) if segments(self._spool.folder) else None
+            if lock is not None and self._run_writer(lock) and self._closing.is_set():
+                return  # it has done what it could
+            closing = self._closing.wait(LOOK_SECONDS)
+            if closing and self._spool.left():
+                time.sleep(0.02)  # another worker's writer is at it
 
-    _writable = True  # whether the last attempt went well; if not, the next waits for its time
-    _target: Target | None = None
-
-    def _rows(self, asked: Asked) -> list[Row]:
+    def _run_writer(self, lock: int) -> bool:
+        """Listens to it until it ends; whether it did so of its own accord."""
+        given = {
+            "url": self.url,
+            "folder": str(self._spool.folder),
+            "server": self._spool.server,
+            "flush_seconds": self.flush_seconds,
+        }
         try:
-            return asked.rows()
-        except Exception:  # one answer that can't be written must not end the log
-            log.exception("a prediction of %s can't be recorded", asked.model.name)
-            self.counts.dropped(asked.model.name, len(asked.inputs))
-            return []
-
-    def _written(self, rows: list[Row]) -> bool:
-        if not rows:
-            return True
-        try:
-            self._target = self._target or target(self.url)
-            self._target.write(rows)
-        except Exception as error:
-            self._writable = False
-            # The type alone: a database's message may hold its address, with the password.
-            log.error(
-                "%d predictions can't be written (%s); they are kept and tried again", len(rows), type(error).__name__
-            )
+            with self._lock:
+                writer = self._writer = subprocess.Popen(
+                    [sys.executable, "-m", "roadmap.prediction_log.writer"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    pass_fds=[lock],  # it is the writer's until it ends
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path)},
+                    process_group=0,  # what kills the server's process group leaves it to write what is there
+                )
+                assert writer.stdin is not None and writer.stdout is not None
+                writer.stdin.write(json.dumps(given).encode())
+                writer.stdin.flush()
+                if self._closing.is_set():
+                    writer.stdin.close()
+            os.close(lock)
+            lock = -1
+            for line in writer.stdout:
+                self._hear(json.loads(line))
+            code = writer.wait()
+        except OSError as error:
+            self._complain("the prediction log's writer can't be started: %r", error)
             return False
-        self._writable = True
-        for project in {row.project for row in rows}:
-            self.counts.recorded(project, sum(row.project == project for row in rows))
-        return True
+        finally:
+            if lock >= 0:
+                os.close(lock)
+        if code:
+            self._complain("the prediction log's writer ended with exit code %d; another takes its place", code)
+        return code == 0
+
+    def _hear(self, report: dict[str, Any]) -> None:
+        for project, rows in report.get("recorded", {}).items():
+            self.counts.recorded(project, rows)
+        if lines := report.get("unreadable"):
+            log.error("%d lines of the prediction log's spool can't be read; they are left out", lines)
+        if rows := report.get("failed"):
+            log.error("%d predictions can't be written (%s); they are kept and tried again", rows, report["why"])
+
+    def _complain(self, *words: Any) -> None:
+        if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at = time.monotonic()
+            log.error(*words)

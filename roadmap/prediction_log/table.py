@@ -1,14 +1,14 @@
 """The prediction log as a table of any database that SQLAlchemy knows."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Column, DateTime, Double, Index, Integer, MetaData, String, Text, create_engine, insert, select
-from sqlalchemy import Table as SqlTable
+import sqlalchemy as sql
+from sqlalchemy import Column, DateTime, Double, Index, Integer, MetaData, String, Text
 
 from roadmap.prediction_log.log import Row
 
-PREDICTIONS = SqlTable(
+PREDICTIONS = sql.Table(
     "predictions",
     MetaData(),
     Column("id", Integer, primary_key=True),
@@ -22,27 +22,48 @@ PREDICTIONS = SqlTable(
     Column("seconds", Double, nullable=False),
     Index("predictions_by_time", "project", "time"),
 )
+# The batches that `predictions` has, so that a writer that was killed after it wrote one doesn't write it again.
+BATCHES = sql.Table(
+    "prediction_batches",
+    MetaData(),
+    Column("name", String(128), primary_key=True),
+    Column("time", DateTime, nullable=False, comment="UTC"),
+)
+REMEMBERED = timedelta(days=30)  # a writer is started again long before
 
 
 class Table:
     """Makes the table where there is none."""
 
     def __init__(self, url: str) -> None:
-        self.engine = create_engine(url, pool_pre_ping=True)
+        self.engine = sql.create_engine(url, pool_pre_ping=True)
         PREDICTIONS.create(self.engine, checkfirst=True)
 
-    def write(self, rows: Sequence[Row]) -> None:
-        values = [{**row._asdict(), "time": row.time.astimezone(UTC).replace(tzinfo=None)} for row in rows]
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
+        values = [{**row._asdict(), "time": _naive(row.time)} for row in rows]
+        now = _naive(datetime.now(UTC))
+        if batch is not None:
+            BATCHES.create(self.engine, checkfirst=True)
         with self.engine.begin() as connection:
-            connection.execute(insert(PREDICTIONS), values)
+            if batch is not None:
+                if connection.execute(sql.select(BATCHES).where(BATCHES.c.name == batch)).first():
+                    return
+                connection.execute(sql.delete(BATCHES).where(BATCHES.c.time < now - REMEMBERED))
+                connection.execute(sql.insert(BATCHES), {"name": batch, "time": now})
+            if values:
+                connection.execute(sql.insert(PREDICTIONS), values)
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
-        column, times = PREDICTIONS.c, [one.astimezone(UTC).replace(tzinfo=None) for one in (since, until)]
+        column, times = PREDICTIONS.c, [_naive(since), _naive(until)]
         wanted = (
-            select(*(column[name] for name in Row._fields))
+            sql.select(*(column[name] for name in Row._fields))
             .where(column.project == project, column.time >= times[0], column.time < times[1])
             .order_by(column.time, column.id)
         )
         with self.engine.connect() as connection:
             for time, *rest in connection.execution_options(yield_per=1000).execute(wanted):
                 yield Row(time.replace(tzinfo=UTC), *rest)
+
+
+def _naive(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(tzinfo=None)

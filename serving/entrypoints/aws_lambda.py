@@ -48,6 +48,7 @@ def build() -> Mangum:
     defaults = {
         "bundles": str(Path(os.environ.get("LAMBDA_TASK_ROOT", ".")) / "artifacts"),
         "cache": "/tmp/bundles",
+        "predictions_spool": "/tmp/predictions",
         "poll_seconds": 0,  # between invocations nothing runs
     }
     given = {name: value for name, value in defaults.items() if not os.environ.get(f"SERVING_{name.upper()}")}

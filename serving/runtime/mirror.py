@@ -15,7 +15,7 @@ from serving.observability import metrics
 from serving.runtime.models import Model, checked
 
 MOST_WAITING = 256  # inputs
-TURN = 32  # inputs that the challenger answers before others have a turn
+TURN = 16  # inputs that the challenger answers before others have a turn
 PAUSE = 0.01  # seconds between turns: copies that gather meanwhile are answered by one call, which costs far less
 
 log = logging.getLogger("serving")
@@ -74,6 +74,7 @@ class Mirror:
         seconds = time.perf_counter() - began
         for copy, inputs, future in asked:
             self._answered(copy, inputs, future, seconds)
+            await asyncio.sleep(0)  # requests have their turn before the next copy is written down
 
     def _turn(self) -> list[Copy]:
         turn = [self._waiting.popleft()]

@@ -39,7 +39,9 @@ def install(app: FastAPI, settings: Settings) -> None:
     scheduler.observe = _observe
     app.state.recorder, app.state.templates = None, {}
     if settings.predictions:
-        app.state.recorder = Recorder(settings.predictions, settings.predictions_share, metrics)
+        app.state.recorder = Recorder(
+            settings.predictions, settings.predictions_share, metrics, settings.predictions_spool
+        )
         closers.append(app.state.recorder.close)
     if settings.api_keys or settings.jwt_issuer or settings.rate_per_minute:
         _close(app, settings)

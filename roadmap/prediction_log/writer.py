@@ -1,0 +1,130 @@
+"""The process that moves predictions from the spool to the log: `python -m roadmap.prediction_log.writer`.
+
+A server starts it and tells it on stdin, in one line of JSON, what to do; nothing about the log is on the command line,
+since its URL may hold a password. On stdout it reports, a line of JSON each, what it has written and what it couldn't.
+When stdin ends, because its server stops or was killed, it writes what is complete, and ends too.
+
+It imports nothing of the server. As long as the machine stays up, rows are in the log exactly once: a batch whose end
+was not noted is written again under its name, and a target knows the names that it has.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from roadmap.prediction_log.log import Row, Target, target
+from roadmap.prediction_log.spool import SEGMENT_BYTES, Segment, SpoolBatch, segments
+
+LOOK_SECONDS = 1.0  # between looks at the spool
+MANY_BYTES = SEGMENT_BYTES // 2  # that are written before their time
+
+as_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class Writer:
+    def __init__(self, url: str, folder: Path, server: str, flush_seconds: float) -> None:
+        self.url, self.folder, self.server, self.flush_seconds = url, folder, server, flush_seconds
+        self._segments: dict[Path, Segment] = {}
+        self._target: Target | None = None
+        self._retry_at = 0.0  # after a failure
+
+    def run(self) -> None:
+        """Until stdin ends."""
+        served = True
+        while served:
+            served = not ended(min(LOOK_SECONDS, self.flush_seconds))
+            self.look(last=not served)
+        with suppress(OSError):  # it is in use
+            self.folder.rmdir()
+
+    def look(self, last: bool = False) -> None:
+        """Writes what is complete, much, or has waited long enough; after a failure not before its time, or `last`."""
+        paths = segments(self.folder)
+        self._segments = {path: self._segments.get(path) or Segment(path) for path in paths}
+        for segment in self._segments.values():
+            complete = segment.complete(self.server if last else None)  # before its lines are counted
+            waited = time.monotonic() - segment.written_at >= self.flush_seconds
+            if not (complete or waited or segment.unread() >= MANY_BYTES):
+                continue
+            if not last and time.monotonic() < self._retry_at:
+                return
+            while batch := segment.batch():
+                if not self._write(batch):
+                    return
+                segment.done()
+            if complete:
+                segment.remove()
+        known = {path.stem for path in paths}
+        for path in self.folder.glob("*.json"):  # of a segment whose removal was interrupted
+            if path.stem not in known:
+                path.unlink(missing_ok=True)
+
+    def _write(self, batch: SpoolBatch) -> bool:
+        found, dropped = rows(batch.lines)
+        try:
+            self._target = self._target or target(self.url)
+            self._target.write(found, batch.name)
+        except Exception as error:
+            self._retry_at = time.monotonic() + self.flush_seconds
+            # The type alone: a database's message may hold its address, with the password.
+            report(failed=len(found), why=type(error).__name__)
+            return False
+        self._retry_at = 0.0
+        report(recorded=Counter(row.project for row in found), unreadable=dropped)
+        return True
+
+
+def rows(lines: list[bytes]) -> tuple[list[Row], int]:
+    """What a recorder has put into lines, and how many can't be read: a machine's crash may leave such."""
+    found: list[Row] = []
+    dropped = 0
+    for line in lines:
+        try:
+            moment, request_id, project, version, profile, seconds, inputs, outputs = from_json(line)
+            about = (datetime.fromtimestamp(moment, UTC), request_id, project, version, profile)
+            pairs = zip(inputs, outputs, strict=True)
+            found += [Row(*about, to_json(one).decode(), as_text(output), seconds) for one, output in pairs]
+        except (ValueError, TypeError):
+            dropped += 1
+    return found, dropped
+
+
+def ended(seconds: float) -> bool:
+    """Whether stdin has, within this time."""
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+
+def report(**message: Any) -> None:
+    with suppress(OSError):  # its server is gone
+        os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
+
+
+def yield_to_servers() -> None:
+    """The processor only when nobody else wants it: other priorities let a request wait for the end of a time slice."""
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
+
+
+def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends when its server does, after it
+        signal.signal(number, signal.SIG_IGN)
+    given = json.loads(os.read(sys.stdin.fileno(), 2**16))
+    if not ended(0):  # a server that stops won't wait for long
+        yield_to_servers()
+    Writer(given["url"], Path(given["folder"]), given["server"], given["flush_seconds"]).run()
+
+
+if __name__ == "__main__":
+    main()
