@@ -59,9 +59,9 @@ class Recorder:
         self.url, self.share, self.counts, self.flush_seconds = url, share, counts, flush_seconds
         self._spool = Spool(folder_of(spool, url), max_bytes)
         self._complained_at = -COMPLAIN_SECONDS
-        self._lock = threading.Lock()  # of the two below
+        self._lock = threading.Lock()  # of the next two
         self._closing = threading.Event()
-        self._writer: subprocess.Popen[bytes] | None = None
+        self.writer: subprocess.Popen[bytes] | None = None  # where it is this process that has started it
         # From the start, since another server may have left predictions behind.
         self._thread = threading.Thread(target=self._keep_writer, name="prediction log", daemon=True)
         self._thread.start()
@@ -102,8 +102,8 @@ class Recorder:
             self.counts.dropped(project, len(inputs))
         with self._lock:
             self._closing.set()
-            if self._writer is not None and self._writer.stdin is not None:
-                self._writer.stdin.close()
+            if self.writer is not None and self.writer.stdin is not None:
+                self.writer.stdin.close()
         self._thread.join(timeout)
         if self._spool.left():
             log.error("predictions are not in the log yet; the next server finds them in %s", self._spool.folder)
@@ -129,7 +129,7 @@ class Recorder:
         }
         try:
             with self._lock:
-                writer = self._writer = subprocess.Popen(
+                writer = self.writer = subprocess.Popen(
                     [sys.executable, "-m", "roadmap.prediction_log.writer"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -151,6 +151,7 @@ class Recorder:
             self._complain("the prediction log's writer can't be started: %r", error)
             return False
         finally:
+            self.writer = None
             if lock >= 0:
                 os.close(lock)
         if code:

@@ -12,7 +12,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -25,6 +24,7 @@ from pydantic_core import from_json, to_json
 from roadmap.prediction_log.log import Row, Target, target
 from roadmap.prediction_log.spool import SEGMENT_BYTES, Segment, SpoolBatch, segments
 
+STDIN, STDOUT = 0, 1
 LOOK_SECONDS = 1.0  # between looks at the spool
 MANY_BYTES = SEGMENT_BYTES // 2  # that are written before their time
 
@@ -101,12 +101,12 @@ def rows(lines: list[bytes]) -> tuple[list[Row], int]:
 
 def ended(seconds: float) -> bool:
     """Whether stdin has, within this time."""
-    return bool(select.select([sys.stdin], [], [], seconds)[0])
+    return bool(select.select([STDIN], [], [], seconds)[0])
 
 
 def report(**message: Any) -> None:
     with suppress(OSError):  # its server is gone
-        os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")
+        os.write(STDOUT, json.dumps(message).encode() + b"\n")
 
 
 def yield_to_servers() -> None:
@@ -120,7 +120,10 @@ def yield_to_servers() -> None:
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends when its server does, after it
         signal.signal(number, signal.SIG_IGN)
-    given = json.loads(os.read(sys.stdin.fileno(), 2**16))
+    content = os.read(STDIN, 2**16)
+    if not content:  # its server was killed first
+        return
+    given = json.loads(content)
     if not ended(0):  # a server that stops won't wait for long
         yield_to_servers()
     Writer(given["url"], Path(given["folder"]), given["server"], given["flush_seconds"]).run()

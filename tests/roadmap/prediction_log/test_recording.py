@@ -1,29 +1,28 @@
 """The prediction log: what was asked and answered is found again, and no request ever pays for it."""
 
 import json
+import os
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from roadmap.prediction_log import files as prediction_files
-from roadmap.prediction_log import recorder as recording
+from roadmap.prediction_log import log as recording
+from roadmap.prediction_log import spool as spooling
 from roadmap.prediction_log.log import Row
 from roadmap.prediction_log.recorder import Recorder
 from serving.http.app import create_app
-from serving.observability import metrics
 from serving.settings import Settings
 from tests.support import bundles
-
-SOON = timedelta(minutes=5)
+from tests.support.predictions import SOON, Metrics, Served, eventually, numbers, read, record
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +30,12 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(bundles.make_all(tmp_path_factory.mktemp("artifacts")))
 
 
-@pytest.fixture(params=["folder", "database"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "log") if request.param == "folder" else f"sqlite:///{tmp_path / 'log.db'}"
+# ---------------------------------------------------------------- what is found again
 
 
-def read(url: str, project: str = "titanic", since: datetime | None = None, until: datetime | None = None) -> list[Row]:
-    now = datetime.now(UTC)
-    return list(recording.read(url, project, since or now - SOON, until or now + SOON))
-
-
-def test_what_was_answered_is_found_again(artifacts: str, url: str) -> None:
-    with TestClient(create_app(Settings(bundles=artifacts, predictions=url))) as client:
+def test_what_was_answered_is_found_again(artifacts: str, url: str, tmp_path: Path) -> None:
+    settings = Settings(bundles=artifacts, predictions=url, predictions_spool=tmp_path / "spool")
+    with TestClient(create_app(settings)) as client:
         inputs = [{"class": "1st", "sex": "female", "age": "adult"}, {"class": "crew"}]
         response = client.post("/models/titanic/predict", json={"inputs": inputs}, headers={"X-Request-ID": "abc"})
         client.post("/models/titanic/predict", json={"inputs": []})  # refused: nothing to record
@@ -60,45 +53,38 @@ def test_what_was_answered_is_found_again(artifacts: str, url: str) -> None:
     assert json.loads(read(url, "mnist")[0].input) == image
 
 
-def test_what_was_written_in_a_stream_is_found_too(tmp_path: Path, url: str) -> None:
+def test_what_was_written_in_a_stream_is_found_too(tmp_path: Path) -> None:
     bundles.mini_gpt(tmp_path / "artifacts" / "mini_gpt" / "bundle")
-    with TestClient(create_app(Settings(bundles=str(tmp_path / "artifacts"), predictions=url))) as client:
+    log, spool = str(tmp_path / "log"), tmp_path / "spool"
+    settings = Settings(bundles=str(tmp_path / "artifacts"), predictions=log, predictions_spool=spool)
+    with TestClient(create_app(settings)) as client:
         asked = {"prompt": "the ", "max_tokens": 5, "temperature": 0}
         streamed = client.post("/models/mini_gpt/stream", json=asked).text
         completed = client.post("/v1/completions", json={"model": "mini_gpt", **asked}).json()
     done = json.loads(streamed.split("event: done\ndata: ")[1].split("\n")[0])
-    rows = read(url, "mini_gpt")
+    rows = read(log, "mini_gpt")
     assert [json.loads(row.output)["text"] for row in rows] == [done["text"], completed["choices"][0]["text"]]
     assert json.loads(rows[0].input)["prompt"] == "the "
 
 
-class Manifest:
-    version, profile = "v1", "sample"
+class Odd(BaseModel):
+    """What JSON and its encoders treat each in its own way."""
+
+    kind: str = Field(alias="class")
+    gap: float | None = None
+    wide: float = 1e300
+    text: str = '\n\t\u2028 \\ " 中 😀'
+    nested: dict[str, list[int]] = {"a": [2**60]}
 
 
-class Served:
-    """As much of a model as the recorder asks for."""
-
-    manifest = Manifest()
-
-    def __init__(self, name: str = "titanic") -> None:
-        self.name = name
-
-
-class Input(BaseModel):
-    n: int
-
-
-def inputs(*numbers: int) -> list[Input]:
-    return [Input(n=number) for number in numbers]
-
-
-def record(recorder: Recorder, *numbers: int, name: str = "titanic") -> None:
-    recorder.record(Served(name), inputs(*numbers), [{"y": number} for number in numbers], f"r{numbers[0]}", 0.01)
-
-
-def numbers(rows: Sequence[Row]) -> list[int]:
-    return [json.loads(row.input)["n"] for row in rows]
+def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+    recorder = start(str(tmp_path / "log"))
+    given = [Odd(**{"class": "x"}), Odd(**{"class": "y", "gap": 1 / 3, "wide": float("nan")})]
+    recorder.record(Served(), given, [{"y": 0.1 + 0.2}, {"text": "ü\n"}], "r", 0.01)
+    recorder.close()
+    rows = read(str(tmp_path / "log"))
+    assert [json.loads(row.input) for row in rows] == [json.loads(one.model_dump_json(by_alias=True)) for one in given]
+    assert [row.output for row in rows] == ['{"y": 0.30000000000000004}', '{"text": "ü\\n"}']
 
 
 def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
@@ -114,8 +100,8 @@ def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
     assert read(url, "titanic", days[2], days[3])[0] == row._replace(time=days[2], request_id="2")
 
 
-def test_other_tools_read_it(tmp_path: Path) -> None:
-    recorder = Recorder(str(tmp_path / "log"), 1.0, metrics)
+def test_other_tools_read_it(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+    recorder = start(str(tmp_path / "log"))
     record(recorder, 1, 2)
     record(recorder, 3, name="mnist")
     recorder.close()
@@ -125,91 +111,33 @@ def test_other_tools_read_it(tmp_path: Path) -> None:
         ("titanic", '{"y": 1}'),
         ("titanic", '{"y": 2}'),
     ]
-    recorder = Recorder(f"sqlite:///{tmp_path / 'log.db'}", 1.0, metrics)
+    recorder = start(f"sqlite:///{tmp_path / 'log.db'}")
     record(recorder, 7)
     recorder.close()
     with sqlite3.connect(tmp_path / "log.db") as database:
         assert database.execute("SELECT project, output FROM predictions").fetchall() == [("titanic", '{"y": 7}')]
 
 
-def test_it_is_written_every_few_seconds(url: str) -> None:
-    recorder = Recorder(url, 1.0, metrics, flush_seconds=0.1)
+def test_it_is_written_every_few_seconds_and_counted(
+    url: str, start: Callable[..., Recorder], metrics: Metrics
+) -> None:
+    recorder = start(url, flush_seconds=0.05)
     record(recorder, 1)
-    until = time.monotonic() + 20
-    while not read(url) and time.monotonic() < until:
-        time.sleep(0.05)
+    eventually(lambda: metrics.written["titanic"] == 1)
     assert numbers(read(url)) == [1]
     record(recorder, 2)
     recorder.close()
     assert numbers(read(url)) == [1, 2]
+    assert (metrics.written, metrics.lost) == ({"titanic": 2}, {})
 
 
-def test_a_share_is_a_sample_of_whole_requests(url: str) -> None:
-    recorder = Recorder(url, 0.25, metrics, most=10_000)
-    for number in range(2000):
-        record(recorder, number, number)
+def test_a_share_is_a_sample_of_whole_requests(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+    recorder = start(str(tmp_path / "log"), share=0.25)
+    taken = [number for number in range(2000) if record(recorder, number, number)]
     recorder.close()
-    found = numbers(read(url))
-    assert 800 < len(found) < 1200
-    assert found[::2] == found[1::2]
-
-
-@pytest.fixture
-def dropped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The rows that were dropped, as they are counted."""
-    counts: list[int] = []
-    monkeypatch.setattr(metrics, "dropped", lambda project, rows: counts.append(rows))
-    yield counts
-
-
-def test_a_slow_disk_drops_rows_and_slows_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropped: list[int]
-) -> None:
-    held = threading.Event()
-    write = prediction_files.Files.write
-
-    def slow(self: prediction_files.Files, rows: Sequence[Row]) -> None:
-        held.wait(30)
-        write(self, rows)
-
-    monkeypatch.setattr(prediction_files.Files, "write", slow)
-    recorder = Recorder(str(tmp_path / "log"), 1.0, metrics, flush_seconds=0.0, most=100)
-    began = time.monotonic()
-    for number in range(1000):
-        record(recorder, number)
-    assert time.monotonic() - began < 5
-    held.set()
-    recorder.close()
-    written = len(read(str(tmp_path / "log")))
-    assert sum(dropped) >= 800
-    assert written + sum(dropped) == 1000
-
-
-def test_a_target_that_comes_back_gets_what_was_kept(tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    folder.write_text("a file where the folder should be")
-    recorder = Recorder(str(folder), 1.0, metrics, flush_seconds=0.1)
-    record(recorder, 1)
-    time.sleep(0.5)
-    folder.unlink()
-    record(recorder, 2)
-    recorder.close()
-    assert numbers(read(str(folder))) == [1, 2]
-
-
-def test_a_target_that_stays_away_fails_no_request(artifacts: str, tmp_path: Path, dropped: list[int]) -> None:
-    url = f"sqlite:///{tmp_path}/missing/log.db"
-    with TestClient(create_app(Settings(bundles=artifacts, predictions=url))) as client:
-        for _ in range(3):
-            assert client.post("/models/titanic/predict", json={"inputs": [{}]}).status_code == 200
-    assert sum(dropped) == 3
-
-
-def test_a_password_in_the_address_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recorder("nosuchdatabase://ada:secret@example.org/log", 1.0, metrics)
-    record(recorder, 1)
-    recorder.close()
-    assert "can't be written" in caplog.text and "secret" not in caplog.text
+    found = numbers(read(str(tmp_path / "log")))
+    assert 400 < len(taken) < 600
+    assert found[::2] == found[1::2] == taken
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,8 +150,107 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         seen.append(list(tmp_path.glob("log/*/*/part-*")))
 
     monkeypatch.setattr(prediction_files.parquet, "write_table", looked_at)
-    recorder = Recorder(str(tmp_path / "log"), 1.0, metrics)
-    record(recorder, 1)
-    recorder.close()
+    row = Row(datetime.now(UTC), "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
+    recording.target(str(tmp_path / "log")).write([row])
     assert seen == [[]]
     assert len(list(tmp_path.glob("log/project=titanic/date=*/*"))) == 1
+
+
+def test_several_workers_have_one_writer(tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics) -> None:
+    url = str(tmp_path / "log")
+    workers = [start(url, flush_seconds=0.05) for _ in range(3)]
+    for number in range(30):
+        record(workers[number % 3], number)
+    eventually(lambda: metrics.written["titanic"] == 30)
+    assert len([one for one in workers if one.writer]) == 1
+    for number in range(30, 60):
+        record(workers[number % 3], number)
+    for worker in workers:  # the first takes the writer along, if it is its; the next one starts another
+        worker.close()
+    assert sorted(numbers(read(url))) == list(range(60))
+    assert metrics.written["titanic"] == 60
+
+
+# ---------------------------------------------------------------- what can't be written
+
+
+def test_a_spool_without_room_drops_rows_and_slows_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Recorder], metrics: Metrics
+) -> None:
+    monkeypatch.setattr(spooling, "MAX_BUFFER_BYTES", 10_000)
+    recorder = start(str(tmp_path / "log"), max_bytes=1)
+    taken = sum(record(recorder, number) for number in range(1000))
+    assert 50 < taken < 200 and metrics.lost["titanic"] == 1000 - taken
+    recorder.close()
+    assert metrics.lost["titanic"] == 1000 and read(str(tmp_path / "log")) == []
+
+
+def test_a_full_disk_keeps_rows_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Recorder], metrics: Metrics
+) -> None:
+    full, tried, write = threading.Event(), threading.Event(), os.writev
+
+    def writev(file: int, lines: list[bytes]) -> int:
+        if not full.is_set():
+            return write(file, lines)
+        os.write(file, b"".join(lines)[:-7])  # what had room
+        tried.set()
+        return sum(map(len, lines)) - 7
+
+    monkeypatch.setattr(spooling.os, "writev", writev)
+    monkeypatch.setattr(spooling, "RETRY_SECONDS", 0.05)
+    recorder = start(str(tmp_path / "log"))
+    record(recorder, 1)
+    eventually(lambda: list(tmp_path.glob("spool/*/*.jsonl")))
+    full.set()
+    record(recorder, 2)
+    assert tried.wait(60)
+    full.clear()
+    record(recorder, 3)
+    recorder.close()
+    assert numbers(read(str(tmp_path / "log"))) == [1, 2, 3]
+    assert metrics.lost == {}
+
+
+def test_a_target_that_comes_back_gets_what_was_kept(
+    tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "log"
+    folder.write_text("a file where the folder should be")
+    recorder = start(str(folder), flush_seconds=0.05)
+    record(recorder, 1)
+    eventually(lambda: "1 predictions can't be written" in caplog.text)
+    folder.unlink()
+    record(recorder, 2)
+    recorder.close()
+    assert numbers(read(str(folder))) == [1, 2]
+
+
+def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
+    artifacts: str, tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture, metrics: Metrics
+) -> None:
+    url = f"sqlite:///{tmp_path}/missing/log.db"
+    settings = Settings(bundles=artifacts, predictions=url, predictions_spool=tmp_path / "spool")
+    with TestClient(create_app(settings)) as client:
+        for _ in range(3):
+            assert client.post("/models/titanic/predict", json={"inputs": [{}]}).status_code == 200
+    assert "3 predictions can't be written (OperationalError)" in caplog.text
+    assert "the next server finds them" in caplog.text
+    (tmp_path / "missing").mkdir()
+    start(url)
+    eventually(lambda: metrics.written["titanic"] == 3)
+    assert len(read(url)) == 3
+
+
+def test_a_password_in_the_address_is_seen_nowhere(
+    tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
+    record(recorder, 1)
+    eventually(lambda: "can't be written" in caplog.text)
+    assert recorder.writer and "secret" not in str(recorder.writer.args)
+    recorder.close()
+    kept = [str(path) + path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and "secret" not in caplog.text + "".join(kept)
+    other = "nosuchdatabase://bob:changed@example.org/log"
+    assert spooling.folder_of(tmp_path, recorder.url) == spooling.folder_of(tmp_path, other)

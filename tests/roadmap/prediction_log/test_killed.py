@@ -1,0 +1,134 @@
+"""kill -9 of the server's process group and of the log's writer: no row that was kept is lost, none is there twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from roadmap.prediction_log import spool as spooling
+from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.spool import Segment, segments
+from roadmap.prediction_log.writer import Writer
+from tests.support.checkouts import ROOT
+from tests.support.predictions import Metrics, eventually, numbers, read, record
+
+# Records 0, 1, 2, ... until it is killed.
+SERVER = """
+import itertools, sys, time
+from pathlib import Path
+from roadmap.prediction_log.recorder import Recorder
+from tests.support.predictions import Metrics, record
+
+recorder = Recorder(sys.argv[1], 1.0, Metrics(), Path(sys.argv[2]), flush_seconds=0.1)
+for number in itertools.count():
+    record(recorder, number)
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("what", ["server", "server and writer"])
+def test_of_a_killed_server_what_was_kept_is_written(what: str, tmp_path: Path, start: Callable[..., Recorder]) -> None:
+    log, spool = str(tmp_path / "log"), tmp_path / "spool"
+    server = subprocess.Popen([sys.executable, "-c", SERVER, log, str(spool)], cwd=ROOT, start_new_session=True)
+    folder = spooling.folder_of(spool, log)
+
+    def kept() -> list[int]:
+        lines = b"".join(path.read_bytes() for path in segments(folder)).split(b"\n")[:-1]
+        return [json.loads(line)[6][0]["n"] for line in lines]
+
+    try:
+        eventually(lambda: read(log))  # all are at work
+        (writer,) = psutil.Process(server.pid).children()
+        before = kept()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # the writer has a group of its own
+    if what == "server and writer":
+        writer.kill()
+        server.wait(30)
+        start(log)  # the next server
+    server.wait(30)
+    eventually(lambda: not writer.is_running() and not segments(folder))
+    found = numbers(read(log))
+    assert found == list(range(len(found))) and len(found) >= len(before) > 0
+    assert spooling.SYNC_SECONDS <= 0.5  # so long the last ones may be in the server's memory alone
+
+
+def test_a_killed_writer_is_replaced(tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics) -> None:
+    log = str(tmp_path / "log")
+    recorder = start(log, flush_seconds=0.02)
+    for number in range(50):
+        record(recorder, number)
+    eventually(lambda: metrics.written["titanic"])
+    assert recorder.writer
+    recorder.writer.kill()
+    for number in range(50, 100):
+        record(recorder, number)
+    eventually(lambda: recorder.writer is None)
+    recorder.close()
+    assert numbers(read(log)) == list(range(100))
+
+
+# ---------------------------------------------------------------- the same at the worst moments, without processes
+
+
+def line(*numbers: int) -> bytes:
+    inputs, outputs = ([{name: number} for number in numbers] for name in "ny")
+    entry = (time.time(), "r", "titanic", "v1", "sample", 0.01, inputs, outputs)
+    return json.dumps(entry).encode() + b"\n"
+
+
+def write(url: str, folder: Path) -> None:
+    Writer(url, folder, "server", 0.0).look(last=True)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["done", "remove"])
+def test_what_was_written_when_the_writer_was_killed_is_not_written_again(
+    moment: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (segment := tmp_path / "1-server.jsonl").write_bytes(line(1) + line(2, 3))
+
+    def killed(_: Segment) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Segment, moment, killed)
+        write(url, tmp_path)
+    assert numbers(read(url)) == [1, 2, 3]
+    with segment.open("ab") as file:  # another writer finds more than the first one saw
+        file.write(line(4))
+    write(url, tmp_path)
+    assert numbers(read(url)) == [1, 2, 3, 4]
+    assert not list(tmp_path.glob("*.json*"))
+
+
+def test_half_a_line_waits_and_a_spoiled_one_is_left_out(tmp_path: Path) -> None:
+    url, folder = str(tmp_path / "log"), tmp_path / "spool"
+    folder.mkdir()
+    whole = line(3)
+    (segment := folder / "1-server.jsonl").write_bytes(line(1) + b"\0\0\0\n" + line(2) + whole[:20])
+    with segment.open("ab") as server:
+        spooling.fcntl.flock(server, spooling.fcntl.LOCK_EX)
+        writer = Writer(url, folder, "another", 0.0)
+        writer.look()
+        assert sorted(numbers(read(url))) == [1, 2] and segment.exists()
+        server.write(whole[20:])
+    writer.look()
+    assert sorted(numbers(read(url))) == [1, 2, 3] and not segment.exists()
+
+
+def test_the_writer_imports_nothing_of_the_server() -> None:
+    asked = "import sys, roadmap.prediction_log.writer; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = {name.partition(".")[0] for name in found.stdout.split()}
+    assert not modules & {"serving", "fastapi", "pydantic", "onnxruntime", "numpy", "pyarrow", "sqlalchemy"}

@@ -1,0 +1,69 @@
+"""A prediction log to write and read without a server."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from roadmap.prediction_log import log as recording
+from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.recorder import Recorder
+
+SOON = timedelta(minutes=5)
+
+
+def read(url: str, project: str = "titanic", since: datetime | None = None, until: datetime | None = None) -> list[Row]:
+    now = datetime.now(UTC)
+    return list(recording.read(url, project, since or now - SOON, until or now + SOON))
+
+
+def numbers(rows: Sequence[Row]) -> list[int]:
+    """Of rows that `record` has made."""
+    return [json.loads(row.input)["n"] for row in rows]
+
+
+class Manifest:
+    version, profile = "v1", "sample"
+
+
+class Served:
+    """As much of a model as the recorder asks for."""
+
+    manifest = Manifest()
+
+    def __init__(self, name: str = "titanic") -> None:
+        self.name = name
+
+
+class Input(BaseModel):
+    n: int
+
+
+def record(recorder: Recorder, *numbers: int, name: str = "titanic") -> bool:
+    """One request with these inputs."""
+    inputs = [Input(n=number) for number in numbers]
+    return recorder.record(Served(name), inputs, [{"y": n} for n in numbers], f"r{numbers[0]}", 0.01)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.written: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+
+    def recorded(self, project: str, rows: int) -> None:
+        self.written[project] += rows
+
+    def dropped(self, project: str, rows: int) -> None:
+        self.lost[project] += rows
+
+
+def eventually(what: Callable[[], Any], seconds: float = 60) -> None:
+    """For what other threads and processes do: only a test that fails takes so long."""
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.01)
