@@ -138,12 +138,12 @@ def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> 
 
 def test_the_block_of_the_example_project_fits_the_schema() -> None:
     from pipelines.titanic import settings
-    from roadmap.config.schema import Project
+    from roadmap.config.schema import ProjectSettings
 
     for language in ("en", "zh"):
         text = (ROOT / "docs" / language / "add-a-project.md").read_text()
         (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-        Project[settings.Data, settings.Model].model_validate(yaml.safe_load(block)["churn"])
+        ProjectSettings[settings.Data, settings.Model].model_validate(yaml.safe_load(block)["churn"])
 
 
 def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
