@@ -226,7 +226,7 @@ def test_command_line_mistakes_end_in_one_line_and_leave_nothing(stages: Path, a
 def test_a_control_panel_that_cannot_be_read_is_one_line_too(
     stages: Path, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
-    for name in ("pipelines", "models", "serving"):
+    for name in ("roadmap", "pipelines", "models"):
         (tmp_path / name).symlink_to(stages / name)
     if content is not None:
         (tmp_path / "params.yaml").write_bytes(content)
