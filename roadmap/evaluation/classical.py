@@ -7,6 +7,10 @@ import numpy as np
 
 FOLDS = 5
 KERNEL_ROWS = 5_000  # kernel machines grow with the square of the rows: more than this are not given to them
+THREADED = ("random forest", "XGBoost")
+THREADED_ROWS = (
+    5_000  # with fewer, threads wait for each other longer than they work: XGBoost on 2,000 rows fifteen times
+)
 
 
 def regressors(seed: int) -> dict[str, Any]:
@@ -22,7 +26,7 @@ def regressors(seed: int) -> dict[str, Any]:
         "k nearest neighbours": KNeighborsRegressor(n_neighbors=10, weights="distance"),
         "support vector machine": SVR(C=10.0),
         "decision tree": DecisionTreeRegressor(min_samples_leaf=10, random_state=seed),
-        "random forest": RandomForestRegressor(100, min_samples_leaf=2, max_features=0.5, n_jobs=-1, random_state=seed),
+        "random forest": RandomForestRegressor(100, min_samples_leaf=2, max_features=0.5, random_state=seed),
         "XGBoost": XGBRegressor(n_estimators=400, max_depth=6, learning_rate=0.08, subsample=0.8, random_state=seed),
     }
 
@@ -42,7 +46,7 @@ def classifiers(seed: int) -> dict[str, Any]:
         "k nearest neighbours": KNeighborsClassifier(n_neighbors=11),
         "support vector machine": SVC(C=1.0),
         "decision tree": DecisionTreeClassifier(max_depth=5, min_samples_leaf=5, random_state=seed),
-        "random forest": RandomForestClassifier(100, min_samples_leaf=2, n_jobs=-1, random_state=seed),
+        "random forest": RandomForestClassifier(100, min_samples_leaf=2, random_state=seed),
         "XGBoost": XGBClassifier(n_estimators=150, max_depth=4, learning_rate=0.05, subsample=0.8, random_state=seed),
     }
 
@@ -60,6 +64,8 @@ def compare(
     """Fits each model on every fold and on the final split. A split is (x_train, y_train, x_test, y_test)."""
     rows = []
     for name, model in models.items():
+        if name in THREADED:
+            model.set_params(n_jobs=-1 if len(final[0]) > THREADED_ROWS else 1)
         started = time.perf_counter()
         cv = [_score(model, split, metric) for split in folds]
         test = _score(model, final, metric)
