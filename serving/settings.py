@@ -1,11 +1,14 @@
-"""What an operator may set: every field is a flag of `python -m serving` and a variable SERVING_<FIELD>."""
+"""What an operator may set, and how: a flag counts before a variable, and a variable before the default."""
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serving.errors import words
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -15,12 +18,26 @@ SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/|$)
 Positive = Annotated[int, Field(gt=0)]
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Settings(BaseSettings):
+    """Serves every bundle over HTTP. Each flag is a variable too: --max-queue is SERVING_MAX_QUEUE; --host and --port,
+    which platforms set, are HOST and PORT. An empty variable counts as none."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SERVING_",
+        env_ignore_empty=True,
+        validate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        cli_prog_name="python -m serving",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
 
     # where
-    host: str = Field("127.0.0.1", description="0.0.0.0 to be reached from outside")
-    port: int = Field(8000, ge=0, le=65535, description="0 for any free one")
+    host: str = Field("127.0.0.1", validation_alias="HOST", description="0.0.0.0 to be reached from outside")
+    port: int = Field(8000, validation_alias="PORT", ge=0, le=65535, description="0 for any free one")
     workers: Positive = Field(1, description="processes; one that dies is started again")
     # models
     bundles: str = Field(
@@ -101,21 +118,19 @@ class Settings(BaseModel):
 
 
 def variable(name: str) -> str:
-    """HOST and PORT are what platforms set; everything else is ours."""
-    return name.upper() if name in ("host", "port") else f"SERVING_{name.upper()}"
-
-
-def from_environment(**given: Any) -> Settings:
-    """Settings from the variables; what is given stands above them.
-
-    Raises:
-        pydantic.ValidationError: naming the field.
-    """
-    found = {name: value for name in Settings.model_fields if (value := os.environ.get(variable(name)))}
-    return Settings.model_validate({**found, **given})
+    """Of a field."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias or f"SERVING_{name}").upper()
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """The variables from which another process gets the same settings."""
     said = settings.model_dump(mode="json", exclude_defaults=True)
     return {variable(name): str(value) for name, value in said.items()}
+
+
+def at_fault(error: ValidationError) -> str:
+    """The first setting that is wrong, by its flag and its variable: what it should be, and what was found."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]).lower()
+    return f"--{name.replace('_', '-')} (or {variable(name)}) {words(first)}, not {first['input']!r}"

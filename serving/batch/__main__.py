@@ -18,7 +18,7 @@ from serving.batch.job import Job, Scorer, State, TooManyErrors
 from serving.batch.requests import Requests
 from serving.batch.rows import Damaged, RowSource
 from serving.batch.scored import Layout
-from serving.settings import CORES, from_environment
+from serving.settings import CORES, Settings
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles
 
@@ -122,7 +122,7 @@ def score(options: Options) -> int:
 
 
 def open_bundle(bundles: str, project: str) -> Bundle:
-    found = open_bundles(bundles, from_environment().cache).find()
+    found = open_bundles(bundles, Settings().cache).find()
     if project not in found:
         raise UsageError(f"project={project}: no such model in {bundles}; {nearest(project, found)}")
     one = found[project]

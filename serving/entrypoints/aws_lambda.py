@@ -18,7 +18,7 @@ from mangum.protocols import LifespanCycle
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.http.app import create_app
-from serving.settings import from_environment
+from serving.settings import Settings, variable
 
 MIB = 2**20
 LARGEST = {"alb": 1 * MIB, "api": 6 * MIB}  # an answer that the load balancer, or Lambda itself, passes on
@@ -51,8 +51,8 @@ def build() -> Mangum:
         "predictions_spool": "/tmp/predictions",
         "poll_seconds": 0,  # between invocations nothing runs
     }
-    given = {name: value for name, value in defaults.items() if not os.environ.get(f"SERVING_{name.upper()}")}
-    settings = from_environment(**given)
+    given = {name: value for name, value in defaults.items() if not os.environ.get(variable(name))}
+    settings = Settings.model_validate(given)
     app = create_app(settings)
     if not app.state.store.names():
         raise RuntimeError(f"no bundle under {settings.bundles}; the image should hold <project>/bundle there")

@@ -1,6 +1,5 @@
 """python -m serving: every bundle of artifacts/ on one port."""
 
-import argparse
 import contextlib
 import logging.config
 import os
@@ -12,18 +11,14 @@ from pydantic import ValidationError
 
 from serving.auth.callers import KeysError
 from serving.observability import logs, metrics
-from serving.settings import Settings, from_environment, to_environment, variable
+from serving.settings import Settings, at_fault, to_environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = {name: value for name, value in vars(parser().parse_args(argv)).items() if value is not None}
     try:
-        settings = from_environment(**given)
+        settings = Settings(_cli_parse_args=sys.argv[1:] if argv is None else argv)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        said = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        return fail(2, f"{flag(name)} (or {variable(name)}) {said}, not {first['input']!r}")
+        return fail(2, at_fault(error))
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
@@ -107,23 +102,6 @@ def announce(settings: Settings, listener: socket.socket) -> None:
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{shown}:{listener.getsockname()[1]}"
     print(f"page {address}/   docs {address}/docs   stop with Ctrl-C", flush=True)
-
-
-def parser() -> argparse.ArgumentParser:
-    """A flag per setting. Without a flag its variable counts, without a variable the default."""
-    options = argparse.ArgumentParser("python -m serving", description="Serves every bundle over HTTP.")
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, "") else f", else {field.default}"
-        said = f"{field.description or ''} ({variable(name)}{default})".strip().replace("%", "%%")
-        if field.annotation is bool:
-            options.add_argument(flag(name), action="store_const", const=True, help=said)
-        else:
-            options.add_argument(flag(name), metavar=name.upper(), help=said)
-    return options
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def fail(code: int, message: str) -> int:

@@ -24,7 +24,7 @@ from serving.http.status import add_status_page
 from serving.runtime.batching import Scheduler
 from serving.runtime.challengers import Challengers
 from serving.runtime.store import Card, Store
-from serving.settings import Settings, from_environment
+from serving.settings import Settings
 from serving.sources import open_source
 
 
@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Api:
         SourceError: `settings.bundles` can't be read as a place of bundles.
         KeysError: `settings.api_keys` can't be read as a file of keys.
     """
-    settings = settings or from_environment()
+    settings = settings or Settings()
     scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
     store = Store(open_source(settings.bundles, settings.cache), scheduler, settings)
     app = Api(

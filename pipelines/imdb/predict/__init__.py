@@ -66,13 +66,13 @@ class Predictor(bundle.Predictor):
     def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
         encodings = self.tokenizer.encode_batch([request.text for request in inputs])
         ids = [encoding.ids or [UNKNOWN] for encoding in encodings]
-        answers: list[BaseModel] = [Response.model_construct()] * len(ids)
+        answers: dict[int, BaseModel] = {}
         for rows in batches([len(row) for row in ids]):
             logits, weights = self.run([ids[i] for i in rows])
             for i, logit, weight in zip(rows, logits, weights, strict=True):
                 weight = weight[: len(ids[i])]
                 answers[i] = self.response(inputs[i], encodings[i], float(logit), weight)
-        return answers
+        return [answers[i] for i in range(len(ids))]
 
     def run(self, ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """-> log-odds [n], contributions [n, longest]"""

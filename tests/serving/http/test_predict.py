@@ -23,7 +23,7 @@ from serving.errors import MAX_ERRORS
 from serving.http import app as app_module
 from serving.http import problems
 from serving.http.app import Card, create_app
-from serving.settings import Settings, from_environment
+from serving.settings import Settings
 from tests.support import bundles
 
 PROJECTS = sorted(bundles.MAKERS)
@@ -371,8 +371,8 @@ def test_the_command_says_what_is_wrong_in_one_line(
 def test_port_and_host_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "9001")
     monkeypatch.setenv("HOST", "0.0.0.0")
-    assert (from_environment().port, from_environment().host) == (9001, "0.0.0.0")
-    assert from_environment(port="9002").port == 9002
+    assert (Settings().port, Settings().host) == (9001, "0.0.0.0")
+    assert Settings(port=9002).port == 9002
 
 
 def test_the_command_serves_without_delay_until_it_is_stopped(artifacts: Path) -> None:
