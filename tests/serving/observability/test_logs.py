@@ -33,7 +33,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     caplog.set_level(logging.INFO, logger=logs.AUDIT)
 
     def read() -> list[dict[str, Any]]:
-        return [json.loads(logs.JsonLines().format(one)) for one in caplog.records if one.name == logs.AUDIT]
+        return [json.loads(logs.JsonFormatter().format(one)) for one in caplog.records if one.name == logs.AUDIT]
 
     return read
 
@@ -107,16 +107,16 @@ def record(message: str, **fields: Any) -> logging.LogRecord:
 @settings(deadline=None)  # a machine that is busy is no fault
 @given(st.text(), st.text())
 def test_what_a_caller_sends_stays_in_its_line(message: str, value: str) -> None:
-    line = logs.JsonLines().format(record(message, value=value))
+    line = logs.JsonFormatter().format(record(message, value=value))
     assert line.isascii() and line.isprintable()
     assert (json.loads(line)["message"], json.loads(line)["value"]) == (message, value)
-    first, *rest = logs.Text().format(record(message, value=value)).split("\n")
+    first, *rest = logs.TextFormatter().format(record(message, value=value)).split("\n")
     assert all(line.startswith("    ") for line in rest)
     assert all(line.isprintable() for line in [first, *rest])
 
 
 def test_a_forged_field_is_quoted() -> None:
-    line = logs.Text().format(record("request", key='ci" status=200', route="/models/{name}", status=401))
+    line = logs.TextFormatter().format(record("request", key='ci" status=200', route="/models/{name}", status=401))
     assert line.endswith(r' INFO request key="ci\" status=200" route=/models/{name} status=401')
 
 
@@ -127,10 +127,10 @@ def test_a_stack_trace_cannot_forge_a_line() -> None:
         found = logging.makeLogRecord(
             {"msg": "failed", "levelname": "ERROR", "exc_info": (type(error), error, error.__traceback__)}
         )
-    text = logs.Text().format(found)
+    text = logs.TextFormatter().format(found)
     assert "ValueError: bad" in text and "\x1b" not in text
     assert all(line.startswith("    ") for line in text.split("\n")[1:])
-    assert "ValueError: bad" in json.loads(logs.JsonLines().format(found))["exception"]
+    assert "ValueError: bad" in json.loads(logs.JsonFormatter().format(found))["exception"]
 
 
 def test_the_log_of_a_server_is_json_from_its_first_line_to_its_last(

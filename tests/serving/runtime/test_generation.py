@@ -114,6 +114,9 @@ class Slow:
         self.writer, self.gate, self.steps = writer, threading.Semaphore(0), 0
         self.fail = False
 
+    def stream(self, request: Any) -> Iterator[Any]:
+        raise AssertionError("answers are written together")
+
     def batch(self) -> Any:
         batch = self.writer.batch()
         step = batch.step
