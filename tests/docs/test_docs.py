@@ -183,7 +183,7 @@ def test_the_options_of_commands_exist() -> None:
     used = {command: options for command, options in used.items() if options}
     assert len(used) > 6
     for (module, *verb), options in used.items():
-        command = [BIN / "python", "-m", module, *verb, "--help"]
+        command = [str(BIN / "python"), "-m", module, *verb, "--help"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         missing = {option for option in options if not re.search(rf"(?<![\w-]){option}\b", done.stdout)}
@@ -192,7 +192,7 @@ def test_the_options_of_commands_exist() -> None:
 
 @pytest.mark.slow
 def test_the_site_builds_strictly_in_both_languages_with_search(tmp_path: Path) -> None:
-    command = [BIN / "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    command = [str(BIN / "mkdocs"), "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True
     )
