@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.row import Row
 
 # Without the project: it is in the path, where readers of partitioned data sets expect it, and they allow it only once.
 SCHEMA = pa.schema(

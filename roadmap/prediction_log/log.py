@@ -4,31 +4,10 @@ A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.p
 read it; a SQLAlchemy URL gets the table `predictions`. One row per input.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
-
-class Row(NamedTuple):
-    time: datetime
-    request_id: str
-    project: str
-    version: str
-    profile: str
-    input: str  # JSON
-    output: str  # JSON
-    seconds: float  # of the whole request
-
-
-class Target(Protocol):
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
-        """All of the rows or none.
-
-        batch: names them; where the log has a batch of this name, whole or in part, it is these rows, and has them once
-        """
-
-    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
-        """Those with since <= time < until, by time."""
+from roadmap.prediction_log.row import Row, Target
 
 
 def target(url: str) -> Target:

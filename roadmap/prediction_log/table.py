@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sql
 from sqlalchemy import Column, DateTime, Double, Index, Integer, MetaData, String, Text
 
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.row import Row
 
 PREDICTIONS = sql.Table(
     "predictions",

@@ -1,0 +1,27 @@
+"""One answer as the log keeps it, and what every place of a log can do."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+
+class Row(NamedTuple):
+    time: datetime
+    request_id: str
+    project: str
+    version: str
+    profile: str
+    input: str  # JSON
+    output: str  # JSON
+    seconds: float  # of the whole request
+
+
+class Target(Protocol):
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
+        """All of the rows or none.
+
+        batch: names them; where the log has a batch of this name, whole or in part, it is these rows, and has them once
+        """
+
+    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+        """Those with since <= time < until, by time."""
