@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from roadmap.project import load_project
 from tests.support.checkouts import ROOT, Checkout, environment
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
@@ -16,10 +17,11 @@ each_project = pytest.mark.parametrize("project", PROJECTS)
 
 
 @each_project
-def test_a_project_is_one_folder(project: str) -> None:
-    folder = ROOT / "pipelines" / project
-    for name in ("settings.py", "data.py", "predict.py", "evaluate.py", "behaviour.py", "README.md"):
-        assert (folder / name).is_file(), f"pipelines/{project}/{name} is missing"
+def test_a_project_has_what_it_must_have(project: str) -> None:
+    found = load_project(project)
+    for member in ("settings", "data", "predictor", "evaluation", "monitoring", "behaviour", "report"):
+        getattr(found, member)  # raises where one is missing, or lacks a method
+    assert (ROOT / "pipelines" / project / "README.md").is_file()
 
 
 @each_project

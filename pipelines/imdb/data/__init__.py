@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.imdb.data.reviews import reviews
+from pipelines.imdb.data.reviews import generate
 from pipelines.imdb import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits, tables
@@ -46,7 +46,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
     def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
         classes = CLASSES
         if data.path is None and profile == "sample":
-            frame = pd.DataFrame(vars(review) for review in reviews(data.rows, seed))
+            frame = pd.DataFrame(vars(review) for review in generate(data.rows, seed))
             parts, dropped = cut(frame, data, seed)
             source, licence = "generated reviews", "ours"
         elif data.path == CHNSENTICORP:

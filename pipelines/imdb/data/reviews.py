@@ -125,7 +125,7 @@ CHINESE = Language(
 LANGUAGES = {"en": ENGLISH, "zh": CHINESE}
 
 
-def reviews(rows: int, seed: int, noise: float = 0.05) -> list[Review]:
+def generate(rows: int, seed: int, noise: float = 0.05) -> list[Review]:
     """The same seed gives the same reviews. Half are English; good and bad are equally likely in every kind."""
     rng = np.random.default_rng(seed)
     found = []

@@ -11,7 +11,7 @@ from pipelines.stocks.data import leaks
 from pipelines.stocks.data import prices, targets
 from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.data.garch import generate
-from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, origins
+from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, rolling_origins
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks import settings
 from roadmap.config.errors import UsageError
@@ -40,7 +40,7 @@ class Data(project.Data[settings.Data]):
             days = days[days["date"] <= pd.Timestamp(data.until)].reset_index(drop=True)
         parts = by_time(days, data.split, source)
         for name in ("train", "val", "test"):
-            origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
+            rolling_origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
         for note in notes:
             print(f"  {note}")
         schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
@@ -117,7 +117,7 @@ def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str)
 
 def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:
     """-> training origins, validation origins, and what the network is told of the training period"""
-    train, val = origins({"train": days["train"]}, "train"), origins(days, "val")
+    train, val = rolling_origins({"train": days["train"]}, "train"), rolling_origins(days, "val")
     multiples = train.y / (train.scale[:, None] * np.sqrt(HORIZONS))
     model = {
         "mean": train.x.mean(axis=(0, 1), dtype=np.float64).tolist(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.predict.features import HISTORY, HORIZONS, features, windows
+from pipelines.stocks.predict.features import HISTORY, HORIZONS, window_features, windows
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 
@@ -43,7 +43,7 @@ def history(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: splits.read(folder, name) for name in names}
 
 
-def origins(frames: dict[str, Any], split: str) -> Origins:
+def rolling_origins(frames: dict[str, Any], split: str) -> Origins:
     """Origins in `split` whose outcomes lie in it too. What is known may reach back into the splits before."""
     import pandas as pd
 
@@ -58,7 +58,7 @@ def origins(frames: dict[str, Any], split: str) -> Origins:
         if not len(at):
             continue
         known = windows(closes)[at - HISTORY + 1]
-        x, scale = features(known)
+        x, scale = window_features(known)
         logs = np.log(closes)
         y = np.stack([logs[at + ahead] - logs[at] for ahead in HORIZONS], axis=1).astype(np.float32)
         parts.append((dates[at], dates[at + EMBARGO], np.full(len(at), symbol), known, x, scale, y, at))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.stocks.data.naive import Series, naive, walk
-from pipelines.stocks.data.origins import Origins, history, known, origins
+from pipelines.stocks.data.origins import Origins, history, known, rolling_origins
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.data.splits import SPLITS
@@ -49,7 +49,7 @@ def rows(folder: Path, split: str) -> tuple[list[Request], np.ndarray]:
 def walked(folder: Path, split: str) -> tuple[dict[str, Any], Origins, Series]:
     """The prepared days, the split's origins, and each symbol's (log closes, origins, rows)."""
     days = history(folder, SPLITS)
-    test = origins(days, split)
+    test = rolling_origins(days, split)
     series = {}
     for symbol in np.unique(test.symbol):
         places = np.flatnonzero(test.symbol == symbol)

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from pipelines.stocks.predict.features import HISTORY, JUMP, features, windows
+from pipelines.stocks.predict.features import HISTORY, JUMP, window_features, windows
 from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from roadmap import bundle
 from roadmap.bundle import Bundle
@@ -79,7 +79,7 @@ class Predictor(bundle.Predictor):
 
     def returns(self, closes: np.ndarray) -> np.ndarray:
         """closes: [n, HISTORY] -> quantiles of log-returns: [n, h, q]"""
-        x, scale = features(closes)
+        x, scale = window_features(closes)
         return self.session.run(["y"], {"x": x, "scale": scale})[0].astype(np.float64)
 
     def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:

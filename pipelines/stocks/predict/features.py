@@ -23,7 +23,7 @@ def windows(close: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(close, HISTORY)
 
 
-def features(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def window_features(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """closes: [n, HISTORY], oldest first -> x: float32 [n, STEPS, len(CHANNELS)], scale: float32 [n]
 
     `scale` is the volatility of a day, of which the network's answers are multiples: the mean over week, month and

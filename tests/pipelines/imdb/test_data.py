@@ -107,7 +107,9 @@ def own_csv(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     rows = [(f"文本 {n}", "happy" if n % 2 else "sad") for n in range(60)] + [(None, "sad"), ("文本 1", "happy")]
-    found = data.Data().prepare(settings(**own_csv(tmp_path, pd.DataFrame(rows, columns=["评论", "mood"]))), "sample", seed=1)
+    found = data.Data().prepare(
+        settings(**own_csv(tmp_path, pd.DataFrame(rows, columns=["评论", "mood"]))), "sample", seed=1
+    )
     assert found.schema["classes"] == ["happy", "sad"]
     assert found.notes["left_out"] == {"empty": 1, "repeated": 1}
     assert sum(len(part) for part in found.splits.values()) == 60

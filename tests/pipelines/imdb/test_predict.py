@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from models import imdb as networks
 from pipelines.imdb import data, evaluate, predict
-from pipelines.imdb.data.reviews import reviews
+from pipelines.imdb.data.reviews import generate
 from pipelines.imdb.evaluate import figures as text_plots
 from pipelines.imdb.settings import Data
 from roadmap.bundle import Bundle, load_predictor, seal
@@ -102,7 +102,7 @@ def test_an_answer_can_be_checked_by_hand(client: TestClient) -> None:
 
 def test_a_text_is_answered_the_same_alone_and_among_others(artifacts: Path) -> None:
     predictor = load_predictor(Bundle(artifacts / "imdb" / "bundle"))
-    requests = [predictor.Request(text=review.text) for review in reviews(60, seed=9)]
+    requests = [predictor.Request(text=review.text) for review in generate(60, seed=9)]
     together = predictor.predict(requests)
     alone = [predictor.predict([request])[0] for request in requests]
     for one, other in zip(together, alone, strict=True):

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.stocks import LSTM, TCN, Forecaster, Quantiles, pinball
-from pipelines.stocks import data, evaluate
-from pipelines.stocks.data import origins
+from pipelines.stocks import data
+from pipelines.stocks.data import origins, targets
 from pipelines.stocks.data.garch import Garch, generate
 from pipelines.stocks.evaluate import baselines, forecasts
 from pipelines.stocks.predict import features
@@ -152,10 +152,10 @@ def test_the_graph_answers_as_the_network(network: Any, training_set: TrainingSe
 
 def test_features_of_a_window_know_no_other_and_have_no_unit() -> None:
     closes = generate(1, 1000, seed=7)[0].columns["close"]
-    x, scale = features.features(features.windows(closes))
-    single = features.features(closes[None, 100 : 100 + HISTORY])
+    x, scale = features.window_features(features.windows(closes))
+    single = features.window_features(closes[None, 100 : 100 + HISTORY])
     assert x[100] == pytest.approx(single[0][0], abs=1e-5) and scale[100] == pytest.approx(single[1][0])
-    dearer = features.features(1000 * features.windows(closes))
+    dearer = features.window_features(1000 * features.windows(closes))
     assert x == pytest.approx(dearer[0], abs=1e-4) and scale == pytest.approx(dearer[1], rel=1e-4)
 
 
@@ -163,7 +163,7 @@ def test_no_outcome_of_a_split_lies_in_the_next(folder: Path) -> None:
     days = origins.history(folder, splits.SPLITS)
     ends = {}
     for number, name in enumerate(splits.SPLITS):
-        found = origins.origins({key: days[key] for key in splits.SPLITS[: number + 1]}, name)
+        found = origins.rolling_origins({key: days[key] for key in splits.SPLITS[: number + 1]}, name)
         assert found.date.min() >= days[name]["date"].min().to_datetime64()
         assert found.ends.max() == days[name]["date"].max().to_datetime64().astype("datetime64[D]")
         ends[name] = found
@@ -189,13 +189,13 @@ def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pyte
 
 
 def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = origins.features
+    honest = origins.window_features
 
     def hindsight(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, scale = honest(closes)
         return x, np.full_like(scale, scale.mean())
 
-    monkeypatch.setattr(origins, "features", hindsight)
+    monkeypatch.setattr(origins, "window_features", hindsight)
     with pytest.raises(UsageError, match=r"scale: known on .* looks into the future"):
         data.Data().training(folder)
 
@@ -214,14 +214,14 @@ def test_a_scaler_fitted_on_validation_too_is_caught(folder: Path, monkeypatch: 
 
 def test_a_training_outcome_in_validation_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     days = origins.history(folder, ("train", "val"))
-    train, val = origins.origins({"train": days["train"]}, "train"), origins.origins(days, "val")
+    train, val = origins.rolling_origins({"train": days["train"]}, "train"), origins.rolling_origins(days, "val")
     late = {**train.__dict__, "ends": train.ends + 1}
     with pytest.raises(UsageError, match="an outcome of training lies in validation"):
         data.check_past(days, origins.Origins(**late), val)
 
 
 def test_baselines_do_not_know_what_comes_after_an_origin(folder: Path) -> None:
-    _, _, series = evaluate._test(folder)
+    _, _, series = targets.walked(folder, "test")
     logs, at, _ = next(iter(series.values()))
     at, cut = at[:60], int(at[40])
     other = logs.copy()

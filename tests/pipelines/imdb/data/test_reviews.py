@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from pipelines.imdb.data import reviews as sample
-from pipelines.imdb.data.reviews import KINDS, SHARES, Review, reviews
+from pipelines.imdb.data.reviews import KINDS, SHARES, Review, generate
 
 
 @pytest.fixture(scope="module")
 def many() -> list[Review]:
-    return reviews(8000, seed=1, noise=0.05)
+    return generate(8000, seed=1, noise=0.05)
 
 
 def test_the_same_seed_gives_the_same_reviews() -> None:
-    assert reviews(50, seed=3) == reviews(50, seed=3)
-    assert reviews(50, seed=3) != reviews(50, seed=4)
-    assert reviews(80, seed=3)[:50] == reviews(50, seed=3)
+    assert generate(50, seed=3) == generate(50, seed=3)
+    assert generate(50, seed=3) != generate(50, seed=4)
+    assert generate(80, seed=3)[:50] == generate(50, seed=3)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
 def test_labels_are_wrong_at_the_rate_of_the_noise(noise: float) -> None:
-    found = reviews(4000, seed=5, noise=noise)
+    found = generate(4000, seed=5, noise=noise)
     wrong = np.mean([review.label != review.truth for review in found])
     assert wrong == pytest.approx(noise, abs=3 * np.sqrt(noise * (1 - noise) / 4000))
-    assert [review.text for review in found[:1]] == [review.text for review in reviews(1, seed=5)]
+    assert [review.text for review in found[:1]] == [review.text for review in generate(1, seed=5)]
 
 
 def test_noise_is_blind_to_all_else(many: list[Review]) -> None:

@@ -1,6 +1,5 @@
 """python -m pipelines.ab: both versions from the log, and a verdict that may be looked at every day."""
 
-import importlib
 import json
 import os
 import shutil
@@ -13,65 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from roadmap.experiments.judge import Judge
 
 from pipelines import ab
 from roadmap.bundle import Bundle, load_predictor, seal
 from roadmap.config.errors import UsageError
-from roadmap.experiments import sequential
+from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments.arms import agree
 from roadmap.io.http import Answer
 from roadmap.prediction_log import labels
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import Row, target
+from roadmap.project import TakesLabels, load_project
 from tests.support import bundles
 from tests.support.checkouts import ROOT
 
 NOW = datetime.now(UTC)
 INPUT = json.dumps({"class": "1st", "sex": "female", "age": "adult"})
-
-
-# ---------------------------------------------------------------- the test that may be looked at daily
-
-
-def looks(differences: np.ndarray, days: int) -> list[sequential.Look]:
-    parts = np.array_split(np.arange(len(differences)), days)
-    return [sequential.look(sequential.pairs(differences[: part[-1] + 1])) for part in parts]
-
-
-def test_sixty_looks_at_nothing_find_nothing_and_a_plain_test_does() -> None:
-    rng = np.random.default_rng(0)
-    ours = plain = 0
-    for _ in range(200):
-        seen = looks(rng.choice([-1.0, 0.0, 1.0], 6000, p=[0.1, 0.8, 0.1]), 60)
-        ours += any(look.low > 0 or look.high < 0 for look in seen)
-        values = [look.value for look in seen]
-        errors = np.sqrt(0.2 / np.linspace(100, 6000, 60))
-        plain += bool((np.abs(values) > 1.96 * errors).any())
-    assert ours <= 10 and plain > 40  # 5% of 200
-
-
-def test_a_better_challenger_is_found_and_the_interval_holds_the_truth() -> None:
-    rng = np.random.default_rng(1)
-    found = held = 0
-    for _ in range(100):
-        seen = looks(rng.choice([-1.0, 0.0, 1.0], 6000, p=[0.085, 0.8, 0.115]), 60)
-        found += any(look.low > 0 for look in seen)
-        held += all(look.low <= 0.03 <= look.high for look in seen)
-    assert found >= 95 and held >= 95
-
-
-def test_two_samples_are_judged_by_their_own_errors() -> None:
-    rng = np.random.default_rng(2)
-    estimate = sequential.samples(rng.normal(0, 1, 4000), rng.normal(0.5, 3, 1000))
-    assert estimate.value == pytest.approx(0.5, abs=0.3)
-    assert estimate.error == pytest.approx(np.sqrt(1 / 4000 + 9 / 1000), rel=0.1) and estimate.n == 800
-    assert sequential.look(estimate).low > 0
-
-
-def test_where_all_are_equal_nothing_is_said() -> None:
-    look = sequential.look(sequential.pairs(np.zeros(1000)))
-    assert (look.low, look.high, look.p) == (-np.inf, np.inf, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +81,8 @@ class Log:
         target(self.url).write(rows)
         labels.write(self.url, "titanic", known)
 
-    def judge(self, **options: str) -> dict[str, Any]:
-        given = {"champion": "", "challenger": "", "server": "", "days": "60", "log": self.url}
+    def judge(self, **options: Any) -> dict[str, Any]:
+        given = {"champion": "", "challenger": "", "server": "", "days": 60, "log": self.url}
         return ab.ab("titanic", **{**given, **options})
 
 
@@ -184,7 +140,6 @@ def test_mistakes_are_one_line(log: Log) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     for options, words in [
         ({"challenger": "abc"}, "challenger: abc has answered nothing in this log; there is"),
-        ({"days": "0"}, "days: found '0'"),
         ({"log": ""}, "log: not given"),
         ({"log": "nowhere"}, "there is no folder nowhere"),
     ]:
@@ -212,8 +167,11 @@ def test_the_command_line(log: Log) -> None:
         [*command, "project=titanic"], capture_output=True, text=True, env=environment, cwd=log.folder
     )
     assert done.returncode == 0 and "is better than the champion" in done.stdout, done.stderr
-    done = subprocess.run([*command, "project=titanc"], capture_output=True, text=True, env=environment, cwd=log.folder)
-    assert done.returncode == 2 and "did you mean 'titanic'" in done.stderr
+    for mistake, said in (("project=titanc", "did you mean 'titanic'"), ("days=0", "days: found '0'")):
+        done = subprocess.run(
+            [*command, "project=titanic", mistake], capture_output=True, text=True, env=environment, cwd=log.folder
+        )
+        assert done.returncode == 2 and said in done.stderr
 
 
 @pytest.mark.parametrize("project", bundles.ALL)
@@ -224,10 +182,10 @@ def test_every_project_is_judged_by_its_own_score_or_not_at_all(project: str, tm
     outputs = [one.model_dump() for one in predictor.predict([predictor.Request(**one) for one in bundle.example])]
     schema = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}
     truth = schema["classes"][0] if "classes" in schema else "3.5"
-    judge = Judge(project, schema)
-    rows = [judge.row(truth, one) for one in bundle.example]
-    takes = hasattr(importlib.import_module(f"pipelines.{project}.data"), "labelled")
+    scorer = LabelScorer(load_project(project), schema)
+    rows = [scorer.row(truth, one) for one in bundle.example]
+    takes = isinstance(load_project(project).data, TakesLabels)
     assert [row is not None for row in rows] == [takes] * len(rows)
     if takes:
-        assert len(judge.score([row for row in rows if row], outputs).per_item) == len(outputs)
-        assert judge.row("neither a class nor a number", bundle.example[0]) is None
+        assert len(scorer.score([row for row in rows if row], outputs).per_item) == len(outputs)
+        assert scorer.row("neither a class nor a number", bundle.example[0]) is None
