@@ -23,6 +23,7 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, Comparison
 from roadmap.io import command_line
+from roadmap.io.atomic import write_atomically
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
 from roadmap.prediction_log import labels
@@ -69,7 +70,8 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     }
     from roadmap.experiments import page as ab_page  # matplotlib: not before there is something to draw
 
-    write(home / "monitoring", {"ab.html": ab_page.render(content), "ab.json": json.dumps(content, indent=2) + "\n"})
+    write_atomically(home / "monitoring" / "ab.html", ab_page.render(content))
+    write_atomically(home / "monitoring" / "ab.json", json.dumps(content, indent=2) + "\n")
     return content
 
 
@@ -178,15 +180,6 @@ def number(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def write(folder: Path, files: dict[str, str]) -> None:
-    """Each takes the place of the last one whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        draft = folder / f".{name}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(folder / name)
-
-
 class Options(command_line.Options):
     project: str = Field(description="whose versions are compared")
     log: str = Field(
@@ -202,9 +195,13 @@ class Options(command_line.Options):
     days: int = Field(60, ge=1, le=3650, description="how far back the log is read")
 
 
-def main(options: Options) -> None:
+def run(options: Options) -> None:
     print(ab(**options.model_dump())["summary"])
 
 
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, run)}, __doc__, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -129,9 +129,13 @@ class Options(command_line.Options):
     base: str = Field("origin/main", description="the Git revision that it is compared with")
 
 
-def main(options: Options) -> None:
+def run(options: Options) -> None:
     print("\n".join(map(str, compare(options.project, options.base))))
 
 
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, run)}, __doc__, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -155,9 +155,13 @@ class Options(command_line.Options):
     )
 
 
-def main(options: Options) -> None:
+def run(options: Options) -> None:
     print(label(options.project, options.file, options.log))
 
 
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, run)}, __doc__, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

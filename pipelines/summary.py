@@ -113,7 +113,7 @@ class Options(command_line.Options):
     write: bool = Field(False, description="true: renew the tables of the documents")
 
 
-def main(options: Options) -> None:
+def run(options: Options) -> None:
     tables = rows(options.artifacts)
     if not tables:
         found = f"{options.artifacts}/*/metrics.json: found none"
@@ -137,5 +137,9 @@ def show(table: list[Row]) -> None:
     Console(width=None if sys.stdout.isatty() else 180).print(view)
 
 
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, run)}, __doc__, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ class Options(command_line.Options):
     port: int = Field(5000, ge=1, le=65535, description="of the page")
 
 
-def main(options: Options) -> None:
+def run(options: Options) -> None:
     uri = store_uri()
     if uri.startswith("http"):
         raise UsageError(f"MLFLOW_TRACKING_URI: found the server {uri}; its page is there")
@@ -23,5 +23,9 @@ def main(options: Options) -> None:
     os.execvp("mlflow", ["mlflow", "server", "--backend-store-uri", uri, *address])
 
 
+def main(argv: list[str]) -> int:
+    return command_line.run({"": (Options, run)}, __doc__, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, main)}, __doc__, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,6 @@ that begin with an underscore, so that the predictions alone are still one table
 """
 
 import json
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from roadmap.io.atomic import atomic_file
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.log import Row
 
@@ -62,15 +62,10 @@ class Files:
         columns = [("request_id", pa.string()), ("index", pa.int32()), ("label", pa.string())]
         schema = pa.schema([*columns, ("time", pa.timestamp("us", "UTC"))])
         folder = self.folder / f"project={project}"
-        folder.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist([vars(label) for label in labels], schema)
         place = folder / f"part-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}.parquet"
-        draft = place.with_name(f".{place.name}")
-        try:
-            table = pa.Table.from_pylist([vars(label) for label in labels], schema)
+        with atomic_file(place) as draft:
             parquet.write_table(table, draft, compression="zstd")
-            os.replace(draft, place)  # noqa: PTH105
-        finally:
-            draft.unlink(missing_ok=True)
 
     def read(self, project: str) -> Iterator[Label]:
         from pyarrow import parquet

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Predictor
+from roadmap.io.atomic import atomic_file
 from roadmap.io.errors import UsageError
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
 from serving.batch.requests import Refused, Requests
@@ -177,10 +178,9 @@ class Job:
         self.commit()
 
     def commit(self) -> None:
-        draft = self.folder / "state.json.draft"
-        draft.write_text(self.state.model_dump_json() + "\n")
-        sync(draft)
-        draft.replace(self.folder / "state.json")
+        with atomic_file(self.folder / "state.json") as draft:
+            draft.write_text(self.state.model_dump_json() + "\n")
+            sync(draft)
 
     def finish(self) -> None:
         """The parts as one file, then nothing but this file and that of the errors."""

@@ -1,9 +1,7 @@
 """Late ground truth: joined with the prediction log by request id, stored whole or not at all."""
 
-import importlib
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import Row
+from roadmap.project import TakesLabels, load_project
 from tests.support.checkouts import ROOT
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
@@ -209,11 +208,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def made(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.delenv("SERVING_PREDICTIONS", raising=False)
-        monkeypatch.setattr(sys, "argv", ["label", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command.main()
-            sys.exit(0)
-        return int(str(ended.value.code)), *capsys.readouterr()
+        return command.main(list(arguments)), *capsys.readouterr()
 
     return made
 
@@ -255,7 +250,7 @@ def test_a_log_that_cannot_be_reached_may_be_tried_again(checkout: Path) -> None
 
 
 def test_projects_whose_truth_comes_with_the_data_take_no_labels(checkout: Path) -> None:
-    without = [name for name in PROJECTS if not hasattr(importlib.import_module(f"pipelines.{name}.data"), "labelled")]
+    without = [name for name in PROJECTS if not isinstance(load_project(name).data, TakesLabels)]
     assert without
     for project in without:
         with pytest.raises(UsageError, match=f"project: {project} takes no labels, the truth comes with its data"):
