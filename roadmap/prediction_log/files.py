@@ -28,7 +28,7 @@ class Files:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
         """Each file is written beside its place, under a name that readers pass over, and then moved there."""
         batch = batch or f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
         parts: dict[Path, list[Row]] = defaultdict(list)
@@ -49,6 +49,7 @@ class Files:
             raise
         for draft, place in drafts:
             os.replace(draft, place)  # noqa: PTH105
+        return []
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
         for folder in sorted((self.folder / f"project={project}").glob("date=*")):

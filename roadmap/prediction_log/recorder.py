@@ -161,6 +161,9 @@ class Recorder:
     def _hear(self, report: dict[str, Any]) -> None:
         for project, rows in report.get("recorded", {}).items():
             self.counts.recorded(project, rows)
+        for project, rows in report.get("dropped", {}).items():
+            self.counts.dropped(project, rows)
+            self._complain("the prediction log refuses %d predictions of %s; are they too long for it?", rows, project)
         if lines := report.get("unreadable"):
             log.error("%d lines of the prediction log's spool can't be read; they are left out", lines)
         if rows := report.get("failed"):

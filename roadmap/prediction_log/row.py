@@ -17,10 +17,15 @@ class Row(NamedTuple):
 
 
 class Target(Protocol):
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
-        """All of the rows or none.
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
+        """All of the rows or none, but for those that it refuses for what is in them.
 
-        batch: names them; where the log has a batch of this name, whole or in part, it is these rows, and has them once
+        Args:
+            batch: names them. Where the log has a batch of this name, whole or in part, it is these rows, and they
+                are there once afterwards
+
+        Returns:
+            The refused rows.
         """
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:

@@ -203,7 +203,7 @@ class Segment:
         self.path, self.progress = path, path.with_suffix(".json")
         self._file = path.open("rb")
         self.start = self.end = 0  # of the batch that was begun; equal where none was
-        if self.progress.exists():
+        with suppress(FileNotFoundError, ValueError):  # a machine's crash may leave it empty
             self.start, self.end = json.loads(self.progress.read_bytes())
         self.written_at = time.monotonic()  # the last of its lines, or when it was found
 

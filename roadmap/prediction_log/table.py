@@ -39,19 +39,18 @@ class Table:
         self.engine = sql.create_engine(url, pool_pre_ping=True)
         PREDICTIONS.create(self.engine, checkfirst=True)
 
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> None:
-        values = [{**row._asdict(), "time": _naive(row.time)} for row in rows]
+    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
+        if batch is None:
+            with self.engine.begin() as connection:
+                return _insert(connection, rows)
+        BATCHES.create(self.engine, checkfirst=True)
         now = _naive(datetime.now(UTC))
-        if batch is not None:
-            BATCHES.create(self.engine, checkfirst=True)
         with self.engine.begin() as connection:
-            if batch is not None:
-                if connection.execute(sql.select(BATCHES).where(BATCHES.c.name == batch)).first():
-                    return
-                connection.execute(sql.delete(BATCHES).where(BATCHES.c.time < now - REMEMBERED))
-                connection.execute(sql.insert(BATCHES), {"name": batch, "time": now})
-            if values:
-                connection.execute(sql.insert(PREDICTIONS), values)
+            if connection.execute(sql.select(BATCHES).where(BATCHES.c.name == batch)).first():
+                return []
+            connection.execute(sql.delete(BATCHES).where(BATCHES.c.time < now - REMEMBERED))
+            connection.execute(sql.insert(BATCHES), {"name": batch, "time": now})
+            return _insert(connection, rows)
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
         column, times = PREDICTIONS.c, [_naive(since), _naive(until)]
@@ -63,6 +62,22 @@ class Table:
         with self.engine.connect() as connection:
             for time, *rest in connection.execution_options(yield_per=1000).execute(wanted):
                 yield Row(time.replace(tzinfo=UTC), *rest)
+
+
+def _insert(connection: sql.Connection, rows: Sequence[Row]) -> list[Row]:
+    """All but those that the table refuses, such as an input that is too long for its column. Returns these."""
+    if not rows:
+        return []
+    try:
+        with connection.begin_nested():
+            values = [{**row._asdict(), "time": _naive(row.time)} for row in rows]
+            connection.execute(sql.insert(PREDICTIONS), values)
+        return []
+    except (sql.exc.DataError, sql.exc.IntegrityError):
+        if len(rows) == 1:
+            return list(rows)
+        half = len(rows) // 2
+        return [*_insert(connection, rows[:half]), *_insert(connection, rows[half:])]
 
 
 def _naive(time: datetime) -> datetime:

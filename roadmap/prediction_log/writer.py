@@ -70,24 +70,25 @@ class Writer:
                 path.unlink(missing_ok=True)
 
     def _write(self, batch: SpoolBatch) -> bool:
-        found, dropped = rows(batch.lines)
+        found, unreadable = rows(batch.lines)
         try:
             self._target = self._target or target(self.url)
-            self._target.write(found, batch.name)
+            refused = self._target.write(found, batch.name)
         except Exception as error:
             self._retry_at = time.monotonic() + self.flush_seconds
             # The type alone: a database's message may hold its address, with the password.
             report(failed=len(found), why=type(error).__name__)
             return False
         self._retry_at = 0.0
-        report(recorded=Counter(row.project for row in found), unreadable=dropped)
+        lost = Counter(row.project for row in refused)
+        report(recorded=Counter(row.project for row in found) - lost, dropped=lost, unreadable=unreadable)
         return True
 
 
 def rows(lines: list[bytes]) -> tuple[list[Row], int]:
-    """What a recorder has put into lines, and how many can't be read: a machine's crash may leave such."""
+    """What a recorder has put into lines, and how many can't be read; a machine's crash may leave such."""
     found: list[Row] = []
-    dropped = 0
+    unreadable = 0
     for line in lines:
         try:
             moment, request_id, project, version, profile, seconds, inputs, outputs = from_json(line)
@@ -95,8 +96,8 @@ def rows(lines: list[bytes]) -> tuple[list[Row], int]:
             pairs = zip(inputs, outputs, strict=True)
             found += [Row(*about, to_json(one).decode(), as_text(output), seconds) for one, output in pairs]
         except (ValueError, TypeError):
-            dropped += 1
-    return found, dropped
+            unreadable += 1
+    return found, unreadable
 
 
 def ended(seconds: float) -> bool:

@@ -44,7 +44,7 @@ def test_of_a_killed_server_what_was_kept_is_written(what: str, tmp_path: Path, 
         return [json.loads(line)[6][0]["n"] for line in lines]
 
     try:
-        eventually(lambda: read(log))  # all are at work
+        eventually(lambda: list(Path(log).rglob("part-*.parquet")))  # all are at work
         (writer,) = psutil.Process(server.pid).children()
         before = kept()
     finally:

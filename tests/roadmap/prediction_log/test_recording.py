@@ -254,3 +254,19 @@ def test_a_password_in_the_address_is_seen_nowhere(
     assert kept and "secret" not in caplog.text + "".join(kept)
     other = "nosuchdatabase://bob:changed@example.org/log"
     assert spooling.folder_of(tmp_path, recorder.url) == spooling.folder_of(tmp_path, other)
+
+
+def test_a_row_that_a_database_refuses_holds_up_no_other(
+    tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics
+) -> None:
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    recording.target(url)  # makes the table
+    with sqlite3.connect(tmp_path / "log.db") as database:
+        refused = "BEFORE INSERT ON predictions WHEN new.request_id = 'r5' BEGIN SELECT RAISE(ABORT, 'too long'); END"
+        database.execute(f"CREATE TRIGGER narrow {refused}")
+    recorder = start(url)
+    for number in range(10):
+        record(recorder, number)
+    recorder.close()
+    assert sorted(numbers(read(url))) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert (metrics.written["titanic"], metrics.lost["titanic"]) == (9, 1)
