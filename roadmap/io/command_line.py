@@ -63,6 +63,9 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
+    except FileNotFoundError as error:  # of a file that the caller named
+        print(f"error: {error.filename}: no such file", file=sys.stderr)
+        return USAGE
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return INTERRUPTED

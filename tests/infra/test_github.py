@@ -79,8 +79,8 @@ def test_a_bad_gateway_passes_and_a_lasting_one_is_temporary(hub: GitHub, capsys
         ({"GITHUB_TOKEN": ""}, ["comment", "file=f.md", "topic=a", "pr=7"], "GITHUB_TOKEN: is not set"),
         ({}, ["comment", "file=f.md", "topic=a"], "pr: is not given"),
         ({}, ["comment", "file=gone.md", "topic=a", "pr=7"], "gone.md"),
-        ({}, ["comment", "topic=a"], "needs file, topic"),
-        ({}, ["dispatch", "project=mnist"], "needs event"),
+        ({}, ["comment", "topic=a"], "file: missing"),
+        ({}, ["dispatch", "project=mnist"], "event: missing"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(
