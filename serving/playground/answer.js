@@ -1,7 +1,7 @@
 // An answer in words and bars, whatever its model; and who gave it.
 
 import { h } from "./dom.js";
-import { date, glossary, number, percent, say } from "./i18n.js";
+import { date, glossary, number, percent, say } from "./language/i18n.js";
 
 /** The answer of a model that the page knows nothing of: its first field large, shares as bars, the rest by name. */
 export function generic(model, output) {

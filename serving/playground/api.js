@@ -1,6 +1,6 @@
 // What the page knows of the server: its cards, its OpenAPI document, and two ways to ask a model.
 
-import { say } from "./i18n.js";
+import { say } from "./language/i18n.js";
 
 export class Problem extends Error {
   constructor(status, content, retry) {

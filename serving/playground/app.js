@@ -4,13 +4,13 @@ import { key, load, wake } from "./api.js";
 import { lineage, problemBox } from "./answer.js";
 import { bench } from "./bench.js";
 import { h, icon } from "./dom.js";
-import { glossary, language, other, say, speak } from "./i18n.js";
-import * as draw from "./draw.js";
-import * as form from "./form.js";
-import * as picture from "./picture.js";
-import * as series from "./series.js";
-import * as text from "./text.js";
-import * as write from "./write.js";
+import { glossary, language, other, say, speak } from "./language/i18n.js";
+import * as draw from "./inputs/draw.js";
+import * as form from "./inputs/form.js";
+import * as picture from "./inputs/picture.js";
+import * as series from "./inputs/series.js";
+import * as text from "./inputs/text.js";
+import * as write from "./inputs/write.js";
 
 // The first that fits a model shows it: what its schema tells decides, not its name.
 const WIDGETS = [draw, picture, text, series, write, form];

@@ -6,7 +6,7 @@
 import { key, predict, Problem } from "./api.js";
 import { problemBox, raw, signature } from "./answer.js";
 import { h } from "./dom.js";
-import { say } from "./i18n.js";
+import { say } from "./language/i18n.js";
 
 /** `state` outlives the bench: {request, result}, kept by project while the page is open. */
 export function bench(model, widget, state) {

@@ -307,7 +307,7 @@ def test_both_languages_have_the_same_words() -> None:
     en, zh = (
         set(
             re.findall(
-                r'^  "?([\w.]+)"?:', (ROOT / "serving" / "playground" / f"{one}.js").read_text().split("NAMES")[0], re.M
+                r'^  "?([\w.]+)"?:', (ROOT / "serving" / "playground" / "language" / f"{one}.js").read_text().split("NAMES")[0], re.M
             )
         )
         for one in ("en", "zh")
@@ -416,5 +416,5 @@ def test_files_come_with_a_strict_policy_and_are_asked_for_once(artifacts: Path)
         assert client.get("/playground/app.js", headers={"if-none-match": script.headers["etag"]}).status_code == 304
         for outside in ("/playground/../page.py", "/playground/%2e%2e/page.py", "/playground/none.js"):
             assert client.get(outside).headers["content-type"] == "application/problem+json"
-    for path in (ROOT / "serving" / "playground").iterdir():
+    for path in filter(Path.is_file, (ROOT / "serving" / "playground").rglob("*")):
         assert "://" not in path.read_text().replace("http://www.w3.org/2000/svg", ""), path

@@ -1,9 +1,9 @@
 // Upload, drop or paste a picture: for requests that are one small colour image.
 
-import { bars, generic } from "./answer.js";
-import { examples } from "./bench.js";
-import { h } from "./dom.js";
-import { glossary, say } from "./i18n.js";
+import { bars, generic } from "../answer.js";
+import { examples } from "../bench.js";
+import { h } from "../dom.js";
+import { glossary, say } from "../language/i18n.js";
 
 export const kind = "picture";
 

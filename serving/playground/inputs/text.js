@@ -1,9 +1,9 @@
 // Type a text and see the words that counted: for answers that tell each token's contribution.
 
-import { bars } from "./answer.js";
-import { examples } from "./bench.js";
-import { h } from "./dom.js";
-import { glossary, number, say } from "./i18n.js";
+import { bars } from "../answer.js";
+import { examples } from "../bench.js";
+import { h } from "../dom.js";
+import { glossary, number, say } from "../language/i18n.js";
 
 export const kind = "text";
 const PAUSE = 250; // ms without a key before the model is asked

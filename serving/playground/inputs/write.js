@@ -1,10 +1,10 @@
 // Watch a language model write: for models that stream.
 
-import { stream } from "./api.js";
-import { signature } from "./answer.js";
-import { examples } from "./bench.js";
-import { h } from "./dom.js";
-import { glossary, number, say } from "./i18n.js";
+import { stream } from "../api.js";
+import { signature } from "../answer.js";
+import { examples } from "../bench.js";
+import { h } from "../dom.js";
+import { glossary, number, say } from "../language/i18n.js";
 
 export const kind = "write";
 // [from, to, step] of the settings that language models have in common, where the schema lets them.

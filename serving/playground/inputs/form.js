@@ -1,10 +1,10 @@
 // One field per key of the request: for everything that no other widget knows, and for tables.
 
-import { generic } from "./answer.js";
-import { examples } from "./bench.js";
+import { generic } from "../answer.js";
+import { examples } from "../bench.js";
 import { curve } from "./curve.js";
-import { h } from "./dom.js";
-import { glossary, number, say } from "./i18n.js";
+import { h } from "../dom.js";
+import { glossary, number, say } from "../language/i18n.js";
 
 export const kind = "form";
 const CHIPS = 10; // levels that are shown side by side

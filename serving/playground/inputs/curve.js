@@ -1,10 +1,10 @@
 // How the answer would change with one field, all others as they are: one batch of questions, one line.
 
-import { secondClass } from "./answer.js";
-import { predict } from "./api.js";
-import { axes, path, ticks } from "./chart.js";
-import { h, svg } from "./dom.js";
-import { glossary, number, percent, say } from "./i18n.js";
+import { secondClass } from "../answer.js";
+import { predict } from "../api.js";
+import { axes, path, ticks } from "../chart.js";
+import { h, svg } from "../dom.js";
+import { glossary, number, percent, say } from "../language/i18n.js";
 
 const POINTS = 41;
 const [WIDTH, HEIGHT] = [360, 190];

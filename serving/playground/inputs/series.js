@@ -1,9 +1,9 @@
 // A history and the fan of what may come: for answers with intervals at several horizons.
 
-import { axes, path, ticks } from "./chart.js";
-import { examples } from "./bench.js";
-import { h, svg } from "./dom.js";
-import { glossary, number, percent, price, say } from "./i18n.js";
+import { axes, path, ticks } from "../chart.js";
+import { examples } from "../bench.js";
+import { h, svg } from "../dom.js";
+import { glossary, number, percent, price, say } from "../language/i18n.js";
 
 export const kind = "series";
 const SHOWN = 90; // days of the history

@@ -1,9 +1,9 @@
 // Draw on a square: for requests that are one image of grey values.
 
-import { bars, generic } from "./answer.js";
-import { examples } from "./bench.js";
-import { h } from "./dom.js";
-import { glossary, say } from "./i18n.js";
+import { bars, generic } from "../answer.js";
+import { examples } from "../bench.js";
+import { h } from "../dom.js";
+import { glossary, say } from "../language/i18n.js";
 
 export const kind = "draw";
 const SIDE = 280; // pixels of the pad
