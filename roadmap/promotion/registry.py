@@ -52,7 +52,11 @@ def registered(client: Any, name: str, bundle: Bundle) -> Any:
 def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
     """Logs a bundle as a pyfunc model with a typed signature and an input example, and registers it."""
     import mlflow
+    from mlflow.utils import requirements_utils
 
+    # MLflow compares the requirements with what is installed, for which it reads the metadata of every package there
+    # is: a second. These are what is installed, so the map from modules to packages may stay empty.
+    vars(requirements_utils)["_MODULES_TO_PACKAGES"] = {}
     manifest = bundle.manifest
     example, signature = _signature(bundle)
     with mlflow.start_run(run_id=run_id):
@@ -60,7 +64,7 @@ def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
             name="model",
             python_model="roadmap/promotion/pyfunc.py",
             artifacts={"bundle": str(bundle.folder)},
-            code_paths=["pipelines", "serving"],
+            code_paths=["pipelines", "roadmap"],
             signature=signature,
             input_example=example,
             pip_requirements=[f"{package}=={installed(package)}" for package in SERVING_REQUIREMENTS],
