@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from pipelines.stocks.evaluate import log_returns, test_rows
+from pipelines.stocks.data import Data
+from pipelines.stocks.evaluate import log_returns
 from pipelines.stocks.evaluate.forecasts import inside
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HISTORY, HORIZONS
@@ -74,7 +75,7 @@ def main() -> None:
 
 def uncorrected(folder: Path) -> list[float]:
     """Coverage of the 80% interval where requests bring one year of closes."""
-    requests, targets = test_rows(folder / "data/stocks")
+    requests, targets = Data().test_rows(folder / "data/stocks")
     outputs = answer(load_predictor(Bundle(folder / "artifacts/stocks/bundle")), years(requests, HISTORY))
     shares: list[float] = inside(targets["y"], log_returns(targets, outputs), 80).mean(axis=0).tolist()
     return shares
@@ -86,7 +87,7 @@ def years(requests: list[dict[str, Any]], closes: int) -> list[dict[str, Any]]:
 
 def speed(folder: Path) -> None:
     predictor = load_predictor(Bundle(folder / "artifacts/stocks/bundle"))
-    every, _ = test_rows(folder / "data/stocks")
+    every, _ = Data().test_rows(folder / "data/stocks")
     for closes in (HISTORY, COUNT):
         requests = years(every, closes)
         answer(predictor, requests[:256])

@@ -17,8 +17,8 @@ import yaml
 from tqdm import tqdm
 
 from benchmarks import machine
-from pipelines.house_prices import monitoring as watch
 from pipelines.house_prices.data import hedonic
+from pipelines.house_prices.monitoring import Monitoring
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import MonitorSettings
 from roadmap.monitoring.drift import compare
@@ -69,7 +69,8 @@ class World:
 
     def columns(self, rows: Rows) -> Columns:
         asked = [self.predictor.Request.model_validate(row) for row in rows]
-        return watched(watch, asked, self.predictor.predict(asked))
+        watch = Monitoring()
+        return watched(watch.inputs(asked), watch.answers(self.predictor.predict(asked)))
 
     def drifted(self, then: Any, rows: Rows) -> bool:
         return any(one.drifted for one in compare(then, self.columns(rows), self.settings.alpha, self.settings.gap))

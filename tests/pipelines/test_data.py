@@ -14,6 +14,7 @@ from pipelines.mnist import data as mnist
 from pipelines.titanic import data as titanic
 from roadmap.config.check import check
 from roadmap.data.splits import Prepared
+from roadmap.project import load_project
 
 PEOPLE = titanic.unusual_episode()
 
@@ -21,7 +22,7 @@ PEOPLE = titanic.unusual_episode()
 def prepare(project: str, profile: str, seed: int) -> Prepared:
     raw = yaml.safe_load(Path("params.yaml").read_text())
     run = check({**raw, "project": project, "profile": profile, "trainer": {}, "tracking": {}})
-    return run.module("data").prepare(run.settings.data, profile, seed)
+    return load_project(project).data.prepare(run.settings.data, profile, seed)
 
 
 def content(prepared: Prepared) -> list[Any]:

@@ -6,7 +6,6 @@ answers are rounded to five digits, to `ABSOLUTE`. Everything else, a generator'
 letter.
 """
 
-import importlib
 import json
 import math
 import subprocess
@@ -22,6 +21,7 @@ import yaml
 from fastapi.testclient import TestClient
 
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.project import load_project
 from serving.batch.__main__ import main
 from serving.http.app import create_app
 from serving.http.kserve import columns
@@ -180,7 +180,7 @@ def asked(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows
     """A project, requests, and what its predictor says to them."""
     project = request.param
     bundle = Bundle(place.artifacts / project / "bundle")
-    rows, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(place.checkout.path("data", project))
+    rows, _ = load_project(project).data.test_rows(place.checkout.path("data", project))
     requests = [*bundle.example, *rows[:ROWS]]
     predictor = load_predictor(bundle)
     outputs = predictor.predict([predictor.Request.model_validate(one) for one in requests])

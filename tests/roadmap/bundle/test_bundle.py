@@ -134,21 +134,25 @@ def test_sealing_again_changes_nothing(sealed: Path) -> None:
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.ndarray]:
     """A bundle as `train` writes it, its network (untrained, which is as good here) and the first training rows."""
     from models.titanic import Classifier
-    from pipelines import train
-    from pipelines.titanic.data import prepare, training_set
+    from pipelines.titanic.data import Data
     from roadmap.config.check import check
     from roadmap.data import splits
+    from roadmap.data.training_set import MODEL
+    from roadmap.training.bundling import write_bundle
+    from roadmap.training.callbacks import History
+    from roadmap.training.fitting import Fitted
 
     folder = tmp_path_factory.mktemp("written")
     raw = yaml.safe_load(Path("params.yaml").read_text())
     run = check({**raw, "project": "titanic", "trainer": {}, "tracking": {}})
-    splits.write(folder / "data" / "titanic", prepare(run.settings.data, "sample", 1), "sample")
+    splits.write(folder / "data" / "titanic", Data().prepare(run.settings.data, "sample", 1), "sample")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        content = training_set(Path("data/titanic"))
+        content = Data().training(Path("data/titanic"))
         model = Classifier(**content.model, **run.settings.model.kwargs()).eval()
         lineage = {name: LINEAGE[name] for name in ("source", "git_commit", "data_sha256", "params_sha256", "run")}
-        train.write_bundle(run, model, content, lineage)
+        fitted = Fitted(model, content, History("titanic", lambda row: None))
+        write_bundle(run, {MODEL: fitted}, lineage, lambda bundle: {})
     return folder / "artifacts" / "titanic" / "bundle", model, content.train[0][:2]
 
 

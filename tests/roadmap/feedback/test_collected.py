@@ -1,6 +1,5 @@
 """Labelled rows of the prediction log become a new version of the data, and stay in their split for ever."""
 
-import importlib
 import json
 import signal
 import subprocess
@@ -24,14 +23,15 @@ from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import Label, Labelled
 from roadmap.prediction_log.log import Row
+from roadmap.project import TakesLabels, load_project
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
 from tests.support.checkouts import ROOT, Checkout, checkout, environment
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-DATA = {name: importlib.import_module(f"pipelines.{name}.data") for name in PARAMS["projects"]}
-LABELLED = [name for name, data in DATA.items() if hasattr(data, "labelled")]
+DATA = {name: load_project(name).data for name in PARAMS["projects"]}
+LABELLED = {name: data.labelled for name, data in DATA.items() if isinstance(data, TakesLabels)}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
@@ -150,13 +150,13 @@ def test_a_request_and_its_label_are_the_row_again(
     """The test split as requests, as `evaluate` makes them, and as rows again."""
     old = prepared(project)
     splits.write(tmp_path / "data", old, "sample")
-    requests, _ = importlib.import_module(f"pipelines.{project}.evaluate").test_rows(tmp_path / "data")
+    requests, _ = DATA[project].test_rows(tmp_path / "data")
     said = [json.loads(json.dumps(request)) for request in requests[:200]]
     test = splits.read(tmp_path / "data", "test")
     target = old.schema["target"]
     truths = [old.schema["classes"][t] if "classes" in old.schema else str(t) for t in test[target][:200]]
     rows = [
-        {**DATA[project].labelled(one, old.schema), target: recent.target_of(truth, old.schema)}
+        {**LABELLED[project](one, old.schema), target: recent.target_of(truth, old.schema)}
         for one, truth in zip(said, truths, strict=True)
     ]
     found = recent.like(old.splits["train"], rows, target)
@@ -167,12 +167,12 @@ def test_a_request_and_its_label_are_the_row_again(
         np.testing.assert_array_equal(np.asarray(found[name]), np.asarray(expected), err_msg=name)
 
 
-@pytest.mark.parametrize("project", DATA)
+@pytest.mark.parametrize("project", LABELLED)
 def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
     old = Prepared({}, "somewhere", "ours", {"task": "a project's own"})
     collected.begin(tmp_path / "x")
     for folder in (tmp_path / "x", tmp_path / "nowhere"):
-        assert recent.extended(old, folder, "sample", getattr(DATA[project], "labelled", None)) is old
+        assert recent.extended(old, folder, "sample", LABELLED[project]) is old
 
 
 @pytest.mark.parametrize("project", LABELLED)
@@ -184,7 +184,7 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
     others = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
     found = [answered(n, said, truth) for n, said in enumerate(others)]
     collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
-    assert recent.extended(old, tmp_path / "x", "sample", DATA[project].labelled) is old
+    assert recent.extended(old, tmp_path / "x", "sample", LABELLED[project]) is old
     said = capsys.readouterr().out
     assert "5 labelled rows left out (other fields or another size)" in said
     assert "1 labelled rows left out (profile full)" in said
@@ -194,7 +194,7 @@ def test_a_class_that_the_data_do_not_have_is_left_out(
     tmp_path: Path, prepared: Callable[[str], Prepared], capsys: pytest.CaptureFixture[str]
 ) -> None:
     collected.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
-    found = recent.extended(prepared("titanic"), tmp_path / "x", "sample", DATA["titanic"].labelled)
+    found = recent.extended(prepared("titanic"), tmp_path / "x", "sample", LABELLED["titanic"])
     assert found.source.endswith(" + 1 labelled rows of the log")
     assert "1 labelled rows left out (no such class)" in capsys.readouterr().out
 
@@ -205,7 +205,7 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
     old = prepared("titanic")
     steerage = {"class": "steerage", "sex": "female", "age": None}
     collected.add(tmp_path / "x", [answered(n, steerage) for n in range(100)], NOW)
-    new = recent.extended(old, tmp_path / "x", "sample", DATA["titanic"].labelled)
+    new = recent.extended(old, tmp_path / "x", "sample", LABELLED["titanic"])
     assert new.schema["columns"]["class"]["levels"] == ["1st", "2nd", "3rd", "crew", "steerage"]
     assert new.schema["columns"]["age"] == old.schema["columns"]["age"]
     assert "steerage" not in old.schema["columns"]["class"]["levels"]
@@ -219,7 +219,7 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
     houses = prepared("house_prices")
     house = {"area_m2": 950.0, "rooms": 9, "age_years": None, "distance_km": 3.5, "district": "moon"}
     collected.add(tmp_path / "y", [answered(n, house, "1234.5") for n in range(10)], NOW)
-    columns = recent.extended(houses, tmp_path / "y", "sample", DATA["house_prices"].labelled).schema["columns"]
+    columns = recent.extended(houses, tmp_path / "y", "sample", LABELLED["house_prices"]).schema["columns"]
     assert columns["area_m2"] == {**houses.schema["columns"]["area_m2"], "max": 950.0}
     assert columns["age_years"] == houses.schema["columns"]["age_years"]
     assert "moon" in columns["district"]["levels"]
@@ -232,7 +232,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     known = [{"text": old.splits[name]["text"][0]} for name in splits.SPLITS]
     texts = [*known, {"text": "new"}, {"text": "new"}, {"text": "newer"}]
     collected.add(tmp_path / "x", [answered(n, text, "negative") for n, text in enumerate(texts)], NOW)
-    new = recent.extended(old, tmp_path / "x", "sample", DATA["imdb"].labelled)
+    new = recent.extended(old, tmp_path / "x", "sample", LABELLED["imdb"])
     assert new.source.endswith(" + 2 labelled rows of the log")
     every = pd.concat(new.splits.values())
     assert every["text"].is_unique and {"new", "newer"} <= set(every["text"])
@@ -241,7 +241,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     image = digits.splits["test"]["image"][0]
     pictures = [{"image": one.tolist()} for one in (image, 255 - image, 255 - image)]
     collected.add(tmp_path / "y", [answered(n, picture, "3") for n, picture in enumerate(pictures)], NOW)
-    assert " + 1 " in recent.extended(digits, tmp_path / "y", "sample", DATA["mnist"].labelled).source
+    assert " + 1 " in recent.extended(digits, tmp_path / "y", "sample", LABELLED["mnist"]).source
 
 
 def test_what_the_server_records_is_what_a_project_takes(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_what_the_server_records_is_what_a_project_takes(tmp_path: Path) -> None
     for name in made:
         labels.write(log, name, [Label("abc", 0, "1", now)])
         (one,) = labels.labelled(log, name, now - timedelta(hours=1), now + MINUTE)
-        assert DATA[name].labelled(one.input, schemas[name]) is not None, one.input
+        assert LABELLED[name](one.input, schemas[name]) is not None, one.input
 
 
 # ---------------------------------------------------------------- the stages

@@ -1,6 +1,5 @@
 """The monitor: what the reference keeps, which windows are called drifted, and when a retraining is asked for."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
 from roadmap.monitoring.reference.columns import Columns
 from roadmap.monitoring.verdict import permitted
+from roadmap.project import load_project
 from tests.support.checkouts import ROOT
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
@@ -118,8 +118,7 @@ def test_retrainings_can_not_thrash(days: list[float], allowed: bool, said: str)
 
 @pytest.mark.parametrize("project", PROJECTS)
 def test_every_project_says_what_is_watched(project: str) -> None:
-    words = (ROOT / "pipelines" / project / "monitoring.py").read_text()
-    assert "def answers(" in words and re.search(r"^(def inputs\(|inputs = )", words, re.MULTILINE)
+    assert load_project(project).monitoring
     assert MonitorSettings.model_validate(
         yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]["monitor"]
     ).enabled, "the kill switch is for emergencies"

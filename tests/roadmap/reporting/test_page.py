@@ -1,8 +1,6 @@
 """The report page: whole in itself, escaped, the same twice, and right about drift."""
 
 import re
-import sys
-import types
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.report import sections_of
+from pipelines.report import sections_of_task
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.reporting import words
@@ -92,8 +90,7 @@ def render(folder: Path, prepared: splits.Prepared) -> str:
     data = folder / "data"
     splits.write(data, prepared, "sample")
     card = splits.read_card(data)
-    sections = sections_of(PROJECT, card)
-    size = write(folder / "index.html", PROJECT, card, lambda: sections(data, card))
+    size = write(folder / "index.html", PROJECT, card, lambda: sections_of_task(data, card))
     content = (folder / "index.html").read_bytes()
     assert len(content) == size
     return content.decode()
@@ -280,14 +277,11 @@ def test_images_in_any_layout(shape: tuple[int, ...]) -> None:
     assert montage(found, 12).shape == (6, 12 * 6, 4)
 
 
-def test_an_unknown_task_is_refused_unless_the_project_has_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    card = {"schema": {"task": "image"}}
+def test_an_unknown_task_is_refused_and_none_has_no_sections() -> None:
+    folder = Path("data/titanic")
     with pytest.raises(UsageError, match=r"titanic/card.json: schema.task: found 'image'; did you mean 'images'"):
-        sections_of(PROJECT, card)
-    module = types.ModuleType("pipelines.titanic.report")
-    module.__dict__.update(__spec__=types.SimpleNamespace(), sections=lambda folder, card: [])
-    monkeypatch.setitem(sys.modules, "pipelines.titanic.report", module)
-    assert sections_of(PROJECT, card) is module.__dict__["sections"]
+        sections_of_task(folder, {"schema": {"task": "image"}})
+    assert sections_of_task(folder, {"schema": {}}) == []
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,17 @@ PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 
 # What a server would have recorded: the project's own test rows, changed by an expression of `row` and `rng`.
 ANSWERED = """
-import importlib, json, sys
+import json, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import numpy as np
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.prediction_log.log import Row, target
+from roadmap.project import load_project
 
 project, log, count, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-watch = importlib.import_module(f"pipelines.{project}.watch")
-data = Path("data") / project
-rows = watch.requests(data) if hasattr(watch, "requests") else (
-    importlib.import_module(f"pipelines.{project}.evaluate").test_rows(data)[0])
+members, data = load_project(project), Path("data") / project
+rows = members.monitoring.requests(data) or members.data.test_rows(data)[0]
 rng = np.random.default_rng(5)
 rows = [rows[number] for number in rng.integers(0, len(rows), count)]
 rows = [eval(change, {"row": row, "rng": rng}) for row in rows]
