@@ -1,6 +1,6 @@
 """Removes from a folder of installed packages what a running server never opens: `python slim.py /packages`.
 
-Measured on the pinned versions: 219 MB before, 147 MB after.
+On the pinned versions 163 MB are left.
 """
 
 import shutil
@@ -13,11 +13,19 @@ UNUSED = (
     "onnxruntime/tools",
     "onnxruntime/quantization",
     "numpy/f2py",
-    "PIL/_avif*.so",  # pictures come as PNG and JPEG, and nothing is written with a font
+    "PIL/_avif*.so",  # pictures come as PNG and JPEG, are not printed, and nothing is written with a font
+    "PIL/_imagingcms*.so",
     "PIL/_imagingft*.so",
+    "PIL/_imagingtk*.so",
+    "PIL/_webp*.so",
     "pillow.libs/libavif-*",
+    "pillow.libs/libbrotli*",
     "pillow.libs/libfreetype-*",
     "pillow.libs/libharfbuzz-*",
+    "pillow.libs/liblcms2-*",
+    "pillow.libs/libpng16-*",
+    "pillow.libs/libsharpyuv-*",
+    "pillow.libs/libwebp*",
     "bin",
 )
 BOTO = {"s3", "sts", "sso", "sso-oidc", "signin"}  # services that are asked: bundles, and the ways to credentials
