@@ -92,6 +92,7 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> list[str]:
+        """`cors_origins`, one by one."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
     @field_validator("cors_origins")

@@ -19,9 +19,11 @@ class Caller(NamedTuple):
     metrics: bool = False
 
     def may(self, project: str) -> bool:
+        """Whether this project is one of the caller's; "*" stands for all."""
         return "*" in self.projects or project in self.projects
 
     def forbidden(self, project: str) -> str:
+        """The detail of the 403."""
         return f"{self.name} may not use {project}; allowed: {', '.join(sorted(self.projects)) or 'none'}"
 
 

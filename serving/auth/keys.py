@@ -85,6 +85,7 @@ class Keys:
         self._looked = time.monotonic()
 
     def find(self, secret: str) -> Caller | None:
+        """The owner of a key; None of one that is unknown or has expired. Compares in constant time."""
         self._look()
         digest = hashlib.sha256(secret.encode()).hexdigest()
         found = None

@@ -104,6 +104,7 @@ def fetch_keys(issuer: str) -> KeySet:
 
 
 def document(url: str) -> Any:
+    """JSON of at most MAX_DOCUMENT bytes. Raises: HttpError, ValueError."""
     check_address(url)
     answer = ask(url, seconds=FETCH_TIMEOUT, limit=MAX_DOCUMENT)
     check_address(answer.url)  # where a redirection may have led

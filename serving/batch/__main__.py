@@ -77,6 +77,12 @@ def run(options: Options) -> int:
 
 
 def score(options: Options) -> int:
+    """Checks everything that can be wrong before it works.
+
+    Raises:
+        UsageError, BundleError, SourceError: before anything is written.
+        TooManyErrors, Damaged, OSError: what is done is kept.
+    """
     extension(options.output, OUTPUTS)
     source = open_source(options.input)
     if options.output.exists() and options.output.samefile(options.input):
@@ -122,6 +128,7 @@ def score(options: Options) -> int:
 
 
 def open_bundle(bundles: str, project: str) -> Bundle:
+    """Raises: UsageError, SourceError, BundleError."""
     found = open_bundles(bundles, Settings().cache).find()
     if project not in found:
         raise UsageError(f"project={project}: no such model in {bundles}; {nearest(project, found)}")
@@ -155,6 +162,7 @@ def check(source: RowSource, requests: Requests, options: Options) -> None:
 
 
 def bar(source: RowSource, state: State) -> Any:
+    """tqdm's progress bar, over what `RowSource.done` counts."""
     from tqdm import tqdm
 
     layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
@@ -162,6 +170,7 @@ def bar(source: RowSource, state: State) -> Any:
 
 
 def summary(job: Job, seconds: float, before: int) -> int:
+    """The exit code."""
     state = job.state
     rate = (state.scored + state.refused - before) / seconds
     if state.refused:

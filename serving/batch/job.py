@@ -178,6 +178,7 @@ class Job:
         self.commit()
 
     def commit(self) -> None:
+        """Writes the state at once and to the disk: what it counts is done."""
         with atomic_file(self.folder / "state.json") as draft:
             draft.write_text(self.state.model_dump_json() + "\n")
             sync(draft)

@@ -19,6 +19,8 @@ SCALARS = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(),
 
 
 class ParquetSource:
+    """Raises: UsageError: the file is no Parquet, or has two columns of one name."""
+
     format = "parquet"
 
     def __init__(self, path: Path) -> None:
@@ -118,6 +120,7 @@ class ParquetSink:
 
 
 def join(parts: list[Path], target: Path, schema: pa.Schema) -> None:
+    """Row groups of the parts, one behind the other."""
     with pq.ParquetWriter(target, schema) as writer:
         for part in parts:
             with pq.ParquetFile(part) as file:

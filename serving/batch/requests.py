@@ -44,6 +44,7 @@ class Requests:
 
 
 def typed(cell: Any, kinds: frozenset[str]) -> Any:
+    """A cell as JSON has it: of text, what the field takes."""
     if isinstance(cell, str):
         return value(cell, kinds)
     if isinstance(cell, float) and "number" not in kinds and cell.is_integer():

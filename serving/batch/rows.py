@@ -19,6 +19,8 @@ class Position(NamedTuple):
 
 @dataclass
 class InputRow:
+    """A row of the input, or why there is none."""
+
     number: int  # from 1, the header not counted
     line: int | None  # of a text file, where the row ends
     values: dict[str, Any] = field(default_factory=dict)
@@ -28,6 +30,8 @@ class InputRow:
 
 @dataclass
 class RowBatch:
+    """Rows in a file's order, and where to go on behind them."""
+
     rows: list[InputRow]
     end: Position
     table: Any = None  # the same rows as Arrow holds them, from Parquet
@@ -44,4 +48,5 @@ class RowSource(Protocol):
             Damaged: the file can't be read on.
         """
 
-    def done(self, at: Position) -> int: ...
+    def done(self, at: Position) -> int:
+        """How much of `size` that is."""

@@ -21,9 +21,11 @@ class Layout:
 
     @property
     def names(self) -> list[str]:
+        """All columns, in their order."""
         return [*self.kept, *([self.number] if self.number else []), *self.outputs.values()]
 
     def record(self, row: InputRow, given: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+        """A row of the output by column. given: the input's columns"""
         kept = {self.number: row.number} if self.number else given
         return kept | {name: output[field] for field, name in self.outputs.items()}
 
@@ -61,6 +63,7 @@ def text(value: Any) -> str | None:
 
 
 def dumps(value: Any) -> str:
+    """JSON; NaN and infinity become null, bytes base64."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_default)
     except ValueError:

@@ -9,6 +9,8 @@ from serving.runtime.cells import csv_from_rows
 
 
 class JsonLinesSink:
+    """A record a line. from_text: the rows come from a CSV, and take the types that the request gave them"""
+
     def __init__(self, path: Path, layout: Layout, from_text: bool) -> None:
         self.file, self.layout, self.from_text = path.open("w", encoding="utf-8"), layout, from_text
 
@@ -22,6 +24,8 @@ class JsonLinesSink:
 
 
 class CsvSink:
+    """Without a header: the parts are joined below one."""
+
     def __init__(self, path: Path, layout: Layout) -> None:
         self.file, self.layout = path.open("w", encoding="utf-8", newline=""), layout
 

@@ -85,6 +85,12 @@ class Lines:
 
 
 class CsvSource(TextSource):
+    """RFC 4180 with a header.
+
+    Raises:
+        UsageError: no header, one that can't be read, or two columns of one name.
+    """
+
     format = "csv"
 
     def __init__(self, path: Path) -> None:
@@ -129,6 +135,8 @@ class CsvSource(TextSource):
 
 
 class JsonLinesSource(TextSource):
+    """An object a line."""
+
     format = "jsonl"
 
     def __init__(self, path: Path) -> None:

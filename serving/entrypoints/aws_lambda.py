@@ -45,6 +45,11 @@ class DeadlineMiddleware:
 
 
 def build() -> Mangum:
+    """The app behind Mangum, with its models loaded.
+
+    Raises:
+        RuntimeError: there is no bundle.
+    """
     defaults = {
         "bundles": str(Path(os.environ.get("LAMBDA_TASK_ROOT", ".")) / "artifacts"),
         "cache": "/tmp/bundles",

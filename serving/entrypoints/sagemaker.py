@@ -15,6 +15,7 @@ from serving.entrypoints import server
 
 
 def main(argv: list[str]) -> int:
+    """Exit code 2: another command than `serve`, or no bundle to serve."""
     if argv != ["serve"]:
         return server.fail(2, f"this container has the command 'serve' and no other, not {' '.join(argv)!r}")
     folder = Path(os.environ.get("SM_MODEL_DIR") or "/opt/ml/model")

@@ -15,6 +15,7 @@ from serving.settings import Settings, at_fault, to_environment
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Serves until SIGTERM or SIGINT. Exit codes: 1 the address can't be had, 2 a setting or a bundle is wrong."""
     try:
         settings = Settings(_cli_parse_args=sys.argv[1:] if argv is None else argv)
     except ValidationError as error:
@@ -41,6 +42,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: Settings, listener: socket.socket) -> int:
+    """In this process."""
     import uvicorn
 
     from serving.http.app import create_app
@@ -84,6 +86,7 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
 
 
 def config(app: Any, settings: Settings, **more: Any) -> Any:
+    """uvicorn's, for one process or several."""
     import uvicorn
 
     seconds = int(settings.timeout_seconds) + 1  # SIGTERM: no new requests, and those in flight have their time
@@ -98,6 +101,7 @@ def config(app: Any, settings: Settings, **more: Any) -> Any:
 
 
 def announce(settings: Settings, listener: socket.socket) -> None:
+    """The line that says where the page is: the last before requests are taken."""
     host = settings.host
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{shown}:{listener.getsockname()[1]}"
@@ -105,5 +109,6 @@ def announce(settings: Settings, listener: socket.socket) -> None:
 
 
 def fail(code: int, message: str) -> int:
+    """One line on standard error."""
     print(f"serving: {message}", file=sys.stderr)
     return code

@@ -116,6 +116,7 @@ def challenging(settings: Settings) -> Store:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Looks for new versions while the server runs."""
     challengers: Challengers | None = app.state.challengers
     stores = [app.state.store, *([challengers.store] if challengers else [])]
     for store in stores:
@@ -128,6 +129,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def add_status(app: Api, store: Store) -> None:
+    """/health, /ready, /models and /models/<project>."""
+
     @app.get("/health", tags=["status"])
     async def health() -> Health:
         """The process lives."""

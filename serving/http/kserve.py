@@ -83,6 +83,8 @@ class ServerMetadata(BaseModel):
 
 
 def add_kserve(app: FastAPI, store: Store) -> None:
+    """/v2 and what lies below it."""
+
     @app.get("/v2", tags=["kserve"])
     async def server() -> ServerMetadata:
         return ServerMetadata(name="roadmap", version=app.version, extensions=[])
@@ -199,6 +201,7 @@ def batched(tensor: Tensor, place: int) -> list[Any]:
 
 
 def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
+    """The values, row by row. Raises: Refusal: 422, an object, or deeper than MAX_DIMENSIONS."""
     if depth > MAX_DIMENSIONS:
         raise bad(place, "data", f"nested deeper than {MAX_DIMENSIONS} dimensions")
     for one in data:
@@ -218,6 +221,7 @@ def from_text(text: Any, name: str, fields: Columns) -> Any:
 
 
 def bad(place: int, member: str, said: str) -> Refusal:
+    """422 that points at one member of one tensor."""
     errors = [{"pointer": f"#/inputs/{place}/{member}", "detail": said}]
     return Refusal(422, f"inputs/{place}/{member}: {said}", errors=errors)
 
@@ -242,6 +246,7 @@ def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[s
 
 
 def column(name: str, values: list[Any]) -> dict[str, Any]:
+    """A tensor [n, ...] of the values of n outputs; BYTES where they have no common shape or type."""
     try:
         array = np.array(values)
     except ValueError:  # lists of unequal lengths

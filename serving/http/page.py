@@ -25,6 +25,7 @@ class Files(StaticFiles):
 
 
 def add_page(app: FastAPI) -> None:
+    """/ and /playground/."""
     files = Files(directory=FOLDER)
 
     @app.get("/", include_in_schema=False)

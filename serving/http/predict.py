@@ -28,6 +28,12 @@ class Prediction(BaseModel, Generic[T]):
 
 
 async def predict(request: Request) -> Response:
+    """The route of all models.
+
+    Raises:
+        Refusal: 404, 415, 503, 504.
+        RequestValidationError: 422, the body doesn't fit the model's request.
+    """
     model = await request.app.state.store.model(request.path_params["name"])
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         batch = await uploaded(request, model)

@@ -52,6 +52,7 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
 
 
 def title(status: int) -> str:
+    """The status's name as IANA has it."""
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 

@@ -39,6 +39,8 @@ class Records:
         return path if path and path.is_file() else None
 
     def drift(self, project: str) -> Record | None:
+        """The last verdict of `pipelines.monitor`."""
+
         def record(found: dict[str, Any]) -> Record:
             link = f"status/{project}/drift" if self.page(project, REPORT) else None
             bad = found["verdict"] == "drift"
@@ -47,6 +49,8 @@ class Records:
         return self._read(project, VERDICT, record)
 
     def comparison(self, project: str) -> Record | None:
+        """The last comparison with a challenger."""
+
         def record(found: dict[str, Any]) -> Record:
             said = (found.get("score") or {}).get("verdict", "no labels yet")
             link = f"compare/{project}" if self.page(project, COMPARISON) else None
@@ -65,6 +69,8 @@ class Records:
         return self._read(project, "promotions.jsonl", record) or self._read(project, "decision.json", record)
 
     def deploy(self, project: str) -> Record | None:
+        """The last deployment or rollback."""
+
         def record(found: dict[str, Any]) -> Record:
             place = " ".join(str(found[name]) for name in ("target", "stage") if found.get(name))
             moved = f"{found.get('from') or 'nothing'} to {found.get('to') or 'nothing'}"
@@ -100,6 +106,7 @@ class Records:
 
 
 def last_line(path: Path) -> bytes:
+    """Of a file that grows, read from its end."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL))

@@ -65,6 +65,11 @@ def add_sagemaker(app: FastAPI) -> None:
 
 
 async def invoked(request: Request, model: Model) -> Response:
+    """The answer in the kind that Accept names.
+
+    Raises:
+        Refusal: 400, 406, 415, 422, and what `answer` raises.
+    """
     kind, options = sent(request.headers.get("content-type", ""))
     wanted, how = accepted(request.headers.get("accept", ""), kind)
     body = await request.body()
@@ -88,6 +93,7 @@ async def invoked(request: Request, model: Model) -> Response:
 
 
 def sent(content_type: str) -> tuple[str, Options]:
+    """The body's media type and its parameters. Raises: Refusal: 415."""
     kind, options = media(content_type)
     if kind not in KINDS:
         came = f"as {cut(kind)}" if kind else "without a content type"
@@ -98,6 +104,7 @@ def sent(content_type: str) -> tuple[str, Options]:
 
 
 def media(text: str) -> tuple[str, Options]:
+    """A media type and its parameters, in small letters."""
     kind, *options = text.lower().split(";")
     return kind.strip(), {name.strip(): value.strip(' "') for name, _, value in (one.partition("=") for one in options)}
 
@@ -137,6 +144,7 @@ def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[Ba
 
 
 def text(body: bytes) -> io.StringIO:
+    """Raises: Refusal: 400, not UTF-8."""
     try:
         return io.StringIO(body.decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
@@ -144,6 +152,7 @@ def text(body: bytes) -> io.StringIO:
 
 
 def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
+    """(line, value) of JSON Lines; a TableError in place of a value that can't be read."""
     for number, line in enumerate(body.split(b"\n"), 1):
         if line.strip():
             try:
@@ -182,6 +191,7 @@ def accepted(accept: str, kind: str) -> tuple[str, Options]:
 
 
 def quality(options: Options) -> float:
+    """The q of a media range; 0 where it is no number."""
     try:
         return max(0.0, float(options.get("q", 1)))
     except ValueError:

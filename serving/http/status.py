@@ -56,6 +56,7 @@ class Status(BaseModel):
 
 
 def add_status_page(app: FastAPI, store: Store) -> None:
+    """/status, and the reports that it links to."""
     settings: Settings = app.state.settings
     records = Records(folder_of(settings))
 
@@ -115,6 +116,7 @@ def wanted(request: Request) -> str:
 
 
 def row(card: Card, records: Records, challengers: Challengers | None) -> ProjectStatus:
+    """All that is known of one project."""
     project = card.name
     return ProjectStatus(
         project=project,

@@ -42,6 +42,7 @@ class Events(StreamingResponse):
 
 
 def event(content: Any, name: str | None = None) -> str:
+    """A server-sent event whose data is JSON."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
 
@@ -94,6 +95,7 @@ def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator
 async def recorded(
     request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
 ) -> AsyncGenerator[tuple[int, Any], None]:
+    """The pieces as they are, each whole answer in the prediction log as well."""
     began = time.perf_counter()
     async with aclosing(pieces):
         async for number, piece in pieces:
@@ -107,6 +109,7 @@ def failed(status: int, detail: str) -> str:
 
 
 def documentation(model: Model) -> APIRoute:
+    """What OpenAPI says of this model's route."""
     example: Any = {"summary": "a request that this model is known to answer", "value": model.example[0]}
     Example = Body(openapi_examples={"example": example})
 

@@ -64,6 +64,7 @@ def shown(value: Any) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
+    """What could begin a line or command a terminal, as escapes."""
     if text.isprintable():
         return text
     return "".join(

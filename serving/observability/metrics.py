@@ -73,12 +73,14 @@ def _instruments() -> SimpleNamespace:
 
 
 def batch(project: str, size: int, seconds: float) -> None:
+    """One call of a predictor: so many inputs, so many seconds."""
     if _on:
         _on.size(project).observe(size)
         _on.compute(project).observe(seconds)
 
 
 def queue(project: str, length: int) -> None:
+    """So many inputs wait."""
     if _on:
         _on.queue(project).set(length)
 
@@ -100,6 +102,7 @@ def unloaded(project: str) -> None:
 
 
 def withdrawn(project: str, role: str) -> None:
+    """This role's version no longer answers."""
     _versions.pop((project, role), None)
 
 
@@ -110,16 +113,19 @@ def refused(project: str) -> None:
 
 
 def tokens(project: str, n: int) -> None:
+    """So many were written."""
     if _on:
         _on.tokens(project).inc(n)
 
 
 def recorded(project: str, rows: int) -> None:
+    """Rows that the prediction log has written."""
     if _on:
         _on.recorded(project).inc(rows)
 
 
 def dropped(project: str, rows: int) -> None:
+    """Rows that it had no room for."""
     if _on:
         _on.dropped(project).inc(rows)
 
@@ -133,21 +139,25 @@ def arm(project: str, version: str, role: str, outcome: str, seconds: float | No
 
 
 def mirror_dropped(project: str) -> None:
+    """A copy for the challenger that there was no room for."""
     if _on:
         _on.mirror_dropped(project).inc()
 
 
 def fell_back(project: str) -> None:
+    """The champion answered in the challenger's place."""
     if _on:
         _on.fallbacks(project).inc()
 
 
 def entered() -> None:
+    """A request has begun."""
     if _on:
         _on.in_flight.inc()
 
 
 def left(route: str, project: str, status: int, seconds: float) -> None:
+    """It has ended, after so many seconds."""
     if _on:
         _on.in_flight.dec()
         _on.requests(route, project, status).inc()

@@ -213,6 +213,7 @@ def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
 
 
 def settle(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
+    """Gives each request its outputs; for the request's own event loop."""
     for piece, outputs in found:
         request = piece.request
         if request.future.done():

@@ -110,6 +110,7 @@ def rows_from_csv(
 
 
 def records(reader: Iterator[list[str]]) -> Iterator[list[str] | TableError]:
+    """The rows of csv.reader; a TableError in place of one that is no CSV."""
     while True:
         try:
             if cells := next(reader):
@@ -136,6 +137,7 @@ def csv_from_rows(rows: Sequence[dict[str, Any]], header: bool = False) -> str:
 
 
 def cell(value: Any) -> str:
+    """One value of an answer as a cell: text as it is, the rest as JSON, nothing for null."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

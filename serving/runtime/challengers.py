@@ -65,10 +65,12 @@ class Challengers:
             self.mirror.put(Copy(challenger, inputs, request_id, recorded))
 
     def failed(self, model: Model) -> None:
+        """Counts a request that this version could not answer."""
         if (role := self._role(model)) is not None:
             metrics.arm(model.name, model.version, role, "failed")
 
     def fell_back(self, challenger: Model, error: Exception) -> None:
+        """Counts it, and says the first failure of a version in the log."""
         metrics.fell_back(challenger.name)
         if challenger.version not in self._complained:
             self._complained.add(challenger.version)

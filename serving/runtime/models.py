@@ -87,6 +87,7 @@ class Model:
 
     @property
     def version(self) -> str:
+        """Of the bundle: twelve hexadecimal digits."""
         return self.manifest.version
 
     @cached_property
@@ -112,6 +113,7 @@ class Model:
         }
 
     def dumped(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """`outputs`, not checked yet; what one batch of the scheduler asks for."""
         return [output.model_dump() for output in self.predictor.predict(inputs)]
 
     def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
@@ -209,6 +211,11 @@ class Model:
 
 
 def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The outputs as they are.
+
+    Raises:
+        Refusal: 422, one of them is NaN or infinite.
+    """
     if not finite(outputs):
         bad = [index for index, output in enumerate(outputs) if not finite(output)]
         errors = [{"pointer": pointer(("inputs", index)), "detail": NOT_FINITE} for index in bad]
@@ -217,6 +224,7 @@ def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def finite(value: Any) -> bool:
+    """Whether JSON can hold it: no NaN, no infinity, at any depth."""
     content = to_json(value, inf_nan_mode="constants")
     if b"NaN" not in content and b"Infinity" not in content:
         return True

@@ -70,6 +70,8 @@ class Place:
 
 
 class Store:
+    """The models of one source, by name. Routes ask in the event loop; `watch` refreshes in a thread of its own."""
+
     def __init__(
         self,
         source: BundleSource,
@@ -86,9 +88,11 @@ class Store:
     # ---------------------------------------------------------------- what routes ask
 
     def names(self) -> list[str]:
+        """Of all models, also of those that are refused."""
         return sorted(self.places)
 
     def cards(self) -> list[Card]:
+        """One per name, by name."""
         return [self.places[name].shown for name in self.names()]
 
     def ready(self) -> list[Model]:
@@ -96,6 +100,7 @@ class Store:
         return [place.model for _, place in sorted(self.places.items()) if place.model is not None]
 
     def place(self, name: str) -> Place:
+        """Raises: Refusal: 404."""
         if name not in self.places:
             raise unknown("model", name, self.places, models=self.names())
         return self.places[name]
@@ -232,10 +237,12 @@ class Store:
             threading.Thread(target=look, name="bundles", daemon=True).start()
 
     def stop(self) -> None:
+        """Ends `watch`."""
         self.stopped.set()
 
 
 def lineage(bundle: Bundle) -> dict[str, Any]:
+    """The card's fields that a bundle knows."""
     manifest = bundle.manifest
     size = sum((bundle.folder / name).stat().st_size for name in manifest.files)
     return {"version": manifest.version, "size": size, "code": manifest.code, **manifest.model_dump(exclude={"files"})}

@@ -73,6 +73,7 @@ def locked(home: Path) -> Iterator[None]:
 
 
 def checked(content: bytes, where: str) -> Manifest:
+    """Raises: BundleError: no manifest, or one with names outside the bundle."""
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
@@ -84,6 +85,7 @@ def checked(content: bytes, where: str) -> Manifest:
 
 
 def is_sound(folder: Path) -> bool:
+    """Whether a whole bundle lies there, hashes included."""
     try:
         Bundle(folder)
     except BundleError:
@@ -92,6 +94,7 @@ def is_sound(folder: Path) -> bool:
 
 
 def download(draft: Path, where: str, manifest: Manifest, save: Callable[[str, Path], None]) -> None:
+    """Raises: BundleError: a file's content is not what the manifest says."""
     started = time.perf_counter()
     size = 0
     for name, expected in manifest.files.items():

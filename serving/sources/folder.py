@@ -32,6 +32,7 @@ class Folder:
         return found
 
     def bundles(self) -> dict[str, Path]:
+        """Project -> where its bundle lies."""
         for one in (self.folder, *(self.folder / name for name in self.names)):
             try:
                 return {project((one / MANIFEST).read_bytes(), self.folder.resolve().name): one}

@@ -36,6 +36,7 @@ class MlflowDatabase:
         self.file = file
 
     def version(self, name: str, alias: str, number: str) -> Version:
+        """Raises: SourceError: there is none."""
         if not alias:
             chosen, what = (
                 self._rows(
@@ -50,9 +51,11 @@ class MlflowDatabase:
         return chosen[0]
 
     def having(self, alias: str) -> list[Version]:
+        """Of every model, the version with this alias."""
         return self._aliased("WHERE a.alias = ?", alias)
 
     def location(self, version: Version) -> str:
+        """Where its artifacts lie, a URI or a path. Raises: SourceError."""
         where = "SELECT COALESCE(storage_location, source) FROM model_versions WHERE name = ? AND version = ?"
         found = self._query(where, version.name, int(version.number))
         if not found:
@@ -60,6 +63,7 @@ class MlflowDatabase:
         return str(found[0][0])
 
     def tags(self, version: Version) -> dict[str, str]:
+        """Of a version. Raises: SourceError."""
         where = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
         return dict(self._query(where, version.name, int(version.number)))
 
@@ -98,6 +102,7 @@ class MlflowServer:
             self.authorization = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
     def version(self, name: str, alias: str, number: str) -> Version:
+        """Raises: SourceError: there is none; Unreachable."""
         if alias:
             found = self._api("registered-models/alias", name=name, alias=alias)
         else:
@@ -106,6 +111,7 @@ class MlflowServer:
         return Version(one["name"], str(one["version"]), int(one["creation_timestamp"]))
 
     def having(self, alias: str) -> list[Version]:
+        """Of every model, the version with this alias. Raises: SourceError."""
         versions, token = [], None
         while token != "":
             page = self._api("registered-models/search", max_results="1000", **({"page_token": token} if token else {}))
@@ -119,10 +125,12 @@ class MlflowServer:
         return versions
 
     def location(self, version: Version) -> str:
+        """Where its artifacts lie, a URI. Raises: SourceError."""
         answer = self._api("model-versions/get-download-uri", name=version.name, version=version.number)
         return str(answer["artifact_uri"])
 
     def tags(self, version: Version) -> dict[str, str]:
+        """Of a version. Raises: SourceError."""
         found = self._api("model-versions/get", name=version.name, version=version.number)["model_version"]
         return {one["key"]: one["value"] for one in found.get("tags", ())}
 
@@ -132,10 +140,12 @@ class MlflowServer:
             return [file["path"] for file in json.load(answer).get("files", ())]
 
     def read(self, path: str) -> bytes:
+        """A file of the artifacts. Raises: SourceError."""
         with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer:
             return answer.read()
 
     def save(self, path: str, to: Path) -> None:
+        """A file of the artifacts, to a path. Raises: SourceError."""
         with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer, to.open("wb") as file:
             for piece in answer.iter_content(1 << 20):
                 file.write(piece)

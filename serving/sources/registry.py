@@ -103,6 +103,7 @@ class Registry:
 
 
 def no_bundle(version: Version) -> BundleError:
+    """What is raised where a version holds no bundle."""
     return BundleError(f"{version}: has no artifacts/*/{MANIFEST}; only what `pipelines.register` has logged is served")
 
 

@@ -66,6 +66,7 @@ class Sampled(BaseModel):
 
     @property
     def counted(self) -> bool:
+        """Whether the stream ends with the tokens' number."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def shared(self, max_tokens: int) -> dict[str, Any]:
@@ -77,6 +78,8 @@ class Sampled(BaseModel):
 
 
 def add_models(app: FastAPI, store: Store) -> None:
+    """/v1/models and /v1/models/<name>."""
+
     @app.get("/v1/models", tags=["openai"])
     async def listed() -> ModelList:
         """The models that write text or embed it."""
@@ -99,10 +102,12 @@ def post(app: FastAPI, path: str, answer: type[BaseModel], streams: bool = True)
 
 
 def speaks(model: Model) -> bool:
+    """Whether one of OpenAI's addresses is for this model."""
     return model.writes or model.embeds is not None
 
 
 def able(store: Store, can: Callable[[Model], bool]) -> list[Model]:
+    """The loaded models that can do this."""
     return [model for model in store.ready() if can(model)]
 
 
@@ -131,6 +136,7 @@ def validated(model: Model, fields: dict[str, Any], prompt: str = "prompt") -> B
 
 
 def head(kind: str, key: str, model: Model) -> dict[str, Any]:
+    """What all answers begin with. key: the prefix of OpenAI's ids"""
     return {
         "id": f"{key}-{uuid.uuid4().hex}",
         "object": kind,
@@ -145,6 +151,7 @@ def listing(model: Model) -> ListedModel:
 
 
 def total(usages: Sequence[dict[str, int]]) -> dict[str, int]:
+    """The sum of OpenAI's usages."""
     return {key: sum(usage[key] for usage in usages) for key in usages[0]}
 
 

@@ -59,6 +59,7 @@ class Chat(openai.Sampled):
         return self
 
     def ours(self, model: Model) -> dict[str, Any]:
+        """The fields of the model's own request, its prompt written by the model's template."""
         said = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
         assert model.chats is not None
         prompt, ends = model.chats.chat(said)
@@ -112,6 +113,8 @@ def chats(model: Model) -> bool:
 
 
 def add_chat(app: FastAPI, store: Store) -> None:
+    """POST /v1/chat/completions."""
+
     @openai.post(app, "/v1/chat/completions", ChatCompleted)
     async def chat_completions(request: Request, asked: Annotated[Chat, Body()]) -> Response:
         """A conversation's next message as OpenAI's API has it; `stream` sends server-sent events."""

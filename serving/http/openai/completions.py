@@ -35,6 +35,7 @@ class Completion(openai.Sampled):
         return self
 
     def ours(self, prompt: str) -> dict[str, Any]:
+        """The fields of the model's own request for one of the prompts."""
         logprobs = {"logprobs": True, "top_logprobs": self.logprobs} if self.logprobs is not None else {}
         return {**self.shared(max_tokens=16), **logprobs, "prompt": prompt, "echo": bool(self.echo)}
 
@@ -64,6 +65,8 @@ class Completed(BaseModel):
 
 
 def add_completions(app: FastAPI, store: Store) -> None:
+    """POST /v1/completions."""
+
     @openai.post(app, "/v1/completions", Completed)
     async def completions(request: Request, asked: Annotated[Completion, Body()]) -> Response:
         """Text completion as OpenAI's API has it; `stream` sends server-sent events."""

@@ -59,6 +59,8 @@ def embeds(model: Model) -> bool:
 
 
 def add_embeddings(app: FastAPI, store: Store) -> None:
+    """POST /v1/embeddings."""
+
     @openai.post(app, "/v1/embeddings", Embeddings, streams=False)
     async def embeddings(request: Request, asked: Annotated[Embedding, Body()]) -> Response:
         """A vector of length 1 for each text, as OpenAI's API has it."""
@@ -77,6 +79,11 @@ def add_embeddings(app: FastAPI, store: Store) -> None:
 
 
 async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
+    """float32 [texts, d], and the tokens read.
+
+    Raises:
+        Refusal: 422 a text that can't be read, 503 too much waits, 504 too late.
+    """
     begin(request, model, len(texts))
     seconds = allowed(request)
     try:
@@ -88,6 +95,7 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
 
 
 def encoded(row: Any) -> str:
+    """Base64 of little-endian float32, as OpenAI has it."""
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
