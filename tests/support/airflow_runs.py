@@ -116,7 +116,7 @@ class Airflow:
                 cwd=folder, env=self.env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
-    def connect(self, seconds: float = 180) -> Client:
+    def connect(self, seconds: float = 600) -> Client:
         """Once it answers, its scheduler is alive and it knows its DAGs."""
         deadline = time.monotonic() + seconds
         while True:
@@ -180,7 +180,7 @@ class Airflow:
 
     # ---------------------------------------------------------------- runs
 
-    def wait(self, dag: str, run: str, seconds: float = 300) -> str:
+    def wait(self, dag: str, run: str, seconds: float = 900) -> str:
         """The state that the run ends in."""
         deadline = time.monotonic() + seconds
         while (state := self.client.state(dag, run)) not in ("success", "failed"):
@@ -190,7 +190,7 @@ class Airflow:
             time.sleep(0.5)
         return state
 
-    def succeeds(self, dag: str, run: str, seconds: float = 300) -> dict[str, Any]:
+    def succeeds(self, dag: str, run: str, seconds: float = 900) -> dict[str, Any]:
         """What each task returned, once the run has succeeded."""
         if self.wait(dag, run, seconds) != "success":
             failed = [task["task_id"] for task in self.client.tasks(dag, run) if task["state"] == "failed"]
@@ -198,7 +198,7 @@ class Airflow:
         tasks = [task["task_id"] for task in self.client.tasks(dag, run)]
         return {task: self.client.result(dag, run, task) for task in tasks}
 
-    def runs(self, dag: str, kind: str, seconds: float = 120) -> list[str]:
+    def runs(self, dag: str, kind: str, seconds: float = 600) -> list[str]:
         """The runs of a DAG that came about in this way; waits for the first."""
         deadline = time.monotonic() + seconds
         while True:

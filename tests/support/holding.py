@@ -33,9 +33,10 @@ class Hold:
         root: where models/ is.
         network: the module and the class, as params.yaml has them: titanic.Classifier.
         folder: where the training and the test leave word for each other.
+        seen_as: where the training finds that folder, if elsewhere.
     """
 
-    def __init__(self, root: Path, network: str, folder: Path) -> None:
+    def __init__(self, root: Path, network: str, folder: Path, seen_as: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._reached, self._open = folder / "reached", folder / "open"
         models = root / "models"
@@ -45,7 +46,8 @@ class Hold:
             shutil.copytree(source, models)
         module, _, name = network.partition(".")
         with (models / f"{module}.py").open("a") as file:
-            file.write(HELD.format(network=name, reached=str(self._reached), open=str(self._open)))
+            seen = seen_as or folder
+            file.write(HELD.format(network=name, reached=str(seen / "reached"), open=str(seen / "open")))
 
     def open(self) -> None:
         """Nobody waits any more."""
