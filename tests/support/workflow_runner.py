@@ -219,7 +219,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1200,
+            timeout=3600,
         )
         outputs.update(pairs(files["OUTPUT"].read_text()))
         later.update(pairs(files["ENV"].read_text()))
