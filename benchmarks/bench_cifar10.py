@@ -31,7 +31,7 @@ from benchmarks import machine
 from models import cifar10 as networks
 from pipelines.cifar10.data import MD5, URL, read, statistics
 from roadmap.config.check import for_profile
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData

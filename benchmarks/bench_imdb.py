@@ -28,7 +28,7 @@ from benchmarks import machine
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData

@@ -30,7 +30,7 @@ from models.gpt import GPT
 from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.check import for_profile
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, Resumable

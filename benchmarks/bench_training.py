@@ -25,7 +25,7 @@ from benchmarks import machine
 from models.mnist import CNN, random_shift
 from pipelines.mnist.data import idx, pixels
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import Batches, TensorData
 from roadmap.training.callbacks import History, Resumable

@@ -20,7 +20,7 @@ from benchmarks import machine
 from pipelines.house_prices.data import hedonic
 from pipelines.house_prices.monitoring import Monitoring
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.config.schema import MonitorSettings
+from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import reference
 from roadmap.monitoring.reference.columns import Columns, watched

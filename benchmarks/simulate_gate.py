@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from roadmap.config.schema import GateSettings
+from roadmap.config.limits import GateSettings
 from roadmap.evaluation import scores as score
 from roadmap.evaluation.scores import Score
 from roadmap.promotion.gate import Candidate, Champion, Scores, judge

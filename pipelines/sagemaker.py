@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roadmap.bundle import sha256
+from roadmap.dependencies import code_sha256
 
 KEYS = r"project|profile|seed|trainer|projects\.{}\.(data|model|train|variants|gate)(\.\w+)*"
 REASON = 1024  # characters that SageMaker shows of the file `failure`
@@ -121,7 +121,7 @@ def train(root: Path) -> None:
     hosts = read(root / "input/config/resourceconfig.json").get("hosts", [])
     if len(hosts) > 1:
         raise TrainingFailed(f"resourceconfig.json: {len(hosts)} instances; training runs on one, InstanceCount=1")
-    expect_network(project)
+    expect_code(project)
     words += [f"projects.{project}.runner=local"]
     if "MLFLOW_TRACKING_URI" not in os.environ:
         words.append("tracking=none")
@@ -136,12 +136,16 @@ def train(root: Path) -> None:
     hand_over(artifacts, root / "model")
 
 
-def expect_network(project: str) -> None:
-    """That the image holds the network which the caller's checkout has, if the caller told."""
-    wanted = os.environ.get("NETWORK_SHA256")
-    path = Path("models") / os.environ.get("NETWORK", f"{project}.py")
-    if wanted and (not path.is_file() or sha256(path) != wanted):
-        raise TrainingFailed(f"{path}: the image holds another one than the checkout; build and push it again")
+def expect_code(project: str) -> None:
+    """That the image trains with the code which the caller's checkout has, if the caller told."""
+    wanted, network = os.environ.get("CODE_SHA256"), os.environ.get("NETWORK", "")
+    try:
+        found = code_sha256("train", project, network) if wanted else None
+    except ModuleNotFoundError as error:
+        found = error.name
+    if found != wanted:
+        said = f"found {found}; expected {wanted}, the checkout's"
+        raise TrainingFailed(f"the image's code for training {project}: {said}; build and push the image again")
 
 
 def read(path: Path) -> dict[str, Any]:

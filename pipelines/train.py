@@ -9,12 +9,13 @@ import os
 import shutil
 from pathlib import Path
 
-from roadmap.bundle import Bundle, sha256
+from roadmap.bundle import Bundle
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.data.training_set import MODEL, fits_of
+from roadmap.dependencies import code_sha256
 from roadmap.monitoring.reference import FILE
 from roadmap.monitoring.reference.observe import observed
 from roadmap.project import load_project
@@ -40,8 +41,8 @@ def main(run: Run) -> None:
     checkpoints = Path(os.environ.get("CHECKPOINTS") or run.artifacts / "checkpoints")  # SageMaker has a place for them
     tracker = None
     if os.environ.get("LOCAL_RANK", "0") == "0":  # Lightning starts the other processes with this set
-        network = sha256(Path(f"models/{run.settings.network}.py"))
-        key = resume_or_start(checkpoints, {**origin, "network": network})
+        code = code_sha256("train", run.name, run.settings.network)
+        key = resume_or_start(checkpoints, {**origin, "code": code})
         tracker = Tracker(run)
         tracker.start(key, origin)
     keep_freed_memory()

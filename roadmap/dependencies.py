@@ -1,13 +1,12 @@
 """The code that can change what a stage writes. dvc.yaml is held against it, and a training resumes only where it is
 the same.
 
-It is the import closure of the stage's module and of what the stage loads by name: the project's members, the networks
+It is the import closure of the stage's module and of what the stage loads by name: the project's members, the network
 that params.yaml names, the sections of a report. Plumbing is left out: it carries values and changes none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from roadmap.bundle.code import ROOT, closure, sha256_of
 
@@ -22,53 +21,53 @@ MEMBERS = {  # what a stage loads of a project, by module
 OPTIONAL = ("report", "behaviour")
 
 PLUMBING = {  # a file, or a folder with all that is in it
-    "roadmap/config/stage.py": "Hydra's entry: what it composes comes from params.yaml, whose keys DVC tracks",
     "roadmap/config/errors.py": "the words of a refusal, after which nothing is written",
-    "roadmap/dependencies.py": "says whether a training may be resumed, which ends as if it had not been interrupted",
-    "roadmap/runners": "where training runs: data go there, and the outputs of the same stage come back",
+    "roadmap/config/schema.py": "carries the blocks; defaults that make data or models are in settings.py",
+    "roadmap/config/stage.py": "Hydra's entry: what it composes comes from params.yaml, whose keys DVC tracks",
+    "roadmap/dependencies.py": "tells whether a training may be resumed, which then ends as if it had never stopped",
+    "roadmap/io": "errors, atomic writes, HTTP: the same bytes, or none",
+    "roadmap/project.py": "loads members; what a project does not say is empty",
     "roadmap/tracking": "tells MLflow what is written anyway",
 }
 
 
-def files(stage: str, project: str, block: Mapping[str, Any], root: Path = ROOT) -> list[str]:
+def files(stage: str, project: str, network: str, root: Path = ROOT) -> list[str]:
     """Paths from `root`, sorted.
 
-    block: the project's block in params.yaml, for either profile or for both
+    network: as params.yaml has it, a file or a folder; only training needs it
 
     Raises:
-        ModuleNotFoundError: a member or a network that is not there.
+        ModuleNotFoundError: a member or the network is not there.
     """
-    return closure(*roots(stage, project, block, root), root=root, beyond=frozenset(plumbing(root)))
+    return closure(*roots(stage, project, network, root), root=root, beyond=frozenset(plumbing(root)))
 
 
-def code_sha256(stage: str, project: str, block: Mapping[str, Any]) -> str:
+def code_sha256(stage: str, project: str, network: str) -> str:
     """One hash of the names and contents of `files`."""
-    return sha256_of(files(stage, project, block))
+    return sha256_of(files(stage, project, network))
 
 
-def roots(stage: str, project: str, block: Mapping[str, Any], root: Path = ROOT) -> Iterator[str]:
+def roots(stage: str, project: str, network: str, root: Path = ROOT) -> Iterator[str]:
     """The stage's module, and every module that it loads by name."""
     yield f"pipelines.{stage}"
     for member in MEMBERS[stage]:
         if member not in OPTIONAL or list((root / "pipelines" / project).glob(f"{member}*")):
             yield f"pipelines.{project}.{member}"
     if stage == "train":
-        yield from networks(block)
+        yield from _modules(network, root)
     if stage == "report":
-        yield from (f"roadmap.reporting.tasks.{path.stem}" for path in (root / "roadmap/reporting/tasks").glob("*.py"))
+        yield from _modules("roadmap/reporting/tasks", root)
 
 
-def networks(node: Any) -> Iterator[str]:
-    """The modules of all `_target_`s in a block, the variants' and those of one profile included."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            for target in (value.values() if isinstance(value, Mapping) else [value]) if key == "_target_" else []:
-                yield str(target).rpartition(".")[0]
-            yield from networks(value)
+def plumbing(root: Path = ROOT) -> list[str]:
+    return [path for entry in PLUMBING for path in _sources(entry, root)]
 
 
-def plumbing(root: Path = ROOT) -> Iterator[str]:
-    for entry in PLUMBING:
-        path = root / entry
-        found = path.rglob("*.py") if path.is_dir() else [path]
-        yield from (file.relative_to(root).as_posix() for file in found)
+def _modules(place: str, root: Path) -> list[str]:
+    return [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in _sources(place, root)]
+
+
+def _sources(place: str, root: Path) -> list[str]:
+    """A file itself, or the sources in a folder."""
+    found = (root / place).rglob("*.py") if (root / place).is_dir() else [root / place]
+    return sorted(path.relative_to(root).as_posix() for path in found)

@@ -2,7 +2,7 @@
 
 A project is a folder `pipelines/<name>/` with a class for each member, which derives from the class of that name here:
 
-    settings.py     Data, Model   what params.yaml may say of the project (roadmap/config/schema.py)
+    settings.py     Data, Model   what params.yaml may say of the project (roadmap/config/settings.py)
     data/           Data          where rows come from, and what the network learns from them
     predict/        Predictor     requests in, answers out (roadmap/bundle/predictor.py)
     evaluate/       Evaluation    how good the answers are
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from roadmap.config.schema import DataSettings, ModelSettings
+    from roadmap.config.settings import DataSettings, ModelSettings
     from roadmap.data.splits import Prepared
     from roadmap.data.training_set import Fits, TrainingData
     from roadmap.evaluation.behavioural import Expectation

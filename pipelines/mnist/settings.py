@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from roadmap.config.schema import DataSettings, ModelSettings
+from roadmap.config.settings import DataSettings, ModelSettings
 
 
 class Data(DataSettings):

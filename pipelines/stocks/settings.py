@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import Field, model_validator
 
-from roadmap.config.schema import DataSettings, ModelSettings
+from roadmap.config.settings import DataSettings, ModelSettings
 
 
 class Data(DataSettings):

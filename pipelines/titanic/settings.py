@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from roadmap.config.schema import ModelSettings, TableSettings
+from roadmap.config.settings import ModelSettings, TableSettings
 
 
 class Data(TableSettings):

@@ -7,7 +7,8 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel, ValidationError
 
 from roadmap.config.errors import UsageError, nearest
-from roadmap.config.schema import SHIPPED, ModelSettings, ProjectSettings, Run
+from roadmap.config.schema import SHIPPED, ProjectSettings, Run
+from roadmap.config.settings import ModelSettings
 from roadmap.project import load_project
 
 PROFILES = ("sample", "full")
@@ -74,11 +75,11 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[ProjectSettings[An
 
 
 def _check_class(where: str, target: str, network: str) -> None:
-    """The class must stand in models/<network>.py. It is looked for as text: importing would cost a stage PyTorch."""
+    """The class must stand in `network`. It is looked for as text: importing would cost a stage PyTorch."""
     module, _, cls = target.rpartition(".")
-    path = Path(f"models/{network}.py")
-    if module != f"models.{network}":
-        raise UsageError(f"{where}: found {target!r}; must name a class of {path}, since network is {network!r}")
+    path = Path(module.replace(".", "/") + ".py")
+    if not path.is_relative_to(network):
+        raise UsageError(f"{where}: found {target!r}; must name a class of {network}, since that is the network")
     if not path.exists():
         raise UsageError(f"{where}: found {target!r}; there is no {path}")
     classes = re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)

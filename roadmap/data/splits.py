@@ -2,18 +2,14 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roadmap.io.atomic import atomic_folder
 from roadmap.config.errors import UsageError
+from roadmap.io.atomic import atomic_folder
 
 SPLITS = ("train", "val", "test")
 RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any

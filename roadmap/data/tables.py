@@ -11,9 +11,9 @@ import pandas as pd
 
 from roadmap.config.errors import UsageError, nearest
 from roadmap.data.splits import Prepared, partition
-from roadmap.inference.tabular import MAX_TEXT
 
 Task = Literal["regression", "binary"]
+MAX_TEXT = 200  # characters of a category, as roadmap/inference/tabular takes them
 MAX_LEVELS = 50  # a text column with more distinct values is an identifier or free text, and is left out
 
 

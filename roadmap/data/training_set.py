@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
 
-    from roadmap.config.schema import TrainSettings
+    from roadmap.config.settings import TrainSettings
 
 MODEL = "model"  # the network that `model:` in params.yaml describes, the last one to be trained
 

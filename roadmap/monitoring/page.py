@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from roadmap.config.schema import MonitorSettings
+from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import Finding
 from roadmap.monitoring.reference import Levels, Numbers, Reference
 from roadmap.monitoring.verdict import Verdict

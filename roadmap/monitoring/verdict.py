@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from roadmap.config.schema import MonitorSettings
+from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import Finding
 from roadmap.monitoring.live import Live
 from roadmap.monitoring.window import Window

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.config.schema import GateSettings
+from roadmap.config.limits import GateSettings
 from roadmap.evaluation.paired import ALPHA, Paired, holm, paired
 from roadmap.evaluation.scores import Score
 from roadmap.evaluation.slices import MINIMUM, Masks, judged

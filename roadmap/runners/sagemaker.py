@@ -19,11 +19,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from roadmap.bundle import Bundle, sha256
+from roadmap.bundle import Bundle
 from roadmap.bundle.code import git_commit
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.data import splits
+from roadmap.dependencies import code_sha256
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.aws import aws_errors
 from roadmap.runners._aws import Settings, client, settings
@@ -39,13 +40,13 @@ PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in
 def train(run: Run) -> None:
     with aws_errors(UsageError, Unavailable):
         given, api = settings(run.name), client("sagemaker")
-        network = sha256(Path(f"models/{run.settings.network}.py"))
+        code = code_sha256("train", run.name, run.settings.network)
         card = splits.read_card(run.data)
-        what = [run.params_sha256(), card["sha256"], network, given.image, run.trainer]
+        what = [run.params_sha256(), card["sha256"], code, given.image, run.trainer]
         base = f"roadmap-{run.name.replace('_', '-')}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
         name, job = find(api, base)
         if job is None:
-            told = {"NETWORK": f"{run.settings.network}.py", "NETWORK_SHA256": network, "GIT_COMMIT": git_commit()}
+            told = {"NETWORK": run.settings.network, "CODE_SHA256": code, "GIT_COMMIT": git_commit()}
             data = upload(run.data, given.bucket, f"sagemaker/{run.name}/data/{card['sha256']}")
             request = asked(run, name, base, data, given)
             api.create_training_job(**request, Environment={key: value for key, value in told.items() if value})

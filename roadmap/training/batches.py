@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.lightning import pl
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import SHIPPED, EarlierNetwork, ModelSettings, Run, TrainSettings
+from roadmap.config.schema import SHIPPED, Run
+from roadmap.config.settings import EarlierNetwork, ModelSettings, TrainSettings
 from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.callbacks import History, LocalFiles, Resumable

@@ -129,7 +129,7 @@ def test_every_package_of_the_machinery_is_on_the_map() -> None:
 
 
 def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> None:
-    from roadmap.config.schema import GateSettings
+    from roadmap.config.limits import GateSettings
 
     for language in ("en", "zh"):
         text = (ROOT / "docs" / language / "gate.md").read_text()

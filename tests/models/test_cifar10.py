@@ -15,7 +15,7 @@ import torch
 
 from models import cifar10 as networks
 from pipelines.cifar10 import data as project
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data import scenes as shapes
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from models.house_prices import LinearRegression
 from models.mnist import CNN, random_shift
 from models.titanic import Classifier
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import TensorData
 from roadmap.training.export import export

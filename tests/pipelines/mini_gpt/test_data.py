@@ -19,7 +19,7 @@ from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt.evaluate import ngrams
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.errors import UsageError
-from roadmap.config.schema import TrainSettings
+from roadmap.config.settings import TrainSettings
 from roadmap.data import splits
 from roadmap.training.batches import Batches, TensorData, tensor
 from roadmap.training.callbacks import Resumable

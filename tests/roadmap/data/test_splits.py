@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadmap.data import splits
 from roadmap.config.errors import UsageError
+from roadmap.data import splits
 from roadmap.data.splits import Prepared, partition
 
 SHARES = (0.7, 0.15, 0.15)

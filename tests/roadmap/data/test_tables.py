@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from roadmap.data import tables
-from roadmap.config.errors import UsageError
-from roadmap.data.splits import Prepared
-from roadmap.data.tables import prepare_csv
-from roadmap.inference.tabular import MAX_TEXT
 from pipelines.house_prices import data as house_prices
 from pipelines.titanic import data as titanic
+from roadmap.config.errors import UsageError
+from roadmap.data import tables
+from roadmap.data.splits import Prepared
+from roadmap.data.tables import prepare_csv
+from roadmap.inference import tabular
+from roadmap.inference.tabular import MAX_TEXT
 
 SHARES = (0.7, 0.15, 0.15)
 ROWS = 60
@@ -219,3 +220,7 @@ def test_a_duplicate_identity_and_a_missing_column_are_named() -> None:
         tables.validate(frame.assign(PassengerId=frame["PassengerId"].replace(4, 3)), schema, "the file")
     with pytest.raises(UsageError, match="Fare"):
         tables.validate(frame.drop(columns="Fare"), schema, "the file")
+
+
+def test_a_category_may_be_as_long_as_a_request_may_have_it() -> None:
+    assert tables.MAX_TEXT == tabular.MAX_TEXT

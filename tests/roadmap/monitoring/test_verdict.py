@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from roadmap.config.schema import MonitorSettings
+from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
 from roadmap.monitoring.reference.columns import Columns

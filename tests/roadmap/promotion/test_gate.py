@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadmap.config.schema import GateSettings
+from roadmap.config.limits import GateSettings
 from roadmap.evaluation.scores import Score
 from roadmap.promotion.gate import Candidate, Champion, Check, judge, verdict
 

@@ -1,6 +1,6 @@
 from pydantic import Field
 
-from roadmap.config.schema import ModelSettings, TableSettings
+from roadmap.config.settings import ModelSettings, TableSettings
 
 
 class Data(TableSettings):

@@ -130,5 +130,5 @@ def test_a_job_that_fails_says_why(stage: Stage, aws: SageMaker) -> None:
     network = stage.clone.path("models", "titanic.py")
     network.write_text(network.read_text() + "\n# not in the image\n")
     done = stage.run()
-    assert done.returncode == 2 and "AlgorithmError: models/titanic.py: the image holds another one" in done.stderr
+    assert done.returncode == 2 and "AlgorithmError: the image's code for training titanic: found" in done.stderr
     assert done.stderr.count("\n") == 1
