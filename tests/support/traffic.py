@@ -32,7 +32,7 @@ def mlflow(store: str, folder: Path) -> Iterator[str]:
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while True:
             try:
                 urllib.request.urlopen(f"{address}/health", timeout=5).close()
@@ -88,7 +88,7 @@ class Callers:
             version, answer = found["model"]["version"], found["outputs"][0]["label"]
             self.answered.append(Asked(about["X-Request-ID"], row, truth, version, answer))
 
-    def more(self, count: int, seconds: float = 300) -> list[Asked]:
+    def more(self, count: int, seconds: float = 900) -> list[Asked]:
         """Waits for so many more answers, and returns them."""
         start, deadline = len(self.answered), time.monotonic() + seconds
         while len(self.answered) < start + count:

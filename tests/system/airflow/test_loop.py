@@ -62,17 +62,17 @@ class World:
 
     def woken(self, dag: str, number: int) -> None:
         """Waits for the run that the n-th update of an asset woke, and which succeeds."""
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 900
         while len(runs := sorted(self.airflow.runs(dag, "asset_triggered"))) < number:
             assert time.monotonic() < deadline, f"{dag}: {runs}"
             time.sleep(0.5)
-        assert self.airflow.wait(dag, runs[number - 1], 600) == "success"
+        assert self.airflow.wait(dag, runs[number - 1]) == "success"
 
     def recorded(self, asked: Asked) -> None:
         """Waits until this request stands in the prediction log."""
         from pyarrow import parquet
 
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not any(
             asked.request_id in parquet.ParquetFile(path).read(["request_id"])["request_id"].to_pylist()
             for path in self.log.glob("project=titanic/*/part-*.parquet")

@@ -131,9 +131,9 @@ def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None
 
 def test_the_kill_switch_and_a_quiet_hour(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log", 50, SHIFTED)
-    few = look(trained, "titanic", tmp_path / "log")
+    few = look(trained, "titanic", tmp_path / "log", "tracking=none")
     assert few["verdict"] == "too few rows" and "50 answers" in few["summary"] and "200 are asked" in few["summary"]
-    off = look(trained, "titanic", tmp_path / "log", "projects.titanic.monitor.enabled=false")
+    off = look(trained, "titanic", tmp_path / "log", "projects.titanic.monitor.enabled=false", "tracking=none")
     assert off["verdict"] == "off" and not off["retrain"]
 
 

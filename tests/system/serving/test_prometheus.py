@@ -60,7 +60,7 @@ def test_prometheus_answers_what_the_panels_ask(
 
         monkeypatch.setenv("PROMETHEUS_PUSHGATEWAY", f"http://127.0.0.1:{gateway}")
         quiet = re.compile("failed|failures|dropped|fallbacks|swaps|tokens|refused|4..")  # nothing of it happens here
-        missing, until = expressions(), time.monotonic() + 60
+        missing, until = expressions(), time.monotonic() + 300
         while missing and time.monotonic() < until:
             for number in range(20):
                 running.post("/models/titanic/predict", {"inputs": [{}]}, **{"X-Caller-Id": f"c{number}"})
