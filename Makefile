@@ -28,7 +28,7 @@ test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a
 	@python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-all: setup .venv-airflow/ready  ## the slow tests: stages, servers, containers, Airflow, official data in DATA_MIRROR
-	@python -m pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(PYTEST_ARGS)
 
 lint: setup  ## format, lint, types, import contracts, workflows
 	ruff format --check .
