@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks import machine
 from benchmarks.serving.process import Process, free_port, running
-from infra.airflow.trigger import Client, Refused
+from infra.airflow.trigger import Client, TriggerError
 
 ROOT = Path(__file__).parents[1]
 PARSE = """
@@ -80,7 +80,7 @@ def through_airflow(folder: Path, dag: str) -> tuple[float, list[float], float]:
         def dags() -> bool:
             try:
                 return bool(Client.here().ask(f"/api/v2/dags/{dag}"))
-            except (Refused, KeyError):
+            except (TriggerError, KeyError):
                 return False
 
         process.wait(dags, pause=0.5)

@@ -34,8 +34,8 @@ from roadmap.config.check import for_profile
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import TensorData
-from roadmap.training.callbacks import History, Resumable
+from roadmap.training.batches import InMemoryDataModule
+from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -57,7 +57,7 @@ def network(train: Images) -> tuple[networks.Classifier, dict[str, Any]]:
 class Stop(pl.Callback):
     """Ends the training when `report` says so."""
 
-    def __init__(self, history: History, report: Report) -> None:
+    def __init__(self, history: MetricHistory, report: Report) -> None:
         self.history, self.report = history, report
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
@@ -71,15 +71,17 @@ def ours(train: Images, test: Images, epochs: int, report: Report) -> None:
     model, settings = network(train)
     rows = [(part["image"], np.random.default_rng(0).integers(0, 2, len(part["label"])), part["label"]) for part in
             (train, test)]  # fmt: skip
-    data = TensorData(TrainingSet(rows[0], rows[1], {}, {}), TrainSettings(**{**settings, "epochs": epochs}), SEED)
-    history = History("ours", lambda row: None)
+    data = InMemoryDataModule(
+        TrainingSet(rows[0], rows[1], {}, {}), TrainSettings(**{**settings, "epochs": epochs}), SEED
+    )
+    history = MetricHistory("ours", lambda row: None)
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(
             accelerator="cpu",
             devices=1,
             precision=precision_for({"precision": "32-true"}, settings["bf16"]),
             max_epochs=epochs,
-            callbacks=[history, Stop(history, report), Resumable(Path(folder), SEED)],
+            callbacks=[history, Stop(history, report), ResumeCheckpoint(Path(folder), SEED)],
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import machine
 from models.gpt import GPT, to_gpt2
-from roadmap.inference.language.decoding import Batch, Decoder
+from roadmap.inference.language.decoding import Decoder, DecodingBatch
 from roadmap.training.export import export
 
 VOCAB, BLOCK, PROMPT = 65, 256, 32
@@ -55,7 +55,7 @@ def ours(model: GPT) -> Callable[[Texts, int], Texts]:
             written[number].append(int(logits.argmax()))
             return written[number][-1] if len(written[number]) < tokens else None
 
-        batch = Batch(decoder)
+        batch = DecodingBatch(decoder)
         for number, text in enumerate(texts):
             batch.add(text, partial(choose, number))
         while len(batch):

@@ -31,8 +31,8 @@ from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import TensorData
-from roadmap.training.callbacks import History, Resumable
+from roadmap.training.batches import InMemoryDataModule
+from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -64,7 +64,7 @@ def ours(rows: Rows) -> float:
     """What `pipelines.train` does: Lightning, in-memory batches by length, history and checkpoints, no validation."""
     keep_freed_memory()
     few = tuple(array[:256] for array in rows)
-    data = TensorData(
+    data = InMemoryDataModule(
         TrainingSet(train=rows, val=few, model={}, assets={}, lengths=(rows[1], few[1])),
         TrainSettings(epochs=1, batch_size=BATCH, threads=None),
         SEED,
@@ -75,7 +75,7 @@ def ours(rows: Rows) -> float:
         precision=PRECISION,
         max_epochs=1,
         gradient_clip_val=1.0,
-        callbacks=[History("bench", lambda row: None), Resumable(Path(tempfile.mkdtemp()), SEED)],
+        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(Path(tempfile.mkdtemp()), SEED)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

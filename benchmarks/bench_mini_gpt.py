@@ -32,8 +32,8 @@ from pipelines.mini_gpt.settings import Data
 from roadmap.config.check import for_profile
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import TensorData
-from roadmap.training.callbacks import History, Resumable
+from roadmap.training.batches import InMemoryDataModule
+from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -116,7 +116,7 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
         max_epochs=1,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip,
-        callbacks=[History("bench", lambda row: None), Resumable(Path(tempfile.mkdtemp()), SEED)],
+        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(Path(tempfile.mkdtemp()), SEED)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -125,7 +125,7 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
         num_sanity_val_steps=0,
     )
     started = time.perf_counter()
-    trainer.fit(model, TensorData(data, settings, SEED))
+    trainer.fit(model, InMemoryDataModule(data, settings, SEED))
     return time.perf_counter() - started
 
 

@@ -28,7 +28,7 @@ from benchmarks.serving import load
 from benchmarks.serving.contenders import BUNDLES
 from benchmarks.serving.load import Figures
 from benchmarks.serving.process import Process, free_port, running
-from roadmap.bundle import Bundle, seal
+from roadmap.bundle import Bundle, write_manifest
 
 PROJECTS = ("titanic", "mnist")
 PLAIN, LOG, MIRROR = WAYS = ("plain", "prediction log", "log and mirror")
@@ -47,7 +47,7 @@ def challenger(project: str, folder: Path) -> Path:
     shutil.copytree(BUNDLES / project / "bundle", there)
     lineage = Bundle(there).manifest.model_dump(exclude={"files"})
     (there / "note.json").write_text('"the challenger"')
-    seal(there, **lineage)
+    write_manifest(there, **lineage)
     return folder
 
 

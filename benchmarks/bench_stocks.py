@@ -25,7 +25,7 @@ from pipelines.stocks.evaluate.forecasts import inside
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HISTORY, HORIZONS
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = {
@@ -76,7 +76,7 @@ def main() -> None:
 def uncorrected(folder: Path) -> list[float]:
     """Coverage of the 80% interval where requests bring one year of closes."""
     requests, targets = Data().test_rows(folder / "data/stocks")
-    outputs = answer(load_predictor(Bundle(folder / "artifacts/stocks/bundle")), years(requests, HISTORY))
+    outputs = predict_in_batches(load_predictor(Bundle(folder / "artifacts/stocks/bundle")), years(requests, HISTORY))
     shares: list[float] = inside(targets["y"], log_returns(targets, outputs), 80).mean(axis=0).tolist()
     return shares
 
@@ -90,7 +90,7 @@ def speed(folder: Path) -> None:
     every, _ = Data().test_rows(folder / "data/stocks")
     for closes in (HISTORY, COUNT):
         requests = years(every, closes)
-        answer(predictor, requests[:256])
+        predict_in_batches(predictor, requests[:256])
         for batch, rows in ((1, 500), (64, 2560), (256, 2560)):
             started = time.perf_counter()
             for start in range(0, rows, batch):

@@ -27,8 +27,8 @@ from pipelines.mnist.data import idx, pixels
 from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import Batches, TensorData
-from roadmap.training.callbacks import History, Resumable
+from roadmap.training.batches import BatchLoader, InMemoryDataModule
+from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -46,13 +46,13 @@ def ours(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
     keep_freed_memory()
     folder = Path(tempfile.mkdtemp())
     training_set = TrainingSet((pixels(images), labels), (pixels(images[:256]), labels[:256]), {}, {})
-    data = TensorData(training_set, TrainSettings(epochs=epochs, batch_size=BATCH, threads=None), SEED)
+    data = InMemoryDataModule(training_set, TrainSettings(epochs=epochs, batch_size=BATCH, threads=None), SEED)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
         precision=PRECISION,
         max_epochs=epochs,
-        callbacks=[History("bench", lambda row: None), Resumable(folder, SEED)],
+        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(folder, SEED)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -73,7 +73,7 @@ def optimizer_for(model: CNN, steps: int) -> tuple[torch.optim.Optimizer, torch.
 def plain(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
     """The same work without Lightning: the least there is to do."""
     keep_freed_memory()
-    batches = Batches((torch.from_numpy(pixels(images)), torch.from_numpy(labels)), BATCH, seed=SEED)
+    batches = BatchLoader((torch.from_numpy(pixels(images)), torch.from_numpy(labels)), BATCH, seed=SEED)
     model, bf16 = network(), PRECISION == "bf16-mixed"
     started = time.perf_counter()
     optimizer, schedule = optimizer_for(model, epochs * len(batches))

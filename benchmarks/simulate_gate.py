@@ -1,6 +1,6 @@
 """How often the gate is wrong: python -m benchmarks.simulate_gate
 
-Pairs of models whose true difference is known are judged by `roadmap.promotion.gate.judge` on rows drawn anew each time:
+Pairs of models whose true difference is known are judged by `roadmap.promotion.gate.evaluate_gate` on rows drawn anew each time:
 a truly worse or equal one that is promoted, a truly better one that is refused, by the difference and the rows.
 Then the slices: a model that is better as a whole and worse in a tenth of the rows.
 
@@ -24,10 +24,10 @@ from benchmarks import machine
 from roadmap.config.limits import GateSettings
 from roadmap.evaluation import scores as score
 from roadmap.evaluation.scores import Score
-from roadmap.promotion.gate import Candidate, Champion, Scores, judge
+from roadmap.promotion.gate import Candidate, Champion, Scores, evaluate_gate
 
 RUNS = 400
-SETTINGS = GateSettings(floor=0, margin=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
+SETTINGS = GateSettings(floor=0, maximum_regression=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
 PICTURE = Path("docs/assets/gate.png")
 DAYS, SYMBOLS = 20, 8  # of the forecasts
 
@@ -90,7 +90,7 @@ TASKS: dict[str, tuple[Draw, tuple[int, ...], tuple[float, ...]]] = {
 
 def promoted(mine: Scores, theirs: Scores, seed: int, slices: Any = None) -> bool:
     candidate = Candidate("sample", mine, 0.1, 1, slices or {})
-    checks = judge(candidate, Champion("1", "sample", theirs), SETTINGS, seed)
+    checks = evaluate_gate(candidate, Champion("1", "sample", theirs), SETTINGS, seed)
     return all(check.passed for check in checks if check.name != "floor")
 
 

@@ -37,14 +37,14 @@ class Unanswered(GitHubError):
     code = TEMPORARY
 
 
-class Repository:
+class GitHubRepository:
     """One repository, with the token's permissions."""
 
     def __init__(self, name: str, token: str, api: str = "https://api.github.com") -> None:
         self.name, self.token, self.api = name, token, api.rstrip("/")
 
     @classmethod
-    def here(cls) -> "Repository":
+    def here(cls) -> "GitHubRepository":
         for variable in ("GITHUB_REPOSITORY", "GITHUB_TOKEN"):
             if not os.environ.get(variable):
                 raise GitHubError(f"{variable}: is not set; in a workflow GitHub has it, elsewhere set it yourself")
@@ -84,7 +84,7 @@ class Repository:
 # ---------------------------------------------------------------- commands
 
 
-def comment(repository: Repository, file: str, topic: str, pr: str | None = None, link: str | None = None) -> str:
+def comment(repository: GitHubRepository, file: str, topic: str, pr: str | None = None, link: str | None = None) -> str:
     """One comment per topic, recognised by a line that nobody sees; a new one only where there is none."""
     number = int(pr) if pr else pull_request(repository)
     if number is None:
@@ -103,7 +103,7 @@ def comment(repository: Repository, file: str, topic: str, pr: str | None = None
     return f"{'renewed' if ours else 'written'}: {made['html_url']}"
 
 
-def pull_request(repository: Repository) -> int | None:
+def pull_request(repository: GitHubRepository) -> int | None:
     """Of the event that started the workflow, or of the branch."""
     event = os.environ.get("GITHUB_EVENT_PATH")
     happened = json.loads(Path(event).read_text()) if event and Path(event).is_file() else {}
@@ -125,12 +125,12 @@ def origin() -> str:
     return f"[run {run}]({server}/{os.environ['GITHUB_REPOSITORY']}/actions/runs/{run}) at {commit}"
 
 
-def dispatch(repository: Repository, event: str, **payload: str) -> str:
+def dispatch(repository: GitHubRepository, event: str, **payload: str) -> str:
     repository.ask("/dispatches", {"event_type": event, "client_payload": payload})
     return f"{event}: {repository.name} was told"
 
 
-def release(repository: Repository, tag: str, *files: str) -> str:
+def release(repository: GitHubRepository, tag: str, *files: str) -> str:
     """Makes or completes the release; a file of the same name is replaced.
 
     Raises:
@@ -185,9 +185,9 @@ class Release(command_line.Options):
 
 
 COMMANDS: dict[str, Any] = {
-    "comment": (Comment, lambda given: print(comment(Repository.here(), **given.model_dump()))),
-    "dispatch": (Dispatch, lambda given: print(dispatch(Repository.here(), **given.model_dump()))),
-    "release": (Release, lambda given: print(release(Repository.here(), given.tag, *given.file))),
+    "comment": (Comment, lambda given: print(comment(GitHubRepository.here(), **given.model_dump()))),
+    "dispatch": (Dispatch, lambda given: print(dispatch(GitHubRepository.here(), **given.model_dump()))),
+    "release": (Release, lambda given: print(release(GitHubRepository.here(), given.tag, *given.file))),
 }
 
 

@@ -122,12 +122,12 @@ class Workload(command_line.Options):
     image: str = Field(description="name, with a tag or a digest")
 
 
-class Serving(Workload):
+class ServingWorkload(Workload):
     version: str = Field(description="of the bundle")
     canary: str | None = Field(None, description="version of the bundle that gets a share of the requests")
 
 
-class Training(Workload):
+class TrainingWorkload(Workload):
     gpu: bool = Field(False, description="true: on a node with a GPU")
 
 
@@ -135,7 +135,10 @@ def main(argv: list[str]) -> int:
     def shown(render: Callable[..., list[Manifest]]) -> Callable[[Workload], None]:
         return lambda options: print(yaml.safe_dump_all(render(**options.model_dump()), sort_keys=False), end="")
 
-    commands: dict[str, Any] = {"serving": (Serving, shown(serving)), "training": (Training, shown(training))}
+    commands: dict[str, Any] = {
+        "serving": (ServingWorkload, shown(serving)),
+        "training": (TrainingWorkload, shown(training)),
+    }
     return command_line.run(commands, __doc__, argv)
 
 

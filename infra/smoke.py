@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from infra.airflow.trigger import Client, Refused
+from infra.airflow.trigger import Client, TriggerError
 from infra.compose.stack import ComposeError, Stack
 from roadmap.io import command_line
 from roadmap.io.errors import USAGE, CommandError
@@ -25,7 +25,7 @@ WORKER = "airflow-worker"
 SECONDS = 600.0  # that a door may take
 
 
-class Shut(CommandError):
+class DoorClosed(CommandError):
     """Why a door does not open."""
 
 
@@ -40,7 +40,7 @@ class Doors:
         self.worker("dvc", "push", stage)
         said = self.worker("dvc", "status", "--cloud", stage)
         if "in sync" not in said:
-            raise Shut(f"{stage} is not in the remote: {said.strip()[:300]}")
+            raise DoorClosed(f"{stage} is not in the remote: {said.strip()[:300]}")
         return f"{stage} ran, and the remote has it"
 
     def airflow(self) -> str:
@@ -50,20 +50,20 @@ class Doors:
             try:
                 run = client.trigger(self.project, {"deploy": "none"})
                 break
-            except Refused as error:
+            except TriggerError as error:
                 if "404" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(2)
         while (state := client.state(self.project, run)) not in ("success", "failed"):
             if time.monotonic() > until:
-                raise Shut(f"{self.project} is {state} after {SECONDS:.0f} s")
+                raise DoorClosed(f"{self.project} is {state} after {SECONDS:.0f} s")
             time.sleep(1)
         tasks = {task["task_id"]: task for task in client.tasks(self.project, run)}
         if failed := [name for name, task in tasks.items() if task["state"] == "failed"]:
             lines = client.log(self.project, run, failed[0], tasks[failed[0]]["try_number"])
-            raise Shut("\n".join([f"{failed[0]} failed; its last lines:", *(f"  {line}" for line in lines[-8:])]))
+            raise DoorClosed("\n".join([f"{failed[0]} failed; its last lines:", *(f"  {line}" for line in lines[-8:])]))
         if state == "failed":
-            raise Shut(f"{run} failed")
+            raise DoorClosed(f"{run} failed")
         return f"{len(tasks)} tasks"
 
     def deploy(self) -> str:
@@ -78,14 +78,16 @@ class Doors:
         what = ["target=compose", f"project={self.project}", f"stage={alias}", "bake=2"]
         done = subprocess.run([sys.executable, "-m", "infra.deploy", *what], capture_output=True, text=True)
         if done.returncode:
-            raise Shut(last(done.stderr))
+            raise DoorClosed(last(done.stderr))
         return last(done.stdout)
 
     def http(self) -> str:
         example = json.loads(self.worker("cat", f"artifacts/{self.project}/bundle/example.json"))
         answer = json.loads(self.get(f"/models/{self.project}/predict", {"inputs": example}))
         if len(answer["outputs"]) != len(example) or answer["model"]["version"] != self.bundle:
-            raise Shut(f"{len(example)} inputs of version {self.bundle} were asked; the answer is {str(answer)[:300]}")
+            raise DoorClosed(
+                f"{len(example)} inputs of version {self.bundle} were asked; the answer is {str(answer)[:300]}"
+            )
         return f"{len(example)} inputs, version {answer['model']['version']}"
 
     # ---------------------------------------------------------------- how they are opened
@@ -101,7 +103,7 @@ class Doors:
             return ask(self.stack.url + path, body, headers=headers, seconds=60).content
         except HttpError as error:
             hint = "; `make up` starts it" if error.status is None else ""
-            raise Shut(f"{error}{hint}") from None
+            raise DoorClosed(f"{error}{hint}") from None
 
 
 def last(said: str) -> str:
@@ -128,7 +130,7 @@ def smoke(options: Options) -> int:
         started = time.monotonic()
         try:
             mark, said = "✓", door()
-        except (Shut, Refused, ComposeError, KeyError) as error:
+        except (DoorClosed, TriggerError, ComposeError, KeyError) as error:
             mark, said, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
         print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {said}", flush=True)
     print("\n".join(["Prometheus asks:", *targets(doors)]))

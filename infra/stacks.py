@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import Field
 
-from infra.templates import StackError, Template, templates
+from infra.templates import StackError, StackTemplate, templates
 from roadmap.io import command_line
 from roadmap.io.aws import aws_errors
 from roadmap.io.errors import nearest
@@ -54,7 +54,7 @@ class Stacks:
         found = self.describe(name) or {}
         return {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])}
 
-    def plan(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
+    def plan(self, template: StackTemplate, stage: str, project: str | None = None, **parameters: str) -> list[str]:
         name = template.stack(stage, project)
         present, change = self._change_set(template, name, stage, project, parameters)
         if change is None:
@@ -64,7 +64,7 @@ class Stacks:
             self.client.delete_stack(StackName=name)
         return changes(change)
 
-    def up(self, template: Template, stage: str, project: str | None = None, **parameters: str) -> list[str]:
+    def up(self, template: StackTemplate, stage: str, project: str | None = None, **parameters: str) -> list[str]:
         """What was changed; nothing where all is as it should be.
 
         An update that is interrupted is cancelled: CloudFormation goes back by itself. A first creation goes on.
@@ -93,7 +93,7 @@ class Stacks:
         except ClientError as error:  # it has just ended, or goes back already
             say(f"{name}: {error.response['Error'].get('Message')}")
 
-    def down(self, template: Template, stage: str, project: str | None = None) -> list[str]:
+    def down(self, template: StackTemplate, stage: str, project: str | None = None) -> list[str]:
         """What was kept, because it holds what can't be made again."""
         name = template.stack(stage, project)
         present = self.describe(name)
@@ -107,7 +107,7 @@ class Stacks:
         return [name for name, one in template.body["Resources"].items() if one.get("DeletionPolicy") == "Retain"]
 
     def _change_set(
-        self, template: Template, name: str, stage: str, project: str | None, parameters: dict[str, str]
+        self, template: StackTemplate, name: str, stage: str, project: str | None, parameters: dict[str, str]
     ) -> tuple[bool, dict[str, Any] | None]:
         """Whether the stack is there, and what would change; None for nothing."""
         present = self.settled(name)

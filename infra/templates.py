@@ -46,7 +46,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Template:
+class StackTemplate:
     path: Path
 
     @property
@@ -84,13 +84,13 @@ def pairs(tree: Any) -> Iterator[tuple[str, Any]]:
             yield from pairs(value)
 
 
-def templates() -> dict[str, Template]:
+def templates() -> dict[str, StackTemplate]:
     """By name, each after those whose exports it imports.
 
     Raises:
         graphlib.CycleError
     """
-    found = {path.stem: Template(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    found = {path.stem: StackTemplate(path) for path in sorted(FOLDER.glob("*.yaml"))}
     maker = {export: one.name for one in found.values() for export in one.exports}
     graph = {one.name: {maker[name] for name in sorted(one.imports)} for one in found.values()}
     return {name: found[name] for name in TopologicalSorter(graph).static_order()}

@@ -21,7 +21,7 @@ from roadmap.bundle import MANIFEST, Manifest
 from roadmap.config.params import known_project
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments import arms
-from roadmap.experiments.arms import Arm, Comparison
+from roadmap.experiments.arms import Arm, ArmComparison
 from roadmap.io import command_line
 from roadmap.io.atomic import write_atomically
 from roadmap.io.errors import Unavailable, UsageError
@@ -52,8 +52,8 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     try:
         begun = first(log, project, since, now, champion, challenger)
         known = {(one.request_id, one.index): one for one in labels.read(log, project)}
-        old, new = arms.arms(labels.asked(log, project, begun[1] - LAG, now), champion, begun[0], known)
-    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+        old, new = arms.arms(labels.indexed_records(log, project, begun[1] - LAG, now), champion, begun[0], known)
+    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
         raise Unavailable(f"log: can't be read ({type(error).__name__})") from None
     found = arms.compare(old, new, known, LabelScorer(load_project(project), schema))
     counts, trouble = failures(server, project) if server else ({}, "give server= or SERVING_URL")
@@ -141,7 +141,7 @@ def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> dict[s
     }
 
 
-def judged(found: Comparison) -> dict[str, Any]:
+def judged(found: ArmComparison) -> dict[str, Any]:
     looks = [
         {
             "day": day.at.isoformat(),
@@ -164,7 +164,7 @@ def judged(found: Comparison) -> dict[str, Any]:
     }
 
 
-def sentence(project: str, challenger: str, found: Comparison | None) -> str:
+def sentence(project: str, challenger: str, found: ArmComparison | None) -> str:
     if found is None:
         return f"{project}: no labels yet, so nothing can be said of who is better."
     said = {

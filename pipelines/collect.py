@@ -30,8 +30,8 @@ def main(run: Run) -> None:
     else:
         now = datetime.now(UTC)
         try:
-            found = list(labels.labelled(log, run.name, now - labels.LOOK_BACK, now))
-        except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+            found = list(labels.labelled(log, run.name, now - labels.LOOKBACK, now))
+        except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
             raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
         added = collected.add(run.feedback, found, now)
         print(f"{run.feedback}: {added:,} labelled rows added, {len(collected.read(run.feedback)):,} in all")

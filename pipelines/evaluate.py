@@ -9,7 +9,7 @@ from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.evaluation import behavioural as behaviour
 from roadmap.evaluation import slices
-from roadmap.evaluation.evaluated import Evaluated, evaluate, latency
+from roadmap.evaluation.evaluated import EvaluatedModel, evaluate, latency
 from roadmap.evaluation.scores import Score
 from roadmap.io.atomic import atomic_folder
 from roadmap.project import Figures, load_project
@@ -66,7 +66,7 @@ def main(run: Run) -> None:
     tracker.publish()
 
 
-def common_figures(evaluated: Evaluated, score: Score) -> Figures:
+def common_figures(evaluated: EvaluatedModel, score: Score) -> Figures:
     from roadmap.evaluation import plots
 
     compared = {"baselines": plots.baselines(evaluated.baselines, score)} if evaluated.baselines else {}

@@ -21,7 +21,7 @@ from pydantic import Field
 from roadmap.config.params import known_project
 from roadmap.io import command_line
 from roadmap.io.errors import Unavailable, UsageError, nearest
-from roadmap.prediction_log.labels import LOOK_BACK, Label
+from roadmap.prediction_log.labels import LOOKBACK, Label
 
 COLUMNS = ("request_id", "index", "label", "time")
 NAMED = 3  # unknown request ids that are named
@@ -44,17 +44,17 @@ def label(project: str, file: str, log: str) -> str:
     now = datetime.now(UTC)
     try:
         inputs: Counter[str] = Counter()  # of each request, as the log has it
-        for row, index in labels.asked(log, project, now - LOOK_BACK, now):
+        for row, index in labels.indexed_records(log, project, now - LOOKBACK, now):
             inputs[row.request_id] = max(inputs[row.request_id], index + 1)
         known = [row for row in rows if row.index < inputs[row.request_id]]
         unknown = [f"{row.request_id}[{row.index}]" for row in rows if row.index >= inputs[row.request_id]]
         said = f"{', '.join(unknown[:NAMED])}{', ...' if len(unknown) > NAMED else ''}"
         if not known:
             raise UsageError(
-                f"{file}: none of the {len(rows):,} inputs is in {project}'s log of {LOOK_BACK.days} days: {said}"
+                f"{file}: none of the {len(rows):,} inputs is in {project}'s log of {LOOKBACK.days} days: {said}"
             )
         labels.write(log, project, known)
-    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
         raise Unavailable(f"log: can't be read or written ({type(error).__name__})") from None
     done = f"{project}: {len(known):,} labels stored"
     return f"{done}; {len(unknown):,} left out, their inputs are not in the log: {said}" if unknown else done

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from roadmap.monitoring.live_score import live_score, scored
+
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
@@ -23,10 +25,9 @@ from roadmap.config.stage import stage
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
-from roadmap.monitoring.live import live, scored
 from roadmap.monitoring.reference import FILE, Reference
 from roadmap.monitoring.reference.columns import watched
-from roadmap.monitoring.verdict import Verdict, as_json, judge, permitted
+from roadmap.monitoring.verdict import DriftReport, as_json, assess_drift, retraining_allowed
 from roadmap.monitoring.window import window
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
@@ -49,7 +50,7 @@ def main(run: Run) -> None:
     }
     if not settings.enabled:
         said = f"{run.name}: not watched, projects.{run.name}.monitor.enabled is false in params.yaml."
-        say(run, Verdict("off", said), about)
+        say(run, DriftReport("off", said), about)
         return
     log = os.environ.get("SERVING_PREDICTIONS")
     if not log:
@@ -62,13 +63,13 @@ def main(run: Run) -> None:
         rows = recording.read(log, run.name, since, until)
         found = window(rows, bundle.manifest.version, predictor, settings.max_rows, since, until)
         known = list(labels.labelled(log, run.name, since, until))
-    except labels.failures(log) as error:  # the type alone: a database's message may hold its password
+    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
         raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
     about["rows"] = found.rows
     if found.rows < settings.min_rows:
         where = "" if "://" in log or Path(log).is_dir() else f" in {log}, a folder that is not there"
         said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
-        say(run, Verdict("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
+        say(run, DriftReport("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
         return
     project = load_project(run.name)
     reference = Reference.model_validate(bundle.json(FILE))
@@ -76,7 +77,7 @@ def main(run: Run) -> None:
     findings = compare(reference, columns, settings.alpha, settings.gap)
     score = scored(LabelScorer(project, bundle.json("schema.json")), bundle.manifest.version, known)
     figures = tested(run, client, bundle)
-    verdict = judge(run.name, found, findings, live(score, figures, run.seed), settings)
+    verdict = assess_drift(run.name, found, findings, live_score(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)
     about["report"] = "report.html"
     from roadmap.monitoring import page  # matplotlib: not before it is known that there is something to draw
@@ -126,15 +127,15 @@ def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
     return headline if found.get("bundle_version") == bundle.manifest.version else {}
 
 
-def allowed(run: Run, client: Any, verdict: Verdict, now: datetime) -> tuple[bool, str]:
+def allowed(run: Run, client: Any, verdict: DriftReport, now: datetime) -> tuple[bool, str]:
     if verdict.verdict != "drift":
         return False, "nothing has drifted"
     if client is None:
         return False, "tracking=none: without the registry no model could take the champion's place"
-    return permitted(export.retrainings(client, run.name, now), now, run.settings.monitor)
+    return retraining_allowed(export.retrainings(client, run.name, now), now, run.settings.monitor)
 
 
-def say(run: Run, verdict: Verdict, about: dict[str, Any]) -> None:
+def say(run: Run, verdict: DriftReport, about: dict[str, Any]) -> None:
     """A verdict without a report."""
     with tempfile.TemporaryDirectory() as draft:
         (Path(draft) / "verdict.json").write_text(json.dumps(as_json(verdict, **about), indent=2) + "\n")

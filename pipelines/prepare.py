@@ -12,7 +12,7 @@ def main(run: Run) -> None:
     data = load_project(run.name).data
     prepared = data.prepare(run.settings.data, run.profile, run.seed)
     if isinstance(data, TakesLabels):
-        prepared = recent.extended(prepared, run.feedback, run.profile, data.labelled)
+        prepared = recent.with_feedback(prepared, run.feedback, run.profile, data.labelled)
     card = splits.write(run.data, prepared, run.profile)
     rows = ", ".join(f"{name} {count:,}" for name, count in card["rows"].items())
     print(f"{run.data}: {rows}; sha256 {card['sha256'][:12]}")

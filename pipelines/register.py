@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
@@ -24,7 +24,7 @@ from roadmap.io.atomic import atomic_folder
 from roadmap.project import Evaluation, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
-from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, judge, verdict
+from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, decision_record, evaluate_gate
 from roadmap.tracking.mlflow import connect, ensure_run, experiment_id, publish
 
 Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by set of rows: test, recent
@@ -35,7 +35,7 @@ def main(run: Run) -> None:
     if not run.tracking["enabled"]:
         if run.rollback:
             raise UsageError("rollback needs the registry: run it with tracking=mlflow")
-        decide(run, None, verdict(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))
+        decide(run, None, decision_record(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))
         return
     client = connect()
     if run.rollback:
@@ -60,7 +60,7 @@ def main(run: Run) -> None:
         checks = compare(run, bundle, champion, metrics)
         moves = all(check.passed for check in checks)
     decision = {
-        **verdict(run.name, checks),
+        **decision_record(run.name, checks),
         **({"fairness": metrics["fairness"]} if "fairness" in metrics else {}),
         "version": version.version,
         "bundle": bundle.manifest.version,
@@ -95,12 +95,15 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
         except ValidationError:  # its requests have other columns, or images of another size
             theirs = None
         present = Champion(champion.version, champion.tags.get("profile", "sample"), theirs)
-    return judge(candidate, present, run.settings.gate, run.seed)
+    return evaluate_gate(candidate, present, run.settings.gate, run.seed)
 
 
 def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:
     predictor = load_predictor(bundle)
-    return {name: evaluation.score(targets, answer(predictor, requests)) for name, (requests, targets) in rows.items()}
+    return {
+        name: evaluation.score(targets, predict_in_batches(predictor, requests))
+        for name, (requests, targets) in rows.items()
+    }
 
 
 def roll_back(run: Run, client: Any) -> None:

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from roadmap.config.settings import DataSettings, ModelSettings
-    from roadmap.data.splits import Prepared
+    from roadmap.data.splits import PreparedData
     from roadmap.data.training_set import Fits, TrainingData
-    from roadmap.evaluation.behavioural import Expectation
-    from roadmap.evaluation.evaluated import Evaluated
+    from roadmap.evaluation.behavioural import BehaviouralCheck
+    from roadmap.evaluation.evaluated import EvaluatedModel
     from roadmap.evaluation.scores import Score
     from roadmap.monitoring.reference.columns import Columns
     from roadmap.reporting.page import Section
@@ -59,7 +59,7 @@ class Data(ABC, Generic[DataBlock]):
     """pipelines/<name>/data: `class Data(project.Data[settings.Data])`."""
 
     @abstractmethod
-    def prepare(self, data: DataBlock, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: DataBlock, profile: str, seed: int) -> PreparedData:
         """Raw data as splits and a data card. Of an environment: the seeds or start states of its episodes.
 
         Raises:
@@ -106,7 +106,7 @@ class Evaluation(ABC, Generic[Answer]):
         """Classical models on the same splits: `name`, `metric`, `test`, and what else is worth telling."""
         return []
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         """What is worth seeing beside the learning curves and the baselines."""
         return {}
 
@@ -130,7 +130,7 @@ class Monitoring(ABC, Generic[Answer]):
 class Behaviour(Generic[Asked]):
     """pipelines/<name>/behaviour.py: `class Behaviour(project.Behaviour[Predictor])`."""
 
-    def expectations(self, predictor: Asked, requests: list[Request]) -> Iterator[Expectation]:
+    def expectations(self, predictor: Asked, requests: list[Request]) -> Iterator[BehaviouralCheck]:
         """Checks in the style of CheckList. requests: of the test rows, to be changed"""
         yield from ()
 

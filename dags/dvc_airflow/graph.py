@@ -45,7 +45,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Graph:
+class StageGraph:
     """The stages in the order of dvc.yaml, and for each address those that make what it needs."""
 
     stages: dict[str, Stage]
@@ -72,7 +72,7 @@ class Graph:
         return found
 
 
-def read(root: Path) -> Graph:
+def read(root: Path) -> StageGraph:
     """The graph of the repository at `root`.
 
     Raises:
@@ -89,7 +89,7 @@ def read(root: Path) -> Graph:
         for key, scope in instances(name, body, values):
             stage = make(name, key, body.get("do", body), {**values, **scope}, root)
             stages[stage.address] = stage
-    return Graph(stages, edges(stages))
+    return StageGraph(stages, edges(stages))
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, TaskGroup
 
 from dvc_airflow.checkout import Checkout
-from dvc_airflow.graph import Graph, Stage
+from dvc_airflow.graph import Stage, StageGraph
 from dvc_airflow.operators import CheckOperator, StageOperator, SummaryOperator
 
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0}
@@ -47,7 +47,7 @@ class Event:
 class House:
     """What the DAGs of one repository have in common."""
 
-    graph: Graph
+    graph: StageGraph
     checkout: Checkout
     check: list[str]  # validates params.yaml of the folder it is run in; the program lies in the environment
     params: Mapping[str, Param]

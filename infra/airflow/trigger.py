@@ -21,7 +21,7 @@ from roadmap.io.errors import UsageError
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
-class Refused(UsageError):
+class TriggerError(UsageError):
     """Airflow's own words about what was wrong."""
 
 
@@ -41,7 +41,7 @@ class Client:
             try:
                 password = json.loads((home / "passwords.json").read_bytes())["admin"]
             except OSError:
-                raise Refused(f"{home / 'passwords.json'}: not there; start Airflow with `make airflow`") from None
+                raise TriggerError(f"{home / 'passwords.json'}: not there; start Airflow with `make airflow`") from None
         url = os.environ.get("AIRFLOW_URL", f"http://localhost:{port}")
         return cls(url, os.environ.get("AIRFLOW_USER", "admin"), password)
 
@@ -51,11 +51,11 @@ class Client:
             return http.ask(self.url + path, body, method=method, headers=headers, seconds=60).json()
         except http.HttpError as error:
             if error.status is None:
-                raise Refused(f"{error}; start it with `make airflow`") from None
+                raise TriggerError(f"{error}; start it with `make airflow`") from None
             said = error.said
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 said = json.loads(said)["detail"]
-            raise Refused(f"{error.status} {path}: {said}") from None
+            raise TriggerError(f"{error.status} {path}: {said}") from None
 
     def trigger(self, dag: str, conf: dict[str, Any] | None = None, logical_date: str | None = None) -> str:
         """Starts a run and returns its id."""
@@ -85,7 +85,7 @@ def conf(arguments: list[str]) -> dict[str, Any]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
-            raise Refused(f"{argument!r}: must be key=value, for instance profile=full")
+            raise TriggerError(f"{argument!r}: must be key=value, for instance profile=full")
         if key == "overrides":
             found.setdefault(key, []).append(value)
         else:

@@ -25,7 +25,7 @@ class ComposeError(CommandError):
 
 
 @dataclass(frozen=True)
-class State:
+class ContainerState:
     """A container: `running` or `exited` and so on, and what the engine says of its health."""
 
     service: str
@@ -134,7 +134,7 @@ class Stack:
             raise ComposeError(f"compose {' '.join(arguments[:3])} ended with {done.returncode}:\n{said}")
         return done.stdout
 
-    def states(self) -> list[State]:
+    def states(self) -> list[ContainerState]:
         label = '{{.Label "com.docker.compose.service"}}'
         command = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={self.name}"]
         shown = subprocess.run(
@@ -144,7 +144,7 @@ class Stack:
         )
         if shown.returncode:
             raise ComposeError(f"the Docker engine does not answer: {shown.stderr.strip()}", TEMPORARY)
-        return [State(*line.split("\t")) for line in sorted(shown.stdout.splitlines())]
+        return [ContainerState(*line.split("\t")) for line in sorted(shown.stdout.splitlines())]
 
     def logs(self, service: str, lines: int = 12) -> str:
         done = subprocess.run(
@@ -205,7 +205,7 @@ class Stack:
                     2,
                 ) from None
 
-    def complain(self, one: State) -> None:
+    def complain(self, one: ContainerState) -> None:
         hint = "make images builds what is ours" if "No such image" in one.status else "its last lines:"
         raise ComposeError(f"{one.service}: {one.status}; {hint}\n{self.logs(one.service)}")
 

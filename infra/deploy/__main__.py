@@ -32,8 +32,8 @@ from pydantic import Field
 
 from infra.deploy import lock, record, registry
 from infra.deploy.champion import champion
-from infra.deploy.target import DeployError, Options, Target
-from infra.deploy.targets.following import Server
+from infra.deploy.target import DeployError, DeployTarget, Options
+from infra.deploy.targets.following import ServerTarget
 from infra.templates import STAGES, StackError
 from roadmap.io import command_line
 from roadmap.io.aws import aws_errors
@@ -52,7 +52,7 @@ LOCAL = ("server", "compose")  # what these need lies on this machine: records a
 SHARED = ("ecs",)  # what serves a project there serves others too: the lock is for all of them
 
 
-class Command(command_line.OpenOptions):
+class DeployOptions(command_line.OpenOptions):
     """What was typed. Options that begin with a capital are parameters of the stack, such as MemoryMb=3008."""
 
     target: str = Field(description=" | ".join(TARGETS))
@@ -69,7 +69,7 @@ class Command(command_line.OpenOptions):
     endpoint: str | None = Field(None, description="a server that speaks AWS's protocol, instead of AWS")
 
 
-def checked(given: Command) -> Options:
+def checked(given: DeployOptions) -> Options:
     """
     Raises:
         DeployError: naming the option that is wrong.
@@ -79,7 +79,7 @@ def checked(given: Command) -> Options:
             raise DeployError(f"{key}: found {found!r}; {nearest(found, allowed)}")
     parameters = {key: str(value) for key, value in (given.model_extra or {}).items()}
     if unknown := sorted(key for key in parameters if not key[:1].isupper()):
-        known = nearest(unknown[0], Command.model_fields)
+        known = nearest(unknown[0], DeployOptions.model_fields)
         raise DeployError(f"{unknown[0]}: unknown option; {known}, and a stack's parameters")
     try:
         steps = tuple(float(share) for share in given.steps.split(",") if share)
@@ -91,12 +91,14 @@ def checked(given: Command) -> Options:
 
 
 @contextlib.contextmanager
-def places(target: str, options: Options) -> Iterator[tuple[record.Records, contextlib.AbstractContextManager[None]]]:
+def places(
+    target: str, options: Options
+) -> Iterator[tuple[record.DeploymentLog, contextlib.AbstractContextManager[None]]]:
     """Where the records of this target lie, and its lock."""
     place = f"{options.project} on {target} ({options.stage})"
     home = Path("artifacts") / options.project
     if target in LOCAL:
-        yield record.Local(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
+        yield record.FileDeploymentLog(home / "deployments.jsonl"), lock.local(home / ".deploying", place)
         return
     from infra.deploy import aws
     from infra.deploy.targets import k8s
@@ -107,12 +109,12 @@ def places(target: str, options: Options) -> Iterator[tuple[record.Records, cont
         bucket = aws.outputs(aws.stacks(options.endpoint), f"roadmap-{options.stage}-storage")["ModelsBucket"]
     s3, prefix = aws.client("s3", options.endpoint), f"deployments/{target}/{options.project}"
     key = f"deployments/{target}/lock" if target in SHARED else f"{prefix}/lock"
-    yield record.Bucket(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, key, place)
+    yield record.S3DeploymentLog(s3, bucket, f"{prefix}/records"), lock.bucket(s3, bucket, key, place)
 
 
-def run(verb: str, given: Command) -> None:
+def run(verb: str, given: DeployOptions) -> None:
     options = checked(given)
-    target: Target = importlib.import_module(f"infra.deploy.targets.{TARGETS[given.target]}").open(options)
+    target: DeployTarget = importlib.import_module(f"infra.deploy.targets.{TARGETS[given.target]}").open(options)
     with places(given.target, options) as (records, locked), tempfile.TemporaryDirectory() as cache:
         if verb == "status":
             print("\n".join(status(target.serving(), records.all())))
@@ -131,19 +133,19 @@ def run(verb: str, given: Command) -> None:
                 change(verb, given, target, records, Path(cache))
 
 
-def change(verb: str, given: Command, target: Target, records: record.Records, cache: Path) -> None:
+def change(verb: str, given: DeployOptions, target: DeployTarget, records: record.DeploymentLog, cache: Path) -> None:
     """A deployment or a way back, with its record, however it ends."""
     now = target.serving()
     bundle = None
     if verb == "rollback":
         # What follows the registry's champion asks the registry what was before; elsewhere the records know.
-        earlier = target.before() if isinstance(target, Server) else None
+        earlier = target.before() if isinstance(target, ServerTarget) else None
         to = given.bundle or earlier or record.before(records.all(), now)
     else:
         bundle = champion(given.project, cache, given.bundle)
         to = bundle.manifest.version
     about: dict[str, Any] = {"verb": verb, "target": given.target, "project": given.project, "stage": given.stage}
-    recording = record.Recording(**about, **{"from": now, "to": to}, files=bundle.manifest.files if bundle else None)
+    recording = record.Deployment(**about, **{"from": now, "to": to}, files=bundle.manifest.files if bundle else None)
     result, reason = "failed", None
     try:
         if bundle:
@@ -176,7 +178,7 @@ def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def command(verb: str, given: Command) -> None:
+def command(verb: str, given: DeployOptions) -> None:
     signal.signal(signal.SIGTERM, interrupt)
     with contextlib.nullcontext() if given.target in LOCAL else aws_errors(DeployError, DeployError):
         try:
@@ -189,7 +191,7 @@ def command(verb: str, given: Command) -> None:
 
 
 def main(argv: list[str]) -> int:
-    commands: dict[str, Any] = {verb: (Command, partial(command, verb)) for verb in VERBS}
+    commands: dict[str, Any] = {verb: (DeployOptions, partial(command, verb)) for verb in VERBS}
     if argv and argv[0] not in commands and "=" in argv[0]:
         argv = ["deploy", *argv]
     return command_line.run(commands, __doc__, argv)

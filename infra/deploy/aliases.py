@@ -16,7 +16,7 @@ CANARY = "canary"  # the alias of a version that is on its way
 Api = Callable[[str, Any, str | None], dict[str, Any]]  # what, body, method -> the answer
 
 
-class NotThere(DeployError):
+class AliasNotFound(DeployError):
     """MLflow knows no such model, or no such alias of it."""
 
 
@@ -28,7 +28,7 @@ class Aliases:
         """The registered version that has it."""
         try:
             found = self.api(f"registered-models/alias?name={quote(self.project)}&alias={alias}", None, None)
-        except NotThere:
+        except AliasNotFound:
             return None
         return str(found["model_version"]["version"])
 
@@ -73,5 +73,5 @@ def over_http(uri: str) -> Api:
 
 def refused(where: str, error: HttpError) -> DeployError:
     if "RESOURCE_DOES_NOT_EXIST" in error.said or "Registered model alias" in error.said:
-        return NotThere(f"{where}: {error.said}")
+        return AliasNotFound(f"{where}: {error.said}")
     return DeployError(f"{where}: {error}", TEMPORARY if error.passing else USAGE)

@@ -12,19 +12,19 @@ ENOUGH = 20  # answers, to say how long they take
 
 
 @dataclass(frozen=True)
-class Arm:
+class TrafficCounters:
     answered: float = 0.0
     failed: float = 0.0
     seconds: float = 0.0  # of all answers together
 
-    def since(self, start: "Arm") -> "Arm":
-        return Arm(self.answered - start.answered, self.failed - start.failed, self.seconds - start.seconds)
+    def since(self, start: "TrafficCounters") -> "TrafficCounters":
+        return TrafficCounters(self.answered - start.answered, self.failed - start.failed, self.seconds - start.seconds)
 
     @property
     def mean(self) -> float:
         return self.seconds / self.answered if self.answered else 0.0
 
-    def alarms(self, old: "Arm") -> list[str]:
+    def alarms(self, old: "TrafficCounters") -> list[str]:
         """What is wrong with this version, beside the old one in the same time."""
         found = []
         asked = self.answered + self.failed
@@ -36,7 +36,7 @@ class Arm:
         return found
 
 
-def arms(metrics: str, project: str) -> dict[str, Arm]:
+def arms(metrics: str, project: str) -> dict[str, TrafficCounters]:
     """Version -> its counters since the server started; copies of requests count too."""
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(metrics):
@@ -47,4 +47,4 @@ def arms(metrics: str, project: str) -> dict[str, Arm]:
                 found[sample.labels["version"]][sample.labels["outcome"]] += sample.value
             elif sample.name == "serving_arm_seconds_sum":
                 found[sample.labels["version"]]["seconds"] += sample.value
-    return {version: Arm(one["answered"], one["failed"], one["seconds"]) for version, one in found.items()}
+    return {version: TrafficCounters(one["answered"], one["failed"], one["seconds"]) for version, one in found.items()}

@@ -26,7 +26,7 @@ def digest(content: bytes) -> str:
 
 
 @dataclass
-class Repository:
+class ImageRepository:
     """`address`: https://<registry>/<name>; `user`: name:password for basic authentication, as ECR gives it."""
 
     address: str
@@ -88,7 +88,7 @@ class Repository:
             self.ask("PUT", place, content, Content_Type="application/octet-stream")
         return name
 
-    def mount(self, name: str, source: "Repository") -> None:
+    def mount(self, name: str, source: "ImageRepository") -> None:
         """A blob of another repository of the same registry, if possible without sending it."""
         if self.ask("HEAD", f"blobs/{name}", absent=True) is not None:
             return
@@ -98,7 +98,7 @@ class Repository:
             self.push(source.blob(name))
 
 
-def layered(base: Repository, tag: str, to: Repository, name: str, layer: bytes, command: list[str]) -> str:
+def layered(base: ImageRepository, tag: str, to: ImageRepository, name: str, layer: bytes, command: list[str]) -> str:
     """`base:tag` and a layer on top as `to:name`; returns the digest. `layer` is an uncompressed archive.
 
     The tag is written last: what was interrupted leaves none, and is repeated from where it was.

@@ -18,14 +18,14 @@ from typing import Any, Protocol
 from infra.deploy.target import DeployError
 
 
-class Records(Protocol):
+class DeploymentLog(Protocol):
     def add(self, record: dict[str, Any]) -> None: ...
 
     def all(self) -> list[dict[str, Any]]:
         """Oldest first."""
 
 
-class Local:
+class FileDeploymentLog:
     """A line per deployment in artifacts/<project>/deployments.jsonl, never rewritten."""
 
     def __init__(self, file: Path) -> None:
@@ -40,7 +40,7 @@ class Local:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
-class Bucket:
+class S3DeploymentLog:
     """An object per deployment, deployments/<project>/<target>/<time>-<id>.json."""
 
     def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
@@ -48,15 +48,15 @@ class Bucket:
 
     def add(self, record: dict[str, Any]) -> None:
         key = f"{self.prefix}/{record['began']}-{record['id']}.json"
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(record).encode())
+        self.s3.put_object(S3DeploymentLog=self.bucket, Key=key, Body=json.dumps(record).encode())
 
     def all(self) -> list[dict[str, Any]]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
+        pages = self.s3.get_paginator("list_objects_v2").paginate(S3DeploymentLog=self.bucket, Prefix=f"{self.prefix}/")
         keys = sorted(one["Key"] for page in pages for one in page.get("Contents", ()))
-        return [json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
+        return [json.loads(self.s3.get_object(S3DeploymentLog=self.bucket, Key=key)["Body"].read()) for key in keys]
 
 
-class Recording:
+class Deployment:
     """A deployment under way: `say` prints a line of progress and keeps it."""
 
     def __init__(self, **about: Any) -> None:

@@ -37,7 +37,7 @@ class Plan:
     left_out: str = ""  # what the estimate does not know
 
 
-class Target(Protocol):
+class DeployTarget(Protocol):
     def serving(self) -> str | None:
         """The version of the bundle that answers all requests now; None where nothing does."""
 

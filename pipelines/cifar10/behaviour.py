@@ -8,7 +8,7 @@ from pipelines.cifar10.evaluate import robustness
 from pipelines.cifar10.predict import Predictor
 from roadmap import project
 from roadmap.data.scenes import SHAPES, scene
-from roadmap.evaluation.behavioural import CASES, Expectation, some
+from roadmap.evaluation.behavioural import CASES, BehaviouralCheck, sample_cases
 from roadmap.inference import images
 from roadmap.project import Request
 
@@ -16,8 +16,10 @@ SIZE = 32
 
 
 class Behaviour(project.Behaviour[Predictor]):
-    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[Expectation]:
-        pixels = np.stack([images.decode(request["image"], SIZE) for request in some(requests)])  # uint8 [n, 32, 32, 3]
+    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
+        pixels = np.stack(
+            [images.decode(request["image"], SIZE) for request in sample_cases(requests)]
+        )  # uint8 [n, 32, 32, 3]
         predict = robustness.through(predictor)
         before = predict(pixels)
         label, rows = before.argmax(axis=1), np.arange(len(pixels))
@@ -26,13 +28,13 @@ class Behaviour(project.Behaviour[Predictor]):
             ("a little more light", robustness.brightness(pixels, 0.1), 0.9),
             ("a little noise", robustness.gaussian_noise(pixels, 3), 0.9),
         ):
-            yield Expectation(words, "invariance", predict(changed).argmax(axis=1) == label, asked)
+            yield BehaviouralCheck(words, "invariance", predict(changed).argmax(axis=1) == label, asked)
         covered, quarter = pixels.copy(), SIZE // 4
         covered[:, quarter:-quarter, quarter:-quarter] = 128
         after = predict(covered)[rows, label]
-        yield Expectation("the middle covered: less sure", "directional", after < before[rows, label], 0.9)
+        yield BehaviouralCheck("the middle covered: less sure", "directional", after < before[rows, label], 0.9)
         kinds = predictor.classes
         if kinds == list(SHAPES):
             rng, truth = np.random.default_rng(0), np.arange(CASES) % len(kinds)
             drawn = np.stack([scene(rng, SIZE, (kinds[kind],), clean=True).pixels for kind in truth])
-            yield Expectation("drawn cleanly", "minimum", predict(drawn).argmax(axis=1) == truth, 0.95)
+            yield BehaviouralCheck("drawn cleanly", "minimum", predict(drawn).argmax(axis=1) == truth, 0.95)

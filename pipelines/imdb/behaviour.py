@@ -9,8 +9,8 @@ from pipelines.imdb.data import CLASSES
 from pipelines.imdb.evaluate import CHINESE
 from pipelines.imdb.predict import Predictor
 from roadmap import project
-from roadmap.bundle.answers import answer
-from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.bundle.answers import predict_in_batches
+from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
 NEAR = 300  # characters; a sentence more moves a long review by little
@@ -44,24 +44,26 @@ MANDARIN = Words(
 
 
 class Behaviour(project.Behaviour[Predictor]):
-    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[Expectation]:
+    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
         """In the languages of the test rows; of classes other than sentiment only sameness can be expected."""
-        texts = [request["text"] for request in some(requests)]
+        texts = [request["text"] for request in sample_cases(requests)]
         chinese = np.array([bool(CHINESE.search(text)) for text in texts])
 
         def log_odds(texts: list[str]) -> np.ndarray:
-            outputs = answer(predictor, [{"text": text, "explain": False} for text in texts])
+            outputs = predict_in_batches(predictor, [{"text": text, "explain": False} for text in texts])
             return np.array([output.log_odds for output in outputs])
 
         before = log_odds(texts)
-        yield Expectation("capitals", "invariance", (log_odds([t.upper() for t in texts]) > 0) == (before > 0), 0.98)
+        yield BehaviouralCheck(
+            "capitals", "invariance", (log_odds([t.upper() for t in texts]) > 0) == (before > 0), 0.98
+        )
         sentiment = predictor.classes == CLASSES
         for language, words, of in (("English", ENGLISH, ~chinese), ("Chinese", MANDARIN, chinese)):
             if of.mean() < 0.1:
                 continue
             mine = [text for text, chosen in zip(texts, of, strict=True) if chosen]
             told = np.stack([log_odds([text + words.aside.format(name) for text in mine]) > 0 for name in words.names])
-            yield Expectation(f"another name, {language}", "invariance", (told == told[0]).all(axis=0), 0.95)
+            yield BehaviouralCheck(f"another name, {language}", "invariance", (told == told[0]).all(axis=0), 0.95)
             if not sentiment:
                 continue
             praise = [text for text, odds in zip(mine, before[of], strict=True) if odds > 0 and len(text) <= NEAR]
@@ -69,8 +71,8 @@ class Behaviour(project.Behaviour[Predictor]):
                 log_odds(praise),
                 log_odds([f"{text} {words.bad[1].format(words.subjects[0])}" for text in praise]),
             )
-            yield Expectation(f"praise and a bad word more, {language}", "directional", worse < plain, 0.9)
+            yield BehaviouralCheck(f"praise and a bad word more, {language}", "directional", worse < plain, 0.9)
             for verdict, said in (("good", words.good), ("bad", words.bad)):
                 plainly = log_odds([one.format(subject) for one in said for subject in words.subjects])
                 held = plainly > 0 if verdict == "good" else plainly < 0
-                yield Expectation(f"plainly {verdict}, {language}", "minimum", held, 0.9)
+                yield BehaviouralCheck(f"plainly {verdict}, {language}", "minimum", held, 0.9)

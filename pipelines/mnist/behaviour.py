@@ -7,30 +7,30 @@ import numpy as np
 
 from pipelines.mnist.predict import Predictor
 from roadmap import project
-from roadmap.bundle.answers import answer
-from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.bundle.answers import predict_in_batches
+from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
 WIDE = 20  # pixels; in a smaller image a digit fills the square, and a shift would cut it
 
 
 class Behaviour(project.Behaviour[Predictor]):
-    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[Expectation]:
-        images = np.array([request["image"] for request in some(requests)])  # [n, size, size]
+    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
+        images = np.array([request["image"] for request in sample_cases(requests)])  # [n, size, size]
         now = digits(predictor, images)
-        yield Expectation("ink a tenth fainter", "invariance", digits(predictor, 0.9 * images) == now, 0.98)
+        yield BehaviouralCheck("ink a tenth fainter", "invariance", digits(predictor, 0.9 * images) == now, 0.98)
         noise = np.random.default_rng(0).normal(0, 5, images.shape)
-        yield Expectation("a little noise", "invariance", digits(predictor, images + noise) == now, 0.98)
+        yield BehaviouralCheck("a little noise", "invariance", digits(predictor, images + noise) == now, 0.98)
         if images.shape[-1] >= WIDE:
             for words, axis, by in (("up", 1, -1), ("down", 1, 1), ("left", 2, -1), ("right", 2, 1)):
                 moved = np.roll(images, by, axis=axis)
-                yield Expectation(f"a pixel to the {words}", "invariance", digits(predictor, moved) == now, 0.97)
+                yield BehaviouralCheck(f"a pixel to the {words}", "invariance", digits(predictor, moved) == now, 0.97)
         half = images.copy()
         half[:, : images.shape[1] // 2] = 0
         sure, less = (confidence(predictor, which, now) for which in (images, half))
-        yield Expectation("the upper half wiped out: less sure", "directional", less < sure, 0.9)
+        yield BehaviouralCheck("the upper half wiped out: less sure", "directional", less < sure, 0.9)
         drawn = np.stack([ring(images.shape[-1]), bar(images.shape[-1])])
-        yield Expectation("a ring and a bar", "minimum", digits(predictor, drawn) == [0, 1], 1.0)
+        yield BehaviouralCheck("a ring and a bar", "minimum", digits(predictor, drawn) == [0, 1], 1.0)
 
 
 def digits(predictor: Predictor, images: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def confidence(predictor: Predictor, images: np.ndarray, digits: np.ndarray) -> 
 
 def asked(predictor: Predictor, images: np.ndarray) -> list[Any]:
     grey = np.clip(np.round(images), 0, 255).astype(int)
-    return answer(predictor, [{"image": one.tolist()} for one in grey])
+    return predict_in_batches(predictor, [{"image": one.tolist()} for one in grey])
 
 
 def ring(size: int) -> np.ndarray:

@@ -7,37 +7,37 @@ import numpy as np
 
 from pipelines.titanic.predict import Predictor
 from roadmap import project
-from roadmap.bundle.answers import answer
-from roadmap.evaluation.behavioural import Expectation, some
+from roadmap.bundle.answers import predict_in_batches
+from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
 PORTS = ("S", "C", "Q")
 
 
 class Behaviour(project.Behaviour[Predictor]):
-    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[Expectation]:
+    def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
         """Of the sample's columns and the passenger list's; of a table of the user's own, what both share: nothing."""
-        people = some(requests)
+        people = sample_cases(requests)
 
         def chances(**changed: Any) -> np.ndarray:
-            outputs = answer(predictor, [{**row, **changed} for row in people])
+            outputs = predict_in_batches(predictor, [{**row, **changed} for row in people])
             return np.array([output.probability for output in outputs])
 
-        alone = np.array([answer(predictor, [row])[0].probability for row in people[:20]])
-        yield Expectation("alone or among others", "invariance", np.isclose(alone, chances()[:20], atol=1e-5), 1.0)
+        alone = np.array([predict_in_batches(predictor, [row])[0].probability for row in people[:20]])
+        yield BehaviouralCheck("alone or among others", "invariance", np.isclose(alone, chances()[:20], atol=1e-5), 1.0)
         if "Embarked" in people[0]:
             spread = np.ptp([chances(Embarked=port) for port in PORTS], axis=0)
-            yield Expectation("another port of embarkation", "invariance", spread < 0.25, 0.9)
+            yield BehaviouralCheck("another port of embarkation", "invariance", spread < 0.25, 0.9)
         if "Sex" in people[0]:
             women, men = chances(Sex="female", Title="Mrs", Age=30.0), chances(Sex="male", Title="Mr", Age=30.0)
-            yield Expectation("a woman rather than a man", "directional", women > men, 1.0)
+            yield BehaviouralCheck("a woman rather than a man", "directional", women > men, 1.0)
             first, third = chances(Pclass="1st"), chances(Pclass="3rd")
-            yield Expectation("first class rather than third", "directional", first > third, 0.95)
+            yield BehaviouralCheck("first class rather than third", "directional", first > third, 0.95)
         elif {"sex", "class", "age"} <= people[0].keys():
             women, men = chances(sex="female"), chances(sex="male")
-            yield Expectation("a woman rather than a man", "directional", women > men, 0.95)
+            yield BehaviouralCheck("a woman rather than a man", "directional", women > men, 0.95)
             first, third = chances(**{"class": "1st"}), chances(**{"class": "3rd"})
-            yield Expectation("first class rather than third", "directional", first > third, 1.0)
+            yield BehaviouralCheck("first class rather than third", "directional", first > third, 1.0)
             plain = [
                 ("1st", "female", "adult", "survived"),
                 ("2nd", "female", "adult", "survived"),
@@ -46,5 +46,7 @@ class Behaviour(project.Behaviour[Predictor]):
                 ("crew", "male", "adult", "died"),
             ]
             asked = [{"class": cls, "sex": sex, "age": age} for cls, sex, age, _ in plain]
-            held = [output.label == row[-1] for output, row in zip(answer(predictor, asked), plain, strict=True)]
-            yield Expectation("whose fate is plain", "minimum", np.array(held), 1.0)
+            held = [
+                output.label == row[-1] for output, row in zip(predict_in_batches(predictor, asked), plain, strict=True)
+            ]
+            yield BehaviouralCheck("whose fate is plain", "minimum", np.array(held), 1.0)

@@ -1,11 +1,11 @@
 """The artefact between training and serving: a sealed folder, its manifest, and the predictor that stands on it."""
 
-from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, seal, sha256
-from roadmap.bundle.predictor import Batch, Batches, Chats, Embeds, Predictor, Streams, load_predictor
+from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256, write_manifest
+from roadmap.bundle.predictor import Batches, Chats, Embeds, GenerationBatch, Predictor, Streams, load_predictor
 
 __all__ = [
     "MANIFEST",
-    "Batch",
+    "GenerationBatch",
     "Batches",
     "Bundle",
     "BundleError",
@@ -15,6 +15,6 @@ __all__ = [
     "Predictor",
     "Streams",
     "load_predictor",
-    "seal",
+    "write_manifest",
     "sha256",
 ]

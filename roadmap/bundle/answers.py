@@ -8,7 +8,7 @@ from roadmap.bundle.predictor import Predictor
 BATCH = 256
 
 
-def answer(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
+def predict_in_batches(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
     """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
     from tqdm import tqdm
 

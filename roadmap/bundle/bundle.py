@@ -61,7 +61,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def seal(folder: Path, **lineage: Any) -> Manifest:
+def write_manifest(folder: Path, **lineage: Any) -> Manifest:
     """Writes the manifest over the files that lie in `folder`, with the hash of the predictor's code as it is now."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}

@@ -45,7 +45,7 @@ class Streams(Protocol):
         """Pieces of text, at the end the `Response`."""
 
 
-class Batch(Protocol):
+class GenerationBatch(Protocol):
     """Answers that are written together, piece by piece; others join between two steps. For one thread."""
 
     size: int  # answers at most
@@ -68,7 +68,7 @@ class Batches(Streams, Protocol):
     """Writes the answers of several clients together."""
 
     @abstractmethod
-    def batch(self) -> Batch: ...
+    def batch(self) -> GenerationBatch: ...
 
 
 @runtime_checkable

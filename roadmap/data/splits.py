@@ -16,7 +16,7 @@ RECENT = "recent"  # test rows of the prediction log's labelled windows, where t
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """What a project's `prepare` returns: a DataFrame or a dict of arrays per split, and the card's words."""
 
     splits: dict[str, Any]
@@ -26,7 +26,7 @@ class Prepared:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def partition(rows: int, shares: tuple[float, float, float], seed: int, strata: Any = None) -> dict[str, np.ndarray]:
+def split_indices(rows: int, shares: tuple[float, float, float], seed: int, strata: Any = None) -> dict[str, np.ndarray]:
     """Row numbers of train, validation and test: a seeded shuffle, within each stratum where `strata` is given."""
     rng = np.random.default_rng(seed)
     groups = [np.arange(rows)] if strata is None else [np.flatnonzero(strata == level) for level in np.unique(strata)]
@@ -38,7 +38,7 @@ def partition(rows: int, shares: tuple[float, float, float], seed: int, strata: 
     return {name: np.sort(np.concatenate(part)) for name, part in zip(SPLITS, parts, strict=True)}
 
 
-def write(folder: Path, prepared: Prepared, profile: str) -> dict[str, Any]:
+def write(folder: Path, prepared: PreparedData, profile: str) -> dict[str, Any]:
     """Writes the splits and their card, whole or not at all; returns the card."""
     with atomic_folder(folder) as draft:
         for name, split in prepared.splits.items():

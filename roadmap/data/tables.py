@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from roadmap.config.errors import UsageError, nearest
-from roadmap.data.splits import Prepared, partition
+from roadmap.data.splits import PreparedData, split_indices
 
 Task = Literal["regression", "binary"]
 MAX_TEXT = 200  # characters of a category, as roadmap/inference/tabular takes them
@@ -136,7 +136,7 @@ def prepare(
     shares: tuple[float, float, float],
     seed: int,
     classes: list[str] | None = None,
-) -> Prepared:
+) -> PreparedData:
     """Splits a checked table; says on the terminal what each column is taken for."""
     columns, ignored = infer_columns(frame, target)
     kept = typed(frame[[*columns, target]], columns)
@@ -147,12 +147,12 @@ def prepare(
     for name, why in ignored.items():
         print(f"  {name}: left out ({why})")
     kept = kept.reset_index(drop=True)
-    rows = partition(len(kept), shares, seed, strata=kept[target].to_numpy() if task == "binary" else None)
+    rows = split_indices(len(kept), shares, seed, strata=kept[target].to_numpy() if task == "binary" else None)
     for name, index in rows.items():
         if not len(index):
             raise UsageError(f"{source}: {len(kept)} rows leave {name} empty; change data.split")
     schema = {"task": task, "target": target, "columns": columns, "ignored": ignored}
-    return Prepared(
+    return PreparedData(
         splits={name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()},
         source=source,
         licence=licence,
@@ -185,7 +185,7 @@ def renewed(schema: dict[str, Any], frames: list[pd.DataFrame]) -> dict[str, Any
     return {**schema, "columns": columns}
 
 
-def prepare_csv(path: str, target: str, task: Task, shares: tuple[float, float, float], seed: int) -> Prepared:
+def prepare_csv(path: str, target: str, task: Task, shares: tuple[float, float, float], seed: int) -> PreparedData:
     """A user's own CSV, with column types inferred and stated; the target must suit the task."""
     frame, classes = read_csv(path, target), None
     if task == "regression":

@@ -26,7 +26,7 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
 
 
 @dataclass(frozen=True)
-class Table:
+class TabularDataset:
     """A prepared table: its schema, and features fitted on the training split alone."""
 
     schema: dict[str, Any]
@@ -38,7 +38,7 @@ class Table:
     @classmethod
     def load(
         cls, folder: Path, derive: Callable[[Columns], Columns], names: tuple[str, ...] = ("train", "val")
-    ) -> "Table":
+    ) -> "TabularDataset":
         """x[split]: float32 [n, d], y[split]: float32 [n]"""
         schema = splits.read_card(folder)["schema"]
         kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}

@@ -19,7 +19,7 @@ CASES = 200  # of an expectation, at most, where they are made of test rows
 
 
 @dataclass(frozen=True)
-class Expectation:
+class BehaviouralCheck:
     """
     invariance   what should not matter is changed: the answer stays
     directional  what should matter is changed: the answer moves that way
@@ -36,12 +36,12 @@ class Expectation:
         return float(np.mean(self.held))
 
 
-def some(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sample_cases(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """At most CASES of them, from all over."""
     return rows[:: max(1, -(-len(rows) // CASES))]
 
 
-def table(expectations: Iterable[Expectation]) -> dict[str, dict[str, Any]]:
+def table(expectations: Iterable[BehaviouralCheck]) -> dict[str, dict[str, Any]]:
     """As metrics.json has them. An expectation without cases says nothing and is left out."""
     return {
         one.name: {

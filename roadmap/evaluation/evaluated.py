@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from roadmap.bundle import Bundle, Predictor, load_predictor
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.training.history import read_history
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedModel:
     """What a project's `figures` may draw."""
 
     data: Path  # the prepared splits
@@ -28,7 +28,7 @@ class Evaluated:
     predictor: Predictor  # to be asked more than the test set
 
 
-def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> Evaluated:
+def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> EvaluatedModel:
     """
     Raises:
         BundleError: the bundle is not sound, or was made with another predictor than the one here.
@@ -36,10 +36,10 @@ def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], target
     bundle = Bundle(artifacts / "bundle")
     bundle.require_same_code()
     predictor = load_predictor(bundle)
-    outputs = answer(predictor, requests)
+    outputs = predict_in_batches(predictor, requests)
     baselines = json.loads((artifacts / "baselines.json").read_text())
     schema, history = bundle.json("schema.json"), read_history(artifacts)
-    return Evaluated(data, requests, targets, outputs, schema, history, baselines, predictor)
+    return EvaluatedModel(data, requests, targets, outputs, schema, history, baselines, predictor)
 
 
 def latency(

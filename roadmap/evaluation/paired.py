@@ -16,7 +16,7 @@ from roadmap.evaluation.scores import Score
 ALPHA = 0.05  # the chance of each wrong decision
 
 
-class Paired(Protocol):
+class PairedTest(Protocol):
     """How much better the first model is on the same rows, in units of the headline; positive is better."""
 
     @property
@@ -129,7 +129,7 @@ class Bootstrap:
         return float(stats.norm.ppf(np.clip(below, at, 1 - at))), self.skewness / (6 * math.sqrt(self.rows))
 
 
-def paired(first: Score, second: Score, seed: int) -> Paired:
+def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
     """The first model against the second, both judged on the same rows in the same order."""
     sign = 1 if first.higher_is_better else -1
     difference = sign * (first.per_item - second.per_item)

@@ -10,36 +10,36 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.evaluation.paired import ALPHA, Paired, paired
+from roadmap.evaluation.paired_test import ALPHA, PairedTest, paired_test
 from roadmap.evaluation.scores import Score
 
-MINIMUM = 30  # rows of a slice, or blocks of rows that overlap: fewer are reported and not judged
-MOST_LEVELS = 10  # of a column whose levels make slices
+MIN_SLICE_ROWS = 30  # rows of a slice, or blocks of rows that overlap: fewer are reported and not judged
+MAX_LEVELS = 10  # of a column whose levels make slices
 
 Masks = Mapping[str, np.ndarray]  # name -> bool [n]
 
 
 @dataclass(frozen=True)
-class Part:
+class SliceComparison:
     """A slice in which both models were judged."""
 
     name: str
     rows: int
-    gain: Paired
+    gain: PairedTest
     loss_p: float  # the chance of such a loss where there is none
 
-    def harmed(self, margin: float, parts: int) -> bool:
-        """Whether it loses more than the margin, and not by chance, so many parts having been looked at."""
-        return self.gain.value < -margin and self.loss_p <= ALPHA / parts
+    def harmed(self, maximum_regression: float, parts: int) -> bool:
+        """Whether it loses more than the maximum, and not by chance, so many parts having been looked at."""
+        return self.gain.value < -maximum_regression and self.loss_p <= ALPHA / parts
 
 
-def judged(candidate: Score, champion: Score, masks: Masks, seed: int) -> Iterator[Part]:
+def compare_slices(candidate: Score, champion: Score, masks: Masks, seed: int) -> Iterator[SliceComparison]:
     """The slices that have rows enough."""
     for name, rows in masks.items():
         mine, theirs = candidate.of(rows), champion.of(rows)
         count = len(mine.per_item)
-        if count >= MINIMUM * mine.block:
-            yield Part(name, count, paired(mine, theirs, seed), paired(theirs, mine, seed).p(0))
+        if count >= MIN_SLICE_ROWS * mine.block:
+            yield SliceComparison(name, count, paired_test(mine, theirs, seed), paired_test(theirs, mine, seed).p(0))
 
 
 def table(score: Score, masks: Masks) -> dict[str, dict[str, float]]:
@@ -59,7 +59,7 @@ def levels(requests: Sequence[dict[str, Any]], *columns: str) -> dict[str, np.nd
     for name in there or texts:
         values = np.array([str(row[name]) for row in requests])
         unique = np.unique(values)
-        if there or len(unique) <= MOST_LEVELS:
+        if there or len(unique) <= MAX_LEVELS:
             found |= {f"{name}={level}": values == level for level in unique}
     return found
 

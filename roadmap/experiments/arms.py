@@ -15,9 +15,9 @@ import numpy as np
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
 from roadmap.experiments import sequential
-from roadmap.experiments.sequential import Look
+from roadmap.experiments.sequential import IntervalEstimate
 from roadmap.prediction_log.labels import Label
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.log import PredictionRecord
 
 CLOSE = 0.05  # two numbers within this share of each other agree
 
@@ -45,11 +45,11 @@ class Day:
 
     at: date
     labels: int
-    look: Look
+    look: IntervalEstimate
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArmComparison:
     """The scores of both on labelled answers; `look` is of challenger minus champion, positive is better."""
 
     mode: str  # mirrored or split
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def arms(
-    asked: Iterable[tuple[Row, int]], champion: str, challenger: str, known: Mapping[Key, Label]
+    asked: Iterable[tuple[PredictionRecord, int]], champion: str, challenger: str, known: Mapping[Key, Label]
 ) -> tuple[Arm, Arm]:
     """Both. `asked`: rows, each with its place in its request; other versions' are passed over."""
     found = {version: Arm(version) for version in (champion, challenger)}
@@ -112,7 +112,7 @@ def _numbers(value: Any) -> Iterable[float]:
         yield value
 
 
-def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: LabelScorer) -> Comparison | None:
+def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: LabelScorer) -> ArmComparison | None:
     """Of mirrored requests, or of the split where that has more labels; None where a side has none."""
     inputs = challenger.inputs | champion.inputs
     rows = {key: scorer.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
@@ -131,7 +131,7 @@ def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: 
         return None
     count = len(old.days) + (0 if mirrored else len(new.days))
     mode = "mirrored" if mirrored else "split"
-    return Comparison(mode, old.score.headline, old.score.value, new.score.value, count, _looks(old, new, mirrored))
+    return ArmComparison(mode, old.score.headline, old.score.value, new.score.value, count, _looks(old, new, mirrored))
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,10 @@ def _looks(first: _Side, second: _Side, mirrored: bool) -> list[Day]:
     found = []
     for day, (n, m) in zip(days.astype(date), until, strict=True):
         if min(n, m) < sequential.LEAST:
-            look = Look(math.nan, -math.inf, math.inf, 1.0)
+            look = IntervalEstimate(math.nan, -math.inf, math.inf, 1.0)
         elif mirrored:
-            look = sequential.look(sequential.pairs(second.good[:n] - first.good[:n]))
+            look = sequential.confidence_sequence(sequential.pairs(second.good[:n] - first.good[:n]))
         else:
-            look = sequential.look(sequential.samples(first.good[:n], second.good[:m]))
+            look = sequential.confidence_sequence(sequential.samples(first.good[:n], second.good[:m]))
         found.append(Day(day, int(n if mirrored else n + m), look))
     return found

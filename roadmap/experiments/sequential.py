@@ -30,7 +30,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Look:
+class IntervalEstimate:
     """What a look may say; low and high are infinite, and p is 1, where there is too little to see."""
 
     value: float
@@ -52,12 +52,12 @@ def samples(first: np.ndarray, second: np.ndarray) -> Estimate:
     return Estimate(float(second.mean() - first.mean()), error, n)
 
 
-def look(estimate: Estimate, alpha: float = ALPHA, planned: int = PLANNED) -> Look:
+def confidence_sequence(estimate: Estimate, alpha: float = ALPHA, planned: int = PLANNED) -> IntervalEstimate:
     """The interval that holds the true difference at every look, with probability 1 - alpha."""
     if estimate.error == 0 or estimate.n < 1:
-        return Look(estimate.value, -math.inf, math.inf, 1.0)
+        return IntervalEstimate(estimate.value, -math.inf, math.inf, 1.0)
     half, p = bound(estimate.error, estimate.n, estimate.value, alpha, planned)
-    return Look(estimate.value, estimate.value - float(half), estimate.value + float(half), float(p))
+    return IntervalEstimate(estimate.value, estimate.value - float(half), estimate.value + float(half), float(p))
 
 
 def bound(error: Any, n: Any, value: Any, alpha: float, planned: int) -> tuple[Any, Any]:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from roadmap.io.atomic import atomic_folder
 
 if TYPE_CHECKING:
-    from roadmap.prediction_log.labels import Labelled
+    from roadmap.prediction_log.labels import LabelledPrediction
 
 MOST = 20_000  # rows that are kept: a bound for what training reads; older ones give way
 
 
 @dataclass(frozen=True)
-class Row:
+class FeedbackRecord:
     request_id: str
     index: int
     time: datetime  # of the answer
@@ -37,19 +37,19 @@ class Row:
         return self.request_id, self.index
 
     @classmethod
-    def of(cls, one: Labelled) -> Row:
+    def of(cls, one: LabelledPrediction) -> FeedbackRecord:
         said = json.dumps(one.input, ensure_ascii=False)
         return cls(one.request_id, one.index, one.time, one.version, one.profile, said, one.label)
 
 
-def read(folder: Path) -> list[Row]:
+def read(folder: Path) -> list[FeedbackRecord]:
     """The collected rows by time."""
     path = folder / "rows.parquet"
     if not path.exists():
         return []
     from pyarrow import parquet
 
-    return [Row(**values) for values in parquet.ParquetFile(path).read().to_pylist()]
+    return [FeedbackRecord(**values) for values in parquet.ParquetFile(path).read().to_pylist()]
 
 
 def windows(folder: Path) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def begin(folder: Path) -> None:
         write(folder, [], [])
 
 
-def add(folder: Path, found: Iterable[Labelled], collected: datetime, most: int = MOST) -> int:
+def add(folder: Path, found: Iterable[LabelledPrediction], collected: datetime, most: int = MOST) -> int:
     """Adds those of `found`, by time, that are not in yet; returns how many. Without any the folder stays as it is.
 
     A label that was put right counts: its row is written anew. A request that two versions answered is one row.
@@ -71,7 +71,7 @@ def add(folder: Path, found: Iterable[Labelled], collected: datetime, most: int 
     kept = read(folder)
     before = set(kept)
     rows = {row.key: row for row in kept}
-    for row in map(Row.of, found):
+    for row in map(FeedbackRecord.of, found):
         known = rows.get(row.key)
         if known is None:
             rows[row.key] = row
@@ -92,12 +92,12 @@ def add(folder: Path, found: Iterable[Labelled], collected: datetime, most: int 
     return len(added)
 
 
-def line(row: Row) -> str:
+def line(row: FeedbackRecord) -> str:
     """A row as it is hashed."""
     return json.dumps(astuple(row), ensure_ascii=False, default=str)
 
 
-def write(folder: Path, rows: list[Row], history: list[dict[str, Any]]) -> None:
+def write(folder: Path, rows: list[FeedbackRecord], history: list[dict[str, Any]]) -> None:
     """Whole or not at all."""
     with atomic_folder(folder) as draft:
         if rows:
@@ -105,7 +105,7 @@ def write(folder: Path, rows: list[Row], history: list[dict[str, Any]]) -> None:
             from pyarrow import parquet
 
             kinds = {"index": pa.int32(), "time": pa.timestamp("us", "UTC")}
-            schema = pa.schema([(one.name, kinds.get(one.name, pa.string())) for one in fields(Row)])
+            schema = pa.schema([(one.name, kinds.get(one.name, pa.string())) for one in fields(FeedbackRecord)])
             table = pa.Table.from_pylist([vars(row) for row in rows], schema)
             parquet.write_table(table, draft / "rows.parquet", compression="zstd")
         (draft / "windows.json").write_text(json.dumps(history, indent=2) + "\n")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from roadmap.data import tables
-from roadmap.data.splits import RECENT, Prepared
+from roadmap.data.splits import RECENT, PreparedData
 from roadmap.feedback import collected
 
 SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
@@ -43,7 +43,7 @@ def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
     return value if math.isfinite(value) else None
 
 
-def extended(prepared: Prepared, folder: Path, profile: str, labelled: Labelling) -> Prepared:
+def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: Labelling) -> PreparedData:
     """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
     found = collected.read(folder)
     if not found:

@@ -20,7 +20,7 @@ Kind = Literal["values", "missing"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnDrift:
     """`gap`: the largest distance of the two distribution functions (numbers), or the share of rows that would have to
     change (categories, missing values). `p`: how often chance alone brings as much, corrected for all findings."""
 
@@ -41,31 +41,31 @@ class Finding:
         return f"{self.column}: {what} differ by {self.gap:.0%} (p = {self.p:.2g})"
 
 
-def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> list[Finding]:
+def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> list[ColumnDrift]:
     """
     Args:
         alpha: how often a window that differs in nothing may be called drifted, all columns together.
         gap: what differs by less is no drift, however certain it is.
     """
     counted = reference.count(window)
-    tests = [test for name, then in reference.columns.items() for test in tested(name, then, counted[name])]
+    tests = [test for name, then in reference.columns.items() for test in column_tests(name, then, counted[name])]
     corrected = holm([p for _, _, _, p in tests])
     found = [
-        Finding(name, kind, distance, p, p < alpha and distance >= gap, unseen(counted[name]))
+        ColumnDrift(name, kind, distance, p, p < alpha and distance >= gap, unseen(counted[name]))
         for (name, kind, distance, _), p in zip(tests, corrected, strict=True)
     ]
     return sorted(found, key=lambda one: (not one.drifted, one.p, -one.gap))
 
 
-def tested(name: str, then: Counts, now: Counts) -> Iterator[tuple[str, Kind, float, float]]:
+def column_tests(name: str, then: Counts, now: Counts) -> Iterator[tuple[str, Kind, float, float]]:
     if then.known and now.known:
-        gap, p = kolmogorov(then, now) if isinstance(then, Numbers) else chi_squared(then.counts, now.counts)
+        gap, p = kolmogorov_smirnov(then, now) if isinstance(then, Numbers) else chi_squared(then.counts, now.counts)
         yield name, "values", gap, p
     if then.missing or now.missing:
         yield name, "missing", *chi_squared([then.missing, then.known], [now.missing, now.known])
 
 
-def kolmogorov(then: Counts, now: Counts) -> tuple[float, float]:
+def kolmogorov_smirnov(then: Counts, now: Counts) -> tuple[float, float]:
     """On intervals the statistic can only be smaller than on values, so the p-value errs on the quiet side."""
     one, other = (np.cumsum(counts.counts) / counts.known for counts in (then, now))
     gap = float(np.abs(one - other).max())

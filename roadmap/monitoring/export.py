@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from roadmap.monitoring.verdict import BUDGET_DAYS, Verdict
+from roadmap.monitoring.verdict import BUDGET_DAYS, DriftReport
 from roadmap.tracking.mlflow import experiment_id, metric_name
 
 RETRAIN = "retrain"  # the tag of looks that asked for a retraining
@@ -24,7 +24,7 @@ def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
     return [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in runs]
 
 
-def log_run(client: Any, project: str, verdict: Verdict, about: dict[str, Any], folder: Path) -> None:
+def log_run(client: Any, project: str, verdict: DriftReport, about: dict[str, Any], folder: Path) -> None:
     """One look is one run, with every column's gap, so that MLflow draws them over time."""
     tags = {"verdict": verdict.verdict, "bundle": about["bundle"], RETRAIN: "yes" if about["retrain"] else "no"}
     run = client.create_run(experiment_id(client, experiment(project)), run_name=about["at"][:16], tags=tags)
@@ -42,7 +42,7 @@ def log_run(client: Any, project: str, verdict: Verdict, about: dict[str, Any], 
     client.set_terminated(run.info.run_id, "FINISHED")
 
 
-def push(project: str, verdict: Verdict, about: dict[str, Any], manifest: Any, test: dict[str, Any]) -> None:
+def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]) -> None:
     """To the Pushgateway that PROMETHEUS_PUSHGATEWAY names: a job that ends can't be scraped.
 
     One that is not there costs a warning: the verdict stands.
@@ -64,7 +64,7 @@ def push(project: str, verdict: Verdict, about: dict[str, Any], manifest: Any, t
 
 
 def gauges(
-    project: str, verdict: Verdict, about: dict[str, Any], manifest: Any, test: dict[str, Any]
+    project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]
 ) -> Iterator[tuple[str, str, dict[str, str], float]]:
     """Name, help, labels and value of each."""
     of = {"project": project}

@@ -6,13 +6,13 @@ from typing import Any
 
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
-from roadmap.prediction_log.labels import Labelled
+from roadmap.prediction_log.labels import LabelledPrediction
 
 LEAST = 50  # labels, to say anything
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveScore:
     """The headline metric of the labelled answers with its 95% interval, and that of the test rows."""
 
     metric: str
@@ -29,16 +29,16 @@ class Live:
         return f"{found} (95% interval {self.low:.4f} to {self.high:.4f}), {self.test:.4f} in the test"
 
 
-def live(score: Score | None, tested: dict[str, Any], seed: int) -> Live | None:
+def live_score(score: Score | None, tested: dict[str, Any], seed: int) -> LiveScore | None:
     """`tested`: the headline of metrics.json; without it there is nothing to compare with."""
     if score is None or not tested or len(score.per_item) < LEAST:
         return None
     low, high = score.interval(seed)
     worse = high < tested["ci95_low"] if score.higher_is_better else low > tested["ci95_high"]
-    return Live(score.headline, score.value, low, high, tested["value"], len(score.per_item), worse)
+    return LiveScore(score.headline, score.value, low, high, tested["value"], len(score.per_item), worse)
 
 
-def scored(scorer: LabelScorer, version: str, known: Iterable[Labelled]) -> Score | None:
+def scored(scorer: LabelScorer, version: str, known: Iterable[LabelledPrediction]) -> Score | None:
     """Of what this version answered; None where its project takes no labels, or none has come."""
     rows, outputs = [], []
     for one in known:

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from roadmap.config.limits import MonitorSettings
-from roadmap.monitoring.drift import Finding
+from roadmap.monitoring.drift import ColumnDrift
 from roadmap.monitoring.reference import Levels, Numbers, Reference
-from roadmap.monitoring.verdict import Verdict
+from roadmap.monitoring.verdict import DriftReport
 from roadmap.monitoring.window import Window
 from roadmap.reporting import html, page, style
 from roadmap.reporting.bars import split_bars
@@ -27,7 +27,7 @@ Counts = Numbers | Levels
 def write(
     path: Path,
     project: str,
-    verdict: Verdict,
+    verdict: DriftReport,
     then: Reference,
     now: dict[str, Counts],
     found: Window,
@@ -48,10 +48,10 @@ def write(
         path.write_text(page.render(f"{project}: drift", html.escape(about), sections), encoding="utf-8")
 
 
-def overview(verdict: Verdict, then: Reference, found: Window, how: MonitorSettings) -> Section:
+def overview(verdict: DriftReport, then: Reference, found: Window, how: MonitorSettings) -> Section:
     facts = html.facts(
         [
-            ("Verdict", mark(verdict.verdict, bad=verdict.verdict == "drift")),
+            ("DriftReport", mark(verdict.verdict, bad=verdict.verdict == "drift")),
             (
                 "Columns that differ",
                 f"{len({one.column for one in verdict.findings if one.drifted})} of {len(then.columns)}",
@@ -65,19 +65,19 @@ def overview(verdict: Verdict, then: Reference, found: Window, how: MonitorSetti
         "category and missing values by the share of rows that would have to change (chi-squared). Chance is that of "
         "any column at all looking so in a quiet window (Holm's correction)."
     )
-    return Section("Verdict", verdict.summary, [facts, html.paragraph(words)])
+    return Section("DriftReport", verdict.summary, [facts, html.paragraph(words)])
 
 
 def mark(words: str, bad: bool) -> html.Html:
     return html.Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(words)}</span>')
 
 
-def columns(verdict: Verdict, then: Reference, now: dict[str, Counts]) -> Section:
+def columns(verdict: DriftReport, then: Reference, now: dict[str, Counts]) -> Section:
     rows = [
         {
             "Column": one.column,
             "Of": one.kind,
-            "Verdict": mark("differs" if one.drifted else "alike", bad=one.drifted),
+            "DriftReport": mark("differs" if one.drifted else "alike", bad=one.drifted),
             "Gap": percent(one.gap),
             "By chance": f"{one.p:.2g}" if one.p >= 0.001 else "under 0.001",
         }
@@ -90,7 +90,7 @@ def columns(verdict: Verdict, then: Reference, now: dict[str, Counts]) -> Sectio
     return Section("Columns", lead, [html.table(rows, "Every test"), html.grid(drawings)])
 
 
-def drawn(name: str, then: Counts, now: Counts, one: Finding) -> html.Html:
+def drawn(name: str, then: Counts, now: Counts, one: ColumnDrift) -> html.Html:
     caption = f"Gap {percent(one.gap)}."
     if isinstance(then, Levels):
         shares = {"test": np.array(then.counts) / max(then.known, 1), "log": np.array(now.counts) / max(now.known, 1)}
@@ -116,7 +116,7 @@ def drawn(name: str, then: Counts, now: Counts, one: Finding) -> html.Html:
     return figure(drawing, name, f"Share of rows below. {caption}", f"Cumulative distributions of {name}, test and log")
 
 
-def quality(verdict: Verdict, then: Reference, now: dict[str, Counts], found: Window) -> Section:
+def quality(verdict: DriftReport, then: Reference, now: dict[str, Counts], found: Window) -> Section:
     rows = [
         {
             "Column": name,
@@ -138,15 +138,15 @@ def quality(verdict: Verdict, then: Reference, now: dict[str, Counts], found: Wi
     return Section("Data quality", lead, [html.table(rows, "Inputs")])
 
 
-def unseen(name: str, findings: tuple[Finding, ...]) -> float:
+def unseen(name: str, findings: tuple[ColumnDrift, ...]) -> float:
     return max((one.unseen for one in findings if one.column == name), default=0.0)
 
 
-def performance(verdict: Verdict) -> Section:
+def performance(verdict: DriftReport) -> Section:
     live: Any = verdict.live
     facts = html.facts(
         [
-            ("Verdict", mark("worse than in the test" if live.worse else "as in the test", bad=live.worse)),
+            ("DriftReport", mark("worse than in the test" if live.worse else "as in the test", bad=live.worse)),
             (live.metric, f"{live.value:.4f}, 95% interval {live.low:.4f} to {live.high:.4f}"),
             ("Of the test rows", f"{live.test:.4f}"),
             ("Labels", f"{live.labels:,}"),

@@ -5,24 +5,24 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from roadmap.config.limits import MonitorSettings
-from roadmap.monitoring.drift import Finding
-from roadmap.monitoring.live import Live
+from roadmap.monitoring.drift import ColumnDrift
+from roadmap.monitoring.live import LiveScore
 from roadmap.monitoring.window import Window
 
 BUDGET_DAYS = 30
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DriftReport:
     verdict: Literal["quiet", "drift", "too few rows", "off"]
     summary: str  # a sentence for people
-    findings: tuple[Finding, ...] = ()
-    live: Live | None = None  # where labels have arrived
+    findings: tuple[ColumnDrift, ...] = ()
+    live: LiveScore | None = None  # where labels have arrived
 
 
-def judge(
-    project: str, found: Window, findings: list[Finding], live: Live | None, settings: MonitorSettings
-) -> Verdict:
+def assess_drift(
+    project: str, found: Window, findings: list[ColumnDrift], live: LiveScore | None, settings: MonitorSettings
+) -> DriftReport:
     drifted = [one for one in findings if one.drifted]
     reasons = [one.sentence for one in drifted[:3]]
     if len(drifted) > 3:
@@ -30,15 +30,15 @@ def judge(
     if live is not None and live.worse:
         reasons.insert(0, live.sentence)
     if reasons:
-        return Verdict(
+        return DriftReport(
             "drift", f"{project}: drift in {found.rows:,} answers: {'; '.join(reasons)}.", tuple(findings), live
         )
     least = f"no column differs by {settings.gap:.0%} beyond chance"
     score = f"; {live.sentence}" if live else ""
-    return Verdict("quiet", f"{project}: quiet, {least} in {found.rows:,} answers{score}.", tuple(findings), live)
+    return DriftReport("quiet", f"{project}: quiet, {least} in {found.rows:,} answers{score}.", tuple(findings), live)
 
 
-def permitted(past: list[datetime], now: datetime, settings: MonitorSettings) -> tuple[bool, str]:
+def retraining_allowed(past: list[datetime], now: datetime, settings: MonitorSettings) -> tuple[bool, str]:
     """Whether one more retraining may be asked for, and why. `past`: when others were."""
     if past and now - max(past) < timedelta(days=settings.cooldown_days):
         return False, f"the last retraining was asked for at {max(past):%Y-%m-%d %H:%M}Z: cooling down"
@@ -48,7 +48,7 @@ def permitted(past: list[datetime], now: datetime, settings: MonitorSettings) ->
     return True, f"{recent} of {settings.budget} retrainings in {BUDGET_DAYS} days are spent"
 
 
-def as_json(verdict: Verdict, **about: Any) -> dict[str, Any]:
+def as_json(verdict: DriftReport, **about: Any) -> dict[str, Any]:
     """verdict.json, which the server's status page and Airflow read."""
     live = verdict.live
     return {

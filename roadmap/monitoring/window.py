@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roadmap.bundle import Predictor
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.log import PredictionRecord
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Window:
 
 
 def window(
-    log: Iterable[Row], version: str, predictor: Predictor, most: int, since: datetime, until: datetime
+    log: Iterable[PredictionRecord], version: str, predictor: Predictor, most: int, since: datetime, until: datetime
 ) -> Window:
     """The latest `most` rows of one version of the model. Others', a challenger's for instance, are passed over."""
     found = Window(since, until)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from roadmap.prediction_log.row import Row
+from roadmap.prediction_log.row import PredictionRecord
 
 # Without the project: it is in the path, where readers of partitioned data sets expect it, and they allow it only once.
 SCHEMA = pa.schema(
@@ -24,14 +24,14 @@ SCHEMA = pa.schema(
 DAY = re.compile(r"date=(\d{4}-\d\d-\d\d)")
 
 
-class Files:
+class ParquetLog:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
+    def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
         """Each file is written beside its place, under a name that readers pass over, and then moved there."""
         batch = batch or f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
-        parts: dict[Path, list[Row]] = defaultdict(list)
+        parts: dict[Path, list[PredictionRecord]] = defaultdict(list)
         for row in rows:
             parts[self.folder / f"project={row.project}" / f"date={row.time.astimezone(UTC):%Y-%m-%d}"].append(row)
         drafts = []
@@ -40,7 +40,7 @@ class Files:
                 folder.mkdir(parents=True, exist_ok=True)
                 place = folder / f"part-{batch}.parquet"
                 drafts.append((draft := place.with_name(f".{place.name}"), place))
-                columns = dict(zip(Row._fields, zip(*found, strict=True), strict=True))
+                columns = dict(zip(PredictionRecord._fields, zip(*found, strict=True), strict=True))
                 table = pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], SCHEMA)
                 parquet.write_table(table, draft, compression="zstd")
         except BaseException:
@@ -51,7 +51,7 @@ class Files:
             os.replace(draft, place)  # noqa: PTH105
         return []
 
-    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+    def read(self, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:
         for folder in sorted((self.folder / f"project={project}").glob("date=*")):
             found = DAY.fullmatch(folder.name)
             if not found or not since.date() <= date.fromisoformat(found[1]) <= until.date():
@@ -60,5 +60,5 @@ class Files:
             if not tables:
                 continue
             for batch in pa.concat_tables(tables).sort_by("time").to_batches(max_chunksize=1024):
-                rows = (Row(project=project, **fields) for fields in batch.to_pylist())
+                rows = (PredictionRecord(project=project, **fields) for fields in batch.to_pylist())
                 yield from (row for row in rows if since <= row.time < until)

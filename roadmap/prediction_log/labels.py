@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from roadmap.io.atomic import atomic_file
 from roadmap.prediction_log import log as recording
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.log import PredictionRecord
 
-LOOK_BACK = timedelta(days=90)  # of predictions that labels are looked for: later ones come too late
+LOOKBACK = timedelta(days=90)  # of predictions that labels are looked for: later ones come too late
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPrediction:
     """One answered input and what it really was."""
 
     time: datetime  # of the answer
@@ -43,7 +43,7 @@ class Labelled:
     profile: str
 
 
-class Store(Protocol):
+class LabelStore(Protocol):
     def write(self, project: str, labels: Sequence[Label]) -> None:
         """All of them or none."""
 
@@ -51,7 +51,7 @@ class Store(Protocol):
         """In the order in which they were written."""
 
 
-class Files:
+class LabelFiles:
     def __init__(self, log: str) -> None:
         self.folder = Path(log) / "_labels"
 
@@ -74,7 +74,7 @@ class Files:
             yield from (Label(**fields) for fields in parquet.ParquetFile(path).read().to_pylist())
 
 
-class Table:
+class LabelTable:
     def __init__(self, url: str) -> None:
         import sqlalchemy as sql
 
@@ -104,8 +104,8 @@ class Table:
                 yield Label(request_id, index, label, time.replace(tzinfo=UTC))
 
 
-def store(log: str) -> Store:
-    return Table(log) if "://" in log else Files(log)
+def store(log: str) -> LabelStore:
+    return LabelTable(log) if "://" in log else LabelFiles(log)
 
 
 def write(log: str, project: str, labels: Sequence[Label]) -> None:
@@ -119,7 +119,7 @@ def read(log: str, project: str, since: datetime | None = None, until: datetime 
     return [one for one in last.values() if (not since or since <= one.time) and (not until or one.time < until)]
 
 
-def asked(log: str, project: str, since: datetime, until: datetime) -> Iterator[tuple[Row, int]]:
+def indexed_records(log: str, project: str, since: datetime, until: datetime) -> Iterator[tuple[PredictionRecord, int]]:
     """The predictions of a project by time, each with its place within its request.
 
     A request's rows share its time and stand in its order. Where several versions answered one request, or a client
@@ -136,19 +136,19 @@ def asked(log: str, project: str, since: datetime, until: datetime) -> Iterator[
         places[key] += 1
 
 
-def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterator[Labelled]:
+def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterator[LabelledPrediction]:
     """The predictions at since <= time < until whose truth is known, by time; of late labels too."""
     known = {(label.request_id, label.index): label.label for label in read(log, project)}
     if not known:
         return
-    for row, index in asked(log, project, since, until):
+    for row, index in indexed_records(log, project, since, until):
         label = known.get((row.request_id, index))
         if label is not None:
             said, answered = json.loads(row.input), json.loads(row.output)
-            yield Labelled(row.time, row.request_id, index, row.version, said, answered, label, row.profile)
+            yield LabelledPrediction(row.time, row.request_id, index, row.version, said, answered, label, row.profile)
 
 
-def failures(log: str) -> tuple[type[Exception], ...]:
+def store_errors(log: str) -> tuple[type[Exception], ...]:
     """What reading or writing a log raises where it can't be reached, or is none."""
     if "://" in log:
         from sqlalchemy.exc import SQLAlchemyError

@@ -7,20 +7,20 @@ read it; a SQLAlchemy URL gets the table `predictions`. One row per input.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from roadmap.prediction_log.row import Row, Target
+from roadmap.prediction_log.row import PredictionRecord, PredictionStore
 
 
-def target(url: str) -> Target:
+def open_store(url: str) -> PredictionStore:
     """Imports what it needs, and no more."""
     if "://" in url:
-        from roadmap.prediction_log.table import Table
+        from roadmap.prediction_log.table import SqlLog
 
-        return Table(url)
-    from roadmap.prediction_log.files import Files
+        return SqlLog(url)
+    from roadmap.prediction_log.files import ParquetLog
 
-    return Files(url)
+    return ParquetLog(url)
 
 
-def read(url: str, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+def read(url: str, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:
     """The rows of a project with since <= time < until, by time; both times with their time zone."""
-    return target(url).read(project, since.astimezone(UTC), until.astimezone(UTC))
+    return open_store(url).read(project, since.astimezone(UTC), until.astimezone(UTC))

@@ -37,7 +37,7 @@ class LogMetrics(Protocol):
     def dropped(self, project: str, rows: int) -> None: ...
 
 
-class Recorder:
+class PredictionLogger:
     """Takes what was answered, and sees to it that a writer is at work."""
 
     def __init__(

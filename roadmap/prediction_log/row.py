@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 
-class Row(NamedTuple):
+class PredictionRecord(NamedTuple):
     time: datetime
     request_id: str
     project: str
@@ -16,8 +16,8 @@ class Row(NamedTuple):
     seconds: float  # of the whole request
 
 
-class Target(Protocol):
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
+class PredictionStore(Protocol):
+    def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
         """All of the rows or none, but for those that it refuses for what is in them.
 
         Args:
@@ -28,5 +28,5 @@ class Target(Protocol):
             The refused rows.
         """
 
-    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+    def read(self, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:
         """Those with since <= time < until, by time."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sql
 from sqlalchemy import Column, DateTime, Double, Index, Integer, MetaData, String, Text
 
-from roadmap.prediction_log.row import Row
+from roadmap.prediction_log.row import PredictionRecord
 
 PREDICTIONS = sql.Table(
     "predictions",
@@ -32,14 +32,14 @@ BATCHES = sql.Table(
 REMEMBERED = timedelta(days=30)  # a writer is started again long before
 
 
-class Table:
+class SqlLog:
     """Makes the table where there is none."""
 
     def __init__(self, url: str) -> None:
         self.engine = sql.create_engine(url, pool_pre_ping=True)
         PREDICTIONS.create(self.engine, checkfirst=True)
 
-    def write(self, rows: Sequence[Row], batch: str | None = None) -> Sequence[Row]:
+    def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
         if batch is None:
             with self.engine.begin() as connection:
                 return _insert(connection, rows)
@@ -52,19 +52,19 @@ class Table:
             connection.execute(sql.insert(BATCHES), {"name": batch, "time": now})
             return _insert(connection, rows)
 
-    def read(self, project: str, since: datetime, until: datetime) -> Iterator[Row]:
+    def read(self, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:
         column, times = PREDICTIONS.c, [_naive(since), _naive(until)]
         wanted = (
-            sql.select(*(column[name] for name in Row._fields))
+            sql.select(*(column[name] for name in PredictionRecord._fields))
             .where(column.project == project, column.time >= times[0], column.time < times[1])
             .order_by(column.time, column.id)
         )
         with self.engine.connect() as connection:
             for time, *rest in connection.execution_options(yield_per=1000).execute(wanted):
-                yield Row(time.replace(tzinfo=UTC), *rest)
+                yield PredictionRecord(time.replace(tzinfo=UTC), *rest)
 
 
-def _insert(connection: sql.Connection, rows: Sequence[Row]) -> list[Row]:
+def _insert(connection: sql.Connection, rows: Sequence[PredictionRecord]) -> list[PredictionRecord]:
     """All but those that the table refuses, such as an input that is too long for its column. Returns these."""
     if not rows:
         return []

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from roadmap.prediction_log.log import Row, Target, target
+from roadmap.prediction_log.log import PredictionRecord, PredictionStore, open_store
 from roadmap.prediction_log.spool import SEGMENT_BYTES, Segment, SpoolBatch, segments
 
 STDIN, STDOUT = 0, 1
@@ -31,11 +31,11 @@ MANY_BYTES = SEGMENT_BYTES // 2  # that are written before their time
 as_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class Writer:
+class SpoolWriter:
     def __init__(self, url: str, folder: Path, server: str, flush_seconds: float) -> None:
         self.url, self.folder, self.server, self.flush_seconds = url, folder, server, flush_seconds
         self._segments: dict[Path, Segment] = {}
-        self._target: Target | None = None
+        self._target: PredictionStore | None = None
         self._retry_at = 0.0  # after a failure
 
     def run(self) -> None:
@@ -72,7 +72,7 @@ class Writer:
     def _write(self, batch: SpoolBatch) -> bool:
         found, unreadable = rows(batch.lines)
         try:
-            self._target = self._target or target(self.url)
+            self._target = self._target or open_store(self.url)
             refused = self._target.write(found, batch.name)
         except Exception as error:
             self._retry_at = time.monotonic() + self.flush_seconds
@@ -85,16 +85,18 @@ class Writer:
         return True
 
 
-def rows(lines: list[bytes]) -> tuple[list[Row], int]:
+def rows(lines: list[bytes]) -> tuple[list[PredictionRecord], int]:
     """What a recorder has put into lines, and how many can't be read; a machine's crash may leave such."""
-    found: list[Row] = []
+    found: list[PredictionRecord] = []
     unreadable = 0
     for line in lines:
         try:
             moment, request_id, project, version, profile, seconds, inputs, outputs = from_json(line)
             about = (datetime.fromtimestamp(moment, UTC), request_id, project, version, profile)
             pairs = zip(inputs, outputs, strict=True)
-            found += [Row(*about, to_json(one).decode(), as_text(output), seconds) for one, output in pairs]
+            found += [
+                PredictionRecord(*about, to_json(one).decode(), as_text(output), seconds) for one, output in pairs
+            ]
         except (ValueError, TypeError):
             unreadable += 1
     return found, unreadable
@@ -127,7 +129,7 @@ def main() -> None:
     given = json.loads(content)
     if not ended(0):  # a server that stops won't wait for long
         yield_to_servers()
-    Writer(given["url"], Path(given["folder"]), given["server"], given["flush_seconds"]).run()
+    SpoolWriter(given["url"], Path(given["folder"]), given["server"], given["flush_seconds"]).run()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from roadmap.config.limits import GateSettings
-from roadmap.evaluation.paired import ALPHA, Paired, holm, paired
+from roadmap.evaluation.paired_test import ALPHA, PairedTest, holm, paired_test
 from roadmap.evaluation.scores import Score
-from roadmap.evaluation.slices import MINIMUM, Masks, judged
+from roadmap.evaluation.slices import MIN_SLICE_ROWS, Masks, compare_slices
 
 TEST = "test"
 Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` where labelled rows have been collected
@@ -41,12 +41,12 @@ class Check:
     reason: str
 
 
-def judge(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> list[Check]:
+def evaluate_gate(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> list[Check]:
     """What the candidate must be by itself, then what it must be beside the champion. It is promoted if all pass."""
-    return [*_alone(candidate, settings), *_beside(candidate, champion, settings, seed)]
+    return [*_absolute_checks(candidate, settings), *_comparison_checks(candidate, champion, settings, seed)]
 
 
-def _alone(candidate: Candidate, settings: GateSettings) -> Iterable[Check]:
+def _absolute_checks(candidate: Candidate, settings: GateSettings) -> Iterable[Check]:
     score = candidate.scores[TEST]
     sign = 1 if score.higher_is_better else -1
     wanted = "at least" if sign > 0 else "at most"
@@ -73,7 +73,9 @@ def _alone(candidate: Candidate, settings: GateSettings) -> Iterable[Check]:
     yield Check("behaviour", not failed, "; ".join(failed) or passed)
 
 
-def _beside(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> Iterable[Check]:
+def _comparison_checks(
+    candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int
+) -> Iterable[Check]:
     if champion is None:
         yield Check("champion", True, "there is no champion yet")
         return
@@ -90,14 +92,14 @@ def _beside(candidate: Candidate, champion: Champion | None, settings: GateSetti
         count = sum(len(mine.per_item) for mine, _ in pairs.values())
         yield Check("champion", False, f"it answers all {count} rows exactly as well as {name}: nothing is gained")
         return
-    gains = {rows: paired(mine, theirs, seed) for rows, (mine, theirs) in pairs.items()}
-    yield _better(candidate.scores, gains, name, settings)
-    yield _unharmed(candidate, pairs, settings.margin, seed)
+    gains = {rows: paired_test(mine, theirs, seed) for rows, (mine, theirs) in pairs.items()}
+    yield _improvement_check(candidate.scores, gains, name, settings)
+    yield _regression_check(candidate, pairs, settings.maximum_regression, seed)
 
 
-def _better(scores: Scores, gains: Mapping[str, Paired], name: str, settings: GateSettings) -> Check:
-    """Shown to gain more than `effect` on at least one set of rows, and to lose no more than `margin` on the other."""
-    chances = holm([gain.p(settings.effect) for gain in gains.values()])
+def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: str, settings: GateSettings) -> Check:
+    """Shown to gain more than `minimum_improvement` on at least one set of rows, and to lose no more than `maximum_regression` on the other."""
+    chances = holm([gain.p(settings.minimum_improvement) for gain in gains.values()])
     ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
     passed, said = bool(ahead), []
     for rows, gain in gains.items():
@@ -106,37 +108,41 @@ def _better(scores: Scores, gains: Mapping[str, Paired], name: str, settings: Ga
             f"{gain.value:+.4f} {scores[rows].headline} against {name} on the same {len(scores[rows].per_item)} {rows} "
             f"rows, at least {least:+.4f} by the {gain.test}"
         )
-        effect = f"{settings.effect:+g}" if settings.effect else "0"
+        effect = f"{settings.minimum_improvement:+g}" if settings.minimum_improvement else "0"
         if rows in ahead:
             words += f", which is more than {effect}"
         elif not ahead:
             words += f", where more than {effect} must be shown"
         else:
-            kept = gain.p(-settings.margin) <= ALPHA
+            kept = gain.p(-settings.maximum_regression) <= ALPHA
             passed &= kept
-            words += f", where {-settings.margin:+g} is tolerated" + ("" if kept else " and more cannot be excluded")
+            words += f", where {-settings.maximum_regression:+g} is tolerated" + (
+                "" if kept else " and more cannot be excluded"
+            )
         said.append(words)
     return Check("champion", passed, " and ".join(said))
 
 
-def _unharmed(candidate: Candidate, pairs: Mapping[str, tuple[Score, Score]], margin: float, seed: int) -> Check:
-    """No slice of any set of rows loses more than `margin`, chance excluded (Bonferroni over the slices)."""
+def _regression_check(
+    candidate: Candidate, pairs: Mapping[str, tuple[Score, Score]], maximum_regression: float, seed: int
+) -> Check:
+    """No slice of any set of rows loses more than `maximum_regression`, chance excluded (Bonferroni over the slices)."""
     parts = [
         (rows, part)
         for rows, (mine, theirs) in pairs.items()
-        for part in judged(mine, theirs, candidate.slices.get(rows, {}), seed)
+        for part in compare_slices(mine, theirs, candidate.slices.get(rows, {}), seed)
     ]
     harmed = [
-        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, of which {margin:g} is "
+        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, of which {maximum_regression:g} is "
         f"tolerated, with a chance of {part.loss_p:.2g} that this is luck"
         for rows, part in parts
-        if part.harmed(margin, len(parts))
+        if part.harmed(maximum_regression, len(parts))
     ]
-    passed = f"none of {len(parts)} slices of at least {MINIMUM} rows is shown to lose more than {margin:g}"
+    passed = f"none of {len(parts)} slices of at least {MIN_SLICE_ROWS} rows is shown to lose more than {maximum_regression:g}"
     return Check("slices", not harmed, "; ".join(harmed) or passed)
 
 
-def verdict(project: str, checks: list[Check]) -> dict[str, Any]:
+def decision_record(project: str, checks: list[Check]) -> dict[str, Any]:
     """The decision as it is kept: a paragraph for people, the checks for machines."""
     promoted = all(check.passed for check in checks)
     reasons = "; ".join(check.reason for check in checks if promoted or not check.passed)

@@ -9,7 +9,7 @@ from roadmap.io.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Settings:
+class JobSettings:
     stage: str
     role: str
     image: str
@@ -29,7 +29,7 @@ def client(service: str) -> Any:
     return boto3.client(service, config=Config(retries={"mode": "standard", "max_attempts": 5}))
 
 
-def settings(project: str) -> Settings:
+def settings(project: str) -> JobSettings:
     """
     Raises:
         UsageError: something is said nowhere; the message names the variable and the stack.
@@ -50,7 +50,7 @@ def settings(project: str) -> Settings:
     spot = os.environ.get("SAGEMAKER_SPOT", "1")
     if spot not in ("0", "1"):
         raise UsageError(f"SAGEMAKER_SPOT: found {spot!r}; allowed: 0, 1")
-    return Settings(
+    return JobSettings(
         stage=stage,
         role=value("SAGEMAKER_ROLE", training, "RoleArn"),
         image=value("SAGEMAKER_IMAGE", training, "TrainImage"),

@@ -27,7 +27,7 @@ from roadmap.data import splits
 from roadmap.dependencies import code_sha256
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.aws import aws_errors
-from roadmap.runners._aws import Settings, client, settings
+from roadmap.runners._aws import JobSettings, client, settings
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 POLL = float(os.environ.get("SAGEMAKER_POLL") or 10)  # seconds between two looks at the job
@@ -73,7 +73,7 @@ def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
     raise UsageError(f"{base}: {ATTEMPTS} jobs have failed; `aws sagemaker list-training-jobs` tells why")
 
 
-def asked(run: Run, name: str, base: str, data: str, given: Settings) -> dict[str, Any]:
+def asked(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict[str, Any]:
     """CreateTrainingJob's arguments."""
     stopping: dict[str, int] = {"MaxRuntimeInSeconds": given.seconds}
     if given.spot:

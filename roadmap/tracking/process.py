@@ -18,7 +18,7 @@ from roadmap.tracking.mlflow import connect, ensure_run, log_rows, publish
 FLUSH_SECONDS = 2.0
 
 
-class Recorder:
+class TrackingWriter:
     """Batches rows, and keeps MLflow's system metrics while a training goes on."""
 
     def __init__(self, run: Run) -> None:
@@ -67,7 +67,7 @@ class Recorder:
 def main(run: Run) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage; its end closes our input
     try:
-        recorder = Recorder(run)
+        recorder = TrackingWriter(run)
         for line in sys.stdin:
             recorder.take(json.loads(line))
         recorder.close("KILLED")  # nothing is open any more if the stage came to its end

@@ -17,7 +17,7 @@ GRAIN = 8
 POOL = 32  # batches' worth of shuffled rows that are sorted by length together
 
 
-class Batches:
+class BatchLoader:
     """Batches of a tuple of tensors, in a new order each epoch; without a seed in their own order.
 
     The order depends on seed and epoch alone, so a resumed run sees what an undisturbed one would have seen.
@@ -90,7 +90,7 @@ class Batches:
         return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
 
 
-class TensorData(pl.LightningDataModule):
+class InMemoryDataModule(pl.LightningDataModule):
     """A training set as in-memory batches."""
 
     def __init__(self, data: TrainingSet, settings: TrainSettings, seed: int) -> None:
@@ -99,18 +99,18 @@ class TensorData(pl.LightningDataModule):
         self.lengths = [tensor(lengths) for lengths in data.lengths] if data.lengths else [None, None]
         self.rows, self.settings, self.seed = data.rows, settings, seed
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> BatchLoader:
         return self._batches(
             self.train, self.settings.batch_size, seed=self.seed, lengths=self.lengths[0], rows=self.rows
         )
 
-    def val_dataloader(self) -> Batches:
+    def val_dataloader(self) -> BatchLoader:
         size = self.settings.val_batch_size or max(self.settings.batch_size, 1024)
         return self._batches(self.val, size, seed=None, lengths=self.lengths[1])
 
-    def _batches(self, tensors: tuple[Tensor, ...], batch_size: int, **options: Any) -> Batches:
+    def _batches(self, tensors: tuple[Tensor, ...], batch_size: int, **options: Any) -> BatchLoader:
         assert self.trainer is not None
-        return Batches(tensors, batch_size, rank=self.trainer.global_rank, world=self.trainer.world_size, **options)
+        return BatchLoader(tensors, batch_size, rank=self.trainer.global_rank, world=self.trainer.world_size, **options)
 
 
 def tensor(array: np.ndarray) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from roadmap.bundle import Bundle, Manifest, seal
+from roadmap.bundle import Bundle, Manifest, write_manifest
 from roadmap.config.schema import Run
 from roadmap.io.atomic import atomic_folder
 from roadmap.training.export import export
@@ -32,10 +32,10 @@ def write_bundle(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             **lineage,
         }
-        seal(draft, **about)
+        write_manifest(draft, **about)
         for file, text in observed(Bundle(draft)).items():
             (draft / file).write_text(text)
-        return seal(draft, **about)
+        return write_manifest(draft, **about)
 
 
 def _json(content: Any) -> bytes:

@@ -19,7 +19,7 @@ class LocalFiles(plugins.TorchCheckpointIO):
         torch.save(checkpoint, path)
 
 
-class Resumable(pl.Callback):
+class ResumeCheckpoint(pl.Callback):
     """Writes `last.ckpt` at the end of an epoch, at most every `seconds`, and makes every epoch's randomness its own.
 
     Dropout and augmentation are seeded by epoch, so that the epochs after a resume are those of an undisturbed run.
@@ -47,7 +47,7 @@ class Resumable(pl.Callback):
             self.written = time.monotonic()
 
 
-class History(pl.Callback):
+class MetricHistory(pl.Callback):
     """One row per epoch: epoch, training seconds so far, learning rate, mean training loss and every logged metric.
 
     It travels in the checkpoint, so a resumed run has the rows from before the kill. `report` is told each new row.

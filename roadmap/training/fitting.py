@@ -15,8 +15,8 @@ from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.settings import EarlierNetwork, ModelSettings, TrainSettings
 from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
-from roadmap.training.batches import TensorData
-from roadmap.training.callbacks import History, LocalFiles, Resumable
+from roadmap.training.batches import InMemoryDataModule
+from roadmap.training.callbacks import LocalFiles, MetricHistory, ResumeCheckpoint
 from roadmap.training.lightning import pl
 
 
@@ -26,7 +26,7 @@ class Fitted:
 
     network: pl.LightningModule
     data: TrainingData
-    history: History
+    history: MetricHistory
 
     @property
     def parameters(self) -> int:
@@ -81,9 +81,13 @@ def fit(
     pl.seed_everything(run.seed, verbose=False)
     module, _, cls = model.target_.rpartition(".")
     network: pl.LightningModule = getattr(importlib.import_module(module), cls)(**data.model, **model.kwargs())
-    batches = TensorData(data, settings, run.seed) if isinstance(data, TrainingSet) else data.module(settings, run.seed)
-    history = History(run.name if curve == SHIPPED else f"{run.name}/{curve}", lambda row: report(curve, row))
-    resumable = Resumable(folder, run.seed)
+    batches = (
+        InMemoryDataModule(data, settings, run.seed)
+        if isinstance(data, TrainingSet)
+        else data.module(settings, run.seed)
+    )
+    history = MetricHistory(run.name if curve == SHIPPED else f"{run.name}/{curve}", lambda row: report(curve, row))
+    resumable = ResumeCheckpoint(folder, run.seed)
     trainer = pl.Trainer(
         **{**run.trainer, "precision": precision_for(run.trainer, settings.bf16)},
         max_epochs=settings.epochs,

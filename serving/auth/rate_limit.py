@@ -14,7 +14,7 @@ WINDOW = 60.0  # seconds
 MOST = 50_000  # callers remembered
 
 
-class Verdict(NamedTuple):
+class RateLimitResult(NamedTuple):
     allowed: bool
     headers: list[tuple[bytes, bytes]]
 
@@ -31,7 +31,7 @@ class RateLimit:
         self._full_at: OrderedDict[str, float] = OrderedDict()
         self._policy = (b"ratelimit-policy", f'"default";q={per_minute};w={WINDOW:.0f}'.encode())
 
-    def take(self, caller: str) -> Verdict:
+    def take(self, caller: str) -> RateLimitResult:
         """Counts one request of this caller. The headers are those of the IETF draft RateLimit; Retry-After is in seconds."""
         now, each = self.clock(), WINDOW / self.per_minute
         full_at = max(now, self._full_at.get(caller, now))
@@ -47,7 +47,7 @@ class RateLimit:
         headers = [self._policy, (b"ratelimit", f'"default";r={left};t={next_in}'.encode())]
         if not allowed:
             headers.append((b"retry-after", str(next_in).encode()))
-        return Verdict(allowed, headers)
+        return RateLimitResult(allowed, headers)
 
     def __len__(self) -> int:
         return len(self._full_at)

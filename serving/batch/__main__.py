@@ -14,7 +14,7 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.io import command_line
 from roadmap.io.errors import CommandError, UsageError, nearest
 from serving.batch.formats import OUTPUTS, extension, open_source, output_schema
-from serving.batch.job import Job, Scorer, State, TooManyErrors
+from serving.batch.job import Job, Scorer, ScoringProgress, TooManyErrors
 from serving.batch.requests import Requests
 from serving.batch.rows import Damaged, RowSource
 from serving.batch.scored import Layout
@@ -117,7 +117,7 @@ def score(options: Options) -> int:
     started, before = time.perf_counter(), job.state.scored + job.state.refused
     with lock, bar(source, job.state) as progress:
 
-        def show(state: State) -> None:
+        def show(state: ScoringProgress) -> None:
             rate = (state.scored + state.refused - before) / (time.perf_counter() - started)
             progress.set_postfix_str(f"{state.at.row:,} rows, {rate:,.0f} rows/s, {state.refused:,} refused", False)
             progress.update(source.done(state.at) - progress.n)
@@ -161,7 +161,7 @@ def check(source: RowSource, requests: Requests, options: Options) -> None:
     print(f"{options.input}: {options.project} reads {read}")
 
 
-def bar(source: RowSource, state: State) -> Any:
+def bar(source: RowSource, state: ScoringProgress) -> Any:
     """tqdm's progress bar, over what `RowSource.done` counts."""
     from tqdm import tqdm
 

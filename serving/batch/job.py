@@ -16,7 +16,7 @@ from roadmap.bundle import Predictor
 from roadmap.io.atomic import atomic_file
 from roadmap.io.errors import UsageError
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
-from serving.batch.requests import Refused, Requests
+from serving.batch.requests import InvalidRow, Requests
 from serving.batch.rows import InputRow, Position, RowBatch, RowSource
 from serving.batch.scored import Layout, Scored, dumps
 from serving.batch.text_sink import join_texts
@@ -31,7 +31,7 @@ class TooManyErrors(Exception):
     """More rows were refused than the caller allows."""
 
 
-class State(BaseModel):
+class ScoringProgress(BaseModel):
     """What has been done. Parts behind `parts` don't count."""
 
     identity: dict[str, Any]
@@ -52,10 +52,10 @@ class Scorer:
         for place, row in enumerate(batch.rows):
             try:
                 if row.fault:
-                    raise Refused([{"pointer": "#", "detail": row.fault}])
+                    raise InvalidRow([{"pointer": "#", "detail": row.fault}])
                 asked.append(self.requests.of(row.values))
                 places.append(place)
-            except Refused as refused:
+            except InvalidRow as refused:
                 errors.append(report(row, refused.faults))
         scored = Scored(batch.end, [], [], [], errors, [], batch.table)
         for place, request, output in zip(places, asked, self.answers(asked), strict=True):
@@ -101,7 +101,7 @@ class Job:
         self.kind = extension(output, OUTPUTS)
         self.errors = output.with_name(output.name + ".errors.jsonl")
         self.folder = output.with_name(output.name + ".partial")
-        self.state = State(identity=identity)
+        self.state = ScoringProgress(identity=identity)
 
     def claim(self, restart: bool) -> Any:
         """Takes the folder of parts, for as long as the result is held, and what a killed run has left there."""
@@ -120,7 +120,7 @@ class Job:
             self.commit()
             return lock
         try:
-            found = State.model_validate_json(state.read_bytes())
+            found = ScoringProgress.model_validate_json(state.read_bytes())
         except ValidationError:
             raise UsageError(f"{state}: can't be read; restart=true starts anew") from None
         for key, now in self.state.identity.items():
@@ -138,7 +138,9 @@ class Job:
             if path.name != "lock":
                 path.unlink()
 
-    def run(self, scorer: Scorer, rows: int, threads: int, most: int | None, progress: Callable[[State], None]) -> None:
+    def run(
+        self, scorer: Scorer, rows: int, threads: int, most: int | None, progress: Callable[[ScoringProgress], None]
+    ) -> None:
         """Scores what is not scored yet.
 
         Raises:
@@ -153,7 +155,7 @@ class Job:
                 if most is not None and self.state.refused > most:
                     raise TooManyErrors(f"{self.state.refused:,} rows were refused, more than max_errors={most}")
 
-    def part(self, scored: Iterator[Scored], rows: int, progress: Callable[[State], None]) -> None:
+    def part(self, scored: Iterator[Scored], rows: int, progress: Callable[[ScoringProgress], None]) -> None:
         """Writes batches until they hold so many rows of the input, then counts them as done."""
         path, errors = self.path(self.state.parts, self.kind), self.path(self.state.parts, ".errors.jsonl")
         sink = open_sink(path, self.layout, self.schema, from_text=self.source.format == "csv")

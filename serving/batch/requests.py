@@ -10,7 +10,7 @@ from serving.runtime.cells import Columns, value
 Faults = list[dict[str, str]]
 
 
-class Refused(Exception):
+class InvalidRow(Exception):
     """A row that is no request; `faults` say where and why."""
 
     def __init__(self, faults: Faults) -> None:
@@ -40,7 +40,7 @@ class Requests:
             return self.request.model_validate(content)
         except ValidationError as error:
             found = error.errors(include_url=False)[:MAX_ERRORS]
-            raise Refused([{"pointer": pointer(one["loc"]), "detail": words(one)} for one in found]) from None
+            raise InvalidRow([{"pointer": pointer(one["loc"]), "detail": words(one)} for one in found]) from None
 
 
 def typed(cell: Any, kinds: frozenset[str]) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from roadmap.bundle import Bundle, BundleError
 from roadmap.io import command_line
 from roadmap.io.atomic import atomic_folder
-from serving.sources import Found, open_source
+from serving.sources import DiscoveredBundle, open_source
 
 
 def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
@@ -36,7 +36,7 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
             there = found.get(project)
             if there is None:
                 raise BundleError(f"{source}: no bundle of {project}; there are {', '.join(sorted(found))}")
-            if not isinstance(there, Found):
+            if not isinstance(there, DiscoveredBundle):
                 raise there
             bundle = Bundle(there.fetch())
             if version and bundle.manifest.version != version:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from serving.auth.callers import caller, require
 from serving.auth.rate_limit import network
 from serving.errors import Refusal, cut
@@ -105,7 +105,7 @@ def record(
     request: Request, model: Model, inputs: Sequence[Any], outputs: Sequence[dict[str, Any]], began: float
 ) -> bool:
     """Into the prediction log, where there is one; whether it is in there. `began` is of time.perf_counter()."""
-    recorder: Recorder | None = request.app.state.recorder
+    recorder: PredictionLogger | None = request.app.state.recorder
     if recorder is None:
         return False
     request_id, seconds = request.scope["state"]["request_id"], time.perf_counter() - began

@@ -23,13 +23,13 @@ from serving.http.sagemaker import add_sagemaker
 from serving.http.status import add_status_page
 from serving.runtime.batching import Scheduler
 from serving.runtime.challengers import Challengers
-from serving.runtime.store import Card, Store
+from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
 from serving.sources import open_source
 
 
 class Cards(BaseModel):
-    models: list[Card]
+    models: list[ModelInfo]
 
 
 class Health(BaseModel):
@@ -48,7 +48,7 @@ class Api(FastAPI):
     documented_at = -1
 
     def openapi(self) -> dict[str, Any]:
-        store: Store = self.state.store
+        store: ModelStore = self.state.store
         if self.openapi_schema is None or self.documented_at != store.generation:
             self.documented_at = store.generation
             models = store.ready()
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> Api:
     """
     settings = settings or Settings()
     scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
-    store = Store(open_source(settings.bundles, settings.cache), scheduler, settings)
+    store = ModelStore(open_source(settings.bundles, settings.cache), scheduler, settings)
     app = Api(
         title="Roadmap models",
         summary="Every bundle of the roadmap over one HTTP surface.",
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Api:
     return app
 
 
-def challenging(settings: Settings) -> Store:
+def challenging(settings: Settings) -> ModelStore:
     """The challengers, with threads of their own: what hangs here takes none from the champions. Always loaded, since
     nobody's request shall wait for it."""
     here, there = (
@@ -111,7 +111,7 @@ def challenging(settings: Settings) -> Store:
     folders = ("challenger",) if here & there else ("challenger", "bundle")  # a champion doesn't challenge itself
     source = open_source(settings.challengers or "", settings.cache, folders)
     scheduler = Scheduler(settings.threads, settings.max_batch, max_queue=settings.max_queue)
-    return Store(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
+    return ModelStore(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await challengers.mirror.close()
 
 
-def add_status(app: Api, store: Store) -> None:
+def add_status(app: Api, store: ModelStore) -> None:
     """/health, /ready, /models and /models/<project>."""
 
     @app.get("/health", tags=["status"])
@@ -155,6 +155,6 @@ def add_status(app: Api, store: Store) -> None:
         return Cards(models=store.cards())
 
     @app.get("/models/{name}", tags=["status"], responses=documented(404))
-    async def model(name: str) -> Card:
+    async def model(name: str) -> ModelInfo:
         """One model with its lineage."""
         return store.place(name).shown

@@ -21,7 +21,7 @@ from serving.http.answering import answer, answer_either
 from serving.http.problems import documented, json_only
 from serving.runtime.cells import Columns, value
 from serving.runtime.models import Model
-from serving.runtime.store import Store
+from serving.runtime.store import ModelStore
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -82,7 +82,7 @@ class ServerMetadata(BaseModel):
     extensions: list[str]
 
 
-def add_kserve(app: FastAPI, store: Store) -> None:
+def add_kserve(app: FastAPI, store: ModelStore) -> None:
     """/v2 and what lies below it."""
 
     @app.get("/v2", tags=["kserve"])

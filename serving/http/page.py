@@ -15,7 +15,7 @@ POLICY = (
 HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 
 
-class Files(StaticFiles):
+class PlaygroundFiles(StaticFiles):
     """Files with an ETag: a browser asks each time whether one has changed, and mostly hears 304."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
@@ -26,7 +26,7 @@ class Files(StaticFiles):
 
 def add_page(app: FastAPI) -> None:
     """/ and /playground/."""
-    files = Files(directory=FOLDER)
+    files = PlaygroundFiles(directory=FOLDER)
 
     @app.get("/", include_in_schema=False)
     async def playground(request: Request) -> Response:

@@ -27,7 +27,7 @@ class Record(BaseModel):
     bad: bool = Field(default=False, description="whether somebody should look at it")
 
 
-class Records:
+class ArtifactReader:
     """The records of each project; none of any where there is no folder."""
 
     def __init__(self, folder: Path | None) -> None:

@@ -12,9 +12,9 @@ from serving.auth.callers import require
 from serving.errors import Refusal
 from serving.http.page import POLICY
 from serving.http.problems import documented
-from serving.http.records import COMPARED, COMPARISON, REPORT, Record, Records
+from serving.http.records import COMPARED, COMPARISON, REPORT, ArtifactReader, Record
 from serving.runtime.challengers import Challengers
-from serving.runtime.store import Card, Store
+from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
@@ -43,7 +43,7 @@ class ProjectStatus(BaseModel):
     drift: Record | None
     gate: Record | None
     deploy: Record | None
-    challenger: Card | None
+    challenger: ModelInfo | None
     share: float | None = Field(description="of the callers who get the challenger's answers")
     comparison: Record | None
 
@@ -55,10 +55,10 @@ class Status(BaseModel):
     projects: list[ProjectStatus]
 
 
-def add_status_page(app: FastAPI, store: Store) -> None:
+def add_status_page(app: FastAPI, store: ModelStore) -> None:
     """/status, and the reports that it links to."""
     settings: Settings = app.state.settings
-    records = Records(folder_of(settings))
+    records = ArtifactReader(folder_of(settings))
 
     @app.get("/status", tags=["status"], response_model=Status, responses={200: {"content": {"text/html": {}}}})
     def status(request: Request, format: Literal["html", "json"] | None = None) -> Response:
@@ -115,7 +115,7 @@ def wanted(request: Request) -> str:
     return "json" if "application/json" in accepts and "text/html" not in accepts else "html"
 
 
-def row(card: Card, records: Records, challengers: Challengers | None) -> ProjectStatus:
+def row(card: ModelInfo, records: ArtifactReader, challengers: Challengers | None) -> ProjectStatus:
     """All that is known of one project."""
     project = card.name
     return ProjectStatus(
@@ -191,7 +191,7 @@ def cells(one: ProjectStatus, now: datetime) -> list[str]:
     ]
 
 
-def versus(challenger: Card, comparison: Record | None) -> Record:
+def versus(challenger: ModelInfo, comparison: Record | None) -> Record:
     """What is known of the challenger that is loaded now."""
     if challenger.status == "refused":
         return Record(said="challenger refused", detail=challenger.reason, bad=True)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from random import random
 from typing import Any
 
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from serving.errors import Refusal
 from serving.observability import metrics
-from serving.runtime.mirror import Copy, Mirror
+from serving.runtime.mirror import Mirror, ShadowRequest
 from serving.runtime.models import Model
-from serving.runtime.store import Card, Store
+from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
 from serving.split import drawn
 
@@ -24,7 +24,7 @@ log = logging.getLogger("serving")
 class Challengers:
     """The challengers that are loaded now, and how much of the traffic each sees."""
 
-    def __init__(self, store: Store, settings: Settings, recorder: Recorder | None) -> None:
+    def __init__(self, store: ModelStore, settings: Settings, recorder: PredictionLogger | None) -> None:
         self.store, self.shadow, self.split = store, settings.shadow, settings.split
         self.mirror = Mirror(recorder, settings.timeout_seconds)
         self._complained: set[str] = set()  # versions whose first failure is in the log
@@ -35,7 +35,7 @@ class Challengers:
         model = place.model if place else None
         return model if model is not None and model.version != champion.version else None
 
-    def card(self, champion: Card) -> Card | None:
+    def card(self, champion: ModelInfo) -> ModelInfo | None:
         """Of the challenger, unless it is the champion's own bundle."""
         place = self.store.places.get(champion.name)
         return place.shown if place and place.card.version != champion.version else None
@@ -62,7 +62,7 @@ class Challengers:
         metrics.arm(model.name, model.version, role, "answered", seconds)
         challenger = self.of(model) if role == "champion" else None
         if challenger is not None and random() < self.shadow:
-            self.mirror.put(Copy(challenger, inputs, request_id, recorded))
+            self.mirror.put(ShadowRequest(challenger, inputs, request_id, recorded))
 
     def failed(self, model: Model) -> None:
         """Counts a request that this version could not answer."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from roadmap.bundle import Batch, Batches, Streams
+from roadmap.bundle import Batches, GenerationBatch, Streams
 from serving.runtime.batching import Full
 
 TOGETHER = 0.005  # seconds: too short for a reader to see
@@ -121,7 +121,7 @@ class Loop:
                 self.thread = threading.Thread(target=self._work, name="generation", daemon=True)
                 self.thread.start()
 
-    def _batch(self) -> Batch:
+    def _batch(self) -> GenerationBatch:
         return self.predictor.batch() if isinstance(self.predictor, Batches) else Alone(self.predictor)
 
     def _work(self) -> None:
@@ -141,7 +141,7 @@ class Loop:
                 ended = now
             self._deliver(news)
 
-    def _admit(self, batch: Batch) -> bool:
+    def _admit(self, batch: GenerationBatch) -> bool:
         """Lets those leave whom nobody waits for, and others join. False when nothing is left to do."""
         failed: list[tuple[Ticket, Exception]] = []
         with self.lock:

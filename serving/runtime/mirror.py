@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from serving.observability import metrics
 from serving.runtime.models import Model, checked
 
@@ -21,7 +21,7 @@ PAUSE = 0.01  # seconds between turns: copies that gather meanwhile are answered
 log = logging.getLogger("serving")
 
 
-class Copy(NamedTuple):
+class ShadowRequest(NamedTuple):
     """A request that the champion has answered."""
 
     challenger: Model
@@ -33,15 +33,15 @@ class Copy(NamedTuple):
 class Mirror:
     """The copies that wait, and the task that has them answered. Belongs to one event loop."""
 
-    def __init__(self, recorder: Recorder | None, seconds: float, most: int = MOST_WAITING) -> None:
+    def __init__(self, recorder: PredictionLogger | None, seconds: float, most: int = MOST_WAITING) -> None:
         """seconds: after which an answer is given up"""
         self.recorder, self.seconds, self.most = recorder, seconds, most
-        self._waiting: deque[Copy] = deque()
+        self._waiting: deque[ShadowRequest] = deque()
         self._inputs = 0
         self._task: asyncio.Task[None] | None = None
         self._complained: set[str] = set()  # versions whose first failure is in the log
 
-    def put(self, copy: Copy) -> None:
+    def put(self, copy: ShadowRequest) -> None:
         """Never waits and never raises."""
         if self._inputs and self._inputs + len(copy.inputs) > self.most:
             metrics.mirror_dropped(copy.challenger.name)
@@ -66,7 +66,7 @@ class Mirror:
             finally:
                 self._inputs -= sum(len(copy.inputs) for copy in turn)
 
-    async def _take(self, turn: list[Copy]) -> None:
+    async def _take(self, turn: list[ShadowRequest]) -> None:
         began = time.perf_counter()
         asked = [(copy, inputs, future) for copy in turn for inputs, future in self._asked(copy)]
         if asked:
@@ -76,14 +76,14 @@ class Mirror:
             self._answered(copy, inputs, future, seconds)
             await asyncio.sleep(0)  # requests have their turn before the next copy is written down
 
-    def _turn(self) -> list[Copy]:
+    def _turn(self) -> list[ShadowRequest]:
         turn = [self._waiting.popleft()]
         size = len(turn[0].inputs)
         while self._waiting and (size := size + len(self._waiting[0].inputs)) <= TURN:
             turn.append(self._waiting.popleft())
         return turn
 
-    def _asked(self, copy: Copy) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
+    def _asked(self, copy: ShadowRequest) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
         """The inputs as the challenger takes them and the answer to come; nothing where it can't be asked."""
         try:
             inputs = adapted(copy.inputs, copy.challenger)
@@ -92,7 +92,9 @@ class Mirror:
             self._failed(copy, error)
             return []
 
-    def _answered(self, copy: Copy, inputs: Sequence[Any], future: "asyncio.Future[Any]", seconds: float) -> None:
+    def _answered(
+        self, copy: ShadowRequest, inputs: Sequence[Any], future: "asyncio.Future[Any]", seconds: float
+    ) -> None:
         challenger = copy.challenger
         if not future.done():
             future.cancel()
@@ -107,7 +109,7 @@ class Mirror:
         if self.recorder is not None and copy.recorded:
             self.recorder.record(challenger, inputs, outputs, copy.request_id, seconds, always=True)
 
-    def _failed(self, copy: Copy, error: BaseException) -> None:
+    def _failed(self, copy: ShadowRequest, error: BaseException) -> None:
         challenger = copy.challenger
         metrics.arm(challenger.name, challenger.version, "shadow", "failed")
         if challenger.version not in self._complained:

@@ -20,12 +20,12 @@ from serving.observability import metrics
 from serving.runtime.batching import Scheduler
 from serving.runtime.models import Model
 from serving.settings import Settings
-from serving.sources import BundleSource, Found, SourceError
+from serving.sources import BundleSource, DiscoveredBundle, SourceError
 
 log = logging.getLogger("serving")
 
 
-class Card(BaseModel):
+class ModelInfo(BaseModel):
     """A model and where it comes from. One that was refused has a reason, and a lineage if its bundle is sound."""
 
     name: str
@@ -51,25 +51,25 @@ class Card(BaseModel):
     )
 
 
-class Place:
+class ModelSlot:
     """What is known under one name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.found: Found | None = None
+        self.found: DiscoveredBundle | None = None
         self.model: Model | None = None
-        self.card = Card(name=name, status="idle")
+        self.card = ModelInfo(name=name, status="idle")
         self.away: str | None = None  # why the source can't say what is there; what was known stays in force
         self.memory = 0  # bytes
         self.used = 0.0  # when it was last asked
         self.loading = threading.Lock()
 
     @property
-    def shown(self) -> Card:
+    def shown(self) -> ModelInfo:
         return self.card.model_copy(update={"reason": self.away}) if self.away else self.card
 
 
-class Store:
+class ModelStore:
     """The models of one source, by name. Routes ask in the event loop; `watch` refreshes in a thread of its own."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Store:
     ) -> None:
         self.role = role
         self.source, self.scheduler, self.settings = source, scheduler, settings
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, ModelSlot] = {}
         self.generation = 0  # grows with every change of what is served
         self.stopped = threading.Event()
 
@@ -91,7 +91,7 @@ class Store:
         """Of all models, also of those that are refused."""
         return sorted(self.places)
 
-    def cards(self) -> list[Card]:
+    def cards(self) -> list[ModelInfo]:
         """One per name, by name."""
         return [self.places[name].shown for name in self.names()]
 
@@ -99,7 +99,7 @@ class Store:
         """The models that are loaded."""
         return [place.model for _, place in sorted(self.places.items()) if place.model is not None]
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> ModelSlot:
         """Raises: Refusal: 404."""
         if name not in self.places:
             raise unknown("model", name, self.places, models=self.names())
@@ -129,7 +129,7 @@ class Store:
             log.warning("%s", error)
             return
         for name, one in found.items():
-            self._see(self.places.get(name) or Place(name), one)
+            self._see(self.places.get(name) or ModelSlot(name), one)
         for name in self.places.keys() - found.keys():
             if self.role == "challenger":  # nobody waits for its answers, and to take it away is to end the comparison
                 log.info("%s: there is no challenger any more", name)
@@ -138,7 +138,7 @@ class Store:
                 continue
             self.places[name].away = "its bundle is gone; what is loaded is still served"
 
-    def _see(self, place: Place, found: Found | SourceError) -> None:
+    def _see(self, place: ModelSlot, found: DiscoveredBundle | SourceError) -> None:
         place.away = str(found) if isinstance(found, SourceError) else None
         if isinstance(found, SourceError):
             if place.found is None:
@@ -147,14 +147,14 @@ class Store:
             unloaded = place.found is not None and place.card.status == "idle"
             place.found = found
             if place.model is None and (unloaded or self.settings.load == "lazy"):
-                place.card = Card(name=place.name, status="idle")
+                place.card = ModelInfo(name=place.name, status="idle")
             else:
                 self.load(place, again=True)
         else:
             place.found = found  # the same bundle, with another share perhaps
         self.places[place.name] = place
 
-    def load(self, place: Place, again: bool = False) -> None:
+    def load(self, place: ModelSlot, again: bool = False) -> None:
         """Loads what was found; the old version answers until the new one is warm, and stays if that one is refused."""
         with place.loading:
             if (place.model is not None and not again) or place.found is None:
@@ -166,7 +166,7 @@ class Store:
                 model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
                 if self.settings.strict_code:
                     model.bundle.require_same_code()
-                card = Card(name=place.name, status="ready", **lineage(model.bundle))
+                card = ModelInfo(name=place.name, status="ready", **lineage(model.bundle))
             except (BundleError, SourceError) as error:
                 log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
                 metrics.refused(place.name)
@@ -193,7 +193,7 @@ class Store:
         settle(collect=swapped)
         self._make_room(place)
 
-    def _keep(self, place: Place, reason: str, folder: Path | None = None) -> None:
+    def _keep(self, place: ModelSlot, reason: str, folder: Path | None = None) -> None:
         """Nothing new is served under this name, for this reason."""
         if place.model is not None:
             place.card = place.card.model_copy(update={"reason": reason})
@@ -204,10 +204,10 @@ class Store:
                 known = lineage(Bundle(folder))
             except (BundleError, OSError):
                 known = {}
-        place.card = Card(name=place.name, status="refused", reason=reason, **known)
+        place.card = ModelInfo(name=place.name, status="refused", reason=reason, **known)
         self.generation += 1
 
-    def _make_room(self, newest: Place) -> None:
+    def _make_room(self, newest: ModelSlot) -> None:
         """The least recently used leave until the rest fits."""
         if self.settings.memory_mb is None:
             return

@@ -5,10 +5,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.sources.base import BundleSource, Found, SourceError
+from serving.sources.base import BundleSource, DiscoveredBundle, SourceError
 from serving.sources.folder import Folder
 
-__all__ = ["BundleSource", "Found", "SourceError", "open_source"]
+__all__ = ["BundleSource", "DiscoveredBundle", "SourceError", "open_source"]
 
 FORMS = (
     "a folder, s3://<bucket>/<prefix>, models:/<name>@<alias>, models:/<name>/<version>, "
@@ -27,8 +27,8 @@ class Several:
         self.sources = sources
         self.names: list[set[str]] = [set() for _ in sources]
 
-    def find(self) -> dict[str, Found | SourceError]:
-        found: dict[str, Found | SourceError] = {}
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        found: dict[str, DiscoveredBundle | SourceError] = {}
         errors = []
         for index, source in enumerate(self.sources):
             try:

@@ -12,7 +12,7 @@ class SourceError(Unavailable):
     """Why it can't be told what is there, or it can't be fetched now; the message says where and what to do."""
 
 
-class Found(NamedTuple):
+class DiscoveredBundle(NamedTuple):
     """A bundle as it is now."""
 
     fingerprint: str  # another one means other content; costs no download
@@ -21,7 +21,7 @@ class Found(NamedTuple):
 
 
 class BundleSource(Protocol):
-    def find(self) -> dict[str, Found | SourceError]:
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
         """What there is, by project; the error where that can't be told.
 
         Raises:

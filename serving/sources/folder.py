@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from roadmap.bundle import MANIFEST
-from serving.sources.base import Found, SourceError, project
+from serving.sources.base import DiscoveredBundle, SourceError, project
 
 
 class Folder:
@@ -22,11 +22,11 @@ class Folder:
     def __init__(self, folder: Path, names: Sequence[str] = ("bundle",)) -> None:
         self.folder, self.names = folder, names
 
-    def find(self) -> dict[str, Found | SourceError]:
-        found: dict[str, Found | SourceError] = {}
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        found: dict[str, DiscoveredBundle | SourceError] = {}
         for name, bundle in self.bundles().items():
             try:
-                found[name] = Found(fingerprint(bundle), partial(Path, bundle))
+                found[name] = DiscoveredBundle(fingerprint(bundle), partial(Path, bundle))
             except OSError as error:
                 found[name] = SourceError(f"{bundle}: cannot be read: {error.strerror}")
         return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from roadmap.bundle import MANIFEST, BundleError
-from serving.sources.base import Found, SourceError
+from serving.sources.base import DiscoveredBundle, SourceError
 from serving.sources.cache import keep
 from serving.sources.mlflow import MlflowDatabase, MlflowServer, Unreachable, Version
 
@@ -27,8 +27,8 @@ class Registry:
         self.wanted, self.cache, self.shares = wanted, cache, shares
         self.mlflow = connect(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
-    def find(self) -> dict[str, Found | SourceError]:
-        found: dict[str, Found | SourceError] = {}
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        found: dict[str, DiscoveredBundle | SourceError] = {}
         down: Unreachable | None = None
         for name, alias, number in self.wanted:
             try:
@@ -43,7 +43,7 @@ class Registry:
                 continue
             for version in versions:
                 share = self.share(version) if self.shares else None
-                found.setdefault(version.name, Found(repr(version), partial(self.fetch, version), share))
+                found.setdefault(version.name, DiscoveredBundle(repr(version), partial(self.fetch, version), share))
         return found
 
     def share(self, version: Version) -> float | None:
@@ -86,7 +86,7 @@ class Registry:
         from serving.sources.s3 import S3Prefix
 
         for found in S3Prefix(bucket, f"{prefix}/artifacts", self.cache).find().values():
-            if isinstance(found, Found):
+            if isinstance(found, DiscoveredBundle):
                 return found.fetch()
         raise no_bundle(version)
 

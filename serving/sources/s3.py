@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from roadmap.bundle import MANIFEST
-from serving.sources.base import Found, SourceError, project
+from serving.sources.base import DiscoveredBundle, SourceError, project
 from serving.sources.cache import keep
 
 MAX_OBJECTS = 20_000  # under the prefix: it is listed at every look, a thousand objects by request
@@ -37,9 +37,9 @@ class S3Prefix:
         self.bucket, self.prefix, self.cache = bucket, f"{prefix.strip('/')}/".lstrip("/"), cache
         self.projects: dict[str, str] = {}  # of manifests, by ETag
 
-    def find(self) -> dict[str, Found | SourceError]:
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
         objects = self._ask(self._list)
-        found: dict[str, Found | SourceError] = {}
+        found: dict[str, DiscoveredBundle | SourceError] = {}
         for name, root in roots([one.name for one in objects], self.folders).items():
             inside = sorted(one for one in objects if one.name.startswith(root))
             if not name:
@@ -48,7 +48,7 @@ class S3Prefix:
                     self.projects = {etag: project(self._read(root, MANIFEST), self.bucket)}
                 name = self.projects[etag]
             mark = hashlib.sha256(repr(inside).encode()).hexdigest()
-            found[name] = Found(mark, partial(self._fetch, root))
+            found[name] = DiscoveredBundle(mark, partial(self._fetch, root))
         return found
 
     def _fetch(self, root: str) -> Path:

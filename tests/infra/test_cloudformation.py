@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.templates import FOLDER, Template, pairs, templates
+from infra.templates import FOLDER, StackTemplate, pairs, templates
 from tests.support.checkouts import BIN
 from tests.support.policies import is_wide, reasons, wide
 
@@ -21,7 +21,7 @@ HOLDS_DATA = {
 every_template = pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
 
 
-def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+def resources(template: StackTemplate, kind: str) -> dict[str, dict[str, Any]]:
     return {name: one["Properties"] for name, one in template.body["Resources"].items() if one["Type"] == kind}
 
 
@@ -32,7 +32,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 
 @every_template
-def test_every_wildcard_in_a_policy_has_a_written_reason(template: Template) -> None:
+def test_every_wildcard_in_a_policy_has_a_written_reason(template: StackTemplate) -> None:
     found = {name for name, _ in wide(template)}
     assert found == set(reasons(template)), "a wildcard without a reason, or a reason without a wildcard"
 
@@ -45,7 +45,7 @@ def test_a_wildcard_is_seen_wherever_it_stands() -> None:
 
 
 @every_template
-def test_a_role_is_assumed_by_a_named_service_or_provider(template: Template) -> None:
+def test_a_role_is_assumed_by_a_named_service_or_provider(template: StackTemplate) -> None:
     for name, role in resources(template, "AWS::IAM::Role").items():
         for statement in role["AssumeRolePolicyDocument"]["Statement"]:
             assert set(statement["Principal"]) <= {"Service", "Federated"}, name
@@ -53,7 +53,7 @@ def test_a_role_is_assumed_by_a_named_service_or_provider(template: Template) ->
 
 
 @every_template
-def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(template: Template) -> None:
+def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(template: StackTemplate) -> None:
     for name, one in template.body["Resources"].items():
         if one["Type"] in HOLDS_DATA:
             assert one["DeletionPolicy"] in ("Retain", "Snapshot"), name
@@ -63,7 +63,7 @@ def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(templa
 
 
 @every_template
-def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(template: Template) -> None:
+def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(template: StackTemplate) -> None:
     policies = resources(template, "AWS::S3::BucketPolicy").values()
     for name, bucket in resources(template, "AWS::S3::Bucket").items():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}, name
@@ -80,7 +80,7 @@ def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(templa
 
 
 @every_template
-def test_images_are_scanned_and_their_tags_never_move(template: Template) -> None:
+def test_images_are_scanned_and_their_tags_never_move(template: StackTemplate) -> None:
     for name, repository in resources(template, "AWS::ECR::Repository").items():
         assert repository["ImageTagMutability"] == "IMMUTABLE", name
         assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}, name
@@ -88,7 +88,7 @@ def test_images_are_scanned_and_their_tags_never_move(template: Template) -> Non
 
 
 @every_template
-def test_databases_are_encrypted_private_and_make_their_own_password(template: Template) -> None:
+def test_databases_are_encrypted_private_and_make_their_own_password(template: StackTemplate) -> None:
     for name, database in resources(template, "AWS::RDS::DBInstance").items():
         assert database["StorageEncrypted"] is True and database["PubliclyAccessible"] is False, name
         assert database["ManageMasterUserPassword"] is True and "MasterUserPassword" not in database, name
@@ -96,7 +96,7 @@ def test_databases_are_encrypted_private_and_make_their_own_password(template: T
 
 
 @every_template
-def test_what_sounds_like_a_secret_is_never_shown(template: Template) -> None:
+def test_what_sounds_like_a_secret_is_never_shown(template: StackTemplate) -> None:
     for name, parameter in template.body["Parameters"].items():
         if re.search("password|secret|token|credential", name, re.IGNORECASE):
             assert parameter.get("NoEcho") is True, name
@@ -106,24 +106,24 @@ def test_what_sounds_like_a_secret_is_never_shown(template: Template) -> None:
 
 
 @every_template
-def test_no_account_is_named(template: Template) -> None:
+def test_no_account_is_named(template: StackTemplate) -> None:
     assert not re.findall(r"\b\d{12}\b", template.path.read_text())
 
 
 @every_template
-def test_every_import_is_an_export_of_a_stack_that_comes_before(template: Template) -> None:
+def test_every_import_is_an_export_of_a_stack_that_comes_before(template: StackTemplate) -> None:
     before = list(TEMPLATES.values())[: list(TEMPLATES).index(template.name)]
     assert template.imports <= {export for one in before for export in one.exports}
 
 
 @every_template
-def test_every_stack_belongs_to_a_stage(template: Template) -> None:
+def test_every_stack_belongs_to_a_stage(template: StackTemplate) -> None:
     assert template.body["Parameters"]["Stage"]["AllowedValues"] == ["staging", "production"]
     assert all(export.startswith("roadmap-${Stage}-") for export in template.exports)
 
 
 @every_template
-def test_services_take_a_failed_rollout_back(template: Template) -> None:
+def test_services_take_a_failed_rollout_back(template: StackTemplate) -> None:
     for name, service in resources(template, "AWS::ECS::Service").items():
         breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
         assert breaker == {"Enable": True, "Rollback": True}, name
@@ -135,7 +135,7 @@ def test_services_take_a_failed_rollout_back(template: Template) -> None:
 
 
 @every_template
-def test_github_is_trusted_for_one_repository_and_one_environment(template: Template) -> None:
+def test_github_is_trusted_for_one_repository_and_one_environment(template: StackTemplate) -> None:
     for name, role in resources(template, "AWS::IAM::Role").items():
         for statement in role["AssumeRolePolicyDocument"]["Statement"]:
             if "Federated" in statement["Principal"]:

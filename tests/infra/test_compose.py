@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.compose.stack import ComposeError, Stack, State, settings
+from infra.compose.stack import ComposeError, ContainerState, Stack, settings
 from infra.deploy.target import DeployError, Options
 from infra.deploy.targets import compose
 from tests.support.checkouts import ROOT
@@ -111,18 +111,18 @@ def test_a_deploy_wants_a_server_that_follows_its_stage(
     ],
 )
 def test_what_a_container_says_of_itself(state: str, status: str, good: bool, bad: bool) -> None:
-    one = State("redis", state, status)
+    one = ContainerState("redis", state, status)
     assert (one.good, one.bad) == (good, bad)
 
 
-OLD_ONE = State("redis", "running", "Up 3 hours (healthy)", "old")
-ENDED = State("redis", "exited", "Exited (137) 1 second ago", "old")
-NEW_ONE = State("redis", "running", "Up 1 second (healthy)", "new")
+OLD_ONE = ContainerState("redis", "running", "Up 3 hours (healthy)", "old")
+ENDED = ContainerState("redis", "exited", "Exited (137) 1 second ago", "old")
+NEW_ONE = ContainerState("redis", "running", "Up 1 second (healthy)", "new")
 
 
 @pytest.mark.parametrize("last, failed", [(NEW_ONE, False), (ENDED, True)], ids=["is replaced", "stays ended"])
 def test_the_end_of_what_compose_replaces_is_no_failure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: State, failed: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: ContainerState, failed: bool
 ) -> None:
     looks = [[OLD_ONE], [ENDED], [last]]  # before the start, while Compose works, and from then on
     monkeypatch.setattr(Stack, "states", lambda self: looks.pop(0) if looks[1:] else looks[0])

@@ -18,8 +18,8 @@ from pipelines.cifar10 import data as project
 from roadmap.config.settings import TrainSettings
 from roadmap.data import scenes as shapes
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import TensorData
-from roadmap.training.callbacks import Resumable
+from roadmap.training.batches import InMemoryDataModule
+from roadmap.training.callbacks import ResumeCheckpoint
 from roadmap.training.export import export
 
 SIZE = 32
@@ -163,10 +163,12 @@ def train(folder: Path, epochs: int, *more: pl.Callback) -> networks.Classifier:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     found = shapes.classified(64, SIZE, 3)
     arrays = (found["image"], np.arange(64) % 2, found["label"])
-    data = TensorData(TrainingSet(arrays, arrays, {}, {}), TrainSettings(epochs=epochs, batch_size=16, threads=1), 1)
+    data = InMemoryDataModule(
+        TrainingSet(arrays, arrays, {}, {}), TrainSettings(epochs=epochs, batch_size=16, threads=1), 1
+    )
     model = network("ResNet9", 4)
     folder.mkdir(exist_ok=True)
-    resumable = Resumable(folder, seed=1, seconds=0)
+    resumable = ResumeCheckpoint(folder, seed=1, seconds=0)
     trainer = pl.Trainer(
         max_epochs=epochs, accelerator="cpu", callbacks=[resumable, *more], logger=False, enable_checkpointing=False,
         enable_model_summary=False, enable_progress_bar=False, num_sanity_val_steps=0, use_distributed_sampler=False,

@@ -18,7 +18,7 @@ from models.mnist import CNN, random_shift
 from models.titanic import Classifier
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
-from roadmap.training.batches import TensorData
+from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.export import export
 
 N, D = 600, 4
@@ -53,7 +53,7 @@ def fit(model: Any, x: np.ndarray, y: np.ndarray, epochs: int, batch_size: int) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         settings = TrainSettings(epochs=epochs, batch_size=batch_size, threads=1)
-        trainer.fit(model, TensorData(TrainingSet((x, y), (x, y), {}, {}), settings, seed=1))
+        trainer.fit(model, InMemoryDataModule(TrainingSet((x, y), (x, y), {}, {}), settings, seed=1))
     return model.eval()
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from pipelines import ab
-from roadmap.bundle import Bundle, load_predictor, seal
+from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.config.errors import UsageError
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments.arms import agree
 from roadmap.io.http import Answer
 from roadmap.prediction_log import labels
 from roadmap.prediction_log.labels import Label
-from roadmap.prediction_log.log import Row, target
+from roadmap.prediction_log.log import PredictionRecord, open_store
 from roadmap.project import TakesLabels, load_project
 from tests.support import bundles
 from tests.support.checkouts import ROOT
@@ -56,12 +56,12 @@ class Log:
         self.champion = bundles.titanic(home / "champion")
         shutil.copytree(home / "champion", home / "challenger")
         (home / "challenger" / "note.json").write_text("{}")
-        self.challenger = seal(home / "challenger", **self.champion.model_dump(exclude={"files"}))
+        self.challenger = write_manifest(home / "challenger", **self.champion.model_dump(exclude={"files"}))
 
     def write(self, mode: str, right: tuple[float, float], days: int = 10, daily: int = 200) -> None:
         """right: how often the champion and the challenger are right"""
         rng = np.random.default_rng(3)
-        rows: list[Row] = []
+        rows: list[PredictionRecord] = []
         known: list[Label] = []
         for day in range(days):
             time = NOW - timedelta(days=days - day)
@@ -76,9 +76,11 @@ class Log:
                     said = truth if sure < right[place] else wrong
                     output = json.dumps({"label": said, "probability": 0.9 if said == "survived" else 0.1})
                     at = time + timedelta(seconds=number + 0.1 * place)
-                    rows.append(Row(at, request_id, "titanic", manifest.version, "sample", INPUT, output, 0.002))
+                    rows.append(
+                        PredictionRecord(at, request_id, "titanic", manifest.version, "sample", INPUT, output, 0.002)
+                    )
                 known.append(Label(request_id, 0, truth, time + timedelta(hours=1)))
-        target(self.url).write(rows)
+        open_store(self.url).write(rows)
         labels.write(self.url, "titanic", known)
 
     def judge(self, **options: Any) -> dict[str, Any]:

@@ -13,19 +13,19 @@ from pipelines.house_prices import data as house_prices
 from pipelines.mnist import data as mnist
 from pipelines.titanic import data as titanic
 from roadmap.config.check import check
-from roadmap.data.splits import Prepared
+from roadmap.data.splits import PreparedData
 from roadmap.project import load_project
 
 PEOPLE = titanic.unusual_episode()
 
 
-def prepare(project: str, profile: str, seed: int) -> Prepared:
+def prepare(project: str, profile: str, seed: int) -> PreparedData:
     raw = yaml.safe_load(Path("params.yaml").read_text())
     run = check({**raw, "project": project, "profile": profile, "trainer": {}, "tracking": {}})
     return load_project(project).data.prepare(run.settings.data, profile, seed)
 
 
-def content(prepared: Prepared) -> list[Any]:
+def content(prepared: PreparedData) -> list[Any]:
     return [[np.asarray(column).tolist() for _, column in sorted(split.items())] for split in prepared.splits.values()]
 
 

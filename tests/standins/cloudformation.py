@@ -75,11 +75,11 @@ NEEDED = {
 }
 
 
-def of(template: templates.Template, values: dict[str, str]) -> dict[str, str]:
+def of(template: templates.StackTemplate, values: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if name in template.body["Parameters"]}
 
 
-def project(template: templates.Template) -> str | None:
+def project(template: templates.StackTemplate) -> str | None:
     return PROJECT if "Project" in template.body["Parameters"] else None
 
 

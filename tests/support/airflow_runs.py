@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from infra.airflow.trigger import Client, Refused
+from infra.airflow.trigger import Client, TriggerError
 from tests.support.checkouts import BIN, ROOT
 from tests.support.checkouts import environment as project_environment
 from tests.support.servers import free_port
@@ -128,7 +128,7 @@ class Airflow:
                 if known and {health[name]["status"] for name in ("scheduler", "dag_processor")} == {"healthy"}:
                     self.client = client
                     return client
-            except (OSError, ValueError, Refused):
+            except (OSError, ValueError, TriggerError):
                 pass
             if time.monotonic() > deadline or self.process.poll() is not None:
                 pytest.fail(f"Airflow did not start: {self.log.read_text()[-3000:]}")

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipelines.house_prices.predict import features as house_prices_features
 from pipelines.stocks.predict.features import HISTORY, STEPS
 from pipelines.titanic.predict import features as titanic_features
-from roadmap.bundle import Manifest, seal
+from roadmap.bundle import Manifest, write_manifest
 from roadmap.inference.tabular.features import Columns, Features, from_rows
 
 # (class, sex, age) -> share of survivors, rounded from the published table.
@@ -240,7 +240,7 @@ def write(
     onnx.save(network, folder / model)
     for name, content in assets.items():
         (folder / name).write_text(json.dumps(content) + "\n")
-    return seal(
+    return write_manifest(
         folder,
         project=project,
         predictor=predictor or f"pipelines.{project}.predict",

@@ -16,7 +16,7 @@ import pytest
 from infra.deploy import package
 from infra.stacks import Stacks
 from infra.templates import templates
-from roadmap.bundle import MANIFEST, Bundle, Manifest, seal
+from roadmap.bundle import MANIFEST, Bundle, Manifest, write_manifest
 from tests.standins import cloudformation, providers
 from tests.standins.ecs_server import Ecs, ecs
 from tests.standins.lambda_server import Lambda
@@ -71,7 +71,7 @@ def champions(folder: Path) -> Champions:
         for note in ("first", "second"):
             manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
             (bundle / "note.json").write_text(f'"{note}"')
-            version = seal(bundle, **manifest.model_dump(exclude={"files"})).version
+            version = write_manifest(bundle, **manifest.model_dump(exclude={"files"})).version
             run = client.create_run(experiment).info.run_id
             registered = registry.log_version(client, run, Bundle(bundle))
             registry.promote(client, "titanic", registered)

@@ -14,7 +14,7 @@ import torch
 import uvicorn
 
 from models.gpt import GPT
-from roadmap.bundle import seal
+from roadmap.bundle import write_manifest
 from roadmap.inference.language.generation import Generator
 from roadmap.training.export import export
 from serving.http.app import Api, create_app
@@ -54,7 +54,9 @@ def bundle_of(folder: Path, tokenizer: Any, kind: str) -> Path:
         (bundle / name).write_text(json.dumps(content))
     lineage = {"source": "none", "created": "2026-11-24T07:00:00+00:00", "git_commit": None, "run": "3" * 32}
     digests = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
-    seal(bundle, project="mini_gpt", predictor="pipelines.mini_gpt.predict", profile="sample", **lineage, **digests)
+    write_manifest(
+        bundle, project="mini_gpt", predictor="pipelines.mini_gpt.predict", profile="sample", **lineage, **digests
+    )
     return folder
 
 

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from infra.templates import Template, pairs
+from infra.templates import StackTemplate, pairs
 
 
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+def statements(template: StackTemplate) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every statement that allows something, with the resource that its policy is written in."""
     for name, resource in template.body["Resources"].items():
         for found in (value for key, value in pairs(resource) if key == "Statement"):
@@ -39,12 +39,12 @@ def is_wide(action: str, on: str) -> bool:
     return "*" in action or ("*" in on and not named)
 
 
-def wide(template: Template) -> list[tuple[str, dict[str, Any]]]:
+def wide(template: StackTemplate) -> list[tuple[str, dict[str, Any]]]:
     """The statements with such a wildcard."""
     return [(name, one) for name, one in statements(template) if any(is_wide(*grant) for grant in grants(one))]
 
 
-def reasons(template: Template) -> dict[str, str]:
+def reasons(template: StackTemplate) -> dict[str, str]:
     """By resource: why its policy has wildcards."""
     found: dict[str, str] = template.body.get("Metadata", {}).get("Wildcards", {})
     return found

@@ -10,18 +10,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from roadmap.prediction_log import log as recording
-from roadmap.prediction_log.log import Row
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.log import PredictionRecord
+from roadmap.prediction_log.recorder import PredictionLogger
 
 SOON = timedelta(minutes=5)
 
 
-def read(url: str, project: str = "titanic", since: datetime | None = None, until: datetime | None = None) -> list[Row]:
+def read(
+    url: str, project: str = "titanic", since: datetime | None = None, until: datetime | None = None
+) -> list[PredictionRecord]:
     now = datetime.now(UTC)
     return list(recording.read(url, project, since or now - SOON, until or now + SOON))
 
 
-def numbers(rows: Sequence[Row]) -> list[int]:
+def numbers(rows: Sequence[PredictionRecord]) -> list[int]:
     """Of rows that `record` has made."""
     return [json.loads(row.input)["n"] for row in rows]
 
@@ -43,7 +45,7 @@ class Input(BaseModel):
     n: int
 
 
-def record(recorder: Recorder, *numbers: int, name: str = "titanic") -> bool:
+def record(recorder: PredictionLogger, *numbers: int, name: str = "titanic") -> bool:
     """One request with these inputs."""
     inputs = [Input(n=number) for number in numbers]
     return recorder.record(Served(name), inputs, [{"y": n} for n in numbers], f"r{numbers[0]}", 0.01)

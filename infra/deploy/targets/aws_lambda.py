@@ -126,7 +126,7 @@ class Lambda:
         user = base64.b64decode(token["authorizationToken"]).decode()
         registry = token["proxyEndpoint"].rstrip("/")
         base, to = (
-            image.Repository(f"{registry}/{out[key].partition('/')[2]}", user)
+            image.ImageRepository(f"{registry}/{out[key].partition('/')[2]}", user)
             for key in ("ServingRepository", "LambdaRepository")
         )
         tag = self.options.image or "latest"

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
-from infra.deploy.aliases import Aliases, NotThere
+from infra.deploy.aliases import Aliases, AliasNotFound
 from infra.deploy.rollout import shift
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
@@ -163,7 +163,7 @@ class Compose:
             if error.status is None:
                 raise DeployError(f"{error}; `make up` starts it", TEMPORARY) from None
             if "RESOURCE_DOES_NOT_EXIST" in error.said or f"alias {self.alias} not found" in error.said:
-                raise NotThere(f"{self.project}: {error.said}") from None
+                raise AliasNotFound(f"{self.project}: {error.said}") from None
             passes = error.passing or error.status == 404  # the canary has not loaded it yet
             raise DeployError(str(error), TEMPORARY if passes else USAGE) from None
 

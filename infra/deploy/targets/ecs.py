@@ -104,7 +104,7 @@ class Ecs:
         Raises:
             DeployError: ECS has taken it back, and why.
         """
-        watch = Watch(self.api, f"roadmap-{self.options.stage}-serving", say, smoke if before else None)
+        watch = DeploymentFollower(self.api, f"roadmap-{self.options.stage}-serving", say, smoke if before else None)
         self.stacks.look = watch.look
         try:
             self.stacks.up(self.template, self.options.stage, None, **self.given(after))
@@ -142,7 +142,7 @@ class Ecs:
             say(f"kept: {kept}")
 
 
-class Watch:
+class DeploymentFollower:
     """The service's deployment that is to come: says its stages, and has ECS take it back where `smoke` fails."""
 
     def __init__(self, api: Any, cluster: str, say: Say, smoke: Callable[[], None] | None) -> None:

@@ -41,7 +41,7 @@ def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
         raise DeployError(f"{error}{hint}", TEMPORARY if error.passing else USAGE) from None
 
 
-class Server:
+class ServerTarget:
     """Follows the champion."""
 
     def __init__(self, options: Options) -> None:

@@ -84,7 +84,7 @@ class SageMaker:
             DeployError: SageMaker has taken it back, and why.
         """
         before = self.serving()
-        self.stacks.look = Follower(self.api, self.name, say).look
+        self.stacks.look = EndpointFollower(self.api, self.name, say).look
         try:
             self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(version))
         except StackError as error:
@@ -122,7 +122,7 @@ class SageMaker:
             say(f"kept: {kept}")
 
 
-class Follower:
+class EndpointFollower:
     def __init__(self, api: Any, name: str, say: Say) -> None:
         self.api, self.name, self.say, self.said = api, name, say, ""
 

@@ -8,17 +8,17 @@ import os
 
 from infra.deploy.aliases import Aliases, over_http
 from infra.deploy.target import DeployError, Options
-from infra.deploy.targets.following import Server
-from infra.deploy.targets.staged import Staged
+from infra.deploy.targets.following import ServerTarget
+from infra.deploy.targets.staged import StagedTarget
 
 
-def open(options: Options) -> Server:
+def open(options: Options) -> ServerTarget:
     follows = os.environ.get("SERVING_ALIAS", "champion")
     if follows == "champion":
-        return Server(options)
+        return ServerTarget(options)
     if follows != options.stage:
         raise DeployError(f"SERVING_ALIAS: the server follows {follows!r}, so that it is not stage={options.stage}")
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(("http://", "https://")):
         raise DeployError(f"SERVING_ALIAS={follows} needs an MLflow server: MLFLOW_TRACKING_URI=http://...")
-    return Staged(options, Aliases(over_http(uri), options.project))
+    return StagedTarget(options, Aliases(over_http(uri), options.project))

@@ -10,24 +10,24 @@ alias moves at the end. A caller who has met the new version keeps it.
 import itertools
 
 from infra.deploy.aliases import CANARY, Aliases
-from infra.deploy.arms import Arm, arms
+from infra.deploy.arms import TrafficCounters, arms
 from infra.deploy.rollout import shift
 from infra.deploy.target import Options, Plan, Say, checked
-from infra.deploy.targets.following import Server
+from infra.deploy.targets.following import ServerTarget
 from roadmap.bundle import Bundle
 from serving.split import drawn
 
 ALONE = 1e-4  # a share of the callers that holds nobody but us
 
 
-class Staged(Server):
+class StagedTarget(ServerTarget):
     """Follows the stage's alias, with a canary beside it."""
 
     def __init__(self, options: Options, aliases: Aliases) -> None:
         super().__init__(options)
         self.alias, self.aliases = options.stage, aliases
         self.reached = 0.0  # the share of the callers whom the new version answers
-        self.start: dict[str, Arm] = {}  # counters when they began to
+        self.start: dict[str, TrafficCounters] = {}  # counters when they began to
 
     def before(self) -> str | None:
         return None  # the records know
@@ -107,7 +107,7 @@ class Staged(Server):
 
     def alarms(self, old: str | None, new: str) -> list[str]:
         found = arms(self.read("/metrics").decode(), self.project)
-        nothing = Arm()
+        nothing = TrafficCounters()
         return (
             found.get(new, nothing)
             .since(self.start.get(new, nothing))

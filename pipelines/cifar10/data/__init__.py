@@ -21,7 +21,7 @@ from roadmap.config.errors import UsageError
 from roadmap.data import scenes as shapes
 from roadmap.data import splits
 from roadmap.data.download import fetch
-from roadmap.data.splits import Prepared, partition
+from roadmap.data.splits import PreparedData, split_indices
 from roadmap.inference import images
 from roadmap import project
 from roadmap.data.training_set import TrainingSet
@@ -37,10 +37,10 @@ VALIDATION = 0.1  # of the official training images, as in He et al. (2015)
 
 
 class Data(project.Data[settings.Data], project.TakesLabels):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if profile == "sample" and data.path is None:
             found = shapes.classified(data.rows, SIZE, seed)
-            rows = partition(data.rows, data.split, seed, strata=found["label"])
+            rows = split_indices(data.rows, data.split, seed, strata=found["label"])
             arrays = {name: {key: values[index] for key, values in found.items()} for name, index in rows.items()}
             source, licence, classes = "drawn shapes", "Apache-2.0", list(shapes.SHAPES)
         else:
@@ -52,7 +52,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
             arrays["test"] = test
             source, licence, classes = "CIFAR-10", "not stated by the publisher", CLASSES
         schema = {"task": "images", "size": SIZE, "target": "label", "classes": classes}
-        return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+        return PreparedData(splits=arrays, source=source, licence=licence, schema=schema)
 
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
         """The picture of a request; None where it is none of this size."""

@@ -12,7 +12,7 @@ from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.inference import images
 from roadmap.project import Figures, Request
@@ -51,7 +51,7 @@ class Evaluation(project.Evaluation[Response]):
         found += zoo.compare(named, [], (seen[0], targets[0], seen[1], targets[1]), "accuracy")
         return [{**row, "rows": len(rows)} for row in found]
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from roadmap.evaluation import plots
 
         classes, size = evaluated.schema["classes"], evaluated.schema["size"]

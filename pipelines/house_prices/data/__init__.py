@@ -11,8 +11,8 @@ from pipelines.house_prices import settings
 from pipelines.house_prices.predict.features import derive
 from roadmap.data import tables
 from roadmap.data.download import fetch
-from roadmap.data.splits import Prepared
-from roadmap.data.tabular import Table, TabularData
+from roadmap.data.splits import PreparedData
+from roadmap.data.tabular import TabularDataset, TabularData
 from roadmap.data.training_set import TrainingSet
 
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
@@ -26,7 +26,7 @@ BASE_PRICE, NOISE = 150.0, 40.0
 
 
 class Data(TabularData[settings.Data]):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if data.path and data.target:
             return tables.prepare_csv(data.path, data.target, "regression", data.split, seed)
         if profile == "sample":
@@ -43,7 +43,7 @@ class Data(TabularData[settings.Data]):
 
     def training(self, folder: Path) -> TrainingSet:
         """Standardised features and the target in its own unit; its mean and spread go into the network."""
-        table = Table.load(folder, derive)
+        table = TabularDataset.load(folder, derive)
         target = table.y["train"]
         return TrainingSet(
             train=(table.x["train"], target),

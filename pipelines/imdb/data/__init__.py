@@ -17,7 +17,7 @@ from pipelines.imdb import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits, tables
 from roadmap.data.download import fetch
-from roadmap.data.splits import Prepared, partition
+from roadmap.data.splits import PreparedData, split_indices
 from roadmap import project
 from roadmap.data.training_set import TrainingSet
 from roadmap.project import Request, Row, Schema
@@ -43,7 +43,7 @@ FIELDS = [("label", "i8"), ("truth", "i8"), ("kind", "U16"), ("language", "U8")]
 
 
 class Data(project.Data[settings.Data], project.TakesLabels):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         classes = CLASSES
         if data.path is None and profile == "sample":
             frame = pd.DataFrame(vars(review) for review in generate(data.rows, seed))
@@ -69,7 +69,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
             "vocabulary": data.vocabulary,
             "max_tokens": data.max_tokens,
         }
-        return Prepared(splits=parts, source=source, licence=licence, schema=schema, notes={"left_out": dropped})
+        return PreparedData(splits=parts, source=source, licence=licence, schema=schema, notes={"left_out": dropped})
 
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
         text = asked.get("text")
@@ -126,7 +126,7 @@ def cut(frame: pd.DataFrame, data: settings.Data, seed: int) -> tuple[dict[str, 
     known = frame[frame["text"].map(lambda text: isinstance(text, str) and bool(text.strip()))]
     kept = known.drop_duplicates("text").reset_index(drop=True)
     dropped = {"empty": len(frame) - len(known), "repeated": len(known) - len(kept)}
-    rows = partition(len(kept), data.split, seed, strata=kept["label"].to_numpy())
+    rows = split_indices(len(kept), data.split, seed, strata=kept["label"].to_numpy())
     parts = {name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()}
     for name, part in parts.items():
         if part["label"].nunique() < 2:
@@ -153,7 +153,7 @@ def official(path: Path, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, 
     unseen = train[~train["text"].isin(set(test["text"]))]
     kept = unseen.drop_duplicates("text").reset_index(drop=True)
     dropped = {"of train, in test too": len(train) - len(unseen), "repeated in train": len(unseen) - len(kept)}
-    rows = partition(len(kept), (1 - HELD_OUT, HELD_OUT, 0), seed, strata=kept["label"].to_numpy())
+    rows = split_indices(len(kept), (1 - HELD_OUT, HELD_OUT, 0), seed, strata=kept["label"].to_numpy())
     parts = {name: kept.iloc[rows[name]].reset_index(drop=True) for name in ("train", "val")}
     return parts | {"test": test.reset_index(drop=True)}, dropped
 

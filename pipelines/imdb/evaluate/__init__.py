@@ -13,7 +13,7 @@ from pipelines.imdb.predict import Response
 from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import scores
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.project import Figures, Request
 
@@ -74,7 +74,7 @@ class Evaluation(project.Evaluation[Response]):
             print(f"  {name:38s} accuracy {right.mean():.4f}")
         return rows
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from pipelines.imdb.evaluate import figures as text_plots
         from roadmap.evaluation import plots
 

@@ -12,7 +12,7 @@ from pipelines.mini_gpt import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
-from roadmap.data.splits import SPLITS, Prepared
+from roadmap.data.splits import SPLITS, PreparedData
 from roadmap import project
 from roadmap.data.training_set import TrainingSet
 from roadmap.project import Request
@@ -23,7 +23,7 @@ PROMPTS = ("The ", "In ")  # of the endpoint's example
 
 
 class Data(project.Data[settings.Data]):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         text, source, licence = corpus(data, profile)
         cuts = np.round(np.cumsum(data.split)[:2] * len(text)).astype(int)
         parts = dict(zip(SPLITS, (text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]), strict=True))
@@ -41,7 +41,7 @@ class Data(project.Data[settings.Data]):
         schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
         schema |= {"block": data.block, "rows": data.rows}
         notes = {"tokenizer": json.loads(tokenizer.to_str())}
-        return Prepared(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
+        return PreparedData(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
 
     def training(self, folder: Path) -> TrainingSet:
         """Training windows begin at every token; validation windows follow each other."""

@@ -12,9 +12,9 @@ import numpy as np
 from pipelines.mini_gpt.data import text_of
 from pipelines.mini_gpt.evaluate import ngrams
 from roadmap import project
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.data import splits
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.inference.language.writing import Response
 from roadmap.project import Figures, Request
@@ -57,12 +57,12 @@ class Evaluation(project.Evaluation[Response]):
             rows.append(_row(f"Kneser-Ney {order}-gram" if order > 1 else "unigram", float(bits), started))
         return rows
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from pipelines.mini_gpt.evaluate import figures as draw
 
         train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
         prompts = written(evaluated)
-        texts = [output.text for output in answer(evaluated.predictor, prompts)]
+        texts = [output.text for output in predict_in_batches(evaluated.predictor, prompts)]
         starts = [len(test) * number // len(texts) for number in range(len(texts))]
         held_out = [test[start : start + len(text)] for start, text in zip(starts, texts, strict=True)]
         return {
@@ -82,7 +82,7 @@ def _row(name: str, bits: float, started: float) -> dict[str, Any]:
     return {"name": name, "metric": METRIC, "test": bits, "seconds": seconds}
 
 
-def written(evaluated: Evaluated) -> list[dict[str, Any]]:
+def written(evaluated: EvaluatedModel) -> list[dict[str, Any]]:
     """Requests to write on from places all over the test text."""
     windows = [request["prompt"] for request in evaluated.requests]
     chosen = [windows[len(windows) * number // SAMPLES] for number in range(SAMPLES)]

@@ -10,7 +10,7 @@ from pipelines.mnist import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
-from roadmap.data.splits import Prepared, partition
+from roadmap.data.splits import PreparedData, split_indices
 from roadmap.inference.images import read
 from roadmap import project
 from roadmap.data.training_set import TrainingSet
@@ -28,10 +28,10 @@ VALIDATION = 5_000  # of the 60,000 official training images
 
 
 class Data(project.Data[settings.Data], project.TakesLabels):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if profile == "sample":
             images, labels = digits()
-            rows = partition(len(labels), data.split, seed, strata=labels)
+            rows = split_indices(len(labels), data.split, seed, strata=labels)
             source, licence = "scikit-learn digits", "CC BY 4.0 (UCI)"
             arrays = {name: {"image": images[index], "digit": labels[index]} for name, index in rows.items()}
         else:
@@ -44,7 +44,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
             arrays["test"] = {"image": idx("t10k-images-idx3-ubyte.gz"), "digit": idx("t10k-labels-idx1-ubyte.gz")}
             source, licence = "MNIST", "CC BY-SA 3.0"
         schema = {"task": "images", "size": images.shape[-1], "target": "digit", "classes": list("0123456789")}
-        return Prepared(splits=arrays, source=source, licence=licence, schema=schema)
+        return PreparedData(splits=arrays, source=source, licence=licence, schema=schema)
 
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
         """The picture of a request; None where it is none of this size."""

@@ -11,7 +11,7 @@ from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.project import Figures, Request
 
@@ -40,7 +40,7 @@ class Evaluation(project.Evaluation[Response]):
         )
         return [{**row, "rows": min(len(rows), row.get("rows", len(rows)))} for row in found]
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from roadmap.evaluation import plots
 
         probabilities = _probabilities(evaluated.outputs)

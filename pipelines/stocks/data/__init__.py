@@ -17,7 +17,7 @@ from pipelines.stocks import settings
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
-from roadmap.data.splits import SPLITS, Prepared
+from roadmap.data.splits import SPLITS, PreparedData
 from roadmap import project
 from roadmap.data.training_set import TrainingSet
 from roadmap.project import Request
@@ -32,7 +32,7 @@ SHA256 = {
 
 
 class Data(project.Data[settings.Data]):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         frames, notes, source, licence = _frames(data, profile, seed)
         days = pd.concat([frame.assign(symbol=symbol) for symbol, frame in frames.items()], ignore_index=True)
         days = days.sort_values(["date", "symbol"], kind="stable", ignore_index=True)
@@ -45,7 +45,7 @@ class Data(project.Data[settings.Data]):
             print(f"  {note}")
         schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
         periods = {name: [str(part["date"].min())[:10], str(part["date"].max())[:10]] for name, part in parts.items()}
-        return Prepared(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
+        return PreparedData(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
 
     def training(self, folder: Path) -> TrainingSet:
         """Windows of the training and the validation period; the test period is not opened here.

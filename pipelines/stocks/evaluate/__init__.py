@@ -14,7 +14,7 @@ from pipelines.stocks.evaluate.forecasts import MEDIAN, by_date, diebold_mariano
 from pipelines.stocks.predict import Response
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap import project
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score, block_means
 from roadmap.project import Figures, Request
 
@@ -60,7 +60,7 @@ class Evaluation(project.Evaluation[Response]):
             rows.append(row)
         return rows
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from pipelines.stocks.evaluate import figures as draw
 
         targets = evaluated.targets

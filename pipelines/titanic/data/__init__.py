@@ -8,8 +8,8 @@ from pipelines.titanic import settings
 from pipelines.titanic.predict.features import derive, title
 from roadmap.data import tables
 from roadmap.data.download import fetch
-from roadmap.data.splits import Prepared
-from roadmap.data.tabular import Table, TabularData
+from roadmap.data.splits import PreparedData
+from roadmap.data.tabular import TabularDataset, TabularData
 from roadmap.data.training_set import TrainingSet
 
 PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
@@ -37,7 +37,7 @@ CLASSES = ["died", "survived"]
 
 
 class Data(TabularData[settings.Data]):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if data.path and data.target:
             return tables.prepare_csv(data.path, data.target, "binary", data.split, seed)
         if profile == "sample":
@@ -58,7 +58,7 @@ class Data(TabularData[settings.Data]):
         )
 
     def training(self, folder: Path) -> TrainingSet:
-        table = Table.load(folder, derive)
+        table = TabularDataset.load(folder, derive)
         return TrainingSet(
             train=(table.x["train"], table.y["train"]),
             val=(table.x["val"], table.y["val"]),

@@ -12,7 +12,7 @@ from roadmap import project
 from roadmap.evaluation import scores
 from roadmap.evaluation import slices as parts
 from roadmap.evaluation.classical_tables import compare_tables
-from roadmap.evaluation.evaluated import Evaluated
+from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.project import Figures, Request
 
@@ -34,7 +34,7 @@ class Evaluation(project.Evaluation[Response]):
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
         return compare_tables(folder, derive, seed)
 
-    def figures(self, evaluated: Evaluated) -> Figures:
+    def figures(self, evaluated: EvaluatedModel) -> Figures:
         from roadmap.evaluation import plots
 
         classes = evaluated.schema["classes"]

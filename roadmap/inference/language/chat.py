@@ -16,7 +16,7 @@ PLAIN = {
 }
 
 
-class Template:
+class ChatTemplate:
     """What stands around the content of each role's messages, how an answer begins, and what ends it.
 
     A bundle says it in chat_template.json, as words to fill in, not as Jinja: bundles hold data, never a program, and
@@ -27,7 +27,7 @@ class Template:
         self.roles, self.answer, self.stop = roles, answer, stop
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Template":
+    def of(cls, bundle: Bundle) -> "ChatTemplate":
         said: dict[str, Any] = dict(bundle.json(FILE) if FILE in bundle.manifest.files else PLAIN)
         return cls(answer=said.pop("answer"), stop=said.pop("stop"), roles=said)
 

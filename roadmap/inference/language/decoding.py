@@ -15,7 +15,7 @@ CHUNK = 512  # tokens that are read between two steps, so that a long newcomer d
 Choose = Callable[[np.ndarray], int | None]
 
 
-class Cache(NamedTuple):
+class KVCache(NamedTuple):
     """What is kept of the texts that have been read.
 
     logits   after the last token of each, [n, vocab]
@@ -27,15 +27,15 @@ class Cache(NamedTuple):
     padding: np.ndarray
     past: list[np.ndarray]
 
-    def keep(self, rows: list[int]) -> "Cache":
+    def keep(self, rows: list[int]) -> "KVCache":
         """These rows alone, without slots that are padding in all of them."""
         padding = self.padding[rows]
         first = padding.min()
         if len(rows) == len(self.padding) and not first:
             return self
-        return Cache(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
+        return KVCache(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
 
-    def join(self, other: "Cache") -> "Cache":
+    def join(self, other: "KVCache") -> "KVCache":
         """These rows, then the other's."""
         slots = [cache.past[0].shape[2] for cache in (self, other)]
         n, longest = len(self.padding), max(slots)
@@ -46,7 +46,7 @@ class Cache(NamedTuple):
             both[:n, :, longest - slots[0] :] = mine
             both[n:, :, longest - slots[1] :] = theirs
             past.append(both)
-        return Cache(np.concatenate([self.logits, other.logits]), padding, past)
+        return KVCache(np.concatenate([self.logits, other.logits]), padding, past)
 
 
 class Decoder:
@@ -73,14 +73,14 @@ class Decoder:
         (found,) = self.run([output], tokens, padding, self.nothing(len(texts)))
         return [row[gap:] for row, gap in zip(found, padding, strict=True)]
 
-    def start(self, texts: Sequence[Sequence[int]]) -> Cache:
+    def start(self, texts: Sequence[Sequence[int]]) -> KVCache:
         tokens, padding = padded(texts)
-        return self.go_on(Cache(np.empty((0, 0)), padding, self.nothing(len(texts))), tokens)
+        return self.go_on(KVCache(np.empty((0, 0)), padding, self.nothing(len(texts))), tokens)
 
-    def go_on(self, cache: Cache, tokens: np.ndarray) -> Cache:
+    def go_on(self, cache: KVCache, tokens: np.ndarray) -> KVCache:
         """tokens: int [n, t], the next of each text"""
         logits, *past = self.run(self.outputs, tokens, cache.padding, cache.past)
-        return Cache(logits[:, -1], cache.padding, past)
+        return KVCache(logits[:, -1], cache.padding, past)
 
     def nothing(self, n: int) -> list[np.ndarray]:
         return [np.zeros((n, self.heads, 0, self.d), np.float32)] * len(self.names)
@@ -105,18 +105,18 @@ class Text:
 
     def __init__(self, tokens: Sequence[int], choose: Choose) -> None:
         self.tokens, self.choose = list(tokens), choose
-        self.begun: Cache | None = None  # of a long one that is being read
+        self.begun: KVCache | None = None  # of a long one that is being read
         self.error: Exception | None = None  # of `choose`; it ends the text
 
 
-class Batch:
+class DecodingBatch:
     """Texts that are continued together."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.unread: list[Text] = []
         self.texts: list[Text] = []
-        self.cache: Cache | None = None
+        self.cache: KVCache | None = None
 
     def __len__(self) -> int:
         return len(self.unread) + len(self.texts)

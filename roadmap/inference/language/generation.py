@@ -10,32 +10,32 @@ from tokenizers import Tokenizer
 
 from roadmap.bundle import Batches, Bundle, Chats, Predictor
 from roadmap.inference.language import decoding
-from roadmap.inference.language.chat import Template
+from roadmap.inference.language.chat import ChatTemplate
 from roadmap.inference.language.decoding import Decoder
 from roadmap.inference.language.sampling import log_softmax
-from roadmap.inference.language.writing import Request, Response, Writer
+from roadmap.inference.language.writing import CompletionState, Request, Response
 
 MAX_PROMPT = 20_000  # characters
 MAX_PROMPTS = 64  # of one request, so that it ends in seconds
 MAX_BATCH = 32  # prompts that are decoded together
 
 
-class Batch:
+class TextBatch:
     """Answers that are written together; others join between two steps (roadmap/bundle, class Batch)."""
 
     size = MAX_BATCH
 
     def __init__(self, tokenizer: Tokenizer, decoder: Decoder) -> None:
         self.tokenizer, self.decoder = tokenizer, decoder
-        self.decoding = decoding.Batch(decoder)
-        self.texts: dict[Writer, decoding.Text | None] = {}  # None: no token is asked for
-        self.windows: deque[tuple[Writer, int]] = deque()  # of prompts whose own probabilities are asked for
+        self.decoding = decoding.DecodingBatch(decoder)
+        self.texts: dict[CompletionState, decoding.Text | None] = {}  # None: no token is asked for
+        self.windows: deque[tuple[CompletionState, int]] = deque()  # of prompts whose own probabilities are asked for
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def add(self, request: Any) -> Writer:
-        writer = Writer(request, self.tokenizer)
+    def add(self, request: Any) -> CompletionState:
+        writer = CompletionState(request, self.tokenizer)
         self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if request.max_tokens else None
         if request.echo and request.logprobs:
             # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
@@ -45,16 +45,16 @@ class Batch:
             self.windows += [(writer, start) for start in range(0, last, self.decoder.block - overlap)]
         return writer
 
-    def drop(self, writer: Writer) -> None:
+    def drop(self, writer: CompletionState) -> None:
         if text := self.texts.pop(writer, None):
             self.decoding.drop(text)
         self.windows = deque(window for window in self.windows if window[0] is not writer)
 
-    def step(self) -> list[tuple[Writer, Any]]:
+    def step(self) -> list[tuple[CompletionState, Any]]:
         """What is new of each: a piece of text, at the end its response, or the error that ended it."""
         reading = self._read_windows()
         self.decoding.step()
-        news: list[tuple[Writer, Any]] = []
+        news: list[tuple[CompletionState, Any]] = []
         for writer, text in list(self.texts.items()):
             if piece := writer.take():
                 news.append((writer, piece))
@@ -64,7 +64,7 @@ class Batch:
                 news.append((writer, error or writer.response()))
         return news
 
-    def _read_windows(self) -> set[Writer]:
+    def _read_windows(self) -> set[CompletionState]:
         """How likely the tokens of echoed prompts are, a chunk of them. Returns those with more to read."""
         block = self.decoder.block
         count = min(len(self.windows), max(1, decoding.CHUNK // block))
@@ -94,7 +94,7 @@ class Generator(Predictor, Batches, Chats):
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
-        self.template = Template.of(bundle)
+        self.template = ChatTemplate.of(bundle)
         # MAX_PROMPT is asked before the tokenizer. Not as Annotated: typing's cache would keep the predictor for ever.
         seen = f"of a longer one the model sees the last {self.block} tokens"
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
@@ -118,13 +118,13 @@ class Generator(Predictor, Batches, Chats):
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def batch(self) -> Batch:
-        return Batch(self.tokenizer, self.decoder)
+    def batch(self) -> TextBatch:
+        return TextBatch(self.tokenizer, self.decoder)
 
     def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
         batch, waiting = self.batch(), deque(inputs)
-        order: list[Writer] = []
-        answers: dict[Writer, Any] = {}
+        order: list[CompletionState] = []
+        answers: dict[CompletionState, Any] = {}
         while waiting or len(batch):
             while waiting and len(batch) < batch.size:
                 order.append(batch.add(waiting.popleft()))

@@ -33,7 +33,7 @@ class Request(BaseModel):
     echo: bool = Field(default=False, strict=True, description="whether the answer begins with the prompt")
 
 
-class Usage(BaseModel):
+class TokenUsage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -54,11 +54,11 @@ class Logprobs(BaseModel):
 class Response(BaseModel):
     text: str
     finish_reason: Literal["stop", "length"]
-    usage: Usage
+    usage: TokenUsage
     logprobs: Logprobs | None = None
 
 
-class Writer:
+class CompletionState:
     """One answer in the making."""
 
     def __init__(self, request: Any, tokenizer: Tokenizer) -> None:
@@ -161,6 +161,6 @@ class Writer:
             text_offset=[*places, *(shift + offset for offset in self.offsets[:shown])],
         )
 
-    def usage(self) -> Usage:
+    def usage(self) -> TokenUsage:
         prompt, completion = len(self.prompt), len(self.tokens)
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        return TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.monitoring.reference import ROWS, Reference, reference
 from roadmap.monitoring.reference.columns import watched
 from roadmap.project import Project
@@ -16,5 +16,5 @@ def observed(project: Project, data: Path, bundle: Bundle) -> Reference:
         rows, _ = project.data.test_rows(data)
         rows = [rows[number * len(rows) // ROWS] for number in range(ROWS)] if len(rows) > ROWS else rows
     predictor = load_predictor(bundle)
-    asked, answers = [predictor.Request.model_validate(row) for row in rows], answer(predictor, rows)
+    asked, answers = [predictor.Request.model_validate(row) for row in rows], predict_in_batches(predictor, rows)
     return reference(watched(project.monitoring.inputs(asked), project.monitoring.answers(answers)))

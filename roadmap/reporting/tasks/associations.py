@@ -11,7 +11,7 @@ from roadmap.reporting import html
 from roadmap.reporting.figures import chart, figure, panel, shorten, text_width
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import FONT, WIDTH
-from roadmap.reporting.tasks.dataset import Table
+from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.words import count, signed
 
 MAX_HEATMAP = 14  # columns
@@ -53,13 +53,13 @@ def _correlation_ratio(numbers: pd.Series, levels: pd.Series) -> float:
     return float(np.sqrt(max(0.0, 1 - within / total * (n - 1) / (n - groups.ngroups))))
 
 
-def with_target(table: Table) -> dict[str, float]:
+def with_target(table: TableDataset) -> dict[str, float]:
     """Each column's association with the target, the strongest first; classes count as 0 and 1."""
     found = {name: associate(table.train[name], table.y, kind, "number") for name, kind in table.kinds.items()}
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
-def section(table: Table, strength: dict[str, float]) -> Section:
+def section(table: TableDataset, strength: dict[str, float]) -> Section:
     """`strength`: as `with_target` has it."""
     ranked = list(strength)
     shown = [table.target, *(name for name in table.kinds if name in ranked[:MAX_HEATMAP])]

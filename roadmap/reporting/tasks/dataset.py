@@ -15,7 +15,7 @@ from roadmap.reporting.words import number, percent, tick
 
 
 @dataclass(frozen=True)
-class Table:
+class TableDataset:
     parts: dict[str, pd.DataFrame]  # of each split
     target: str
     kinds: dict[str, str]  # number or category, of each column but the target
@@ -59,7 +59,7 @@ class Table:
         return PercentFormatter(1, decimals=0) if self.classes else tick
 
 
-def read(folder: Path, schema: dict[str, Any]) -> Table:
+def read(folder: Path, schema: dict[str, Any]) -> TableDataset:
     parts = {name: splits.read(folder, name).replace([np.inf, -np.inf], np.nan) for name in splits.SPLITS}
     kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
-    return Table(parts, schema["target"], kinds, schema.get("classes"))
+    return TableDataset(parts, schema["target"], kinds, schema.get("classes"))

@@ -12,7 +12,7 @@ from roadmap.reporting.figures import chart, figure, panel, shorten
 from roadmap.reporting.histograms import FEW_VALUES, few_values, histogram, numbers_across, shown_range
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import BLUE, FONT, INK, MUTED, WIDTH
-from roadmap.reporting.tasks.dataset import Table
+from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.tasks.levels import MAX_LEVELS, MISSING, levels
 from roadmap.reporting.words import count, number, tick
 
@@ -25,7 +25,7 @@ DOTS: dict[str, Any] = {"fmt": "o", "color": INK, "markersize": 4.5, "elinewidth
 ALL_ROWS: dict[str, Any] = {"color": MUTED, "linestyle": "--", "linewidth": 1}
 
 
-def section(table: Table, ranked: list[str]) -> Section:
+def section(table: TableDataset, ranked: list[str]) -> Section:
     """`ranked`: the columns, the one that goes with the target most first."""
     drawings, gaps = [], []
     for name in table.kinds:
@@ -43,7 +43,7 @@ def section(table: Table, ranked: list[str]) -> Section:
     return Section("Distributions", lead, [html.paragraph(scheme), html.grid(drawings)])
 
 
-def along(table: Table, name: str) -> pd.DataFrame:
+def along(table: TableDataset, name: str) -> pd.DataFrame:
     """The target in each level or bin of a column -> label, at (of a number: its median), rows, mean, low, high."""
     keys, labels, at = (_levels if table.kinds[name] == "category" else _bins)(table.train[name])
     outcomes = table.y.groupby(keys, observed=False)
@@ -92,18 +92,18 @@ def _of_size(groups: pd.DataFrame) -> pd.DataFrame:
     return groups[groups["rows"] >= min(ENOUGH, groups["rows"].max())]
 
 
-def _extremes(table: Table, groups: pd.DataFrame) -> str:
+def _extremes(table: TableDataset, groups: pd.DataFrame) -> str:
     """'73% for female, 21% for male'"""
     usual = _of_size(groups)
     ends = [usual["mean"].argmax(), usual["mean"].argmin()][: len(usual)]
     return ", ".join(f"{table.value(usual['mean'].iloc[end])} for {usual['label'].iloc[end]}" for end in ends)
 
 
-def _caption(table: Table, groups: pd.DataFrame) -> str:
+def _caption(table: TableDataset, groups: pd.DataFrame) -> str:
     return f"{_outcome(table)}: {_extremes(table, groups)}."
 
 
-def _outcome(table: Table) -> str:
+def _outcome(table: TableDataset) -> str:
     """At the start of a sentence."""
     return table.outcome[:1].upper() + table.outcome[1:]
 
@@ -113,7 +113,7 @@ def _ends(groups: pd.DataFrame) -> np.ndarray:
     return np.stack([groups["mean"] - groups["low"], groups["high"] - groups["mean"]]).clip(min=0)
 
 
-def _number(table: Table, name: str, groups: pd.DataFrame) -> html.Html:
+def _number(table: TableDataset, name: str, groups: pd.DataFrame) -> html.Html:
     """Histogram above; below, the target along the same axis."""
     values = table.train[name]
     known = values.dropna()
@@ -148,7 +148,7 @@ def _number(table: Table, name: str, groups: pd.DataFrame) -> html.Html:
     return figure(drawing, name, caption, alt)
 
 
-def _category(table: Table, name: str, groups: pd.DataFrame) -> html.Html:
+def _category(table: TableDataset, name: str, groups: pd.DataFrame) -> html.Html:
     """Bars of rows on the left; on the right, the target in the same lines."""
     labels, left = beside(list(groups["label"]))
     height, width = 22 * len(labels), (WIDTH - left - 34) / 2

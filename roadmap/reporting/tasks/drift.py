@@ -26,7 +26,7 @@ HOW = (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SplitComparison:
     """`gap`: the largest difference of the two distribution functions (numbers), or the share of rows that would have
     to change level (categories). `p`: how often chance alone brings as much. Both are NaN where rows are too few."""
 
@@ -45,18 +45,18 @@ class Comparison:
         return "differs" if self.gap >= GAP and self.p < CHANCE / columns else "alike"
 
 
-def compare(column: str, train: pd.Series, test: pd.Series, kind: str) -> Comparison:
+def compare(column: str, train: pd.Series, test: pd.Series, kind: str) -> SplitComparison:
     """Kolmogorov and Smirnov's test of numbers, the chi-squared test of categories; gaps count as a level."""
     if min(len(train), len(test)) < ENOUGH:
-        return Comparison(column, kind, float("nan"), float("nan"))
+        return SplitComparison(column, kind, float("nan"), float("nan"))
     if kind == "category":
-        return Comparison(column, kind, *_levels_gap(train, test))
+        return SplitComparison(column, kind, *_levels_gap(train, test))
     gap, p = _levels_gap(train.isna(), test.isna())
     known, asked = train.dropna(), test.dropna()
     if len(known) and len(asked):
         result = stats.ks_2samp(known, asked, method="asymp")
         gap, p = max(gap, float(result.statistic)), min(1.0, 2 * min(p, float(result.pvalue)))
-    return Comparison(column, kind, gap, p)
+    return SplitComparison(column, kind, gap, p)
 
 
 def _levels_gap(train: pd.Series, test: pd.Series) -> tuple[float, float]:
@@ -99,7 +99,7 @@ def section(train: pd.DataFrame, test: pd.DataFrame, kinds: dict[str, str]) -> S
     return Section("Train and test", _lead(compared, len(test)), parts)
 
 
-def _lead(compared: list[Comparison], test_rows: int) -> str:
+def _lead(compared: list[SplitComparison], test_rows: int) -> str:
     if not any(one.enough for one in compared):
         return f"{count(test_rows, 'test row')} are too few to say whether train and test are alike."
     first = compared[0]
@@ -132,7 +132,7 @@ def _typical(values: pd.Series, kind: str) -> str:
     return f"{shares.index[0]} {percent(shares.iloc[0])}"
 
 
-def _overlay(one: Comparison, train: pd.Series, test: pd.Series) -> html.Html:
+def _overlay(one: SplitComparison, train: pd.Series, test: pd.Series) -> html.Html:
     caption = f"Gap {percent(one.gap)}."
     parts = {"train": train, "test": test}
     if one.kind == "category":

@@ -30,7 +30,7 @@ MONTH, YEAR = 21, 252  # trading days
 
 
 @dataclass(frozen=True)
-class Series:
+class SeriesDataset:
     symbol: str
     parts: dict[str, pd.DataFrame]  # of each split: date, close, and `r`, the log-return of the day
 
@@ -59,11 +59,11 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
     ]
 
 
-def series(frames: dict[str, pd.DataFrame], symbol: str) -> Series:
+def series(frames: dict[str, pd.DataFrame], symbol: str) -> SeriesDataset:
     days = pd.concat([frame[frame["symbol"] == symbol].assign(split=name) for name, frame in frames.items()])
     days = days.sort_values("date")
     days["r"] = np.log(days["close"]).diff()
-    return Series(symbol, {name: days.loc[days["split"] == name, ["date", "close", "r"]] for name in frames})
+    return SeriesDataset(symbol, {name: days.loc[days["split"] == name, ["date", "close", "r"]] for name in frames})
 
 
 def _overview(frames: dict[str, pd.DataFrame], card: dict[str, Any]) -> Section:
@@ -86,7 +86,7 @@ def _overview(frames: dict[str, pd.DataFrame], card: dict[str, Any]) -> Section:
     return Section("Overview", lead, [html.facts(facts), *([html.table(cleaned, "Cleaning")] if cleaned else [])])
 
 
-def _prices(every: list[Series]) -> Section:
+def _prices(every: list[SeriesDataset]) -> Section:
     drawings, changes, rows = [], {}, []
     for one in every:
         days = one.everything
@@ -129,7 +129,7 @@ def times(factor: float) -> str:
     return f"{number(float(f'{factor:.3g}'))} times"
 
 
-def _distribution(every: list[Series]) -> Section:
+def _distribution(every: list[SeriesDataset]) -> Section:
     rows = [
         {
             "Symbol": one.symbol,
@@ -189,7 +189,7 @@ def autocorrelation(values: np.ndarray, lags: int = LAGS) -> np.ndarray:
     return np.array([float(centred[lag:] @ centred[:-lag]) / variance for lag in range(1, lags + 1)])
 
 
-def _autocorrelation(every: list[Series]) -> Section:
+def _autocorrelation(every: list[SeriesDataset]) -> Section:
     band = 1.96 / np.sqrt(np.median([len(one.r) for one in every]))
     mean = {
         "returns": np.mean([autocorrelation(one.r) for one in every], axis=0),
@@ -219,7 +219,7 @@ def _autocorrelation(every: list[Series]) -> Section:
     return Section("Autocorrelation", lead, [html.grid(drawings)])
 
 
-def _volatility(every: list[Series]) -> Section:
+def _volatility(every: list[SeriesDataset]) -> Section:
     drawings: list[html.Html] = []
     tops: dict[str, tuple[float, Any, float]] = {}
     for one in every:

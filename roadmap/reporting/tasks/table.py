@@ -11,7 +11,7 @@ from roadmap.reporting import html
 from roadmap.reporting.bars import bars
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.tasks import associations, dataset, distributions, drift, target
-from roadmap.reporting.tasks.dataset import Table
+from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.tasks.levels import by_frequency
 from roadmap.reporting.words import count, listed, percent
 
@@ -32,7 +32,7 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
     ]
 
 
-def _overview(table: Table, card: dict[str, Any]) -> Section:
+def _overview(table: TableDataset, card: dict[str, Any]) -> Section:
     rows, columns = len(table.everything), len(table.kinds)
     missing = int(table.everything.isna().sum().sum())
     duplicates = int(table.everything.duplicated().sum())
@@ -58,7 +58,7 @@ def _overview(table: Table, card: dict[str, Any]) -> Section:
     return Section("Overview", lead, [html.facts(facts)])
 
 
-def _columns(table: Table, ignored: dict[str, str]) -> Section:
+def _columns(table: TableDataset, ignored: dict[str, str]) -> Section:
     numbers, categories = [], []
     everything = table.named(table.everything)
     for name, kind in table.all_kinds.items():
@@ -83,7 +83,7 @@ def _columns(table: Table, ignored: dict[str, str]) -> Section:
     return Section("Columns", lead, [html.table(rows, caption) for caption, rows in tables.items() if rows])
 
 
-def _missing(table: Table) -> list[Section]:
+def _missing(table: TableDataset) -> list[Section]:
     """A section, where there is anything missing."""
     missing = table.everything.isna().sum()
     missing = missing[missing > 0].sort_values(ascending=False, kind="stable")

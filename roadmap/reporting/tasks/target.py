@@ -8,16 +8,16 @@ from roadmap.reporting.figures import chart, figure, panel, shorten
 from roadmap.reporting.histograms import histogram
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import INK
-from roadmap.reporting.tasks.dataset import Table
+from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.words import number, percent
 
 
-def section(table: Table) -> Section:
+def section(table: TableDataset) -> Section:
     lead, drawing = _number(table) if table.classes is None else _classes(table, table.classes)
     return Section("Target", lead, [html.grid([drawing])])
 
 
-def _classes(table: Table, classes: list[str]) -> tuple[str, html.Html]:
+def _classes(table: TableDataset, classes: list[str]) -> tuple[str, html.Html]:
     counts = {name: np.bincount(part[table.target], minlength=2) for name, part in table.parts.items()}
     shares = {name: of / max(of.sum(), 1) for name, of in counts.items()}
     negative, positive = shares["train"]
@@ -29,7 +29,7 @@ def _classes(table: Table, classes: list[str]) -> tuple[str, html.Html]:
     return lead, split_bars(classes, shares, table.target, "Share of each class, by split.")
 
 
-def _number(table: Table) -> tuple[str, html.Html]:
+def _number(table: TableDataset) -> tuple[str, html.Html]:
     y, low, high = table.y, float(table.y.min()), float(table.y.max())
     p5, p95 = (float(value) for value in y.quantile([0.05, 0.95]))
     lead = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from serving.http.middleware.body import BodyMiddleware
 from serving.http.middleware.compression import CompressionMiddleware
 from serving.http.middleware.headers import SecurityHeadersMiddleware
@@ -39,7 +39,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     scheduler.observe = _observe
     app.state.recorder, app.state.templates = None, {}
     if settings.predictions:
-        app.state.recorder = Recorder(
+        app.state.recorder = PredictionLogger(
             settings.predictions, settings.predictions_share, metrics, settings.predictions_spool
         )
         closers.append(app.state.recorder.close)

@@ -13,7 +13,7 @@ from serving.errors import Refusal, pointer, unknown
 from serving.http.problems import documented, json_only
 from serving.http.stream import event
 from serving.runtime.models import Model
-from serving.runtime.store import Store
+from serving.runtime.store import ModelStore
 
 One = Annotated[int, Field(ge=1, le=1)]
 Zero = Annotated[float, Field(ge=0, le=0)]
@@ -77,7 +77,7 @@ class Sampled(BaseModel):
         return {**defaults, **{name: value for name, value in given.items() if value is not None}, "stop": stop}
 
 
-def add_models(app: FastAPI, store: Store) -> None:
+def add_models(app: FastAPI, store: ModelStore) -> None:
     """/v1/models and /v1/models/<name>."""
 
     @app.get("/v1/models", tags=["openai"])
@@ -106,12 +106,12 @@ def speaks(model: Model) -> bool:
     return model.writes or model.embeds is not None
 
 
-def able(store: Store, can: Callable[[Model], bool]) -> list[Model]:
+def able(store: ModelStore, can: Callable[[Model], bool]) -> list[Model]:
     """The loaded models that can do this."""
     return [model for model in store.ready() if can(model)]
 
 
-async def chosen(store: Store, name: str, can: Callable[[Model], bool], does: str) -> Model:
+async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], does: str) -> Model:
     """The model of this name.
 
     Raises:

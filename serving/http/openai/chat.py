@@ -15,7 +15,7 @@ from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
 from serving.runtime.models import Model
-from serving.runtime.store import Store
+from serving.runtime.store import ModelStore
 
 MAX_TOKENS = 256  # where it is not said
 MAX_MESSAGES = 256
@@ -112,7 +112,7 @@ def chats(model: Model) -> bool:
     return model.writes and model.chats is not None
 
 
-def add_chat(app: FastAPI, store: Store) -> None:
+def add_chat(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/chat/completions."""
 
     @openai.post(app, "/v1/chat/completions", ChatCompleted)

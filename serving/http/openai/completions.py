@@ -14,7 +14,7 @@ from serving.auth.callers import require
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
-from serving.runtime.store import Store
+from serving.runtime.store import ModelStore
 
 MAX_PROMPTS = 64
 
@@ -64,7 +64,7 @@ class Completed(BaseModel):
     usage: openai.Usage
 
 
-def add_completions(app: FastAPI, store: Store) -> None:
+def add_completions(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/completions."""
 
     @openai.post(app, "/v1/completions", Completed)

@@ -15,7 +15,7 @@ from serving.errors import Refusal
 from serving.http.answering import allowed, begin
 from serving.http.openai import api as openai
 from serving.runtime.models import Model
-from serving.runtime.store import Store
+from serving.runtime.store import ModelStore
 
 MAX_TEXTS = 256
 
@@ -58,7 +58,7 @@ def embeds(model: Model) -> bool:
     return model.embeds is not None
 
 
-def add_embeddings(app: FastAPI, store: Store) -> None:
+def add_embeddings(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/embeddings."""
 
     @openai.post(app, "/v1/embeddings", Embeddings, streams=False)

@@ -53,7 +53,7 @@ def bundle(tmp_path: Path) -> Bundle:
     return Bundle(tmp_path / "bundle")
 
 
-def base_image(repository: image.Repository, tag: str) -> None:
+def base_image(repository: image.ImageRepository, tag: str) -> None:
     """An image of one layer with one file, pushed as any client does it."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
@@ -76,8 +76,8 @@ def base_image(repository: image.Repository, tag: str) -> None:
     repository.ask("PUT", f"manifests/{tag}", json.dumps(manifest).encode(), Content_Type=image.DOCKER)
 
 
-def layered(registry: str, bundle: Bundle, name: str) -> tuple[image.Repository, str]:
-    base, to = image.Repository(f"{registry}/stage/serving"), image.Repository(f"{registry}/stage/lambda")
+def layered(registry: str, bundle: Bundle, name: str) -> tuple[image.ImageRepository, str]:
+    base, to = image.ImageRepository(f"{registry}/stage/serving"), image.ImageRepository(f"{registry}/stage/lambda")
     base_image(base, "latest")
     layer = package.tar(bundle, "var/task/artifacts/titanic/bundle/")
     return to, image.layered(base, "latest", to, name, layer, ["lambda"])
@@ -103,7 +103,7 @@ def test_the_same_bundle_on_the_same_base_is_the_same_image(registry: str, bundl
 
 
 def test_a_base_that_is_not_there_is_named(registry: str, bundle: Bundle) -> None:
-    base, to = image.Repository(f"{registry}/nobody/serving"), image.Repository(f"{registry}/stage/lambda")
+    base, to = image.ImageRepository(f"{registry}/nobody/serving"), image.ImageRepository(f"{registry}/stage/lambda")
     with pytest.raises(DeployError, match="no image 'latest'; push the serving image first"):
         image.layered(base, "latest", to, "four", b"", ["lambda"])
 
@@ -112,7 +112,7 @@ def test_a_registry_that_does_not_answer_is_worth_another_try(bundle: Bundle) ->
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(DeployError, match="the same command goes on") as refused:
-        image.Repository(f"http://127.0.0.1:{port}/stage/lambda").manifest("latest")
+        image.ImageRepository(f"http://127.0.0.1:{port}/stage/lambda").manifest("latest")
     assert refused.value.code == 75
 
 

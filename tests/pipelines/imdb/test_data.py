@@ -15,7 +15,7 @@ from pipelines.imdb import data
 from pipelines.imdb.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
-from roadmap.training.batches import Batches
+from roadmap.training.batches import BatchLoader
 
 
 def settings(**changes: Any) -> Data:
@@ -199,7 +199,7 @@ def test_rows_keep_their_labels_and_lengths(prepared: Path) -> None:
     texts = splits.read(prepared, "train")
     assert ((tokens != 0).sum(axis=1) == lengths).all() and lengths.max() == tokens.shape[1]
     known = {bytes(tokens[i, : lengths[i]].tobytes()): label for i, label in enumerate(texts["label"])}
-    batches = Batches(tuple(map(torch.from_numpy, found.train)), 32, seed=0, lengths=torch.from_numpy(lengths))
+    batches = BatchLoader(tuple(map(torch.from_numpy, found.train)), 32, seed=0, lengths=torch.from_numpy(lengths))
     for x, of, y in batches:
         assert x.shape[1] == of.max()
         for row, length, label in zip(x, of, y, strict=True):

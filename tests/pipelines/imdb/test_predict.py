@@ -17,7 +17,7 @@ from pipelines.imdb import data, evaluate, predict
 from pipelines.imdb.data.reviews import generate
 from pipelines.imdb.evaluate import figures as text_plots
 from pipelines.imdb.settings import Data
-from roadmap.bundle import Bundle, load_predictor, seal
+from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.data import splits
 from roadmap.evaluation import plots
 from roadmap.reporting import style
@@ -71,7 +71,7 @@ def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (bundle / name).write_text(json.dumps(content, ensure_ascii=False))
     lineage = {"source": "test", "created": "2026-11-24T00:00:00+00:00", "git_commit": None, "run": "0" * 32}
     hashes = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
-    seal(bundle, project="imdb", predictor="pipelines.imdb.predict", profile="sample", **lineage, **hashes)
+    write_manifest(bundle, project="imdb", predictor="pipelines.imdb.predict", profile="sample", **lineage, **hashes)
     return folder
 
 
@@ -228,7 +228,7 @@ def test_the_report_counts_repeated_texts(prepared: Path) -> None:
     parts["train"].loc[1, "text"] = parts["train"].loc[2, "text"]
     folder = prepared.parent / "repeated"
     schema = splits.read_card(prepared)["schema"]
-    splits.write(folder, splits.Prepared(splits=parts, source="s", licence="l", schema=schema), "sample")
+    splits.write(folder, splits.PreparedData(splits=parts, source="s", licence="l", schema=schema), "sample")
     with style.applied():
         sections = report.sections(folder, splits.read_card(folder))
     assert "1 test text is in train too" in sections[0].lead and "1 training text repeats" in sections[0].lead

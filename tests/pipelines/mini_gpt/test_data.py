@@ -21,8 +21,8 @@ from pipelines.mini_gpt.settings import Data
 from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data import splits
-from roadmap.training.batches import Batches, TensorData, tensor
-from roadmap.training.callbacks import Resumable
+from roadmap.training.batches import BatchLoader, InMemoryDataModule, tensor
+from roadmap.training.callbacks import ResumeCheckpoint
 from tests.support.checkouts import Checkout
 
 TEXT = "".join(f"Line {n} says: été, 你好, {n * n}!\n\ttab  and spaces \N{GRINNING FACE}\n" for n in range(400))
@@ -72,7 +72,7 @@ def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
     made = data.Data().training(prepared)
     encoded = splits.read(prepared, "train")["tokens"]
     assert len(made.train[0]) == len(encoded) - 16 and made.train[0].base is not None
-    for x, y in Batches(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
+    for x, y in BatchLoader(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
         assert x.shape == y.shape == (32, 16)
         assert torch.equal(x[:, 1:], y[:, :-1])
     x, y = made.val
@@ -171,7 +171,7 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
     size = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
     recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99, "muon": 0.02}
     model = GPT(**made.model, **size, **recipe)
-    resumable = Resumable(folder, seed=5, seconds=0)
+    resumable = ResumeCheckpoint(folder, seed=5, seconds=0)
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
@@ -188,7 +188,7 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
         use_distributed_sampler=False,
         **quiet,
     )
-    trainer.fit(model, TensorData(made, settings, 5), ckpt_path=resumable.checkpoint, weights_only=True)
+    trainer.fit(model, InMemoryDataModule(made, settings, 5), ckpt_path=resumable.checkpoint, weights_only=True)
     return model.state_dict()
 
 

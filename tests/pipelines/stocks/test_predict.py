@@ -19,7 +19,7 @@ from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANT
 from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from pipelines.stocks.settings import Data
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import answer
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.data import splits
 from serving.http.app import create_app
 from serving.settings import Settings
@@ -184,7 +184,7 @@ def test_the_unit_of_the_prices_does_not_count(client: TestClient) -> None:
 @pytest.mark.parametrize(("width", "wider"), [(0.5, True), (2.0, False)])
 def test_a_longer_history_repairs_a_forecaster_that_is_wrong(tmp_path: Path, width: float, wider: bool) -> None:
     wrong = load_predictor(Bundle(forecaster(tmp_path / "stocks", width)))
-    short, long = answer(wrong, [{"close": CLOSE[-count:]} for count in (HISTORY, COUNT)])
+    short, long = predict_in_batches(wrong, [{"close": CLOSE[-count:]} for count in (HISTORY, COUNT)])
     ratio = widths(long.model_dump()) / widths(short.model_dump())
     assert np.all(ratio > 1.3) if wider else np.all(ratio < 0.75)
 
@@ -195,9 +195,9 @@ def test_many_at_once_are_answered_as_one_by_one(predictor: Any) -> None:
     requests = [
         {"close": closes[-length - n :][:length]} for n, length in enumerate(lengths) for closes in (CLOSE, other)
     ]
-    together = answer(predictor, requests)
+    together = predict_in_batches(predictor, requests)
     for request, output in zip(requests, together, strict=True):
-        [alone] = answer(predictor, [request])
+        [alone] = predict_in_batches(predictor, [request])
         for one, two in zip(alone.horizons, output.horizons, strict=True):
             assert list(two.quantiles.values()) == pytest.approx(list(one.quantiles.values()), rel=1e-6)
 
@@ -208,14 +208,14 @@ def test_the_graph_sees_a_window_once_however_many_requests_share_it(
     seen: list[int] = []
     honest = Predictor.returns
     monkeypatch.setattr(Predictor, "returns", lambda self, closes: seen.append(len(closes)) or honest(self, closes))
-    answer(predictor, [{"close": CLOSE[day : day + COUNT]} for day in range(200)])
+    predict_in_batches(predictor, [{"close": CLOSE[day : day + COUNT]} for day in range(200)])
     assert sum(seen) == DAYS + 200
 
 
 def test_the_server_answers_as_evaluation_does(client: TestClient, predictor: Any, folder: Path) -> None:
     requests, targets = data.Data().test_rows(folder)
     online = client.post("/models/stocks/predict", json={"inputs": requests[:60]}).json()["outputs"]
-    assert [output.model_dump() for output in answer(predictor, requests[:60])] == online
+    assert [output.model_dump() for output in predict_in_batches(predictor, requests[:60])] == online
     assert len(requests) == len(targets) and np.isfinite(targets["y"]).all()
 
 

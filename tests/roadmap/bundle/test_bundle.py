@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from roadmap.bundle import Bundle, BundleError, Manifest, load_predictor, seal, sha256
+from roadmap.bundle import Bundle, BundleError, Manifest, load_predictor, sha256, write_manifest
 from roadmap.bundle.code import code_sha256
 
 LINEAGE: dict[str, Any] = {
@@ -39,13 +39,13 @@ def filled(folder: Path) -> Path:
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
     folder = filled(tmp_path / "bundle")
-    seal(folder, **LINEAGE)
+    write_manifest(folder, **LINEAGE)
     return folder
 
 
 def test_what_is_sealed_opens_and_says_where_it_comes_from(tmp_path: Path) -> None:
     folder = filled(tmp_path / "bundle")
-    manifest = seal(folder, **LINEAGE)
+    manifest = write_manifest(folder, **LINEAGE)
     bundle = Bundle(folder)
     assert bundle.manifest == manifest
     assert bundle.manifest.model_dump(include=set(LINEAGE)) == LINEAGE
@@ -117,16 +117,20 @@ def test_the_version_names_the_content_and_nothing_else(tmp_path: Path) -> None:
     one, same, other = (filled(tmp_path / name) for name in ("one", "same", "other"))
     flip(other / "model.onnx")
     later = {**LINEAGE, "created": "2027-01-01T00:00:00+00:00", "run": "4" * 32, "git_commit": "5" * 40}
-    versions = [seal(one, **LINEAGE).version, seal(same, **later).version, seal(other, **LINEAGE).version]
+    versions = [
+        write_manifest(one, **LINEAGE).version,
+        write_manifest(same, **later).version,
+        write_manifest(other, **LINEAGE).version,
+    ]
     assert versions[0] == versions[1] != versions[2]
     assert len(versions[0]) == 12
     (one / "model.onnx").rename(one / "graph.onnx")
-    assert seal(one, **LINEAGE).version != versions[0], "names of files count as content"
+    assert write_manifest(one, **LINEAGE).version != versions[0], "names of files count as content"
 
 
 def test_sealing_again_changes_nothing(sealed: Path) -> None:
     before = (sealed / "bundle.json").read_bytes()
-    seal(sealed, **LINEAGE)
+    write_manifest(sealed, **LINEAGE)
     assert (sealed / "bundle.json").read_bytes() == before
 
 
@@ -139,7 +143,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.nda
     from roadmap.data import splits
     from roadmap.data.training_set import MODEL
     from roadmap.training.bundling import write_bundle
-    from roadmap.training.callbacks import History
+    from roadmap.training.callbacks import MetricHistory
     from roadmap.training.fitting import Fitted
 
     folder = tmp_path_factory.mktemp("written")
@@ -151,7 +155,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.nda
         content = Data().training(Path("data/titanic"))
         model = Classifier(**content.model, **run.settings.model.kwargs()).eval()
         lineage = {name: LINEAGE[name] for name in ("source", "git_commit", "data_sha256", "params_sha256", "run")}
-        fitted = Fitted(model, content, History("titanic", lambda row: None))
+        fitted = Fitted(model, content, MetricHistory("titanic", lambda row: None))
         write_bundle(run, {MODEL: fitted}, lineage, lambda bundle: {})
     return folder / "artifacts" / "titanic" / "bundle", model, content.train[0][:2]
 
@@ -178,7 +182,7 @@ def test_a_trained_bundle_answers_its_example_as_the_network_does(written: tuple
 
 
 def made_with(folder: Path, **changes: Any) -> Bundle:
-    seal(filled(folder), **LINEAGE)
+    write_manifest(filled(folder), **LINEAGE)
     if changes:
         edit(folder, **changes)
     return Bundle(folder)
@@ -197,7 +201,7 @@ def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
 
 
 def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
-    seal(filled(tmp_path / "old"), **LINEAGE)
+    write_manifest(filled(tmp_path / "old"), **LINEAGE)
     path = tmp_path / "old" / "bundle.json"
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "code_sha256"}))
     old = Bundle(tmp_path / "old")
@@ -206,4 +210,7 @@ def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
 
 
 def test_a_predictor_that_lies_elsewhere_has_no_hash(tmp_path: Path) -> None:
-    assert seal(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code == "unknown"
+    assert (
+        write_manifest(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code
+        == "unknown"
+    )

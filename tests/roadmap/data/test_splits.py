@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from roadmap.config.errors import UsageError
 from roadmap.data import splits
-from roadmap.data.splits import Prepared, partition
+from roadmap.data.splits import PreparedData, split_indices
 
 SHARES = (0.7, 0.15, 0.15)
 FRAME = pd.DataFrame(
@@ -25,8 +25,8 @@ FRAME = pd.DataFrame(
 ARRAYS = {"image": np.arange(48, dtype=np.uint8).reshape(3, 4, 4), "digit": np.array([7, 0, 9])}
 
 
-def prepared(content: Any = FRAME, **notes: Any) -> Prepared:
-    return Prepared(dict.fromkeys(splits.SPLITS, content), "somewhere", "Apache-2.0", {"task": "test"}, notes)
+def prepared(content: Any = FRAME, **notes: Any) -> PreparedData:
+    return PreparedData(dict.fromkeys(splits.SPLITS, content), "somewhere", "Apache-2.0", {"task": "test"}, notes)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -45,21 +45,21 @@ def test_every_row_lands_in_exactly_one_split(
 ) -> None:
     strata = np.arange(rows) % levels
     for choice in (None, strata):
-        parts = partition(rows, shares, seed, choice)
+        parts = split_indices(rows, shares, seed, choice)
         assert list(parts) == ["train", "val", "test"]
         assert sorted(np.concatenate(list(parts.values()))) == list(range(rows))
 
 
 def test_shares_hold_within_every_class_even_a_rare_one() -> None:
     strata = np.repeat(["common", "rare"], [960, 40])
-    parts = partition(1000, SHARES, 1, strata)
+    parts = split_indices(1000, SHARES, 1, strata)
     for level, total in (("common", 960), ("rare", 40)):
         got = [int((strata[rows] == level).sum()) for rows in parts.values()]
         assert got == [round(total * share) for share in SHARES]
 
 
 def test_the_seed_decides_and_it_alone() -> None:
-    first, again, other = (partition(200, SHARES, seed)["test"].tolist() for seed in (1, 1, 2))
+    first, again, other = (split_indices(200, SHARES, seed)["test"].tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert first != list(range(170, 200)), "rows are shuffled, not cut from the end"
@@ -98,7 +98,7 @@ def test_the_same_data_gives_the_same_bytes(tmp_path: Path, content: Any) -> Non
 def test_the_card_hash_changes_with_a_single_value(tmp_path: Path) -> None:
     changed = {**ARRAYS, "digit": np.array([7, 0, 8])}
     one = prepared(ARRAYS)
-    two = Prepared({**one.splits, "test": changed}, one.source, one.licence, one.schema)
+    two = PreparedData({**one.splits, "test": changed}, one.source, one.licence, one.schema)
     cards = [splits.write(tmp_path / "data", each, "sample") for each in (one, two)]
     assert cards[0]["sha256"] != cards[1]["sha256"]
     assert cards[0]["files"]["train.npz"] == cards[1]["files"]["train.npz"]
@@ -109,7 +109,7 @@ def test_a_failing_write_leaves_the_old_folder_and_no_litter(tmp_path: Path) -> 
     splits.write(folder, prepared(), "sample")
     before = contents(folder)
     unwritable = pd.DataFrame({"mixed": [1, "one", object()]})
-    broken = Prepared({**prepared().splits, "test": unwritable}, "new", "none", {})
+    broken = PreparedData({**prepared().splits, "test": unwritable}, "new", "none", {})
     with pytest.raises(Exception, match="mixed"):
         splits.write(folder, broken, "full")
     assert contents(folder) == before

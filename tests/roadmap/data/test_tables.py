@@ -12,7 +12,7 @@ from pipelines.house_prices import data as house_prices
 from pipelines.titanic import data as titanic
 from roadmap.config.errors import UsageError
 from roadmap.data import tables
-from roadmap.data.splits import Prepared
+from roadmap.data.splits import PreparedData
 from roadmap.data.tables import prepare_csv
 from roadmap.inference import tabular
 from roadmap.inference.tabular import MAX_TEXT
@@ -29,8 +29,8 @@ def csv_of(
 
 
 @pytest.fixture
-def prepare(tmp_path: Path) -> Callable[..., Prepared]:
-    def run(content: str | bytes, target: str = "price", task: Any = "regression", shares: Any = SHARES) -> Prepared:
+def prepare(tmp_path: Path) -> Callable[..., PreparedData]:
+    def run(content: str | bytes, target: str = "price", task: Any = "regression", shares: Any = SHARES) -> PreparedData:
         path = tmp_path / "mine.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return prepare_csv(str(path), target, task, shares, seed=1)
@@ -38,7 +38,7 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
     return run
 
 
-def whole(prepared: Prepared) -> pd.DataFrame:
+def whole(prepared: PreparedData) -> pd.DataFrame:
     return pd.concat(prepared.splits.values(), ignore_index=True)
 
 
@@ -65,7 +65,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[..., Prepared], name: str) -> None:
+def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[..., PreparedData], name: str) -> None:
     content, said = REFUSED[name]
     with pytest.raises(UsageError, match=said) as caught:
         prepare(content)
@@ -76,7 +76,7 @@ def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[...,
 @pytest.mark.parametrize(
     ("levels", "said"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
 )
-def test_a_classification_needs_two_classes(prepare: Callable[..., Prepared], levels: list[str], said: str) -> None:
+def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData], levels: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         prepare(csv_of(row=lambda i: f"{i},red,{levels[i % len(levels)]}"), task="binary")
 
@@ -87,12 +87,12 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
             prepare_csv(str(path), "price", "regression", SHARES, 1)
 
 
-def test_no_split_may_be_empty(prepare: Callable[..., Prepared]) -> None:
+def test_no_split_may_be_empty(prepare: Callable[..., PreparedData]) -> None:
     with pytest.raises(UsageError, match="val"):
         prepare(csv_of(), shares=(0.998, 0.001, 0.001))
 
 
-def test_an_ordinary_csv_keeps_every_row_and_value(prepare: Callable[..., Prepared]) -> None:
+def test_an_ordinary_csv_keeps_every_row_and_value(prepare: Callable[..., PreparedData]) -> None:
     found = prepare(csv_of())
     assert found.source == "csv:mine.csv"
     assert {name: len(split) for name, split in found.splits.items()} == {"train": 42, "val": 9, "test": 9}
@@ -116,14 +116,14 @@ def test_an_ordinary_csv_keeps_every_row_and_value(prepare: Callable[..., Prepar
     ],
     ids=["byte order mark", "Chinese names", "quoted commas", "spaces after commas", "Windows line ends"],
 )
-def test_csv_dialects_are_read(prepare: Callable[..., Prepared], content: Any, target: str, columns: list[str]) -> None:
+def test_csv_dialects_are_read(prepare: Callable[..., PreparedData], content: Any, target: str, columns: list[str]) -> None:
     found = prepare(content, target)
     assert list(found.schema["columns"]) == columns
     assert len(whole(found)) == ROWS
 
 
 def test_column_kinds_are_inferred_and_said(
-    prepare: Callable[..., Prepared], capsys: pytest.CaptureFixture[str]
+    prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def row(i: int) -> str:
         return f"{i if i % 3 else ''},{i % 2 == 0},{'ab'[i % 2] if i > 9 else ''},id-{i},,same,{i}"
@@ -145,17 +145,17 @@ def test_column_kinds_are_inferred_and_said(
     assert "void: left out" in said
 
 
-def test_text_longer_than_a_request_may_hold_is_left_out(prepare: Callable[..., Prepared]) -> None:
+def test_text_longer_than_a_request_may_hold_is_left_out(prepare: Callable[..., PreparedData]) -> None:
     prose = ["x" * (MAX_TEXT + 1) + end for end in "yz"]
     found = prepare(csv_of(row=lambda i: f"{i},{prose[i % 2]},{i}"))
     assert list(found.schema["columns"]) == ["area"]
 
 
-def test_rows_without_a_target_are_left_out(prepare: Callable[..., Prepared]) -> None:
+def test_rows_without_a_target_are_left_out(prepare: Callable[..., PreparedData]) -> None:
     assert len(whole(prepare(csv_of(row=lambda i: f"{i},red,{i if i > 10 else ''}")))) == 50
 
 
-def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., Prepared]) -> None:
+def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., PreparedData]) -> None:
     found = prepare(csv_of(row=lambda i: f"{i},red,{'ja' if i % 3 == 0 else 'nein'}"), task="binary")
     assert found.schema["classes"] == ["ja", "nein"]
     assert [int((split["price"] == 0).sum()) for split in found.splits.values()] == [14, 3, 3]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from roadmap.evaluation.paired_test import ALPHA, Bootstrap, DieboldMariano, McNemar, holm, paired_test
 from statsmodels.stats.contingency_tables import mcnemar
 
-from roadmap.evaluation.paired import ALPHA, Bootstrap, DieboldMariano, McNemar, holm, paired
 from roadmap.evaluation.scores import Score, regression
 
 RUNS = 400
@@ -18,7 +18,7 @@ def right(values: np.ndarray, block: int = 1) -> Score:
 def test_accuracies_are_compared_by_the_exact_test() -> None:
     rng = np.random.default_rng(0)
     mine, theirs = rng.random(300) < 0.9, rng.random(300) < 0.8
-    found = paired(right(mine), right(theirs), 0)
+    found = paired_test(right(mine), right(theirs), 0)
     assert isinstance(found, McNemar) and found.value == pytest.approx(mine.mean() - theirs.mean())
     table = [[np.sum(mine & theirs), np.sum(mine & ~theirs)], [np.sum(~mine & theirs), np.sum(~mine & ~theirs)]]
     assert found.p(0) == pytest.approx(mcnemar(table, exact=True).pvalue / 2, rel=1e-6)  # one side of two
@@ -46,7 +46,7 @@ def test_forecasts_that_overlap_are_not_taken_for_so_many_independent_ones() -> 
     for _ in range(RUNS):
         moving = np.convolve(rng.normal(size=400 + steps - 1), np.ones(steps), "valid")
         mine, theirs = (Score("loss", False, each, {}, block=steps) for each in (10 - moving, np.full(400, 10.0)))
-        found = paired(mine, theirs, 0)
+        found = paired_test(mine, theirs, 0)
         assert isinstance(found, DieboldMariano)
         wrong += found.p(0) <= ALPHA
     assert wrong <= MOST
@@ -57,7 +57,7 @@ def test_a_model_that_loses_seldom_but_much_is_not_taken_for_better() -> None:
     rng, wrong = np.random.default_rng(3), 0
     for run in range(RUNS):
         losses = rng.exponential(size=150) * (rng.random(150) < 0.15)  # 0.15 on average
-        found = paired(Score("loss", False, losses, {}), Score("loss", False, np.full(150, 0.15), {}), run)
+        found = paired_test(Score("loss", False, losses, {}), Score("loss", False, np.full(150, 0.15), {}), run)
         assert isinstance(found, Bootstrap)
         wrong += found.p(0) <= ALPHA
     assert wrong <= MOST + 0.03 * RUNS
@@ -67,10 +67,10 @@ def test_r2_is_compared_in_its_own_units() -> None:
     rng = np.random.default_rng(4)
     targets = rng.normal(0, 3, 500)
     good, bad = (regression(targets, targets + rng.normal(0, spread, 500)) for spread in (1, 1.5))
-    found = paired(good, bad, 0)
+    found = paired_test(good, bad, 0)
     assert isinstance(found, Bootstrap) and found.value == pytest.approx(good.value - bad.value)
     assert found.low() > 0.05 and found.p(0) < 0.01 and found.p(0.5) > 0.99
-    assert paired(bad, good, 0).p(0) > 0.99
+    assert paired_test(bad, good, 0).p(0) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_r2_is_compared_in_its_own_units() -> None:
     ],
 )
 def test_the_same_answers_gain_and_lose_nothing(score: Score) -> None:
-    found = paired(score, score, 0)
+    found = paired_test(score, score, 0)
     assert found.value == 0 and found.low() <= 0 and found.p(0) == 1 and found.p(-0.2) <= ALPHA
 
 
 @pytest.mark.parametrize("block", [1, 5])
 def test_nan_is_never_better(block: int) -> None:
     broken = Score("loss", False, np.full(100, np.nan), {}, block=block)
-    assert not paired(broken, Score("loss", False, np.ones(100), {}, block=block), 0).p(0) <= ALPHA
+    assert not paired_test(broken, Score("loss", False, np.ones(100), {}, block=block), 0).p(0) <= ALPHA
 
 
 def test_p_values_are_corrected_as_published() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from roadmap.evaluation.paired_test import paired_test
 from sklearn import metrics as sklearn
 
 from roadmap.evaluation import scores as score
-from roadmap.evaluation.paired import paired
 from roadmap.evaluation.scores import Score, classification, regression, roc_auc
 
 # Few distinct scores, so that ties are the rule.
@@ -104,7 +104,7 @@ def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.nda
     rng = np.random.default_rng(3)
     targets, noise = rng.normal(0, 2, 500), rng.normal(0, 1, 500)
     one, two = make(targets, noise), make(targets, noise + rng.normal(0, 0.05, 500))
-    found = paired(one, two, seed=1)
+    found = paired_test(one, two, seed=1)
     assert found.value == pytest.approx(one.value - two.value)
     unpaired = float(np.percentile(one.resampled(1) - two.resampled(2), 5))
     assert found.low() <= found.value and found.value - found.low() < 0.5 * (found.value - unpaired)
@@ -113,9 +113,9 @@ def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.nda
 def test_a_lower_error_is_a_gain() -> None:
     losses = np.random.default_rng(4).exponential(1, 300)
     good, bad = (Score("perplexity", False, values, {}, np.exp) for values in (losses, losses + 0.5))
-    found = paired(good, bad, seed=1)
+    found = paired_test(good, bad, seed=1)
     assert 0 < found.low() <= found.value and found.p(0) < 0.01
-    assert paired(bad, good, seed=1).value == -found.value
+    assert paired_test(bad, good, seed=1).value == -found.value
     assert good.value == pytest.approx(np.exp(losses.mean()))
 
 

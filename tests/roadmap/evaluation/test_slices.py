@@ -5,7 +5,7 @@ import pytest
 
 from roadmap.evaluation import behavioural as behaviour
 from roadmap.evaluation import slices
-from roadmap.evaluation.behavioural import Expectation
+from roadmap.evaluation.behavioural import BehaviouralCheck
 from roadmap.evaluation.scores import Score
 
 
@@ -32,8 +32,8 @@ def test_fairness_is_the_distance_between_the_best_and_the_worst_group() -> None
 
 def test_an_expectation_holds_in_the_share_that_is_asked() -> None:
     held = np.array([True, True, False, True])
-    no_cases = Expectation("c", "minimum", held[:0], 1.0)
-    given = [Expectation("a", "invariance", held, 0.75), Expectation("b", "minimum", held, 0.8), no_cases]
+    no_cases = BehaviouralCheck("c", "minimum", held[:0], 1.0)
+    given = [BehaviouralCheck("a", "invariance", held, 0.75), BehaviouralCheck("b", "minimum", held, 0.8), no_cases]
     table = behaviour.table(given)
     assert {name: one["passed"] for name, one in table.items()} == {"a": True, "b": False}
     assert table["a"] == {"kind": "invariance", "cases": 4, "rate": 0.75, "asked": 0.75, "passed": True}

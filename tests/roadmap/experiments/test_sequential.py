@@ -6,9 +6,9 @@ import pytest
 from roadmap.experiments import sequential
 
 
-def looks(differences: np.ndarray, days: int) -> list[sequential.Look]:
+def looks(differences: np.ndarray, days: int) -> list[sequential.IntervalEstimate]:
     parts = np.array_split(np.arange(len(differences)), days)
-    return [sequential.look(sequential.pairs(differences[: part[-1] + 1])) for part in parts]
+    return [sequential.confidence_sequence(sequential.pairs(differences[: part[-1] + 1])) for part in parts]
 
 
 def test_sixty_looks_at_nothing_find_nothing_and_a_plain_test_does() -> None:
@@ -38,9 +38,9 @@ def test_two_samples_are_judged_by_their_own_errors() -> None:
     estimate = sequential.samples(rng.normal(0, 1, 4000), rng.normal(0.5, 3, 1000))
     assert estimate.value == pytest.approx(0.5, abs=0.3)
     assert estimate.error == pytest.approx(np.sqrt(1 / 4000 + 9 / 1000), rel=0.1) and estimate.n == 800
-    assert sequential.look(estimate).low > 0
+    assert sequential.confidence_sequence(estimate).low > 0
 
 
 def test_where_all_are_equal_nothing_is_said() -> None:
-    look = sequential.look(sequential.pairs(np.zeros(1000)))
+    look = sequential.confidence_sequence(sequential.pairs(np.zeros(1000)))
     assert (look.low, look.high, look.p) == (-np.inf, np.inf, 1.0)

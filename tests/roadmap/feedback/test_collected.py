@@ -17,12 +17,12 @@ from fastapi.testclient import TestClient
 
 from roadmap.config.check import check
 from roadmap.data import splits
-from roadmap.data.splits import RECENT, Prepared
+from roadmap.data.splits import RECENT, PreparedData
 from roadmap.feedback import collected, recent
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
-from roadmap.prediction_log.labels import Label, Labelled
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.labels import Label, LabelledPrediction
+from roadmap.prediction_log.log import PredictionRecord
 from roadmap.project import TakesLabels, load_project
 from serving.http.app import create_app
 from serving.settings import Settings
@@ -37,9 +37,9 @@ MINUTE = timedelta(minutes=1)
 WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
 
 
-def answered(n: int, said: dict[str, Any] = WOMAN, label: str = "survived", **changes: Any) -> Labelled:
+def answered(n: int, said: dict[str, Any] = WOMAN, label: str = "survived", **changes: Any) -> LabelledPrediction:
     fixed = {"time": NOW + n * MINUTE, "request_id": f"r{n}", "index": 0, "version": "v1", "profile": "sample"}
-    return Labelled(**{**fixed, "input": said, "output": {}, "label": label, **changes})
+    return LabelledPrediction(**{**fixed, "input": said, "output": {}, "label": label, **changes})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -125,14 +125,14 @@ collected.add(Path({str(folder)!r}), [answered(1)], NOW)
 # ---------------------------------------------------------------- rows of the splits
 
 
-def prepared_of(project: str) -> Prepared:
+def prepared_of(project: str) -> PreparedData:
     run = check({**PARAMS, "project": project, "profile": "sample", "trainer": {}, "tracking": {}})
     return DATA[project].prepare(run.settings.data, "sample", 42)
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Callable[[str], Prepared]:
-    known: dict[str, Prepared] = {}
+def prepared() -> Callable[[str], PreparedData]:
+    known: dict[str, PreparedData] = {}
     return lambda project: known.get(project) or known.setdefault(project, prepared_of(project))
 
 
@@ -145,7 +145,7 @@ def test_a_row_stays_in_its_split_for_ever() -> None:
 
 @pytest.mark.parametrize("project", LABELLED)
 def test_a_request_and_its_label_are_the_row_again(
-    tmp_path: Path, prepared: Callable[[str], Prepared], project: str
+    tmp_path: Path, prepared: Callable[[str], PreparedData], project: str
 ) -> None:
     """The test split as requests, as `evaluate` makes them, and as rows again."""
     old = prepared(project)
@@ -169,43 +169,43 @@ def test_a_request_and_its_label_are_the_row_again(
 
 @pytest.mark.parametrize("project", LABELLED)
 def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
-    old = Prepared({}, "somewhere", "ours", {"task": "a project's own"})
+    old = PreparedData({}, "somewhere", "ours", {"task": "a project's own"})
     collected.begin(tmp_path / "x")
     for folder in (tmp_path / "x", tmp_path / "nowhere"):
-        assert recent.extended(old, folder, "sample", LABELLED[project]) is old
+        assert recent.with_feedback(old, folder, "sample", LABELLED[project]) is old
 
 
 @pytest.mark.parametrize("project", LABELLED)
 def test_what_does_not_fit_the_data_is_left_out_and_told(
-    tmp_path: Path, prepared: Callable[[str], Prepared], project: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, prepared: Callable[[str], PreparedData], project: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = prepared(project)
     truth = old.schema["classes"][0] if "classes" in old.schema else "1.5"
     others = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
     found = [answered(n, said, truth) for n, said in enumerate(others)]
     collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
-    assert recent.extended(old, tmp_path / "x", "sample", LABELLED[project]) is old
+    assert recent.with_feedback(old, tmp_path / "x", "sample", LABELLED[project]) is old
     said = capsys.readouterr().out
     assert "5 labelled rows left out (other fields or another size)" in said
     assert "1 labelled rows left out (profile full)" in said
 
 
 def test_a_class_that_the_data_do_not_have_is_left_out(
-    tmp_path: Path, prepared: Callable[[str], Prepared], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, prepared: Callable[[str], PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     collected.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
-    found = recent.extended(prepared("titanic"), tmp_path / "x", "sample", LABELLED["titanic"])
+    found = recent.with_feedback(prepared("titanic"), tmp_path / "x", "sample", LABELLED["titanic"])
     assert found.source.endswith(" + 1 labelled rows of the log")
     assert "1 labelled rows left out (no such class)" in capsys.readouterr().out
 
 
 def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
-    tmp_path: Path, prepared: Callable[[str], Prepared]
+    tmp_path: Path, prepared: Callable[[str], PreparedData]
 ) -> None:
     old = prepared("titanic")
     steerage = {"class": "steerage", "sex": "female", "age": None}
     collected.add(tmp_path / "x", [answered(n, steerage) for n in range(100)], NOW)
-    new = recent.extended(old, tmp_path / "x", "sample", LABELLED["titanic"])
+    new = recent.with_feedback(old, tmp_path / "x", "sample", LABELLED["titanic"])
     assert new.schema["columns"]["class"]["levels"] == ["1st", "2nd", "3rd", "crew", "steerage"]
     assert new.schema["columns"]["age"] == old.schema["columns"]["age"]
     assert "steerage" not in old.schema["columns"]["class"]["levels"]
@@ -219,20 +219,20 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
     houses = prepared("house_prices")
     house = {"area_m2": 950.0, "rooms": 9, "age_years": None, "distance_km": 3.5, "district": "moon"}
     collected.add(tmp_path / "y", [answered(n, house, "1234.5") for n in range(10)], NOW)
-    columns = recent.extended(houses, tmp_path / "y", "sample", LABELLED["house_prices"]).schema["columns"]
+    columns = recent.with_feedback(houses, tmp_path / "y", "sample", LABELLED["house_prices"]).schema["columns"]
     assert columns["area_m2"] == {**houses.schema["columns"]["area_m2"], "max": 950.0}
     assert columns["age_years"] == houses.schema["columns"]["age_years"]
     assert "moon" in columns["district"]["levels"]
 
 
 def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
-    tmp_path: Path, prepared: Callable[[str], Prepared]
+    tmp_path: Path, prepared: Callable[[str], PreparedData]
 ) -> None:
     old = prepared("imdb")
     known = [{"text": old.splits[name]["text"][0]} for name in splits.SPLITS]
     texts = [*known, {"text": "new"}, {"text": "new"}, {"text": "newer"}]
     collected.add(tmp_path / "x", [answered(n, text, "negative") for n, text in enumerate(texts)], NOW)
-    new = recent.extended(old, tmp_path / "x", "sample", LABELLED["imdb"])
+    new = recent.with_feedback(old, tmp_path / "x", "sample", LABELLED["imdb"])
     assert new.source.endswith(" + 2 labelled rows of the log")
     every = pd.concat(new.splits.values())
     assert every["text"].is_unique and {"new", "newer"} <= set(every["text"])
@@ -241,7 +241,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     image = digits.splits["test"]["image"][0]
     pictures = [{"image": one.tolist()} for one in (image, 255 - image, 255 - image)]
     collected.add(tmp_path / "y", [answered(n, picture, "3") for n, picture in enumerate(pictures)], NOW)
-    assert " + 1 " in recent.extended(digits, tmp_path / "y", "sample", LABELLED["mnist"]).source
+    assert " + 1 " in recent.with_feedback(digits, tmp_path / "y", "sample", LABELLED["mnist"]).source
 
 
 def test_what_the_server_records_is_what_a_project_takes(tmp_path: Path) -> None:
@@ -274,8 +274,8 @@ def drifted(log: Path, requests: range) -> None:
     """Requests of a day on which the crew survives, with their labels."""
     now = datetime.now(UTC)
     said = json.dumps({"class": "crew", "sex": "male", "age": "adult"})
-    rows = [Row(now - MINUTE, f"r{n}", "titanic", "v1", "sample", said, "{}", 0.01) for n in requests]
-    recording.target(str(log)).write(rows)
+    rows = [PredictionRecord(now - MINUTE, f"r{n}", "titanic", "v1", "sample", said, "{}", 0.01) for n in requests]
+    recording.open_store(str(log)).write(rows)
     labels.write(str(log), "titanic", [Label(f"r{n}", 0, "survived", now) for n in requests])
 
 

@@ -11,7 +11,7 @@ from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
 from roadmap.monitoring.reference.columns import Columns
-from roadmap.monitoring.verdict import permitted
+from roadmap.monitoring.verdict import retraining_allowed
 from roadmap.project import load_project
 from tests.support.checkouts import ROOT
 
@@ -112,7 +112,7 @@ def test_numbers_beyond_all_edges_are_counted() -> None:
 )
 def test_retrainings_can_not_thrash(days: list[float], allowed: bool, said: str) -> None:
     past = [NOW - timedelta(days=one) for one in days]
-    found, why = permitted(past, NOW, SETTINGS)
+    found, why = retraining_allowed(past, NOW, SETTINGS)
     assert found is allowed and said in why
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from tests.support.predictions import Metrics
 
 
@@ -21,12 +21,12 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def start(tmp_path: Path, metrics: Metrics) -> Iterator[Callable[..., Recorder]]:
+def start(tmp_path: Path, metrics: Metrics) -> Iterator[Callable[..., PredictionLogger]]:
     """Recorders with one spool; closed at the end."""
-    recorders: list[Recorder] = []
+    recorders: list[PredictionLogger] = []
 
-    def start(url: str, share: float = 1.0, **options: Any) -> Recorder:
-        recorders.append(Recorder(url, share, metrics, tmp_path / "spool", **options))
+    def start(url: str, share: float = 1.0, **options: Any) -> PredictionLogger:
+        recorders.append(PredictionLogger(url, share, metrics, tmp_path / "spool", **options))
         return recorders[-1]
 
     yield start

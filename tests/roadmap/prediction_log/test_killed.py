@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from roadmap.prediction_log import spool as spooling
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from roadmap.prediction_log.spool import Segment, segments
-from roadmap.prediction_log.writer import Writer
+from roadmap.prediction_log.writer import SpoolWriter
 from tests.support.checkouts import ROOT
 from tests.support.predictions import Metrics, eventually, numbers, read, record
 
@@ -34,7 +34,9 @@ for number in itertools.count():
 
 
 @pytest.mark.parametrize("what", ["server", "server and writer"])
-def test_of_a_killed_server_what_was_kept_is_written(what: str, tmp_path: Path, start: Callable[..., Recorder]) -> None:
+def test_of_a_killed_server_what_was_kept_is_written(
+    what: str, tmp_path: Path, start: Callable[..., PredictionLogger]
+) -> None:
     log, spool = str(tmp_path / "log"), tmp_path / "spool"
     server = subprocess.Popen([sys.executable, "-c", SERVER, log, str(spool)], cwd=ROOT, start_new_session=True)
     folder = spooling.folder_of(spool, log)
@@ -60,7 +62,7 @@ def test_of_a_killed_server_what_was_kept_is_written(what: str, tmp_path: Path, 
     assert spooling.SYNC_SECONDS <= 0.5  # so long the last ones may be in the server's memory alone
 
 
-def test_a_killed_writer_is_replaced(tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics) -> None:
+def test_a_killed_writer_is_replaced(tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics) -> None:
     log = str(tmp_path / "log")
     recorder = start(log, flush_seconds=0.02)
     for number in range(50):
@@ -85,7 +87,7 @@ def line(*numbers: int) -> bytes:
 
 
 def write(url: str, folder: Path) -> None:
-    Writer(url, folder, "server", 0.0).look(last=True)
+    SpoolWriter(url, folder, "server", 0.0).look(last=True)
 
 
 class Killed(BaseException):
@@ -119,7 +121,7 @@ def test_half_a_line_waits_and_a_spoiled_one_is_left_out(tmp_path: Path) -> None
     (segment := folder / "1-server.jsonl").write_bytes(line(1) + b"\0\0\0\n" + line(2) + whole[:20])
     with segment.open("ab") as server:
         spooling.fcntl.flock(server, spooling.fcntl.LOCK_EX)
-        writer = Writer(url, folder, "another", 0.0)
+        writer = SpoolWriter(url, folder, "another", 0.0)
         writer.look()
         assert sorted(numbers(read(url))) == [1, 2] and segment.exists()
         server.write(whole[20:])

@@ -15,11 +15,11 @@ import yaml
 from pipelines import label as command
 from roadmap.config.errors import Unavailable, UsageError
 from roadmap.data import splits
-from roadmap.data.splits import Prepared
+from roadmap.data.splits import PreparedData
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import Label
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.log import PredictionRecord
 from roadmap.project import TakesLabels, load_project
 from tests.support.checkouts import ROOT
 
@@ -45,10 +45,10 @@ def answered(
     """A request with these inputs, as the server records it."""
     time = NOW - ago
     rows = [
-        Row(time, request_id, project, version, "sample", json.dumps({"n": n}), json.dumps({"y": n}), 0.01)
+        PredictionRecord(time, request_id, project, version, "sample", json.dumps({"n": n}), json.dumps({"y": n}), 0.01)
         for n in numbers
     ]
-    recording.target(log).write(rows)
+    recording.open_store(log).write(rows)
 
 
 def given(log: str, *found: tuple[str, int, str], project: str = "titanic", time: datetime = NOW) -> None:
@@ -80,10 +80,10 @@ def test_several_versions_may_have_answered_one_request(log: str) -> None:
 
 def test_requests_of_the_same_moment_are_not_confused(log: str) -> None:
     rows = [
-        Row(NOW - DAY, name, "titanic", "v1", "sample", json.dumps({"n": n}), "{}", 0.1)
+        PredictionRecord(NOW - DAY, name, "titanic", "v1", "sample", json.dumps({"n": n}), "{}", 0.1)
         for n, name in enumerate(["a", "a", "b", "b", "b"])
     ]
-    recording.target(log).write(rows)
+    recording.open_store(log).write(rows)
     given(log, ("a", 1, "died"), ("b", 0, "died"), ("b", 2, "died"))
     assert [(name, index, n) for name, index, _, n, _ in joined(log)] == [("a", 1, 1), ("b", 0, 2), ("b", 2, 4)]
 
@@ -139,7 +139,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     for name, schema in SCHEMAS.items():
         part = pd.DataFrame({schema["target"]: [0]})
-        splits.write(Path("data", name), Prepared(dict.fromkeys(splits.SPLITS, part), "x", "x", schema), "sample")
+        splits.write(Path("data", name), PreparedData(dict.fromkeys(splits.SPLITS, part), "x", "x", schema), "sample")
     return folder
 
 
@@ -150,7 +150,7 @@ def written(folder: Path, text: str, name: str = "labels.csv") -> str:
 
 def test_a_file_of_labels_is_joined_and_unknown_requests_are_told(log: str, checkout: Path) -> None:
     answered(log, "a", 1, 2)
-    answered(log, "b", 3, ago=labels.LOOK_BACK + DAY)
+    answered(log, "b", 3, ago=labels.LOOKBACK + DAY)
     text = "request_id,index,label,time\na,1,died,2026-03-01T12:00:00+02:00\na,0,survived,\nb,0,died,\na,2,died,\n"
     said = command.label("titanic", written(checkout, text), log)
     assert said == "titanic: 2 labels stored; 2 left out, their inputs are not in the log: b[0], a[2]"

@@ -17,8 +17,8 @@ from pydantic import BaseModel, Field
 from roadmap.prediction_log import files as prediction_files
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log import spool as spooling
-from roadmap.prediction_log.log import Row
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.log import PredictionRecord
+from roadmap.prediction_log.recorder import PredictionLogger
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
@@ -77,7 +77,7 @@ class Odd(BaseModel):
     nested: dict[str, list[int]] = {"a": [2**60]}
 
 
-def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"))
     given = [Odd(**{"class": "x"}), Odd(**{"class": "y", "gap": 1 / 3, "wide": float("nan")})]
     recorder.record(Served(), given, [{"y": 0.1 + 0.2}, {"text": "ü\n"}], "r", 0.01)
@@ -88,9 +88,9 @@ def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., R
 
 
 def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
-    target = recording.target(url)
+    target = recording.open_store(url)
     days = [datetime(2026, 3, day, hour, tzinfo=UTC) for day, hour in ((1, 23), (2, 0), (2, 12), (3, 0))]
-    row = Row(days[0], "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
+    row = PredictionRecord(days[0], "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
     target.write([row._replace(time=time, request_id=str(n)) for n, time in reversed(list(enumerate(days)))])
     target.write([row._replace(project="mnist")])
     assert [one.request_id for one in read(url, "titanic", days[0], days[3])] == ["0", "1", "2"]
@@ -100,7 +100,7 @@ def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
     assert read(url, "titanic", days[2], days[3])[0] == row._replace(time=days[2], request_id="2")
 
 
-def test_other_tools_read_it(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+def test_other_tools_read_it(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"))
     record(recorder, 1, 2)
     record(recorder, 3, name="mnist")
@@ -119,7 +119,7 @@ def test_other_tools_read_it(tmp_path: Path, start: Callable[..., Recorder]) -> 
 
 
 def test_it_is_written_every_few_seconds_and_counted(
-    url: str, start: Callable[..., Recorder], metrics: Metrics
+    url: str, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     recorder = start(url, flush_seconds=0.05)
     record(recorder, 1)
@@ -131,7 +131,7 @@ def test_it_is_written_every_few_seconds_and_counted(
     assert (metrics.written, metrics.lost) == ({"titanic": 2}, {})
 
 
-def test_a_share_is_a_sample_of_whole_requests(tmp_path: Path, start: Callable[..., Recorder]) -> None:
+def test_a_share_is_a_sample_of_whole_requests(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"), share=0.25)
     taken = [number for number in range(2000) if record(recorder, number, number)]
     recorder.close()
@@ -150,13 +150,15 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         seen.append(list(tmp_path.glob("log/*/*/part-*")))
 
     monkeypatch.setattr(prediction_files.parquet, "write_table", looked_at)
-    row = Row(datetime.now(UTC), "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
-    recording.target(str(tmp_path / "log")).write([row])
+    row = PredictionRecord(datetime.now(UTC), "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
+    recording.open_store(str(tmp_path / "log")).write([row])
     assert seen == [[]]
     assert len(list(tmp_path.glob("log/project=titanic/date=*/*"))) == 1
 
 
-def test_several_workers_have_one_writer(tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics) -> None:
+def test_several_workers_have_one_writer(
+    tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics
+) -> None:
     url = str(tmp_path / "log")
     workers = [start(url, flush_seconds=0.05) for _ in range(3)]
     for number in range(30):
@@ -175,7 +177,7 @@ def test_several_workers_have_one_writer(tmp_path: Path, start: Callable[..., Re
 
 
 def test_a_spool_without_room_drops_rows_and_slows_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Recorder], metrics: Metrics
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     monkeypatch.setattr(spooling, "MAX_BUFFER_BYTES", 10_000)
     recorder = start(str(tmp_path / "log"), max_bytes=1)
@@ -186,7 +188,7 @@ def test_a_spool_without_room_drops_rows_and_slows_nobody(
 
 
 def test_a_full_disk_keeps_rows_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Recorder], metrics: Metrics
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     full, tried, write = threading.Event(), threading.Event(), os.writev
 
@@ -213,7 +215,7 @@ def test_a_full_disk_keeps_rows_whole(
 
 
 def test_a_target_that_comes_back_gets_what_was_kept(
-    tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, start: Callable[..., PredictionLogger], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "log"
     folder.write_text("a file where the folder should be")
@@ -227,7 +229,11 @@ def test_a_target_that_comes_back_gets_what_was_kept(
 
 
 def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
-    artifacts: str, tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture, metrics: Metrics
+    artifacts: str,
+    tmp_path: Path,
+    start: Callable[..., PredictionLogger],
+    caplog: pytest.LogCaptureFixture,
+    metrics: Metrics,
 ) -> None:
     url = f"sqlite:///{tmp_path}/missing/log.db"
     settings = Settings(bundles=artifacts, predictions=url, predictions_spool=tmp_path / "spool")
@@ -243,7 +249,7 @@ def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
 
 
 def test_a_password_in_the_address_is_seen_nowhere(
-    tmp_path: Path, start: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, start: Callable[..., PredictionLogger], caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
     record(recorder, 1)
@@ -257,10 +263,10 @@ def test_a_password_in_the_address_is_seen_nowhere(
 
 
 def test_a_row_that_a_database_refuses_holds_up_no_other(
-    tmp_path: Path, start: Callable[..., Recorder], metrics: Metrics
+    tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"
-    recording.target(url)  # makes the table
+    recording.open_store(url)  # makes the table
     with sqlite3.connect(tmp_path / "log.db") as database:
         refused = "BEFORE INSERT ON predictions WHEN new.request_id = 'r5' BEGIN SELECT RAISE(ABORT, 'too long'); END"
         database.execute(f"CREATE TRIGGER narrow {refused}")

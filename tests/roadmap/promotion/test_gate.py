@@ -8,9 +8,9 @@ import pytest
 
 from roadmap.config.limits import GateSettings
 from roadmap.evaluation.scores import Score
-from roadmap.promotion.gate import Candidate, Champion, Check, judge, verdict
+from roadmap.promotion.gate import Candidate, Champion, Check, decision_record, evaluate_gate
 
-SETTINGS = GateSettings(floor=0.8, margin=0.02, latency_ms=5, size_mb=1)
+SETTINGS = GateSettings(floor=0.8, maximum_regression=0.02, latency_ms=5, size_mb=1)
 ROWS = 1000
 
 
@@ -31,13 +31,13 @@ def judged(
     score: Score, champion: Score | None = None, settings: GateSettings = SETTINGS, **changes: Any
 ) -> dict[str, Check]:
     before = None if champion is None else Champion("3", "sample", {"test": champion})
-    return {check.name: check for check in judge(candidate(score, **changes), before, settings, seed=1)}
+    return {check.name: check for check in evaluate_gate(candidate(score, **changes), before, settings, seed=1)}
 
 
 def with_recent(test: tuple[Score, Score], recent: tuple[Score, Score], **settings: float) -> Check:
     """The comparison of a candidate and a champion on both sets of rows."""
     mine, theirs = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
-    checks = judge(
+    checks = evaluate_gate(
         candidate(test[0], scores=mine), Champion("3", "sample", theirs), SETTINGS.model_copy(update=settings), 1
     )
     return next(check for check in checks if check.name == "champion")
@@ -108,14 +108,16 @@ def test_the_first_model_needs_no_champion_to_beat() -> None:
     ],
 )
 def test_a_candidate_must_be_shown_to_gain_more_than_the_effect(score: Score, effect: float, passed: bool) -> None:
-    check = judged(score, accuracy(900), SETTINGS.model_copy(update={"effect": effect}))["champion"]
+    check = judged(score, accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))["champion"]
     assert check.passed == passed, check.reason
     assert "champion version 3 on the same 1000 test rows" in check.reason
 
 
 @pytest.mark.parametrize("effect", [0.0, -0.1])
 def test_one_that_answers_just_as_well_row_by_row_changes_nothing(effect: float) -> None:
-    check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"effect": effect}))["champion"]
+    check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))[
+        "champion"
+    ]
     assert not check.passed and "all 1000 rows exactly as well" in check.reason
 
 
@@ -133,7 +135,7 @@ def test_with_recent_rows_it_must_win_on_one_set_and_may_not_lose_on_the_other()
     assert with_recent(slightly, better).passed
     lost = with_recent(worse, better)
     assert not lost.passed and "more cannot be excluded" in lost.reason
-    assert with_recent(worse, better, margin=0.1).passed
+    assert with_recent(worse, better, maximum_regression=0.1).passed
     assert not with_recent(slightly, slightly).passed
     # Five rows are enough on one set (p = 0.031), and not where there were two to win on.
     assert not with_recent((accuracy(905), accuracy(900)), slightly).passed
@@ -149,7 +151,7 @@ def test_a_slice_that_loses_refuses_what_is_better_as_a_whole() -> None:
     checks = judged(mine, theirs, slices=slices)
     assert failed(checks) == ["slices"]
     assert "in the slice few (60 test rows) it loses 0.5833, of which 0.02 is tolerated" in checks["slices"].reason
-    assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"margin": 0.6}), slices=slices)) == []
+    assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"maximum_regression": 0.6}), slices=slices)) == []
 
 
 def test_a_slice_of_few_rows_is_not_judged() -> None:
@@ -176,7 +178,7 @@ def test_many_equal_slices_seldom_refuse_a_better_model() -> None:
 def test_a_model_of_the_sample_never_replaces_one_of_the_full_data() -> None:
     champion = Champion("7", "full", {"test": accuracy(100)})
     on_sample, on_full = (
-        {check.name: check for check in judge(candidate(accuracy(990), profile=profile), champion, SETTINGS, 1)}
+        {check.name: check for check in evaluate_gate(candidate(accuracy(990), profile=profile), champion, SETTINGS, 1)}
         for profile in ("sample", "full")
     )
     assert failed(on_sample) == ["champion"]
@@ -185,16 +187,16 @@ def test_a_model_of_the_sample_never_replaces_one_of_the_full_data() -> None:
 
 
 def test_a_champion_that_cannot_answer_these_rows_is_not_compared() -> None:
-    check = judge(candidate(accuracy(900)), Champion("2", "sample", None), SETTINGS, 1)[-1]
+    check = evaluate_gate(candidate(accuracy(900)), Champion("2", "sample", None), SETTINGS, 1)[-1]
     assert check.passed and "cannot be compared" in check.reason
 
 
 def test_the_full_data_rule_holds_for_an_incomparable_champion_too() -> None:
-    assert not judge(candidate(accuracy(900)), Champion("2", "full", None), SETTINGS, 1)[-1].passed
+    assert not evaluate_gate(candidate(accuracy(900)), Champion("2", "full", None), SETTINGS, 1)[-1].passed
 
 
 def test_the_verdict_is_a_paragraph_with_figures() -> None:
-    good = verdict("titanic", list(judged(accuracy(960), accuracy(900)).values()))
+    good = decision_record("titanic", list(judged(accuracy(960), accuracy(900)).values()))
     assert good["promoted"] is True
     assert good["summary"].startswith("titanic: promoted, since accuracy is 0.9600, at least 0.8 is asked; ")
     assert "95% of single requests take at most 1.00 ms, the budget is 5 ms" in good["summary"]
@@ -207,7 +209,7 @@ def test_the_verdict_is_a_paragraph_with_figures() -> None:
 
 
 def test_a_refusal_gives_the_reasons_against_and_names_the_rest() -> None:
-    bad = verdict("titanic", list(judged(accuracy(700), latency_ms=9).values()))
+    bad = decision_record("titanic", list(judged(accuracy(700), latency_ms=9).values()))
     assert bad["promoted"] is False
     assert bad["summary"] == (
         "titanic: refused, since accuracy is 0.7000, at least 0.8 is asked; "

@@ -37,7 +37,7 @@ def people(rows: int, seed: int, older: float = 0.0) -> pd.DataFrame:
     return frame
 
 
-def prepared_table(task: str = "binary", older: float = 0.0) -> splits.Prepared:
+def prepared_table(task: str = "binary", older: float = 0.0) -> splits.PreparedData:
     parts = {"train": people(400, 0), "val": people(80, 1), "test": people(200, 2, older)}
     columns = {"年龄": "number", "性别": "category", HOSTILE: "category", "siblings": "number"}
     target = "生还"
@@ -52,10 +52,10 @@ def prepared_table(task: str = "binary", older: float = 0.0) -> splits.Prepared:
         schema["target"], parts = "年龄", {name: part.dropna(subset=["年龄"]) for name, part in parts.items()}
     else:
         schema["classes"] = ["遇难", "幸存"]
-    return splits.Prepared(splits=parts, source=f"csv:{HOSTILE}.csv", licence="yours", schema=schema)
+    return splits.PreparedData(splits=parts, source=f"csv:{HOSTILE}.csv", licence="yours", schema=schema)
 
 
-def prepared_images(brighter: int = 0) -> splits.Prepared:
+def prepared_images(brighter: int = 0) -> splits.PreparedData:
     def part(rows: int, seed: int, more: int = 0) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
         labels = np.arange(rows) % 3
@@ -65,10 +65,10 @@ def prepared_images(brighter: int = 0) -> splits.Prepared:
     parts = {"train": part(300, 0), "val": part(60, 1), "test": part(120, 2, brighter)}
     parts["test"]["image"][:2] = parts["train"]["image"][:2]
     schema = {"task": "images", "size": 8, "target": "kind", "classes": ["猫", "狗", HOSTILE]}
-    return splits.Prepared(splits=parts, source="noise", licence="none", schema=schema)
+    return splits.PreparedData(splits=parts, source="noise", licence="none", schema=schema)
 
 
-def prepared_series(alike: bool = True) -> splits.Prepared:
+def prepared_series(alike: bool = True) -> splits.PreparedData:
     """Two symbols whose volatility comes in clusters; three times as loud after the training period if not alike."""
     rng = np.random.default_rng(0)
     dates = pd.bdate_range("2016-01-04", periods=900)
@@ -82,10 +82,10 @@ def prepared_series(alike: bool = True) -> splits.Prepared:
     parts = {name: days[days["date"].isin(dates[a:b])].reset_index(drop=True) for name, (a, b) in cuts.items()}
     schema = {"task": "series", "symbols": ["贵州茅台", HOSTILE], "horizons": [1, 5, 20]}
     notes = {"cleaning": [f"{HOSTILE}.csv: 3 rows without a close left out"]}
-    return splits.Prepared(splits=parts, source="noise", licence="none", schema=schema, notes=notes)
+    return splits.PreparedData(splits=parts, source="noise", licence="none", schema=schema, notes=notes)
 
 
-def render(folder: Path, prepared: splits.Prepared) -> str:
+def render(folder: Path, prepared: splits.PreparedData) -> str:
     """The page of a project, as the stage writes it."""
     data = folder / "data"
     splits.write(data, prepared, "sample")
@@ -298,11 +298,11 @@ def test_numbers_in_words(value: float, number: str, share: str) -> None:
     assert (words.number(value), words.percent(value)) == (number, share)
 
 
-def prepared_corpus(text: str) -> splits.Prepared:
+def prepared_corpus(text: str) -> splits.PreparedData:
     cuts = [0, int(0.8 * len(text)), int(0.9 * len(text)), len(text)]
     parts = {name: text[cuts[n] : cuts[n + 1]] for n, name in enumerate(splits.SPLITS)}
     arrays = {name: {"text": np.array(list(map(ord, part)), np.uint32)} for name, part in parts.items()}
-    return splits.Prepared(splits=arrays, source="a text", licence="none", schema={"task": "corpus"})
+    return splits.PreparedData(splits=arrays, source="a text", licence="none", schema={"task": "corpus"})
 
 
 def test_running_text_gives_a_page(tmp_path: Path) -> None:

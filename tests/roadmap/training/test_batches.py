@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadmap.config.errors import UsageError
-from roadmap.training.batches import GRAIN, Batches, tensor
+from roadmap.training.batches import GRAIN, BatchLoader, tensor
 
 ROWS, SIZE = 103, 16
 
@@ -19,7 +19,7 @@ def rows_of(batch: tuple[torch.Tensor, ...]) -> list[int]:
 def epoch(
     number: int = 0, *, rows: int = ROWS, size: int = SIZE, seed: int | None = 1, **process: int
 ) -> list[list[int]]:
-    batches = Batches((torch.arange(rows), -torch.arange(rows)), size, seed=seed, **process)
+    batches = BatchLoader((torch.arange(rows), -torch.arange(rows)), size, seed=seed, **process)
     batches.set_epoch(number)
     found = list(batches)
     assert len(found) == len(batches)
@@ -78,12 +78,12 @@ def test_batches_smaller_than_the_number_of_processes_are_refused() -> None:
 
 
 def test_iterating_twice_within_an_epoch_gives_the_same_batches() -> None:
-    batches = Batches((torch.arange(ROWS),), SIZE, seed=1)
+    batches = BatchLoader((torch.arange(ROWS),), SIZE, seed=1)
     assert list(map(rows_of, batches)) == list(map(rows_of, batches))
 
 
 def test_an_epoch_of_fewer_rows_draws_them_anew_from_all() -> None:
-    batches = Batches((torch.arange(ROWS),), SIZE, seed=1, rows=40)
+    batches = BatchLoader((torch.arange(ROWS),), SIZE, seed=1, rows=40)
     seen = []
     for number in range(40):
         batches.set_epoch(number)
@@ -98,7 +98,7 @@ def test_like_lengths_share_a_batch_which_is_cut_to_the_longest(seed: int | None
     generator = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, 60, (2_000,), generator=generator)
     text = torch.where(torch.arange(60) < lengths[:, None], torch.arange(2_000)[:, None] + 1, 0)  # [2000, 60]
-    batches = list(Batches((text, lengths, torch.arange(2_000)), SIZE, seed=seed, lengths=lengths))
+    batches = list(BatchLoader((text, lengths, torch.arange(2_000)), SIZE, seed=seed, lengths=lengths))
     seen = [row for *_, rows in batches for row in rows.tolist()]
     assert len(set(seen)) == len(seen) == 2_000
     for x, longest, rows in batches:
@@ -112,12 +112,12 @@ def test_like_lengths_share_a_batch_which_is_cut_to_the_longest(seed: int | None
 def test_processes_cut_their_shares_of_a_batch_alike() -> None:
     lengths = torch.arange(1, 65)
     text = torch.ones(64, 64)
-    shares = [list(Batches((text,), 16, seed=1, lengths=lengths, rank=rank, world=2)) for rank in (0, 1)]
+    shares = [list(BatchLoader((text,), 16, seed=1, lengths=lengths, rank=rank, world=2)) for rank in (0, 1)]
     assert [x.shape for (x,) in shares[0]] == [x.shape for (x,) in shares[1]]
 
 
 def test_sliding_windows_are_read_as_the_view_they_are() -> None:
     tokens = np.arange(1_000, dtype=np.int32)
     windows = tensor(np.lib.stride_tricks.sliding_window_view(tokens, 9))
-    for (x,) in Batches((windows,), 8, seed=1, rows=64):
+    for (x,) in BatchLoader((windows,), 8, seed=1, rows=64):
         assert torch.equal(x - x[:, :1], torch.arange(9, dtype=torch.int32).expand(len(x), 9))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from roadmap.bundle import Bundle, load_predictor, seal
+from roadmap.bundle import Bundle, load_predictor, write_manifest
 from tests.standins.lambda_runtime import ROOT, Function, FunctionError
 from tests.support import bundles
 
@@ -211,7 +211,7 @@ def test_a_new_bundle_takes_over_where_looking_for_it_is_asked_for(tmp_path: Pat
         event = http_api("/models/titanic", None, {}, "GET")
         assert content(function.invoke(event))["version"] == old.version
         (folder / "example.json").write_text('[{"class": "crew"}]')
-        new = seal(folder, **old.model_dump(exclude={"files"}))
+        new = write_manifest(folder, **old.model_dump(exclude={"files"}))
         until = time.monotonic() + 20
         while content(function.invoke(event))["version"] != new.version:
             assert time.monotonic() < until

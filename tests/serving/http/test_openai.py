@@ -15,8 +15,8 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import AsyncOpenAI, OpenAI
 
-from roadmap.bundle import MANIFEST, seal
-from roadmap.inference.language.chat import Template
+from roadmap.bundle import MANIFEST, write_manifest
+from roadmap.inference.language.chat import ChatTemplate
 from roadmap.inference.language.decoding import Decoder
 from roadmap.inference.language.generation import Generator
 from serving.http.app import create_app
@@ -235,7 +235,7 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
     class Bare:
         manifest = type("Manifest", (), {"files": {}})
 
-    template = Template.of(Bare())  # type: ignore[arg-type]
+    template = ChatTemplate.of(Bare())  # type: ignore[arg-type]
     prompt = template.prompt([("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi"), ("user", "Who?")])
     assert prompt == "Be kind.\n\nUser:\nHello\n\nAssistant:\nHi\n\nUser:\nWho?\n\nAssistant:\n"
     assert template.stop == ["\n\n"]
@@ -313,7 +313,7 @@ def test_a_bundle_of_before_has_no_embeddings_and_still_writes(letters: Path, tm
     onnx.save(graph, folder / "decoder.onnx")
     lineage = json.loads((folder / MANIFEST).read_text())
     del lineage["files"]
-    seal(folder, **lineage)
+    write_manifest(folder, **lineage)
     with TestClient(create_app(Settings(bundles=str(tmp_path / "old")))) as client:
         refused = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a"})
         assert refused.status_code == 404 and "no model that embeds text" in refused.text

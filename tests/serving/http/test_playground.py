@@ -307,7 +307,9 @@ def test_both_languages_have_the_same_words() -> None:
     en, zh = (
         set(
             re.findall(
-                r'^  "?([\w.]+)"?:', (ROOT / "serving" / "playground" / "language" / f"{one}.js").read_text().split("NAMES")[0], re.M
+                r'^  "?([\w.]+)"?:',
+                (ROOT / "serving" / "playground" / "language" / f"{one}.js").read_text().split("NAMES")[0],
+                re.M,
             )
         )
         for one in ("en", "zh")

@@ -273,12 +273,12 @@ def test_a_changed_byte_is_refused_by_name_while_the_others_serve(own: Path, fil
 
 def test_a_sealed_bundle_that_cannot_answer_is_refused(own: Path) -> None:
     """Hashes are right, content isn't: a graph that ONNX can't read, an example of another schema, a foreign folder."""
-    from roadmap.bundle import seal
+    from roadmap.bundle import write_manifest
 
     def reseal(folder: Path) -> None:
         lineage = json.loads((folder / "bundle.json").read_text())
         del lineage["files"]
-        seal(folder, **lineage)
+        write_manifest(folder, **lineage)
 
     (own / "titanic" / "bundle" / "model.onnx").write_bytes(b"no graph")
     (own / "mnist" / "bundle" / "example.json").write_text('[{"image": [[1]]}]')

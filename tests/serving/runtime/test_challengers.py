@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from roadmap.bundle import MANIFEST, Bundle, Manifest, load_predictor
 from roadmap.prediction_log import log as recording
-from roadmap.prediction_log.log import Row
+from roadmap.prediction_log.log import PredictionRecord
 from serving.auth.callers import Caller
 from serving.http import answering
 from serving.http.app import create_app
@@ -68,7 +68,7 @@ class Visitor:
     def place(self) -> Any:
         return self.client.app.state.challengers.store.places["titanic"]  # type: ignore[attr-defined]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[PredictionRecord]:
         now = datetime.now(UTC)
         return list(recording.read(self.log, "titanic", now - MINUTE, now + MINUTE))
 

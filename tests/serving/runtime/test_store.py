@@ -15,10 +15,10 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
-from roadmap.bundle import Bundle, seal
+from roadmap.bundle import Bundle, write_manifest
 from serving.http.app import create_app
 from serving.settings import Settings
-from serving.sources import BundleSource, Found, SourceError
+from serving.sources import BundleSource, DiscoveredBundle, SourceError
 from tests.support import bundles
 
 
@@ -31,7 +31,7 @@ def reseal(folder: Path, **changes: Any) -> str:
     """-> the version"""
     lineage = json.loads((folder / "bundle.json").read_text())
     del lineage["files"]
-    return seal(folder, **{**lineage, **changes}).version
+    return write_manifest(folder, **{**lineage, **changes}).version
 
 
 def newer(folder: Path, number: int) -> str:
@@ -216,7 +216,7 @@ class Flaky:
     def __init__(self, source: BundleSource) -> None:
         self.source, self.away, self.broken = source, False, False
 
-    def find(self) -> dict[str, Found | SourceError]:
+    def find(self) -> dict[str, DiscoveredBundle | SourceError]:
         found = self.source.find()
         if self.away:
             return dict.fromkeys(found, SourceError("the bucket does not answer"))

@@ -21,9 +21,9 @@ import boto3
 import mlflow
 import pytest
 
-from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
+from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, write_manifest
 from roadmap.promotion import registry
-from serving.sources import Found, SourceError, open_source
+from serving.sources import DiscoveredBundle, SourceError, open_source
 from tests.support import bundles
 from tests.support.checkouts import ROOT, environment
 
@@ -86,7 +86,7 @@ def fill(store: Store, folder: Path) -> Store:
         if project == "titanic":
             manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
             (bundle / "note.json").write_text('"the second version"')
-            seal(bundle, **manifest.model_dump(exclude={"files"}))
+            write_manifest(bundle, **manifest.model_dump(exclude={"files"}))
             log(store, experiment, bundle.rename(folder / project / "champion"))  # as a restored one is called
         store.client.set_registered_model_alias(project, "champion", "1")
     foreign = store.client.create_run(store.client.create_experiment("foreign"))
@@ -125,9 +125,9 @@ def either(request: pytest.FixtureRequest) -> Store:
     return request.getfixturevalue(request.param)
 
 
-def found(models: str, cache: Path, name: str) -> Found:
+def found(models: str, cache: Path, name: str) -> DiscoveredBundle:
     one = open_source(models, cache).find()[name]
-    assert isinstance(one, Found), one
+    assert isinstance(one, DiscoveredBundle), one
     return one
 
 
@@ -163,8 +163,16 @@ def test_an_alias_that_moves_is_another_fingerprint(either: Store, cache: Path) 
         after = source.find()
         titanic, now = before["titanic"], after["titanic"]
         mnist, still = before["mnist"], after["mnist"]
-        assert isinstance(titanic, Found) and isinstance(now, Found) and titanic.fingerprint != now.fingerprint
-        assert isinstance(mnist, Found) and isinstance(still, Found) and mnist.fingerprint == still.fingerprint
+        assert (
+            isinstance(titanic, DiscoveredBundle)
+            and isinstance(now, DiscoveredBundle)
+            and titanic.fingerprint != now.fingerprint
+        )
+        assert (
+            isinstance(mnist, DiscoveredBundle)
+            and isinstance(still, DiscoveredBundle)
+            and mnist.fingerprint == still.fingerprint
+        )
     finally:
         either.client.set_registered_model_alias("titanic", "champion", "1")
 
@@ -173,7 +181,7 @@ def test_an_alias_that_moves_is_another_fingerprint(either: Store, cache: Path) 
 def test_one_wrong_name_is_told_and_the_others_stand(wrong: str, either: Store, cache: Path) -> None:
     there = open_source(f"models:/{wrong},models:/mnist@champion", cache).find()
     name = wrong.replace("@", "/").partition("/")[0]
-    assert isinstance(there["mnist"], Found)
+    assert isinstance(there["mnist"], DiscoveredBundle)
     assert isinstance(there[name], SourceError)
     assert wrong.replace("@", "/").rpartition("/")[2] in str(there[name])
 

@@ -13,9 +13,9 @@ from typing import Any
 import boto3
 import pytest
 
-from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, seal
+from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, write_manifest
 from roadmap.io.atomic import atomic_folder
-from serving.sources import BundleSource, Found, SourceError, open_source
+from serving.sources import BundleSource, DiscoveredBundle, SourceError, open_source
 from tests.support import bundles
 
 
@@ -24,9 +24,9 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def found(source: BundleSource, name: str = "titanic") -> Found:
+def found(source: BundleSource, name: str = "titanic") -> DiscoveredBundle:
     one = source.find()[name]
-    assert isinstance(one, Found), one
+    assert isinstance(one, DiscoveredBundle), one
     return one
 
 
@@ -34,7 +34,7 @@ def another(folder: Path, note: str = "another") -> Manifest:
     """The same model with other content."""
     manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     (folder / "note.json").write_text(json.dumps(note))
-    return seal(folder, **manifest.model_dump(exclude={"files"}))
+    return write_manifest(folder, **manifest.model_dump(exclude={"files"}))
 
 
 # -------------------------------------------------------------------- folders
@@ -48,7 +48,7 @@ def test_a_folder_may_hold_projects_or_be_one_bundle(inside: str, tmp_path: Path
     there = open_source(str(tmp_path / "here"), cache).find()
     assert list(there) == ["titanic"]
     one = there["titanic"]
-    assert isinstance(one, Found)
+    assert isinstance(one, DiscoveredBundle)
     assert Bundle(one.fetch()).manifest == made
     assert not cache.exists(), "what lies on this machine is not copied"
 
@@ -90,7 +90,7 @@ def test_a_bundle_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, c
     (tmp_path / "mnist" / "bundle" / "gone.bin").symlink_to(tmp_path / "nowhere")
     there = open_source(str(tmp_path), cache).find()
     assert isinstance(there["mnist"], SourceError) and "cannot be read" in str(there["mnist"])
-    assert isinstance(there["titanic"], Found)
+    assert isinstance(there["titanic"], DiscoveredBundle)
 
 
 def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(tmp_path: Path, cache: Path) -> None:
@@ -112,7 +112,7 @@ def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(t
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         one = source.find().get("titanic")
-        if isinstance(one, Found):
+        if isinstance(one, DiscoveredBundle):
             try:
                 whole += Bundle(one.fetch()).manifest.version in versions
             except (BundleError, OSError):
@@ -158,7 +158,7 @@ def test_of_two_bundles_with_one_name_the_earlier_place_counts(tmp_path: Path, c
     bundles.make_all(tmp_path / "b")
     there = open_source(f"{tmp_path}/a, {tmp_path}/b", cache).find()
     assert set(there) == {"titanic", "house_prices", "mnist"}
-    assert isinstance(there["titanic"], Found)
+    assert isinstance(there["titanic"], DiscoveredBundle)
     assert there["titanic"].fetch() == tmp_path / "a" / "titanic" / "bundle"
 
 
@@ -211,7 +211,7 @@ def test_a_prefix_may_hold_projects_or_be_one_bundle(prefix: str, bucket: Bucket
     assert list(there) == ["titanic"]
     assert not cache.exists(), "looking downloads nothing"
     one = there["titanic"]
-    assert isinstance(one, Found)
+    assert isinstance(one, DiscoveredBundle)
     assert Bundle(one.fetch()).manifest == Bundle(made).manifest
 
 
@@ -251,7 +251,7 @@ def test_the_same_files_with_another_lineage_are_told_apart(bucket: Bucket, made
     source = open_source(f"s3://{bucket.name}", cache)
     bucket.upload(made, "titanic/bundle")
     first = Bundle(found(source).fetch()).manifest
-    again = seal(made, **{**first.model_dump(exclude={"files"}), "run": "f" * 32})
+    again = write_manifest(made, **{**first.model_dump(exclude={"files"}), "run": "f" * 32})
     bucket.upload(made, "titanic/bundle")
     assert again.version == first.version
     assert Bundle(found(source).fetch()).manifest.run == "f" * 32
@@ -426,7 +426,7 @@ def test_a_server_that_is_away_does_not_take_its_models_with_it(
         bucket.delete(f"titanic/bundle/{path.relative_to(made).as_posix()}")
     bucket.client.delete_bucket(Bucket=bucket.name)
     there = source.find()
-    assert isinstance(there["mnist"], Found)
+    assert isinstance(there["mnist"], DiscoveredBundle)
     assert isinstance(there["titanic"], SourceError)
     assert "no such bucket" in caplog.text
     bucket.client.create_bucket(Bucket=bucket.name)

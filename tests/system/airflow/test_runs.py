@@ -241,7 +241,7 @@ def test_a_new_champion_is_deployed_where_its_run_says(airflow: Airflow) -> None
     params = airflow.folder / "params.yaml"
     changed = yaml.safe_load(params.read_text())
     changed["projects"]["titanic"]["model"] |= {"hidden": [], "dropout": 0.0, "lr": 0.05}
-    changed["projects"]["titanic"]["gate"]["effect"] = -0.1  # as good is good enough
+    changed["projects"]["titanic"]["gate"]["minimum_improvement"] = -0.1  # as good is good enough
     params.write_text(yaml.safe_dump(changed, sort_keys=False))
     with serving(airflow) as server:
         results = airflow.succeeds("titanic", airflow.client.trigger("titanic", {"deploy": "server"}))

@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from infra.compose.stack import ComposeError, Stack, settings
-from infra.smoke import Doors, Shut
+from infra.smoke import DoorClosed, Doors
 from tests.support import engine
 from tests.support.checkouts import ROOT
 from tests.support.dashboards import FOLDER, alerts, expressions
@@ -146,7 +146,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
     def answered() -> str:
         try:
             return str(json.loads(doors.get("/models/house_prices/predict", {"inputs": example}))["model"]["version"])
-        except Shut as error:
+        except DoorClosed as error:
             assert "404" in str(error), error
             return ""
 
@@ -179,7 +179,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
 def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
     stack.run("rm", "-sf", "serving")
     begun = time.monotonic()
-    with pytest.raises(Shut, match=r"/health: 50[24]"):
+    with pytest.raises(DoorClosed, match=r"/health: 50[24]"):
         Doors(stack, "house_prices").get("/health")
     assert time.monotonic() - begun < 15
     assert "serving" in [service for service, _ in stack.up()]

@@ -18,7 +18,7 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
 from infra.stacks import Stacks
-from infra.templates import StackError, Template, templates
+from infra.templates import StackError, StackTemplate, templates
 from tests.standins import cloudformation
 from tests.standins.cloudformation import NEEDED, of, project
 from tests.support.checkouts import ROOT
@@ -80,7 +80,7 @@ def stage(request: pytest.FixtureRequest, address: str) -> Iterator[tuple[str, S
         stacks.down(template, request.param, project(template))
 
 
-def made(stage: str, template: Template) -> dict[str, Any]:
+def made(stage: str, template: StackTemplate) -> dict[str, Any]:
     """A stack's resources as moto has them, those that it skips with resolved properties."""
     backend = cloudformation_backends[ACCOUNT][REGION]
     found = backend.get_stack(template.stack(stage, project(template))).resource_map

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.deploy.arms import Arm, arms
+from infra.deploy.arms import TrafficCounters, arms
 from tests.support.deployments import Champions, champions, command
 from tests.support.servers import Running
 from tests.support.traffic import Callers, mlflow
@@ -74,9 +74,9 @@ def test_a_canary_that_fails_loses_its_share(
     store.promote(store.second)
     looks = itertools.count(1)  # ever more answers, a tenth of them failures
 
-    def sick(text: str, project: str) -> dict[str, Arm]:
+    def sick(text: str, project: str) -> dict[str, TrafficCounters]:
         number = next(looks) if halfway(text) else 0
-        return {store.second: Arm(answered=50 * number, failed=5 * number)}
+        return {store.second: TrafficCounters(answered=50 * number, failed=5 * number)}
 
     monkeypatch.setattr("infra.deploy.targets.staged.arms", sick)
     with Callers(running.address) as callers:
@@ -106,12 +106,12 @@ serving_arm_seconds_count{project="titanic",role="challenger",version="b"} 30.0
 serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
 """
     found = arms(text, "titanic")
-    assert found == {"a": Arm(40, 0, 4), "b": Arm(30, 10, 30)}
+    assert found == {"a": TrafficCounters(40, 0, 4), "b": TrafficCounters(30, 10, 30)}
     assert found["b"].alarms(found["a"]) == [
         "25% of the new version's 40 answers failed",
         "the new version takes 1000 ms, the old one 100 ms",
     ]
-    assert found["b"].since(Arm(29, 10, 29.9)).alarms(found["a"]) == []
+    assert found["b"].since(TrafficCounters(29, 10, 29.9)).alarms(found["a"]) == []
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ def test_house_prices_meets_the_closed_form(full: Checkout, monkeypatch: pytest.
     from sklearn.linear_model import LinearRegression
 
     from pipelines.house_prices.predict.features import derive
-    from roadmap.data.tabular import Table
+    from roadmap.data.tabular import TabularDataset
 
-    table = Table.load(Path("data/house_prices"), derive, ("train", "val", "test"))
+    table = TabularDataset.load(Path("data/house_prices"), derive, ("train", "val", "test"))
     closed = LinearRegression().fit(table.x["train"], table.y["train"])
     rmse = float(np.sqrt(((closed.predict(table.x["test"]) - table.y["test"]) ** 2).mean()))
     assert found["metrics"]["rmse"] == pytest.approx(rmse, rel=0.005)

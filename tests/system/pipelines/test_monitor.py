@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import numpy as np
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.prediction_log.log import Row, target
+from roadmap.prediction_log.log import Row, open_store
 from roadmap.project import load_project
 
 project, log, count, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -141,7 +141,7 @@ def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Chec
     answered(trained, "titanic", tmp_path / "log")
     trained.run(
         "python", "-c",
-        "import sys; from datetime import UTC, datetime; from roadmap.prediction_log.log import Row, target\n"
+        "import sys; from datetime import UTC, datetime; from roadmap.prediction_log.log import Row, open_store\n"
         "from roadmap.bundle import Bundle; version = Bundle('artifacts/titanic/bundle').manifest.version\n"
         "row = Row(datetime.now(UTC), 'x', 'titanic', version, 'sample', '{\"wrong\": 1}', '{}', 0.1)\n"
         "target(sys.argv[1]).write([row] * 3 + [row._replace(version='challenger')] * 400)",
@@ -176,7 +176,7 @@ def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> 
 
 def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Path) -> None:
     code = (
-        "import json, pathlib; from roadmap.bundle import Bundle, Manifest, seal\n"
+        "import json, pathlib; from roadmap.bundle import Bundle, Manifest, write_manifest\n"
         "folder = pathlib.Path('artifacts/titanic/bundle'); about = Bundle(folder).manifest.model_dump()\n"
         "(folder / 'reference.json').unlink(); about.pop('files'); seal(folder, **about)"
     )

@@ -49,7 +49,7 @@ def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
     assert not decision(clone)["promoted"] and champion(clone) == "1"
     assert "exactly as well" in decision(clone)["checks"]["champion"]["reason"]
 
-    retrain(clone, *LOGISTIC, "projects.titanic.gate.effect=-0.1")  # as good is good enough
+    retrain(clone, *LOGISTIC, "projects.titanic.gate.minimum_improvement=-0.1")  # as good is good enough
     assert decision(clone)["promoted"] and champion(clone) == "3"
     assert "by the exact McNemar test" in decision(clone)["checks"]["champion"]["reason"]
 
@@ -68,7 +68,7 @@ def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
     assert again.returncode == 2 and "nothing to go back to" in again.stderr and "Traceback" not in again.stderr
 
     # What was rolled back is not promoted again by itself.
-    retrain(clone, *LOGISTIC, "projects.titanic.gate.effect=-0.1")
+    retrain(clone, *LOGISTIC, "projects.titanic.gate.minimum_improvement=-0.1")
     assert not decision(clone)["promoted"] and "was rolled back at" in decision(clone)["summary"]
 
     shown = clone.stage("promotions", "project=titanic").stdout

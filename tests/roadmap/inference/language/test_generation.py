@@ -10,7 +10,7 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.inference.language.decoding import Decoder
 from roadmap.inference.language.generation import Generator
 from roadmap.inference.language.sampling import log_softmax
-from roadmap.inference.language.writing import Request, Writer
+from roadmap.inference.language.writing import CompletionState, Request
 from tests.support.letters import BLOCK, LETTERS, ask, bundle_of
 
 
@@ -142,7 +142,7 @@ def test_the_text_ends_before_a_stop_sequence(stop: list[str]) -> None:
     """The writer is fed one letter at a time: 'abcdefghij'."""
     tokenizer = tokens.characters(LETTERS)
     request = _request(stop=stop)
-    writer, pieces = Writer(request, tokenizer), []
+    writer, pieces = CompletionState(request, tokenizer), []
     for letter in "abcdefghij":
         more = writer.choose(np.where(np.arange(len(LETTERS)) == tokenizer.token_to_id(letter), 50.0, 0.0))
         pieces.append(writer.take())
@@ -175,7 +175,7 @@ def test_the_pieces_of_a_stream_are_the_answer(kind: str, request: pytest.Fixtur
 
 def test_half_a_character_is_not_sent(byte_predictor: Generator) -> None:
     request = byte_predictor.Request(prompt="a", max_tokens=3, temperature=0)
-    writer, pieces = Writer(request, byte_predictor.tokenizer), []
+    writer, pieces = CompletionState(request, byte_predictor.tokenizer), []
     for token in byte_predictor.encode("你"):
         writer.choose(np.where(np.arange(300) == token, 50.0, 0.0))
         pieces.append(writer.take())

@@ -2,13 +2,13 @@ from pathlib import Path
 
 from pipelines.throw_away import settings
 from roadmap.data import tables
-from roadmap.data.splits import Prepared
-from roadmap.data.tabular import Table, TabularData
+from roadmap.data.splits import PreparedData
+from roadmap.data.tabular import TabularDataset, TabularData
 from roadmap.data.training_set import TrainingSet
 
 
 class Data(TabularData[settings.Data]):
-    def prepare(self, data: settings.Data, profile: str, seed: int) -> Prepared:
+    def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         from sklearn.datasets import load_breast_cancer
 
         frame = load_breast_cancer(as_frame=True).frame
@@ -17,7 +17,7 @@ class Data(TabularData[settings.Data]):
         return tables.prepare(frame, "target", "binary", **about, shares=data.split, seed=seed, classes=classes)
 
     def training(self, folder: Path) -> TrainingSet:
-        table = Table.load(folder, lambda columns: columns)
+        table = TabularDataset.load(folder, lambda columns: columns)
         return TrainingSet(
             train=(table.x["train"], table.y["train"]),
             val=(table.x["val"], table.y["val"]),
