@@ -7,19 +7,40 @@ from roadmap.config.settings import Strict
 CRON = r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"
 
 
+RENAMED = {"effect": "minimum_improvement", "margin": "maximum_regression"}  # keys of `gate:`, old and new
+
+
 class GateSettings(Strict):
     """What a model must show before it may become `champion`."""
 
     floor: float = Field(description="the headline metric must be at least this (at most, where lower is better)")
-    effect: float = Field(
+    minimum_improvement: float = Field(
         default=0.0,
         allow_inf_nan=False,
         description="the gain over the champion, in units of the headline, that must be exceeded with 95% confidence; "
         "a negative one lets an equal model pass, or one that loses so much",
     )
-    margin: float = Field(ge=0, description="what it may lose in a slice, or on the old rows where it gains on recent")
+    maximum_regression: float = Field(
+        ge=0, description="what it may lose in a slice, or on the old rows where it gains on recent ones"
+    )
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
     size_mb: float = Field(gt=0, description="all files of the bundle, in millions of bytes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names(cls, block: Any) -> Any:
+        """Takes the keys of before 2026-12 under their new names, and says so."""
+        if not isinstance(block, dict):
+            return block
+        renamed = dict(block)
+        for old, new in RENAMED.items():
+            if old not in renamed:
+                continue
+            if new in renamed:
+                raise ValueError(f"{old} is the old name of {new}: found both; keep {new}")
+            renamed[new] = renamed.pop(old)
+            print(f"warning: params.yaml: gate.{old} is now called {new}; rename it", file=sys.stderr)
+        return renamed
 
 
 class MonitorSettings(Strict):
