@@ -1,12 +1,13 @@
 """The blocks of params.yaml that a finished model is held to, before it becomes champion and afterwards."""
 
+import sys
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from roadmap.config.settings import Strict
 
 CRON = r"^(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})$"
-
-
 RENAMED = {"effect": "minimum_improvement", "margin": "maximum_regression"}  # keys of `gate:`, old and new
 
 
