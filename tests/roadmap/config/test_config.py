@@ -96,6 +96,15 @@ def test_a_mistake_is_named_by_file_key_found_and_allowed(change: dict[str, Any]
         assert part.replace("__", ".") in message
 
 
+def test_old_names_of_gate_keys_are_taken_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = composed()
+    gate = raw["projects"]["mnist"]["gate"]
+    gate["effect"], gate["margin"] = gate.pop("minimum_improvement"), gate.pop("maximum_regression")
+    assert check(raw) == check(composed())
+    assert "warning: params.yaml: gate.effect is now called minimum_improvement; rename it" in capsys.readouterr().err
+    assert "found both; keep minimum_improvement" in refusal(projects__mnist__gate__effect=0.1)
+
+
 def test_a_misspelt_block_is_called_unknown_rather_than_the_right_one_missing() -> None:
     raw = composed()
     raw["projects"]["mnist"]["trian"] = raw["projects"]["mnist"].pop("train")
