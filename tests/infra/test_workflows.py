@@ -19,7 +19,7 @@ from tests.support.checkouts import BIN, ROOT
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.stem: workflow_runner.load(path) for path in sorted(FOLDER.glob("*.yaml"))}
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):.*##", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
 TRUSTED = {
     "actions/checkout",
     "actions/deploy-pages",
@@ -107,7 +107,7 @@ def test_every_job_ends_and_no_two_get_into_each_others_way(name: str) -> None:
 def test_a_step_is_a_make_target_and_takes_its_values_from_the_environment(name: str) -> None:
     for step in steps(name):
         if "run" in step:
-            target = re.fullmatch(r"make ([a-z]+)", step["run"])
+            target = re.fullmatch(r"make ([a-z-]+)", step["run"])
             assert target and target[1] in TARGETS, step["run"]
             assert step.get("shell") is None
 
