@@ -27,10 +27,10 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
-from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten

@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models.mnist import CNN, random_shift
 from pipelines.mnist.data import idx, pixels
-from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import BatchLoader, InMemoryDataModule
 from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten

@@ -9,10 +9,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from roadmap.config.errors import Unavailable
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.feedback import collected
+from roadmap.io.errors import Unavailable
 from roadmap.prediction_log import labels
 from roadmap.project import TakesLabels, load_project
 

@@ -19,10 +19,10 @@ from typing import Any
 from roadmap.monitoring.live_score import live_score, scored
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.evaluation.labelled import LabelScorer
+from roadmap.io.errors import Unavailable, UsageError
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import FILE, Reference

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import predict_in_batches
-from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.errors import UsageError
 from roadmap.project import Evaluation, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry

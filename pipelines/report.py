@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roadmap.config.errors import UsageError, nearest
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.errors import UsageError, nearest
 from roadmap.project import load_project
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.io.http import HttpError, ask
 from roadmap.tracking.mlflow import connect, store_uri
 

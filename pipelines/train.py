@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 
 from roadmap.bundle import Bundle
-from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.data.training_set import MODEL, fits_of
 from roadmap.dependencies import code_sha256
+from roadmap.io.errors import UsageError
 from roadmap.monitoring.reference import FILE
 from roadmap.monitoring.reference.observe import observed
 from roadmap.project import load_project

@@ -6,9 +6,9 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from roadmap.config.errors import UsageError, nearest
 from roadmap.config.schema import SHIPPED, ProjectSettings, Run
 from roadmap.config.settings import ModelSettings
+from roadmap.io.errors import UsageError, nearest
 from roadmap.project import load_project
 
 PROFILES = ("sample", "full")

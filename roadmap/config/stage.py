@@ -14,8 +14,8 @@ from typing import Any
 
 from roadmap.bundle import BundleError
 from roadmap.config.check import check
-from roadmap.config.errors import Unavailable, UsageError, nearest
 from roadmap.config.schema import Run
+from roadmap.io.errors import Unavailable, UsageError, nearest
 
 CONF = Path(__file__).parent / "conf"
 

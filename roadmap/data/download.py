@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from roadmap.config.errors import Unavailable, UsageError
+from roadmap.io.errors import Unavailable, UsageError
 
 CHUNK = 1 << 18
 

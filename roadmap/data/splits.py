@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.io.atomic import atomic_folder
 
 SPLITS = ("train", "val", "test")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from roadmap.config.errors import UsageError, nearest
+from roadmap.io.errors import UsageError, nearest
 from roadmap.data.splits import PreparedData, split_indices
 
 Task = Literal["regression", "binary"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import MANIFEST, Bundle, load_predictor
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 
 ALIAS = "champion"
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "tokenizers")

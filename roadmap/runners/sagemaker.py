@@ -21,12 +21,12 @@ from typing import Any
 
 from roadmap.bundle import Bundle
 from roadmap.bundle.code import git_commit
-from roadmap.config.errors import Unavailable, UsageError
 from roadmap.config.schema import Run
 from roadmap.data import splits
 from roadmap.dependencies import code_sha256
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.aws import aws_errors
+from roadmap.io.errors import Unavailable, UsageError
 from roadmap.runners._aws import JobSettings, client, settings
 
 GROUP = "/aws/sagemaker/TrainingJobs"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import MANIFEST, Manifest
-from roadmap.config.errors import Unavailable
 from roadmap.config.schema import SHIPPED, Run
+from roadmap.io.errors import Unavailable
 from roadmap.training.history import read_history
 
 LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")

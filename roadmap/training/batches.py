@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.training.lightning import pl
 
 GRAIN = 8

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from roadmap.config.errors import UsageError
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.settings import EarlierNetwork, ModelSettings, TrainSettings
 from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.callbacks import LocalFiles, MetricHistory, ResumeCheckpoint
 from roadmap.training.lightning import pl

@@ -148,7 +148,7 @@ def test_the_block_of_the_example_project_fits_the_schema() -> None:
 
 def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
     from roadmap.config.check import check
-    from roadmap.config.errors import UsageError
+    from roadmap.io.errors import UsageError
 
     raw = {**yaml.safe_load((ROOT / "params.yaml").read_text()), "project": "mnist", "trainer": {}, "tracking": {}}
     raw["projects"]["mnist"]["model"]["lrr"] = 0.1

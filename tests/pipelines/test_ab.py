@@ -15,9 +15,9 @@ import pytest
 
 from pipelines import ab
 from roadmap.bundle import Bundle, load_predictor, write_manifest
-from roadmap.config.errors import UsageError
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments.arms import agree
+from roadmap.io.errors import UsageError
 from roadmap.io.http import Answer
 from roadmap.prediction_log import labels
 from roadmap.prediction_log.labels import Label

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.cifar10 import settings
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import scenes as shapes
 from roadmap.data import splits
 from roadmap.data.download import fetch

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipelines.imdb.data.reviews import generate
 from pipelines.imdb import settings
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices

@@ -9,7 +9,7 @@ from tokenizers.models import WordLevel
 
 from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt import settings
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData

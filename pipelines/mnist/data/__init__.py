@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.mnist import settings
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices

@@ -14,7 +14,7 @@ from pipelines.stocks.data.garch import generate
 from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, rolling_origins
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks import settings
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData

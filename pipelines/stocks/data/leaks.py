@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 
 
 def scrambled(days: Any, after: Any, seed: int = 0) -> Any:

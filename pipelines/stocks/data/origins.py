@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.stocks.predict.features import HISTORY, HORIZONS, window_features, windows
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits
 
 EMBARGO = max(HORIZONS)  # the last days of a split: their outcome lies in the next one

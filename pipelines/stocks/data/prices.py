@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.stocks.predict.features import JUMP
 from pipelines.stocks.predict import SYMBOL
-from roadmap.config.errors import UsageError, nearest
+from roadmap.io.errors import UsageError, nearest
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 GAPS = ("", "null", "nan", "none", "<na>")

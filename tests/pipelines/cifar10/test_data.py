@@ -11,8 +11,8 @@ import pytest
 
 from pipelines.cifar10 import data as project
 from pipelines.cifar10.settings import Data
-from roadmap.config.errors import UsageError
 from roadmap.data import scenes as shapes
+from roadmap.io.errors import UsageError
 
 SIZE = 32
 

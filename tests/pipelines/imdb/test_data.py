@@ -13,8 +13,8 @@ import torch
 
 from pipelines.imdb import data
 from pipelines.imdb.settings import Data
-from roadmap.config.errors import UsageError
 from roadmap.data import splits
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import BatchLoader
 
 

@@ -18,9 +18,9 @@ from pipelines.mini_gpt import data, evaluate
 from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt.evaluate import ngrams
 from pipelines.mini_gpt.settings import Data
-from roadmap.config.errors import UsageError
 from roadmap.config.settings import TrainSettings
 from roadmap.data import splits
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import BatchLoader, InMemoryDataModule, tensor
 from roadmap.training.callbacks import ResumeCheckpoint
 from tests.support.checkouts import Checkout

@@ -14,7 +14,7 @@ import pytest
 from pipelines.stocks import data
 from pipelines.stocks.data import prices
 from pipelines.stocks.settings import Data
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from tests.support.checkouts import Checkout, checkout
 
 HEADER = "Date,Open,High,Low,Close,Volume\n"

@@ -18,9 +18,9 @@ from pipelines.stocks.evaluate import baselines, forecasts
 from pipelines.stocks.predict import features
 from pipelines.stocks.predict.features import HISTORY, HORIZONS, QUANTILES
 from pipelines.stocks.settings import Data
-from roadmap.config.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.training.export import export
 
 LEVELS = np.array(QUANTILES)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from roadmap.config.check import check, for_profile
-from roadmap.config.errors import UsageError
 from roadmap.config.schema import Run
+from roadmap.io.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())

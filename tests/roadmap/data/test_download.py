@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data.download import fetch
 
 MIB = 1 << 20

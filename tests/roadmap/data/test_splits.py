@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.splits import PreparedData, split_indices
 

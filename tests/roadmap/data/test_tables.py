@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.house_prices import data as house_prices
 from pipelines.titanic import data as titanic
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.data import tables
 from roadmap.data.splits import PreparedData
 from roadmap.data.tables import prepare_csv

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from pipelines import label as command
-from roadmap.config.errors import Unavailable, UsageError
 from roadmap.data import splits
 from roadmap.data.splits import PreparedData
+from roadmap.io.errors import Unavailable, UsageError
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import Label

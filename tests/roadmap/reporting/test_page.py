@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines.report import sections_of_task
-from roadmap.config.errors import UsageError
 from roadmap.data import splits
+from roadmap.io.errors import UsageError
 from roadmap.reporting import words
 from roadmap.reporting.page import write
 from roadmap.reporting.pictures import montage

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadmap.config.errors import UsageError
+from roadmap.io.errors import UsageError
 from roadmap.training.batches import GRAIN, BatchLoader, tensor
 
 ROWS, SIZE = 103, 16
