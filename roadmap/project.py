@@ -52,7 +52,7 @@ Figures: TypeAlias = "Mapping[str, Figure]"  # file name without suffix -> plot
 DataBlock = TypeVar("DataBlock", bound="DataSettings")
 Answer = TypeVar("Answer")  # the predictor's `Response`
 Asked = TypeVar("Asked", bound=Predictor)  # the project's own Predictor
-Member = TypeVar("Member")
+Member = TypeVar("Member", bound=ABC)
 
 
 class Data(ABC, Generic[DataBlock]):
@@ -127,7 +127,7 @@ class Monitoring(ABC, Generic[Answer]):
         return None
 
 
-class Behaviour(Generic[Asked]):
+class Behaviour(ABC, Generic[Asked]):
     """pipelines/<name>/behaviour.py: `class Behaviour(project.Behaviour[Predictor])`."""
 
     def expectations(self, predictor: Asked, requests: list[Request]) -> Iterator[BehaviouralCheck]:
@@ -135,7 +135,7 @@ class Behaviour(Generic[Asked]):
         yield from ()
 
 
-class Report:
+class Report(ABC):
     """pipelines/<name>/report.py: `class Report(project.Report)`."""
 
     def sections(self, folder: Path, card: dict[str, Any]) -> Sequence[Section] | None:
@@ -204,7 +204,7 @@ class Project:
         found = vars(importlib.import_module(name)).get(member.__name__)
         if not (isinstance(found, type) and issubclass(found, member)):
             raise UsageError(f"{where}: has no class {member.__name__} that derives from roadmap/project.py's")
-        if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        if missing := sorted(found.__abstractmethods__):
             said = ", ".join(f"{method}(...)" for method in missing)
             raise UsageError(f"{where}: {member.__name__} has no {said}; see roadmap/project.py")
         return found

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra.compose("config", sys.argv[1:])
 
+    @wraps(main)
     def entry() -> None:
         if {"-m", "--multirun"} & set(sys.argv):
             sys.exit(_refuse("--multirun would overwrite its own outputs; use `dvc exp run --queue -S key=a,b,c`"))

@@ -1,0 +1,125 @@
+"""The contract of a project: what is missing is said in one line, a wrong signature is refused before anything runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pipelines
+from roadmap.io.errors import UsageError
+from roadmap.project import load_project
+from tests.support.checkouts import ROOT, environment
+
+DATA = """
+from roadmap import project
+
+
+class Data(project.Data):
+    def prepare(self, data, profile, seed): ...
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """pipelines/shop, of a project that nobody has written yet."""
+    monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path)])
+    for name in [name for name in sys.modules if name.startswith("pipelines.shop")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    return tmp_path / "shop"
+
+
+@pytest.mark.parametrize(
+    ("member", "file", "text", "said"),
+    [
+        ("settings", "README.md", "", "params.yaml: projects.shop: needs pipelines/shop/settings.py"),
+        ("data", "README.md", "", "pipelines/shop/data: not there; it must have a class Data, see roadmap/project.py"),
+        (
+            "data",
+            "data.py",
+            DATA,
+            "pipelines/shop/data: Data has no test_rows(...), training(...); see ",
+        ),
+        ("data", "data.py", "def prepare(): ...", "pipelines/shop/data: has no class Data that derives from"),
+        ("evaluation", "evaluate.py", "class Evaluation: ...", "pipelines/shop/evaluate: has no class Evaluation that"),
+        (
+            "predictor",
+            "predict.py",
+            "Predictor = 3",
+            "pipelines/shop/predict: has no class Predictor that derives",
+        ),
+    ],
+)
+def test_what_a_project_lacks_is_one_line(folder: Path, member: str, file: str, text: str, said: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(UsageError) as refused:
+        getattr(load_project("shop"), member)
+    assert str(refused.value).startswith(said) and "\n" not in str(refused.value)
+
+
+def test_what_may_be_left_out_has_a_default(folder: Path) -> None:
+    project = load_project("shop")
+    assert list(project.behaviour.expectations(None, [])) == []
+    assert project.report.sections(folder, {}) is None
+
+
+def test_an_error_inside_a_member_is_not_taken_for_its_absence(folder: Path) -> None:
+    (folder / "behaviour.py").write_text("import no_such_library")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        _ = load_project("shop").behaviour
+
+
+def test_a_stage_loads_the_members_that_it_needs_and_no_others() -> None:
+    code = "import sys; from roadmap.project import load_project; load_project('mnist').data; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("pipelines.mnist.")}
+    assert loaded == {"pipelines.mnist.data", "pipelines.mnist.settings"}, done.stderr
+
+
+SIGNATURES = """
+import numpy as np
+from roadmap import project
+from roadmap.evaluation.scores import Score
+
+
+class Right(project.Evaluation[float]):
+    def score(self, targets: np.ndarray, outputs: project.Sequence[float]) -> Score: ...
+
+
+class OtherArguments(project.Evaluation[float]):
+    def score(self, targets: np.ndarray) -> Score: ...
+
+
+class OtherAnswers(project.Evaluation[float]):
+    def score(self, targets: np.ndarray, outputs: project.Sequence[str]) -> Score: ...
+
+
+class OtherReturn(project.Evaluation[float]):
+    def score(self, targets: np.ndarray, outputs: project.Sequence[float]) -> float: ...
+
+
+Right()
+project.Evaluation()
+"""
+
+
+def test_mypy_refuses_a_project_with_another_signature(tmp_path: Path) -> None:
+    file = tmp_path / "evaluate.py"
+    file.write_text(SIGNATURES)
+    # What the contract's files import is left out: to read NumPy's and PyTorch's types takes a minute.
+    command = [
+        "mypy",
+        "--follow-imports=skip",
+        "--disable-error-code=empty-body",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
+    checked = ["roadmap/project.py", "roadmap/evaluation/scores.py", str(file)]
+    done = subprocess.run([sys.executable, "-m", "mypy", *options, *checked], cwd=ROOT, capture_output=True, text=True)
+    lines = SIGNATURES.splitlines()
+    found = {lines[int(line.split(":")[1]) - 1].strip() for line in done.stdout.splitlines() if str(file) in line}
+    classes = ("OtherArguments", "OtherAnswers", "OtherReturn")
+    wrong = {lines[lines.index(f"class {name}(project.Evaluation[float]):") + 1].strip() for name in classes}
+    assert found == wrong | {"project.Evaluation()"}, done.stdout
