@@ -3,7 +3,7 @@
     artifacts/<project>/monitoring/ab.html    both versions side by side; the server shows it at /compare/<project>
     artifacts/<project>/monitoring/ab.json    the same for programs
 
-The test may be looked at every day: see roadmap/experiments/sequential.py. `python -m pipelines.label` brings the labels.
+The test may be looked at every day: roadmap/experiments/sequential.py. `python -m pipelines.label` brings the labels.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One table over all projects: what was reached, against what, in which time. `write=true` renews it in the documents."""
+"""One table over all projects: what was reached, against what, in which time. `write=true` renews the documents."""
 
 import json
 import re

@@ -5,16 +5,16 @@ from roadmap.bundle.predictor import Batches, Chats, Embeds, GenerationBatch, Pr
 
 __all__ = [
     "MANIFEST",
-    "GenerationBatch",
     "Batches",
     "Bundle",
     "BundleError",
     "Chats",
     "Embeds",
+    "GenerationBatch",
     "Manifest",
     "Predictor",
     "Streams",
     "load_predictor",
-    "write_manifest",
     "sha256",
+    "write_manifest",
 ]

@@ -1,4 +1,4 @@
-"""The blocks of params.yaml that make data and models, and what is left out of them: a default here is an input of stages."""
+"""The blocks of params.yaml that make data and models: a default here is an input of stages."""
 
 from typing import Any
 

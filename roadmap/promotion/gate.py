@@ -98,7 +98,7 @@ def _comparison_checks(
 
 
 def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: str, settings: GateSettings) -> Check:
-    """Shown to gain more than `minimum_improvement` on at least one set of rows, and to lose no more than `maximum_regression` on the other."""
+    """Shown to gain more than the minimum improvement on one set of rows, and to lose no more than tolerated on the other."""
     chances = holm([gain.p(settings.minimum_improvement) for gain in gains.values()])
     ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
     passed, said = bool(ahead), []
@@ -126,19 +126,20 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
 def _regression_check(
     candidate: Candidate, pairs: Mapping[str, tuple[Score, Score]], maximum_regression: float, seed: int
 ) -> Check:
-    """No slice of any set of rows loses more than `maximum_regression`, chance excluded (Bonferroni over the slices)."""
+    """No slice of any set of rows loses more than tolerated, chance excluded (Bonferroni over the slices)."""
     parts = [
         (rows, part)
         for rows, (mine, theirs) in pairs.items()
         for part in compare_slices(mine, theirs, candidate.slices.get(rows, {}), seed)
     ]
     harmed = [
-        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, of which {maximum_regression:g} is "
-        f"tolerated, with a chance of {part.loss_p:.2g} that this is luck"
+        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, "
+        f"of which {maximum_regression:g} is tolerated, with a chance of {part.loss_p:.2g} that this is luck"
         for rows, part in parts
         if part.harmed(maximum_regression, len(parts))
     ]
-    passed = f"none of {len(parts)} slices of at least {MIN_SLICE_ROWS} rows is shown to lose more than {maximum_regression:g}"
+    least = f"none of {len(parts)} slices of at least {MIN_SLICE_ROWS} rows"
+    passed = f"{least} is shown to lose more than {maximum_regression:g}"
     return Check("slices", not harmed, "; ".join(harmed) or passed)
 
 

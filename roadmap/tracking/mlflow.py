@@ -2,7 +2,7 @@
 
 Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and
 plots/. `publish` makes the MLflow run complete from those files, whenever it is called: after training, after
-evaluation, or by `register` on a store that was down or has been lost. Live curves are roadmap/tracking/process.py's business.
+evaluation, or by `register` on a store that was down or has been lost. Live curves are process.py's business.
 """
 
 import json

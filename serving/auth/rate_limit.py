@@ -32,7 +32,7 @@ class RateLimit:
         self._policy = (b"ratelimit-policy", f'"default";q={per_minute};w={WINDOW:.0f}'.encode())
 
     def take(self, caller: str) -> RateLimitResult:
-        """Counts one request of this caller. The headers are those of the IETF draft RateLimit; Retry-After is in seconds."""
+        """Counts one request of this caller. Headers are the IETF draft RateLimit; Retry-After is in seconds."""
         now, each = self.clock(), WINDOW / self.per_minute
         full_at = max(now, self._full_at.get(caller, now))
         allowed = full_at + each - now <= WINDOW + 1e-6

@@ -92,7 +92,8 @@ def test_the_token_reads_and_no_more_but_where_a_job_says_so(name: str) -> None:
     for job, what in jobs(name):
         for permission, level in what.get("permissions", {}).items():
             assert (permission, level) in {
-                ("contents", "read"), ("contents", "write"), ("pull-requests", "write"), ("id-token", "write"), ("pages", "write"),
+                ("contents", "read"), ("contents", "write"), ("pull-requests", "write"),
+                ("id-token", "write"), ("pages", "write"),
             }, f"{name}: {job}"  # fmt: skip
 
 

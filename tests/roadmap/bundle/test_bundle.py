@@ -100,7 +100,8 @@ def test_a_bundle_that_is_not_what_was_sealed_is_refused_by_name(sealed: Path, w
 @pytest.mark.parametrize(
     "predictor",
     [
-        "os", "builtins.eval", "pipelines.train", "pipelines.titanic.data", "roadmap.promotion.pyfunc", "serving.http.app",
+        "os", "builtins.eval", "pipelines.train", "pipelines.titanic.data",
+        "roadmap.promotion.pyfunc", "serving.http.app",
         "pipelines..predict", "pipelines.titanic.predict.os", "xpipelines.titanic.predict",
         "pipelines.titanic.predict\n", "pipelines.Titanic.predict", "../pipelines.titanic.predict", "",
     ],
