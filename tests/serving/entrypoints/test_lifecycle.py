@@ -18,15 +18,19 @@ import psutil
 import pytest
 
 from tests.support import bundles
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
-# A predictor that takes its time, put before the real one: the server is the real command.
+# A predictor that waits as long as a file is there, put before the real one: the server is the real command.
 SLOW = """
-import sys, time
+import pathlib, sys, time
 from serving.runtime.models import Model
-plain = Model.dumped
+plain, held = Model.dumped, pathlib.Path(sys.argv.pop())
 def slow(self, inputs):
-    time.sleep(0.7)
+    if held.exists():
+        print("begun", flush=True)
+    while held.exists():
+        time.sleep(0.01)
     return plain(self, inputs)
 Model.dumped = slow
 from serving.entrypoints.server import main
@@ -50,27 +54,30 @@ def command(artifacts: Path, *more: str, program: tuple[str, ...] = ("-m", "serv
             yield server, line.split()[1].removeprefix("http://").rstrip("/")
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def ask(address: str) -> tuple[int, int]:
     """-> status, outputs"""
-    connection = HTTPConnection(address, timeout=20)
+    connection = HTTPConnection(address, timeout=60)
     connection.request("POST", "/models/titanic/predict", '{"inputs": [{}]}', {"content-type": "application/json"})
     answer = connection.getresponse()
     return answer.status, len(json.load(answer)["outputs"])
 
 
-def test_sigterm_lets_requests_in_flight_end(artifacts: Path) -> None:
-    with command(artifacts, program=("-c", SLOW)) as (server, address):
+def test_sigterm_lets_requests_in_flight_end(artifacts: Path, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    with command(artifacts, str(held), program=("-c", SLOW)) as (server, address):
         answers: list[tuple[int, int]] = []
+        held.touch()
         thread = threading.Thread(target=lambda: answers.append(ask(address)))
         thread.start()
-        time.sleep(0.3)
+        assert server.stdout.readline() == "begun\n"
         server.send_signal(signal.SIGTERM)
-        thread.join(20)
+        held.unlink()
+        thread.join(60)
         assert answers == [(200, 1)]
-        assert server.wait(20) in (0, -signal.SIGTERM)
+        assert server.wait(60) in (0, -signal.SIGTERM)
         with pytest.raises(ConnectionRefusedError):
             ask(address)
 
@@ -86,19 +93,17 @@ def test_a_killed_worker_comes_back_and_the_others_go_on(artifacts: Path) -> Non
                         alive.append(child.pid)
             return alive
 
-        deadline = time.monotonic() + 30
-        while True:
+        def both_answer() -> bool:
             try:
-                if ask(address) == (200, 1) and len(workers()) == 2:
-                    break
+                return ask(address) == (200, 1) and len(workers()) == 2
             except ConnectionError:
-                pass
-            assert time.monotonic() < deadline
-        time.sleep(1)
+                return False
+
+        until(both_answer)
         victim = workers()[0]
         os.kill(victim, signal.SIGKILL)
         lost = 0
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         answered = 0
         while time.monotonic() < deadline and (answered < 50 or len(workers()) < 2 or victim in workers()):
             try:

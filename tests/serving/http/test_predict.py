@@ -25,6 +25,7 @@ from serving.http import problems
 from serving.http.app import Card, create_app
 from serving.settings import Settings
 from tests.support import bundles
+from tests.support.waiting import until
 
 PROJECTS = sorted(bundles.MAKERS)
 MAX_BODY = Settings().max_body_mb * 2**20
@@ -383,16 +384,17 @@ def test_the_command_serves_without_delay_until_it_is_stopped(artifacts: Path) -
             said = [next(server.stdout) for _ in range(len(PROJECTS) + 1)]
             assert [line.split()[0] for line in said] == [*PROJECTS, "page"]
             address = said[-1].split()[1].removeprefix("http://").rstrip("/")
-            connection = HTTPConnection(address, timeout=10)
-            seconds = []
-            for _ in range(10):
+            connection = HTTPConnection(address, timeout=60)
+
+            def quick() -> bool:
                 begun = time.perf_counter()
                 headers = {"content-type": "application/json"}
                 connection.request("POST", "/models/titanic/predict", '{"inputs": [{}]}', headers)
                 answer = connection.getresponse()
                 assert (answer.status, len(json.load(answer)["outputs"])) == (200, 1)
-                seconds.append(time.perf_counter() - begun)
-            assert min(seconds) < 0.03  # 40 ms and more without TCP_NODELAY
+                return time.perf_counter() - begun < 0.03
+
+            until(quick)  # never, without TCP_NODELAY: each takes 40 ms and more
         finally:
             server.send_signal(signal.SIGINT)
     assert server.returncode == 0

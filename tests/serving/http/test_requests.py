@@ -18,6 +18,7 @@ from PIL import Image
 from serving.http.app import Api, create_app
 from serving.settings import Settings
 from tests.support import bundles
+from tests.support.waiting import until
 
 BODY = json.dumps({"inputs": [{"sex": "female"}]}).encode()
 JSON = {"content-type": "application/json"}
@@ -163,8 +164,7 @@ def test_a_full_queue_is_503_with_the_time_to_come_back(artifacts: Path) -> None
         assert held.begun.wait(5)
         threads[1].start()
         queue = held.model.queue
-        while queue.waiting < 3:
-            time.sleep(0.01)
+        until(lambda: queue.waiting >= 3)
         refused = post(client, body)
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
         assert "3 inputs wait already" in refused.json()["detail"]

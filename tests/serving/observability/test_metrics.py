@@ -16,6 +16,7 @@ from serving.http.app import create_app
 from serving.observability import metrics
 from serving.settings import Settings
 from tests.support import bundles
+from tests.support.waiting import until
 
 PREDICT = "/models/{name}/predict"
 
@@ -119,14 +120,14 @@ def test_counting_costs_less_than_a_request_notices() -> None:
     for count in (metrics.batch, metrics.queue, metrics.tokens):
         arguments = ("titanic", 3, 0.01) if count is metrics.batch else ("titanic", 3)
         best = min(_seconds(count, *arguments) for _ in range(5))
-        assert best < 20e-6, count  # 1 to 5 us where nothing else runs
+        assert best < 20e-6, count  # 1 to 5 us
 
 
 def _seconds(function: Callable[..., None], *arguments: Any) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(1000):
         function(*arguments)
-    return (time.perf_counter() - began) / 1000
+    return (time.thread_time() - began) / 1000
 
 
 def test_any_worker_answers_for_all_even_for_one_that_was_killed(artifacts: Path, server: Callable[..., Any]) -> None:
@@ -141,7 +142,7 @@ def test_any_worker_answers_for_all_even_for_one_that_was_killed(artifacts: Path
         name = key("serving_requests_total", route=PREDICT, project="titanic", status="200")
         assert samples(running.get("/metrics"))[name] == asked
         os.kill(max(pids), signal.SIGKILL)
-        time.sleep(0.5)
+        until(lambda: max(pids) not in running.children())
         for _ in range(5):
             assert running.post("/models/titanic/predict", {"inputs": [{}]}, patience=20) == 200
         found = samples(running.get("/metrics"))

@@ -17,6 +17,7 @@ from roadmap.inference.language.generation import Generator
 from serving.runtime.batching import Full, Scheduler
 from serving.runtime.generation import Loop
 from serving.runtime.models import Model
+from tests.support import waiting
 from tests.support.letters import BLOCK, LETTERS, ask
 
 
@@ -269,6 +270,4 @@ def test_a_model_that_is_unloaded_is_freed(letters: Path) -> None:
         return weakref.ref(model.predictor)
 
     seen = use()
-    time.sleep(0.1)  # the thread's last lines
-    gc.collect()
-    assert seen() is None
+    waiting.until(lambda: gc.collect() >= 0 and seen() is None)  # once the thread's last lines have run

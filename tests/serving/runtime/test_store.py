@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from serving.http.app import create_app
 from serving.settings import Settings
 from serving.sources import BundleSource, DiscoveredBundle, SourceError
 from tests.support import bundles
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -53,20 +53,12 @@ def server(settings: Settings) -> Iterator[str]:
     one = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=one.run)
     thread.start()
-    while not one.started:
-        time.sleep(0.01)
+    until(lambda: one.started)
     try:
         yield f"http://127.0.0.1:{one.servers[0].sockets[0].getsockname()[1]}"
     finally:
         one.should_exit = True
         thread.join(20)
-
-
-def until(condition: Any, seconds: float = 10) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "did not come true"
-        time.sleep(0.02)
 
 
 def test_versions_are_swapped_under_load_and_no_request_fails(artifacts: Path) -> None:

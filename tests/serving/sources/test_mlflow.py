@@ -307,7 +307,7 @@ def test_a_server_that_is_down_is_told_for_every_name_at_once(cache: Path, monke
             started = time.monotonic()
             names = [f"model{number}" for number in range(7)]
             there = open_source(",".join(f"models:/{name}@champion" for name in names), cache).find()
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 60  # MLflow by itself tries for minutes, and for each name
             assert list(there) == names
             assert all(f"MLflow at http://127.0.0.1:{port}: no answer" in str(error) for error in there.values())
             with pytest.raises(SourceError, match="no answer"):
