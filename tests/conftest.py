@@ -119,7 +119,7 @@ def writer(letters: Path) -> Any:
 # ---------------------------------------------------------------- of tests/system/deploy
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """MLflow's registry with two versions that the gate has promoted."""
     from tests.support.deployments import champions

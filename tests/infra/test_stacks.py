@@ -1,0 +1,120 @@
+"""The driver of the stacks when things go wrong, which moto never lets them."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.stacks import Stacks
+from infra.templates import StackError, templates
+
+TEMPLATES = templates()
+
+
+class Script:
+    """CloudFormation as far as the driver calls it: a stack in a state, and what the next change makes of it."""
+
+    def __init__(self, state: str | None, ends: str, reason: str = "", change: str = "CREATE_COMPLETE") -> None:
+        self.state, self.ends, self.reason, self.change = state, ends, reason, change
+        self.calls: list[str] = []
+        self.events: list[dict[str, str]] = []
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        if self.state is None:
+            words = {"Code": "ValidationError", "Message": f"Stack with id {StackName} does not exist"}
+            raise ClientError({"Error": words}, "DescribeStacks")
+        found = {"StackStatus": self.state, "StackId": "arn:aws:cloudformation:r:a:stack/name/1", "Parameters": []}
+        if self.state.endswith("_IN_PROGRESS") and self.state != "REVIEW_IN_PROGRESS":
+            self.state = self.state.removesuffix("_IN_PROGRESS") + "_COMPLETE"
+        return {"Stacks": [found]}
+
+    def describe_stack_events(self, StackName: str) -> dict[str, Any]:
+        return {"StackEvents": self.events[::-1]}
+
+    def create_change_set(self, ChangeSetType: str, **_: Any) -> dict[str, str]:
+        self.calls.append(ChangeSetType)
+        return {"Id": "change"}
+
+    def describe_change_set(self, ChangeSetName: str) -> dict[str, Any]:
+        return {
+            "ChangeSetId": ChangeSetName,
+            "StackId": "arn:aws:cloudformation:r:a:stack/name/1",
+            "Status": self.change,
+            "StatusReason": self.reason,
+            "Changes": [
+                {"ResourceChange": {"Action": "Modify", "LogicalResourceId": "Vpc", "ResourceType": "AWS::EC2::VPC"}}
+            ],
+        }
+
+    def delete_change_set(self, ChangeSetName: str) -> None:
+        self.calls.append("FORGET")
+
+    def execute_change_set(self, ChangeSetName: str) -> None:
+        self.calls.append("EXECUTE")
+        self.state = self.ends
+        for number, (resource, why) in enumerate([("Vpc", self.reason), ("Subnet", "Resource creation cancelled")]):
+            if self.reason:
+                event = {"LogicalResourceId": resource, "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": why}
+                self.events.append({"EventId": str(number), **event})
+
+    def delete_stack(self, StackName: str) -> None:
+        self.calls.append("DELETE")
+        self.state = "DELETE_COMPLETE"
+
+
+def up(script: Script) -> list[str]:
+    return Stacks(script, poll=0).up(TEMPLATES["network"], "staging")
+
+
+def test_a_first_creation_that_failed_is_taken_away_and_tried_again() -> None:
+    script = Script("ROLLBACK_COMPLETE", "CREATE_COMPLETE")
+    assert up(script) == ["Modify Vpc (AWS::EC2::VPC)"]
+    assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
+
+
+def test_a_failure_ends_with_the_first_reason() -> None:
+    with pytest.raises(StackError, match=r"name: ROLLBACK_COMPLETE; Vpc CREATE_FAILED: limit of VPCs reached$"):
+        up(Script(None, "ROLLBACK_COMPLETE", "limit of VPCs reached"))
+
+
+def test_a_change_that_is_under_way_is_waited_for() -> None:
+    script = Script("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")
+    up(script)
+    assert script.calls == ["UPDATE", "EXECUTE"]
+
+
+def test_a_plan_changes_nothing_and_leaves_nothing() -> None:
+    script = Script(None, "")
+    assert Stacks(script, poll=0).plan(TEMPLATES["network"], "staging") == ["Modify Vpc (AWS::EC2::VPC)"]
+    assert script.calls == ["CREATE", "FORGET", "DELETE"]
+
+
+def test_a_plan_that_was_interrupted_is_no_obstacle() -> None:
+    script = Script("REVIEW_IN_PROGRESS", "CREATE_COMPLETE")
+    up(script)
+    assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
+
+
+def test_nothing_is_done_where_nothing_changes() -> None:
+    words = "The submitted information didn't contain changes. Submit different information to create a change set."
+    script = Script("UPDATE_COMPLETE", "", words, change="FAILED")
+    assert up(script) == []
+    assert script.calls == ["UPDATE", "FORGET"]
+
+
+def test_a_stack_that_could_not_go_back_is_left_to_a_person() -> None:
+    with pytest.raises(StackError, match="UPDATE_ROLLBACK_FAILED, which a person has to look at"):
+        up(Script("UPDATE_ROLLBACK_FAILED", ""))
+
+
+def test_a_wrong_word_is_named_before_anything_is_asked() -> None:
+    script = Script(None, "")
+    with pytest.raises(StackError, match="no parameter Cidr; there are Stage, CidrPrefix"):
+        Stacks(script).up(TEMPLATES["network"], "staging", Cidr="10.1")
+    with pytest.raises(StackError, match="observability: Email, MonthlyBudget must be given"):
+        Stacks(script).up(TEMPLATES["observability"], "staging")
+    with pytest.raises(StackError, match="stage: found 'prod'; allowed: staging, production"):
+        Stacks(script).up(TEMPLATES["network"], "prod")
+    with pytest.raises(StackError, match="training: there is one for each project; name it"):
+        Stacks(script).up(TEMPLATES["training"], "staging")
+    assert script.calls == []

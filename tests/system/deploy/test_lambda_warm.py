@@ -1,0 +1,84 @@
+"""Environments that Lambda keeps warm, through a rollout and back."""
+
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.deploy.targets.alias import Alias
+from infra.deploy.targets.aws_lambda import Lambda
+from infra.templates import templates
+from tests.support.deployments import Champions, Cloud, command
+from tests.support.lambda_deployments import NAME, WHERE, answers, deploy_first, unharmed
+
+
+@pytest.fixture
+def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
+    return deploy_first(aws, store, capsys)
+
+
+WARM = "RequestedProvisionedConcurrentExecutions"
+
+
+@pytest.fixture
+def warm(deployed: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """With two environments kept warm, as the stack has it."""
+    monkeypatch.setattr("infra.deploy.targets.alias.LOOK", 0.05)
+    deployed.stacks().up(templates()["serving-lambda"], "staging", "titanic", ProvisionedConcurrency="2")
+    boto3.client("lambda").put_provisioned_concurrency_config(
+        FunctionName=NAME, Qualifier="live", ProvisionedConcurrentExecutions=2
+    )
+    return deployed
+
+
+def test_environments_stay_warm_through_a_rollout_and_a_rollback(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0 and "2 environments of version 2 are warmed" in out, err
+    assert warm.weights() == ("2", {}) and answers(warm) == {store.second}
+    assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
+    assert not warm.functions.cooled, "nobody met a cold start"
+    code, _, err = command(capsys, "rollback", *WHERE)
+    assert code == 0 and answers(warm) == {store.first}, err
+    assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
+    assert warm.functions.cooled == 1, "or the bad one is asked until all are warm"
+
+
+def test_a_version_that_cannot_be_warmed_is_taken_back(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Alias.move
+
+    def breaks(self: Alias, version: str, warm_: int, **more: bool) -> None:
+        warm.functions.broken = {store.second} if version == "2" else set()
+        move(self, version, warm_, **more)
+
+    monkeypatch.setattr(Alias, "move", breaks)
+    code, out, err = command(capsys, *WHERE)
+    assert code == 1 and "FUNCTION_ERROR_INIT_FAILURE" in err and "gone back" in out
+    assert warm.weights() == ("1", {}) and warm.functions.warm[NAME][WARM] == 2
+    monkeypatch.setattr(Alias, "move", move)
+    unharmed(warm, store, capsys)
+
+
+def test_a_rollout_that_was_killed_while_it_warmed_is_taken_up(
+    warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda holds the old version in the alias's weights meanwhile, which looks like a canary that was left behind."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        whole = {"FunctionVersion": "2", "RoutingConfig": {"AdditionalVersionWeights": {}}}
+        boto3.client("lambda").update_alias(FunctionName=NAME, Name="live", **whole)
+        raise SystemExit(9)
+
+    monkeypatch.setattr("tests.standins.lambda_server.WARMING", 3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lambda, "settle_on", killed)
+        with pytest.raises(SystemExit):
+            command(capsys, *WHERE)
+    assert warm.weights() == ("2", {"1": 1.0}) and answers(warm) == {store.first}
+    code, out, err = command(capsys, *WHERE)
+    assert code == 0, out + err
+    assert warm.weights() == ("2", {}) and answers(warm) == {store.second}
+    assert warm.functions.warm[NAME][WARM] == 2
