@@ -8,8 +8,7 @@ answer by `error`. https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.htm
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -125,12 +124,3 @@ def mistakes(value: Any, shape: Any, where: str) -> Iterator[str]:
 
 def snake(operation: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", operation).lower()
-
-
-def eventually(true: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What `true` gives, once it gives something."""
-    until = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.02)
-    return found

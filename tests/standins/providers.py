@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from tests.standins.aws_json import eventually
+from tests.support.waiting import until
 
 Properties = dict[str, Any]
 Named = tuple[str, dict[str, str]]  # what Ref gives, and the attributes
@@ -99,7 +99,7 @@ def ecs(address: str) -> dict[str, Provider]:
             [now] = api("ListServiceDeployments", where)["serviceDeployments"][:1]
             return dict(now) if now["status"] in ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL") else None
 
-        return dict(eventually(ended))
+        return dict(until(ended))
 
     def start(given: Properties) -> Named:
         made = api("CreateService", given, desiredCount=1)["service"]
@@ -149,7 +149,7 @@ def sagemaker(address: str) -> dict[str, Provider]:
             found = api("DescribeEndpoint", {"EndpointName": name})
             return found if found["EndpointStatus"] in ("InService", "Failed") else None
 
-        found = eventually(ended)
+        found = until(ended)
         if found["EndpointStatus"] == "Failed" or found["EndpointConfigName"] != wanted:
             raise RuntimeError(f"Resource handler returned message: {found['FailureReason']}")
 

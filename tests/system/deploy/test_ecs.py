@@ -12,9 +12,9 @@ from infra.deploy.targets.ecs import Ecs
 from infra.templates import templates
 from roadmap.bundle import MANIFEST, Bundle
 from tests.standins import stack_changes
-from tests.standins.aws_json import eventually
 from tests.support.checkouts import ROOT
 from tests.support.deployments import Champions, Cloud, command
+from tests.support.waiting import until
 
 WHERE = ("target=ecs", "project=titanic", "stage=staging")
 STACK = "roadmap-staging-serving-ecs"
@@ -152,7 +152,7 @@ def test_an_alarm_has_ecs_take_it_back(
     def ask(self: Ecs, bundle: Bundle, **headers: str) -> None:
         """Late, the old tasks answer, and that is not what is to be told."""
         if headers and late:
-            eventually(lambda: deployed.containers.deployments[-1].about["status"].startswith("ROLLBACK"), 10)
+            until(lambda: deployed.containers.deployments[-1].about["status"].startswith("ROLLBACK"), 10)
         smoke(self, bundle, **headers)
 
     deployed.alarm("roadmap-staging-serving-errors", "ALARM")
@@ -244,7 +244,7 @@ def test_ctrl_c_gives_the_traffic_back(
     code, _, err = command(capsys, *WHERE, "BakeMinutes=600")
     assert code == 130 and "the same command goes on" in err
     assert deployed.records()[-1]["result"] == "interrupted"
-    eventually(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
+    until(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
     monkeypatch.undo()
     assert answers(deployed) == {store.first} and deployed.stack(STACK)["Bundles"].endswith(store.first)
 

@@ -19,9 +19,9 @@ from infra.deploy import package
 from roadmap.bundle import Bundle
 from tests.standins import stack_changes
 from tests.standins.aws_front import front
-from tests.standins.aws_json import eventually
 from tests.support.checkouts import ROOT
 from tests.support.deployments import Champions, Cloud, command
+from tests.support.waiting import until
 
 WHERE = ("target=sagemaker", "project=titanic", "stage=staging")
 STACK = "roadmap-staging-serving-sagemaker-titanic"
@@ -183,7 +183,7 @@ def test_ctrl_c_gives_the_endpoint_its_old_model_back(
     code, _, err = command(capsys, *WHERE)
     assert code == 130 and "the same command goes on" in err
     assert deployed.records()[-1]["result"] == "interrupted"
-    eventually(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
+    until(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
     monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.look", lambda _: None)
     unharmed(deployed, store, capsys)
 

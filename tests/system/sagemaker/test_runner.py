@@ -12,10 +12,10 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.aws_json import eventually
 from tests.standins.sagemaker_server import SageMaker, sagemaker
 from tests.support.checkouts import Checkout, checkout, environment
 from tests.support.holding import Hold
+from tests.support.waiting import until
 
 WORDS = ("project=titanic", "projects.titanic.runner=sagemaker", "projects.titanic.variants={}")
 ROLE = "arn:aws:iam::123456789012:role/train"
@@ -92,11 +92,11 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
     first.send_signal(signal.SIGKILL)
     first.communicate()
     second, asked = stage.start(), aws.count("DescribeTrainingJob")
-    eventually(lambda: aws.count("DescribeTrainingJob") > asked + 2, 120)
+    until(lambda: aws.count("DescribeTrainingJob") > asked + 2, 120)
     second.send_signal(signal.SIGTERM)
     said = second.communicate(timeout=60)[0]
     assert second.returncode == 130 and "is there already" in said and f"{name}: stopped" in said
-    eventually(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
+    until(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
     assert aws.count("CreateTrainingJob") == 1 and not stage.artifacts.joinpath("bundle").exists()
 
 

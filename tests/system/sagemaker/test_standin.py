@@ -12,11 +12,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from roadmap.bundle import Bundle
-from tests.standins.aws_json import eventually
 from tests.standins.sagemaker_jobs import image, prepared
 from tests.standins.sagemaker_server import SageMaker, sagemaker
 from tests.support import bundles
 from tests.support.holding import Hold
+from tests.support.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/serve"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/roadmap-staging/serving:1"
@@ -61,7 +61,7 @@ def at_rest(api: Any) -> dict[str, Any]:
         described = api.describe_endpoint(EndpointName="house")
         return described if described["EndpointStatus"] in ("InService", "Failed") else None
 
-    return dict(eventually(found))
+    return dict(until(found))
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def ended(api: Any, name: str) -> dict[str, Any]:
         job = api.describe_training_job(TrainingJobName=name)
         return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return dict(eventually(found, 150))
+    return dict(until(found, 150))
 
 
 def keys(bucket: str) -> list[str]:
@@ -235,7 +235,7 @@ def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
 ) -> None:
     bucket = start("spot", **SPOT)
     aws.jobs.interrupt("spot")
-    eventually(lambda: "Interrupted" in states(api, "spot"))
+    until(lambda: "Interrupted" in states(api, "spot"))
     hold.open()
     job = ended(api, "spot")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
