@@ -1,0 +1,60 @@
+"""Python runs this at its start where this folder is on PYTHONPATH. It times imports, and tells when the process ends:
+one JSON line at the end of the file that STARTUP_TIMES names.
+
+command     the words of the command line, the program as the name of its module
+seconds     from here to the end
+cpu         seconds of this process on all cores
+imports     seconds of the main thread inside imports, those of functions included
+packages    the top-level names that were imported
+"""
+
+import atexit
+import builtins
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Clock:
+    """Adds up the time inside the outermost of the functions it is put around."""
+
+    def __init__(self) -> None:
+        self.started, self.imports, self.inside = time.perf_counter(), 0.0, False
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            if self.inside or threading.current_thread() is not threading.main_thread():
+                return function(*args, **options)
+            self.inside, started = True, time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self.inside = False
+                self.imports += time.perf_counter() - started
+
+        return timed
+
+    def tell(self) -> None:
+        words = [Path(sys.argv[0]).stem, *sys.argv[1:]]
+        times = {
+            "command": words,
+            "seconds": time.perf_counter() - self.started,
+            "cpu": time.process_time(),
+            "imports": self.imports,
+            "packages": sorted({name.partition(".")[0] for name in sys.modules}),
+        }
+        with open(os.environ["STARTUP_TIMES"], "a") as file:  # noqa: PTH123
+            file.write(json.dumps(times) + "\n")
+
+
+if "STARTUP_TIMES" in os.environ:
+    clock = Clock()
+    builtins.__import__ = clock.around(builtins.__import__)
+    vars(importlib)["import_module"] = clock.around(importlib.import_module)
+    atexit.register(clock.tell)
