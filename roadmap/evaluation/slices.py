@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.evaluation.paired_test import ALPHA, PairedTest, paired_test
+from roadmap.evaluation.paired import ALPHA, PairedTest, paired_test
 from roadmap.evaluation.scores import Score
 
 MIN_SLICE_ROWS = 30  # rows of a slice, or blocks of rows that overlap: fewer are reported and not judged

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from roadmap.config.limits import GateSettings
-from roadmap.evaluation.paired_test import ALPHA, PairedTest, holm, paired_test
+from roadmap.evaluation.paired import ALPHA, PairedTest, holm, paired_test
 from roadmap.evaluation.scores import Score
 from roadmap.evaluation.slices import MIN_SLICE_ROWS, Masks, compare_slices
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from roadmap.evaluation.paired_test import paired_test
+from roadmap.evaluation.paired import paired_test
 from sklearn import metrics as sklearn
 
 from roadmap.evaluation import scores as score
