@@ -7,7 +7,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def until(condition: Callable[[], Found], seconds: float = 60.0) -> Found:
+def until(condition: Callable[[], Found | None], seconds: float = 60.0) -> Found:
     """What `condition` says once it is true; a generous limit, since machines may be busy.
 
     Raises: AssertionError after so many seconds.

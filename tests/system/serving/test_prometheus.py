@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from roadmap.bundle import seal
+from roadmap.bundle import write_manifest
 from roadmap.monitoring import export
 from tests.support import bundles
 from tests.support.dashboards import FOLDER, expressions, look
@@ -33,7 +33,7 @@ def test_prometheus_answers_what_the_panels_ask(
     shutil.copytree(tmp_path / "artifacts/titanic/bundle", tmp_path / "artifacts/titanic/challenger")
     lineage = json.loads((tmp_path / "artifacts/titanic/challenger/bundle.json").read_text())
     (tmp_path / "artifacts/titanic/challenger/note.json").write_text("{}")
-    seal(tmp_path / "artifacts/titanic/challenger", **{k: v for k, v in lineage.items() if k != "files"})
+    write_manifest(tmp_path / "artifacts/titanic/challenger", **{k: v for k, v in lineage.items() if k != "files"})
     artifacts = str(tmp_path / "artifacts")
     with ExitStack() as stack:
         running = stack.enter_context(server(artifacts, "--challengers", artifacts, "--shadow", "1", "--split", "0.5"))
