@@ -1,6 +1,7 @@
 """How often the gate is wrong: python -m benchmarks.simulate_gate
 
-Pairs of models whose true difference is known meet `roadmap.promotion.gate.evaluate_gate` on rows drawn each time: a truly worse or equal one that is promoted, a truly better one that is refused, by the difference and the rows.
+Pairs of models whose true difference is known meet `roadmap.promotion.gate.evaluate_gate` on rows drawn each time:
+a truly worse or equal one that is promoted, a truly better one that is refused, by the difference and the rows.
 Then the slices: a model that is better as a whole and worse in a tenth of the rows.
 
 accuracy   the two models disagree in 10% of the rows; McNemar

@@ -98,7 +98,7 @@ def _comparison_checks(
 
 
 def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: str, settings: GateSettings) -> Check:
-    """Shown to gain more than the minimum improvement on one set of rows, and to lose no more than tolerated on the other."""
+    """Shown to gain more than the minimum on one set of rows, and to lose no more than tolerated on the other."""
     chances = holm([gain.p(settings.minimum_improvement) for gain in gains.values()])
     ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
     passed, said = bool(ahead), []
