@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from roadmap.evaluation.paired import ALPHA, Bootstrap, DieboldMariano, McNemar, holm, paired_test
 from statsmodels.stats.contingency_tables import mcnemar
 
+from roadmap.evaluation.paired import ALPHA, Bootstrap, DieboldMariano, McNemar, holm, paired_test
 from roadmap.evaluation.scores import Score, regression
 
 RUNS = 400

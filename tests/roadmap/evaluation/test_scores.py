@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from roadmap.evaluation.paired import paired_test
 from sklearn import metrics as sklearn
 
 from roadmap.evaluation import scores as score
+from roadmap.evaluation.paired import paired_test
 from roadmap.evaluation.scores import Score, classification, regression, roc_auc
 
 # Few distinct scores, so that ties are the rule.
