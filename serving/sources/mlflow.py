@@ -7,11 +7,14 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from roadmap.io.http import HttpError, opened
 from serving.sources.base import SourceError
+
+if TYPE_CHECKING:
+    from requests import Response
 
 SECONDS = 5.0  # that an answer, or the next part of a file, may take
 
@@ -137,12 +140,12 @@ class MlflowServer:
     def files(self, path: str) -> list[str]:
         """The names in a folder of the artifacts that the server serves."""
         with self._open(f"/api/2.0/mlflow-artifacts/artifacts?{urlencode({'path': path})}", path) as answer:
-            return [file["path"] for file in json.load(answer).get("files", ())]
+            return [file["path"] for file in answer.json().get("files", ())]
 
     def read(self, path: str) -> bytes:
         """A file of the artifacts. Raises: SourceError."""
         with self._open(f"/api/2.0/mlflow-artifacts/artifacts/{quote(path)}", path) as answer:
-            return answer.read()
+            return bytes(answer.content)
 
     def save(self, path: str, to: Path) -> None:
         """A file of the artifacts, to a path. Raises: SourceError."""
@@ -156,7 +159,7 @@ class MlflowServer:
             return dict(answer.json())
 
     @contextlib.contextmanager
-    def _open(self, path: str, about: str) -> Iterator[Any]:
+    def _open(self, path: str, about: str) -> Iterator["Response"]:
         """The answer to a GET; all that can go wrong until it is read, in words."""
         headers = {"Authorization": self.authorization} if self.authorization else {}
         try:
