@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from roadmap.monitoring.live_score import live_score, scored
+from roadmap.monitoring.live import live_score, scored
 
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import Run
