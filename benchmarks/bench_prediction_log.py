@@ -100,6 +100,8 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
         found = {name: sum(map(float, re.findall(pattern, page))) for name, pattern in COUNTERS.items()}
+        if not found["rows written"]:
+            raise SystemExit(f"{self.project}: the log's writer has written nothing; measure longer")
         return ", ".join(f"{count:,.0f} {name}" for name, count in found.items())
 
 

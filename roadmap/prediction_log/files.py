@@ -31,12 +31,13 @@ class ParquetLog:
     def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
         """Each file is written beside its place, under a name that readers pass over, and then moved there."""
         batch = batch or f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
-        parts: dict[Path, list[PredictionRecord]] = defaultdict(list)
+        parts: dict[tuple[str, date], list[PredictionRecord]] = defaultdict(list)
         for row in rows:
-            parts[self.folder / f"project={row.project}" / f"date={row.time.astimezone(UTC):%Y-%m-%d}"].append(row)
+            parts[row.project, row.time.astimezone(UTC).date()].append(row)
         drafts = []
         try:
-            for folder, found in parts.items():
+            for (project, day), found in parts.items():
+                folder = self.folder / f"project={project}" / f"date={day}"
                 folder.mkdir(parents=True, exist_ok=True)
                 place = folder / f"part-{batch}.parquet"
                 drafts.append((draft := place.with_name(f".{place.name}"), place))

@@ -1,6 +1,6 @@
 """The server's end of the prediction log: draws the requests that are logged, and hands them to the log's writer.
 
-A request costs a line of JSON in a list, which a thread appends to a file (spool.py). What is slow, Parquet or a
+A request costs a line of text in a list, which a thread appends to a file (spool.py). What is slow, Parquet or a
 database, is the work of another process (writer.py): a thread for it would hold Python's lock while requests wait. One
 writer does for all workers of a server.
 """
@@ -24,6 +24,7 @@ from roadmap.prediction_log.spool import MAX_BYTES, Spool, folder_of, segments, 
 
 FLUSH_SECONDS = 30.0
 LOOK_SECONDS = 1.0  # between looks whether a writer is missing
+MAX_PAUSE_SECONDS = 30.0  # before another, where one after the other fails at once
 COMPLAIN_SECONDS = 30.0  # between lines of the log about one trouble
 
 log = logging.getLogger("serving")
@@ -82,9 +83,11 @@ class PredictionLogger:
         if not always and self.share < 1 and random.random() >= self.share:
             return False
         manifest = model.manifest
-        entry = (time.time(), request_id, model.name, manifest.version, manifest.profile, seconds, inputs, outputs)
+        head = (time.time(), request_id, model.name, manifest.version, manifest.profile, seconds, len(inputs))
         try:
-            taken = self._spool.append(to_json(entry, inf_nan_mode="null") + b"\n")
+            # Neither tabs nor line ends are within, since JSON escapes them.
+            parts = (to_json(part, inf_nan_mode="null") for part in (head, inputs, outputs))
+            taken = self._spool.append(b"\t".join(parts) + b"\n")
         except Exception as error:  # one answer that can't be written must fail no request
             taken = False
             self._complain("a prediction of %s can't be logged: %r", model.name, error)
@@ -98,8 +101,8 @@ class PredictionLogger:
         What the log doesn't take stays in the spool for the next server.
         """
         for line in self._spool.close(timeout):
-            _, _, project, *_, inputs, _ = from_json(line)
-            self.counts.dropped(project, len(inputs))
+            _, _, project, *_, inputs = from_json(line.partition(b"\t")[0])
+            self.counts.dropped(project, inputs)
         with self._lock:
             self._closing.set()
             if self.writer is not None and self.writer.stdin is not None:
@@ -110,12 +113,16 @@ class PredictionLogger:
 
     def _keep_writer(self) -> None:
         """Starts a writer whenever there is work and none is there: of several workers, one does."""
-        closing = False
+        closing, pause = False, LOOK_SECONDS
         while not closing or self._spool.left():
             lock = writer_lock(self._spool.folder) if segments(self._spool.folder) else None
-            if lock is not None and self._run_writer(lock) and self._closing.is_set():
-                return  # it has done what it could
-            closing = self._closing.wait(LOOK_SECONDS)
+            if lock is not None:
+                began, well = time.monotonic(), self._run_writer(lock)
+                if well and self._closing.is_set():
+                    return  # it has done what it could
+                lasted = time.monotonic() - began > MAX_PAUSE_SECONDS
+                pause = LOOK_SECONDS if well or lasted else min(2 * pause, MAX_PAUSE_SECONDS)
+            closing = self._closing.wait(pause)
             if closing and self._spool.left():
                 time.sleep(0.02)  # another worker's writer is at it
 

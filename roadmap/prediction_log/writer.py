@@ -28,8 +28,6 @@ STDIN, STDOUT = 0, 1
 LOOK_SECONDS = 1.0  # between looks at the spool
 MANY_BYTES = SEGMENT_BYTES // 2  # that are written before their time
 
-as_text = json.JSONEncoder(ensure_ascii=False).encode
-
 
 class SpoolWriter:
     def __init__(self, url: str, folder: Path, server: str, flush_seconds: float) -> None:
@@ -91,15 +89,19 @@ def rows(lines: list[bytes]) -> tuple[list[PredictionRecord], int]:
     unreadable = 0
     for line in lines:
         try:
-            moment, request_id, project, version, profile, seconds, inputs, outputs = from_json(line)
+            head, inputs, outputs = line.split(b"\t")
+            moment, request_id, project, version, profile, seconds, count = from_json(head)
             about = (datetime.fromtimestamp(moment, UTC), request_id, project, version, profile)
-            pairs = zip(inputs, outputs, strict=True)
-            found += [
-                PredictionRecord(*about, to_json(one).decode(), as_text(output), seconds) for one, output in pairs
-            ]
+            pairs = zip(elements(inputs, count), elements(outputs, count), strict=True)
+            found += [PredictionRecord(*about, given, answered, seconds) for given, answered in pairs]
         except (ValueError, TypeError):
             unreadable += 1
     return found, unreadable
+
+
+def elements(array: bytes, count: int) -> list[str]:
+    """The JSON of each element. Of one alone, as most requests have it, without reading it."""
+    return [array[1:-1].decode()] if count == 1 else [to_json(one).decode() for one in from_json(array)]
 
 
 def ended(seconds: float) -> bool:
@@ -113,11 +115,10 @@ def report(**message: Any) -> None:
 
 
 def yield_to_servers() -> None:
-    """The processor only when nobody else wants it: other priorities let a request wait for the end of a time slice."""
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(19)
+    """The lowest priority that still gets on where all cores are busy, and interrupts nobody."""
+    os.nice(19)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., P
     recorder.close()
     rows = read(str(tmp_path / "log"))
     assert [json.loads(row.input) for row in rows] == [json.loads(one.model_dump_json(by_alias=True)) for one in given]
-    assert [row.output for row in rows] == ['{"y": 0.30000000000000004}', '{"text": "ü\\n"}']
+    assert [row.output for row in rows] == ['{"y":0.30000000000000004}', '{"text":"ü\\n"}']
 
 
 def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
@@ -107,15 +107,15 @@ def test_other_tools_read_it(tmp_path: Path, start: Callable[..., PredictionLogg
     recorder.close()
     table = pyarrow.dataset.dataset(tmp_path / "log", partitioning="hive").to_table()
     assert sorted(zip(table["project"].to_pylist(), table["output"].to_pylist(), strict=True)) == [
-        ("mnist", '{"y": 3}'),
-        ("titanic", '{"y": 1}'),
-        ("titanic", '{"y": 2}'),
+        ("mnist", '{"y":3}'),
+        ("titanic", '{"y":1}'),
+        ("titanic", '{"y":2}'),
     ]
     recorder = start(f"sqlite:///{tmp_path / 'log.db'}")
     record(recorder, 7)
     recorder.close()
     with sqlite3.connect(tmp_path / "log.db") as database:
-        assert database.execute("SELECT project, output FROM predictions").fetchall() == [("titanic", '{"y": 7}')]
+        assert database.execute("SELECT project, output FROM predictions").fetchall() == [("titanic", '{"y":7}')]
 
 
 def test_it_is_written_every_few_seconds_and_counted(
