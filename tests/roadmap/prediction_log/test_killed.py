@@ -23,10 +23,10 @@ from tests.support.predictions import Metrics, eventually, numbers, read, record
 SERVER = """
 import itertools, sys, time
 from pathlib import Path
-from roadmap.prediction_log.recorder import Recorder
+from roadmap.prediction_log.recorder import PredictionLogger
 from tests.support.predictions import Metrics, record
 
-recorder = Recorder(sys.argv[1], 1.0, Metrics(), Path(sys.argv[2]), flush_seconds=0.1)
+recorder = PredictionLogger(sys.argv[1], 1.0, Metrics(), Path(sys.argv[2]), flush_seconds=0.1)
 for number in itertools.count():
     record(recorder, number)
     time.sleep(0.001)
