@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.support.checkouts import Checkout, checkout
+from tests.support.checkouts import ROOT, Checkout, checkout
 from tests.support.collection import refuse_unmarked, take_shard
 from tests.support.servers import Running, serving
 
@@ -48,13 +48,17 @@ def clone(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
-    """One clone in which `dvc repro` has run on the sample, shared by all workers. Nobody changes it."""
+    """One clone in which `dvc repro` has run on the sample, shared by all workers. Nobody changes it.
+
+    What its processes imported is in <folder>.jsonl, as benchmarks/startup has it.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "reproduced"
     with FileLock(f"{folder}.lock"):
         clone = Checkout(folder)
         if not (folder / "artifacts" / "store.json").exists():
-            Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=1500)
+            probe = {"PYTHONPATH": str(ROOT / "benchmarks" / "startup"), "STARTUP_TIMES": f"{folder}.jsonl"}
+            Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=1500, **probe)
     return clone
 
 
