@@ -135,7 +135,7 @@ class Behaviour(ABC, Generic[Asked]):
         yield from ()
 
 
-class Report:
+class Report(ABC):  # noqa: B024, all of it has a default
     """pipelines/<name>/report.py: `class Report(project.Report)`."""
 
     def sections(self, folder: Path, card: dict[str, Any]) -> Sequence[Section] | None:

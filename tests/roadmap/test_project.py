@@ -65,6 +65,14 @@ def test_what_may_be_left_out_has_a_default(folder: Path) -> None:
     assert project.report.sections(folder, {}) is None
 
 
+def test_a_report_of_its_own_is_asked_before_that_of_the_task(folder: Path) -> None:
+    own = (
+        "from roadmap import project\nclass Report(project.Report):\n    def sections(self, folder, card): return []\n"
+    )
+    (folder / "report.py").write_text(own)
+    assert load_project("shop").report.sections(folder, {}) == []
+
+
 def test_an_error_inside_a_member_is_not_taken_for_its_absence(folder: Path) -> None:
     (folder / "behaviour.py").write_text("import no_such_library")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
