@@ -22,7 +22,8 @@ from serving.entrypoints import server as command
 from serving.errors import MAX_ERRORS
 from serving.http import app as app_module
 from serving.http import problems
-from serving.http.app import Card, create_app
+from serving.http.app import create_app
+from serving.runtime.store import ModelInfo
 from serving.settings import Settings
 from tests.support import bundles
 from tests.support.waiting import until
@@ -117,7 +118,7 @@ def test_status_pages(client: TestClient) -> None:
 
 
 def test_a_card_tells_all_of_the_manifest_but_the_files(client: TestClient, artifacts: Path) -> None:
-    assert set(Manifest.model_fields) - {"files"} <= set(Card.model_fields)
+    assert set(Manifest.model_fields) - {"files"} <= set(ModelInfo.model_fields)
     manifest = Bundle(artifacts / "titanic" / "bundle").manifest
     card = client.get("/models/titanic").json()
     assert manifest.model_dump(exclude={"files"}).items() <= card.items()
