@@ -1,11 +1,9 @@
 """A prediction log to write and read without a server."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -61,11 +59,3 @@ class Metrics:
 
     def dropped(self, project: str, rows: int) -> None:
         self.lost[project] += rows
-
-
-def eventually(what: Callable[[], Any], seconds: float = 60) -> None:
-    """For what other threads and processes do: only a test that fails takes so long."""
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.01)

@@ -17,7 +17,8 @@ from roadmap.prediction_log.recorder import PredictionLogger
 from roadmap.prediction_log.spool import Segment, segments
 from roadmap.prediction_log.writer import SpoolWriter
 from tests.support.checkouts import ROOT
-from tests.support.predictions import Metrics, eventually, numbers, read, record
+from tests.support.predictions import Metrics, numbers, read, record
+from tests.support.waiting import until
 
 # Records 0, 1, 2, ... until it is killed.
 SERVER = """
@@ -46,7 +47,7 @@ def test_of_a_killed_server_what_was_kept_is_written(
         return [json.loads(line.split(b"\t")[1])[0]["n"] for line in lines]
 
     try:
-        eventually(lambda: list(Path(log).rglob("part-*.parquet")))  # all are at work
+        until(lambda: list(Path(log).rglob("part-*.parquet")))  # all are at work
         (writer,) = psutil.Process(server.pid).children()
         before = kept()
     finally:
@@ -56,7 +57,7 @@ def test_of_a_killed_server_what_was_kept_is_written(
         server.wait(30)
         start(log)  # the next server
     server.wait(30)
-    eventually(lambda: not writer.is_running() and not segments(folder))
+    until(lambda: not writer.is_running() and not segments(folder))
     found = numbers(read(log))
     assert found == list(range(len(found))) and len(found) >= len(before) > 0
     assert spooling.SYNC_SECONDS <= 0.5  # so long the last ones may be in the server's memory alone
@@ -67,12 +68,12 @@ def test_a_killed_writer_is_replaced(tmp_path: Path, start: Callable[..., Predic
     recorder = start(log, flush_seconds=0.02)
     for number in range(50):
         record(recorder, number)
-    eventually(lambda: metrics.written["titanic"])
+    until(lambda: metrics.written["titanic"])
     assert recorder.writer
     recorder.writer.kill()
     for number in range(50, 100):
         record(recorder, number)
-    eventually(lambda: recorder.writer is None)
+    until(lambda: recorder.writer is None)
     recorder.close()
     assert numbers(read(log)) == list(range(100))
 

@@ -22,7 +22,8 @@ from roadmap.prediction_log.recorder import PredictionLogger
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
-from tests.support.predictions import SOON, Metrics, Served, eventually, numbers, read, record
+from tests.support.predictions import SOON, Metrics, Served, numbers, read, record
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_it_is_written_every_few_seconds_and_counted(
 ) -> None:
     recorder = start(url, flush_seconds=0.05)
     record(recorder, 1)
-    eventually(lambda: metrics.written["titanic"] == 1)
+    until(lambda: metrics.written["titanic"] == 1)
     assert numbers(read(url)) == [1]
     record(recorder, 2)
     recorder.close()
@@ -163,7 +164,7 @@ def test_several_workers_have_one_writer(
     workers = [start(url, flush_seconds=0.05) for _ in range(3)]
     for number in range(30):
         record(workers[number % 3], number)
-    eventually(lambda: metrics.written["titanic"] == 30)
+    until(lambda: metrics.written["titanic"] == 30)
     assert len([one for one in workers if one.writer]) == 1
     for number in range(30, 60):
         record(workers[number % 3], number)
@@ -203,7 +204,7 @@ def test_a_full_disk_keeps_rows_whole(
     monkeypatch.setattr(spooling, "RETRY_SECONDS", 0.05)
     recorder = start(str(tmp_path / "log"))
     record(recorder, 1)
-    eventually(lambda: list(tmp_path.glob("spool/*/*.jsonl")))
+    until(lambda: list(tmp_path.glob("spool/*/*.jsonl")))
     full.set()
     record(recorder, 2)
     assert tried.wait(60)
@@ -221,7 +222,7 @@ def test_a_target_that_comes_back_gets_what_was_kept(
     folder.write_text("a file where the folder should be")
     recorder = start(str(folder), flush_seconds=0.05)
     record(recorder, 1)
-    eventually(lambda: "1 predictions can't be written" in caplog.text)
+    until(lambda: "1 predictions can't be written" in caplog.text)
     folder.unlink()
     record(recorder, 2)
     recorder.close()
@@ -244,7 +245,7 @@ def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
     assert "the next server finds them" in caplog.text
     (tmp_path / "missing").mkdir()
     start(url)
-    eventually(lambda: metrics.written["titanic"] == 3)
+    until(lambda: metrics.written["titanic"] == 3)
     assert len(read(url)) == 3
 
 
@@ -253,7 +254,7 @@ def test_a_password_in_the_address_is_seen_nowhere(
 ) -> None:
     recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
     record(recorder, 1)
-    eventually(lambda: "can't be written" in caplog.text)
+    until(lambda: "can't be written" in caplog.text)
     assert recorder.writer and "secret" not in str(recorder.writer.args)
     recorder.close()
     kept = [str(path) + path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
