@@ -315,7 +315,7 @@ def test_another_model_is_not_gone_on_with(
     (tmp_path / "new/titanic/bundle/schema.json").write_text(json.dumps(schema))
     manifest = json.loads((tmp_path / "new/titanic/bundle/bundle.json").read_text())
     (tmp_path / "new/titanic/bundle/bundle.json").unlink()
-    bundles.seal(tmp_path / "new/titanic/bundle", **{k: v for k, v in manifest.items() if k != "files"})
+    bundles.write_manifest(tmp_path / "new/titanic/bundle", **{k: v for k, v in manifest.items() if k != "files"})
     assert run(*half, "bundles=new") == 2
     assert "another model version" in capsys.readouterr().err
 

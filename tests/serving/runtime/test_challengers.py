@@ -306,7 +306,7 @@ def test_a_new_challenger_takes_the_place_and_one_that_is_withdrawn_ends(visit: 
         manifest = json.loads((home / "challenger" / "bundle.json").read_text())
         del manifest["files"]
         (home / "challenger" / "note.json").write_text("{}")
-        bundles.seal(home / "challenger", **manifest)
+        bundles.write_manifest(home / "challenger", **manifest)
         store.refresh()
         newer = Bundle(home / "challenger").manifest.version
         assert visitor.version() == newer != visitor.challenger
