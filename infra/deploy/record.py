@@ -48,12 +48,12 @@ class S3DeploymentLog:
 
     def add(self, record: dict[str, Any]) -> None:
         key = f"{self.prefix}/{record['began']}-{record['id']}.json"
-        self.s3.put_object(S3DeploymentLog=self.bucket, Key=key, Body=json.dumps(record).encode())
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(record).encode())
 
     def all(self) -> list[dict[str, Any]]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(S3DeploymentLog=self.bucket, Prefix=f"{self.prefix}/")
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
         keys = sorted(one["Key"] for page in pages for one in page.get("Contents", ()))
-        return [json.loads(self.s3.get_object(S3DeploymentLog=self.bucket, Key=key)["Body"].read()) for key in keys]
+        return [json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
 
 
 class Deployment:
