@@ -23,7 +23,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 import numpy as np
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.prediction_log.log import Row, open_store
+from roadmap.prediction_log.log import open_store
+from roadmap.prediction_log.row import PredictionRecord
 from roadmap.project import load_project
 
 project, log, count, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
@@ -36,8 +37,8 @@ bundle = Bundle(f"artifacts/{project}/bundle")
 predictor = load_predictor(bundle)
 asked = [predictor.Request.model_validate(row) for row in rows]
 found, now = predictor.predict(asked), datetime.now(UTC)
-target(log).write([
-    Row(now - timedelta(seconds=count - number), f"r{number}", project, bundle.manifest.version, "sample",
+open_store(log).write([
+    PredictionRecord(now - timedelta(seconds=count - number), f"r{number}", project, bundle.manifest.version, "sample",
         one.model_dump_json(by_alias=True), json.dumps(answer.model_dump()), 0.01)
     for number, (one, answer) in enumerate(zip(asked, found))
 ])
@@ -141,10 +142,11 @@ def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Chec
     answered(trained, "titanic", tmp_path / "log")
     trained.run(
         "python", "-c",
-        "import sys; from datetime import UTC, datetime; from roadmap.prediction_log.log import Row, open_store\n"
+        "import sys; from datetime import UTC, datetime; from roadmap.prediction_log.log import open_store\n"
+        "from roadmap.prediction_log.row import PredictionRecord\n"
         "from roadmap.bundle import Bundle; version = Bundle('artifacts/titanic/bundle').manifest.version\n"
-        "row = Row(datetime.now(UTC), 'x', 'titanic', version, 'sample', '{\"wrong\": 1}', '{}', 0.1)\n"
-        "target(sys.argv[1]).write([row] * 3 + [row._replace(version='challenger')] * 400)",
+        "row = PredictionRecord(datetime.now(UTC), 'x', 'titanic', version, 'sample', '{\"wrong\": 1}', '{}', 0.1)\n"
+        "open_store(sys.argv[1]).write([row] * 3 + [row._replace(version='challenger')] * 400)",
         str(tmp_path / "log"), PYTHONPATH=".",
     )  # fmt: skip
     found = look(trained, "titanic", tmp_path / "log", "tracking=none")
