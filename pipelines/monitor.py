@@ -16,8 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from roadmap.monitoring.live import live_score, scored
-
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
@@ -25,6 +23,7 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
+from roadmap.monitoring.live import live_score, scored
 from roadmap.monitoring.reference import FILE, Reference
 from roadmap.monitoring.reference.columns import watched
 from roadmap.monitoring.verdict import DriftReport, as_json, assess_drift, retraining_allowed

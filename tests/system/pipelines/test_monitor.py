@@ -180,7 +180,7 @@ def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Pat
     code = (
         "import json, pathlib; from roadmap.bundle import Bundle, Manifest, write_manifest\n"
         "folder = pathlib.Path('artifacts/titanic/bundle'); about = Bundle(folder).manifest.model_dump()\n"
-        "(folder / 'reference.json').unlink(); about.pop('files'); seal(folder, **about)"
+        "(folder / 'reference.json').unlink(); about.pop('files'); write_manifest(folder, **about)"
     )
     trained.run("python", "-c", code, PYTHONPATH=".")
     done: subprocess.CompletedProcess[str] = trained.stage(
