@@ -21,7 +21,6 @@ MEMBERS = {  # what a stage loads of a project, by module
 OPTIONAL = ("report", "behaviour")
 
 PLUMBING = {  # a file, or a folder with all that is in it
-    "roadmap/io/errors.py": "the words of a refusal, after which nothing is written",
     "roadmap/config/schema.py": "carries the blocks; defaults that make data or models are in settings.py",
     "roadmap/config/stage.py": "Hydra's entry: what it composes comes from params.yaml, whose keys DVC tracks",
     "roadmap/dependencies.py": "tells whether a training may be resumed, which then ends as if it had never stopped",
