@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from dvc_airflow import graph
 
 from tests.support.checkouts import ROOT, checkout
+from tests.support.dummies import write_dummies
 
 PROJECTS = ("titanic", "mnist", "mini_gpt")  # a table, images, text
 STAGES = ("prepare", "report", "baselines", "train", "evaluate", "register")
@@ -75,14 +75,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["projects"] = {name: params["projects"][name] for name in PROJECTS}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    for stage in graph.read(folder).stages.values():
-        for out in map(folder.joinpath, stage.outs):
-            if out.suffix:
-                out.parent.mkdir(parents=True, exist_ok=True)
-                out.write_text("{}")
-            else:
-                out.mkdir(parents=True)
-                (out / "dummy").write_text(str(out))
+    write_dummies(folder)
     before = Path.cwd()
     os.chdir(folder)
     with Repo(str(folder)) as found:

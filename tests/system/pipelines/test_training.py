@@ -91,6 +91,19 @@ def test_checkpoints_of_another_training_are_not_resumed(clone: Checkout, tmp_pa
     assert len(curve(clone)) == 3
 
 
+def test_checkpoints_are_resumed_on_the_code_that_made_them(clone: Checkout, tmp_path: Path) -> None:
+    """The predictor makes the bundle's reference, so it is part of a training; how the model is scored is not."""
+    hold = Hold(clone.folder, "mnist.CNN", tmp_path / "hold")
+    command = ("project=mnist", "projects.mnist.train.epochs=6")
+    kill_while_training(clone, hold, "python", "-m", "pipelines.train", *command)
+    for part, resumed in (("predict", False), ("evaluate", True)):
+        edited = Checkout(shutil.copytree(clone.folder, tmp_path / part, symlinks=True))
+        with edited.path("pipelines", "mnist", part, "__init__.py").open("a") as file:
+            file.write("\n# edited\n")
+        done = edited.stage("train", *command, TRACKING="none")
+        assert ("resuming run" in done.stdout) is resumed, part
+
+
 def test_two_processes_have_the_loss_curve_of_one(clone: Checkout) -> None:
     overrides = ("project=mnist", "projects.mnist.train.epochs=6", f"projects.mnist.model.lr={LR}")
     curves: list[Any] = []
