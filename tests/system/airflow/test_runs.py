@@ -32,7 +32,11 @@ LIGHT = {
         "projects.stocks.train.epochs=1", "projects.stocks.data.symbols=3", "projects.stocks.variants={}",
     ]
 }  # fmt: skip
-WRONG = {"wrong value": "train.epochs=-1", "wrong key": "train.epoch=3", "failing": "data.path=nowhere"}
+WRONG = {
+    "wrong value": ["train.epochs=-1"],
+    "wrong key": ["train.epoch=3"],
+    "failing": ["data.path=nowhere", "data.target=price"],
+}
 Runs = dict[str, tuple[str, str]]
 
 
@@ -85,8 +89,11 @@ def runs(airflow: Airflow, before: dict[str, bytes]) -> Runs:
         "again": ("titanic", trigger("titanic")),
         "epochs": ("titanic", trigger("titanic", {"overrides": ["projects.titanic.train.epochs=3"]})),
         **{
-            name: ("house_prices", trigger("house_prices", {"overrides": [f"projects.house_prices.{override}"]}))
-            for name, override in WRONG.items()
+            name: (
+                "house_prices",
+                trigger("house_prices", {"overrides": [f"projects.house_prices.{one}" for one in overrides]}),
+            )
+            for name, overrides in WRONG.items()
         },
     }
 
