@@ -98,6 +98,14 @@ def test_dvc_repro_runs_what_has_changed(repo: Any) -> None:
             assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"} | EDITS[path]
 
 
+def test_documentation_is_ignored_and_what_stages_write_is_not(repo: Any) -> None:
+    ignored = {path: repo.dvcignore.is_ignored_file(str(Path(repo.root_dir, path))) for path in (
+        "pipelines/titanic/README.md", "pipelines/stocks/figure.png", "roadmap/monitoring/power.svg",
+        "artifacts/titanic/plots/calibration.png", "artifacts/titanic/bundle/notes.md", "data/mnist/digits.svg",
+    )}  # fmt: skip
+    assert list(ignored.values()) == [True] * 3 + [False] * 3, ignored
+
+
 def test_every_room_and_every_kind_of_project_file_has_a_row() -> None:
     rooms = {path.parent.name for path in (ROOT / "roadmap").glob("*/__init__.py")}
     assert rooms == {path.split("/")[1] for path in EDITS if path.startswith("roadmap/") and path.count("/") > 1}
