@@ -54,8 +54,12 @@ class Running:
         """The workers, where there are several."""
         import psutil
 
-        found = psutil.Process(self.pid).children(recursive=True)
-        return {one.pid for one in found if "spawn_main" in " ".join(one.cmdline())}
+        found = set()
+        for one in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too: it has ended since
+                if "spawn_main" in " ".join(one.cmdline()):
+                    found.add(one.pid)
+        return found
 
     def stderr(self) -> str:
         return self.log.read_text()
