@@ -1,6 +1,7 @@
 """The suite's own rules: what is slow says so, no test leans on another, and the rooms are those of the tree."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,26 +31,37 @@ def through_another(reproduced):
 """
 
 
-@pytest.mark.parametrize(
-    "test, refused",
-    [
-        ("def test(reproduced): pass", True),
-        ("def test(through_another): pass", True),
-        ("@pytest.mark.mirror\ndef test(): pass", True),
-        ("@pytest.mark.slow\ndef test(through_another): pass", False),
-        ("def test(): pass", False),
-    ],
-)
-def test_what_uses_the_reproduction_or_the_mirror_is_marked_slow(tmp_path: Path, test: str, refused: bool) -> None:
+CASES = """
+import pytest
+
+def test_plain(): pass
+
+def test_directly(reproduced): pass
+
+def test_through_another(through_another): pass
+
+@pytest.mark.mirror
+def test_official(): pass
+
+@pytest.mark.slow
+def test_marked(through_another): pass
+"""
+
+
+def test_what_uses_the_reproduction_or_the_mirror_is_marked_slow(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(USES)
-    (tmp_path / "test_it.py").write_text(f"import pytest\n\n{test}\n")
+    (tmp_path / "test_it.py").write_text(CASES)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  slow: slow\n  mirror: mirror\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "--co", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode == (pytest.ExitCode.USAGE_ERROR if refused else pytest.ExitCode.OK), done.stdout
-    assert refused == ("add @pytest.mark.slow" in done.stderr)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    assert re.findall(r"::(\w+): takes minutes", done.stderr) == [
+        "test_directly",
+        "test_through_another",
+        "test_official",
+    ]
 
 
 def imports(file: Path) -> set[str]:

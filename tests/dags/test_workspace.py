@@ -166,6 +166,7 @@ def test_every_key_of_this_repositorys_params_can_be_overridden_and_stays_what_i
 # ---------------------------------------------------------------- clones
 
 
+@pytest.mark.slow
 def test_a_clone_has_what_the_checkout_has_committed_or_not(repository: Repository) -> None:
     before = repository.state()
     folder = clone(repository, "projects.one.epochs=5")
@@ -175,6 +176,7 @@ def test_a_clone_has_what_the_checkout_has_committed_or_not(repository: Reposito
     assert repository.state() == before
 
 
+@pytest.mark.slow
 def test_a_stage_that_the_overrides_do_not_concern_stays_cached(repository: Repository) -> None:
     folder = clone(repository, "projects.one.epochs=5")
     said = repository.dvc("repro", folder=folder)
@@ -183,11 +185,13 @@ def test_a_stage_that_the_overrides_do_not_concern_stays_cached(repository: Repo
     assert "epochs: 5" in (folder / "model.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_file_removed_from_the_checkout_is_not_in_the_clone(repository: Repository) -> None:
     (repository.folder / ".dvcignore").unlink()
     assert not (clone(repository) / ".dvcignore").exists()
 
 
+@pytest.mark.slow
 def test_the_tasks_of_a_run_share_one_clone(repository: Repository) -> None:
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: clone(repository, "seed=7"), range(4)))
@@ -197,21 +201,25 @@ def test_the_tasks_of_a_run_share_one_clone(repository: Repository) -> None:
     assert (clone(repository, "seed=7") / "mark").exists(), "a task that is repeated goes on in it"
 
 
+@pytest.mark.slow
 def test_two_runs_have_a_clone_each(repository: Repository) -> None:
     assert clone(repository, run="one manual__1") != clone(repository, run="one manual__2")
 
 
+@pytest.mark.slow
 def test_a_wrong_override_leaves_no_clone(repository: Repository) -> None:
     with pytest.raises(OverrideError):
         clone(repository, "sed=7")
     assert list(workspace.clones(repository.folder).iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_clone_keeps_the_remote_that_only_this_checkout_knows(repository: Repository) -> None:
     repository.dvc("remote", "add", "--local", "-q", "-d", "store", str(repository.folder.parent / "store"))
     assert "store" in repository.dvc("remote", "list", folder=clone(repository))
 
 
+@pytest.mark.slow
 def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repository: Repository) -> None:
     root = repository.folder
     first = workspace.head(root)
@@ -222,6 +230,7 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
         workspace.clone(root, "one gone", "0" * 40, [])
 
 
+@pytest.mark.slow
 def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: Repository) -> None:
     before = repository.state()
     folder = clone(repository, "projects.one.epochs=5", "projects.one.until=2020-01-31")
@@ -241,6 +250,7 @@ def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: 
     assert "epochs: 5" in (repository.folder / "model.json").read_text(), "its outputs are in the shared cache"
 
 
+@pytest.mark.slow
 def test_clones_of_runs_that_failed_long_ago_are_removed(repository: Repository) -> None:
     old, new = clone(repository, run="one old"), clone(repository, run="one new")
     queued = workspace.clones(repository.folder) / "tmpabc"  # DVC's own
@@ -255,6 +265,7 @@ def test_clones_of_runs_that_failed_long_ago_are_removed(repository: Repository)
 # ---------------------------------------------------------------- dvc.lock
 
 
+@pytest.mark.slow
 def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(repository: Repository) -> None:
     """Merges in a row while `dvc repro` writes dvc.lock again and again."""
     root, stop = repository.folder, threading.Event()
@@ -287,6 +298,7 @@ def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(reposit
     assert "didn't change" in repository.dvc("repro", "prepare")
 
 
+@pytest.mark.slow
 def test_an_entry_is_what_dvc_wrote_and_none_before_the_first_run(repository: Repository, tmp_path: Path) -> None:
     entry = workspace.entry(repository.folder, "prepare")
     assert entry is not None and {out["path"] for out in entry["outs"]} == {"ready"}
@@ -294,6 +306,7 @@ def test_an_entry_is_what_dvc_wrote_and_none_before_the_first_run(repository: Re
     assert workspace.entry(tmp_path, "prepare") is None
 
 
+@pytest.mark.slow
 def test_waiting_for_another_dvc_process_has_an_end(repository: Repository) -> None:
     late = workspace.dvc_locked(repository.folder, seconds=0.2)
     with workspace.dvc_locked(repository.folder), pytest.raises(OSError, match="another DVC process"), late:

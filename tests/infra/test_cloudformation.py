@@ -25,6 +25,7 @@ def resources(template: StackTemplate, kind: str) -> dict[str, dict[str, Any]]:
     return {name: one["Properties"] for name, one in template.body["Resources"].items() if one["Type"] == kind}
 
 
+@pytest.mark.slow
 def test_cfn_lint_has_nothing_to_say() -> None:
     files = sorted(map(str, FOLDER.glob("*.yaml")))
     done = subprocess.run([BIN / "cfn-lint", *files], capture_output=True, text=True)

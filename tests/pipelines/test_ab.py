@@ -161,7 +161,7 @@ def test_failures_come_from_the_server(log: Log, monkeypatch: pytest.MonkeyPatch
     assert [arm["failed"] for arm in log.judge(server="http://here")["arms"]] == [0, 3]
 
 
-def test_the_command_line(log: Log) -> None:
+def test_the_command_line(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     log.write("mirrored", (0.7, 0.9), days=3)
     environment = {**os.environ, "SERVING_PREDICTIONS": log.url, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pipelines.ab"]
@@ -170,10 +170,8 @@ def test_the_command_line(log: Log) -> None:
     )
     assert done.returncode == 0 and "is better than the champion" in done.stdout, done.stderr
     for mistake, said in (("project=titanc", "did you mean 'titanic'"), ("days=0", "days: found '0'")):
-        done = subprocess.run(
-            [*command, "project=titanic", mistake], capture_output=True, text=True, env=environment, cwd=log.folder
-        )
-        assert done.returncode == 2 and said in done.stderr
+        assert ab.main(["project=titanic", f"log={log.url}", mistake]) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("project", bundles.ALL)

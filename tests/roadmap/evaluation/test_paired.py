@@ -52,6 +52,7 @@ def test_forecasts_that_overlap_are_not_taken_for_so_many_independent_ones() -> 
     assert wrong <= MOST
 
 
+@pytest.mark.slow
 def test_a_model_that_loses_seldom_but_much_is_not_taken_for_better() -> None:
     """The plain percentile bootstrap would let it pass 11 times in 100."""
     rng, wrong = np.random.default_rng(3), 0

@@ -34,6 +34,7 @@ for number in itertools.count():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["server", "server and writer"])
 def test_of_a_killed_server_what_was_kept_is_written(
     what: str, tmp_path: Path, start: Callable[..., PredictionLogger]
@@ -63,6 +64,7 @@ def test_of_a_killed_server_what_was_kept_is_written(
     assert spooling.SYNC_SECONDS <= 0.5  # so long the last ones may be in the server's memory alone
 
 
+@pytest.mark.slow
 def test_a_killed_writer_is_replaced(tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics) -> None:
     log = str(tmp_path / "log")
     recorder = start(log, flush_seconds=0.02)

@@ -257,6 +257,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_killed_job_goes_on_and_ends_with_the_same_file(
     run: Callable[..., int], artifacts: Path, tmp_path: Path, kind: str, capsys: Any

@@ -20,6 +20,8 @@ import pytest
 from tests.support import bundles
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 # A predictor that waits as long as a file is there, put before the real one: the server is the real command.
 SLOW = """
