@@ -75,11 +75,12 @@ def ours(train: Images, test: Images, epochs: int, report: Report) -> None:
         TrainingSet(rows[0], rows[1], {}, {}), TrainSettings(**{**settings, "epochs": epochs}), SEED
     )
     history = MetricHistory("ours", lambda row: None)
+    precision: Any = precision_for({"precision": "32-true"}, settings["bf16"])
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(
             accelerator="cpu",
             devices=1,
-            precision=precision_for({"precision": "32-true"}, settings["bf16"]),
+            precision=precision,
             max_epochs=epochs,
             callbacks=[history, Stop(history, report), ResumeCheckpoint(Path(folder), SEED)],
             logger=False,
@@ -116,7 +117,7 @@ class ImageDataset(Dataset):
 def script(train: Images, test: Images, epochs: int, report: Report) -> None:
     """The usual script: two workers, batches of 128, SGD at 0.1 with momentum and a cosine schedule, float32."""
     model, _ = network(train)
-    net = model.layers.to(memory_format=torch.contiguous_format)
+    net = model.layers.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in the stub
     loader = DataLoader(ImageDataset(train, model.mean, model.std), 128, shuffle=True, num_workers=2)
     learnt = [parameter for parameter in net.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(learnt, 0.1, momentum=0.9, weight_decay=5e-4)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,20 @@ from roadmap.inference.language.decoding import Decoder, DecodingBatch
 from roadmap.training.export import export
 
 VOCAB, BLOCK, PROMPT = 65, 256, 32
-SIZE = {"layers": 4, "heads": 4, "width": 128}  # nanoGPT's published CPU setting
+SIZE: dict[str, Any] = {"layers": 4, "heads": 4, "width": 128}  # nanoGPT's published CPU setting
 Texts = list[list[int]]
 
 
 def network() -> GPT:
     torch.manual_seed(0)
-    recipe = {"dropout": 0.0, "lr": 1e-3, "final_lr": 0.1, "warmup": 100, "weight_decay": 0.1, "beta2": 0.99}
+    recipe: dict[str, Any] = {
+        "dropout": 0.0,
+        "lr": 1e-3,
+        "final_lr": 0.1,
+        "warmup": 100,
+        "weight_decay": 0.1,
+        "beta2": 0.99,
+    }
     model = GPT(vocab=VOCAB, block=BLOCK, **SIZE, **recipe, positions="learned", bias=True).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -79,7 +87,12 @@ def without_cache(model: GPT) -> Callable[[Texts, int], Texts]:
 def transformers_generate(model: GPT) -> Callable[[Texts, int], Texts]:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    sizes = {"n_positions": BLOCK, "n_embd": SIZE["width"], "n_layer": SIZE["layers"], "n_head": SIZE["heads"]}
+    sizes: dict[str, Any] = {
+        "n_positions": BLOCK,
+        "n_embd": SIZE["width"],
+        "n_layer": SIZE["layers"],
+        "n_head": SIZE["heads"],
+    }
     reference = GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, bos_token_id=None, eos_token_id=None, **sizes)).eval()
     reference.load_state_dict(to_gpt2(model.state_dict()), strict=False)
     reference.generation_config.pad_token_id = 0

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -37,7 +38,7 @@ from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, VOCABULARY, MOST = 64, 42, 24_000, 512
-PRECISION = precision_for({"precision": "32-true"}, bf16=True)
+PRECISION: Any = precision_for({"precision": "32-true"}, bf16=True)
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # tokens [n, MOST], lengths [n], labels [n]
 
 

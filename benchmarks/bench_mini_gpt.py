@@ -109,10 +109,11 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
     data = TrainingSet(arrays, tuple(array[:2] for array in arrays), {}, {}, rows=steps * settings.batch_size)
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    precision: Any = precision_for({"precision": "32-true"}, settings.bf16)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
-        precision=precision_for({"precision": "32-true"}, settings.bf16),
+        precision=precision,
         max_epochs=1,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from roadmap.bundle import Bundle, Predictor, load_predictor
+from roadmap.bundle import Bundle, Streams, load_predictor
 from serving.runtime.generation import Loop
 
 PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in version ")
@@ -36,9 +36,9 @@ class Single:
         self.stream = predictor.stream
 
 
-def loops(kind: str, predictor: Predictor, clients: int) -> list[Loop]:
+def loops(kind: str, predictor: Streams, clients: int) -> list[Loop]:
     if kind == "alone, a thread each":
-        return [Loop(Single(predictor), 1024) for _ in range(clients)]  # type: ignore[arg-type]
+        return [Loop(Single(predictor), 1024) for _ in range(clients)]
     return [Static(predictor, 1024) if kind == "static batches" else Loop(predictor, 1024)] * clients
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -33,7 +34,7 @@ from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, SCRIPT_ROUNDS = 256, 42, 2
-PRECISION = precision_for({"precision": "32-true"}, bf16=True)
+PRECISION: Any = precision_for({"precision": "32-true"}, bf16=True)
 
 
 def network() -> CNN:

@@ -113,10 +113,10 @@ def main() -> int:
     for seed, (name, draw) in enumerate(kinds.items(), 10):
         for gain in GAINS:
             found = draw(gain, seed)
-            ours, _ = verdicts(found, right=True)
+            firsts, _ = verdicts(found, right=True)
             once = float((found[0][:, -1] > 1.96 * found[1][:, -1]).mean())
-            day = f"{np.median(ours[ours > 0]):.0f}" if ours.any() else "none"
-            print(f"| {name}, {gain:.0%} | {(ours > 0).mean():.0%} | {day} | {once:.0%} |", flush=True)
+            day = f"{np.median(firsts[firsts > 0]):.0f}" if firsts.any() else "none"
+            print(f"| {name}, {gain:.0%} | {(firsts > 0).mean():.0%} | {day} | {once:.0%} |", flush=True)
     print(f"\n{size[0]:,} experiments of {size[1]} days with {size[2]} labelled answers; {machine.line()}")
     return int(worst > ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / chosen.experiments))
 

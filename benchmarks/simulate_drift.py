@@ -58,14 +58,15 @@ class World:
     """The generator, and the model that answers."""
 
     def __init__(self, settings: MonitorSettings) -> None:
-        self.predictor = load_predictor(Bundle("artifacts/house_prices/bundle"))
+        self.predictor: Any = load_predictor(Bundle("artifacts/house_prices/bundle"))
         self.columns_of, self.settings = list(self.predictor.Request.model_json_schema()["properties"]), settings
         self.seed = 1_000
 
     def rows(self, count: int) -> Rows:
         self.seed += 1
         frame = hedonic(count, self.seed)[self.columns_of].astype(object)
-        return frame.where(frame.notna(), None).to_dict("records")
+        records: list[Any] = frame.where(frame.notna(), None).to_dict("records")
+        return records
 
     def columns(self, rows: Rows) -> Columns:
         asked = [self.predictor.Request.model_validate(row) for row in rows]

@@ -57,7 +57,10 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Chec
     with FileLock(f"{folder}.lock"):
         clone = Checkout(folder)
         if not (folder / "artifacts" / "store.json").exists():
-            probe = {"PYTHONPATH": str(ROOT / "benchmarks" / "startup"), "STARTUP_TIMES": f"{folder}.jsonl"}
+            probe: dict[str, Any] = {
+                "PYTHONPATH": str(ROOT / "benchmarks" / "startup"),
+                "STARTUP_TIMES": f"{folder}.jsonl",
+            }
             Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=1500, **probe)
     return clone
 

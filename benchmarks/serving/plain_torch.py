@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from pydantic import create_model
+from pydantic import BaseModel
 
 from benchmarks.serving.networks import with_torch
 from roadmap.bundle import Bundle
@@ -19,8 +19,14 @@ app = FastAPI()
 
 One: Any = predictor.Request
 Answer: Any = predictor.Response
-Inputs: Any = create_model("Inputs", inputs=(list[One], ...))
-Outputs: Any = create_model("Outputs", outputs=(list[Answer], ...))
+
+
+class Inputs(BaseModel):
+    inputs: list[One]
+
+
+class Outputs(BaseModel):
+    outputs: list[Answer]
 
 
 @app.post("/predict")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.bench_serving import Question, same, table
+from benchmarks.bench_serving import Question, Row, same, table
 from benchmarks.serving.load import Figures, dechunked, text
 
 
@@ -13,7 +13,7 @@ def question(streams: bool = False) -> Question:
 
 
 def test_the_table_sets_us_beside_the_peer_with_the_highest_rate() -> None:
-    rows = {
+    rows: dict[str, Row] = {
         "this server": {16: Figures(2000, 4, 10, 0, 0.2)},
         "slow": {16: Figures(10, 1, 1, 0, 0.1)},
         "best": {16: Figures(1000, 8, 20, 0, 0.8)},
@@ -24,7 +24,7 @@ def test_the_table_sets_us_beside_the_peer_with_the_highest_rate() -> None:
 
 
 def test_who_did_not_start_and_who_failed_are_in_the_table() -> None:
-    rows = {"broken": "ended with exit code 1:\nno module", "flaky": {1: Figures(5, 1, 2, 7, 0.1)}}
+    rows: dict[str, Row] = {"broken": "ended with exit code 1:\nno module", "flaky": {1: Figures(5, 1, 2, 7, 0.1)}}
     shown = table(question(), rows, [1])
     assert "| broken | not measured: ended with exit code 1: no module |" in shown
     assert "5 (7 errors)" in shown

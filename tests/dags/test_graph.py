@@ -281,10 +281,13 @@ def test_dags_import_nothing_but_the_standard_library_yaml_and_airflow() -> None
     allowed = sys.stdlib_module_names | {"yaml", "airflow", "dvc_airflow"}
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
                 assert not node.level, f"{file.name}: a relative import"
                 names = [str(node.module)]
+            else:
+                continue
             assert {name.partition(".")[0] for name in names} <= allowed, f"{file.name}: line {node.lineno}"
 
 

@@ -275,7 +275,7 @@ def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(reposit
         while not stop.is_set():
             (root / "input").write_text(f"{len(done)}\n")
             with contextlib.suppress(Blocked):  # as a task does, which then takes its turn again
-                Command(root, environment(), str).run([str(BIN / "dvc"), "repro", "--force"])
+                Command(root, environment(), lambda line: None).run([str(BIN / "dvc"), "repro", "--force"])
                 done.append(1)
 
     with ThreadPoolExecutor(1) as pool:

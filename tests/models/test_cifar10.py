@@ -79,7 +79,12 @@ def test_cutout_blanks_one_square_of_each_image() -> None:
 
 def test_an_image_is_mirrored_in_every_other_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(networks, "flip_and_shift", lambda x, flip, most: seen.append(flip) or x)
+
+    def noted(x: torch.Tensor, flip: torch.Tensor, most: int) -> torch.Tensor:
+        seen.append(flip)
+        return x
+
+    monkeypatch.setattr(networks, "flip_and_shift", noted)
     model = network("CNN")
     x, side, y = ramps(4), torch.tensor([0, 1, 0, 1]), torch.zeros(4, dtype=torch.long)
     for epoch in range(3):
@@ -113,6 +118,7 @@ def test_the_graph_answers_as_the_network_and_the_same_for_a_mirror_image(name: 
     with torch.no_grad():  # statistics and weights that are not those of the start
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
+                assert module.running_mean is not None and module.running_var is not None
                 module.running_mean.normal_(), module.running_var.uniform_(0.5, 2)
     model.eval()
     x = shapes.classified(10, SIZE, 1)["image"]

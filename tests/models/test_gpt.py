@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.gpt import GPT, from_gpt2, to_gpt2
+from models.gpt import GPT, Block, from_gpt2, to_gpt2
 from roadmap.training.export import export
 
 VOCAB, BLOCK = 40, 24
@@ -80,8 +80,10 @@ def test_order_matters(positions: str) -> None:
 def test_weights_begin_as_published() -> None:
     model = gpt(width=128, layers=8)
     assert model.head.weight is model.tokens.weight
-    assert model.blocks[0].mlp.expand.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    assert model.blocks[0].mlp.project.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
+    first = model.blocks[0]
+    assert isinstance(first, Block)
+    assert first.mlp.expand.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert first.mlp.project.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
     loss = model.loss(tokens(4, BLOCK), tokens(4, BLOCK, 1)).item()
     assert loss == pytest.approx(np.log(VOCAB), abs=0.1), "before training all tokens are about as likely"
 

@@ -1,5 +1,6 @@
 """Sentiment, its networks: any batch is read alike, and answers add up."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ def ragged(lengths: list[int], width: int, seed: int = 0) -> tuple[torch.Tensor,
 
 
 @pytest.mark.parametrize(("kind", "layer"), zip(RECURRENT, (nn.RNN, nn.LSTM, nn.GRU), strict=True))
-def test_turning_rows_round_is_what_packing_does(kind: type[networks.Recurrent], layer: type[nn.RNNBase]) -> None:
+def test_turning_rows_round_is_what_packing_does(
+    kind: type[networks.Recurrent], layer: Callable[..., nn.RNNBase]
+) -> None:
     model = network(kind)
     both = layer(8, 6, batch_first=True, bidirectional=True)
     assert isinstance(model, networks.Recurrent)

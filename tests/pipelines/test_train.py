@@ -253,7 +253,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 def staged(run: Run) -> Bundle:
     for stage in (prepare, train):
-        inspect.unwrap(stage.main)(run)  # type: ignore[call-arg]
+        inspect.unwrap(stage.main)(run)
     return Bundle(run.artifacts / "bundle")
 
 

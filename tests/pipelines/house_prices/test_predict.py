@@ -1,5 +1,7 @@
 """The shipped linear model has found the generator's truth again, read off its own predictions."""
 
+from typing import Any
+
 import pytest
 
 from pipelines.house_prices.data import COEFFICIENTS, DISTRICTS, NOISE
@@ -7,13 +9,13 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.data import splits
 from tests.support.checkouts import Checkout
 
-HOUSE = {"area_m2": 90.0, "rooms": 3.0, "age_years": 20.0, "distance_km": 5.0, "district": "suburb"}
+HOUSE: dict[str, Any] = {"area_m2": 90.0, "rooms": 3.0, "age_years": 20.0, "distance_km": 5.0, "district": "suburb"}
 SIGMAS = 4  # standard errors of a coefficient: one false alarm in 16,000
 
 
 @pytest.mark.slow
 def test_one_unit_more_costs_what_the_generator_says(reproduced: Checkout) -> None:
-    predictor = load_predictor(Bundle(reproduced.path("artifacts", "house_prices", "bundle")))
+    predictor: Any = load_predictor(Bundle(reproduced.path("artifacts", "house_prices", "bundle")))
     train = splits.read(reproduced.path("data", "house_prices"), "train")
 
     def price(**changes: object) -> float:

@@ -36,7 +36,8 @@ def layout(folder: Path, parts: dict[str, list[str]]) -> Path:
 
 def packed(folder: Path, parts: dict[str, list[str]], name: str) -> Path:
     path = folder / name
-    with tarfile.open(path, f"w:{path.suffix[1:]}") as archive:
+    mode: Any = f"w:{path.suffix[1:]}"  # one of the known ones
+    with tarfile.open(path, mode) as archive:
         for part, texts in parts.items():
             for n, text in enumerate(texts):
                 member = tarfile.TarInfo(f"aclImdb/{part}/{n}_7.txt")

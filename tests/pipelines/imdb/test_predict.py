@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = networks.LSTM(**found.model, width=8, hidden=6, dropout=0, word_dropout=0, lr=0.1, weight_decay=0).eval()
     export(model, tuple(array[:2] for array in found.val[:-1]), bundle)
+    assert isinstance(found.assets, Mapping)
     for name, content in found.assets.items():
         (bundle / name).write_text(json.dumps(content, ensure_ascii=False))
     lineage = {"source": "test", "created": "2026-11-24T00:00:00+00:00", "git_commit": None, "run": "0" * 32}
@@ -101,7 +102,7 @@ def test_an_answer_can_be_checked_by_hand(client: TestClient) -> None:
 
 
 def test_a_text_is_answered_the_same_alone_and_among_others(artifacts: Path) -> None:
-    predictor = load_predictor(Bundle(artifacts / "imdb" / "bundle"))
+    predictor: Any = load_predictor(Bundle(artifacts / "imdb" / "bundle"))
     requests = [predictor.Request(text=review.text) for review in generate(60, seed=9)]
     together = predictor.predict(requests)
     alone = [predictor.predict([request])[0] for request in requests]

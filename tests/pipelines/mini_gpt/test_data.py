@@ -75,8 +75,8 @@ def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
     for x, y in BatchLoader(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
         assert x.shape == y.shape == (32, 16)
         assert torch.equal(x[:, 1:], y[:, :-1])
-    x, y = made.val
-    np.testing.assert_array_equal(x[1:, 0], y[:-1, -1])  # every character once
+    inputs, targets = made.val
+    np.testing.assert_array_equal(inputs[1:, 0], targets[:-1, -1])  # every character once
 
 
 def test_the_sample_does_not_repeat_its_paragraphs() -> None:
@@ -131,7 +131,7 @@ def test_evaluation_windows_hold_the_test_text(prepared: Path) -> None:
 def test_bits_per_character_of_a_coin() -> None:
     """Windows of characters that are each as likely as not have one bit per character, the first left out."""
     half = float(np.log(0.5))
-    outputs = [
+    outputs: list[Any] = [
         SimpleNamespace(logprobs=SimpleNamespace(tokens=list("abcd"), token_logprobs=[None, half, half, half])),
         SimpleNamespace(logprobs=SimpleNamespace(tokens=["ab", "cd"], token_logprobs=[None, 2 * half])),
     ]
@@ -168,11 +168,18 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
     settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
-    size = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
-    recipe = {"lr": 1e-2, "final_lr": 0.1, "warmup": 2, "weight_decay": 0.1, "beta2": 0.99, "muon": 0.02}
+    size: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
+    recipe: dict[str, Any] = {
+        "lr": 1e-2,
+        "final_lr": 0.1,
+        "warmup": 2,
+        "weight_decay": 0.1,
+        "beta2": 0.99,
+        "muon": 0.02,
+    }
     model = GPT(**made.model, **size, **recipe)
     resumable = ResumeCheckpoint(folder, seed=5, seconds=0)
-    quiet = {
+    quiet: dict[str, Any] = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_model_summary": False,

@@ -176,7 +176,7 @@ def test_a_trained_bundle_holds_json_and_onnx_and_no_pickle(written: tuple[Path,
 def test_a_trained_bundle_answers_its_example_as_the_network_does(written: tuple[Path, Any, np.ndarray]) -> None:
     folder, model, x = written
     bundle = Bundle(folder)
-    predictor = load_predictor(bundle)
+    predictor: Any = load_predictor(bundle)
     outputs = predictor.predict([predictor.Request.model_validate(row) for row in bundle.example])
     expected = model(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose([output.probability for output in outputs], expected, rtol=1e-4)

@@ -169,7 +169,8 @@ def test_the_parameters_hash_follows_what_defines_the_model_and_nothing_else() -
     first = check(composed()).params_sha256()
     assert check(composed(projects__mnist__gate__floor=0.5, rollback=True)).params_sha256() == first
     assert check(composed(projects__titanic__model__lr=0.5)).params_sha256() == first
-    changed = [{LR: 0.04}, {"seed": 1}, {"profile": "full"}, {"projects__mnist__variants": {"x": {"lr": 1}}}]
+    variants = {"projects__mnist__variants": {"x": {"lr": 1}}}
+    changed: list[dict[str, Any]] = [{LR: 0.04}, {"seed": 1}, {"profile": "full"}, variants]
     assert len({first, *(check(composed(**change)).params_sha256() for change in changed)}) == 5
 
 

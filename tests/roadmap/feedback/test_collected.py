@@ -155,10 +155,11 @@ def test_a_request_and_its_label_are_the_row_again(
     test = splits.read(tmp_path / "data", "test")
     target = old.schema["target"]
     truths = [old.schema["classes"][t] if "classes" in old.schema else str(t) for t in test[target][:200]]
-    rows = [
-        {**LABELLED[project](one, old.schema), target: recent.target_of(truth, old.schema)}
-        for one, truth in zip(said, truths, strict=True)
-    ]
+    rows: list[dict[str, Any]] = []
+    for one, truth in zip(said, truths, strict=True):
+        row = LABELLED[project](one, old.schema)
+        assert row is not None
+        rows.append({**row, target: recent.target_of(truth, old.schema)})
     found = recent.like(old.splits["train"], rows, target)
     assert target in found
     for name in found:
@@ -181,7 +182,8 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
 ) -> None:
     old = prepared(project)
     truth = old.schema["classes"][0] if "classes" in old.schema else "1.5"
-    others = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
+    pictures: list[dict[str, Any]] = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}]
+    others = [*pictures, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
     found = [answered(n, said, truth) for n, said in enumerate(others)]
     collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
     assert recent.with_feedback(old, tmp_path / "x", "sample", LABELLED[project]) is old

@@ -1,5 +1,6 @@
 """Commands: verbs, options and places, and that every mistake is one line that helps."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_run_gives_exit_codes_and_one_line(capsys: pytest.CaptureFixture[str]) -
             raise KeyboardInterrupt
         return 3 if options.force else None
 
-    commands = {"plan": (Deploy, plan)}
+    commands: dict[str, tuple[type[Deploy], Callable[[Deploy], int | None]]] = {"plan": (Deploy, plan)}
     run = lambda *words: command_line.run(commands, "About.", words)  # noqa: E731
     assert run("plan", "project=a") == 0
     assert run("plan", "project=a", "force=true") == 3

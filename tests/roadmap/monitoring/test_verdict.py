@@ -10,7 +10,7 @@ import yaml
 from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import OTHER, RARE, Levels, Numbers, Reference, reference
-from roadmap.monitoring.reference.columns import Columns
+from roadmap.monitoring.reference.columns import Column, Columns
 from roadmap.monitoring.verdict import retraining_allowed
 from roadmap.project import load_project
 from tests.support.checkouts import ROOT
@@ -48,7 +48,7 @@ def test_a_quiet_window_is_quiet() -> None:
         ({"third": 0.45}, ("kind", "values")),
     ],
 )
-def test_what_has_changed_is_named(change: dict[str, float], found: tuple[str, str]) -> None:
+def test_what_has_changed_is_named(change: dict[str, Any], found: tuple[str, str]) -> None:
     assert drifted(columns(500, **change)) == {found}
 
 
@@ -76,7 +76,7 @@ def test_the_binned_statistic_is_that_of_the_values() -> None:
 
 
 def test_no_row_can_be_read_out_of_a_reference() -> None:
-    names = ["ann", "bob"] + ["carol"] * RARE + ["dave"] * 50
+    names: Column = ["ann", "bob", *["carol"] * RARE, *["dave"] * 50]
     ages = RNG.normal(40, 10, len(names)).tolist()
     found = reference({"name": names, "age": ages})
     kept = found.columns["name"]

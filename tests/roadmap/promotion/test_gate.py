@@ -170,8 +170,8 @@ def test_many_equal_slices_seldom_refuse_a_better_model() -> None:
         theirs = rng.random(ROWS) < 0.8
         flipped = rng.random(ROWS) < 0.1
         mine = np.where(flipped, rng.random(ROWS) < 0.8, theirs)
-        scores = (Score("accuracy", True, each.astype(float), {}) for each in (mine, theirs))
-        refused += "slices" in failed(judged(*scores, slices={"test": masks}))
+        one, other = (Score("accuracy", True, each.astype(float), {}) for each in (mine, theirs))
+        refused += "slices" in failed(judged(one, other, slices={"test": masks}))
     assert refused <= 10
 
 

@@ -4,6 +4,7 @@ import re
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def prepared_table(task: str = "binary", older: float = 0.0) -> splits.PreparedD
     parts = {"train": people(400, 0), "val": people(80, 1), "test": people(200, 2, older)}
     columns = {"年龄": "number", "性别": "category", HOSTILE: "category", "siblings": "number"}
     target = "生还"
-    schema = {
+    schema: dict[str, Any] = {
         "task": task,
         "target": target,
         "columns": {name: {"kind": kind} for name, kind in columns.items()},

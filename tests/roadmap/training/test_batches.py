@@ -1,5 +1,7 @@
 """Batches: a row at most once an epoch, an order that seed and epoch decide, and shares that add up over processes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def rows_of(batch: tuple[torch.Tensor, ...]) -> list[int]:
 
 
 def epoch(
-    number: int = 0, *, rows: int = ROWS, size: int = SIZE, seed: int | None = 1, **process: int
+    number: int = 0, *, rows: int = ROWS, size: int = SIZE, seed: int | None = 1, **process: Any
 ) -> list[list[int]]:
     batches = BatchLoader((torch.arange(rows), -torch.arange(rows)), size, seed=seed, **process)
     batches.set_epoch(number)

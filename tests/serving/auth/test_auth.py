@@ -24,7 +24,7 @@ from serving.settings import Settings
 from tests.support import bundles
 
 AUDIENCE = "models"
-BODY = {"inputs": [{}]}
+BODY: dict[str, Any] = {"inputs": [{}]}
 JSON_LINES = "application/jsonlines"
 
 
@@ -138,8 +138,11 @@ def test_kserves_addresses_have_the_same_scopes(keyed: Keyed, path: str) -> None
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"])
 def test_every_address_of_openai_checks_the_model(keyed: Keyed, path: str) -> None:
-    bodies = {"prompt": "The "}, {"messages": [{"role": "user", "content": "The "}]}, {"input": "The "}
-    given = dict(zip(("/v1/completions", "/v1/chat/completions", "/v1/embeddings"), bodies, strict=True))
+    given: dict[str, dict[str, Any]] = {
+        "/v1/completions": {"prompt": "The "},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "The "}]},
+        "/v1/embeddings": {"input": "The "},
+    }
     response = keyed.client.post(path, json={"model": "mnist", **given[path]}, headers=bearer(keyed.key))
     assert response.status_code == 403
 
@@ -304,8 +307,10 @@ def unsigned(issuer: OpenId) -> str:
 
 def confused(issuer: OpenId) -> str:
     """Signed by HMAC with the issuer's public key as the secret, which everybody has."""
-    signed = f"{part({'alg': 'HS256', 'kid': issuer.keys[0].kid})}.{part(issuer.claims())}"
-    secret = issuer.keys[0].as_pem(private=False)
+    key = issuer.keys[0]
+    assert isinstance(key, RSAKey)
+    signed = f"{part({'alg': 'HS256', 'kid': key.kid})}.{part(issuer.claims())}"
+    secret = key.as_pem(private=False)
     signature = hmac.digest(secret, signed.encode(), "sha256")
     return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
@@ -396,6 +401,6 @@ def test_an_issuer_that_was_never_reached_is_503(client: TestClient, issuer: Ope
         {"jwt_issuer": "http://localhost.evil.example", "jwt_audience": AUDIENCE},
     ],
 )
-def test_settings_that_would_let_strangers_in_are_refused(settings: dict[str, str]) -> None:
+def test_settings_that_would_let_strangers_in_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"audience|https"):
         Settings(**settings)

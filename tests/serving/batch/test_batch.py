@@ -23,7 +23,7 @@ from serving.batch.__main__ import main
 from tests.support import bundles
 from tests.support.checkouts import ROOT, environment
 
-PEOPLE = [
+PEOPLE: list[dict[str, Any]] = [
     {"id": "7", "class": "1st", "sex": "female", "age": "adult"},
     {"id": "8", "class": "3rd", "sex": "male", "age": None},
     {"id": "9", "class": "crew", "sex": "male", "age": "adult"},
@@ -115,7 +115,7 @@ def test_text_becomes_the_type_of_the_request(run: Callable[..., int], artifacts
     ]
     write(tmp_path / "houses.csv", rows)
     assert run("project=house_prices", "input=houses.csv", "output=out.parquet") == 0
-    known = [
+    known: list[dict[str, Any]] = [
         {"area_m2": 80.5, "rooms": 3.0, "age_years": None, "distance_km": 10.0, "district": "007"},
         {"area_m2": 60.0, "rooms": 2.0, "age_years": 7.0, "distance_km": 0.5, "district": "true"},
     ]

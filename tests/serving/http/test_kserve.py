@@ -52,7 +52,7 @@ def test_tensors_in_and_out_are_what_predict_says(client: TestClient, artifacts:
 
 
 def test_a_column_of_numbers_may_have_gaps(client: TestClient) -> None:
-    houses = [{"area_m2": 80.5, "district": "null"}, {"area_m2": None, "district": "[1]"}]
+    houses: list[dict[str, Any]] = [{"area_m2": 80.5, "district": "null"}, {"area_m2": None, "district": "[1]"}]
     [area, district] = columns(houses, [])
     assert (area["datatype"], area["data"]) == ("BYTES", ["80.5", "null"])
     plain = client.post("/models/house_prices/predict", json={"inputs": [{"area_m2": 80.5}, {"district": "[1]"}]})

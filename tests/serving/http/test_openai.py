@@ -128,7 +128,12 @@ def idle(app: Any) -> bool:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Decoder.run
-    monkeypatch.setattr(Decoder, "run", lambda *given: time.sleep(0.1) or run(*given))
+
+    def slow(*given: Any) -> Any:
+        time.sleep(0.1)
+        return run(*given)
+
+    monkeypatch.setattr(Decoder, "run", slow)
 
 
 @pytest.mark.parametrize("kind", ["completions", "chat"])
@@ -170,8 +175,10 @@ def test_async_clients_side_by_side_get_what_they_get_alone(running: tuple[Any, 
         async with AsyncOpenAI(base_url=running[1], api_key="none", max_retries=0) as client:
 
             async def one(seed: int) -> str:
-                asked = {"prompt": "abcdefghij"[: 1 + seed % 10], "max_tokens": 10 + seed, "seed": seed}
-                chunks = await client.completions.create(model="mini_gpt", stream=True, **asked)
+                prompt = "abcdefghij"[: 1 + seed % 10]
+                chunks = await client.completions.create(
+                    model="mini_gpt", stream=True, prompt=prompt, max_tokens=10 + seed, seed=seed
+                )
                 return "".join([chunk.choices[0].text async for chunk in chunks])
 
             return await asyncio.gather(*(one(seed) for seed in range(40)))
@@ -204,10 +211,12 @@ def test_openais_client_chats(openai_client: OpenAI, writer: Generator) -> None:
     (choice,) = found.choices
     assert (choice.message.role, choice.message.content) == ("assistant", expected.text)
     assert choice.finish_reason == expected.finish_reason
+    assert found.usage is not None and choice.logprobs is not None
     assert found.usage.model_dump(include=set(expected.usage.model_dump())) == expected.usage.model_dump()
     content = choice.logprobs.content
+    assert content is not None
     assert "".join(one.token for one in content) == expected.text
-    assert [bytes(one.bytes).decode() for one in content] == expected.logprobs.tokens
+    assert [bytes(one.bytes or ()).decode() for one in content] == expected.logprobs.tokens
     np.testing.assert_allclose([one.logprob for one in content], expected.logprobs.token_logprobs, atol=1e-4)
     assert all(len(one.top_logprobs) == 7 for one in content)
     again = [*TALK, choice.message, {"role": "user", "content": "a"}]  # an answer is sent back as it came
@@ -269,7 +278,7 @@ def test_openais_client_embeds(openai_client: OpenAI, writer: Generator) -> None
     found = openai_client.embeddings.create(model="mini_gpt", input=texts)  # asks for base64
     plain = openai_client.embeddings.create(model="mini_gpt", input=texts, encoding_format="float", dimensions=32)
     vectors = np.array([one.embedding for one in found.data])
-    np.testing.assert_array_equal(vectors, np.float32([one.embedding for one in plain.data]))
+    np.testing.assert_array_equal(vectors, np.array([one.embedding for one in plain.data], np.float32))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert found.usage.prompt_tokens == 3 + 1 + 24, "of the longest the last 24 are read"
     for text, vector in zip(texts, vectors, strict=True):  # alone as in company

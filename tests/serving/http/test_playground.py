@@ -57,14 +57,14 @@ class Visit:
     """A person's browser. Closing it checks that nothing went wrong unseen."""
 
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
-        self.address, self.faults = address, []
+        self.address = address
+        self.faults: list[str] = []
         self.context: BrowserContext = browser.new_context(**{"locale": "en-US", **options})
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(10_000)
         self.page.on("console", lambda message: self._said(message.type, message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
-        self.faults: list[str]
 
     def _said(self, kind: str, text: str) -> None:
         if kind in ("error", "warning") and "Failed to load resource" not in text:
@@ -344,8 +344,9 @@ def test_a_project_without_a_widget_gets_a_form(browser: Browser, address: str) 
     seen: list[Any] = []
 
     def predict(route: Route) -> None:
-        seen.append(route.request.post_data_json["inputs"][0])
-        route.fulfill(json={"outputs": [{"stars": 4.5}] * len(route.request.post_data_json["inputs"]), "model": label})
+        asked: Any = route.request.post_data_json
+        seen.append(asked["inputs"][0])
+        route.fulfill(json={"outputs": [{"stars": 4.5}] * len(asked["inputs"]), "model": label})
 
     page = visit.page
     page.route("**/models", lambda route: route.fulfill(json={"models": [{**label, "status": "ready"}]}))

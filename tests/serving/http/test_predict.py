@@ -232,7 +232,7 @@ def test_request_ids(client: TestClient) -> None:
     made = client.get("/health").headers["x-request-id"]
     assert len(made) == 32 and made != client.get("/health").headers["x-request-id"]
     for given_id in (b"x" * 129, b"caf\xc3\xa9", b"tab\tbed"):
-        assert len(client.get("/health", headers={"x-request-id": given_id}).headers["x-request-id"]) == 32
+        assert len(client.get("/health", headers={b"x-request-id": given_id}).headers["x-request-id"]) == 32
 
 
 def test_a_predictor_that_fails_is_a_500_with_an_id_and_a_log(own: Path, caplog: pytest.LogCaptureFixture) -> None:

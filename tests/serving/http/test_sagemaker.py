@@ -224,7 +224,8 @@ def test_an_answer_that_cannot_be_given(titanic: TestClient, accept: str) -> Non
 
 def test_an_answer_that_is_no_number(artifacts: Path) -> None:
     with serving(artifacts, "house_prices") as client:
-        [model] = [one for one in client.app.state.store.ready() if one.name == "house_prices"]
+        app: Any = client.app
+        [model] = [one for one in app.state.store.ready() if one.name == "house_prices"]
         predict = model.predictor.predict
         model.predictor.predict = lambda inputs: [
             answer.model_copy(update={"prediction": math.inf}) if request.column_0 == 666 else answer

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -36,7 +37,10 @@ def test_no_request_makes_the_server_fail(tmp_path: Path) -> None:
     artifacts = bundles.make_all(tmp_path / "artifacts")
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(Settings(bundles=str(artifacts))))
     asked = 0
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = []
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok), found
+        operations.append(found.ok())
     for operation, mode in product(operations, GenerationMode):
 
         @settings(

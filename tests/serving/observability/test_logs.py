@@ -45,7 +45,7 @@ def test_a_request_is_one_line_that_tells_who_what_and_how(
     auth.main(["new", "--name", "ci", "--projects", "titanic", "--file", str(file)])
     key = capsys.readouterr().out.strip()
     with TestClient(create_app(Settings(bundles=artifacts, api_keys=file))) as client:
-        body = {"inputs": [{}, {}]}
+        body: dict[str, Any] = {"inputs": [{}, {}]}
         response = client.post(
             "/models/titanic/predict?key=SECRET", json=body, headers={"X-API-Key": key, "X-Request-ID": "abc"}
         )

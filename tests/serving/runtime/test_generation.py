@@ -47,7 +47,8 @@ def test_those_who_join_at_any_step_are_answered_as_if_alone(
     monkeypatch.setattr(decoding, "CHUNK", chunk)
     asked = requests(writer, 30)
     rng, batch, waiting = np.random.default_rng(2), writer.batch(), list(asked)
-    answers, pieces = {}, {}
+    answers: dict[Any, Any] = {}
+    pieces: dict[Any, list[str]] = {}
     while waiting or len(batch):
         for _ in range(rng.integers(0, 4)):
             if waiting:
@@ -97,7 +98,7 @@ def test_who_fails_fails_alone(writer: Generator, monkeypatch: pytest.MonkeyPatc
     good, bad = (batch.add(writer.Request(prompt="abc", max_tokens=20, seed=1)) for _ in range(2))
     monkeypatch.setattr(bad, "take", bad.take)
     monkeypatch.setattr(bad, "how", None)  # the next draw raises
-    ended = {}
+    ended: dict[Any, Any] = {}
     while len(batch):
         ended |= {key: piece for key, piece in batch.step() if not isinstance(piece, str)}
     assert isinstance(ended[bad], AttributeError)
@@ -119,7 +120,7 @@ class Slow:
         raise AssertionError("answers are written together")
 
     def batch(self) -> Any:
-        batch = self.writer.batch()
+        batch: Any = self.writer.batch()
         step = batch.step
 
         def slow() -> Any:
@@ -266,7 +267,9 @@ def test_a_model_that_is_unloaded_is_freed(letters: Path) -> None:
     def use() -> Any:
         model = Model("mini_gpt", letters / "mini_gpt" / "bundle", Scheduler(1))
         assert len(asyncio.run(model.predict([model.request(prompt="abc", max_tokens=5)]))) == 1
-        asyncio.run(until(lambda: model.loop.thread is None))
+        loop = model.loop
+        assert loop is not None
+        asyncio.run(until(lambda: loop.thread is None))
         return weakref.ref(model.predictor)
 
     seen = use()

@@ -124,9 +124,9 @@ def test_a_request_and_a_table_row_give_the_same_features(
 ) -> None:
     frame = frame.drop(columns=target).reset_index(drop=True).astype(object)
     frame.iloc[3, :] = None
-    kinds = kinds_of({n: v.to_numpy(float if isinstance(v[0], float) else object) for n, v in frame.items()})
+    kinds = kinds_of({str(n): v.to_numpy(float if isinstance(v[0], float) else object) for n, v in frame.items()})
     offline = derive(from_frame(frame, kinds))
-    rows = [{k: v for k, v in row.items() if v is not None} for row in frame.to_dict("records")]
+    rows = [{str(k): v for k, v in row.items() if v is not None} for row in frame.to_dict("records")]
     online = derive(from_rows(rows, kinds))
     features = Features.fit(offline)
     np.testing.assert_array_equal(features.transform(online), features.transform(offline))
