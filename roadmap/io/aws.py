@@ -1,6 +1,6 @@
 """AWS's refusals in one line, and whether they may pass. boto3 is imported by who has used it already."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from roadmap.io.errors import TEMPORARY, USAGE, CommandError
@@ -32,8 +32,11 @@ NEXT = (
 
 
 @contextmanager
-def aws_errors(failed: type[CommandError], temporary: type[CommandError]) -> Iterator[None]:
-    """botocore's exceptions as `failed`, or as `temporary` where the same command may succeed later."""
+def aws_errors(failed: type[CommandError], temporary: type[CommandError], busy: Collection[str] = ()) -> Iterator[None]:
+    """botocore's exceptions as `failed`, or as `temporary` where the same command may succeed later.
+
+    busy: further codes that may pass, such as a limit on what runs at the same time
+    """
     from botocore import exceptions as boto
 
     try:
@@ -41,19 +44,19 @@ def aws_errors(failed: type[CommandError], temporary: type[CommandError]) -> Ite
     except boto.BotoCoreError as error:
         message, code = _unanswered(error)
     except boto.ClientError as error:
-        message, code = refusal(error)
+        message, code = refusal(error, busy)
     else:
         return
     raise temporary(message, TEMPORARY) if code == TEMPORARY else failed(message, USAGE)
 
 
-def refusal(error: Exception) -> tuple[str, int]:
+def refusal(error: Exception, busy: Collection[str] = ()) -> tuple[str, int]:
     """botocore's ClientError -> what AWS said and what to do, and the exit code."""
     said = getattr(error, "response", {}).get("Error", {})
     code = said.get("Code", "")
     what = f"{getattr(error, 'operation_name', 'AWS')}: {code}: {said.get('Message', '')}"
     todo = next((todo for codes, todo in NEXT if code in codes), "")
-    return f"{what}; {todo}" if todo else what, TEMPORARY if code in BUSY else USAGE
+    return f"{what}; {todo}" if todo else what, TEMPORARY if code in BUSY or code in busy else USAGE
 
 
 def _unanswered(error: Exception) -> tuple[str, int]:

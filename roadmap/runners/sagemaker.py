@@ -38,7 +38,7 @@ PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in
 
 
 def train(run: Run) -> None:
-    with aws_errors(UsageError, Unavailable):
+    with aws_errors(UsageError, Unavailable, busy=("ResourceLimitExceeded",)):
         given, api = settings(run.name), client("sagemaker")
         code = code_sha256("train", run.name, run.settings.network)
         card = splits.read_card(run.data)

@@ -104,7 +104,7 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
     ("code", "exit_code", "says"),
     [
         ("ResourceLimitExceeded", 75, "ResourceLimitExceeded"),
-        ("ThrottlingException", 75, "may succeed later"),
+        ("ThrottlingException", 75, "the same command goes on"),
         ("ExpiredTokenException", 2, "`aws sso login` renews them"),
     ],
 )
