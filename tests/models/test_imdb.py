@@ -10,16 +10,10 @@ import torch
 from torch import nn
 
 from models import imdb as networks
-from pipelines.imdb.settings import Data
 from roadmap.training.export import export
 
 RECURRENT = (networks.RNN, networks.LSTM, networks.GRU)
 every_network = pytest.mark.parametrize("kind", [*RECURRENT, networks.MeanEmbedding])
-
-
-def settings(**changes: Any) -> Data:
-    known = {"path": None, "text": None, "target": None, "rows": 600, "split": (0.7, 0.15, 0.15)}
-    return Data(**{**known, "vocabulary": 700, "max_tokens": 64, **changes})
 
 
 def network(kind: type[networks.Classifier], vocabulary: int = 50, **changes: float) -> networks.Classifier:

@@ -33,20 +33,6 @@ def settings(**changes: Any) -> Data:
     return Data(**{**known, "vocabulary": 700, "max_tokens": 64, **changes})
 
 
-def network(kind: type[networks.Classifier], vocabulary: int = 50, **changes: float) -> networks.Classifier:
-    torch.manual_seed(0)
-    start = np.random.default_rng(0).normal(0, 1, (vocabulary, 3)).astype(np.float32)
-    known: dict[str, Any] = {
-        "width": 8,
-        "hidden": 6,
-        "dropout": 0.3,
-        "word_dropout": 0.1,
-        "lr": 0.01,
-        "weight_decay": 0,
-    }
-    return kind(start, **{**known, **changes}).eval()
-
-
 # ---------------------------------------------------------------- serving
 
 
