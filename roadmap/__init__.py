@@ -1,1 +1,1 @@
-"""The machinery of every project: it knows none of them. docs/en/concepts.md has the list of its packages."""
+"""The pipeline machinery. It depends on no project; docs/en/concepts.md lists its packages."""

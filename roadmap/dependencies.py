@@ -1,8 +1,8 @@
-"""The code that can change what a stage writes. dvc.yaml is held against it, and a training resumes only where it is
-the same.
+"""The code that can change what a stage writes. A test compares dvc.yaml with it, and a training resumes only if it
+is unchanged.
 
 It is the import closure of the stage's module and of what the stage loads by name: the project's members, the network
-that params.yaml names, the sections of a report. Plumbing is left out: it carries values and changes none.
+in params.yaml, the sections of a report. Plumbing is left out: it passes values on and changes none.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roadmap.bundle.code import ROOT, closure, sha256_of
 
-MEMBERS = {  # what a stage loads of a project, by module
+MEMBERS = {  # project members that each stage loads
     "prepare": ("settings", "data"),
     "report": ("report",),
     "baselines": ("evaluate",),
@@ -20,29 +20,29 @@ MEMBERS = {  # what a stage loads of a project, by module
 }
 OPTIONAL = ("report", "behaviour")
 
-PLUMBING = {  # a file, or a folder with all that is in it
-    "roadmap/config/schema.py": "carries the blocks; defaults that make data or models are in settings.py",
-    "roadmap/config/stage.py": "Hydra's entry: what it composes comes from params.yaml, whose keys DVC tracks",
-    "roadmap/dependencies.py": "tells whether a training may be resumed, which then ends as if it had never stopped",
-    "roadmap/io": "errors, atomic writes, HTTP: the same bytes, or none",
-    "roadmap/project.py": "loads members; what a project does not say is empty",
-    "roadmap/tracking": "tells MLflow what is written anyway",
+PLUMBING = {  # files, or whole folders
+    "roadmap/config/schema.py": "passes the blocks on; defaults of data and models are in settings.py",
+    "roadmap/config/stage.py": "Hydra entry point; DVC tracks the keys of params.yaml that it composes",
+    "roadmap/dependencies.py": "decides whether a training resumes; a resumed one ends with the same result",
+    "roadmap/io": "errors, atomic writes, HTTP: the same bytes or none",
+    "roadmap/project.py": "loads members; defaults are empty",
+    "roadmap/tracking": "copies to MLflow what is written anyway",
 }
 
 
 def files(stage: str, project: str, network: str, root: Path = ROOT) -> list[str]:
     """Paths from `root`, sorted.
 
-    network: as params.yaml has it, a file or a folder; only training needs it
+    network: file or folder from params.yaml; only for training
 
     Raises:
-        ModuleNotFoundError: a member or the network is not there.
+        ModuleNotFoundError: a member or the network is missing.
     """
     return closure(*roots(stage, project, network, root), root=root, beyond=frozenset(plumbing(root)))
 
 
 def code_sha256(stage: str, project: str, network: str) -> str:
-    """One hash of the names and contents of `files`."""
+    """One hash over the names and contents of `files`."""
     return sha256_of(files(stage, project, network))
 
 
@@ -67,6 +67,6 @@ def _modules(place: str, root: Path) -> list[str]:
 
 
 def _sources(place: str, root: Path) -> list[str]:
-    """A file itself, or the sources in a folder."""
+    """The file itself, or the sources in the folder."""
     found = (root / place).rglob("*.py") if (root / place).is_dir() else [root / place]
     return sorted(path.relative_to(root).as_posix() for path in found)

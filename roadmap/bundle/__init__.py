@@ -1,4 +1,4 @@
-"""The artefact between training and serving: a sealed folder, its manifest, and the predictor that stands on it."""
+"""The artifact between training and serving: a folder, its manifest of hashes, and the predictor that loads it."""
 
 from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256, write_manifest
 from roadmap.bundle.predictor import Batches, Chats, Embeds, GenerationBatch, Predictor, Streams, load_predictor

@@ -1,4 +1,4 @@
-"""A predictor's answers to many requests."""
+"""Batch prediction."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ BATCH = 256
 
 
 def predict_in_batches(predictor: Predictor, requests: Sequence[dict[str, Any]]) -> list[Any]:
-    """Validates and answers requests as the server does, a batch at a time, with a progress bar where it is long."""
+    """Validates and predicts as the server does, in batches, with a progress bar for long runs."""
     from tqdm import tqdm
 
     outputs: list[Any] = []

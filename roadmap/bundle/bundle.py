@@ -1,7 +1,7 @@
-"""The bundle: a folder of files that training writes once and everything that predicts reads.
+"""The bundle: a folder that training writes once and every predictor reads.
 
-bundle.json    the manifest: where the model comes from, and the sha256 of every other file
-model.onnx     graphs, and JSON or safetensors for what stands around them; never a pickle
+bundle.json    the manifest: the model's origin and the sha256 of every other file
+model.onnx     the graphs; tokenizers, scalers and indexes are JSON or safetensors, never pickles
 """
 
 import hashlib
@@ -19,37 +19,37 @@ MANIFEST = "bundle.json"
 
 
 class BundleError(UsageError):
-    """A bundle that must not be served; the message names the file at fault."""
+    """The bundle must not be served; the message names the file at fault."""
 
 
 class Manifest(BaseModel):
-    """Where a bundle comes from and what it holds."""
+    """A bundle's origin and contents."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     project: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    predictor: str = Field(pattern=r"^pipelines\.[a-z][a-z0-9_]*\.predict$", description="the module that serves it")
+    predictor: str = Field(pattern=r"^pipelines\.[a-z][a-z0-9_]*\.predict$", description="module of the predictor")
     runtime: Literal["onnx", "torch"] = "onnx"
     profile: Literal["sample", "full"]
-    source: str = Field(description="the data set it was trained on")
+    source: str = Field(description="the dataset it was trained on")
     created: str = Field(description="ISO 8601, UTC")
     git_commit: str | None
     data_sha256: str
     params_sha256: str
-    run: str = Field(description="our own id of the training run, the tag `run` in MLflow")
+    run: str = Field(description="id of the training run; the tag `run` in MLflow")
     code_sha256: str | None = Field(
-        default=None, description="of the predictor and what it imports; null in bundles older than this field"
+        default=None, description="hash of the predictor's import closure; null in bundles older than this field"
     )
     files: dict[str, str] = Field(description="path inside the bundle -> sha256")
 
     @cached_property
     def version(self) -> str:
-        """Twelve digits that name the content: the same files have the same version."""
+        """Twelve hex digits derived from the content: the same files have the same version."""
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def code(self) -> Literal["same", "changed", "unknown"]:
-        """Whether the predictor of this checkout or image is the one that the bundle was made and evaluated with."""
+        """Whether this checkout or image has the predictor code that the bundle was evaluated with."""
         here = code_sha256(self.predictor)
         if self.code_sha256 is None or here is None:
             return "unknown"
@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, **lineage: Any) -> Manifest:
-    """Writes the manifest over the files that lie in `folder`, with the hash of the predictor's code as it is now."""
+    """Writes the manifest of the files in `folder`, with the hash of the current predictor code."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
     lineage = {"code_sha256": code_sha256(lineage["predictor"]), **lineage}
@@ -72,10 +72,10 @@ def write_manifest(folder: Path, **lineage: Any) -> Manifest:
 
 
 class Bundle:
-    """A folder whose manifest and hashes have been checked.
+    """A folder with a valid manifest and matching hashes.
 
     Raises:
-        BundleError: no manifest, a manifest of another shape, a missing, changed or additional file.
+        BundleError: the manifest is missing or malformed, or a file is missing, changed or not listed.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -94,15 +94,15 @@ class Bundle:
                 raise BundleError(f"{self.folder / name}: missing")
             try:
                 found = sha256(self.folder / name)
-            except FileNotFoundError:  # taken away meanwhile
+            except FileNotFoundError:  # deleted meanwhile
                 raise BundleError(f"{self.folder / name}: missing") from None
             if found != self.manifest.files[name]:
-                raise BundleError(f"{self.folder / name}: its content is not what the manifest says (sha256 differs)")
+                raise BundleError(f"{self.folder / name}: content differs from the manifest (sha256)")
 
     def require_same_code(self) -> None:
         """
         Raises:
-            BundleError: the predictor here is not the one that the bundle was made with.
+            BundleError: the predictor code here differs from the bundle's.
         """
         if self.manifest.code == "changed":
             here, made_with = code_sha256(self.manifest.predictor), self.manifest.code_sha256
@@ -118,11 +118,11 @@ class Bundle:
 
     @cached_property
     def example(self) -> list[dict[str, Any]]:
-        """Two requests that the model is known to answer."""
+        """Two valid example requests."""
         return self.json("example.json")
 
     def session(self, name: str = "model.onnx", threads: int = 1) -> Any:
-        """An ONNX Runtime session on the CPU. One thread: these graphs are small, and requests run side by side."""
+        """A CPU session of ONNX Runtime. Single-threaded: the graphs are small and requests run in parallel."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

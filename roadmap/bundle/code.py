@@ -1,8 +1,8 @@
-"""The code behind a module: the files of this repository that it imports, read from the sources without running them.
+"""The import closure of a module within this repository, read from the sources without running them.
 
 The closure is static. `import x`, `from x import y`, the `__init__` of every package on the way and imports inside
-functions are in it, those for type checkers alone are not. A module that is loaded by a computed name is not in it
-either, so whoever loads one names it as a root as well. A file that holds no more than a docstring runs nothing.
+functions count; imports under TYPE_CHECKING do not. A module loaded by a computed name is not found,
+so its loader passes it as a further root. A file with nothing but a docstring is left out.
 """
 
 import ast
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]  # where `roadmap`, `pipelines`, `models` and `
 
 
 def closure(*modules: str, root: Path = ROOT, beyond: frozenset[str] = frozenset()) -> list[str]:
-    """Paths from `root`, sorted, of the files that importing `modules` may run.
+    """Sorted paths, relative to `root`, of the files that importing `modules` may run.
 
-    beyond: paths that are left out, and with them what only they import
+    beyond: paths to leave out, together with what only they import
 
     Raises:
-        ModuleNotFoundError: a module of `modules` is no file under `root`.
+        ModuleNotFoundError: a module has no file under `root`.
     """
     for name in modules:
         if _file(name, root) is None:
@@ -40,9 +40,9 @@ def closure(*modules: str, root: Path = ROOT, beyond: frozenset[str] = frozenset
 
 @cache
 def code_sha256(module: str, root: Path = ROOT) -> str | None:
-    """One hash of the closure's files, names and contents; None where the module is no file under `root`.
+    """One hash over the names and contents of the closure; None if the module has no file under `root`.
 
-    A process computes it once per module: what it runs is what it has imported, whatever happens to the file later.
+    Cached per process: a running process keeps the code it imported, even if the file changes later.
     """
     try:
         return sha256_of(closure(module, root=root), root)
@@ -57,9 +57,9 @@ def sha256_of(paths: Iterable[str], root: Path = ROOT) -> str:
 
 @cache
 def imported(path: str, root: Path = ROOT) -> tuple[str, ...] | None:
-    """Every name that a source file may import: `from a import b` is `a` and `a.b`, one of which is no module.
+    """Every name that a source file may import: `from a import b` gives `a` and `a.b`.
 
-    None where the file holds no statement.
+    None if the file has no statement.
     """
     tree = ast.parse((root / path).read_bytes(), path)
     if not tree.body[ast.get_docstring(tree) is not None :]:
@@ -82,7 +82,7 @@ def imported(path: str, root: Path = ROOT) -> tuple[str, ...] | None:
 
 
 def _files(module: str, root: Path) -> Iterator[str]:
-    """The file of a module, if it is one of ours, and those of the packages around it."""
+    """The module's file, if it is in this repository, and the `__init__` files of its packages."""
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
         if file := _file(".".join(parts[:end]), root):
@@ -96,7 +96,7 @@ def _file(module: str, root: Path) -> str | None:
 
 
 def git_commit() -> str | None:
-    """The commit, with a mark where the working tree differs from it."""
+    """The commit, with a suffix if the working tree is dirty."""
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""What answers requests from a bundle: the base class of pipelines/<project>/predict, and what a predictor may do more.
+"""The predictor: base class of pipelines/<project>/predict, and the optional capabilities.
 
-Whoever predicts asks `isinstance(predictor, Embeds)`, and never for a method by its name:
+Callers test `isinstance(predictor, Embeds)`, never for a method by name:
 
-    Streams   writes its answer piece by piece
-    Batches   writes the answers of several clients together (continuous batching)
-    Chats     turns a conversation into the prompt that its answer continues
+    Streams   generates its output piece by piece
+    Batches   generates for several clients at once (continuous batching)
+    Chats     turns a conversation into a prompt
     Embeds    turns texts into vectors
 """
 
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
 
 
 class Predictor(ABC):
-    """The module that the manifest names has one, under this name. Everything that predicts goes through it."""
+    """The module named in the manifest defines one, called `Predictor`. All predictions go through it."""
 
     Request: type[BaseModel]
     Response: type[BaseModel]
-    max_inputs: int | None = None  # of one HTTP request, where answers take long; None: as many as the server takes
+    max_inputs: int | None = None  # per HTTP request, for slow models; None: the server's limit
 
     @abstractmethod
     def __init__(self, bundle: Bundle) -> None: ...
 
     @abstractmethod
     def predict(self, inputs: Sequence[Any]) -> Sequence[BaseModel]:
-        """A `Response` for each `Request`, in their order."""
+        """One `Response` per `Request`, in order."""
 
 
 @runtime_checkable
 class Streams(Protocol):
-    """Writes its answer piece by piece."""
+    """Generates its output piece by piece."""
 
     @abstractmethod
     def stream(self, request: Any) -> Iterator[str | BaseModel]:
-        """Pieces of text, at the end the `Response`."""
+        """Yields pieces of text, then the `Response`."""
 
 
 class GenerationBatch(Protocol):
-    """Answers that are written together, piece by piece; others join between two steps. For one thread."""
+    """Requests generated together; more may join between two steps. Not thread-safe."""
 
-    size: int  # answers at most
+    size: int  # capacity, in requests
 
     def __len__(self) -> int:
-        """How many are being written."""
+        """Number of active requests."""
 
     def add(self, request: Any) -> Any:
-        """Lets one join. Returns a key of it."""
+        """Adds a request; returns its key."""
 
     def drop(self, key: Any) -> None:
-        """Lets one leave that nobody waits for any more."""
+        """Removes a request that nobody waits for."""
 
     def step(self) -> list[tuple[Any, Any]]:
-        """What is new, by key: a piece of text, at the end the `Response`, or the exception that ended this one."""
+        """New output by key: a piece of text, finally the `Response`, or the exception that ended the request."""
 
 
 @runtime_checkable
 class Batches(Streams, Protocol):
-    """Writes the answers of several clients together."""
+    """Generates for several clients at once."""
 
     @abstractmethod
     def batch(self) -> GenerationBatch: ...
@@ -77,7 +77,7 @@ class Chats(Protocol):
 
     @abstractmethod
     def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-        """(role, content) of each -> the prompt that the answer continues, and the texts that end it"""
+        """(role, content) pairs -> the prompt to continue, and the stop texts"""
 
 
 @runtime_checkable
@@ -89,10 +89,10 @@ class Embeds(Protocol):
         """-> float32 [n, d], and the number of tokens read
 
         Raises:
-            ValueError: a text that can't be read.
+            ValueError: a text cannot be embedded.
         """
 
 
 def load_predictor(bundle: Bundle) -> Predictor:
-    """The predictor that the manifest names, standing on this bundle."""
+    """The predictor named in the manifest, loaded from this bundle."""
     return importlib.import_module(bundle.manifest.predictor).Predictor(bundle)

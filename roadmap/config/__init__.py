@@ -1,1 +1,1 @@
-"""params.yaml: its schema, the errors a caller can mend, and the command line of a stage."""
+"""params.yaml: its schema, its validation, and the command line of a stage."""

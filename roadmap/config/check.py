@@ -1,4 +1,4 @@
-"""Makes a `Run` of what Hydra composed from params.yaml and the command line, or says in one line what is wrong."""
+"""Validates the configuration that Hydra composed from params.yaml and the command line into a `Run`."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def for_profile(node: Any, profile: str, where: str = "") -> Any:
     if isinstance(node, dict):
         if node and set(node) <= set(PROFILES):
             if profile not in node:
-                raise UsageError(f"params.yaml: {where}: found {node}; a value for '{profile}' is missing")
+                raise UsageError(f"params.yaml: {where}: found {node}; expected a value for '{profile}'; add it")
             return for_profile(node[profile], profile, where)
         return {
             key: for_profile(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()
@@ -31,10 +31,10 @@ def for_profile(node: Any, profile: str, where: str = "") -> Any:
 
 
 def check(raw: dict[str, Any]) -> Run:
-    """The composed configuration as a `Run`. Every project's block is checked, not only the one that runs.
+    """The composed configuration as a `Run`. The blocks of all projects are checked, not only the selected one.
 
     Raises:
-        UsageError: naming file, key, what was found and what is allowed.
+        UsageError: with file, key, the value found and what is allowed.
     """
     profile, names = raw.get("profile"), list(raw.get("projects") or {})
     if profile not in PROFILES:
@@ -59,7 +59,9 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[ProjectSettings[An
     settings, generic = load_project(name).settings, cast(Any, ProjectSettings)
     project = _validated(generic[settings.data, settings.model], block, where)
     if SHIPPED in project.variants:
-        raise UsageError(f"params.yaml: {where}.variants.{SHIPPED}: that is the model itself; choose another name")
+        raise UsageError(
+            f"params.yaml: {where}.variants.{SHIPPED}: the name is reserved for the model itself; choose another"
+        )
     runners = ["local", *sorted(path.stem for path in Path("roadmap/runners").glob("[a-z]*.py"))]
     if project.runner not in runners:
         found = f"found {project.runner!r}; {nearest(project.runner, runners)}"
@@ -75,13 +77,13 @@ def _check_project(name: str, block: dict[str, Any]) -> tuple[ProjectSettings[An
 
 
 def _check_class(where: str, target: str, network: str) -> None:
-    """The class must stand in `network`. It is looked for as text: importing would cost a stage PyTorch."""
+    """The class must be defined in `network`. The source is searched as text: an import would load PyTorch."""
     module, _, cls = target.rpartition(".")
     path = Path(module.replace(".", "/") + ".py")
     if not path.is_relative_to(network):
-        raise UsageError(f"{where}: found {target!r}; must name a class of {network}, since that is the network")
+        raise UsageError(f"{where}: found {target!r}; expected a class of {network}, the project's `network`")
     if not path.exists():
-        raise UsageError(f"{where}: found {target!r}; there is no {path}")
+        raise UsageError(f"{where}: found {target!r}; expected a class in an existing file; {path} does not exist")
     classes = re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)
     if cls not in classes:
         raise UsageError(f"{where}: found {target!r}; {nearest(cls, classes)}")
@@ -95,8 +97,8 @@ def _validated(schema: type[BaseModel], block: Any, where: str) -> Any:
 
 
 def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> str:
-    """The first mistake in words: file, key, found, allowed."""
-    # A misspelt key is an unknown one and a missing one: the former says what to do.
+    """The first error as one line: file, key, found, allowed."""
+    # A misspelt key is both unknown and missing; the unknown one makes the better message.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
     if first["type"] == "extra_forbidden":

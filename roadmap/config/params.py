@@ -1,4 +1,4 @@
-"""params.yaml as plain data, for commands that are no stage."""
+"""params.yaml as plain data, for commands other than stages."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ PARAMS = Path("params.yaml")
 def params(folder: Path = Path()) -> dict[str, Any]:
     """
     Raises:
-        UsageError: the file is not there, or is no YAML.
+        UsageError: the file is missing or is not YAML.
     """
     path = folder / PARAMS
     try:
@@ -25,7 +25,7 @@ def params(folder: Path = Path()) -> dict[str, Any]:
 
 
 def projects() -> list[str]:
-    """Their names, in the order of the roadmap."""
+    """Project names, in the order of params.yaml."""
     return list(params()["projects"])
 
 

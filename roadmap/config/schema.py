@@ -1,4 +1,4 @@
-"""params.yaml as a whole, typed. `roadmap/config/check.py` makes a `Run` of it."""
+"""The schema of params.yaml. roadmap/config/check.py validates against it."""
 
 import hashlib
 import json
@@ -10,23 +10,23 @@ from pydantic import Field
 from roadmap.config.limits import CRON, GateSettings, MonitorSettings
 from roadmap.config.settings import DataSettings, ModelSettings, Strict, TrainSettings
 
-SHIPPED = "shipped"  # the model that goes into the bundle, beside its variants
+SHIPPED = "shipped"  # the model in the bundle, as opposed to its variants
 
 Data = TypeVar("Data", bound=DataSettings)
 Model = TypeVar("Model", bound=ModelSettings)
 
 
 class ProjectSettings(Strict, Generic[Data, Model]):
-    """A project's block; pipelines/<project>/settings.py says what its `Data` and `Model` are."""
+    """A project's block; pipelines/<project>/settings.py defines its `Data` and `Model`."""
 
-    network: str = Field(pattern=r"^models/\w+(\.py)?$", description="the file that training depends on, or a folder")
+    network: str = Field(pattern=r"^models/\w+(\.py)?$", description="file or folder of the network")
     inference: str = Field(
-        pattern=r"^roadmap/inference(/\w+)?$", description="the part of roadmap/inference that its predictor stands on"
+        pattern=r"^roadmap/inference(/\w+)?$", description="the part of roadmap/inference that its predictor uses"
     )
     schedule: str | None = Field(
         default=None,
         pattern=CRON,
-        description="when Airflow runs it by itself, as cron has it (UTC); null for never",
+        description="cron expression of scheduled Airflow runs, UTC; null for none",
     )
     runner: str = Field(
         default="local", pattern=r"^\w+$", description="where training runs: `local`, or a file of roadmap/runners/"
@@ -34,16 +34,16 @@ class ProjectSettings(Strict, Generic[Data, Model]):
     data: Data
     model: Model
     train: TrainSettings
-    variants: dict[str, dict[str, Any]] = Field(description="name -> model settings that differ")
+    variants: dict[str, dict[str, Any]] = Field(description="name -> overridden model settings")
     gate: GateSettings
     monitor: MonitorSettings = MonitorSettings()
 
 
-EXCLUDED = {"gate", "monitor", "schedule", "runner", "network", "inference"}  # what no model is made of
+EXCLUDED = {"gate", "monitor", "schedule", "runner", "network", "inference"}  # blocks that do not affect the model
 
 
 class Run(Strict):
-    """One stage of one project, checked."""
+    """One validated run of a stage for a project."""
 
     name: str
     profile: Literal["sample", "full"]
@@ -52,7 +52,7 @@ class Run(Strict):
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
     trainer: dict[str, Any]
     tracking: dict[str, Any]
-    rollback: bool | str = Field(default=False, description="true for the version before, or a bundle's version")
+    rollback: bool | str = Field(default=False, description="true for the previous version, or a bundle's version")
 
     @property
     def data(self) -> Path:
@@ -67,7 +67,7 @@ class Run(Strict):
         return Path("artifacts") / self.name
 
     def params(self) -> dict[str, Any]:
-        """What defines the model, as plain values: logged, hashed, compared."""
+        """The parameters that define the model, as plain values: logged, hashed and compared."""
         block = self.settings.model_dump(mode="json", by_alias=True, exclude=EXCLUDED)
         return {"profile": self.profile, "seed": self.seed, **block}
 

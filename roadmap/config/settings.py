@@ -1,4 +1,4 @@
-"""The blocks of params.yaml that make data and models: a default here is an input of stages."""
+"""The `data:`, `model:` and `train:` blocks of params.yaml. Defaults here are inputs of stages."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """A block of params.yaml: unknown keys are errors, values cannot change afterwards."""
+    """A block of params.yaml: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataSettings(Strict):
-    """What every project's `data:` block has; projects add their own keys."""
+    """The `data:` block of every project; projects add their own keys."""
 
-    split: tuple[float, float, float] = Field(description="shares of train, validation and test rows")
+    split: tuple[float, float, float] = Field(description="fractions of train, validation and test rows")
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "DataSettings":
         if not (min(self.split) > 0 and abs(sum(self.split) - 1) <= 1e-6):  # NaN fails too
-            raise ValueError(f"split must be three positive shares that add up to 1, found {list(self.split)}")
+            raise ValueError(f"split must be three positive fractions that add up to 1, found {list(self.split)}")
         return self
 
 
 class TableSettings(DataSettings):
-    """`data:` of a tabular project: the embedded sample, the official table, or the user's own CSV."""
+    """`data:` of a tabular project: the embedded sample, the official dataset, or your own CSV."""
 
-    path: str | None = Field(description="a CSV file of your own; null for the project's data set")
+    path: str | None = Field(description="your own CSV file; null for the project's dataset")
     target: str | None = Field(description="the column to predict in `path`")
 
     @model_validator(mode="after")
@@ -37,15 +37,15 @@ class TableSettings(DataSettings):
 
 
 class ModelSettings(Strict):
-    """What every project's `model:` block has: the class, the rest are its keyword arguments.
+    """The `model:` block of every project: the class; the other keys are its keyword arguments.
 
-    A field of type `EarlierNetwork` is no argument, but a network that is trained before this one.
+    A field of type `EarlierNetwork` is not an argument but a network that is trained before this one.
     """
 
     target_: str = Field(alias="_target_", pattern=r"^models(\.\w+)+\.\w+$")
 
     def earlier(self) -> dict[str, "EarlierNetwork"]:
-        """The networks that are trained before this one, by name and in order."""
+        """The networks trained before this one, by name and in order."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in fields.items() if isinstance(value, EarlierNetwork)}
 
@@ -57,14 +57,16 @@ class TrainSettings(Strict):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=65_536)
     val_batch_size: int | None = Field(default=None, ge=1, description="null for 1,024 rows or batch_size")
-    accumulate: int = Field(default=1, ge=1, le=1024, description="batches whose gradients make one step")
-    clip: float | None = Field(default=None, gt=0, description="longest gradient, by its norm")
-    bf16: bool = Field(default=False, description="bfloat16 autocast on CPUs that have instructions for it")
-    threads: int | None = Field(ge=1, le=1024, description="CPU threads; null for all cores. Small networks want one")
+    accumulate: int = Field(default=1, ge=1, le=1024, description="batches per optimizer step")
+    clip: float | None = Field(default=None, gt=0, description="largest gradient norm")
+    bf16: bool = Field(default=False, description="bfloat16 autocast, on CPUs that support it")
+    threads: int | None = Field(
+        ge=1, le=1024, description="CPU threads; null for all cores. One is fastest for small networks"
+    )
 
 
 class EarlierNetwork(ModelSettings):
-    """A network that is trained before the model: an autoencoder before the diffusion, a reward before the policy."""
+    """A network that is trained before the model: an autoencoder before a diffusion model, a reward before a policy."""
 
     train: TrainSettings
 

@@ -1,1 +1,1 @@
-"""How good a model is: scores, slices, behavioural checks, classical baselines, plots."""
+"""Model evaluation: scores, slices, behavioural checks, classical baselines, plots."""

@@ -1,35 +1,31 @@
-"""What a model should do on cases made for the purpose, whatever its mean score says.
+"""Behavioural checks: what a model must do on constructed cases, whatever its mean score.
 
 In the style of CheckList (Ribeiro, Wu, Guestrin and Singh, "Beyond Accuracy: Behavioral Testing of NLP Models with
-CheckList", ACL 2020). A project's behaviour.py has
-
-    expectations(predictor, requests) -> Iterator[Expectation]
-
-which asks the served predictor; `requests` are test rows to change. Where the data are the user's own and lack what a
-case needs, it is left out.
+CheckList", ACL 2020). A project's behaviour.py derives them from test rows and calls the predictor. A check whose
+columns a user's own CSV lacks is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-CASES = 200  # of an expectation, at most, where they are made of test rows
+CASES = 200  # per check, at most, if derived from test rows
 
 
 @dataclass(frozen=True)
 class BehaviouralCheck:
     """
-    invariance   what should not matter is changed: the answer stays
-    directional  what should matter is changed: the answer moves that way
-    minimum      plain cases, whose answer is known
+    invariance   an irrelevant change: the prediction stays
+    directional  a relevant change: the prediction moves in the right direction
+    minimum      simple cases with a known answer
     """
 
     name: str
     kind: Literal["invariance", "directional", "minimum"]
-    held: Any  # bool of each case: [n]
-    asked: float  # share of the cases
+    held: np.ndarray | Sequence[bool]  # whether each case passed: [n]
+    asked: float  # minimum rate
 
     @property
     def rate(self) -> float:
@@ -37,12 +33,12 @@ class BehaviouralCheck:
 
 
 def sample_cases(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """At most CASES of them, from all over."""
+    """At most CASES evenly spaced rows."""
     return rows[:: max(1, -(-len(rows) // CASES))]
 
 
 def table(expectations: Iterable[BehaviouralCheck]) -> dict[str, dict[str, Any]]:
-    """As metrics.json has them. An expectation without cases says nothing and is left out."""
+    """The checks as in metrics.json, without those that have no cases."""
     return {
         one.name: {
             "kind": one.kind,

@@ -1,4 +1,4 @@
-"""The classical models every project is measured against, with k-fold cross-validation."""
+"""Classical baselines, with k-fold cross-validation."""
 
 import time
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 FOLDS = 5
-KERNEL_ROWS = 5_000  # kernel machines grow with the square of the rows: more than this are not given to them
+KERNEL_ROWS = 5_000  # kernel machines take quadratic time: they train on at most this many
 THREADED = ("random forest", "XGBoost")
 THREADED_ROWS = (
     5_000  # with fewer, threads wait for each other longer than they work: XGBoost on 2,000 rows fifteen times

@@ -1,4 +1,4 @@
-"""The classical models on a prepared table."""
+"""Classical baselines on a prepared table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +12,9 @@ from roadmap.inference.tabular.features import Columns, Features, from_frame
 
 
 def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int) -> list[dict[str, Any]]:
-    """The zoo on a prepared table: cross-validated on train + val, then fitted on both and scored on test.
+    """Cross-validates the baselines on train + val, then fits them on both and scores them on test.
 
-    Features are fitted again inside each fold, so that no fold knows anything of the rows it is judged on.
+    Features are fitted within each fold, so nothing leaks from its validation rows.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The shipped model, through the predictor that serves it, on the test split: outputs, latency, and what plots need."""
+"""Runs the shipped model on the test split through its serving predictor: outputs, latency, inputs of plots."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from roadmap.training.history import read_history
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What a project's `figures` may draw."""
+    """The inputs of a project's `figures`."""
 
     data: Path  # the prepared splits
     requests: list[dict[str, Any]]
@@ -25,13 +25,13 @@ class EvaluatedModel:
     schema: dict[str, Any]
     history: list[tuple[str, dict[str, float]]]
     baselines: list[dict[str, Any]]
-    predictor: Predictor  # to be asked more than the test set
+    predictor: Predictor  # for predictions beyond the test set
 
 
 def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> EvaluatedModel:
     """
     Raises:
-        BundleError: the bundle is not sound, or was made with another predictor than the one here.
+        BundleError: the bundle is damaged, or its predictor code differs from the one here.
     """
     bundle = Bundle(artifacts / "bundle")
     bundle.require_same_code()
@@ -45,7 +45,7 @@ def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], target
 def latency(
     predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.3
 ) -> dict[str, float]:
-    """Milliseconds from plain values to answers, validation included: median and 95th percentile of a batch."""
+    """Latency in ms of a batch, validation included: median and 95th percentile."""
     chosen = [requests[i % len(requests)] for i in range(batch)]
     times: list[float] = []
     stop = time.perf_counter() + seconds

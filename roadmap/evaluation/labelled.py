@@ -1,4 +1,4 @@
-"""Logged answers whose labels have arrived, scored as the project's own evaluation scores its test rows."""
+"""Scores logged predictions that have labels, with the project's own evaluation."""
 
 import json
 import tempfile
@@ -15,13 +15,13 @@ from roadmap.project import Project, Request, Row, Schema, TakesLabels
 
 
 class LabelScorer:
-    """Of one project and the schema of one of its bundles."""
+    """Scores the labelled predictions of one project, by the schema of one of its bundles."""
 
     def __init__(self, project: Project, schema: Schema) -> None:
         self.project, self.schema = project, schema
 
     def row(self, label: str, asked: Request) -> Row | None:
-        """What a split would hold of this input; None where the project takes no labels, or this one doesn't fit."""
+        """The input and its label as a row of a split; None if the project takes no labels or the row doesn't match."""
         data = self.project.data
         if not isinstance(data, TakesLabels):
             return None
@@ -29,7 +29,7 @@ class LabelScorer:
         return None if row is None or target is None else {**row, self.schema["target"]: target}
 
     def score(self, rows: list[Row], outputs: Sequence[dict[str, Any]]) -> Score:
-        """rows: as `row` gives them; outputs: the logged answer to each"""
+        """rows: from `row`; outputs: the logged response to each"""
         with tempfile.TemporaryDirectory() as folder:  # `test_rows` reads what `prepare` writes
             _write(Path(folder), rows, self.schema)
             _, targets = self.project.data.test_rows(Path(folder), RECENT)

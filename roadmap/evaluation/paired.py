@@ -1,7 +1,7 @@
-"""Is one model better than another on the same rows? One-sided, by the test that fits the task.
+"""One-sided paired tests: is one model better than another on the same rows?
 
 rows right or wrong   McNemar's exact test (1947); against a difference other than zero the score test of Tango (1998)
-overlapping forecasts Diebold and Mariano (1995), as Harvey, Leybourne and Newbold (1997) correct it for few rows
+overlapping forecasts Diebold and Mariano (1995), with the correction of Harvey, Leybourne and Newbold (1997)
 anything else         a paired bootstrap (Efron and Tibshirani, 1993, chapter 16)
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from roadmap.evaluation.scores import Score
 
-ALPHA = 0.05  # the chance of each wrong decision
+ALPHA = 0.05  # significance level
 
 
 class PairedTest(Protocol):
-    """How much better the first model is on the same rows, in units of the headline; positive is better."""
+    """The first model's gain over the second, in units of the headline metric; positive is better."""
 
     @property
     def value(self) -> float: ...
@@ -27,16 +27,16 @@ class PairedTest(Protocol):
         """Its name."""
 
     def p(self, least: float) -> float:
-        """The chance of at least such a gain where the true one is `least`."""
+        """The p-value of the gain if the true gain is `least`."""
 
     def low(self, alpha: float = ALPHA) -> float:
-        """The one-sided lower bound of the gain, wrong with chance `alpha`."""
+        """The one-sided lower confidence bound of the gain, at level `alpha`."""
 
 
 @dataclass(frozen=True)
 class McNemar:
-    won: int  # rows that only the first model has right
-    lost: int  # rows that only the second has right
+    won: int  # rows that only the first model gets right
+    lost: int  # rows that only the second gets right
     rows: int
     test = "exact McNemar test"
 
@@ -59,7 +59,7 @@ class McNemar:
         if self._z(ends[0]) <= wanted:
             return -1.0
         found = float(optimize.brentq(lambda difference: self._z(difference) - wanted, *ends))
-        # At zero the exact test has the word; the bound shall not contradict it.
+        # At zero the exact test decides, and the bound must agree with it.
         return max(found, 0.0) if self.p(0) <= alpha else min(found, 0.0)
 
     def _z(self, difference: float) -> float:
@@ -94,11 +94,11 @@ class DieboldMariano:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The more careful of the percentile interval and BCa (Efron, 1987): where a model loses seldom but much, the
-    former alone would let a worse one pass three times as often as it says; benchmarks/simulate_gate.py shows it."""
+    """The more conservative of the percentile interval and BCa (Efron, 1987). If a model loses rarely but much, the
+    former alone has three times its nominal error rate; see benchmarks/simulate_gate.py."""
 
     value: float
-    gains: np.ndarray  # of the resamples
+    gains: np.ndarray  # of the bootstrap samples
     skewness: float  # of the items' gains
     rows: int
     test = "paired bootstrap"
@@ -106,7 +106,7 @@ class Bootstrap:
     def p(self, least: float) -> float:
         from scipy import stats
 
-        # The sample itself counts as one (Davison and Hinkley, 1997, section 4.2). NaN is no gain.
+        # Counts the sample itself (Davison and Hinkley, 1997, section 4.2). NaN is not a gain.
         plain = (1 + np.count_nonzero(~(self.gains > least))) / (1 + len(self.gains))
         if plain == 1:
             return 1.0
@@ -130,17 +130,17 @@ class Bootstrap:
 
 
 def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
-    """The first model against the second, both judged on the same rows in the same order."""
+    """The first model against the second, both scored on the same rows in the same order."""
     sign = 1 if first.higher_is_better else -1
     difference = sign * (first.per_item - second.per_item)
     if first.plain and first.block > 1:
         error = math.sqrt(long_run_variance(difference, first.block) / len(difference))
-        # The degrees of freedom of such an estimate of the variance (Priestley, 1981, section 6.2.3).
+        # Degrees of freedom of this variance estimate (Priestley, 1981, section 6.2.3).
         freedom = max(len(difference) / (2 * first.block), 1)
         return DieboldMariano(float(difference.mean()), error, freedom)
     if first.plain and all(np.isin(score.per_item, (0, 1)).all() for score in (first, second)):
         return McNemar(int((difference > 0).sum()), int((difference < 0).sum()), len(difference))
-    # The same seed draws the same rows for both: that is what makes the comparison paired.
+    # The same seed draws the same rows for both, which makes the comparison paired.
     gains = sign * (first.resampled(seed) - second.resampled(seed))
     low, high = first.reduce(np.array([0.0, 1.0]))
     if high < low:  # R2 rises where squared errors fall
@@ -151,23 +151,23 @@ def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
 
 
 def long_run_variance(values: np.ndarray, overlap: int) -> float:
-    """Of the mean of `values` in order of time, times their number, where each overlaps with overlap - 1 later ones.
+    """Variance of the mean of `values`, in order of time, times n; each overlaps with overlap - 1 later ones.
 
     With the small-sample correction of Harvey, Leybourne and Newbold (1997).
     """
     n, centred = len(values), values - values.mean()
     covariances = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(min(overlap, n))]
     variance = covariances[0] + 2 * sum(covariances[1:])
-    if variance <= 0:  # the rectangular window can end there; Bartlett's (Newey and West, 1987) can't
+    if variance <= 0:  # possible with the rectangular window, not with Bartlett's (Newey and West, 1987)
         variance = covariances[0] + 2 * sum((1 - lag / overlap) * c for lag, c in enumerate(covariances) if lag)
     correction = max(n + 1 - 2 * overlap + overlap * (overlap - 1) / n, 0) / n
     return max(variance, 0.0) / correction if correction else math.inf
 
 
 def holm(chances: list[float]) -> list[float]:
-    """p values, each adjusted so that among several one wrong decision is as rare as ALPHA says (Holm, 1979).
+    """p-values adjusted for the number of tests (Holm, 1979).
 
-    By hand, since statsmodels' multipletests takes 50 ms for two of them.
+    Own code, because statsmodels' multipletests takes 50 ms for two of them.
     """
     p = np.nan_to_num(chances, nan=1.0)
     order = np.argsort(p)

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation. Each function returns a matplotlib figure."""
+"""Evaluation plots. Each function returns a matplotlib figure."""
 
 import unicodedata
 import warnings
@@ -34,7 +34,7 @@ plt.rcParams.update(
 
 
 def save(figure: Any, path: Path) -> None:
-    """As PNG; as SVG where the text has Chinese, for which the reader's browser has a font and matplotlib none."""
+    """As PNG; as SVG if there is Chinese text, which needs the fonts of the browser."""
     texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     if any(unicodedata.east_asian_width(char) in "WF" for text in texts for char in text):
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "plots"}), warnings.catch_warnings():
@@ -46,10 +46,10 @@ def save(figure: Any, path: Path) -> None:
 
 
 def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
-    """Test score of every baseline and of the shipped model, with cross-validated spread where there is one."""
+    """Test score of every baseline and of the shipped model, with the spread of the cross-validation if any."""
     ranked = sorted([*rows, {"name": "shipped model", "test": score.value}], key=lambda row: row["test"])
     if not score.higher_is_better:
-        ranked.reverse()  # the best on top
+        ranked.reverse()  # best on top
     figure, ax = plt.subplots(figsize=(6.4, 0.42 * len(ranked) + 1.4))
     for place, row in enumerate(ranked):
         shipped = row["name"] == "shipped model"
@@ -86,7 +86,7 @@ def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Any:
 
 
 def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
-    """How far each variant is above the lowest value any of them reached."""
+    """Distance of each variant from the lowest value reached by any."""
     figure, ax = plt.subplots()
     values = [row[metric] for _, row in history if metric in row]
     best = min(values)
@@ -104,7 +104,7 @@ def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any
 
 
 def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
-    """A validation metric by epoch, of the shipped model and of what was trained beside it."""
+    """A validation metric by epoch, of the shipped model and its variants."""
     figure, ax = plt.subplots()
     for variant in dict.fromkeys(variant for variant, _ in history):
         points = [(row["epoch"], row[metric]) for v, row in history if v == variant and metric in row]
@@ -133,13 +133,13 @@ def residuals(targets: np.ndarray, predictions: np.ndarray) -> Any:
     left.locator_params(axis="x", nbins=4)
     right.hist(errors, bins=50, color=BLUE)
     right.axvline(0, color=RED, lw=1)
-    right.set(title="Their distribution", xlabel="predicted - actual", ylabel="rows")
+    right.set(title="Distribution of residuals", xlabel="predicted - actual", ylabel="rows")
     right.locator_params(axis="x", nbins=4)
     return figure
 
 
 def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
-    """Rows of the true class, columns of the predicted one; colour is the share of the row."""
+    """Rows of the true class, columns of the predicted one; colour is the fraction of the row."""
     k = len(classes)
     counts = np.zeros((k, k), dtype=int)
     np.add.at(counts, (targets.astype(int), predictions.astype(int)), 1)
@@ -183,7 +183,7 @@ def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Any:
 def calibration(
     targets: np.ndarray, scores: np.ndarray, x: str = "predicted probability", y: str = "observed share"
 ) -> Any:
-    """Predicted probability against what happened, in ten bins of about equal count; equal scores share a bin."""
+    """Reliability diagram with ten bins of about equal count; equal scores share a bin."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1]))
     place = np.digitize(scores, edges)
     bins = [np.flatnonzero(place == b) for b in np.unique(place)]
@@ -207,14 +207,14 @@ def wrong_images(
     classes: list[str] | None = None,
     most: int = 40,
 ) -> Any:
-    """The wrong predictions the model was surest of. images: [n, h, w] or [n, h, w, 3], probabilities: [n, classes]"""
+    """The most confident wrong predictions. images: [n, h, w] or [n, h, w, 3], probabilities: [n, classes]"""
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     names = classes or [str(label) for label in range(probabilities.shape[1])]
     wrong = np.flatnonzero(predictions != targets)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
     columns = min(8, max(4, len(wrong)))
     rows = max(1, -(-len(wrong) // columns))
-    long = max(map(len, names)) > 5  # such names need a line each
+    long = max(map(len, names)) > 5  # long names need a line each
     size = (1.1 * columns, (1.55 if long else 1.4) * rows + 0.4)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
@@ -224,12 +224,14 @@ def wrong_images(
         said = f"{names[targets[i]]}{chr(10) if long else ' '}taken for {names[predictions[i]]}"
         ax.set_title(f"{said}\n{confidence[i]:.0%} sure", fontsize=6.5 if long else 7, loc="center")
     count = int((predictions != targets).sum())
-    figure.suptitle(f"{len(wrong)} of {count} wrong predictions among {len(targets):,}, surest first", fontsize=10)
+    figure.suptitle(
+        f"{len(wrong)} of {count} wrong predictions among {len(targets):,}, most confident first", fontsize=10
+    )
     return figure
 
 
 def fairness(table: dict[str, Any]) -> Any:
-    """Accuracy, share of positive answers and of true ones by group, an attribute below the other."""
+    """Accuracy, positive rate and base rate by group, one panel per attribute."""
     rows = [(f"{name}: {group}", one) for name, part in table.items() for group, one in part["groups"].items()]
     figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(rows) + 1.9))
     marks = (("accuracy", BLUE, "D"), ("positive_rate", ORANGE, "o"), ("true_rate", GREY, "|"))
@@ -269,18 +271,20 @@ def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) 
 
 
 def severities(accuracies: dict[str, list[float]]) -> Any:
-    """Accuracy by severity of each kind of damage; severity 0 is none."""
+    """Accuracy by severity of each corruption; severity 0 is none."""
     figure, ax = plt.subplots()
     for name, values in accuracies.items():
         ax.plot(values, "o-", ms=4, label=name)
     most = max(map(len, accuracies.values()))
-    ax.set(title="Accuracy on damaged images", xlabel="severity", ylabel="accuracy", xticks=range(most), ylim=(0, 1.02))
+    ax.set(
+        title="Accuracy on corrupted images", xlabel="severity", ylabel="accuracy", xticks=range(most), ylim=(0, 1.02)
+    )
     ax.legend(loc="lower left")
     return figure
 
 
 def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str) -> Any:
-    """Each image, and beside it the image in grey under its map. images: [n, h, w, 3], maps: [n, h, w]"""
+    """Each image next to a grey copy with its map as overlay. images: [n, h, w, 3], maps: [n, h, w]"""
     columns = 4
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, 2 * columns, figsize=(2.1 * columns, 1.4 * rows + 0.5), squeeze=False)
@@ -294,5 +298,5 @@ def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str)
         most = max(float(np.abs(heat).max()), 1e-6)
         right.imshow(heat, cmap="RdBu_r", vmin=-most, vmax=most, alpha=0.6)
         right.set_title(f"up to {100 * most:.0f} points", fontsize=6.5, loc="left")
-    figure.suptitle(f"{title}: red is where covering it costs probability", fontsize=10)
+    figure.suptitle(f"{title}: red where occlusion lowers the probability", fontsize=10)
     return figure

@@ -15,11 +15,11 @@ def _identity(means: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Score:
-    """A headline metric that is a function of a mean over items, and whatever else is worth knowing.
+    """A headline metric that is a function of a mean over items, and further metrics.
 
     per_item  [n], e.g. 1.0 where the prediction is right, or the squared error
     reduce    mean of per_item -> headline, elementwise
-    block     so many neighbouring items are drawn together, where they err alike: overlapping forecasts
+    block     length of the bootstrap's blocks, for correlated neighbours such as overlapping forecasts
     """
 
     headline: str
@@ -35,16 +35,16 @@ class Score:
 
     @property
     def plain(self) -> bool:
-        """Whether the headline is the mean of the items itself."""
+        """Whether the headline is the plain mean of the items."""
         return self.reduce is _identity
 
     def of(self, rows: np.ndarray) -> "Score":
-        """The headline of these rows alone. rows: bool [n]
+        """The score of a subset. rows: bool [n]
 
-        R2 keeps the variance of all rows, so that gains in parts and in the whole have one unit.
+        R2 keeps the variance of all rows, so that gains of subsets and of the whole are comparable.
         """
         places = np.flatnonzero(rows)
-        # Of rows in order of time, a part that has every eighth has an eighth of each block.
+        # Rows are in order of time: a subset with every eighth row has an eighth of each block.
         density = len(places) / (places[-1] - places[0] + 1) if len(places) else 1.0
         return replace(self, per_item=self.per_item[places], metrics={}, block=max(1, math.ceil(self.block * density)))
 
@@ -64,7 +64,7 @@ class Score:
 
 
 def block_means(values: np.ndarray, block: int, seed: int) -> np.ndarray:
-    """Means of RESAMPLES samples made of whole blocks, the last item followed by the first: the circular block
+    """Means of RESAMPLES samples of whole blocks, the last item followed by the first: the circular block
     bootstrap (Politis and Romano, 1992). values: [n] or [n, k], in order -> [RESAMPLES] or [RESAMPLES, k]"""
     n = len(values)
     block = min(block, n)
@@ -113,7 +113,7 @@ def _f1(targets: np.ndarray, predictions: np.ndarray, label: int) -> float:
 
 
 def roc_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The chance that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982)."""
+    """The probability that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982)."""
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # midranks, from 1
     positives = int(targets.sum())

@@ -1,7 +1,7 @@
-"""Parts of the rows that a mean over all of them would hide: by category, length or class.
+"""Scores by slice: by category, length or class, which a mean over all rows would hide.
 
-A project's `slices(requests, targets)` names them. The whole must be shown to be better; a part must not be shown to be
-harmed. Few rows can't prove that nothing was lost, and a gate that asked them to would let nobody pass.
+A project's `slices(requests, targets)` defines them. The gate requires a significant gain on all rows, but no
+significant loss in any slice: small slices can't prove the absence of a loss.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,28 +13,28 @@ import numpy as np
 from roadmap.evaluation.paired import ALPHA, PairedTest, paired_test
 from roadmap.evaluation.scores import Score
 
-MIN_SLICE_ROWS = 30  # rows of a slice, or blocks of rows that overlap: fewer are reported and not judged
-MAX_LEVELS = 10  # of a column whose levels make slices
+MIN_SLICE_ROWS = 30  # rows of a slice, or blocks of overlapping rows: smaller ones are reported but not tested
+MAX_LEVELS = 10  # of a column that is sliced by level
 
 Masks = Mapping[str, np.ndarray]  # name -> bool [n]
 
 
 @dataclass(frozen=True)
 class SliceComparison:
-    """A slice in which both models were judged."""
+    """Both models on one slice."""
 
     name: str
     rows: int
     gain: PairedTest
-    loss_p: float  # the chance of such a loss where there is none
+    loss_p: float  # p-value of the loss
 
     def harmed(self, maximum_regression: float, parts: int) -> bool:
-        """Whether it loses more than the maximum, and not by chance, so many parts having been looked at."""
+        """Whether it significantly loses more than the maximum, corrected for the number of slices."""
         return self.gain.value < -maximum_regression and self.loss_p <= ALPHA / parts
 
 
 def compare_slices(candidate: Score, champion: Score, masks: Masks, seed: int) -> Iterator[SliceComparison]:
-    """The slices that have rows enough."""
+    """Compares the slices with enough rows."""
     for name, rows in masks.items():
         mine, theirs = candidate.of(rows), champion.of(rows)
         count = len(mine.per_item)
@@ -43,7 +43,7 @@ def compare_slices(candidate: Score, champion: Score, masks: Masks, seed: int) -
 
 
 def table(score: Score, masks: Masks) -> dict[str, dict[str, float]]:
-    """Rows and headline of every slice that has any rows."""
+    """Rows and headline metric of every non-empty slice."""
     return {
         name: {"rows": int(rows.sum()), score.headline: score.of(rows).value}
         for name, rows in masks.items()
@@ -52,7 +52,7 @@ def table(score: Score, masks: Masks) -> dict[str, dict[str, float]]:
 
 
 def levels(requests: Sequence[dict[str, Any]], *columns: str) -> dict[str, np.ndarray]:
-    """A slice per level of these columns of a table; where it has none of them, of every column of few texts."""
+    """A slice per level of these columns; if the table has none of them, of every column with few levels."""
     there = [name for name in columns if name in requests[0]]
     texts = [name for name, value in requests[0].items() if any(isinstance(row[name], str) for row in requests)]
     found: dict[str, np.ndarray] = {}
@@ -67,11 +67,11 @@ def levels(requests: Sequence[dict[str, Any]], *columns: str) -> dict[str, np.nd
 def fairness(
     groups: Mapping[str, np.ndarray], positive: np.ndarray, truth: np.ndarray
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """How differently groups of people are treated: {attribute: {"groups": ..., "gap": ...}}.
+    """Fairness metrics by group of people: {attribute: {"groups": ..., "gap": ...}}.
 
-    The gap is between the best and the worst group: of the accuracy, and of the share that is answered `positive`
-    (demographic parity; Barocas, Hardt and Narayanan, "Fairness and Machine Learning", chapter 3). It is reported and
-    not judged: where `truth` differs between the groups, as on the Titanic, a true answer does too.
+    The gap between the best and the worst group: of the accuracy, and of the positive rate
+    (demographic parity; Barocas, Hardt and Narayanan, "Fairness and Machine Learning", chapter 3). It is reported
+    but not gated: if base rates differ between the groups, as on the Titanic, correct predictions differ too.
 
     groups: attribute -> the group of each row [n]; positive, truth: bool [n]
     """

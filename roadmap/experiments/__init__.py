@@ -1,1 +1,1 @@
-"""Champion against challenger on live requests, by a test that may be looked at every day."""
+"""Champion against challenger on live requests, by a test that allows daily peeking."""

@@ -1,6 +1,6 @@
-"""Champion and challenger as the prediction log has them: what each answered, how quickly, and how well.
+"""Champion and challenger in the prediction log: their predictions, latency and score.
 
-A request that both answered was mirrored; one that the challenger alone answered came from its share of the callers.
+A request answered by both was shadowed; one answered by the challenger alone was routed to it by the traffic split.
 """
 
 import json
@@ -19,29 +19,29 @@ from roadmap.experiments.sequential import IntervalEstimate
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import PredictionRecord
 
-CLOSE = 0.05  # two numbers within this share of each other agree
+CLOSE = 0.05  # relative tolerance within which two numbers agree
 
-Key = tuple[str, int]  # request id, and which input of it
+Key = tuple[str, int]  # request id, index of the input
 
 
 @dataclass
 class Arm:
-    """What one version has answered."""
+    """The predictions of one version."""
 
     version: str
-    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)  # of those that have labels
+    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)  # labelled ones only
     outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)  # by request
+    seconds: dict[str, float] = field(default_factory=dict)  # latency by request
 
     def latency(self) -> tuple[float, float]:
-        """ms, p50 and p99"""
+        """Latency in ms: p50 and p99."""
         p50, p99 = np.percentile(list(self.seconds.values()) or [np.nan], [50, 99]) * 1e3
         return float(p50), float(p99)
 
 
 @dataclass(frozen=True)
 class Day:
-    """What could be said at the end of a day, of all labels until then."""
+    """The estimate at the end of a day, from all labels so far."""
 
     at: date
     labels: int
@@ -50,18 +50,18 @@ class Day:
 
 @dataclass(frozen=True)
 class ArmComparison:
-    """The scores of both on labelled answers; `look` is of challenger minus champion, positive is better."""
+    """Both scores on labelled predictions; `look` estimates challenger minus champion, positive is better."""
 
     mode: str  # mirrored or split
     metric: str
     champion: float
     challenger: float
-    labels: int  # pairs; where split, labelled answers of both
+    labels: int  # pairs; with a traffic split, labelled predictions of both
     days: list[Day]
 
     @property
     def verdict(self) -> str:
-        """The first that a day brought: the test allows to stop there, and later days change nothing."""
+        """The first decision of any day. The test allows stopping there, so later days change nothing."""
         for day in self.days:
             if day.look.low > 0:
                 return "better"
@@ -89,14 +89,14 @@ def arms(
 
 
 def agreement(champion: Arm, challenger: Arm, classes: bool) -> tuple[int, float]:
-    """How many inputs both answered, and on what share of them they say the same. classes: of a classifier"""
+    """Number of inputs answered by both, and the fraction on which they agree. classes: for a classifier"""
     both = champion.outputs.keys() & challenger.outputs.keys()
     same = [agree(champion.outputs[key], challenger.outputs[key], classes) for key in both]
     return len(both), float(np.mean(same)) if same else math.nan
 
 
 def agree(first: dict[str, Any], second: dict[str, Any], classes: bool) -> bool:
-    """Texts and whole numbers are equal; numbers are within 5%, but for a classifier's, who agree on the class."""
+    """Texts and integers must be equal, numbers within 5%; classifiers agree on the class."""
     said = [{name: value for name, value in one.items() if isinstance(value, str | int)} for one in (first, second)]
     if said[0] != said[1] or classes:
         return said[0] == said[1]
@@ -113,7 +113,7 @@ def _numbers(value: Any) -> Iterable[float]:
 
 
 def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: LabelScorer) -> ArmComparison | None:
-    """Of mirrored requests, or of the split where that has more labels; None where a side has none."""
+    """From shadowed requests, or from the split if it has more labels; None if an arm has none."""
     inputs = challenger.inputs | champion.inputs
     rows = {key: scorer.row(known[key].label, inputs[key]) for key in sorted(inputs, key=lambda key: known[key].time)}
     labelled = {key: (known[key], row) for key, row in rows.items() if row is not None}
@@ -136,10 +136,10 @@ def compare(champion: Arm, challenger: Arm, known: Mapping[Key, Label], scorer: 
 
 @dataclass(frozen=True)
 class _Side:
-    """A version's labelled answers.
+    """A version's labelled predictions.
 
     good    [n] higher is better
-    days    [n] datetime64, on which the labels came; ascending
+    days    [n] datetime64 of the labels' arrival; ascending
     """
 
     score: Score
@@ -152,14 +152,14 @@ def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], scorer: L
         return None
     score = scorer.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])
     low, high = score.reduce(np.array([0.1, 0.2]))
-    rises = high > low  # not where R2 is a function of the squared errors' mean
+    rises = high > low  # false for R2, which falls with the mean squared error
     sign = 1 if score.higher_is_better == rises else -1
     days = np.array([label.time.astimezone(UTC).date() for label, _ in labelled.values()], "datetime64[D]")
     return _Side(score, sign * score.per_item, days)
 
 
 def _looks(first: _Side, second: _Side, mirrored: bool) -> list[Day]:
-    """One at the end of each day on which labels came."""
+    """One for each day with new labels."""
     days = np.unique(np.concatenate([first.days, second.days]))
     until = zip(*(np.searchsorted(side.days, days, side="right") for side in (first, second)), strict=True)
     found = []

@@ -1,4 +1,4 @@
-"""The comparison of champion and challenger as one HTML page, the verdict first."""
+"""The comparison of champion and challenger as one HTML page, the decision first."""
 
 from datetime import date
 from typing import Any
@@ -23,7 +23,7 @@ def page_title(content: dict[str, Any]) -> str:
 
 
 def render(content: dict[str, Any]) -> str:
-    """`content`: what ab.json holds."""
+    """`content`: the contents of ab.json."""
     about = f"Since {content['since'][:16].replace('T', ' ')} UTC, as of {content['at'][:16].replace('T', ' ')} UTC"
     with style.applied():
         return page.render(page_title(content), html.escape(about), [verdict(content), arms(content), *days(content)])
@@ -42,11 +42,11 @@ def verdict(content: dict[str, Any]) -> Section:
         ]
     facts.append(("Mirrored inputs", f"{mirrored['inputs']:,}"))
     if mirrored["agreement"] is not None:
-        facts.append(("Both say the same", percent(mirrored["agreement"])))
+        facts.append(("Agreement", percent(mirrored["agreement"])))
     words = (
-        "The interval holds at all looks together in 95% of all comparisons, so the page may be looked at every day, "
-        "and the first verdict may be acted on. A split is judged answer by answer: where few callers ask for much, "
-        "their answers are alike, and the interval is too narrow."
+        "The interval covers the true difference at all times with 95% probability, so peeking every day is fine and "
+        "the first decision is safe to act on. A traffic split is evaluated per prediction: if a few callers send most "
+        "requests, their predictions are correlated and the interval is too narrow."
     )
     return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(words)])
 
@@ -65,7 +65,9 @@ def arms(content: dict[str, Any]) -> Section:
         for arm in content["arms"]
     ]
     asked = " and ".join(f"{count(arm['requests'], 'request')} to the {arm['role']}" for arm in content["arms"])
-    lead = f"{asked}. The champion's time is that of the whole answer; a copy's begins with its turn."
+    lead = (
+        f"{asked}. The champion's latency covers the whole response; a shadow request's excludes its wait in the queue."
+    )
     return Section(
         "Both versions", lead, [html.table(rows, f"From the prediction log; failures: {content['failures']}")]
     )
@@ -76,14 +78,14 @@ def shown(value: float | None) -> Any:
 
 
 def days(content: dict[str, Any]) -> list[Section]:
-    """The interval day by day, where labels have come."""
+    """The interval by day, if there are labels."""
     score = content["score"]
     looks = [one for one in score["looks"] if one["low"] is not None] if score else []
     if not looks:
         return []
     last = looks[-1]
     lead = (
-        f"By {last['day']} the mean difference of an answer's score is {last['difference']:+.4g}, between "
+        f"By {last['day']} the mean difference in score per prediction is {last['difference']:+.4g}, between "
         f"{last['low']:+.4g} and {last['high']:+.4g}."
     )
     return [Section("Day by day", lead, [drawing(looks)])]
@@ -100,6 +102,6 @@ def drawing(looks: list[dict[str, Any]]) -> Html:
     locator = mdates.AutoDateLocator(maxticks=7)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
-    caption = "Mean score of an answer, challenger minus champion, and the interval that holds at all looks together."
+    caption = "Mean score per prediction, challenger minus champion, with the interval that is valid at all times."
     alt = f"Line from {looks[0]['day']} to {looks[-1]['day']}, ending at {middle[-1]:.4g}"
     return figure(canvas, "Challenger minus champion", caption, alt, wide=True)

@@ -1,6 +1,6 @@
-"""A difference that may be looked at every day: its interval holds at all looks together, not at each one alone.
+"""Estimates a difference under daily peeking: the interval is valid at all times together, not at each one alone.
 
-A test at 5% that is repeated daily until it says something is wrong far more often than in 5% of all cases. Robbins'
+A 5% test that is repeated daily until it is significant has far more than 5% false positives. Robbins'
 normal mixture (Robbins, 1970, "Statistical methods related to the law of the iterated logarithm") bounds a
 sum over all times at once; with the variance estimated it is the asymptotic confidence sequence of Waudby-Smith,
 Arbour, Sinha, Kennedy and Ramdas (2024, "Time-uniform central limit theory and asymptotic confidence sequences"), and
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 ALPHA = 0.05
-PLANNED = 2_000  # answers at which the interval is tightest; it is valid before and after
-LEAST = 100  # answers of each arm, before which the variance is not known well enough to say anything
+PLANNED = 2_000  # sample size at which the interval is tightest; it is valid at any
+LEAST = 100  # predictions of each arm; below, the variance estimate is too poor
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean difference so far; `n` is the number of pairs, or what two samples are worth together."""
+    """A mean difference so far; `n` is the number of pairs, or the effective size of two samples."""
 
     value: float
     error: float  # its standard error
@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """What a look may say; low and high are infinite, and p is 1, where there is too little to see."""
+    """The estimate at one time; with too little data low and high are infinite and p is 1."""
 
     value: float
     low: float
@@ -40,20 +40,20 @@ class IntervalEstimate:
 
 
 def pairs(differences: np.ndarray) -> Estimate:
-    """Of two models' scores on the same answers. differences: [n]"""
+    """Paired scores of two models on the same requests. differences: [n]"""
     n = len(differences)
     return Estimate(float(differences.mean()), float(differences.std()) / math.sqrt(n), n)
 
 
 def samples(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """second - first, of models that answered different requests. [n], [m]"""
+    """second - first, for models that answered different requests. [n], [m]"""
     error = math.sqrt(first.var() / len(first) + second.var() / len(second))
     n = len(first) * len(second) / (len(first) + len(second))
     return Estimate(float(second.mean() - first.mean()), error, n)
 
 
 def confidence_sequence(estimate: Estimate, alpha: float = ALPHA, planned: int = PLANNED) -> IntervalEstimate:
-    """The interval that holds the true difference at every look, with probability 1 - alpha."""
+    """The interval that covers the true difference at all times with probability 1 - alpha."""
     if estimate.error == 0 or estimate.n < 1:
         return IntervalEstimate(estimate.value, -math.inf, math.inf, 1.0)
     half, p = bound(estimate.error, estimate.n, estimate.value, alpha, planned)

@@ -1,4 +1,4 @@
-"""Two trainings of a project held against each other, as the Markdown of a pull request's comment."""
+"""Compares two trainings of a project, as Markdown for a pull request comment."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-POINTS = 25  # of a line in the chart
+POINTS = 25  # per line of the chart
 LESS_IS_BETTER = {
     "latency.batch_1.p50_ms": ("one request, median", "ms"),
     "latency.batch_1.p95_ms": ("one request, 95th percentile", "ms"),
@@ -19,10 +19,10 @@ COLOURS = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#2b8a3e
 
 @dataclass(frozen=True)
 class Training:
-    """What one training left; None where it left nothing."""
+    """The outputs of one training; None for what is missing."""
 
     name: str
-    params: dict[str, Any]  # the keys that it depended on, joined by dots
+    params: dict[str, Any]  # its parameters, as dotted keys
     metrics: dict[str, Any] | None
     history: bytes | None
     decision: dict[str, Any] | None = None
@@ -34,15 +34,15 @@ def markdown(project: str, old: Training, new: Training) -> str:
     before, after = old.metrics, new.metrics
     parts = [f"### {project}: {verdict(before, after, old.name)}", table(before, after, old.name)]
     if before is None:
-        parts.append(f"`{old.name}` has no figures of {project} in DVC's cache or remote; these stand alone.")
+        parts.append(f"`{old.name}` has no results of {project} in DVC's cache or remote; there is no comparison.")
     elif before["data_sha256"] != after["data_sha256"]:
-        parts.append(f"**The data differ** from those of `{old.name}`: the two figures answer different questions.")
+        parts.append(f"**The data differ** from those of `{old.name}`: the metrics are not comparable.")
     parts += [changed(old.params, new.params), gate(new.decision), chart(old, new)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
+    """Nested keys as dotted keys."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -51,17 +51,17 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def verdict(before: Any, after: Any, base: str) -> str:
-    """One line: the headline metric, and whether the difference is more than chance may make."""
+    """One line: the headline metric, and whether its change is significant."""
     new = after["headline"]
     if before is None or before["headline"]["name"] != new["name"]:
         return f"{new['name']} {new['value']:.4f}"
     old = before["headline"]
     change = new["value"] - old["value"]
     if change == 0:
-        return f"{new['name']} {new['value']:.4f}, as on {base}"
+        return f"{new['name']} {new['value']:.4f}, same as {base}"
     better = (change > 0) == new["higher_is_better"]
     apart = new["ci95_low"] > old["ci95_high"] or new["ci95_high"] < old["ci95_low"]
-    sure = "" if apart else ", within the intervals"
+    sure = "" if apart else ", within the confidence intervals"
     return f"{new['name']} {new['value']:.4f}, {'better' if better else 'worse'} by {abs(change):.4f}{sure}"
 
 
@@ -104,7 +104,7 @@ def figure(value: float, unit: str = "") -> str:
 
 
 def change(before: float, after: float, higher_is_better: bool | None, unit: str = "") -> str:
-    """With a word on it where the direction is known."""
+    """The change, and whether it is better, if the direction is known."""
     if after == before:
         return "none"
     size = f"{'+' if after > before else '-'}{figure(abs(after - before), unit)}"
@@ -131,15 +131,15 @@ def code(values: dict[str, Any], key: str) -> str:
 
 def gate(decision: Any) -> str:
     if decision is None:
-        return "The gate has not been asked."
+        return "The gate has not run."
     checks = (
         f"- {'✅' if one['passed'] else '❌'} {name}: {one['reason']}" for name, one in decision["checks"].items()
     )
-    return "\n".join((f"**The gate {'passes' if decision['promoted'] else 'refuses'} it.**", "", *checks))
+    return "\n".join((f"**The gate {'passes' if decision['promoted'] else 'rejects'} it.**", "", *checks))
 
 
 def chart(old: Training, new: Training) -> str:
-    """Validation loss by epoch, in Mermaid, which GitHub draws in comments."""
+    """Validation loss by epoch as Mermaid, which GitHub renders in comments."""
     lines = [losses(new.history), losses(old.history)]
     if not lines[0]:
         return ""
@@ -153,6 +153,6 @@ def chart(old: Training, new: Training) -> str:
 
 
 def losses(history: bytes | None) -> list[float]:
-    """Of the shipped model, epoch by epoch; a variant's columns have its name before them."""
+    """Of the shipped model; a variant's columns are prefixed with its name."""
     rows = csv.DictReader((history or b"").decode().splitlines())
     return [float(row["val_loss"]) for row in rows if row.get("val_loss")]

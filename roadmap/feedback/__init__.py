@@ -1,1 +1,1 @@
-"""Labelled rows of production, back into the data."""
+"""Labelled production data, fed back into the dataset."""

@@ -1,7 +1,7 @@
-"""feedback/<project>/: labelled rows of the prediction log, kept as a part of the data, and where they come from.
+"""feedback/<project>/: labelled rows of the prediction log as part of the dataset, and their lineage.
 
-rows.parquet    one row per labelled input, the newest MOST; not there before the first is collected
-windows.json    one entry per collection that brought rows: the lineage of every version of the data
+rows.parquet    one row per labelled input, the newest MOST; absent before the first collection
+windows.json    one entry per collection that added rows: the lineage of every version of the data
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from roadmap.io.atomic import atomic_folder
 if TYPE_CHECKING:
     from roadmap.prediction_log.labels import LabelledPrediction
 
-MOST = 20_000  # rows that are kept: a bound for what training reads; older ones give way
+MOST = 20_000  # rows kept, to bound the training data; the oldest are dropped
 
 
 @dataclass(frozen=True)
 class FeedbackRecord:
     request_id: str
     index: int
-    time: datetime  # of the answer
-    version: str  # that answered
+    time: datetime  # of the prediction
+    version: str  # of the model
     profile: str
     input: str  # JSON
     label: str
@@ -43,7 +43,7 @@ class FeedbackRecord:
 
 
 def read(folder: Path) -> list[FeedbackRecord]:
-    """The collected rows by time."""
+    """The collected rows, by time."""
     path = folder / "rows.parquet"
     if not path.exists():
         return []
@@ -58,15 +58,15 @@ def windows(folder: Path) -> list[dict[str, Any]]:
 
 
 def begin(folder: Path) -> None:
-    """An empty collection, where there is none yet."""
+    """Creates an empty collection if there is none."""
     if not (folder / "windows.json").exists():
         write(folder, [], [])
 
 
 def add(folder: Path, found: Iterable[LabelledPrediction], collected: datetime, most: int = MOST) -> int:
-    """Adds those of `found`, by time, that are not in yet; returns how many. Without any the folder stays as it is.
+    """Adds the new rows among `found`, in order of time, and returns their number; writes nothing if there are none.
 
-    A label that was put right counts: its row is written anew. A request that two versions answered is one row.
+    A corrected label replaces its row. A request answered by two versions is one row.
     """
     kept = read(folder)
     before = set(kept)
@@ -93,12 +93,12 @@ def add(folder: Path, found: Iterable[LabelledPrediction], collected: datetime, 
 
 
 def line(row: FeedbackRecord) -> str:
-    """A row as it is hashed."""
+    """A row in the form that is hashed."""
     return json.dumps(astuple(row), ensure_ascii=False, default=str)
 
 
 def write(folder: Path, rows: list[FeedbackRecord], history: list[dict[str, Any]]) -> None:
-    """Whole or not at all."""
+    """Atomically."""
     with atomic_folder(folder) as draft:
         if rows:
             import pyarrow as pa

@@ -1,7 +1,7 @@
 """Labelled rows of the prediction log as rows of a project's splits, by its `labelled` in pipelines/<project>/data.py.
 
-A row's split follows from its request id alone, so that it stays there for ever: what a model was once tested on is
-never trained on later. The test rows of old stay what they are; the recent ones are a split of their own.
+A row's split depends on its request id alone and never changes, so no later model trains on an earlier test row. The
+original test rows stay; recent ones form a split of their own.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from roadmap.feedback import collected
 
 SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
 
-# An input as it stands in the log, and the schema -> the row without its target; None where it doesn't fit the schema.
+# A logged input and the schema -> the row without its target; None if it doesn't match the schema.
 Labelling = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any] | None]
 
 
@@ -33,7 +33,7 @@ def split_of(request_id: str) -> str:
 
 
 def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
-    """What the split's target column holds: the number of the class, or the value. None for what is neither."""
+    """The value of the target column: the class index, or the number; None if it is neither."""
     if "classes" in schema:
         return schema["classes"].index(label) if label in schema["classes"] else None
     try:
@@ -44,7 +44,7 @@ def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
 
 
 def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: Labelling) -> PreparedData:
-    """`prepared` and the rows in `folder` that were answered in the same profile; says what was left out and why."""
+    """`prepared` plus the rows in `folder` from the same profile; prints how many were skipped and why."""
     found = collected.read(folder)
     if not found:
         return prepared
@@ -62,12 +62,12 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
         else:
             rows.append((one.request_id, {**row, schema["target"]: target}))
     table = "columns" in schema
-    if not table:  # A table has equal rows by nature; of a text or picture the answer would be known already.
+    if not table:  # Tables have equal rows by nature; an equal text or image would leak its label.
         known = len(rows)
         rows = unknown(rows, prepared.splits.values(), schema["target"])
         left_out["known already"] = known - len(rows)
     for why, count in (+left_out).items():
-        print(f"{folder}: {count:,} labelled rows left out ({why})")
+        print(f"{folder}: {count:,} labelled rows skipped ({why})")
     if not rows:
         return prepared
     parts = {name: [row for request_id, row in rows if split_of(request_id) == name] for name in SHARES}
@@ -85,7 +85,7 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
 def unknown(
     rows: list[tuple[str, dict[str, Any]]], parts: Iterable[Any], target: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Those whose content none of the splits has, each content once: the first."""
+    """Rows whose content is in no split; the first of each content."""
     if not rows:
         return rows
     names = [name for name in rows[0][1] if name != target]
@@ -100,13 +100,13 @@ def unknown(
 
 
 def digest(values: Iterable[Any]) -> bytes:
-    """Of texts and arrays."""
+    """Hash of texts and arrays."""
     contents = (value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes() for value in values)
     return hashlib.sha256(b"\0".join(contents)).digest()
 
 
 def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
-    """Rows in the types of a split; of its columns those that the rows have."""
+    """Rows cast to the types of a split, with those of its columns that the rows have."""
     if isinstance(part, dict):
         return {
             name: np.array([row[name] for row in rows], values.dtype)
@@ -119,7 +119,7 @@ def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
 
 
 def joined(old: Any, new: Any) -> Any:
-    """Both under each other. Columns that only the old rows have, such as a generator's truth, are given up."""
+    """Both concatenated. Columns of the old rows alone, such as a generator's ground truth, are dropped."""
     if new is None:
         return old
     if isinstance(old, dict):

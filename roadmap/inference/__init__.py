@@ -1,1 +1,1 @@
-"""What predictors are made of. NumPy and ONNX Runtime, no torch."""
+"""Building blocks of predictors: NumPy and ONNX Runtime, no torch."""

@@ -1,1 +1,1 @@
-"""The edges of every program here: its command line, its errors, files written whole, and requests over HTTP."""
+"""Shared plumbing: command lines, errors, atomic writes and HTTP requests."""

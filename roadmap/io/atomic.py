@@ -1,4 +1,4 @@
-"""Atomic writes: what has a name is whole. A file or folder is written beside its place and renamed when it is done."""
+"""Atomic writes: a file or folder is written under a temporary name beside its destination, then renamed."""
 
 import contextlib
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
-    """A draft in the same folder, which takes the place of `path` at the end of the block.
+    """A temporary file in the same folder, which replaces `path` at the end of the block.
 
-    An error inside leaves what was there. The draft's name begins with a dot, so that readers of a folder pass over it.
+    An error leaves `path` unchanged. The temporary name begins with a dot, so that readers of the folder skip it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -27,14 +27,14 @@ def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """The whole content, or what was there before."""
+    """Writes the content atomically."""
     with atomic_file(path, mode) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, which takes its place at the end of the block; an error leaves what was there."""
+    """A temporary folder beside `path`, which replaces it at the end of the block; an error leaves `path` unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

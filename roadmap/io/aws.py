@@ -1,4 +1,4 @@
-"""AWS's refusals in one line, and whether they may pass. boto3 is imported by who has used it already."""
+"""AWS errors in one line, and whether a retry may succeed. boto3 is not imported here: callers have."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -24,18 +24,18 @@ EXPIRED = {
 }
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 NEXT = (
-    (BUSY, "AWS asks for patience, the same command goes on"),
-    (QUOTA, "ask for more in Service Quotas, or free some, and repeat"),
-    (EXPIRED, "the credentials have expired, `aws sso login` renews them"),
-    (DENIED, "infra/cloudformation/github-oidc.yaml lists what is needed"),
+    (BUSY, "AWS throttles the requests; retry later, the same command resumes"),
+    (QUOTA, "a quota is exhausted; raise it in Service Quotas or free resources, then retry"),
+    (EXPIRED, "the credentials have expired; renew them with `aws sso login`"),
+    (DENIED, "permission denied; infra/cloudformation/github-oidc.yaml lists the permissions needed"),
 )
 
 
 @contextmanager
 def aws_errors(failed: type[CommandError], temporary: type[CommandError], busy: Collection[str] = ()) -> Iterator[None]:
-    """botocore's exceptions as `failed`, or as `temporary` where the same command may succeed later.
+    """Converts botocore's exceptions to `failed`, or to `temporary` if a retry may succeed.
 
-    busy: further codes that may pass, such as a limit on what runs at the same time
+    busy: further transient error codes, such as a limit on concurrent jobs
     """
     from botocore import exceptions as boto
 
@@ -51,7 +51,7 @@ def aws_errors(failed: type[CommandError], temporary: type[CommandError], busy: 
 
 
 def refusal(error: Exception, busy: Collection[str] = ()) -> tuple[str, int]:
-    """botocore's ClientError -> what AWS said and what to do, and the exit code."""
+    """botocore's ClientError -> message and exit code."""
     said = getattr(error, "response", {}).get("Error", {})
     code = said.get("Code", "")
     what = f"{getattr(error, 'operation_name', 'AWS')}: {code}: {said.get('Message', '')}"
@@ -63,11 +63,11 @@ def _unanswered(error: Exception) -> tuple[str, int]:
     from botocore import exceptions as boto
 
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
-        return f"no AWS credentials ({error}); `aws sso login`, or set AWS_PROFILE", USAGE
+        return f"AWS credentials: found none ({error}); run `aws sso login` or set AWS_PROFILE", USAGE
     if isinstance(error, boto.NoRegionError):
-        return "no AWS region; set AWS_REGION or AWS_DEFAULT_REGION, such as eu-central-1", USAGE
+        return "AWS region: found none; set AWS_REGION or AWS_DEFAULT_REGION, such as eu-central-1", USAGE
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ReadTimeoutError):
-        return f"AWS does not answer: {error}", TEMPORARY
+        return f"AWS is unreachable: {error}", TEMPORARY
     if isinstance(error, boto.WaiterError):
-        return f"{error}; the same command goes on waiting", TEMPORARY
+        return f"{error}; run the same command to continue waiting", TEMPORARY
     return str(error), USAGE

@@ -1,10 +1,10 @@
-"""The command line of every program that is neither a stage (Hydra's) nor the server (its settings).
+"""The command line of all programs but the stages (Hydra) and the server (its settings).
 
     python -m infra.deploy plan target=lambda project=mnist
                            ^verb ^options: the fields of a pydantic model
 
-Options are written as Hydra writes overrides, so that one way of saying things does for all commands. The model gives
-types, defaults and the words of --help; required options come first.
+Options use Hydra's override syntax, so that all commands share one. The model defines types, defaults and the text
+of --help; required options come first.
 """
 
 import sys
@@ -20,13 +20,13 @@ INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
 
 class Options(BaseModel):
-    """Base of a command's options. A field of the type `list[str]` collects what is given several times."""
+    """Base of a command's options. A `list[str]` field collects repeated options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class OpenOptions(Options):
-    """Takes options of any name as well: they are in `model_extra`, as text."""
+    """Accepts options of any other name too: `model_extra` has them as strings."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -35,18 +35,18 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 def positional(description: str, **field: Any) -> Any:
-    """A field that is given by its place, without a name."""
+    """A positional argument."""
     return Field(description=description, json_schema_extra={"positional": True}, **field)
 
 
 def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None, argv: Sequence[str]) -> int:
-    """Runs the command that `argv` names, and returns the exit code.
+    """Runs the command named in `argv` and returns the exit code.
 
     Args:
-        commands: verb -> its options and what it does. The verb "" is taken where none is given.
-        about: the module's docstring; --help shows it above the options.
+        commands: verb -> its options and its function. "" is the default verb.
+        about: the module's docstring, shown by --help.
 
-    A `CommandError` ends it with one line on standard error and the error's code.
+    A `CommandError` becomes one line on standard error and its exit code.
     """
     verb, words = (argv[0], argv[1:]) if argv and argv[0] in commands else ("", argv)
     if {"-h", "--help"} & set(argv):
@@ -63,7 +63,7 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except FileNotFoundError as error:  # of a file that the caller named
+    except FileNotFoundError as error:  # a file named by the caller
         print(f"error: {error.filename}: no such file", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
 def parse(options: type[O], words: Sequence[str]) -> O:
     """
     Raises:
-        UsageError: which word is wrong, and what is allowed.
+        UsageError: with the wrong argument and what is allowed.
     """
     fields = options.model_fields
     places = [name for name, field in fields.items() if _positional(field)]
@@ -92,7 +92,7 @@ def parse(options: type[O], words: Sequence[str]) -> O:
             raise UsageError(f"{name}: unknown option; {nearest(name, named)}")
         if name in fields and _many(fields[name]):
             found.setdefault(name, []).append(value)
-        elif value:  # an empty value is none, so that scripts may pass on what they were not given
+        elif value:  # an empty value counts as absent, so that scripts can pass on unset variables
             found[name] = value
     try:
         return options.model_validate(found)
@@ -106,7 +106,7 @@ def parse(options: type[O], words: Sequence[str]) -> O:
 
 
 def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None) -> str:
-    """The text of --help: what the module says of itself, and the options of each command."""
+    """The text of --help: the module's docstring and the options of each command."""
     lines = [(about or "").strip()]
     groups: dict[type[Options], list[str]] = {}
     for verb, (options, _) in commands.items():

@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Iterable
 
-FAILED, USAGE, TEMPORARY = 1, 2, 75  # it did not work; the caller can mend it; it may pass (EX_TEMPFAIL of sysexits.h)
+FAILED, USAGE, TEMPORARY = 1, 2, 75  # failure; usage error; transient failure (EX_TEMPFAIL of sysexits.h)
 
 
 class CommandError(Exception):
-    """What failed, in one line: 'what: found X; expected Y; do Z'."""
+    """Ends a command with one line: 'what failed: found X; expected Y; do Z'."""
 
     code = FAILED
 
@@ -18,19 +18,19 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """Something the caller can put right."""
+    """The caller can fix it."""
 
     code = USAGE
 
 
 class Unavailable(UsageError):
-    """A service did not answer: the same command may succeed later."""
+    """A transient failure: the same command may succeed later."""
 
     code = TEMPORARY
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """'did you mean ...' where a name is close, and always the list of names."""
+    """'did you mean ...' if a name is close, and the list of names."""
     names = sorted(known)
     lowered = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.5)

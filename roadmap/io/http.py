@@ -1,6 +1,6 @@
-"""Requests to other services: one client, always with a time-out, and one typed error.
+"""The HTTP client for other services: always a timeout, one typed error.
 
-requests does the work: it knows proxies, certificates and redirections, and sends no credentials on to another host.
+Built on requests, which handles proxies, certificates and redirects, and drops credentials on a change of host.
 """
 
 import base64
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
     from requests import Response
 
 SECONDS = 30.0
-SHOWN = 2000  # characters of a refusal that an error repeats
+SHOWN = 2000  # characters of an error response that the exception keeps
 PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class HttpError(Exception):
-    """A request that got no answer, or a refusal.
+    """A request failed.
 
-    status     of the refusal; None where nobody answered
-    said       the beginning of the refusal's body, or why nobody answered
+    status     of the response; None if there was none
+    said       the beginning of the response body, or why there was no response
     """
 
     def __init__(self, method: str, url: str, status: int | None, said: str) -> None:
         self.method, self.url, self.status, self.said = method, url, status, said
-        super().__init__(f"{method} {url}: {f'{status}: {said}' if status else f'no answer ({said})'}")
+        super().__init__(f"{method} {url}: {f'{status}: {said}' if status else f'no response ({said})'}")
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed later."""
+        """Whether a retry may succeed."""
         return self.status is None or self.status in PASSING
 
 
 @dataclass(frozen=True)
 class Answer:
     status: int
-    url: str  # where redirections have led
+    url: str  # after redirects
     headers: Mapping[str, str]
     content: bytes
 
     def json(self) -> Any:
         """
         Raises:
-            ValueError: it is not JSON.
+            ValueError: the body is not JSON.
         """
         return json.loads(self.content or b"null")
 
@@ -63,13 +63,13 @@ def ask(
 ) -> Answer:
     """
     Args:
-        body: bytes are sent as they are, anything else as JSON; with one the method is POST if none is given.
-        seconds: until the connection stands, and between two pieces of the answer.
-        pauses: seconds before each further try, where a failure may pass.
-        limit: bytes of the answer; a longer one is an error.
+        body: bytes are sent as is, anything else as JSON; the method is then POST by default.
+        seconds: timeout of the connection, and between two chunks of the response.
+        pauses: seconds before each retry of a transient failure.
+        limit: most bytes of the response; a longer one is an error.
 
     Raises:
-        HttpError: nobody answers, or the status is 400 or above.
+        HttpError: there is no response, or its status is 400 or above.
     """
     for pause in pauses:
         try:
@@ -87,7 +87,7 @@ def _ask(
     with opened(url, body, method=method, headers=headers, seconds=seconds) as response:
         content = response.content if limit is None else bytes(next(response.iter_content(limit + 1), b""))
         if limit is not None and len(content) > limit:
-            raise HttpError(response.request.method or "GET", url, None, f"the answer has more than {limit} bytes")
+            raise HttpError(response.request.method or "GET", url, None, f"the response has more than {limit} bytes")
         return Answer(response.status_code, response.url, response.headers, content)
 
 
@@ -100,12 +100,12 @@ def opened(
     headers: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
 ) -> Iterator["Response"]:
-    """The answer before its content is read, for what is large or never ends.
+    """The response before its body is read, for large or endless ones.
 
     Raises:
-        HttpError: as `ask`; also from inside the block, where the answer breaks off.
+        HttpError: as `ask`; also inside the block, if the connection breaks.
     """
-    import requests  # 0.1 s, which most commands don't need
+    import requests  # 0.1 s that most commands don't need
 
     verb = method or ("GET" if body is None else "POST")
     kind = (
@@ -126,17 +126,17 @@ def opened(
 
 
 def _as_given(request: Any) -> Any:
-    """Keeps requests from putting credentials of ~/.netrc in the place of ours."""
+    """Keeps requests from replacing our credentials by those of ~/.netrc."""
     return request
 
 
 def basic(name: str, password: str) -> dict[str, str]:
-    """The header of basic authentication."""
+    """The header of HTTP basic authentication."""
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause in words: 'Connection refused', and not three exceptions around it."""
+    """The message of the innermost cause, such as 'Connection refused'."""
     cause: Any = error
     while isinstance(inner := getattr(cause, "reason", None) or (cause.args[0] if cause.args else None), Exception):
         cause = inner

@@ -1,5 +1,5 @@
-"""Whether what a model is asked, and what it answers, still is what it was tested on.
+"""Drift monitoring: do production requests and predictions still look like those of the test set?
 
-reference/   requests and answers -> columns, and what these were on the test rows, as counts, in the bundle
-drift        a window of the prediction log against the reference
+reference/   requests and responses -> columns; their distribution on the test rows, kept in the bundle
+drift        compares a window of the prediction log with the reference
 """

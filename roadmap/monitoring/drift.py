@@ -1,8 +1,8 @@
-"""A window of requests against the reference: which columns differ, and whether that is more than chance and worth it.
+"""Compares a window with the reference: which columns differ significantly, and by enough to matter.
 
-Numbers by the test of Kolmogorov and Smirnov on the reference's intervals, categories and missing values by the
-chi-squared test. Many columns are tested, so p-values are corrected by Holm (1979); and with many rows a difference
-that matters to nobody is no chance either, so a least gap is asked.
+Numbers use the Kolmogorov-Smirnov test on the reference's intervals, categories and missing values the chi-squared
+test. P-values are corrected for multiple tests (Holm, 1979). With many rows irrelevant differences are significant
+too, so a minimum gap is required as well.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ Kind = Literal["values", "missing"]
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """`gap`: the largest distance of the two distribution functions (numbers), or the share of rows that would have to
-    change (categories, missing values). `p`: how often chance alone brings as much, corrected for all findings."""
+    """`gap`: the largest distance of the two distribution functions (numbers), or the fraction of rows that would have
+    to change (categories, missing values). `p`: p-value, corrected for all findings."""
 
     column: str
     kind: Kind
     gap: float
     p: float
     drifted: bool
-    unseen: float  # the window's share of levels that are new or were rare; 0 for numbers
+    unseen: float  # the window's fraction of new or rare levels; 0 for numbers
 
     @property
     def of_answers(self) -> bool:
@@ -44,8 +44,8 @@ class ColumnDrift:
 def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> list[ColumnDrift]:
     """
     Args:
-        alpha: how often a window that differs in nothing may be called drifted, all columns together.
-        gap: what differs by less is no drift, however certain it is.
+        alpha: false-alarm rate of a window without drift, all columns together.
+        gap: smallest gap that counts as drift, however significant.
     """
     counted = reference.count(window)
     tests = [test for name, then in reference.columns.items() for test in column_tests(name, then, counted[name])]
@@ -66,7 +66,7 @@ def column_tests(name: str, then: Counts, now: Counts) -> Iterator[tuple[str, Ki
 
 
 def kolmogorov_smirnov(then: Counts, now: Counts) -> tuple[float, float]:
-    """On intervals the statistic can only be smaller than on values, so the p-value errs on the quiet side."""
+    """On intervals the statistic is at most that on values, so the p-value is conservative."""
     one, other = (np.cumsum(counts.counts) / counts.known for counts in (then, now))
     gap = float(np.abs(one - other).max())
     rows = then.known * now.known / (then.known + now.known)
@@ -77,7 +77,7 @@ def chi_squared(then: list[int], now: list[int]) -> tuple[float, float]:
     counts = np.array([then, now], float)
     shares = counts / counts.sum(axis=1, keepdims=True)
     gap = float(np.abs(shares[0] - shares[1]).sum() / 2)
-    # What is too rare for the test's approximation is judged together.
+    # Levels too rare for the test's approximation are pooled.
     expected = counts.sum(axis=0) * counts.sum(axis=1).min() / counts.sum()
     rare = counts[:, expected < 5].sum(axis=1, keepdims=True)
     counts = np.hstack([counts[:, expected >= 5], rare])

@@ -1,4 +1,4 @@
-"""What a look at the log leaves behind: a run in MLflow, and gauges for Prometheus."""
+"""Exports a monitoring run: to MLflow, and as gauges for Prometheus."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 from roadmap.monitoring.verdict import BUDGET_DAYS, DriftReport
 from roadmap.tracking.mlflow import experiment_id, metric_name
 
-RETRAIN = "retrain"  # the tag of looks that asked for a retraining
+RETRAIN = "retrain"  # tag of monitoring runs that requested a retraining
 
 
 def experiment(project: str) -> str:
@@ -17,7 +17,7 @@ def experiment(project: str) -> str:
 
 
 def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
-    """When retrainings were asked for, as far back as the budget goes."""
+    """Times of the retrainings requested within the budget's period."""
     since = int((now - timedelta(days=BUDGET_DAYS)).timestamp() * 1000)
     query = f"tags.{RETRAIN} = 'yes' and attributes.start_time > {since}"
     runs = client.search_runs([experiment_id(client, experiment(project))], query, max_results=1000)
@@ -25,7 +25,7 @@ def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
 
 
 def log_run(client: Any, project: str, verdict: DriftReport, about: dict[str, Any], folder: Path) -> None:
-    """One look is one run, with every column's gap, so that MLflow draws them over time."""
+    """One MLflow run per monitoring run, with the gap of every column, so that MLflow charts them over time."""
     tags = {"verdict": verdict.verdict, "bundle": about["bundle"], RETRAIN: "yes" if about["retrain"] else "no"}
     run = client.create_run(experiment_id(client, experiment(project)), run_name=about["at"][:16], tags=tags)
     from mlflow.entities import Metric
@@ -43,9 +43,9 @@ def log_run(client: Any, project: str, verdict: DriftReport, about: dict[str, An
 
 
 def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]) -> None:
-    """To the Pushgateway that PROMETHEUS_PUSHGATEWAY names: a job that ends can't be scraped.
+    """Pushes to the Pushgateway in PROMETHEUS_PUSHGATEWAY: Prometheus can't scrape a job that ends.
 
-    One that is not there costs a warning: the verdict stands.
+    If it is unreachable, there is a warning; the result stands.
     """
     gateway = os.environ.get("PROMETHEUS_PUSHGATEWAY")
     if not gateway:
@@ -60,7 +60,7 @@ def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: An
     try:
         push_to_gateway(gateway, "roadmap_monitor", registry, {"project": project}, timeout=10)
     except OSError as error:
-        print(f"warning: the Pushgateway at {gateway} did not take the metrics ({error})")
+        print(f"warning: the Pushgateway at {gateway} rejected the metrics ({error})")
 
 
 def gauges(
@@ -68,20 +68,20 @@ def gauges(
 ) -> Iterator[tuple[str, str, dict[str, str], float]]:
     """Name, help, labels and value of each."""
     of = {"project": project}
-    yield "roadmap_drift_detected", "1 if the last look found drift", of, float(verdict.verdict == "drift")
-    yield "roadmap_monitor_rows", "answers that were looked at", of, about["rows"]
+    yield "roadmap_drift_detected", "1 if the last monitoring run found drift", of, float(verdict.verdict == "drift")
+    yield "roadmap_monitor_rows", "predictions in the monitored window", of, about["rows"]
     now = datetime.fromisoformat(about["at"]).timestamp()
-    yield "roadmap_monitor_last_run_timestamp_seconds", "when the log was last looked at", of, now
+    yield "roadmap_monitor_last_run_timestamp_seconds", "time of the last monitoring run", of, now
     for one in verdict.findings:
         column = {**of, "column": one.column if one.kind == "values" else f"{one.column} (missing)"}
         yield "roadmap_drift_statistic", "distance of a column to its reference, 0 to 1", column, one.gap
-        yield "roadmap_drift_p_value", "how often chance brings as much, corrected for all columns", column, one.p
+        yield "roadmap_drift_p_value", "p-value of a column's drift, corrected for all columns", column, one.p
     if verdict.live is not None:
         metric = {**of, "metric": verdict.live.metric}
-        yield "roadmap_live_score", "headline metric of labelled answers", metric, verdict.live.value
+        yield "roadmap_live_score", "headline metric of labelled predictions", metric, verdict.live.value
     created = datetime.fromisoformat(manifest.created).timestamp()
     version = {**of, "version": manifest.version}
-    yield "roadmap_champion_created_timestamp_seconds", "when the champion was trained", version, created
+    yield "roadmap_champion_created_timestamp_seconds", "time of the champion's training", version, created
     if test:
         labels = {**of, "metric": test["name"], "profile": manifest.profile}
-        yield "roadmap_test_score", "headline metric of the champion's test rows", labels, test["value"]
+        yield "roadmap_test_score", "headline metric of the champion on the test rows", labels, test["value"]

@@ -1,4 +1,4 @@
-"""How good the answers were, once the truth has arrived: labels that `pipelines.label` joined by request id."""
+"""The live score: the quality of predictions whose labels `pipelines.label` has added."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
 from roadmap.prediction_log.labels import LabelledPrediction
 
-LEAST = 50  # labels, to say anything
+LEAST = 50  # fewest labels for a score
 
 
 @dataclass(frozen=True)
 class LiveScore:
-    """The headline metric of the labelled answers with its 95% interval, and that of the test rows."""
+    """The headline metric of the labelled predictions with its 95% interval, and that of the test rows."""
 
     metric: str
     value: float
@@ -21,16 +21,16 @@ class LiveScore:
     high: float
     test: float
     labels: int
-    worse: bool  # the two intervals don't meet
+    worse: bool  # the intervals don't overlap
 
     @property
     def sentence(self) -> str:
-        found = f"{self.metric} of {self.labels:,} labelled answers is {self.value:.4f}"
-        return f"{found} (95% interval {self.low:.4f} to {self.high:.4f}), {self.test:.4f} in the test"
+        found = f"{self.metric} of {self.labels:,} labelled predictions is {self.value:.4f}"
+        return f"{found} (95% interval {self.low:.4f} to {self.high:.4f}), {self.test:.4f} on the test set"
 
 
 def live_score(score: Score | None, tested: dict[str, Any], seed: int) -> LiveScore | None:
-    """`tested`: the headline of metrics.json; without it there is nothing to compare with."""
+    """`tested`: the headline of metrics.json; None is returned without it or with too few labels."""
     if score is None or not tested or len(score.per_item) < LEAST:
         return None
     low, high = score.interval(seed)
@@ -39,7 +39,7 @@ def live_score(score: Score | None, tested: dict[str, Any], seed: int) -> LiveSc
 
 
 def scored(scorer: LabelScorer, version: str, known: Iterable[LabelledPrediction]) -> Score | None:
-    """Of what this version answered; None where its project takes no labels, or none has come."""
+    """The score of this version's predictions; None if there are no labels."""
     rows, outputs = [], []
     for one in known:
         row = scorer.row(one.label, one.input)

@@ -1,4 +1,4 @@
-"""The drift report: one HTML page, the verdict first."""
+"""The drift report: one HTML page, the result first."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def write(
     how: MonitorSettings,
 ) -> None:
     about = (
-        f"{found.rows:,} answers from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC, against "
+        f"{found.rows:,} predictions from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC, against "
         f"{then.rows:,} of the test rows"
     )
     with style.applied():
@@ -56,14 +56,14 @@ def overview(verdict: DriftReport, then: Reference, found: Window, how: MonitorS
                 "Columns that differ",
                 f"{len({one.column for one in verdict.findings if one.drifted})} of {len(then.columns)}",
             ),
-            ("Asked of a difference", f"at least {percent(how.gap)}, and under {percent(how.alpha)} by chance"),
-            ("Rows that could not be read", f"{found.unreadable:,}"),
+            ("Drift threshold", f"a difference of at least {percent(how.gap)}, p below {percent(how.alpha)}"),
+            ("Unreadable rows", f"{found.unreadable:,}"),
         ]
     )
     words = (
-        "A number differs by the largest distance of its two cumulative distributions (Kolmogorov and Smirnov), a "
-        "category and missing values by the share of rows that would have to change (chi-squared). Chance is that of "
-        "any column at all looking so in a quiet window (Holm's correction)."
+        "The difference is the largest distance of the two cumulative distributions for a number (Kolmogorov-Smirnov), "
+        "and the fraction of rows that would have to change for a category or for missing values (chi-squared). "
+        "P-values are corrected for the number of columns (Holm)."
     )
     return Section("DriftReport", verdict.summary, [facts, html.paragraph(words)])
 
@@ -86,7 +86,7 @@ def columns(verdict: DriftReport, then: Reference, now: dict[str, Counts]) -> Se
     names = list(dict.fromkeys(one.column for one in verdict.findings if one.kind == "values"))[:DRAWN]
     gaps = {one.column: one for one in reversed(verdict.findings) if one.kind == "values"}
     drawings = [drawn(name, then.columns[name], now[name], gaps[name]) for name in names]
-    lead = "What differs most comes first. Columns that begin with “answer” are the model's own."
+    lead = "Sorted by difference. Columns that begin with “answer” are the model's outputs."
     return Section("Columns", lead, [html.table(rows, "Every test"), html.grid(drawings)])
 
 
@@ -120,7 +120,7 @@ def quality(verdict: DriftReport, then: Reference, now: dict[str, Counts], found
     rows = [
         {
             "Column": name,
-            "Missing in the test": percent(counts.missing / max(then.rows, 1)),
+            "Missing in the test set": percent(counts.missing / max(then.rows, 1)),
             "Missing in the log": percent(now[name].missing / max(found.rows, 1)),
             "Rare or unseen levels": percent(share) if (share := unseen(name, verdict.findings)) else "none",
         }
@@ -131,9 +131,9 @@ def quality(verdict: DriftReport, then: Reference, now: dict[str, Counts], found
         name for name, counts in then.columns.items() if now[name].missing > counts.missing * found.rows / then.rows
     ]
     lead = (
-        f"{len(gaps)} of {len(rows)} inputs are missing more often than in the test."
+        f"{len(gaps)} of {len(rows)} inputs are missing more often than in the test set."
         if gaps
-        else "No input is missing more often than in the test."
+        else "No input is missing more often than in the test set."
     )
     return Section("Data quality", lead, [html.table(rows, "Inputs")])
 
@@ -146,9 +146,9 @@ def performance(verdict: DriftReport) -> Section:
     live: Any = verdict.live
     facts = html.facts(
         [
-            ("DriftReport", mark("worse than in the test" if live.worse else "as in the test", bad=live.worse)),
+            ("Verdict", mark("worse than on the test set" if live.worse else "as on the test set", bad=live.worse)),
             (live.metric, f"{live.value:.4f}, 95% interval {live.low:.4f} to {live.high:.4f}"),
-            ("Of the test rows", f"{live.test:.4f}"),
+            ("On the test set", f"{live.test:.4f}"),
             ("Labels", f"{live.labels:,}"),
         ]
     )

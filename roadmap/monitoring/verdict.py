@@ -1,4 +1,4 @@
-"""What is said of a window, and whether it asks for a retraining."""
+"""The result of a monitoring run, and whether it triggers a retraining."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,9 +15,9 @@ BUDGET_DAYS = 30
 @dataclass(frozen=True)
 class DriftReport:
     verdict: Literal["quiet", "drift", "too few rows", "off"]
-    summary: str  # a sentence for people
+    summary: str  # one human-readable sentence
     findings: tuple[ColumnDrift, ...] = ()
-    live: LiveScore | None = None  # where labels have arrived
+    live: LiveScore | None = None  # if there are labels
 
 
 def assess_drift(
@@ -31,21 +31,26 @@ def assess_drift(
         reasons.insert(0, live.sentence)
     if reasons:
         return DriftReport(
-            "drift", f"{project}: drift in {found.rows:,} answers: {'; '.join(reasons)}.", tuple(findings), live
+            "drift", f"{project}: drift in {found.rows:,} predictions: {'; '.join(reasons)}.", tuple(findings), live
         )
-    least = f"no column differs by {settings.gap:.0%} beyond chance"
+    least = f"no column differs significantly by {settings.gap:.0%} or more"
     score = f"; {live.sentence}" if live else ""
-    return DriftReport("quiet", f"{project}: quiet, {least} in {found.rows:,} answers{score}.", tuple(findings), live)
+    return DriftReport(
+        "quiet", f"{project}: quiet, {least} in {found.rows:,} predictions{score}.", tuple(findings), live
+    )
 
 
 def retraining_allowed(past: list[datetime], now: datetime, settings: MonitorSettings) -> tuple[bool, str]:
-    """Whether one more retraining may be asked for, and why. `past`: when others were."""
+    """Whether a retraining is allowed, and why. `past`: times of earlier ones."""
     if past and now - max(past) < timedelta(days=settings.cooldown_days):
-        return False, f"the last retraining was asked for at {max(past):%Y-%m-%d %H:%M}Z: cooling down"
+        return False, f"cooling down: the last retraining was requested at {max(past):%Y-%m-%d %H:%M}Z"
     recent = sum(now - one < timedelta(days=BUDGET_DAYS) for one in past)
     if recent >= settings.budget:
-        return False, f"{recent} retrainings in {BUDGET_DAYS} days: the budget is spent; look at it, then raise it"
-    return True, f"{recent} of {settings.budget} retrainings in {BUDGET_DAYS} days are spent"
+        return (
+            False,
+            f"{recent} retrainings in {BUDGET_DAYS} days: the budget is exhausted; check the reports before raising it",
+        )
+    return True, f"{recent} of {settings.budget} retrainings used in {BUDGET_DAYS} days"
 
 
 def as_json(verdict: DriftReport, **about: Any) -> dict[str, Any]:

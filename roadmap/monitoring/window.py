@@ -1,4 +1,4 @@
-"""The champion's part of the prediction log: what it was asked of late, and what it answered."""
+"""The monitored window: the champion's latest rows of the prediction log."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class Window:
     until: datetime
     requests: list[Any] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
-    unreadable: int = 0  # rows that the predictor's own types refuse
+    unreadable: int = 0  # rows that the predictor's types reject
 
     @property
     def rows(self) -> int:
@@ -28,7 +28,7 @@ class Window:
 def window(
     log: Iterable[PredictionRecord], version: str, predictor: Predictor, most: int, since: datetime, until: datetime
 ) -> Window:
-    """The latest `most` rows of one version of the model. Others', a challenger's for instance, are passed over."""
+    """The latest `most` rows of one version. Those of other versions, such as a challenger's, are skipped."""
     found = Window(since, until)
     for row in deque((row for row in log if row.version == version), maxlen=most):
         try:

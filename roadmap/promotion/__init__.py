@@ -1,1 +1,1 @@
-"""Who becomes champion: the gate, the registry, the log of every decision."""
+"""Promotion of champions: the gate, the registry, the promotion log."""

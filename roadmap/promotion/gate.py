@@ -1,4 +1,4 @@
-"""May this model become champion? Pure judgement: no store, no files."""
+"""The promotion gate: pure functions, without store or files."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from roadmap.evaluation.scores import Score
 from roadmap.evaluation.slices import MIN_SLICE_ROWS, Masks, compare_slices
 
 TEST = "test"
-Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` where labelled rows have been collected
+Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` if there are collected labels
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The present champion as the gate sees it; `scores` is None where it cannot answer the candidate's rows."""
+    """The current champion; `scores` is None if it cannot predict the candidate's rows."""
 
     version: str
     profile: str
@@ -42,7 +42,7 @@ class Check:
 
 
 def evaluate_gate(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> list[Check]:
-    """What the candidate must be by itself, then what it must be beside the champion. It is promoted if all pass."""
+    """The absolute checks, then the comparison with the champion. A candidate is promoted if all pass."""
     return [*_absolute_checks(candidate, settings), *_comparison_checks(candidate, champion, settings, seed)]
 
 
@@ -53,23 +53,21 @@ def _absolute_checks(candidate: Candidate, settings: GateSettings) -> Iterable[C
     yield Check(
         "floor",
         sign * (score.value - settings.floor) >= 0,
-        f"{score.headline} is {score.value:.4f}, {wanted} {settings.floor:g} is asked",
+        f"{score.headline} is {score.value:.4f}, required: {wanted} {settings.floor:g}",
     )
     yield Check(
         "latency",
         candidate.latency_ms <= settings.latency_ms,
-        f"95% of single requests take at most {candidate.latency_ms:.2f} ms, the budget is {settings.latency_ms:g} ms",
+        f"p95 latency of single requests is {candidate.latency_ms:.2f} ms, budget: {settings.latency_ms:g} ms",
     )
     size = candidate.size_bytes / 1e6
-    yield Check(
-        "size", size <= settings.size_mb, f"the bundle has {size:.2g} MB, the budget is {settings.size_mb:g} MB"
-    )
+    yield Check("size", size <= settings.size_mb, f"the bundle has {size:.2g} MB, budget: {settings.size_mb:g} MB")
     failed = [
-        f"{name!r} holds in {one['rate']:.1%} of {one['cases']} cases, {one['asked']:.1%} are asked"
+        f"{name!r} passes in {one['rate']:.1%} of {one['cases']} cases, required: {one['asked']:.1%}"
         for name, one in candidate.behaviour.items()
         if not one["passed"]
     ]
-    passed = f"all {len(candidate.behaviour)} expectations of its behaviour hold"
+    passed = f"all {len(candidate.behaviour)} behavioural checks pass"
     yield Check("behaviour", not failed, "; ".join(failed) or passed)
 
 
@@ -81,16 +79,16 @@ def _comparison_checks(
         return
     name = f"champion version {champion.version}"
     if champion.profile == "full" and candidate.profile == "sample":
-        said = f"{name} was trained on the full data; a model of the sample never replaces it"
+        said = f"{name} was trained on the full dataset, which a model of the sample never replaces"
         yield Check("champion", False, said)
         return
     if champion.scores is None:
-        yield Check("champion", True, f"{name} answers another kind of request, so the two cannot be compared")
+        yield Check("champion", True, f"{name} takes different requests, so the two cannot be compared")
         return
     pairs = {rows: (candidate.scores[rows], champion.scores[rows]) for rows in candidate.scores}
     if all(np.array_equal(mine.per_item, theirs.per_item) for mine, theirs in pairs.values()):
         count = sum(len(mine.per_item) for mine, _ in pairs.values())
-        yield Check("champion", False, f"it answers all {count} rows exactly as well as {name}: nothing is gained")
+        yield Check("champion", False, f"it scores exactly as {name} on each of {count} rows: no improvement")
         return
     gains = {rows: paired_test(mine, theirs, seed) for rows, (mine, theirs) in pairs.items()}
     yield _improvement_check(candidate.scores, gains, name, settings)
@@ -98,7 +96,7 @@ def _comparison_checks(
 
 
 def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: str, settings: GateSettings) -> Check:
-    """Shown to gain more than the minimum on one set of rows, and to lose no more than tolerated on the other."""
+    """A significant gain above the minimum on one set of rows, and no loss beyond the tolerance on the other."""
     chances = holm([gain.p(settings.minimum_improvement) for gain in gains.values()])
     ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
     passed, said = bool(ahead), []
@@ -112,13 +110,11 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
         if rows in ahead:
             words += f", which is more than {effect}"
         elif not ahead:
-            words += f", where more than {effect} must be shown"
+            words += f", required: more than {effect}"
         else:
             kept = gain.p(-settings.maximum_regression) <= ALPHA
             passed &= kept
-            words += f", where {-settings.maximum_regression:+g} is tolerated" + (
-                "" if kept else " and more cannot be excluded"
-            )
+            words += f", tolerated: {-settings.maximum_regression:+g}" + ("" if kept else "; a larger loss is possible")
         said.append(words)
     return Check("champion", passed, " and ".join(said))
 
@@ -126,31 +122,31 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
 def _regression_check(
     candidate: Candidate, pairs: Mapping[str, tuple[Score, Score]], maximum_regression: float, seed: int
 ) -> Check:
-    """No slice of any set of rows loses more than tolerated, chance excluded (Bonferroni over the slices)."""
+    """No slice of any set of rows significantly loses more than tolerated (Bonferroni over the slices)."""
     parts = [
         (rows, part)
         for rows, (mine, theirs) in pairs.items()
         for part in compare_slices(mine, theirs, candidate.slices.get(rows, {}), seed)
     ]
     harmed = [
-        f"in the slice {part.name} ({part.rows} {rows} rows) it loses {-part.gain.value:.4f}, "
-        f"of which {maximum_regression:g} is tolerated, with a chance of {part.loss_p:.2g} that this is luck"
+        f"slice {part.name} ({part.rows} {rows} rows) loses {-part.gain.value:.4f}, "
+        f"tolerated: {maximum_regression:g} (p = {part.loss_p:.2g})"
         for rows, part in parts
         if part.harmed(maximum_regression, len(parts))
     ]
     least = f"none of {len(parts)} slices of at least {MIN_SLICE_ROWS} rows"
-    passed = f"{least} is shown to lose more than {maximum_regression:g}"
+    passed = f"{least} significantly loses more than {maximum_regression:g}"
     return Check("slices", not harmed, "; ".join(harmed) or passed)
 
 
 def decision_record(project: str, checks: list[Check]) -> dict[str, Any]:
-    """The decision as it is kept: a paragraph for people, the checks for machines."""
+    """decision.json: a summary for people, the checks for machines."""
     promoted = all(check.passed for check in checks)
     reasons = "; ".join(check.reason for check in checks if promoted or not check.passed)
     held = ", ".join(check.name for check in checks if check.passed)
-    summary = f"{project}: {'promoted' if promoted else 'refused'}, since {reasons}."
+    summary = f"{project}: {'promoted' if promoted else 'refused'} because {reasons}."
     if held and not promoted:
-        summary += f" It passed what was asked of its {held}."
+        summary += f" Passed checks: {held}."
     return {
         "promoted": promoted,
         "summary": summary,

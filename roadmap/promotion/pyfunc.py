@@ -1,6 +1,6 @@
-"""The MLflow model: a bundle and its Predictor behind MLflow's pyfunc interface.
+"""The MLflow model: a bundle's Predictor as an MLflow pyfunc.
 
-MLflow logs this file as code and runs it again when it loads the model, so nothing is pickled.
+MLflow logs this file as code and runs it when it loads the model, so nothing is pickled.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from roadmap.bundle import Bundle, load_predictor
 
 
 def plain(value: Any) -> Any:
-    """A cell of a DataFrame as JSON would have it: NaN is a gap, arrays are lists."""
+    """A DataFrame cell as a JSON value: NaN becomes None, arrays become lists."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype != object else [plain(item) for item in value]
     if isinstance(value, np.generic):

@@ -1,9 +1,8 @@
-"""The MLflow registry: one registered model per project, the alias `champion`, and the way back.
+"""The MLflow registry: one registered model per project, the alias `champion`, and rollback.
 
-Every version carries the tags `bundle` (the version of its content), `profile` and `run`; a promoted one also
-`promoted`, when the gate did it, without which nothing is deployed, and `replaced`, the version that was champion
-before it, so that a rollback needs nothing but the registry. A version that was rolled back has `rolled_back`: the
-gate does not promote it again.
+Every version has the tags `bundle` (the version of its content), `profile` and `run`. A promoted one also has
+`promoted`, the time, without which it is not deployed, and `replaced`, the champion before it, so that a rollback needs
+only the registry. A version with the tag `rolled_back` is not promoted again.
 """
 
 import json
@@ -21,7 +20,7 @@ SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic", 
 
 
 def champion(client: Any, name: str) -> Any:
-    """The model version that holds the alias, or None."""
+    """The model version with the alias, or None."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -34,17 +33,17 @@ def bundle_of(name: str, version: str) -> Bundle:
     """Downloads a registered version and opens its bundle.
 
     Raises:
-        BundleError: what the store holds is not a sound bundle.
+        BundleError: the stored bundle is damaged.
     """
     import mlflow
 
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts"
-    # MLflow names the folder after the one it was logged from: bundle, or champion where it was restored.
+    # MLflow keeps the name of the logged folder: bundle, or champion after a restore.
     return Bundle(next((manifest.parent for manifest in folder.glob(f"*/{MANIFEST}")), folder))
 
 
 def registered(client: Any, name: str, bundle: Bundle) -> Any:
-    """The version that already holds this bundle, or None."""
+    """The version with this bundle, or None."""
     found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
     return next((v for v in found if v.tags.get("run") == bundle.manifest.run), None)
 
@@ -54,8 +53,8 @@ def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
     import mlflow
     from mlflow.utils import requirements_utils
 
-    # MLflow compares the requirements with what is installed, for which it reads the metadata of every package there
-    # is: a second. These are what is installed, so the map from modules to packages may stay empty.
+    # MLflow compares the requirements with the installed packages, which takes a second to read all metadata. These
+    # are the installed versions, so the map from modules to packages may stay empty.
     vars(requirements_utils)["_MODULES_TO_PACKAGES"] = {}
     manifest = bundle.manifest
     example, signature = _signature(bundle)
@@ -96,7 +95,7 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
         **{name: frame[name].astype(float) if name in numeric else frame[name].fillna("") for name in optional}
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a hint on integers with gaps: where gaps may be, the type is float
+        warnings.simplefilter("ignore")  # a hint about nullable integers, which are floats here
         inferred = infer_signature(filled, outputs)
     columns: list[Any] = [
         ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs
@@ -106,7 +105,7 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
 
 
 def promote(client: Any, name: str, version: Any) -> None:
-    """Moves the alias, and writes down on the version that the gate did it, and whom it replaced."""
+    """Moves the alias, and tags the version as promoted by the gate, with the version that it replaced."""
     before = champion(client, name)
     if before is not None and before.version != version.version:
         client.set_model_version_tag(name, version.version, "replaced", before.version)
@@ -115,31 +114,31 @@ def promote(client: Any, name: str, version: Any) -> None:
 
 
 def rolled_back(client: Any, name: str, bundle: Bundle) -> str | None:
-    """When a version with this very content, whichever run trained it, was rolled back."""
+    """When a version with this content, from any run, was rolled back."""
     found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
     return max((v.tags["rolled_back"] for v in found if "rolled_back" in v.tags), default=None)
 
 
 def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, str]:
-    """Gives the alias back to the version before, or to the one that holds this bundle; returns (from, to).
+    """Moves the alias back to the previous version, or to the one with this bundle; returns (from, to).
 
     Raises:
-        UsageError: there is no champion, none before it, or no promoted version with that bundle.
+        UsageError: there is no champion, no earlier one, or no promoted version with that bundle.
     """
     now = champion(client, name)
     if now is None:
-        raise UsageError(f"{name} has no champion to roll back; run `dvc repro register@{name}` first")
+        raise UsageError(f"{name}: rollback: found no champion; run `dvc repro register@{name}` first")
     before = now.tags.get("replaced")
     if bundle is not None:
         versions = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle}'")
         before = max((str(v.version) for v in versions if "promoted" in v.tags), key=int, default=None)
         if before is None:
-            raise UsageError(f"{name}: no version with bundle {bundle} has ever been promoted; rollback=true goes back")
+            raise UsageError(f"{name}: rollback: found no promoted version with bundle {bundle}; try rollback=true")
     if not before:
-        raise UsageError(f"{name}: champion version {now.version} is the first one; there is nothing to go back to")
-    if before != str(now.version):  # a number from SQLite, a text from a server
+        raise UsageError(f"{name}: rollback: champion version {now.version} is the first; there is no earlier version")
+    if before != str(now.version):  # an int from SQLite, a string from a server
         client.set_model_version_tag(name, now.version, "rolled_back", datetime.now(UTC).isoformat(timespec="seconds"))
-        if "rolled_back" in client.get_model_version(name, before).tags:  # and now it is wanted again
+        if "rolled_back" in client.get_model_version(name, before).tags:  # it is champion again
             client.delete_model_version_tag(name, before, "rolled_back")
         client.set_registered_model_alias(name, ALIAS, before)
     return str(now.version), before

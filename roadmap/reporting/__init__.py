@@ -1,1 +1,1 @@
-"""Self-contained HTML pages: sections, tables and figures as inline SVG."""
+"""Self-contained HTML reports: sections, tables and figures as inline SVG."""

@@ -1,4 +1,4 @@
-"""Horizontal bars, the first on top."""
+"""Horizontal bar charts, the first bar on top."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from roadmap.reporting.words import percent
 
 
 def bars(shares: dict[str, float], title: str, caption: str, alt: str) -> Html:
-    """A bar per name."""
+    """One bar per name."""
     labels, left = beside(list(shares))
     height = 22 * len(labels)
     drawing = chart(height + 34)
@@ -53,13 +53,13 @@ def split_bars(
 
 
 def beside(names: Sequence[str]) -> tuple[list[str], float]:
-    """The names, cut to fit on the left of bars, and the pixels they take."""
+    """The names, truncated to fit left of the bars, and their width in pixels."""
     labels = [shorten(name) for name in names]
     return labels, 10 + max(map(text_width, labels))
 
 
 def lines(axes: Axes, labels: Sequence[str], ticks: int) -> None:
-    """A name per line, at most so many ticks."""
+    """One name per line, at most `ticks` ticks."""
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(axis="x")

@@ -1,8 +1,7 @@
 """Figures as inline SVG, laid out in CSS pixels.
 
-Text stays text: the reader's browser draws it, so Chinese names need no font on the machine that builds the page, and
-the same data gives the same bytes on every machine. Colours become CSS variables, which is how one figure serves the
-light and the dark scheme.
+Text stays text, drawn by the browser: Chinese names need no font on the building machine, and the same data gives the
+same bytes everywhere. Colours become CSS variables, so one figure serves the light and the dark scheme.
 """
 
 import hashlib
@@ -24,19 +23,19 @@ def chart(height: float, width: float = WIDTH) -> Figure:
 
 
 def panel(drawing: Figure, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
-    """Axes at a place of their own. Layout engines measure with fonts, and draw everything twice."""
+    """Axes at a fixed position. Layout engines depend on fonts and draw everything twice."""
     across, down = drawing.get_size_inches() * 72
     return drawing.add_axes((left / across, bottom / down, width / across, height / down), **options)
 
 
 def legend(axes: Axes) -> None:
-    """Above the axes, in one line."""
+    """Legend above the axes, in one line."""
     entries = len(axes.get_legend_handles_labels()[0])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=entries, borderpad=0, handlelength=1)
 
 
 def text_width(text: str) -> float:
-    """Roughly: the reader chooses the font. A Chinese character is as wide as high."""
+    """Estimated width of a text: the browser chooses the font. Chinese characters are as wide as high."""
 
     def width(char: str) -> float:
         if unicodedata.east_asian_width(char) in "WF":
@@ -47,7 +46,7 @@ def text_width(text: str) -> float:
 
 
 def shorten(text: str, pixels: float = 110) -> str:
-    """On one line, cut to fit."""
+    """On one line, truncated to fit."""
     text = " ".join(str(text).split())
     if text_width(text) <= pixels:
         return text
@@ -57,12 +56,12 @@ def shorten(text: str, pixels: float = 110) -> str:
 
 
 def figure(drawing: Figure, title: str, caption: str, alt: str, wide: bool = False) -> Html:
-    """The drawing as SVG, with its title and caption as text of the page."""
+    """The drawing as SVG, with its title and caption as HTML text."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(buffer, format="svg", dpi=144, metadata=nothing)
     svg = buffer.getvalue()
-    # Beyond its own size a figure shall not grow much; a wide one shall not shrink either, and scrolls on a phone.
+    # Figures don't grow much beyond their size; wide ones don't shrink either, but scroll on a phone.
     width = round(drawing.get_figwidth() * 72)
     size = f"max-width:{width * 5 // 4}px" + f";min-width:{width}px" * wide
     return captioned(_inline(svg[svg.index("<svg") :], alt, size), title, caption, wide)

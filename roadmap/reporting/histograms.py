@@ -1,4 +1,4 @@
-"""Histograms, and the range of values they show."""
+"""Histograms and the range that they show."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,11 @@ from roadmap.reporting.figures import chart, legend, panel
 from roadmap.reporting.style import BLUE, SPLIT_COLOURS
 from roadmap.reporting.words import tick
 
-FEW_VALUES = 12  # a number with so few values is drawn value by value
+FEW_VALUES = 12  # up to this many distinct values are drawn one by one
 
 
 def histogram(axes: Axes, known: pd.Series, low: float, high: float) -> None:
-    """Bars of equal width, or one per value where there are few."""
+    """Bins of equal width, or one bar per value if there are few."""
     known = known[(known >= low) & (known <= high)]
     few = few_values(known)
     bins = {"discrete": True, "shrink": 0.8} if few else {"bins": 30, "binrange": (low, high)}
@@ -29,7 +29,7 @@ def histogram(axes: Axes, known: pd.Series, low: float, high: float) -> None:
 def outlines(
     shares: dict[str, np.ndarray], edges: np.ndarray, bottom: int, height: int, colours: dict[str, str] = SPLIT_COLOURS
 ) -> tuple[Figure, Axes]:
-    """The share of each bin, one line per split, over each other."""
+    """The share of each bin as overlaid lines, one per split."""
     drawing = chart(bottom + height + 28)
     axes = panel(drawing, 46, bottom, 302, height)
     for name, of in shares.items():
@@ -46,7 +46,7 @@ def numbers_across(axes: Axes, whole: bool = False) -> None:
 
 
 def shown_range(known: pd.Series) -> tuple[float, float]:
-    """All of it, unless a long tail would press the rest into a corner: then up to the 99th percentile."""
+    """The full range, or up to the 99th percentile if there is a long tail."""
     low, p1, p99, high = (float(value) for value in known.quantile([0, 0.01, 0.99, 1]))
     if few_values(known):
         return low, high
@@ -55,5 +55,5 @@ def shown_range(known: pd.Series) -> tuple[float, float]:
 
 
 def few_values(known: pd.Series) -> bool:
-    """Whole numbers few enough to draw one by one."""
+    """Whether the values are integers and few enough to draw one by one."""
     return known.nunique() <= FEW_VALUES and bool((known == known.round()).all()) and np.ptp(known) <= 3 * FEW_VALUES

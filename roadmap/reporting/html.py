@@ -1,4 +1,4 @@
-"""The parts of a section as markup: whatever is not `Html` is text and gets escaped."""
+"""HTML building blocks. Everything that is not `Html` is escaped."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def code(text: str) -> Html:
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
-    """A list of terms and values."""
+    """A definition list of terms and values."""
     cells = (
         f"<div{' class=long' * (len(str(value)) > 40)}><dt>{escape(term)}</dt><dd>{escape(value)}</dd></div>"
         for term, value in pairs
@@ -37,7 +37,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
 
 
 def table(rows: Sequence[dict[str, Any]], caption: str) -> Html:
-    """Rows with the same keys; the first column names the row, numbers stand to the right."""
+    """Rows with equal keys; the first column is the row header, numbers are right-aligned."""
     head = "".join(
         f'<th scope="col"{" class=number" * _is_number(value)}>{escape(name)}</th>' for name, value in rows[0].items()
     )
@@ -62,11 +62,11 @@ def _is_number(value: Any) -> bool:
 
 
 def captioned(content: str, title: str, caption: str, wide: bool = False) -> Html:
-    """A figure: what it shows, and its words."""
+    """A figure: its content and its caption."""
     words = f"<figcaption><strong>{escape(title)}</strong> {escape(caption)}</figcaption>"
     return Html(f"<figure{' class=wide' * wide}>{words}{content}</figure>")
 
 
 def grid(figures: Iterable[Html], small: bool = False) -> Html:
-    """Figures side by side where there is room, below each other on a phone."""
+    """Figures side by side, stacked on a phone."""
     return Html(f'<div class="grid{" small" * small}">{"".join(figures)}</div>')

@@ -1,4 +1,4 @@
-"""The report page: sections of sentences, tables and figures -> one HTML file that needs nothing beside itself."""
+"""The report page: sections of text, tables and figures -> one self-contained HTML file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CSS = Path(__file__).with_suffix(".css")
 
 @dataclass(frozen=True)
 class Section:
-    """`lead` says in a sentence or two, with numbers, what the parts show."""
+    """`lead` sums up the parts in a sentence or two, with numbers."""
 
     title: str
     lead: str
@@ -21,13 +21,13 @@ class Section:
 
 
 def provenance(card: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Facts about where the data come from."""
+    """The provenance of the data."""
     sha256 = code(card["sha256"])
     return [("Source", card["source"]), ("Licence", card["licence"]), ("sha256 of the splits", sha256)]
 
 
 def write(path: Path, project: str, card: dict[str, Any], sections: Callable[[], Sequence[Section]]) -> int:
-    """Draws the sections and writes the page; returns its size in bytes."""
+    """Renders the page and writes it; returns its size in bytes."""
     rows = sum(card["rows"].values())
     about = f"{escape(card['source'])}, {rows:,} rows; sha256 {code(card['sha256'][:12])}"
     with style.applied():
@@ -37,7 +37,7 @@ def write(path: Path, project: str, card: dict[str, Any], sections: Callable[[],
 
 
 def render(title: str, about: str, sections: Sequence[Section]) -> str:
-    """`about` is markup, the line under the title."""
+    """`about`: markup of the line below the title."""
     links = "".join(f'<li><a href="#s{n}">{escape(part.title)}</a></li>' for n, part in enumerate(sections, 1))
     body = "".join(
         f'<section id="s{n}" aria-labelledby="h{n}"><h2 id="h{n}">{escape(part.title)}</h2>'

@@ -1,4 +1,4 @@
-"""Arrays of pixels as PNG inside the page."""
+"""Pixel arrays as inline PNG."""
 
 import base64
 import io
@@ -8,11 +8,11 @@ from PIL import Image
 
 from roadmap.reporting.html import Html, escape
 
-EDGE = 48  # pixels of a picture; of larger images every second, third, ... pixel is shown
+EDGE = 48  # longest edge in pixels; larger images are subsampled
 
 
 def picture(pixels: np.ndarray, alt: str) -> Html:
-    """uint8 [height, width], or with 3 or 4 (opacity) channels, as an image that scales without blur."""
+    """uint8 [height, width], or with 3 or 4 (alpha) channels, as an image that scales without blur."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -29,7 +29,7 @@ def thumbnails(found: np.ndarray) -> np.ndarray:
 
 
 def montage(found: np.ndarray, places: int) -> np.ndarray:
-    """[n, height, width, ...] -> a row with so many places and clear gaps, [height, places * (width + gap), 4]"""
+    """[n, height, width, ...] -> a row of `places` images with transparent gaps, [height, places * (width + gap), 4]"""
     n, height, width = found.shape[:3]
     colours = found if found.ndim == 4 else np.repeat(found[..., None], 3, axis=3)
     row = np.zeros((height, places, width + 1 + width // 16, 4), np.uint8)

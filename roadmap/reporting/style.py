@@ -1,4 +1,4 @@
-"""How figures look: sizes, colours that do for a light and a dark page, matplotlib's settings."""
+"""Figure style: sizes, colours for light and dark pages, matplotlib settings."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ import matplotlib as mpl
 WIDTH = 360  # of a figure, in CSS pixels: the width of a phone
 FONT = 11
 
-# Okabe and Ito's colours, told apart by colour-blind readers. In the page each is a variable: page.css says what it is
-# in either scheme.
+# The colour-blind safe palette of Okabe and Ito. In the page each colour is a CSS variable; page.css defines it for
+# both schemes.
 INK, MUTED, LINE, BLUE, ORANGE, GREEN = "#1b1e23", "#636b76", "#d9dde3", "#0072b2", "#d55e00", "#009e73"
 VARIABLES = {
     INK: "var(--ink)",
@@ -22,7 +22,7 @@ VARIABLES = {
     GREEN: "var(--green)",
 }
 SPLIT_COLOURS = {"train": BLUE, "val": GREEN, "test": ORANGE}
-LOG_COLOURS = {"test": BLUE, "log": ORANGE}  # what was tested, and what is asked now
+LOG_COLOURS = {"test": BLUE, "log": ORANGE}  # the test set, and the prediction log
 
 RC: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -37,7 +37,7 @@ RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "figure.dpi": 72,
     "figure.facecolor": "none",
-    "font.family": "DejaVu Sans",  # comes with matplotlib: layout is the same everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the layout is the same everywhere
     "font.size": FONT,
     "grid.color": LINE,
     "grid.linewidth": 0.8,
@@ -45,7 +45,7 @@ RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "text.color": INK,
-    "text.parse_math": False,  # a column may be called "$"
+    "text.parse_math": False,  # a column name may be "$"
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
     "xtick.labelsize": FONT,
@@ -58,10 +58,10 @@ RC: dict[Any, Any] = {
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Figures must be drawn and saved inside."""
+    """Context manager: draw and save figures inside."""
     with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()  # whatever the user's matplotlibrc says
+        mpl.rcdefaults()  # ignore the user's matplotlibrc
         mpl.rcParams.update(RC)
-        # The reader's browser has the glyph, whatever matplotlib's own font lacks.
+        # The browser has the glyphs that matplotlib's font lacks.
         warnings.filterwarnings("ignore", message=r"(?s)Glyph \d+ .* missing from (current )?font")
         yield

@@ -1,18 +1,18 @@
-"""Numbers and lists in words, the same in sentences, tables and figures."""
+"""Formatting of numbers and lists, the same in sentences, tables and figures."""
 
 import math
 from collections.abc import Sequence
 
 
 def number(value: float) -> str:
-    """1,234 or 0.1235: four digits, or all before the decimal point."""
+    """1,234 or 0.1235: four significant digits, or all before the decimal point."""
     if not math.isfinite(value):
         return "–"
     return _minus(f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}")
 
 
 def tick(value: float, _: object = None) -> str:
-    """500k, 1.5M. A formatter of matplotlib, which hands over the position on the axis too."""
+    """500k, 1.5M. A matplotlib formatter, hence the unused position."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * (10 if unit == "k" else 1):
             return _minus(f"{value / size:.4g}{unit}")

@@ -1,1 +1,1 @@
-"""Where training runs besides this machine: `runner:` in params.yaml names a module here."""
+"""Remote runners for training: `runner:` in params.yaml names a module here."""

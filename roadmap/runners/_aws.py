@@ -1,4 +1,4 @@
-"""Where a project trains on AWS: environment variables, else the outputs of its stacks (infra/cloudformation)."""
+"""The AWS settings of a training: environment variables, else outputs of the stacks (infra/cloudformation)."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class JobSettings:
     bucket: str
     instance: str
     spot: bool
-    seconds: int  # of computing
+    seconds: int  # of training
     subnets: list[str]
     security_groups: list[str]
 
@@ -32,7 +32,7 @@ def client(service: str) -> Any:
 def settings(project: str) -> JobSettings:
     """
     Raises:
-        UsageError: something is said nowhere; the message names the variable and the stack.
+        UsageError: a setting is missing; the message names the variable and the stack.
     """
     stage = os.environ.get("SAGEMAKER_STAGE", "staging")
     training, storage = f"roadmap-{stage}-training-{project.replace('_', '-')}", f"roadmap-{stage}-storage"
@@ -41,12 +41,12 @@ def settings(project: str) -> JobSettings:
     def value(variable: str, stack: str, key: str, default: str | None = None) -> str:
         found = os.environ.get(variable) or _stack(stack).get(key) or default
         if found is None:
-            raise UsageError(f"{variable}: not set, and there is no stack {stack} with {key}")
+            raise UsageError(f"{variable}: not set, and found no stack {stack} with {key}; set it or deploy the stack")
         return found
 
     seconds = value("SAGEMAKER_MAX_SECONDS", training, "MaxSeconds", "14400")
     if not seconds.isdecimal() or int(seconds) < 1:
-        raise UsageError(f"SAGEMAKER_MAX_SECONDS: found {seconds!r}; a number of seconds is wanted")
+        raise UsageError(f"SAGEMAKER_MAX_SECONDS: found {seconds!r}; expected a number of seconds")
     spot = os.environ.get("SAGEMAKER_SPOT", "1")
     if spot not in ("0", "1"):
         raise UsageError(f"SAGEMAKER_SPOT: found {spot!r}; allowed: 0, 1")
@@ -67,7 +67,7 @@ def settings(project: str) -> JobSettings:
 
 @cache
 def _stack(name: str) -> dict[str, str]:
-    """A stack's parameters and outputs; nothing where there is none."""
+    """A stack's parameters and outputs; empty if there is no such stack."""
     from botocore.exceptions import ClientError
 
     try:

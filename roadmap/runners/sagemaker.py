@@ -1,8 +1,8 @@
-"""`runner: sagemaker`: trains in a SageMaker job and brings bundle/, history.csv and train.json here.
+"""`runner: sagemaker`: trains in a SageMaker job and downloads bundle/, history.csv and train.json.
 
-The job's name is made of what it trains, so that a stage that is tried again finds its job: it follows one that runs,
-takes the result of one that has ended well, and starts the next where one has failed. SIGTERM and Ctrl-C stop it.
-README.md says what is set where.
+The job's name is a hash of its inputs, so that a repeated stage finds its job: it follows a running one, takes the
+result of a completed one, and starts the next after a failed one. SIGTERM and Ctrl-C stop the job.
+README.md describes the settings.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ from roadmap.io.errors import Unavailable, UsageError
 from roadmap.runners._aws import JobSettings, client, settings
 
 GROUP = "/aws/sagemaker/TrainingJobs"
-POLL = float(os.environ.get("SAGEMAKER_POLL") or 10)  # seconds between two looks at the job
+POLL = float(os.environ.get("SAGEMAKER_POLL") or 10)  # seconds between polls
 ATTEMPTS = 20  # jobs of one training
-MOST = 20 * 2**30  # bytes that an archive may unpack to
+MOST = 20 * 2**30  # most bytes of the unpacked archive
 METRICS = [{"Name": name, "Regex": rf"\b{name} ([-+0-9.e]+)"} for name in ("train_loss", "val_loss")]
 PASSING = ("CapacityError", "InsufficientCapacity", "InternalServerError")  # in a job's FailureReason
 
@@ -50,7 +50,7 @@ def train(run: Run) -> None:
             data = upload(run.data, given.bucket, f"sagemaker/{run.name}/data/{card['sha256']}")
             request = asked(run, name, base, data, given)
             api.create_training_job(**request, Environment={key: value for key, value in told.items() if value})
-        print(f"{name}: {'started on ' + given.instance if job is None else 'is there already'}", flush=True)
+        print(f"{name}: {'started on ' + given.instance if job is None else 'exists already'}", flush=True)
         with stopping(api, name):
             job = follow(api, name)
         bring(run, job["ModelArtifacts"]["S3ModelArtifacts"], card["sha256"])
@@ -59,7 +59,7 @@ def train(run: Run) -> None:
 
 
 def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
-    """The job of this training that runs or has ended well, else the name of the next."""
+    """The running or completed job of this training, else the name of the next."""
     for number in range(1, ATTEMPTS + 1):
         name = f"{base}-{number}"
         try:
@@ -70,7 +70,7 @@ def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
             raise
         if job["TrainingJobStatus"] in ("InProgress", "Completed"):
             return name, job
-    raise UsageError(f"{base}: {ATTEMPTS} jobs have failed; `aws sagemaker list-training-jobs` tells why")
+    raise UsageError(f"{base}: {ATTEMPTS} jobs have failed; see `aws sagemaker list-training-jobs` for the reasons")
 
 
 def asked(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def asked(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict
         "HyperParameters": hyperparameters(run),
         "InputDataConfig": [{"ChannelName": "data", "DataSource": {"S3DataSource": source}}],
         "OutputDataConfig": {"S3OutputPath": f"{where}/sagemaker/{run.name}/jobs"},
-        "CheckpointConfig": {"S3Uri": f"{where}/checkpoints/{run.name}/{base}"},  # the next job goes on from them
+        "CheckpointConfig": {"S3Uri": f"{where}/checkpoints/{run.name}/{base}"},  # the next job resumes from them
         "ResourceConfig": {"InstanceType": given.instance, "InstanceCount": 1, "VolumeSizeInGB": 50},
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": given.spot,
@@ -102,7 +102,7 @@ def asked(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict
 
 
 def hyperparameters(run: Run) -> dict[str, str]:
-    """All that defines the model, as texts; pipelines/sagemaker.py makes overrides of them."""
+    """All parameters of the model, as strings; pipelines/sagemaker.py turns them into overrides."""
     found: dict[str, Any] = {"project": run.name, "profile": run.profile, "seed": run.seed}
     chosen = [word.partition("=")[2] for word in sys.argv[1:] if word.startswith("trainer=")]
     if trainer := chosen[-1] if chosen else os.environ.get("TRAINER"):
@@ -116,7 +116,8 @@ def hyperparameters(run: Run) -> dict[str, str]:
 
 
 def upload(folder: Path, bucket: str, prefix: str) -> str:
-    """The address of the data under `prefix`, which names its content. card.json goes last, when it is whole."""
+    """Uploads the data under `prefix`, named after its content, and returns the address. card.json comes last, as the
+    mark of a complete upload."""
     s3, there = client("s3"), f"{prefix}/card.json"
     if not s3.list_objects_v2(Bucket=bucket, Prefix=there).get("KeyCount"):
         paths = sorted(
@@ -128,11 +129,11 @@ def upload(folder: Path, bucket: str, prefix: str) -> str:
 
 
 def follow(api: Any, name: str) -> dict[str, Any]:
-    """Says what the job does until it has ended well.
+    """Prints the progress of the job until it has completed.
 
     Raises:
-        Unavailable: there was no machine for it.
-        UsageError: it has failed, or somebody has stopped it.
+        Unavailable: there was no capacity.
+        UsageError: it failed or was stopped.
     """
     said = 0
     read: dict[str, str] = {}
@@ -147,19 +148,19 @@ def follow(api: Any, name: str) -> dict[str, Any]:
         if status == "Completed":
             return job
         if status == "Failed":
-            reason = " ".join(job.get("FailureReason", "no reason was given").split())
+            reason = " ".join(job.get("FailureReason", "no reason given").split())
             raise (Unavailable if any(word in reason for word in PASSING) else UsageError)(f"{name}: {reason}")
         if status == "Stopped":
             if job["SecondaryStatus"] == "MaxWaitTimeExceeded":
-                raise Unavailable(f"{name}: no spot instance in time; SAGEMAKER_SPOT=0 takes others")
+                raise Unavailable(f"{name}: no spot instance in time; set SAGEMAKER_SPOT=0 for on-demand instances")
             if job["SecondaryStatus"] == "MaxRuntimeExceeded":
-                raise UsageError(f"{name}: was not done in time; SAGEMAKER_MAX_SECONDS says how long it may run")
-            raise UsageError(f"{name}: was stopped; the same command goes on from its checkpoints")
+                raise UsageError(f"{name}: exceeded its time limit; raise SAGEMAKER_MAX_SECONDS")
+            raise UsageError(f"{name}: was stopped; run the same command to resume from its checkpoints")
         time.sleep(POLL)
 
 
 def passed_on(name: str, read: dict[str, str]) -> dict[str, str]:
-    """Prints the job's new log lines; gives where to read on, by stream. No log is no reason to fail."""
+    """Prints the job's new log lines; returns the next token of each stream. A missing log is not an error."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     with suppress(BotoCoreError, ClientError):
@@ -176,7 +177,7 @@ def passed_on(name: str, read: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def stopping(api: Any, name: str) -> Iterator[None]:
-    """SIGTERM and Ctrl-C stop the job too: nobody would look at it any more."""
+    """SIGTERM and Ctrl-C stop the job too."""
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -185,19 +186,19 @@ def stopping(api: Any, name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        with suppress(api.exceptions.ClientError):  # it may have ended meanwhile
+        with suppress(api.exceptions.ClientError):  # it may have ended
             api.stop_training_job(TrainingJobName=name)
-        print(f"{name}: stopped; the same command goes on from its checkpoints", file=sys.stderr, flush=True)
+        print(f"{name}: stopped; run the same command to resume from its checkpoints", file=sys.stderr, flush=True)
         sys.exit(130)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def bring(run: Run, address: str, data_sha256: str) -> None:
-    """model.tar.gz as the stage's outputs: whole, and of this training, or not at all.
+    """Unpacks model.tar.gz as the stage's outputs, atomically, after checking that it is of this training.
 
     Raises:
-        UsageError, BundleError: it isn't.
+        UsageError, BundleError: the archive is damaged or of another training.
     """
     bucket, _, key = address.removeprefix("s3://").partition("/")
     run.artifacts.mkdir(parents=True, exist_ok=True)
@@ -208,9 +209,9 @@ def bring(run: Run, address: str, data_sha256: str) -> None:
         manifest = Bundle(folder / "bundle").manifest
         found = (manifest.project, manifest.params_sha256, manifest.data_sha256)
         if found != (run.name, run.params_sha256(), data_sha256):
-            raise UsageError(f"{address}: holds a bundle of another training ({manifest.project}, {manifest.version})")
+            raise UsageError(f"{address}: found a bundle of another training ({manifest.project}, {manifest.version})")
         if missing := [name for name in ("history.csv", "train.json") if not (folder / "training" / name).is_file()]:
-            raise UsageError(f"{address}: no training/{missing[0]} in it")
+            raise UsageError(f"{address}: training/{missing[0]} is missing")
         with atomic_folder(run.artifacts / "bundle") as draft:
             shutil.copytree(folder / "bundle", draft, dirs_exist_ok=True)
         for name in ("history.csv", "train.json"):
@@ -226,4 +227,4 @@ def unpack(archive: Path, folder: Path, address: str) -> None:
                     raise UsageError(f"{address}: unpacks to more than {MOST:,} bytes")
             packed.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError) as error:
-        raise UsageError(f"{address}: is not a whole archive ({error})") from None
+        raise UsageError(f"{address}: damaged archive ({error})") from None

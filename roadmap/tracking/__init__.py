@@ -1,1 +1,1 @@
-"""MLflow, told what a stage does without the stage waiting for it."""
+"""MLflow tracking that never blocks a stage."""

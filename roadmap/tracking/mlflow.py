@@ -1,8 +1,8 @@
-"""MLflow tracking that training does not depend on.
+"""MLflow tracking as a copy of the files in artifacts/.
 
-Everything that a run is worth lies in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and
-plots/. `publish` makes the MLflow run complete from those files, whenever it is called: after training, after
-evaluation, or by `register` on a store that was down or has been lost. Live curves are process.py's business.
+All results of a run are in artifacts/<project>/ first: bundle/, history.csv, train.json, metrics.json and plots/.
+`publish` completes the MLflow run from those files: after training, after evaluation, or in `register` if the store
+was down or lost. process.py sends the live curves.
 """
 
 import json
@@ -21,7 +21,7 @@ LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
 
 
 def store_uri() -> str:
-    """MLFLOW_TRACKING_URI, or SQLite at the root of the checkout, also for DVC's temporary experiment workspaces."""
+    """MLFLOW_TRACKING_URI, or SQLite at the root of the checkout, also from DVC's temporary workspaces."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
     return f"sqlite:///{root()}/mlflow.db"
@@ -34,10 +34,10 @@ def root() -> Path:
 
 
 def connect() -> Any:
-    """An MLflow client for `store_uri`, which fails within seconds where nothing answers.
+    """An MLflow client for `store_uri`, which fails within seconds if the store is down.
 
     Raises:
-        Unavailable: the store cannot be reached; the message says where it was looked for.
+        Unavailable: the store is unreachable; the message has its address.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -51,13 +51,13 @@ def connect() -> Any:
     client = mlflow.MlflowClient()
     try:
         client.search_experiments(max_results=1)
-    except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
+    except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
         raise Unavailable(f"MLflow at {store_uri()} cannot be reached ({str(error).splitlines()[0][:200]})") from None
     return client
 
 
 def experiment_id(client: Any, project: str) -> str:
-    """One experiment per project, made when it is first needed."""
+    """One experiment per project, created on first use."""
     from mlflow.exceptions import MlflowException
 
     if (experiment := client.get_experiment_by_name(project)) is not None:
@@ -67,18 +67,18 @@ def experiment_id(client: Any, project: str) -> str:
         return client.create_experiment(
             project, artifact_location=f"file://{root()}/mlruns/{project}" if local else None
         )
-    except MlflowException:  # another process was quicker
+    except MlflowException:  # another process created it first
         return client.get_experiment_by_name(project).experiment_id
 
 
 def find_run(client: Any, project: str, key: str) -> Any:
-    """The MLflow run of a training, by our own id of it, which exists also where MLflow was down."""
+    """The MLflow run of a training, by the training's own id, which exists even if MLflow was down."""
     runs = client.search_runs([experiment_id(client, project)], f"tags.run = '{key}'", max_results=1)
     return runs[0] if runs else None
 
 
 def ensure_run(client: Any, run: Run, key: str, lineage: dict[str, Any]) -> str:
-    """The id of the MLflow run of a training, made if this store has none."""
+    """The id of the MLflow run of a training, created if the store has none."""
     if (found := find_run(client, run.name, key)) is not None:
         return found.info.run_id
     lineage = {name: lineage[name] for name in LINEAGE}
@@ -86,7 +86,7 @@ def ensure_run(client: Any, run: Run, key: str, lineage: dict[str, Any]) -> str:
     run_id = client.create_run(experiment_id(client, run.name), run_name=f"{run.name}-{key[:8]}", tags=tags).info.run_id
     from mlflow.entities import Dataset, DatasetInput, Param
 
-    if lineage["params_sha256"] == run.params_sha256():  # not so where an older bundle is restored
+    if lineage["params_sha256"] == run.params_sha256():  # differs if an older bundle is restored
         client.log_batch(run_id, params=[Param(name, str(value)[:6000]) for name, value in _flat(run.params()).items()])
     data = Dataset(run.name, lineage["data_sha256"][:32], "local", json.dumps({"source": lineage["source"]}))
     client.log_inputs(run_id, [DatasetInput(data)])
@@ -102,12 +102,12 @@ def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def metric_name(text: str) -> str:
-    """MLflow takes letters, digits and a few signs."""
+    """MLflow allows letters, digits and a few symbols."""
     return re.sub(r"[^\w\-. :/]", "_", text)
 
 
 def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
-    """Metrics by epoch. A row that is sent twice is stored once, because its time comes with it."""
+    """Metrics by epoch. Timestamps are fixed, so a row that is sent twice is stored once."""
     from mlflow.entities import Metric
 
     metrics = []
@@ -122,7 +122,7 @@ def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]])
 
 
 def publish(client: Any, run: Run) -> str:
-    """Makes the MLflow run of the present bundle complete from artifacts/<project>/; returns its run id."""
+    """Completes the MLflow run of the current bundle from artifacts/<project>/; returns its run id."""
     from mlflow.entities import Metric
 
     manifest = Manifest.model_validate_json((run.artifacts / "bundle" / MANIFEST).read_bytes())
@@ -132,10 +132,10 @@ def publish(client: Any, run: Run) -> str:
     for path in (run.artifacts / "train.json", run.artifacts / "metrics.json"):
         found = json.loads(path.read_text()) if path.exists() else {}
         if found.get("bundle_version") != manifest.version:
-            continue  # not there yet, or of the bundle before this one
+            continue  # missing, or of an earlier bundle
         at = int(path.stat().st_mtime * 1000)
         numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
-        # A slash in the name of a slice would be taken for a folder.
+        # MLflow treats a slash in the name of a slice as a folder.
         names = {k: metric_name(f"{path.stem}/{k.replace('/', '_')}") for k in numbers}
         metrics = [Metric(names[k], float(v), at, 0) for k, v in numbers.items()]
         client.log_batch(run_id, metrics=metrics)

@@ -1,4 +1,4 @@
-"""The process that tells MLflow what a stage says; roadmap/tracking/tracker.py starts it. JSON lines on standard input:
+"""The process that writes to MLflow; roadmap/tracking/tracker.py starts it. It reads JSON lines from standard input:
 
 {"start": key, "lineage": {...}}    a training begins
 {"variant": name, "row": {...}}     an epoch has ended
@@ -19,7 +19,7 @@ FLUSH_SECONDS = 2.0
 
 
 class TrackingWriter:
-    """Batches rows, and keeps MLflow's system metrics while a training goes on."""
+    """Batches rows, and records MLflow's system metrics during training."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.client = run, connect()
@@ -40,7 +40,7 @@ class TrackingWriter:
             publish(self.client, self.run)
 
     def start(self, key: str, lineage: dict[str, Any]) -> None:
-        self.run_id = ensure_run(self.client, self.run, key, lineage)  # a resumed training goes on in its run
+        self.run_id = ensure_run(self.client, self.run, key, lineage)  # a resumed training continues its run
         self.client.update_run(self.run_id, status="RUNNING")
         if self.run.tracking["system_metrics"]:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -65,16 +65,16 @@ class TrackingWriter:
 
 @stage
 def main(run: Run) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage; its end closes our input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, whose end closes our input
     try:
         recorder = TrackingWriter(run)
         for line in sys.stdin:
             recorder.take(json.loads(line))
-        recorder.close("KILLED")  # nothing is open any more if the stage came to its end
-    except Exception as error:  # requests, SQLAlchemy and MLflow each have their own
+        recorder.close("KILLED")  # a no-op if the stage completed
+    except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
         print(
-            f"warning: {str(error).splitlines()[0]}; the work goes on and nothing is lost: "
-            f"`python -m pipelines.register project={run.name}` logs this run once MLflow answers",
+            f"warning: {str(error).splitlines()[0]}; the stage continues and nothing is lost: "
+            f"`python -m pipelines.register project={run.name}` logs this run once MLflow is reachable",
             flush=True,
         )
 

@@ -1,6 +1,6 @@
-"""A stage's line to MLflow, which is a process of its own (roadmap/tracking/process.py).
+"""A stage's tracker: sends to MLflow through a separate process (roadmap/tracking/process.py).
 
-Importing MLflow takes seconds, its server may be slow or down: none of that holds a stage up.
+Importing MLflow takes seconds and its server may be slow or down; the stage never waits for either.
 """
 
 import contextlib
@@ -11,28 +11,28 @@ from typing import Any
 
 from roadmap.config.schema import Run
 
-PATIENCE = 300.0  # seconds to wait for the last words to arrive
+PATIENCE = 300.0  # seconds to wait for the process at the end
 
 
 class Tracker:
-    """Sends what a stage says, as JSON lines. Does nothing under tracking=none."""
+    """Sends events as JSON lines. Does nothing under tracking=none."""
 
     def __init__(self, run: Run) -> None:
         self.process: subprocess.Popen[str] | None = None
         if run.tracking["enabled"]:
-            # The same overrides compose the same Run over there.
+            # The same overrides compose the same Run there.
             command = [sys.executable, "-m", "roadmap.tracking.process", *sys.argv[1:]]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
 
     def start(self, key: str, lineage: dict[str, Any]) -> None:
-        """A training begins, or goes on: its run becomes visible."""
+        """A training begins or resumes: its run appears in MLflow."""
         self._send(start=key, lineage=lineage)
 
     def row(self, variant: str, row: dict[str, float]) -> None:
         self._send(variant=variant, row=row)
 
     def publish(self) -> None:
-        """Makes the run complete from artifacts/<project>/, and waits until that is done."""
+        """Completes the run from artifacts/<project>/ and waits for it."""
         self._send(publish=True)
         if self.process and self.process.stdin:
             with contextlib.suppress(BrokenPipeError):
@@ -45,6 +45,6 @@ class Tracker:
 
     def _send(self, **message: Any) -> None:
         if self.process and self.process.stdin:
-            with contextlib.suppress(BrokenPipeError):  # it has said why it ended
+            with contextlib.suppress(BrokenPipeError):  # the process has printed why it ended
                 self.process.stdin.write(json.dumps(message) + "\n")
                 self.process.stdin.flush()

@@ -1,1 +1,1 @@
-"""From arrays to a trained network and its ONNX graphs."""
+"""Training: from arrays to trained networks and their ONNX graphs."""

@@ -1,4 +1,4 @@
-"""Data sets that fit stay in memory as tensors: a batch is one indexing operation, not a loop over items."""
+"""In-memory datasets: a batch is one indexing operation, not a loop over items."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ from roadmap.io.errors import UsageError
 from roadmap.training.lightning import pl
 
 GRAIN = 8
-POOL = 32  # batches' worth of shuffled rows that are sorted by length together
+POOL = 32  # batches per pool of shuffled rows that is sorted by length
 
 
 class BatchLoader:
-    """Batches of a tuple of tensors, in a new order each epoch; without a seed in their own order.
+    """Batches of a tuple of tensors, shuffled each epoch; without a seed in the given order.
 
-    The order depends on seed and epoch alone, so a resumed run sees what an undisturbed one would have seen.
-    Of several processes each takes every `world`-th row of every batch: together they see the batches of one. Shuffled
-    rows are dealt in groups of GRAIN, so that 2, 4 or 8 processes get equal shares and their mean gradient is that of
-    one; up to seven rows, others each time, sit an epoch out.
+    The order depends on seed and epoch alone, so a resumed run sees the same batches as an uninterrupted one.
+    Each of several processes takes every `world`-th row of every batch: together they see the batches of one. Shuffled
+    rows come in groups of GRAIN, so that 2, 4 or 8 processes get equal shares and the same mean gradient as one; up to
+    seven rows, different ones each time, are skipped in an epoch.
 
     Args:
-        rows: of an epoch, drawn anew each time, where an epoch over all rows would be too long.
-        lengths: of the first tensor's rows, [n]. Rows of like length share a batch, cut to the longest of them: rows
+        rows: rows per epoch, redrawn each time, if an epoch over all rows would be too long.
+        lengths: of the first tensor's rows, [n]. Rows of similar length share a batch, cut to its longest: rows
             are shuffled, sorted in pools of POOL batches, and the batches shuffled again.
 
     Raises:
-        UsageError: batches too small to give every process a row.
+        UsageError: a batch has fewer rows than there are processes.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class BatchLoader:
                 "raise train.batch_size or use fewer devices"
             )
         self.epoch = 0
-        self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
+        self.sampler, self.batch_sampler = self, None  # Lightning calls their set_epoch
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -73,7 +73,7 @@ class BatchLoader:
                 yield first[:, :longest][share], *(tensor[share] for tensor in others)
 
     def _plan(self) -> list[Tensor]:
-        """The row numbers of each batch, of nearly equal size: no step hangs on a last one of three rows."""
+        """The row indices of each batch. Sizes are nearly equal, so that no step uses a last batch of three rows."""
         if self.seed is None:
             order = torch.arange(self.rows) if self.lengths is None else self.lengths.argsort(stable=True)[: self.rows]
             return list(order.tensor_split(len(self)))
@@ -114,7 +114,7 @@ class InMemoryDataModule(pl.LightningDataModule):
 
 
 def tensor(array: np.ndarray) -> Tensor:
-    """Shares the array's memory. A view that is read-only, as sliding windows are, is fine: batches are copies."""
+    """Shares the array's memory. Read-only views such as sliding windows are fine: batches are copies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""Trained networks as a bundle: their graphs, what travels with them, and what its own predictor makes of it."""
+"""Writes the bundle: the graphs, their accompanying files, and what its own predictor derives from them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ from roadmap.training.fitting import Fitted
 def write_bundle(
     run: Run, fitted: Mapping[str, Fitted], lineage: dict[str, Any], observed: Callable[[Bundle], Mapping[str, str]]
 ) -> Manifest:
-    """artifacts/<project>/bundle, whole or not at all.
+    """Writes artifacts/<project>/bundle atomically.
 
-    observed: what its own predictor, which takes a sealed bundle, adds to it: file name -> text
+    observed: file name -> text, made by the predictor from the otherwise complete bundle
     """
     with atomic_folder(run.artifacts / "bundle") as draft:
         for name, one in fitted.items():

@@ -1,4 +1,4 @@
-"""Lightning callbacks: a run that can be killed at any moment, and the history of what it measured."""
+"""Lightning callbacks: checkpoints to resume from, and the history of metrics."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from roadmap.training.lightning import pl, plugins
 
 
 class LocalFiles(plugins.TorchCheckpointIO):
-    """Checkpoints on this machine's disk. Lightning's default imports the SDKs of clouds to ask whose the path is."""
+    """Checkpoints on the local disk. Lightning's default imports cloud SDKs to resolve the path."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -20,9 +20,9 @@ class LocalFiles(plugins.TorchCheckpointIO):
 
 
 class ResumeCheckpoint(pl.Callback):
-    """Writes `last.ckpt` at the end of an epoch, at most every `seconds`, and makes every epoch's randomness its own.
+    """Writes `last.ckpt` at the end of an epoch, at most every `seconds`, and seeds every epoch separately.
 
-    Dropout and augmentation are seeded by epoch, so that the epochs after a resume are those of an undisturbed run.
+    Dropout and augmentation are seeded by epoch, so that a resumed run repeats the epochs of an uninterrupted one.
     """
 
     def __init__(self, folder: Path, seed: int, seconds: float = 1.0) -> None:
@@ -50,7 +50,7 @@ class ResumeCheckpoint(pl.Callback):
 class MetricHistory(pl.Callback):
     """One row per epoch: epoch, training seconds so far, learning rate, mean training loss and every logged metric.
 
-    It travels in the checkpoint, so a resumed run has the rows from before the kill. `report` is told each new row.
+    It is part of the checkpoint, so a resumed run keeps its earlier rows. `report` is called with each new row.
     """
 
     def __init__(self, label: str, report: Callable[[dict[str, float]], None]) -> None:
@@ -69,7 +69,7 @@ class MetricHistory(pl.Callback):
         self.loss, self.seen = torch.zeros(()), 0
 
     def on_train_batch_end(self, _: pl.Trainer, __: pl.LightningModule, outputs: Any, batch: Any, *___: Any) -> None:
-        # Added up here, since a `self.log` in every step costs more than a per cent of mnist's training.
+        # Summed here, because a `self.log` in every step costs more than one percent of mnist's training.
         self.loss = self.loss.to(outputs["loss"].device) + outputs["loss"].detach() * len(batch[0])
         self.seen += len(batch[0])
 
@@ -96,7 +96,7 @@ class MetricHistory(pl.Callback):
             self._say(row, trainer.max_epochs or 0)
 
     def _say(self, row: dict[str, float], epochs: int) -> None:
-        """About ten lines per run; on a terminal one line that moves."""
+        """About ten lines per run; on a terminal one line that is updated."""
         line = f"{self.label}: epoch {row['epoch']:.0f}/{epochs}  " + "  ".join(
             f"{name} {value:.4g}" for name, value in row.items() if name not in ("epoch", "time", "lr")
         )

@@ -1,4 +1,4 @@
-"""A trained network as ONNX graphs, each checked against the network itself."""
+"""Exports trained networks to ONNX and checks each graph against its network."""
 
 import inspect
 import logging
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 
 class Graph(Protocol):
-    """What of a network goes into one ONNX file; models/graph.py has one.
+    """The export of one ONNX file; models/graph.py implements it.
 
-    inputs    by name, in the order of the module's `forward`: the example that it is exported and checked with
-    dynamic   input name -> axis -> name of the dimension that is free there; the same name means the same size
-    dynamo    False: exported from a TorchScript trace, for what the newer exporter can't leave free
+    inputs    example inputs for export and check, by name, in the order of the module's `forward`
+    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes
+    dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
     """
 
     @property
@@ -35,7 +35,7 @@ class Graph(Protocol):
 
 @runtime_checkable
 class Graphs(Protocol):
-    """A network that says which graphs it is shipped as: file name -> graph. {}: it only serves to train another."""
+    """A network that defines its graphs: file name -> graph. {}: it only serves to train another."""
 
     def graphs(self, example: tuple[Tensor, ...]) -> Mapping[str, Graph]: ...
 
@@ -52,12 +52,12 @@ class Whole:
 
 
 def export(model: nn.Module, example: tuple[np.ndarray, ...], folder: Path, name: str = "model") -> None:
-    """Writes the network's own `Graphs`; where it names none, one: <name>.onnx, x -> y, free batch.
+    """Writes the network's own `Graphs`, by default one: <name>.onnx, x -> y, dynamic batch size.
 
-    example: rows of the validation set, [2, ...] each, the target left out
+    example: rows of the validation set, [2, ...] each, without the target
 
     Raises:
-        RuntimeError: a graph does not answer as the network does.
+        RuntimeError: the outputs of a graph and its network differ.
     """
     inputs = tuple(map(torch.from_numpy, example))
     alone = {f"{name}.onnx": Whole(model, {"x": inputs[0]}, ("y",), {"x": {0: "batch"}})}
@@ -72,7 +72,7 @@ def write(graph: Graph, path: Path) -> None:
         dims = {name: torch.export.Dim(name) for shape in axes.values() for name in shape.values()}
         shapes: tuple[Any, ...] = tuple({axis: dims[name] for axis, name in shape.items()} for shape in axes.values())
         named = [p for p in inspect.signature(graph.module.forward).parameters.values() if p.kind != p.VAR_POSITIONAL]
-        if len(named) < len(shapes):  # forward(self, x, *others): torch.export wants the others as one
+        if len(named) < len(shapes):  # forward(self, x, *others): torch.export expects `others` as one
             shapes = (*shapes[: len(named)], shapes[len(named) :])
         free: dict[str, Any] = {"dynamo": True, "external_data": False, "dynamic_shapes": shapes}
     else:
@@ -93,7 +93,7 @@ def write(graph: Graph, path: Path) -> None:
 
 
 def strip(path: Path) -> None:
-    """Removes the exporter's notes, which name files of this machine: the same network is the same bytes everywhere."""
+    """Removes metadata with local paths, so that the same network is the same bytes everywhere."""
     import onnx
 
     model = onnx.load(path)
@@ -105,7 +105,7 @@ def strip(path: Path) -> None:
 
 
 def check(graph: Graph, path: Path) -> None:
-    """Asks both the same question."""
+    """Compares the outputs of both on the example."""
     import onnxruntime
 
     with torch.no_grad():
@@ -117,5 +117,6 @@ def check(graph: Graph, path: Path) -> None:
         size = float(np.abs(wanted).max(initial=0))
         if not np.allclose(got, wanted, rtol=1e-3, atol=1e-4 * max(1.0, size)):
             raise RuntimeError(
-                f"{path}: {name}: the exported graph answers {got.ravel()[:3]}, the network {wanted.ravel()[:3]}"
+                f"{path}: {name}: found {got.ravel()[:3]} from the exported graph; "
+                f"expected {wanted.ravel()[:3]} as from the network"
             )

@@ -1,4 +1,4 @@
-"""Networks fitted with Lightning: one, or several of which each gets those before it."""
+"""Training with Lightning: one network, or several in sequence, each with access to the earlier ones."""
 
 import importlib
 import logging
@@ -22,7 +22,7 @@ from roadmap.training.lightning import pl
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network on the CPU, what it learnt from, and what was measured meanwhile."""
+    """A trained network on the CPU, its training data and its history."""
 
     network: pl.LightningModule
     data: TrainingData
@@ -33,16 +33,16 @@ class Fitted:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
 
-Report = Callable[[str, dict[str, float]], None]  # a curve's name and a new row of it
+Report = Callable[[str, dict[str, float]], None]  # name of a curve, its new row
 
 
 def fit_all(run: Run, variant: str, fits: Fits, folder: Path, report: Report) -> dict[str, Fitted]:
-    """The networks of a variant by name, trained in their order; `model` is the last.
+    """Trains the networks of a variant in order; returns them by name, `model` last.
 
     folder: of the checkpoints
 
     Raises:
-        UsageError: the project trains other networks than `model:` in params.yaml describes.
+        UsageError: the project's networks differ from `model:` in params.yaml.
     """
     model = run.models[variant]
     blocks: dict[str, ModelSettings] = {**model.earlier(), MODEL: model}
@@ -61,7 +61,7 @@ def fit_all(run: Run, variant: str, fits: Fits, folder: Path, report: Report) ->
 
 
 def curve_of(variant: str, network: str) -> str:
-    """What a network's history is called: `shipped`, `<variant>`, or of an earlier network its name behind that."""
+    """The name of a network's history: `shipped` or `<variant>`, plus the network's name for an earlier one."""
     return "/".join([variant] * (variant != SHIPPED) + [network] * (network != MODEL)) or SHIPPED
 
 
@@ -74,7 +74,7 @@ def fit(
     folder: Path,
     report: Report,
 ) -> Fitted:
-    """Trains one network, from its last checkpoint in `folder` if there is one."""
+    """Trains one network, from its last checkpoint in `folder` if any."""
     quieten()
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -107,7 +107,7 @@ def fit(
 
 
 def precision_for(trainer: Mapping[str, Any], bf16: bool) -> str:
-    """The trainer's precision, or bfloat16 autocast where it is wanted and the CPU is quicker with it."""
+    """The trainer's precision, or bfloat16 autocast if requested and faster on this CPU."""
     if not bf16 or trainer.get("accelerator", "cpu") != "cpu":
         return trainer["precision"]
     cpu = torch.cpu.get_capabilities()
@@ -115,7 +115,7 @@ def precision_for(trainer: Mapping[str, Any], bf16: bool) -> str:
 
 
 def quieten() -> None:
-    """Lightning's hints are not news to whoever runs this stage."""
+    """Suppresses Lightning's hints."""
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", module="torch")
     for name in ("pytorch_lightning", "lightning_fabric"):

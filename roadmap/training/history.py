@@ -1,6 +1,6 @@
-"""history.csv: what training measured, one row per epoch.
+"""history.csv: the metrics of training, one row per epoch.
 
-The shipped model's columns are named as they are, so that DVC can plot them; a variant's stand under `<variant>/`.
+The shipped model's columns have plain names, so that DVC can plot them; those of a variant begin with `<variant>/`.
 """
 
 import csv

@@ -1,9 +1,9 @@
 """Lightning, imported without every metric of torchmetrics: `from roadmap.training.lightning import pl`.
 
-Lightning takes two classes from torchmetrics, whose `__init__` imports all metrics there are and with them SciPy and,
-where it is installed, transformers: half of what importing Lightning costs. Here the package is put in place as Python
-would do it, but its `__init__` waits until something else of it is asked for. Nothing is replaced: whoever imports
-torchmetrics gets all of it. Must be imported before anything that imports Lightning.
+Lightning uses two classes of torchmetrics, whose `__init__` imports every metric, SciPy and, if installed,
+transformers: half of Lightning's import time. This module registers the package as Python would, but defers its
+`__init__` until another attribute is accessed. Nothing is replaced: importing torchmetrics still gives all of it. Must
+be imported before anything that imports Lightning.
 """
 
 import importlib
@@ -16,14 +16,14 @@ NEEDED = {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.col
 
 
 def postpone_torchmetrics() -> None:
-    """Puts the package into `sys.modules` with what Lightning needs of it. Where it is imported already, nothing."""
+    """Puts the package into `sys.modules` with the parts that Lightning needs, unless it is imported already."""
     spec = importlib.util.find_spec("torchmetrics")
     if "torchmetrics" in sys.modules or spec is None or spec.loader is None:
         return
     loader, package = spec.loader, importlib.util.module_from_spec(spec)
 
     def run(name: str) -> Any:
-        if name.startswith("__"):  # the import system looks for names that need not be there
+        if name.startswith("__"):  # the import system probes optional names
             raise AttributeError(f"module 'torchmetrics' has no attribute {name!r}")
         vars(package).pop("__getattr__", None)
         loader.exec_module(package)

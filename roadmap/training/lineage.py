@@ -1,4 +1,4 @@
-"""Where a model comes from: the code, the data and the settings that made it."""
+"""Lineage of a model: its code, data and parameters."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from roadmap.config.schema import Run
 
 
 def lineage(run: Run, card: dict[str, Any]) -> dict[str, Any]:
-    """For the manifest, the tracker and the fingerprint of a training. card: of the prepared data"""
+    """For the manifest, the tracker and the fingerprint of a training. card: data card of the prepared data"""
     return {
         "source": card["source"],
         "git_commit": git_commit(),

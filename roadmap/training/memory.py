@@ -1,14 +1,14 @@
-"""Memory that the C library is told to keep."""
+"""Tuning of the C library's allocator."""
 
 import contextlib
 import ctypes
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep what is freed for the next step.
+    """Makes glibc keep freed memory for the next step.
 
-    By default it hands every large tensor back to the kernel, and a step of mnist then begins with some 3,000 page
-    faults: a fifth of its time. Other C libraries have no such switch and are left as they are.
+    By default it returns large tensors to the kernel, and a step of mnist then begins with some 3,000 page faults, a
+    fifth of its time. Other C libraries have no such option.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -1,4 +1,4 @@
-"""Which training the checkpoints at hand belong to: one that was killed goes on, another begins anew."""
+"""Resuming: checkpoints of an interrupted training are reused only by the same training."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def resume_or_start(folder: Path, fingerprint: dict[str, Any]) -> str:
-    """The id of the run whose checkpoints lie in `folder` if they are of this very training, else of a new one."""
+    """The id of the run with checkpoints in `folder` if it is the same training, else a new id."""
     path = folder / "fingerprint.json"
     fingerprint = {name: value for name, value in fingerprint.items() if name != "git_commit"}
     if path.exists() and (found := json.loads(path.read_text())).get("of") == fingerprint:

@@ -94,7 +94,7 @@ def is_sound(folder: Path) -> bool:
 
 
 def download(draft: Path, where: str, manifest: Manifest, save: Callable[[str, Path], None]) -> None:
-    """Raises: BundleError: a file's content is not what the manifest says."""
+    """Raises: BundleError: a file's content differs from the manifest."""
     started = time.perf_counter()
     size = 0
     for name, expected in manifest.files.items():
@@ -102,7 +102,7 @@ def download(draft: Path, where: str, manifest: Manifest, save: Callable[[str, P
         path.parent.mkdir(parents=True, exist_ok=True)
         save(name, path)
         if sha256(path) != expected:
-            raise BundleError(f"{where}/{name}: its content is not what the manifest says (sha256 differs)")
+            raise BundleError(f"{where}/{name}: content differs from the manifest (sha256)")
         size += path.stat().st_size
     seconds = time.perf_counter() - started
     log.info("%s: version %s fetched, %.1f MB in %.1f s", where, manifest.version, size / 1e6, seconds)

@@ -1,7 +1,7 @@
 """An image in a request: rows of [red, green, blue], or a PNG or JPEG file in base64. No torch.
 
-The size is known and small, so whatever claims another one is refused before its pixels are decoded: that, and not a
-limit on memory, is what a decompression bomb meets.
+The size is fixed and small, and any other is rejected before the pixels are decoded, which also stops decompression
+bombs.
 """
 
 import base64
@@ -17,14 +17,14 @@ import numpy as np
 from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-MAX_TEXT = 2**20  # base64 characters; metadata included, no small picture needs more
+MAX_TEXT = 2**20  # base64 characters; plenty for a small image with its metadata
 FORMATS = ("PNG", "JPEG")
 MODES = {"RGB": "in colour without transparency", "L": "in shades of grey"}
 TEXT = {"type": "string", "contentEncoding": "base64", "maxLength": MAX_TEXT, "title": "PNG or JPEG file"}
 
 
 def field(size: int) -> Any:
-    """The type of a pydantic field: validated to uint8 [size, size, 3], written back as base64 of a PNG file."""
+    """A pydantic field type: validates to uint8 [size, size, 3], serializes to base64 of a PNG file."""
     pixel = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}, "minItems": 3, "maxItems": 3}
     row = {"type": "array", "items": pixel, "minItems": size, "maxItems": size}
     nested = {"type": "array", "items": row, "minItems": size, "maxItems": size, "title": "rows of [red, green, blue]"}
@@ -37,7 +37,7 @@ def field(size: int) -> Any:
 
 
 def _checked(value: Any, size: int) -> np.ndarray:
-    """A ValueError would do for pydantic, but it would say "Value error" before the words."""
+    """Unlike a ValueError, this adds no "Value error" prefix to the message."""
     try:
         return decode(value, size)
     except ValueError as error:
@@ -54,10 +54,10 @@ def encode(pixels: np.ndarray) -> str:
 
 
 def decode(value: Any, size: int) -> np.ndarray:
-    """What a request holds -> uint8 [size, size, 3]
+    """An image of a request -> uint8 [size, size, 3]
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: the image is invalid; the message states why.
     """
     if isinstance(value, str):
         return read(value, size)
@@ -70,13 +70,13 @@ def read(text: str, size: int, mode: str = "RGB") -> np.ndarray:
     """A PNG or JPEG file in base64 -> uint8 [size, size, 3], or [size, size] in mode L
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: the image is invalid; the message states why.
     """
     return _from_file(_from_base64(text), size, mode)
 
 
 def _from_rows(rows: list[Any], size: int) -> np.ndarray:
-    """Shape and types are checked value by value first: numpy would pad, parse or promote whatever it is given."""
+    """Checks every value first: NumPy would parse or promote wrong types silently."""
     if len(rows) != size:
         raise ValueError(f"should have {size} rows, found {len(rows)}")
     for y, row in enumerate(rows):
@@ -100,7 +100,7 @@ def _from_base64(text: str) -> bytes:
         raise ValueError("is empty; should be base64 of a PNG or JPEG file")
     if len(text) > MAX_TEXT:
         raise ValueError(f"should have at most {MAX_TEXT:,} characters, found {len(text):,}")
-    if text.startswith("data:"):  # as a browser's canvas gives it
+    if text.startswith("data:"):  # a browser's canvas.toDataURL()
         text = text.partition(",")[2]
     try:
         return base64.b64decode(text, validate=True)
@@ -117,7 +117,7 @@ def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.DecompressionBombError:
-            raise ValueError(f"should be {size} x {size} pixels; the file claims to have millions") from None
+            raise ValueError(f"should be {size} x {size} pixels, found millions") from None
         except broken:
             raise ValueError("is not a PNG or JPEG file, or its header is damaged") from None
         if image.size != (size, size):

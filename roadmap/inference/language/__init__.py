@@ -1,1 +1,1 @@
-"""Language models: prompts in, continuations out, many at once and piece by piece."""
+"""Language models: prompts in, continuations out, batched and streamed."""

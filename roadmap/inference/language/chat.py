@@ -1,4 +1,4 @@
-"""A conversation as one text, for a language model to write on."""
+"""Chat templates: a conversation as one prompt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from roadmap.bundle import Bundle
 
 FILE = "chat_template.json"
-# For models that have only read: a transcript, in which a blank line ends a turn.
+# For base models: a transcript, in which a blank line ends a turn.
 PLAIN = {
     "system": "{content}\n\n",
     "user": "User:\n{content}\n\n",
@@ -17,10 +17,10 @@ PLAIN = {
 
 
 class ChatTemplate:
-    """What stands around the content of each role's messages, how an answer begins, and what ends it.
+    """The text around the messages of each role, the beginning of an answer, and its stop texts.
 
-    A bundle says it in chat_template.json, as words to fill in, not as Jinja: bundles hold data, never a program, and
-    serving needs one library less.
+    A bundle has it in chat_template.json as format strings, not as Jinja: bundles hold data, never programs, and
+    serving needs one dependency less.
     """
 
     def __init__(self, roles: dict[str, str], answer: str, stop: list[str]) -> None:
@@ -32,6 +32,6 @@ class ChatTemplate:
         return cls(answer=said.pop("answer"), stop=said.pop("stop"), roles=said)
 
     def prompt(self, messages: Sequence[tuple[str, str]]) -> str:
-        """(role, content) of each"""
+        """messages: (role, content) pairs"""
         turns = [self.roles[role].replace("{content}", content) for role, content in messages]
         return "".join([*turns, self.answer])

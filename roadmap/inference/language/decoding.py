@@ -1,8 +1,8 @@
-"""Runs a language model's decoder.onnx (models/gpt.py, class Decoder) with its cache of keys and values. No torch.
+"""Runs a language model's decoder.onnx (models/gpt.py, class Decoder) with its KV cache. No torch.
 
-Texts of a batch end in the same slot, shorter ones behind padding, and all grow by one token per step. Between two
-steps others join, and those that end leave. One that fills the model's context leaves too, forgets its older half, is
-read anew and comes back.
+The texts of a batch are padded on the left and all grow by one token per step. Between two steps texts join, and
+finished ones leave. A text that fills the model's context leaves too, drops its older half, is prefilled again and
+rejoins.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-CHUNK = 512  # tokens that are read between two steps, so that a long newcomer doesn't hold up the others
+CHUNK = 512  # prefill tokens between two steps, so that a long prompt doesn't stall the batch
 
 Choose = Callable[[np.ndarray], int | None]
 
 
 class KVCache(NamedTuple):
-    """What is kept of the texts that have been read.
+    """The KV cache of a batch.
 
     logits   after the last token of each, [n, vocab]
     padding  slots before the first token of each, [n]
@@ -28,7 +28,7 @@ class KVCache(NamedTuple):
     past: list[np.ndarray]
 
     def keep(self, rows: list[int]) -> "KVCache":
-        """These rows alone, without slots that are padding in all of them."""
+        """Selects rows, without slots that are padding in all of them."""
         padding = self.padding[rows]
         first = padding.min()
         if len(rows) == len(self.padding) and not first:
@@ -36,7 +36,7 @@ class KVCache(NamedTuple):
         return KVCache(self.logits[rows], padding - first, [cache[rows, :, first:] for cache in self.past])
 
     def join(self, other: "KVCache") -> "KVCache":
-        """These rows, then the other's."""
+        """Concatenates the rows of both."""
         slots = [cache.past[0].shape[2] for cache in (self, other)]
         n, longest = len(self.padding), max(slots)
         padding = np.concatenate([self.padding + longest - slots[0], other.padding + longest - slots[1]])
@@ -50,7 +50,7 @@ class KVCache(NamedTuple):
 
 
 class Decoder:
-    """Args: an ONNX Runtime session, and the longest context in tokens."""
+    """Args: an ONNX Runtime session, and the context length in tokens."""
 
     def __init__(self, session: Any, block: int) -> None:
         self.session, self.block = session, block
@@ -65,7 +65,7 @@ class Decoder:
         return self._unpadded(texts, "logits")
 
     def embed(self, texts: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """The last hidden states at every token of each text: [t, width] each. For those with `hidden` alone."""
+        """The last hidden states at every token of each text: [t, width] each. Only if `hidden`."""
         return self._unpadded(texts, "hidden")
 
     def _unpadded(self, texts: Sequence[Sequence[int]], output: str) -> list[np.ndarray]:
@@ -78,7 +78,7 @@ class Decoder:
         return self.go_on(KVCache(np.empty((0, 0)), padding, self.nothing(len(texts))), tokens)
 
     def go_on(self, cache: KVCache, tokens: np.ndarray) -> KVCache:
-        """tokens: int [n, t], the next of each text"""
+        """tokens: int [n, t], the next ones of each text"""
         logits, *past = self.run(self.outputs, tokens, cache.padding, cache.past)
         return KVCache(logits[:, -1], cache.padding, past)
 
@@ -94,23 +94,23 @@ class Decoder:
 
 
 def padded(texts: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """-> tokens: int [n, longest], the shorter ones behind zeros; how many: int [n]"""
+    """-> tokens: int [n, longest], left-padded with zeros; padding: int [n]"""
     longest = max(map(len, texts))
     padding = np.array([longest - len(text) for text in texts])
     return np.array([[0] * gap + list(text) for gap, text in zip(padding, texts, strict=True)]), padding
 
 
 class Text:
-    """One of a batch. `choose` is asked for its next token, logits [vocab] in, and says None when it ends."""
+    """One text of a batch. `choose` maps logits [vocab] to the next token, None at the end."""
 
     def __init__(self, tokens: Sequence[int], choose: Choose) -> None:
         self.tokens, self.choose = list(tokens), choose
-        self.begun: KVCache | None = None  # of a long one that is being read
-        self.error: Exception | None = None  # of `choose`; it ends the text
+        self.begun: KVCache | None = None  # of a long prompt during its prefill
+        self.error: Exception | None = None  # raised by `choose`; it ends the text
 
 
 class DecodingBatch:
-    """Texts that are continued together."""
+    """Texts that are decoded together."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
@@ -133,7 +133,7 @@ class DecodingBatch:
             self._keep([row for row, one in enumerate(self.texts) if one is not text])
 
     def step(self) -> list[Text]:
-        """Reads a chunk of what has joined, and lets every text that is read choose a token. Returns those that did."""
+        """Prefills a chunk of the joined texts, then samples a token for every text that is ready. Returns these."""
         if self.unread:
             self._read()
         if self.cache is None:
@@ -142,7 +142,7 @@ class DecodingBatch:
         for row, (text, logits) in enumerate(zip(asked, self.cache.logits, strict=True)):
             try:
                 token = text.choose(logits)
-            except Exception as error:  # its own fault alone
+            except Exception as error:  # fails this text alone
                 text.error, token = error, None
             if token is None:
                 continue

@@ -1,4 +1,4 @@
-"""What language models answer: prompts in, their continuations out, many at once and piece by piece. No torch."""
+"""The predictor of language models: continuous batching and streaming. No torch."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,20 +16,20 @@ from roadmap.inference.language.sampling import log_softmax
 from roadmap.inference.language.writing import CompletionState, Request, Response
 
 MAX_PROMPT = 20_000  # characters
-MAX_PROMPTS = 64  # of one request, so that it ends in seconds
-MAX_BATCH = 32  # prompts that are decoded together
+MAX_PROMPTS = 64  # per request, which bounds its time to seconds
+MAX_BATCH = 32  # prompts decoded together
 
 
 class TextBatch:
-    """Answers that are written together; others join between two steps (roadmap/bundle, class Batch)."""
+    """Requests that are generated together (roadmap/bundle/predictor.py, class GenerationBatch)."""
 
     size = MAX_BATCH
 
     def __init__(self, tokenizer: Tokenizer, decoder: Decoder) -> None:
         self.tokenizer, self.decoder = tokenizer, decoder
         self.decoding = decoding.DecodingBatch(decoder)
-        self.texts: dict[CompletionState, decoding.Text | None] = {}  # None: no token is asked for
-        self.windows: deque[tuple[CompletionState, int]] = deque()  # of prompts whose own probabilities are asked for
+        self.texts: dict[CompletionState, decoding.Text | None] = {}  # None: max_tokens is 0
+        self.windows: deque[tuple[CompletionState, int]] = deque()  # prompts that need their own logprobs
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -39,7 +39,7 @@ class TextBatch:
         self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if request.max_tokens else None
         if request.echo and request.logprobs:
             # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
-            # each token is judged by at least half a context.
+            # each token has at least half a context before it.
             overlap = self.decoder.block // 2
             last = max(1, len(writer.prompt) - 1 - overlap)
             self.windows += [(writer, start) for start in range(0, last, self.decoder.block - overlap)]
@@ -51,7 +51,7 @@ class TextBatch:
         self.windows = deque(window for window in self.windows if window[0] is not writer)
 
     def step(self) -> list[tuple[CompletionState, Any]]:
-        """What is new of each: a piece of text, at the end its response, or the error that ended it."""
+        """New output of each: a piece of text, finally its response, or the error that ended it."""
         reading = self._read_windows()
         self.decoding.step()
         news: list[tuple[CompletionState, Any]] = []
@@ -65,7 +65,7 @@ class TextBatch:
         return news
 
     def _read_windows(self) -> set[CompletionState]:
-        """How likely the tokens of echoed prompts are, a chunk of them. Returns those with more to read."""
+        """Log-probabilities of echoed prompts, a chunk at a time. Returns those with more to read."""
         block = self.decoder.block
         count = min(len(self.windows), max(1, decoding.CHUNK // block))
         if count:
@@ -83,7 +83,7 @@ class TextBatch:
 class Generator(Predictor, Batches, Chats):
     """The predictor of a language model.
 
-    The bundle holds decoder.onnx, tokenizer.json and schema.json, which says `block`, the longest context in tokens.
+    The bundle holds decoder.onnx, tokenizer.json and schema.json, whose `block` is the context length in tokens.
     """
 
     max_inputs = MAX_PROMPTS
@@ -95,8 +95,8 @@ class Generator(Predictor, Batches, Chats):
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
         self.template = ChatTemplate.of(bundle)
-        # MAX_PROMPT is asked before the tokenizer. Not as Annotated: typing's cache would keep the predictor for ever.
-        seen = f"of a longer one the model sees the last {self.block} tokens"
+        # MAX_PROMPT is checked before tokenizing. Not as Annotated: typing's cache would keep the predictor for ever.
+        seen = f"the model sees the last {self.block} tokens of a longer one"
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
         base = type("request", (Request,), {"model_config": {**Request.model_config, **config}})
         self.Request = create_model(
@@ -105,14 +105,14 @@ class Generator(Predictor, Batches, Chats):
             __validators__={"readable": field_validator("prompt")(lambda prompt: self.readable(prompt))},
             prompt=(str, Field(max_length=MAX_PROMPT, description=seen)),
         )
-        if self.decoder.hidden:  # then it `Embeds`; the graphs of older bundles don't give their hidden states
+        if self.decoder.hidden:  # then it `Embeds`; graphs of older bundles have no hidden states
             self.embed = self._embed
 
     def readable(self, prompt: str) -> str:
         if not prompt:
-            raise ValueError("should have at least 1 character: the model continues a text, it begins none")
+            raise ValueError("should have at least 1 character: the model continues a text")
         if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
-            raise ValueError(f"the model does not know the character {unknown!r}")
+            raise ValueError(f"should have only characters of the model's vocabulary, found {unknown!r}")
         return prompt
 
     def encode(self, text: str) -> list[int]:
@@ -135,7 +135,7 @@ class Generator(Predictor, Batches, Chats):
         return [answers[writer] for writer in order]
 
     def stream(self, request: Any) -> Iterator[Any]:
-        """The answer's text in pieces, then the whole answer. Closing the iterator stops the decoding."""
+        """Pieces of text, then the `Response`. Closing the iterator stops the decoding."""
         batch = self.batch()
         batch.add(request)
         while len(batch):
@@ -145,7 +145,7 @@ class Generator(Predictor, Batches, Chats):
                 yield piece
 
     def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-        """(role, content) of each -> the prompt whose continuation is the answer, and where the answer ends."""
+        """(role, content) pairs -> the prompt to continue, and the stop texts."""
         return self.template.prompt(messages), self.template.stop
 
     def _embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
@@ -154,7 +154,7 @@ class Generator(Predictor, Batches, Chats):
         And the number of tokens that were read.
 
         Raises:
-            ValueError: a text is empty, too long, or has a character that the model doesn't know.
+            ValueError: a text is empty, too long, or has a character outside the vocabulary.
         """
         if long := next((text for text in texts if len(text) > MAX_PROMPT), None):
             raise ValueError(f"should have at most {MAX_PROMPT} characters, found {len(long)}")

@@ -1,4 +1,4 @@
-"""From the logits of a language model to its next token."""
+"""Sampling of the next token from logits."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn.
+    """Sampling parameters.
 
-    temperature         logits are divided by it; 0 takes the likeliest token
-    top_k               only the k likeliest tokens; 0 for all
-    top_p               only the fewest tokens that together have this probability (Holtzman et al., 2020)
-    repetition_penalty  logits of tokens already there are divided by it, negative ones multiplied (Keskar et al., 2019)
+    temperature         logits are divided by it; 0 is greedy
+    top_k               only the k most likely tokens; 0 for all
+    top_p               only the smallest set of tokens with this total probability (Holtzman et al., 2020)
+    repetition_penalty  divides the logits of tokens already present, multiplies negative ones (Keskar et al., 2019)
     """
 
     temperature: float = 1.0
@@ -28,13 +28,13 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def distribution(logits: np.ndarray, how: Sampling, seen: np.ndarray | None = None) -> np.ndarray:
-    """What the next token is drawn from. logits: [vocab], seen: bool [vocab] -> probabilities: float64 [vocab]"""
+    """The distribution of the next token. logits: [vocab], seen: bool [vocab] -> probabilities: float64 [vocab]"""
     x = logits.astype(np.float64)
     if how.repetition_penalty != 1 and seen is not None:
         x = np.where(seen, np.where(x > 0, x / how.repetition_penalty, x * how.repetition_penalty), x)
     if how.temperature == 0:
         return np.eye(1, len(x), int(x.argmax()))[0]
-    with np.errstate(over="ignore"):  # near 0, what is not the likeliest becomes impossible
+    with np.errstate(over="ignore"):  # near temperature 0 all but the most likely token underflow
         x = (x - x.max()) / how.temperature
     if 0 < how.top_k < len(x):
         likeliest = np.argsort(-x, kind="stable")[: how.top_k]
@@ -52,7 +52,7 @@ def distribution(logits: np.ndarray, how: Sampling, seen: np.ndarray | None = No
 
 
 def draw(p: np.ndarray, rng: np.random.Generator) -> int:
-    """One token, by one number of `rng`: what else is in the batch changes nothing. p: [vocab]"""
+    """One token, from one number of `rng`, so the rest of the batch has no influence. p: [vocab]"""
     total = p.cumsum()
     token = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-    return token if token < len(p) else int(np.flatnonzero(p)[-1])  # rounding may have made the number 1
+    return token if token < len(p) else int(np.flatnonzero(p)[-1])  # the number may have rounded to 1

@@ -1,4 +1,4 @@
-"""One answer of a language model: what is asked, how it is written token by token, and what is said of it. No torch."""
+"""One completion of a language model: request, state while it is generated, response. No torch."""
 
 from bisect import bisect_left
 from typing import Annotated, Any, Literal
@@ -9,28 +9,36 @@ from tokenizers import Tokenizer
 
 from roadmap.inference.language.sampling import Sampling, distribution, draw, log_softmax
 
-MAX_TOKENS = 1024  # of one answer
-BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder says of half a character
+MAX_TOKENS = 1024  # per completion
+BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder returns for an incomplete character
 
 Stop = Annotated[str, Field(min_length=1, max_length=100)]
-Chance = tuple[float | None, dict[str, float] | None]  # log-probability of a token, and of the likeliest in its place
+Chance = tuple[float | None, dict[str, float] | None]  # log-probability of a token, and of the most likely alternatives
 
 
 class Request(BaseModel):
-    """Everything but the prompt, whose length and letters depend on the model."""
+    """Everything but the prompt, whose limits depend on the model."""
 
     model_config = ConfigDict(extra="forbid")
 
-    max_tokens: int = Field(default=100, ge=0, le=MAX_TOKENS, strict=True, description="longest answer, in tokens")
-    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False, description="0: the likeliest token")
-    top_k: int = Field(default=0, ge=0, le=1_000_000, strict=True, description="of the k likeliest tokens; 0: of all")
-    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False, description="of the likeliest tokens so likely")
+    max_tokens: int = Field(default=100, ge=0, le=MAX_TOKENS, strict=True, description="most tokens to generate")
+    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False, description="0: greedy decoding")
+    top_k: int = Field(
+        default=0, ge=0, le=1_000_000, strict=True, description="sample from the k most likely tokens; 0: all"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, allow_inf_nan=False, description="sample from the smallest set of this probability"
+    )
     repetition_penalty: float = Field(default=1.0, ge=0.1, le=10, allow_inf_nan=False, description="1: none")
-    seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True, description="the same seed, the same answer")
-    stop: list[Stop] = Field(default=[], max_length=8, description="the answer ends before any of these")
-    logprobs: bool = Field(default=False, strict=True, description="whether to say how likely each token was")
-    top_logprobs: int = Field(default=0, ge=0, le=20, strict=True, description="and so many of the likeliest instead")
-    echo: bool = Field(default=False, strict=True, description="whether the answer begins with the prompt")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True, description="the same seed gives the same text")
+    stop: list[Stop] = Field(default=[], max_length=8, description="the text ends before any of these")
+    logprobs: bool = Field(
+        default=False, strict=True, description="whether to return the log-probability of each token"
+    )
+    top_logprobs: int = Field(
+        default=0, ge=0, le=20, strict=True, description="return this many alternatives per token"
+    )
+    echo: bool = Field(default=False, strict=True, description="whether the text begins with the prompt")
 
 
 class TokenUsage(BaseModel):
@@ -40,15 +48,15 @@ class TokenUsage(BaseModel):
 
 
 class Logprobs(BaseModel):
-    """Natural logarithms, of the model itself: before temperature, top_k, top_p and penalty.
+    """Natural logarithms of the model's own probabilities: before temperature, top_k, top_p and penalty.
 
-    Of the tokens that begin in the text; the first one of an echoed prompt has none, since nothing stands before it.
+    For tokens that begin in the text. The first one of an echoed prompt has none: it has no context.
     """
 
     tokens: list[str]
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None] | None = None
-    text_offset: list[int] = Field(description="the character of the text with which each token begins")
+    text_offset: list[int] = Field(description="offset of each token in the text, in characters")
 
 
 class Response(BaseModel):
@@ -59,7 +67,7 @@ class Response(BaseModel):
 
 
 class CompletionState:
-    """One answer in the making."""
+    """The state of one completion during decoding."""
 
     def __init__(self, request: Any, tokenizer: Tokenizer) -> None:
         encoding = tokenizer.encode(request.prompt, add_special_tokens=False)
@@ -71,15 +79,15 @@ class CompletionState:
         self.tokens: list[int] = []
         self.seen: np.ndarray | None = None  # bool [vocab], for the repetition penalty
         self.offsets: list[int] = []
-        self.echoed: list[Chance] = []  # of the prompt's tokens, where they are asked for
+        self.echoed: list[Chance] = []  # of the prompt's tokens, if requested
         self.chances: list[Chance] = []
-        self.pending: list[int] = []  # tokens whose last character is not whole yet
+        self.pending: list[int] = []  # tokens whose last character is incomplete
         self.text = ""
         self.sent, self.begun = 0, False
         self.finish_reason: Literal["stop", "length"] | None = None
 
     def choose(self, logits: np.ndarray) -> int | None:
-        """The next token, None after the last. logits: [vocab]"""
+        """The next token, or None at the end. logits: [vocab]"""
         if self.seen is None and self.how.repetition_penalty != 1:
             self.seen = np.zeros(len(logits), bool)
             self.seen[self.prompt] = True
@@ -113,8 +121,8 @@ class CompletionState:
         if piece.endswith(BROKEN) and not last:
             return
         self.pending = []
-        # A stop sequence may have begun in the text before this piece. Of several, the one that ends first counts,
-        # whatever pieces the text came in.
+        # A stop sequence may begin before this piece. Of several, the one that ends first counts,
+        # however the text is split into pieces.
         start = max(0, len(self.text) - max(map(len, self.request.stop), default=0))
         self.text += piece
         found = [(at + len(stop), at) for stop in self.request.stop if (at := self.text.find(stop, start)) >= 0]
@@ -126,7 +134,7 @@ class CompletionState:
         return self.finish_reason is not None or not self.request.max_tokens
 
     def take(self) -> str:
-        """What is new and certain: text that may be the beginning of a stop sequence is held back."""
+        """New text, without what may be the beginning of a stop sequence."""
         held, prompt = 0, ""
         if self.request.echo and not self.begun:
             prompt = self.request.prompt
@@ -152,7 +160,7 @@ class CompletionState:
         prompt, places, shift = (
             (self.prompt, self.places, len(self.request.prompt)) if self.request.echo else ([], [], 0)
         )
-        shown = bisect_left(self.offsets, len(self.text))  # those of a stop sequence are not
+        shown = bisect_left(self.offsets, len(self.text))  # without those of a stop sequence
         chances = [*self.echoed, *self.chances[:shown]]
         return Logprobs(
             tokens=[self.word(token) for token in (*prompt, *self.tokens[:shown])],

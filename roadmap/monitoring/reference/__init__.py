@@ -1,7 +1,7 @@
-"""What a model was asked and answered on its test rows, as counts. No row can be read out of it.
+"""The distribution of a model's requests and predictions on its test rows, as counts. It reveals no single row.
 
-It lies in the bundle as reference.json. A number is counted in up to BINS intervals that hold about as many rows each,
-a category by its levels, of which those with fewer than RARE rows are one: a name that occurs once is a person.
+The bundle has it as reference.json. Numbers are counted in up to BINS intervals of about equal frequency, categories
+by level. Levels with fewer than RARE rows are merged: a name that occurs once identifies a person.
 """
 
 from typing import Annotated, Literal
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from roadmap.monitoring.reference.columns import Column, Columns
 
 FILE = "reference.json"
-ROWS = 1_000  # of the test rows, evenly spaced: answering more would hold training up
+ROWS = 1_000  # sampled evenly from the test rows: predicting more would slow training down
 BINS = 50
 RARE = 5
-OTHER = "(other)"  # levels that are rare, and those that were never seen
+OTHER = "(other)"  # rare and unseen levels
 
 
 class Counts(BaseModel):
@@ -64,7 +64,7 @@ class Reference(BaseModel):
     columns: dict[str, Annotated[Numbers | Levels, Field(discriminator="kind")]]
 
     def count(self, columns: Columns) -> dict[str, Numbers | Levels]:
-        """A window's rows, counted as these were."""
+        """Counts a window's rows in the same intervals and levels."""
         return {name: counts.count(columns[name]) for name, counts in self.columns.items()}
 
 
@@ -83,7 +83,7 @@ def profile(column: Column) -> Numbers | Levels:
 
 
 def edges(known: np.ndarray) -> list[float]:
-    """Quantiles, to four digits: none of them is a person's value. Between neighbours where values are few."""
+    """Quantiles rounded to four digits, so that none is a person's value; midpoints if there are few values."""
     if not len(known):
         return []
     values = np.unique(known)

@@ -1,21 +1,21 @@
-"""What is watched: plain columns made of requests and answers, by pipelines/<project>/monitoring.py."""
+"""Monitored columns: pipelines/<project>/monitoring.py derives them from requests and responses."""
 
 from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-Column = list[float | str | None]  # numbers, or categories; None where the value is missing
+Column = list[float | str | None]  # numbers or categories; None for missing values
 Columns = dict[str, Column]
 
-ANSWER = "answer: "  # what the columns of answers begin with
+ANSWER = "answer: "  # prefix of the columns of responses
 
 
 def watched(inputs: Columns, answers: Columns) -> Columns:
-    """Both as one table, of which the answers' names begin with ANSWER."""
+    """Input and output columns in one table; the names of the latter begin with ANSWER."""
     return {**inputs, **{f"{ANSWER}{name}": column for name, column in answers.items()}}
 
 
 def table(requests: Sequence[BaseModel]) -> Columns:
-    """The columns of a tabular project as they are."""
+    """The columns of a tabular project, unchanged."""
     rows = [request.model_dump(by_alias=True) for request in requests]
     return {str(name): [row[name] for row in rows] for name in (rows[0] if rows else ())}

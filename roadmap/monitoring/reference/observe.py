@@ -1,4 +1,4 @@
-"""The reference of a model: its own predictor on its own test rows."""
+"""Builds the reference of a model from its predictions on the test rows."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from roadmap.project import Project
 
 
 def observed(project: Project, data: Path, bundle: Bundle) -> Reference:
-    """Test rows, evenly spaced where there are more than ROWS, or what the project's `Monitoring` would ask instead."""
+    """At most ROWS evenly spaced test rows, or the requests that the project's `Monitoring` defines instead."""
     rows = project.monitoring.requests(data)
     if rows is None:
         rows, _ = project.data.test_rows(data)

@@ -1,4 +1,4 @@
-"""A text in a few numbers that don't depend on what it says."""
+"""Numeric features of a text that don't reveal its content."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ def share(kind: Callable[[str], bool], text: str) -> float:
 
 
 def measures(texts: Sequence[str], lengths: bool = True) -> Columns:
-    """`lengths`: whether how long a text is says something of it."""
+    """`lengths`: whether the length of a text is informative."""
     words = [text.split() for text in texts]
     found: Columns = {
         "word length": [sum(map(len, one)) / max(len(one), 1) for one in words],

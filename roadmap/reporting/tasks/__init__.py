@@ -1,1 +1,1 @@
-"""The data report of each kind of task."""
+"""The data reports, by type of task."""

@@ -1,4 +1,4 @@
-"""Which columns go together, and with the target."""
+"""Associations between columns, and with the target."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.words import count, signed
 
 MAX_HEATMAP = 14  # columns
-FAINT = 0.1  # an association not worth naming
+FAINT = 0.1  # negligible below
 
 
 def associate(a: pd.Series, b: pd.Series, kind_a: str, kind_b: str) -> float:
     """Pearson's r of two numbers, Cramér's V of two categories, the correlation ratio of one of each.
 
-    The last two are corrected for chance, so that a column of noise with many levels comes out near 0.
+    The last two are bias-corrected, so that a noise column with many levels is near 0.
     """
     known = a.notna() & b.notna()
     a, b = a[known], b[known]
@@ -54,13 +54,13 @@ def _correlation_ratio(numbers: pd.Series, levels: pd.Series) -> float:
 
 
 def with_target(table: TableDataset) -> dict[str, float]:
-    """Each column's association with the target, the strongest first; classes count as 0 and 1."""
+    """Each column's association with the target, strongest first; classes count as 0 and 1."""
     found = {name: associate(table.train[name], table.y, kind, "number") for name, kind in table.kinds.items()}
     return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
 
 def section(table: TableDataset, strength: dict[str, float]) -> Section:
-    """`strength`: as `with_target` has it."""
+    """`strength`: from `with_target`."""
     ranked = list(strength)
     shown = [table.target, *(name for name in table.kinds if name in ranked[:MAX_HEATMAP])]
     kinds = {**table.kinds, table.target: "number"}
@@ -70,18 +70,20 @@ def section(table: TableDataset, strength: dict[str, float]) -> Section:
             # One measure per column against the target, here and in the ranking.
             matrix[i, j] = matrix[j, i] = associate(table.train[a], table.train[b], kinds[a], kinds[b])
     most = signed(strength[ranked[0]])
-    lead = f"{ranked[0]} goes with {table.target} most ({most})"
+    lead = f"{ranked[0]} is most strongly associated with {table.target} ({most})"
     if abs(strength[ranked[0]]) < FAINT:
-        lead = f"No column alone goes with {table.target}; {ranked[0]} comes closest ({most})"
+        lead = f"No single column is associated with {table.target}; {ranked[0]} comes closest ({most})"
     if len(ranked) > 1:
         lead += f", {ranked[-1]} least ({signed(strength[ranked[-1]])})"
         pairs = np.abs(np.tril(matrix[1:, 1:], -1))
         i, j = divmod(int(pairs.argmax()), len(pairs))
-        closest = f"{shown[j + 1]} and {shown[i + 1]} are closest ({signed(matrix[i + 1, j + 1])})"
-        lead += f". Of the other pairs, {closest}" if pairs.max() >= FAINT else ". The other pairs hardly go together"
+        closest = f"{shown[j + 1]} and {shown[i + 1]} have the strongest association ({signed(matrix[i + 1, j + 1])})"
+        lead += (
+            f". Of the other pairs, {closest}" if pairs.max() >= FAINT else ". The other pairs are hardly associated"
+        )
     parts = [_heatmap(shown, matrix)]
     if len(shown) < len(kinds):
-        lead += f". Drawn are the {len(shown) - 1} of {len(table.kinds)} columns that go with the target most"
+        lead += f". The figure shows the {len(shown) - 1} of {len(table.kinds)} columns most associated with the target"
         rows = [{"Column": name, "Association with the target": round(value, 3)} for name, value in strength.items()]
         parts.append(html.table(rows, "All columns"))
     return Section("Associations", lead + ".", parts)
@@ -109,13 +111,13 @@ def _heatmap(names: Sequence[str], matrix: np.ndarray) -> html.Html:
     )
     axes.grid(visible=False)
     axes.set_yticks(np.arange(len(names)) + 0.5, labels, rotation=0)
-    # Anchored at their right ends, wherever the reader's font ends them.
+    # Right-aligned, because the width depends on the browser's font.
     axes.set_xticks(np.arange(len(names)) + 0.5, labels, rotation=40, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0)
     caption = (
         "Training rows. From −1 to 1 between two numbers (Pearson's r; a binary target counts as 0 and 1), from 0 to 1 "
-        "where text is involved (correlation ratio, Cramér's V)."
+        "if a category is involved (correlation ratio, Cramér's V)."
     )
     said = ", ".join(f"{name} {signed(value)}" for name, value in zip(names[1:], matrix[0, 1:], strict=True))
     alt = f"Heatmap of {count(len(names), 'column')}, {names[0]} first: {said}"
-    return figure(drawing, "Who goes with whom", caption, alt, wide=True)
+    return figure(drawing, "Associations", caption, alt, wide=True)

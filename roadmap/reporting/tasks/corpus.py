@@ -1,4 +1,4 @@
-"""The report of running text: how much there is, of which characters and words, how regular, what it reads like.
+"""The report of a text corpus: size, characters, words, entropy, samples.
 
 A split holds `text`, the code points of its characters, [n].
 """
@@ -21,7 +21,7 @@ from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.style import BLUE, GREEN, MUTED, WIDTH
 from roadmap.reporting.words import percent, signed, tick
 
-TOP = 15  # characters and words that are drawn or listed
+TOP = 15  # characters and words shown
 ORDERS = range(1, 8)  # lengths of the n-grams
 PASSAGE = 400  # characters of a sample
 
@@ -45,8 +45,8 @@ def _overview(texts: dict[str, str], card: dict[str, Any]) -> Section:
     lines = everything.splitlines()
     distinct = len(set(everything))
     lead = (
-        f"{len(everything):,} characters in {len(lines):,} lines, of {distinct:,} different characters. "
-        "The splits follow each other in the text: train is its beginning, test its end."
+        f"{len(everything):,} characters in {len(lines):,} lines, {distinct:,} distinct. "
+        "The splits are consecutive: train is the beginning of the text, test its end."
     )
     facts = [
         *((f"Characters, {name}", f"{len(text):,}") for name, text in texts.items()),
@@ -70,7 +70,7 @@ def _characters(texts: dict[str, str]) -> Section:
     lead = (
         f"{first} is the most frequent of {len(counts):,} characters in train, {percent(most)}; {rare or 'none'} of "
         f"them {'occurs' if rare == 1 else 'occur'} fewer than ten times. "
-        f"Characters that train lacks: {'; '.join(news) or 'none'}."
+        f"Characters not in train: {'; '.join(news) or 'none'}."
     )
     kinds = Counter(_kind(character) for character in texts["train"])
     rows = [{"Kind": kind, "Characters": times, "Share": percent(times / total)} for kind, times in _ranked(kinds)]
@@ -79,7 +79,7 @@ def _characters(texts: dict[str, str]) -> Section:
 
 
 def shown(character: str) -> str:
-    """A character that can be seen."""
+    """A visible representation of a character."""
     special = {" ": "space", "\n": "line end", "\t": "tab", "\r": "carriage return"}
     if character in special:
         return special[character]
@@ -92,12 +92,12 @@ def _kind(character: str) -> str:
 
 
 def _ranked(counts: "Counter[str]") -> list[tuple[str, int]]:
-    """Most frequent first, equal ones by name."""
+    """Most frequent first, ties by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _words(text: str) -> Section:
-    """Zipf's law. Text without spaces, as Chinese, has its characters for words."""
+    """Zipf's law. In text without spaces, such as Chinese, characters count as words."""
     words = text.split()
     spaced = len(words) > len(text) / 25
     counts = Counter(words if spaced else [character for character in text if not character.isspace()])
@@ -108,8 +108,8 @@ def _words(text: str) -> Section:
     once = int((times == 1).sum())
     thing = "words" if spaced else "characters"
     lead = (
-        f"{times.sum():,} {thing}, {len(times):,} of them different, {percent(once / len(times))} of these occur "
-        f"once. Among the first 1,000 the frequency falls as rank to the power of {signed(slope)}: Zipf's law says −1."
+        f"{times.sum():,} {thing}, {len(times):,} of them distinct, {percent(once / len(times))} of which occur "
+        f"once. In the top 1,000 the frequency falls with rank to the power of {signed(slope)}; Zipf's law predicts −1."
     )
     drawing = chart(200)
     axes = panel(drawing, 48, 42, WIDTH - 62, 146)
@@ -121,7 +121,7 @@ def _words(text: str) -> Section:
         axis.set_major_formatter(tick)
         axis.set_minor_formatter(NullFormatter())
     alt = f"Frequency of {thing} by rank, on logarithmic axes, with Zipf's line"
-    shown_ = figure(drawing, "Frequency by rank", f"How often the training {thing} occur; dashed: Zipf's law.", alt)
+    shown_ = figure(drawing, "Frequency by rank", f"Frequency of the training {thing}; dashed: Zipf's law.", alt)
     rows = [
         {"Word": shorten(word), "Times": int(amount), "Share": percent(amount / times.sum())}
         for word, amount in ranked[:TOP]
@@ -141,8 +141,8 @@ def _lines(texts: dict[str, str]) -> Section:
     )
     drawing, axes = outlines(outlined, edges, bottom=42, height=160)
     axes.set_xlabel("characters")
-    alt = "Histograms of line lengths in train, val and test, one over the other"
-    caption = "Share of the lines; the longest hundredth stands at the right end."
+    alt = "Histograms of line lengths in train, val and test, overlaid"
+    caption = "Share of the lines; the longest 1% are in the last bin."
     return Section("Lines", lead, [html.grid([figure(drawing, "Line lengths", caption, alt)])])
 
 
@@ -150,9 +150,9 @@ def _entropy(codes: np.ndarray) -> Section:
     joint, conditional = entropies(codes)
     orders = list(ORDERS)
     lead = (
-        f"Taken alone a character of train has {conditional[0]:.2f} bits, after the one before it "
-        f"{conditional[1]:.2f}, after two {conditional[2]:.2f}. From about the fifth on these are no longer properties "
-        "of the language: most longer runs occur once, and what occurred once looks certain."
+        f"The entropy of a character of train is {conditional[0]:.2f} bits, given the preceding one "
+        f"{conditional[1]:.2f}, given two {conditional[2]:.2f}. From about the fifth on the estimate is too low: "
+        "most longer n-grams occur once, so that the next character looks certain."
     )
     drawing = chart(200)
     axes = panel(drawing, 42, 42, WIDTH - 56, 136)
@@ -163,9 +163,9 @@ def _entropy(codes: np.ndarray) -> Section:
     axes.set_xticks(orders)
     legend(axes)
     alt = "Entropy of a character given the n - 1 before it: " + ", ".join(f"{bits:.2f}" for bits in conditional)
-    caption = "Of a character given the n − 1 before it, counted in the training text."
+    caption = "Entropy of a character given the n − 1 before it, from counts of the training text."
     rows = [
-        {"n": f"{n}", "Bits of the run": round(both, 3), "Bits of its last character": round(last, 3)}
+        {"n": f"{n}", "Bits of the n-gram": round(both, 3), "Bits of its last character": round(last, 3)}
         for n, both, last in zip(orders, joint, conditional, strict=True)
     ]
     parts = [html.grid([figure(drawing, "Entropy", caption, alt), html.table(rows, "Entropy of n-grams, train")])]
@@ -173,13 +173,13 @@ def _entropy(codes: np.ndarray) -> Section:
 
 
 def entropies(codes: np.ndarray) -> tuple[list[float], list[float]]:
-    """Bits of runs of n characters, and of the last one given the others, for n in ORDERS (Shannon, 1951)."""
+    """Entropy in bits of n-grams, and of their last character given the others, for n in ORDERS (Shannon, 1951)."""
     _, ids = np.unique(codes, return_inverse=True)
     first, grams = ids.astype(np.int64), ids.astype(np.int64)
     size = int(first.max()) + 1
     joint = []
     for n in ORDERS:
-        if n > 1:  # numbered anew each time, so that they stay small
+        if n > 1:  # renumbered each time to keep the codes small
             grams = grams[:-1] * size + first[n - 1 :]
         _, grams, counts = np.unique(grams, return_inverse=True, return_counts=True)
         shares = counts / counts.sum()
@@ -188,7 +188,7 @@ def entropies(codes: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def _likeness(texts: dict[str, str]) -> Section:
-    """Whether test is new, and whether it is alike."""
+    """Overlap and similarity of train and test."""
     known = {line for line in texts["train"].splitlines() if len(line) >= 20}
     rows, repeated = [], {}
     for name, text in texts.items():
@@ -206,10 +206,10 @@ def _likeness(texts: dict[str, str]) -> Section:
             }
         )
     lead = (
-        f"{percent(repeated['test'])} of the test lines of 20 characters or more stand in train word for word, and "
-        f"{percent(repeated['train'])} of those in train repeat an earlier one: so much can be had by heart."
+        f"{percent(repeated['test'])} of the test lines of 20 characters or more also occur in train, and "
+        f"{percent(repeated['train'])} of those in train repeat an earlier one; such lines can be memorised."
     )
-    return Section("Train and test", lead, [html.table(rows, "Repeated lines, and how the splits are alike")])
+    return Section("Train and test", lead, [html.table(rows, "Repeated lines and similarity of the splits")])
 
 
 def _passages(texts: dict[str, str]) -> Section:
@@ -220,4 +220,4 @@ def _passages(texts: dict[str, str]) -> Section:
         rows.append(
             {"Split": name, "Passage": Html(f'<span style="white-space:pre-wrap">{html.escape(passage)}</span>')}
         )
-    return Section("Passages", "A third of the way into each split.", [html.table(rows, "What it reads like")])
+    return Section("Passages", "One third into each split.", [html.table(rows, "Sample passages")])

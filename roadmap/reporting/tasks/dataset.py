@@ -1,4 +1,4 @@
-"""A prepared table, and how its target is spoken of."""
+"""A prepared table, and the wording for its target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ class TableDataset:
         return {**self.kinds, self.target: "category" if self.classes else "number"}
 
     def named(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """With the names of the classes for 0 and 1."""
+        """With class names for 0 and 1."""
         if self.classes is None:
             return frame
         return frame.assign(**{self.target: frame[self.target].map(dict(enumerate(self.classes)))})
 
     @property
     def outcome(self) -> str:
-        """What the mean of the target is called."""
+        """The name of the target's mean."""
         if self.classes is None:
             return f"mean {self.target}"
         positive = self.classes[1]

@@ -1,4 +1,4 @@
-"""Each column, and the target along it."""
+"""The distribution of each column, and the target along it."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ from roadmap.reporting.words import count, number, tick
 
 MAX_FIGURES = 20  # columns drawn; the rest are in the tables
 MAX_POINTS = 800  # of a scatter plot
-POINTS = "#3c96d0"  # they are an image, whose colour must do for the light and the dark scheme
-ENOUGH = 20  # rows of a group to speak of
+POINTS = "#3c96d0"  # they are a bitmap, whose colour must work in both schemes
+ENOUGH = 20  # smallest group to mention
 
 DOTS: dict[str, Any] = {"fmt": "o", "color": INK, "markersize": 4.5, "elinewidth": 1.2}
 ALL_ROWS: dict[str, Any] = {"color": MUTED, "linestyle": "--", "linewidth": 1}
 
 
 def section(table: TableDataset, ranked: list[str]) -> Section:
-    """`ranked`: the columns, the one that goes with the target most first."""
+    """`ranked`: columns by association with the target, strongest first."""
     drawings, gaps = [], []
     for name in table.kinds:
         if name in ranked[:MAX_FIGURES]:
@@ -38,7 +38,7 @@ def section(table: TableDataset, ranked: list[str]) -> Section:
     _, widest, extremes = max(gaps)
     lead = f"{_outcome(table)} changes most along {widest}: {extremes}."
     if len(drawings) < len(table.kinds):
-        lead += f" Drawn are the {len(drawings)} of {len(table.kinds)} columns that go with the target most."
+        lead += f" The figures show the {len(drawings)} of {len(table.kinds)} columns most associated with the target."
     scheme = f"Training rows. Bars count rows; dots are the {table.outcome} with its 95% interval, dashed for all."
     return Section("Distributions", lead, [html.paragraph(scheme), html.grid(drawings)])
 
@@ -48,7 +48,7 @@ def along(table: TableDataset, name: str) -> pd.DataFrame:
     keys, labels, at = (_levels if table.kinds[name] == "category" else _bins)(table.train[name])
     outcomes = table.y.groupby(keys, observed=False)
     mean, rows = outcomes.mean(), outcomes.size()
-    if table.classes:  # Wilson's interval, sane at 0 and 1
+    if table.classes:  # Wilson's interval, valid near 0 and 1
         spread = 1.96**2 / rows
         centre = (mean + spread / 2) / (1 + spread)
         half = np.sqrt(mean * (1 - mean) * spread + spread**2 / 4) / (1 + spread)
@@ -60,7 +60,7 @@ def along(table: TableDataset, name: str) -> pd.DataFrame:
 
 
 def _levels(values: pd.Series) -> tuple[pd.Series, list[str], list[float]]:
-    """The most frequent first, gaps and what is too rare to draw last."""
+    """Most frequent first, gaps and rare levels last."""
     text = levels(values)
     counts = text.value_counts()
     common = sorted(counts.index, key=lambda level: (level == MISSING, -counts[level], level))
@@ -73,7 +73,7 @@ def _levels(values: pd.Series) -> tuple[pd.Series, list[str], list[float]]:
 
 
 def _bins(values: pd.Series) -> tuple[pd.Series, list[str], list[float]]:
-    """Single values if there are few, else tenths of the rows."""
+    """Single values if there are few, else deciles."""
     if values.nunique() <= FEW_VALUES:
         found = sorted(values.dropna().unique())
         keys = pd.Series(pd.Categorical(values, categories=found), index=values.index)
@@ -88,7 +88,7 @@ def _bins(values: pd.Series) -> tuple[pd.Series, list[str], list[float]]:
 
 
 def _of_size(groups: pd.DataFrame) -> pd.DataFrame:
-    """Those of a size to speak of."""
+    """Groups large enough to mention."""
     return groups[groups["rows"] >= min(ENOUGH, groups["rows"].max())]
 
 
@@ -104,12 +104,12 @@ def _caption(table: TableDataset, groups: pd.DataFrame) -> str:
 
 
 def _outcome(table: TableDataset) -> str:
-    """At the start of a sentence."""
+    """Capitalised, for the start of a sentence."""
     return table.outcome[:1].upper() + table.outcome[1:]
 
 
 def _ends(groups: pd.DataFrame) -> np.ndarray:
-    """How far each interval reaches below and above its mean."""
+    """Distances of the interval's ends from the mean."""
     return np.stack([groups["mean"] - groups["low"], groups["high"] - groups["mean"]]).clip(min=0)
 
 
@@ -149,7 +149,7 @@ def _number(table: TableDataset, name: str, groups: pd.DataFrame) -> html.Html:
 
 
 def _category(table: TableDataset, name: str, groups: pd.DataFrame) -> html.Html:
-    """Bars of rows on the left; on the right, the target in the same lines."""
+    """Row counts as bars on the left, the target on the right."""
     labels, left = beside(list(groups["label"]))
     height, width = 22 * len(labels), (WIDTH - left - 34) / 2
     drawing = chart(height + 50)

@@ -1,4 +1,4 @@
-"""Whether the test rows look like the training rows, column by column."""
+"""Compares the training and test rows, column by column."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from roadmap.reporting.page import Section
 from roadmap.reporting.tasks.levels import MAX_LEVELS, by_frequency, levels
 from roadmap.reporting.words import count, listed, number, percent
 
-# Train and test differ in a column if the gap is both worth mentioning and no accident.
+# Train and test differ in a column if the gap is both large enough and significant.
 GAP, CHANCE = 0.05, 0.01
-ENOUGH = 20  # rows on either side, to say anything
+ENOUGH = 20  # fewest rows on either side
 
 HOW = (
-    f"A column differs if its gap is at least {percent(GAP)} and chance alone would bring as much in under "
-    f"{percent(CHANCE)} of cases, all columns together. The gap is the largest distance between the two cumulative "
+    f"A column differs if its gap is at least {percent(GAP)} and its p-value, corrected for all columns, is below "
+    f"{percent(CHANCE)}. The gap is the largest distance between the two cumulative "
     "distributions (numbers) or the share of rows that would have to change level (text)."
 )
 
@@ -28,7 +28,7 @@ HOW = (
 @dataclass(frozen=True)
 class SplitComparison:
     """`gap`: the largest difference of the two distribution functions (numbers), or the share of rows that would have
-    to change level (categories). `p`: how often chance alone brings as much. Both are NaN where rows are too few."""
+    to change level (categories). `p`: p-value. Both are NaN if there are too few rows."""
 
     column: str
     kind: str
@@ -46,7 +46,7 @@ class SplitComparison:
 
 
 def compare(column: str, train: pd.Series, test: pd.Series, kind: str) -> SplitComparison:
-    """Kolmogorov and Smirnov's test of numbers, the chi-squared test of categories; gaps count as a level."""
+    """Kolmogorov-Smirnov test for numbers, chi-squared test for categories; gaps count as a level."""
     if min(len(train), len(test)) < ENOUGH:
         return SplitComparison(column, kind, float("nan"), float("nan"))
     if kind == "category":
@@ -62,7 +62,7 @@ def compare(column: str, train: pd.Series, test: pd.Series, kind: str) -> SplitC
 def _levels_gap(train: pd.Series, test: pd.Series) -> tuple[float, float]:
     counts = _by_split(train, test)
     gap = float((counts / counts.sum()).diff(axis=1)["test"].abs().sum() / 2)
-    # Levels too rare for the test's approximation are judged together.
+    # Levels too rare for the test's approximation are pooled.
     expected = counts.sum(axis=1) * min(len(train), len(test)) / (len(train) + len(test))
     rare = counts[expected < 5].sum()
     counts = counts[expected >= 5]
@@ -92,7 +92,7 @@ def section(train: pd.DataFrame, test: pd.DataFrame, kinds: dict[str, str]) -> S
         }
         for one in compared
     ]
-    parts = [html.table(rows, "Train and test, the largest gap first"), html.paragraph(HOW)]
+    parts = [html.table(rows, "Train and test, largest gap first"), html.paragraph(HOW)]
     drawings = [_overlay(one, train[one.column], test[one.column]) for one in compared[:3] if one.enough]
     if drawings:
         parts.append(html.grid(drawings))
@@ -101,7 +101,7 @@ def section(train: pd.DataFrame, test: pd.DataFrame, kinds: dict[str, str]) -> S
 
 def _lead(compared: list[SplitComparison], test_rows: int) -> str:
     if not any(one.enough for one in compared):
-        return f"{count(test_rows, 'test row')} are too few to say whether train and test are alike."
+        return f"{count(test_rows, 'test row')} are too few to compare train and test."
     first = compared[0]
     differing = [one.column for one in compared if one.verdict(len(compared)) == "differs"]
     if differing:
@@ -113,7 +113,7 @@ def _lead(compared: list[SplitComparison], test_rows: int) -> str:
         )
     return (
         f"Train and test are alike in all {len(compared)} columns: the largest gap, in {first.column}, is "
-        f"{percent(first.gap)}, which is small or within chance."
+        f"{percent(first.gap)}, which is small or not significant."
     )
 
 
@@ -145,5 +145,5 @@ def _overlay(one: SplitComparison, train: pd.Series, test: pd.Series) -> html.Ht
     shares = {name: np.histogram(values.dropna(), edges)[0] / max(1, len(values)) for name, values in parts.items()}
     drawing, axes = outlines(shares, edges, bottom=26, height=166)
     numbers_across(axes)
-    alt = f"Histograms of {one.column} in train and test, one over the other"
+    alt = f"Histograms of {one.column} in train and test, overlaid"
     return figure(drawing, one.column, f"Share of rows per bin. {caption}", alt)

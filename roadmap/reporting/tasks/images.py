@@ -1,4 +1,4 @@
-"""The report of images: examples and means of each class, pixel statistics, whether train and test are alike.
+"""The report of images: examples and means of each class, pixel statistics, comparison of train and test.
 
 A split holds one array of images, [n, height, width] or with 1 or 3 channels before or after, and one of labels [n].
 """
@@ -23,7 +23,7 @@ from roadmap.reporting.words import percent
 
 EXAMPLES = 12  # per class in the montage
 MAX_CLASSES = 30  # with pictures
-CHUNK = 4096  # images turned into floats at once
+CHUNK = 4096  # images converted to floats at once
 CHANNELS = {"red": ORANGE, "green": GREEN, "blue": BLUE}
 
 
@@ -89,7 +89,7 @@ def _examples(train: Images, classes: list[str]) -> Section:
         if len(found):
             strip = picture(montage(thumbnails(found), EXAMPLES), f"{len(found)} examples of class {name}")
             rows.append(f"<span>{html.escape(name)}</span>{strip}")
-    lead = f"The first {EXAMPLES} training images of each of the {_shown(classes)} classes, a class per row."
+    lead = f"The first {EXAMPLES} training images of each of the {_shown(classes)} classes, one class per row."
     return Section("Examples", lead, [html.Html(f'<div class="montage">{"".join(rows)}</div>')])
 
 
@@ -121,14 +121,14 @@ def _means(train: Images, classes: list[str]) -> Section:
     masks = [(name, train.labels == label) for label, name in enumerate(classes[:MAX_CLASSES])]
     masks = [(name, mask) for name, mask in masks if mask.any()]
     means = np.stack([train.pixels[mask].mean(axis=0) for _, mask in masks])
-    lead = f"The mean of the training images of each of the {_shown(classes)} classes: sharp where its images agree."
+    lead = f"Mean training image of each of the {_shown(classes)} classes: the sharper, the more its images agree."
     if len(masks) > 1:
         names, flat = [name for name, _ in masks], means.reshape(len(means), -1)
         distance = np.sqrt(((flat[:, None] - flat[None]) ** 2).mean(axis=2))
         pairs = [(distance[i, j], i, j) for i in range(len(names)) for j in range(i)]
         (near, a, b), (far, c, d) = min(pairs), max(pairs)
         lead += (
-            f" The means of {names[b]} and {names[a]} are most alike ({near:.1f} levels apart), those of "
+            f" The means of {names[b]} and {names[a]} are most similar ({near:.1f} levels apart), those of "
             f"{names[d]} and {names[c]} least ({far:.1f})."
         )
     pictures = [
@@ -148,7 +148,7 @@ def _intensities(parts: dict[str, Images]) -> Section:
         f"Training pixels have a mean of {rows[0]['Mean']} of 255 and a standard deviation of {rows[0]['Std']}; "
         f"{rows[0]['0 (black)']} are black (0) and {rows[0]['255 (white)']} white (255)."
     )
-    alt = "Histograms of pixel intensity in train, val and test, one over the other"
+    alt = "Histograms of pixel intensity in train, val and test, overlaid"
     shown = _histograms(outlined, SPLIT_COLOURS, "Intensity", "Share of all pixels, in steps of 16.", alt)
     figures = [shown, html.table(rows, "Intensity, by split")]
     if parts["train"].pixels.ndim == 4:
@@ -157,11 +157,11 @@ def _intensities(parts: dict[str, Images]) -> Section:
 
 
 def _channels(pixels: np.ndarray) -> list[html.Html]:
-    """Red, green and blue of the training images: what a network's input is normalised by."""
+    """Statistics of the channels of the training images, which normalise a network's input."""
     counts = {name: frequencies(pixels[..., channel]) for channel, name in enumerate(CHANNELS)}
     rows = [{"Channel": name, **_summary(of)} for name, of in counts.items()]
     coarse = {name: _coarse(of) for name, of in counts.items()}
-    alt = "Histograms of the red, green and blue values in train, one over the other"
+    alt = "Histograms of the red, green and blue values in train, overlaid"
     shown = _histograms(coarse, CHANNELS, "Channels", "Share of training pixels, in steps of 16.", alt)
     return [shown, html.table(rows, "Channels of the training images")]
 
@@ -190,7 +190,7 @@ def _histograms(shares: dict[str, np.ndarray], colours: dict[str, str], title: s
 
 
 def frequencies(pixels: np.ndarray) -> np.ndarray:
-    """How often each of the 256 intensities occurs, every pixel counted."""
+    """Histogram of the 256 intensities over all pixels."""
     counts = np.zeros(256, np.int64)
     for start in range(0, len(pixels), CHUNK):
         counts += np.bincount(pixels[start : start + CHUNK].ravel(), minlength=256)

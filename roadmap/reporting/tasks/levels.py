@@ -1,4 +1,4 @@
-"""The levels of a category; a gap counts as one."""
+"""The levels of a category; gaps count as one."""
 
 import pandas as pd
 
@@ -11,5 +11,5 @@ def levels(values: pd.Series) -> pd.Series:
 
 
 def by_frequency(counts: pd.Series) -> pd.Series:
-    """The most frequent first, equals by name."""
+    """Most frequent first, ties by name."""
     return counts.sort_index().sort_values(ascending=False, kind="stable")

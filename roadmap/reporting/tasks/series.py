@@ -1,7 +1,7 @@
-"""The report of series of prices: the prices, their returns, what returns tell of later ones, how volatile they are.
+"""The report of price series: prices, returns, autocorrelation, volatility.
 
-A split is a table of days with `date`, `symbol` and `close`; the splits follow each other in time. What could suggest a
-model (distribution, autocorrelation) is of the training period alone.
+A split is a table of days with `date`, `symbol` and `close`; the splits are consecutive in time. What could influence
+the choice of a model (distribution, autocorrelation) is of the training period alone.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from roadmap.reporting.tasks import drift
 from roadmap.reporting.words import count, listed, number, percent, signed, tick
 
 MAX_SYMBOLS = 12  # drawn; all are in the tables
-POINTS = 600  # of a line: more than one per pixel only makes the page heavy
+POINTS = 600  # per line, about one per pixel
 LAGS = 30  # days
 MONTH, YEAR = 21, 252  # trading days
 
@@ -72,7 +72,7 @@ def _overview(frames: dict[str, pd.DataFrame], card: dict[str, Any]) -> Section:
     days = pd.concat(frames.values())["date"].nunique()
     lead = (
         f"{count(days, 'trading day')} of {count(len(symbols), 'symbol')} from {first:%Y-%m-%d} to {last:%Y-%m-%d}, "
-        "split by date: no training day lies after a validation day, nor that after a test day."
+        "split by date: training days precede validation days, which precede test days."
     )
     facts = [
         *(
@@ -115,12 +115,12 @@ def _prices(every: list[SeriesDataset]) -> Section:
         axes.yaxis.set_major_formatter(tick)
         _dates(axes)
         legend(axes)
-        caption = f"Close, on a logarithmic scale: {times(changes[one.symbol])} the first at the end."
+        caption = f"Close, on a logarithmic scale: at the end {times(changes[one.symbol])} the first."
         drawings.append(figure(drawing, one.symbol, caption, f"Line of the close of {one.symbol}, coloured by split"))
     most, least = max(changes, key=changes.__getitem__), min(changes, key=changes.__getitem__)
     lead = (
-        f"From the first to the last day {most} went to {times(changes[most])} its price, the most of all, and {least} "
-        f"to {times(changes[least])}, the least. The scale is logarithmic: equal distances are equal returns."
+        f"From the first to the last day {most} rose most, to {times(changes[most])} its price, and {least} least, "
+        f"to {times(changes[least])}. The scale is logarithmic: equal distances are equal returns."
     )
     return Section("Prices", lead, [html.grid(drawings), html.table(rows, "Closes, all splits")])
 
@@ -148,8 +148,8 @@ def _distribution(every: list[SeriesDataset]) -> Section:
     kurtosis = float(np.median([stats.kurtosis(one.r) for one in every]))
     lead = (
         f"Of the training days, {percent(beyond)} moved by more than four standard deviations of their symbol: "
-        f"{number(round(beyond / expected))} times what a normal distribution would have. "
-        f"The median excess kurtosis, 0 for a normal, is {number(kurtosis)}."
+        f"{number(round(beyond / expected))} times as many as in a normal distribution. "
+        f"The median excess kurtosis, 0 for a normal distribution, is {number(kurtosis)}."
     )
     drawing = chart(246)
     axes = panel(drawing, 46, 42, 302, 176)
@@ -172,8 +172,8 @@ def _distribution(every: list[SeriesDataset]) -> Section:
     at = stats.norm.ppf(levels)
     axes.plot(at, at, color=MUTED, linewidth=1, linestyle="--")
     axes.plot(at, np.quantile(standard, levels), color=BLUE, marker="o", markersize=2, linestyle="none")
-    axes.set_xlabel("quantile of the normal")
-    caption = "Against the normal's; on the dashed line where the two agree."
+    axes.set_xlabel("normal quantile")
+    caption = "Against normal quantiles; on the dashed line both agree."
     right = figure(quantiles, "Quantiles", caption, "Quantiles of standardised returns against those of the normal")
     return Section("Returns", lead, [html.grid([shown, right]), html.table(rows, "Daily log-returns, training days")])
 
@@ -183,7 +183,7 @@ def percent_signed(value: float) -> str:
 
 
 def autocorrelation(values: np.ndarray, lags: int = LAGS) -> np.ndarray:
-    """Of lags 1 to `lags`. values: [n] -> [lags]"""
+    """Autocorrelation at lags 1 to `lags`. values: [n] -> [lags]"""
     centred = values - values.mean()
     variance = float(centred @ centred) or 1.0
     return np.array([float(centred[lag:] @ centred[:-lag]) / variance for lag in range(1, lags + 1)])
@@ -205,7 +205,7 @@ def _autocorrelation(every: list[SeriesDataset]) -> Section:
         axes.set_ylim(low, max(0.1, float(max(value.max() for value in mean.values())) * 1.15))
         axes.set_xlabel("days before")
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        caption = "Mean over the symbols; grey is where 95% of them would lie without any, one symbol at a time."
+        caption = "Mean over the symbols; grey: the 95% band of a single symbol without autocorrelation."
         first = ", ".join(signed(value) for value in values[:5])
         alt = f"Bars of the autocorrelation of {name} at lags of 1 to {LAGS} days, which begin with {first}"
         drawings.append(figure(drawing, name.capitalize(), caption, alt))
@@ -213,8 +213,8 @@ def _autocorrelation(every: list[SeriesDataset]) -> Section:
     returns, squares = (signed(values[0]) for values in mean.values())
     lead = (
         f"A day's return has a correlation of {returns} with the one before, its square one of {squares}. "
-        f"{beyond['returns']} of {LAGS} lags lie outside the band for returns, which would tell the direction, and "
-        f"{beyond['squared returns']} for squares, which tell how far prices will move."
+        f"{beyond['returns']} of {LAGS} lags lie outside the band for returns, which would predict the direction, and "
+        f"{beyond['squared returns']} for squares, which predict the size of moves."
     )
     return Section("Autocorrelation", lead, [html.grid(drawings)])
 
@@ -247,7 +247,7 @@ def _volatility(every: list[SeriesDataset]) -> Section:
         )
     most = max(tops, key=lambda symbol: tops[symbol][0])
     lead = (
-        f"The standard deviation of the last {MONTH} daily returns, as of a year. It was highest for {most}, "
+        f"The annualised standard deviation of the last {MONTH} daily returns. It was highest for {most}, "
         f"{whole(tops[most][0])} in {tops[most][1]:%Y-%m}, {times(tops[most][0] / tops[most][2])} that symbol's median."
     )
     return Section("Volatility", lead, [html.grid(drawings)])

@@ -1,7 +1,7 @@
-"""The report of a table: what its columns hold, how they go with the target, whether train and test are alike.
+"""The report of a table: columns, associations with the target, comparison of train and test.
 
-Counts are of all rows. Whatever involves the target is of the training rows alone, so that nobody chooses a model by
-looking at the test rows.
+Counts are of all rows. Whatever involves the target is of the training rows alone, so that the test rows influence no
+choice of a model.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.tasks.levels import by_frequency
 from roadmap.reporting.words import count, listed, percent
 
-MAX_GAPS = 20  # columns with missing values that are drawn
+MAX_GAPS = 20  # columns with missing values shown
 
 
 def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
@@ -84,7 +84,7 @@ def _columns(table: TableDataset, ignored: dict[str, str]) -> Section:
 
 
 def _missing(table: TableDataset) -> list[Section]:
-    """A section, where there is anything missing."""
+    """A section, if anything is missing."""
     missing = table.everything.isna().sum()
     missing = missing[missing > 0].sort_values(ascending=False, kind="stable")
     if missing.empty:
@@ -105,7 +105,7 @@ def _missing(table: TableDataset) -> list[Section]:
     first, most = next(iter(shares.items()))
     lead = (
         f"{count(len(shares), 'column')} of {len(table.kinds)} {'has' if len(shares) == 1 else 'have'} gaps; "
-        f"{first} lacks most, {percent(most)} of its values."
+        f"{first} has the most, {percent(most)} of its values."
     )
     drawn = dict(list(shares.items())[:MAX_GAPS])
     alt = "Bars of the share of missing values"

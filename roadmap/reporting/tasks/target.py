@@ -1,4 +1,4 @@
-"""The target: the share of each class, or the histogram of a number."""
+"""The target: class shares, or a histogram."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def _classes(table: TableDataset, classes: list[str]) -> tuple[str, html.Html]:
     usual, share = classes[int(positive > negative)], percent(max(negative, positive))
     lead = (
         f"Of the training rows {percent(positive)} are “{classes[1]}” and {percent(negative)} “{classes[0]}”: "
-        f"always saying “{usual}” is right {share} of the time."
+        f"always predicting “{usual}” is right {share} of the time."
     )
     return lead, split_bars(classes, shares, table.target, "Share of each class, by split.")
 
@@ -38,7 +38,7 @@ def _number(table: TableDataset) -> tuple[str, html.Html]:
     )
     top = float((y == high).mean())
     if top > 0.01:
-        lead += f" {percent(top)} have exactly the maximum, {number(high)}: it looks like a cap."
+        lead += f" {percent(top)} have exactly the maximum, {number(high)}: the values may be capped."
     drawing = chart(240)
     axes = panel(drawing, 42, 42, 306, 190)
     histogram(axes, y, low, high)

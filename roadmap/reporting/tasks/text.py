@@ -1,6 +1,6 @@
-"""The report of labelled texts: examples, balance, lengths, languages, frequent and telling words, repeated texts.
+"""The report of labelled texts: examples, balance, lengths, scripts, frequent and distinctive words, duplicates.
 
-The card's schema names the columns `text` and `target`, the classes, and `max_tokens` where a network reads no more.
+The card's schema names the columns `text` and `target`, the classes, and `max_tokens` if the network truncates.
 """
 
 import re
@@ -21,7 +21,7 @@ from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.tasks import drift
 from roadmap.reporting.words import count, listed, number, percent
 
-# Words, and of Chinese, which has no spaces, every two neighbouring characters: most of its words have two.
+# Words; in Chinese, which has no spaces, character bigrams: most of its words have two characters.
 WORD = re.compile(r"(?=([\u4e00-\u9fff]{2}))|([^\W\d_\u4e00-\u9fff]+(?:['’][^\W\d_]+)?)")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 SCRIPTS = {
@@ -33,7 +33,7 @@ SCRIPTS = {
     "Latin": re.compile(r"[A-Za-z\u00c0-\u024f]"),
 }
 MOST = 15  # words listed
-EXCERPT = 2_000  # pixels of an example, on some four lines
+EXCERPT = 2_000  # pixels of an example, about four lines
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Texts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """In words; a Chinese one counted as its two characters."""
+        """Length in words; a Chinese bigram counts as two characters."""
         return np.array([len(words) for words in self.words])
 
 
@@ -74,7 +74,7 @@ def words_of(text: str) -> list[str]:
 
 
 def script(text: str) -> str:
-    """The writing system of most of the letters."""
+    """The script of most of the letters."""
     counts = {name: len(letters.findall(text)) for name, letters in SCRIPTS.items()}
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] else "none"
@@ -99,18 +99,18 @@ def _overview(parts: dict[str, Texts], classes: list[str], card: dict[str, Any])
     total = sum(scripts.values())
     written = listed([f"{percent(amount / total)} {name}" for name, amount in scripts.most_common(3)])
     lead = (
-        f"{total:,} texts in {len(classes)} classes; by their letters {written}. {leaked or 'No'} test "
-        f"{'text is' if leaked < 2 else 'texts are'} in train too, but for case and spaces; "
+        f"{total:,} texts in {len(classes)} classes; by script {written}. {leaked or 'No'} test "
+        f"{'text is' if leaked < 2 else 'texts are'} in train too, ignoring case and spaces; "
         f"{repeated or 'no'} training {'text repeats' if repeated < 2 else 'texts repeat'} an earlier one."
     )
     left_out = {why: amount for why, amount in card.get("left_out", {}).items() if amount}
     facts = [
         *((f"Texts, {name}", f"{len(part.texts):,}") for name, part in parts.items()),
         ("Classes", listed(classes)),
-        ("Different words in train", f"{len({word for words in parts['train'].words for word in words}):,}"),
+        ("Distinct words in train", f"{len({word for words in parts['train'].words for word in words}):,}"),
         ("Test texts also in train", f"{leaked:,}"),
         ("Duplicates within train", f"{repeated:,}"),
-        *((f"Left out: {why}", f"{amount:,}") for why, amount in left_out.items()),
+        *((f"Skipped: {why}", f"{amount:,}") for why, amount in left_out.items()),
         *provenance(card),
     ]
     return Section("Overview", lead, [html.facts(facts)])
@@ -121,7 +121,7 @@ def plain(text: str) -> str:
 
 
 def _examples(train: Texts, classes: list[str]) -> Section:
-    """Of each class a short, a middling and a long text."""
+    """A short, a medium and a long text of each class."""
     rows = []
     for label, name in enumerate(classes):
         found = np.flatnonzero(train.labels == label)
@@ -129,8 +129,8 @@ def _examples(train: Texts, classes: list[str]) -> Section:
         for share, size in ((0.05, "short"), (0.5, "middling"), (0.95, "long")):
             text = train.texts[found[int(share * (len(found) - 1))]]
             rows.append({"Class": name, "Length": size, "Text": shorten(text, EXCERPT)})
-    lead = "Of each class a text as short as one in twenty, a middling one, and one as long as one in twenty."
-    return Section("Examples", lead, [html.table(rows, "Training texts, their beginnings")])
+    lead = "For each class a text at the 5th, the 50th and the 95th percentile of length."
+    return Section("Examples", lead, [html.table(rows, "Beginnings of training texts")])
 
 
 def _balance(parts: dict[str, Texts], classes: list[str]) -> Section:
@@ -138,7 +138,7 @@ def _balance(parts: dict[str, Texts], classes: list[str]) -> Section:
     shares = {name: of / max(1, of.sum()) for name, of in counts.items()}
     train = shares["train"]
     most = int(train.argmax())
-    lead = f"Whoever always says {classes[most]} is right in {percent(shares['test'][most])} of the test texts."
+    lead = f"Always predicting {classes[most]} is right for {percent(shares['test'][most])} of the test texts."
     drawing = split_bars(classes, shares, "Classes", "Share of each class, by split.")
     rows = [
         {"Class": name, **{split: int(of[label]) for split, of in counts.items()}} for label, name in enumerate(classes)
@@ -153,8 +153,8 @@ def _lengths(parts: dict[str, Texts], limit: int | None) -> Section:
     if limit:
         share = float((lengths > limit).mean())
         lead += (
-            f" The network reads {limit:,} tokens, at least one to a word: the end of {percent(share)} of the texts, "
-            "or somewhat more, is left out."
+            f" The network reads {limit:,} tokens, at least one per word: {percent(share)} or more of the texts "
+            "are truncated."
         )
     edges = np.linspace(0, max(float(far), 1), 31)
     outlined = {name: np.histogram(part.lengths, edges)[0] / len(part.lengths) for name, part in parts.items()}
@@ -178,7 +178,7 @@ def _frequent(train: Texts) -> Section:
     top = holding.most_common(MOST)
     once = sum(amount == 1 for amount in holding.values())
     lead = (
-        f"{count(len(holding), 'different word')}, {percent(once / max(1, len(holding)))} of which a single text has. "
+        f"{count(len(holding), 'distinct word')}, {percent(once / max(1, len(holding)))} of them in a single text. "
         + (
             f"The most frequent, {top[0][0]}, is in {percent(top[0][1] / len(train.texts))} of the texts."
             if top
@@ -198,9 +198,9 @@ def _telling(train: Texts, classes: list[str]) -> Section:
         rows = [{"Word": word, "z": round(float(scores[word][label]), 1)} for word in top if scores[word][label] > 0]
         if rows:
             first.append(f"{rows[0]['Word']} for {name}")
-            lists.append(html.table(rows, f"Words that tell {name}"))
-    lead = "Words that a class has more often than the others, beyond what chance explains" + (
-        f": first of all {listed(first)}." if first else ": there are none."
+            lists.append(html.table(rows, f"Words typical of {name}"))
+    lead = "Words that are significantly more frequent in one class than in the others" + (
+        f": above all {listed(first)}." if first else ": there are none."
     )
     how = (
         "z is the log-odds of the word in the class against the rest, over its standard error, with all texts together "

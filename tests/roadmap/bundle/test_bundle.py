@@ -70,9 +70,12 @@ def reach_out(folder: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a changed byte": (lambda f: flip(f / "model.onnx"), "model.onnx: its content"),
-    "a changed byte further down": (lambda f: flip(f / "tokenizer" / "词表.json"), "tokenizer/词表.json: its content"),
-    "a file cut to nothing": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx: its content"),
+    "a changed byte": (lambda f: flip(f / "model.onnx"), "model.onnx: content differs"),
+    "a changed byte further down": (
+        lambda f: flip(f / "tokenizer" / "词表.json"),
+        "tokenizer/词表.json: content differs",
+    ),
+    "a file cut to nothing": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx: content differs"),
     "a missing file": (lambda f: (f / "example.json").unlink(), "example.json: missing"),
     "an added file": (lambda f: (f / "payload.py").write_text(""), "payload.py: not in the manifest"),
     "an added hidden file": (lambda f: (f / "tokenizer" / ".x").write_text(""), "tokenizer/.x: not in the manifest"),

@@ -15,7 +15,7 @@ PARAMS = {"model.lr": 0.05, "train.epochs": 25}
 DECISION = {
     "promoted": False,
     "checks": {
-        "floor": {"passed": True, "reason": "accuracy is 0.9926, at least 0.95 is asked"},
+        "floor": {"passed": True, "reason": "accuracy is 0.9926, required: at least 0.95"},
         "champion": {"passed": False, "reason": "-0.1360 accuracy against champion version 1"},
     },
 }
@@ -46,9 +46,9 @@ OLD = metrics(0.90, 0.89, 0.91)
     ("old", "new", "words"),
     [
         (OLD, metrics(0.95, 0.94, 0.96), "accuracy 0.9500, better by 0.0500"),
-        (OLD, metrics(0.905, 0.895, 0.915), "accuracy 0.9050, better by 0.0050, within the intervals"),
+        (OLD, metrics(0.905, 0.895, 0.915), "accuracy 0.9050, better by 0.0050, within the confidence intervals"),
         (OLD, metrics(0.85, 0.84, 0.86), "accuracy 0.8500, worse by 0.0500"),
-        (OLD, OLD, "accuracy 0.9000, as on main"),
+        (OLD, OLD, "accuracy 0.9000, same as main"),
         (metrics(2.0, 1.9, 2.1, False), metrics(1.5, 1.4, 1.6, False), "accuracy 1.5000, better by 0.5000"),
         (None, OLD, "accuracy 0.9000"),
     ],
@@ -67,13 +67,13 @@ def test_the_comment_has_figures_intervals_parameters_and_the_gates_reasons() ->
     assert "| log_loss | 0.0400 | 0.0400 | none |" in text
     assert "best baseline: forest" in text
     assert "| `model.lr` | `0.05` | `0.1` |" in text and "| `train.epochs` | `25` |  |" in text
-    assert "**The gate refuses it.**" in text and "❌ champion: -0.1360" in text
+    assert "**The gate rejects it.**" in text and "❌ champion: -0.1360" in text
     assert "The data differ" in text
 
 
 def test_without_figures_before_it_says_so() -> None:
     text = markdown("mnist", Training("main", PARAMS, None, None), Training("now", PARAMS, OLD, None))
-    assert "`main` has no figures of mnist" in text and "The gate has not been asked." in text
+    assert "`main` has no results of mnist" in text and "The gate has not run." in text
     assert "params.yaml" not in text
 
 

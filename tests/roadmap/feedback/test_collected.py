@@ -188,8 +188,8 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
     collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
     assert recent.with_feedback(old, tmp_path / "x", "sample", LABELLED[project]) is old
     said = capsys.readouterr().out
-    assert "5 labelled rows left out (other fields or another size)" in said
-    assert "1 labelled rows left out (profile full)" in said
+    assert "5 labelled rows skipped (other fields or another size)" in said
+    assert "1 labelled rows skipped (profile full)" in said
 
 
 def test_a_class_that_the_data_do_not_have_is_left_out(
@@ -198,7 +198,7 @@ def test_a_class_that_the_data_do_not_have_is_left_out(
     collected.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
     found = recent.with_feedback(prepared("titanic"), tmp_path / "x", "sample", LABELLED["titanic"])
     assert found.source.endswith(" + 1 labelled rows of the log")
-    assert "1 labelled rows left out (no such class)" in capsys.readouterr().out
+    assert "1 labelled rows skipped (no such class)" in capsys.readouterr().out
 
 
 def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(

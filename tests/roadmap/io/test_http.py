@@ -77,7 +77,7 @@ def test_a_refusal_tells_status_and_words(server: Any) -> None:
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(http.HttpError, match=r"GET http://127\.0\.0\.1:1/: no answer \(.*refused\)") as error:
+    with pytest.raises(http.HttpError, match=r"GET http://127\.0\.0\.1:1/: no response \(.*refused\)") as error:
         http.ask("http://127.0.0.1:1/")
     assert error.value.status is None and error.value.passing
 
@@ -104,7 +104,7 @@ def test_credentials_stay_with_their_host(server: Any, tmp_path: Path, monkeypat
 
 
 def test_an_answer_that_breaks_off_or_is_too_long_is_no_answer(server: Any) -> None:
-    with pytest.raises(http.HttpError, match="no answer"):
+    with pytest.raises(http.HttpError, match="no response"):
         http.ask(f"{server.url}/cut")
     with pytest.raises(http.HttpError, match="more than 10 bytes"):
         http.ask(f"{server.url}/echo", limit=10)

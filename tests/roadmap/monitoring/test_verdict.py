@@ -106,7 +106,7 @@ def test_numbers_beyond_all_edges_are_counted() -> None:
         ([], True, "0 of 2"),
         ([5], True, "1 of 2"),
         ([0.5], False, "cooling down"),
-        ([5, 20], False, "budget is spent"),
+        ([5, 20], False, "budget is exhausted"),
         ([5, 31], True, "1 of 2"),
     ],
 )

@@ -83,7 +83,7 @@ def test_behaviour_that_is_not_as_expected_refuses_by_name() -> None:
     shown["plainly good"] = {"rate": 0.5, "asked": 0.9, "cases": 20, "passed": False}
     checks = judged(accuracy(900), behaviour=shown)
     assert failed(checks) == ["behaviour"]
-    assert checks["behaviour"].reason == "'plainly good' holds in 50.0% of 20 cases, 90.0% are asked"
+    assert checks["behaviour"].reason == "'plainly good' passes in 50.0% of 20 cases, required: 90.0%"
 
 
 def test_the_first_model_needs_no_champion_to_beat() -> None:
@@ -118,7 +118,7 @@ def test_one_that_answers_just_as_well_row_by_row_changes_nothing(effect: float)
     check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))[
         "champion"
     ]
-    assert not check.passed and "all 1000 rows exactly as well" in check.reason
+    assert not check.passed and "on each of 1000 rows" in check.reason
 
 
 def test_where_lower_is_better_the_lower_one_wins() -> None:
@@ -134,7 +134,7 @@ def test_with_recent_rows_it_must_win_on_one_set_and_may_not_lose_on_the_other()
     assert with_recent(better, better).passed
     assert with_recent(slightly, better).passed
     lost = with_recent(worse, better)
-    assert not lost.passed and "more cannot be excluded" in lost.reason
+    assert not lost.passed and "a larger loss is possible" in lost.reason
     assert with_recent(worse, better, maximum_regression=0.1).passed
     assert not with_recent(slightly, slightly).passed
     # Five rows are enough on one set (p = 0.031), and not where there were two to win on.
@@ -150,7 +150,7 @@ def test_a_slice_that_loses_refuses_what_is_better_as_a_whole() -> None:
     slices = {"test": {"few": few, "many": ~few}}
     checks = judged(mine, theirs, slices=slices)
     assert failed(checks) == ["slices"]
-    assert "in the slice few (60 test rows) it loses 0.5833, of which 0.02 is tolerated" in checks["slices"].reason
+    assert "slice few (60 test rows) loses 0.5833, tolerated: 0.02" in checks["slices"].reason
     assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"maximum_regression": 0.6}), slices=slices)) == []
 
 
@@ -198,8 +198,8 @@ def test_the_full_data_rule_holds_for_an_incomparable_champion_too() -> None:
 def test_the_verdict_is_a_paragraph_with_figures() -> None:
     good = decision_record("titanic", list(judged(accuracy(960), accuracy(900)).values()))
     assert good["promoted"] is True
-    assert good["summary"].startswith("titanic: promoted, since accuracy is 0.9600, at least 0.8 is asked; ")
-    assert "95% of single requests take at most 1.00 ms, the budget is 5 ms" in good["summary"]
+    assert good["summary"].startswith("titanic: promoted because accuracy is 0.9600, required: at least 0.8; ")
+    assert "p95 latency of single requests is 1.00 ms, budget: 5 ms" in good["summary"]
     assert "+0.0600 accuracy against champion version 3" in good["summary"]
     assert "by the exact McNemar test, which is more than 0" in good["summary"]
     assert good["summary"].endswith(".")
@@ -212,7 +212,7 @@ def test_a_refusal_gives_the_reasons_against_and_names_the_rest() -> None:
     bad = decision_record("titanic", list(judged(accuracy(700), latency_ms=9).values()))
     assert bad["promoted"] is False
     assert bad["summary"] == (
-        "titanic: refused, since accuracy is 0.7000, at least 0.8 is asked; "
-        "95% of single requests take at most 9.00 ms, the budget is 5 ms. "
-        "It passed what was asked of its size, behaviour, champion."
+        "titanic: refused because accuracy is 0.7000, required: at least 0.8; "
+        "p95 latency of single requests is 9.00 ms, budget: 5 ms. "
+        "Passed checks: size, behaviour, champion."
     )

@@ -153,7 +153,7 @@ def test_a_table_gives_a_page_whole_in_itself(tmp_path: Path, task: str) -> None
 def test_sentences_have_the_numbers(page: str) -> None:
     shares = prepared_table().splits["train"].groupby("性别")["生还"].mean()
     assert f"{shares['女']:.0%} for 女, {shares['男']:.0%} for 男" in page
-    assert "2 columns of 4 have gaps; 年龄 lacks most, 4.4% of its values." in page
+    assert "2 columns of 4 have gaps; 年龄 has the most, 4.4% of its values." in page
     assert "680 rows with 2 numeric columns and 2 text columns to predict 生还" in page
 
 
@@ -320,7 +320,7 @@ def test_running_text_gives_a_page(tmp_path: Path) -> None:
 def test_chinese_text_is_counted_by_characters(tmp_path: Path) -> None:
     page = render(tmp_path, prepared_corpus("天地玄黄宇宙洪荒\n日月盈昃辰宿列张\n" * 60))
     is_whole(page)
-    assert "different, 0% of these occur once" in page and "characters" in page
+    assert "distinct, 0% of which occur once" in page and "characters" in page
 
 
 def test_entropy_of_runs_of_characters() -> None:

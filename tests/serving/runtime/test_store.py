@@ -111,7 +111,7 @@ def test_a_newer_bundle_that_is_not_sound_is_refused_and_the_old_one_stays(artif
     example = Bundle(folder).example
     if fault == "hash":
         (folder / "model.onnx").write_bytes(b"half a fi")
-        words = "model.onnx: its content is not what the manifest says"
+        words = "model.onnx: content differs from the manifest"
     elif fault == "example":
         (folder / "example.json").write_text('[{"class": 7}]')
         reseal(folder)

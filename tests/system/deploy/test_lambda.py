@@ -108,7 +108,7 @@ def test_destroy_takes_the_function_away(deployed: Cloud, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("variable", "words"),
-    [("AWS_ACCESS_KEY_ID", "no AWS credentials"), ("AWS_REGION", "no AWS region; set AWS_REGION")],
+    [("AWS_ACCESS_KEY_ID", "AWS credentials: found none"), ("AWS_REGION", "AWS region: found none; set AWS_REGION")],
     ids=["credentials", "region"],
 )
 def test_what_is_missing_is_named(

@@ -183,8 +183,11 @@ def test_every_stack_goes_and_what_holds_data_stays(stage: tuple[str, Stacks], a
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"AWS_DEFAULT_REGION": REGION}, "error: no AWS credentials (Unable to locate credentials)"),
-        ({"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy"}, "error: no AWS region; set AWS_REGION"),
+        ({"AWS_DEFAULT_REGION": REGION}, "error: AWS credentials: found none (Unable to locate credentials)"),
+        (
+            {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy"},
+            "error: AWS region: found none; set AWS_REGION",
+        ),
     ],
     ids=["credentials", "region"],
 )

@@ -123,7 +123,7 @@ def test_what_is_set_nowhere_is_named(stage: Stage, monkeypatch: pytest.MonkeyPa
     assert done.returncode == 2 and wanted in done.stderr
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     done = stage.run(AWS_CONFIG_FILE="/dev/null")
-    assert done.returncode == 2 and "no AWS region" in done.stderr, done.stderr
+    assert done.returncode == 2 and "AWS region: found none" in done.stderr, done.stderr
 
 
 def test_a_job_that_fails_says_why(stage: Stage, aws: SageMaker) -> None:

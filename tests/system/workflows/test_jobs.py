@@ -212,7 +212,7 @@ def test_train_pushes_an_experiment_and_comments_with_the_difference(
         name = f"titanic-55-{run + 1}"
         assert name in git(runner.folder, "ls-remote", "origin", "refs/exps/*")
         if not run:
-            assert "has no figures of titanic" in comment["body"]
+            assert "has no results of titanic" in comment["body"]
             git(runner.folder, "add", "dvc.lock", "params.yaml")
             git(runner.folder, "commit", "-q", "-m", "figures")
             git(runner.folder, "push", "-q", "origin", "wider:main")
