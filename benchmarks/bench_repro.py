@@ -5,7 +5,8 @@
 In a clone of HEAD, thrown away. Training is the time of the training loops, by history.csv; all the rest is what a
 project costs however little it trains: imports, whose time is measured in each stage (benchmarks/startup), and what
 the stages do besides. DVC's own time is what its processes are not accounted for. The processes that tell MLflow run
-beside their stages, and count where a stage waits for them.
+beside their stages, and count where a stage waits for them. So does the fork server (roadmap/fork_server.py), whose
+imports are nobody's; FORK_SERVER=off shows what each stage costs without it.
 """
 
 import argparse

@@ -16,8 +16,10 @@ from typing import Any
 from roadmap.bundle import BundleError
 from roadmap.config.check import check
 from roadmap.config.schema import Run
+from roadmap.fork_server import hand_over
 from roadmap.io.errors import Unavailable, UsageError, nearest
 
+hand_over()  # before a stage imports more
 CONF = Path(__file__).parent / "conf"
 
 

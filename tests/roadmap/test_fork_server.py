@@ -1,0 +1,146 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.checkouts import ROOT
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server needs Linux")
+QUICK = "from roadmap import fork_server; fork_server.PRELOAD = ('colorsys',); fork_server.main()"
+STAGE = """
+import os, sys
+how = "alone" if "-m" in sys.orig_argv[:2] else "forked"
+print(how, "colorsys" in sys.modules, *sys.argv[1:], os.environ.get("WORD"))
+"""
+
+
+class Stages:
+    """A package of stages, as pipelines/ is one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("work", STAGE)
+
+    def write(self, name: str, code: str) -> None:
+        (self.folder / "stages").mkdir(exist_ok=True)
+        begin = "from roadmap.fork_server import hand_over\nhand_over()\n"
+        (self.folder / "stages" / f"{name}.py").write_text(begin + code)
+
+    def start(self, *command: str, **env: str) -> "subprocess.Popen[str]":
+        kept = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, *command], cwd=self.folder, env=kept, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    def run(self, *command: str, **env: str) -> tuple[int, str, str]:
+        process = self.start(*command, **env)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+
+class Served(Stages):
+    """The same beside a server, whose `dvc` is a process that waits."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.dvc = self.start("-c", "input()")
+        (folder / "server").mkdir()
+        self.address = "server/socket"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(folder / self.address))
+            listener.listen()
+            fd = listener.fileno()
+            self.server = subprocess.Popen(
+                [sys.executable, "-c", QUICK, str(self.dvc.pid), str(fd)],
+                cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, pass_fds=[fd], start_new_session=True,
+            )  # fmt: skip
+
+    def work(self, *command: str, **env: str) -> "subprocess.Popen[str]":
+        return self.start("-m", *command, FORK_SERVER=self.address, **env)
+
+
+@pytest.fixture
+def stages(tmp_path: Path) -> Stages:
+    return Stages(tmp_path)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    served.dvc.kill()
+    assert served.server.wait(60) == 0, "it ends with dvc"
+    assert not (tmp_path / "server").exists()
+
+
+def test_a_fork_has_the_command_line_environment_and_streams_of_the_stage(served: Served) -> None:
+    served.write("echo", STAGE + "print(sys.stdin.read()); sys.exit('a reason')")
+    process = served.work("stages.echo", "project=x", "a b", WORD="here")
+    out, err = process.communicate("from outside", timeout=60)
+    assert out.split("\n")[:2] == ["forked True project=x a b here", "from outside"]
+    assert (process.returncode, err) == (1, "a reason\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("sys.exit(75)", 75), ("1 / 0", 1), ("os.kill(os.getpid(), 9)", -9), ("", 0)]
+)
+def test_a_stage_ends_as_its_fork_ends(served: Served, code: str, status: int) -> None:
+    served.write("end", f"import os, sys\n{code}")
+    process = served.work("stages.end")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert ("ZeroDivisionError" in err) == (code == "1 / 0")
+
+
+def test_signals_reach_the_fork(served: Served) -> None:
+    served.write("wait", "try:\n  print('ready', flush=True)\n  input()\nexcept KeyboardInterrupt:\n  print('stopped')")
+    process = served.work("stages.wait")
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "stopped\n"
+    assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("victim", ["stage", "server"])
+def test_a_fork_does_not_outlive_who_waits_for_it(tmp_path: Path, victim: str) -> None:
+    served = Served(tmp_path)
+    served.write("wait", "import os\nprint(os.getpid(), flush=True)\ninput()")
+    process = served.work("stages.wait")
+    assert process.stdout
+    fork = psutil.Process(int(process.stdout.readline()))
+    (process if victim == "stage" else served.server).kill()
+    until(lambda: not fork.is_running() or fork.status() == psutil.STATUS_ZOMBIE)
+    _, err = process.communicate(timeout=60)
+    assert victim == "stage" or (process.returncode == 1 and "run it again" in err)
+    served.dvc.kill()
+    served.server.wait(60)
+
+
+def test_only_the_stages_of_one_repro_are_forked(stages: Stages) -> None:
+    dvc = stages.folder / "dvc"
+    dvc.write_text("import subprocess, sys\nfor _ in range(3): subprocess.run([sys.executable, '-m', 'stages.work'])")
+    (stages.folder / ".dvc" / "tmp").mkdir(parents=True)
+    told = {"DVC_STAGE": "work"}
+    assert stages.run(str(dvc), "repro", "--single-item", **told)[1].count("alone") == 3
+    assert stages.run(str(dvc), "repro")[1].count("alone") == 3, "whoever runs it does not say that it is DVC"
+    assert stages.run("-m", "stages.work", **told)[1].startswith("alone")
+    assert stages.run(str(dvc), "repro", FORK_SERVER="off", **told)[1].count("alone") == 3
+    assert not (stages.folder / ".dvc" / "tmp" / "fork_server").exists()
+    assert stages.run(str(dvc), "repro", **told)[1].split("\n")[:2] == ["alone False None"] * 2, (
+        "the second launches it"
+    )
+    until(lambda: not list((stages.folder / ".dvc" / "tmp" / "fork_server").iterdir()))
+
+
+def test_a_server_that_is_gone_leaves_the_stage_to_itself(stages: Stages) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(stages.folder / "socket"))
+    assert stages.run("-m", "stages.work", FORK_SERVER="socket")[1].startswith("alone")
