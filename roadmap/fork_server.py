@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SWITCH = "FORK_SERVER"  # off, or the socket of the server that the process was forked from
+SERVERS = Path(".dvc/tmp/fork_server")  # relative, since the path of a socket is 107 bytes at most
 PRELOAD = (  # in the order in which the stages need them
     *("hydra", "numpy", "pandas", "pyarrow.dataset", "matplotlib.backends.backend_agg", "scipy.stats"),
     *("sklearn.ensemble", "sklearn.linear_model", "torch", "torch._dynamo", "roadmap.training.lightning"),
@@ -52,42 +53,50 @@ def hand_over() -> None:
     switch, spec, command = os.environ.get(SWITCH, ""), sys.modules["__main__"].__spec__, sys.orig_argv
     if switch == "off" or sys.platform != "linux" or not spec or ["-m", spec.name] != command[1:3]:  # not in a fork
         return
-    if connection := _connect(switch or _address(os.getppid())):
+    address = switch
+    with contextlib.suppress(OSError):  # a read-only or full disk, a `dvc` that has just been killed
+        address = address or _address(os.getppid())
+    if address and (connection := _connect(address)):
         _delegate(connection, Job(spec.name, command[3:], dict(os.environ)))
 
 
 def _address(dvc: int) -> str:
-    """The socket of the server for this `dvc repro`, launched if this is its second stage; else nothing."""
-    try:
-        words = Path(f"/proc/{dvc}/cmdline").read_text().split("\0")
-        started = Path(f"/proc/{dvc}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
+    """The socket of the server for this `dvc repro`, which its second stage launches; before, there is none."""
+    if not _runs_many(dvc):
         return ""
-    many = {"repro", "exp"} & set(words) and not {"-s", "--single-item"} & set(words)
-    if "DVC_STAGE" not in os.environ or not many or "dvc" not in [Path(word).name for word in words]:
-        return ""
-    folder = Path(".dvc/tmp/fork_server") / f"{dvc}-{started}"  # relative, since a socket's path is 107 bytes at most
-    if not folder.exists():
-        for old in folder.parent.glob("*-*"):
+    started = Path(f"/proc/{dvc}/stat").read_text().rpartition(")")[2].split()[19]  # process ids are used again
+    folder = SERVERS / f"{dvc}-{started}"
+    if (address := folder / "socket").exists():
+        return str(address)
+    if folder.exists():
+        _launch(dvc, str(address))
+    else:
+        for old in SERVERS.glob("*-*"):
             if not Path("/proc", old.name.partition("-")[0]).exists():
                 shutil.rmtree(old, ignore_errors=True)
         folder.mkdir(mode=0o700, parents=True)
-    elif not (address := folder / "socket").exists():
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(address))
-            listener.listen()
-            command = [sys.executable, "-m", "roadmap.fork_server", str(dvc), str(listener.fileno())]
-            silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True, **silent)
-    else:
-        return str(address)
     return ""
+
+
+def _runs_many(process: int) -> bool:
+    """Whether it is a `dvc` that may run more than one stage in this folder."""
+    words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    many = {"repro", "exp"} & set(words) and not {"-s", "--single-item"} & set(words)
+    here = "DVC_STAGE" in os.environ and SERVERS.parent.is_dir()
+    return bool(many) and here and "dvc" in [Path(word).name for word in words]
+
+
+def _launch(dvc: int, address: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        command = [sys.executable, "-m", "roadmap.fork_server", str(dvc), str(listener.fileno())]
+        silent: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True, **silent)
 
 
 def _connect(address: str) -> socket.socket | None:
     """A connection to a server that has said that it is there."""
-    if not address:
-        return None
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(PATIENCE)
@@ -95,7 +104,7 @@ def _connect(address: str) -> socket.socket | None:
         if connection.recv(1):
             connection.settimeout(None)
             return connection
-    except OSError:
+    except OSError:  # it is busy, or gone
         pass
     connection.close()
     return None
