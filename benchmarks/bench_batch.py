@@ -29,7 +29,7 @@ from benchmarks import machine
 from roadmap.bundle import Bundle, load_predictor
 from serving.batch.__main__ import main as score
 from serving.batch.requests import Requests
-from serving.runtime.cells import csv_from_rows
+from serving.runtime.cells import Columns, csv_from_rows
 
 BUNDLES = Path("artifacts")
 PROJECTS = {"titanic": 50_000, "mnist": 20_000, "imdb": 5_000}
@@ -50,7 +50,8 @@ def batch(project: str, source: Path) -> Callable[[], int]:
 
 def rows(project: str, source: Path) -> list[Any]:
     """The requests that the first rows are."""
-    requests = Requests(load_predictor(Bundle(BUNDLES / project / "bundle")).Request, from_json=False)
+    request = load_predictor(Bundle(BUNDLES / project / "bundle")).Request
+    requests = Requests(request, Columns(request), "csv")
     with source.open(newline="") as file:
         return [requests.of(row) for row in islice(csv.DictReader(file), 0, None, SHARE)]
 

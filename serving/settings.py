@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     max_body_mb: Positive = Field(8, description="of a request, also when unpacked from gzip")
     max_inputs: Positive = Field(1024, description="of one request")
     timeout_seconds: float = Field(60.0, gt=0, description="until a request is given up with 504")
+    strict: bool = Field(False, description="refuse a level of a table that training has never seen, else noted")
     # batching
     threads: Positive = Field(CORES, description="that compute, of all models together")
     max_batch: Positive = Field(64, description="inputs that are answered by one call of a predictor")

@@ -1,7 +1,17 @@
 """The artifact between training and serving: a folder, its manifest of hashes, and the predictor that loads it."""
 
 from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256, write_manifest
-from roadmap.bundle.predictor import Batches, Chats, Embeds, GenerationBatch, Predictor, Streams, load_predictor
+from roadmap.bundle.predictor import (
+    Batches,
+    Chats,
+    Embeds,
+    GenerationBatch,
+    Note,
+    Notes,
+    Predictor,
+    Streams,
+    load_predictor,
+)
 
 __all__ = [
     "MANIFEST",
@@ -12,6 +22,8 @@ __all__ = [
     "Embeds",
     "GenerationBatch",
     "Manifest",
+    "Note",
+    "Notes",
     "Predictor",
     "Streams",
     "load_predictor",

@@ -6,12 +6,13 @@ Callers test `isinstance(predictor, Embeds)`, never for a method by name:
     Batches   generates for several clients at once (continuous batching)
     Chats     turns a conversation into a prompt
     Embeds    turns texts into vectors
+    Notes     tells what of a request it has never seen
 """
 
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -91,6 +92,22 @@ class Embeds(Protocol):
         Raises:
             ValueError: a text cannot be embedded.
         """
+
+
+class Note(NamedTuple):
+    """What is worth telling of one field of a request that is answered all the same."""
+
+    field: str
+    kind: str  # unseen: a value that training had not; absent: no value
+    detail: str
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """Tells what of a request it has never seen."""
+
+    @abstractmethod
+    def notes(self, request: Any) -> list[Note]: ...
 
 
 def load_predictor(bundle: Bundle) -> Predictor:

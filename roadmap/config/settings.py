@@ -28,6 +28,10 @@ class TableSettings(DataSettings):
 
     path: str | None = Field(description="your own CSV file; null for the project's dataset")
     target: str | None = Field(description="the column to predict in `path`")
+    gaps: tuple[str, ...] | None = Field(
+        None, description="words that are gaps in every column of `path`; null: NA, null and the like, unless frequent"
+    )
+    keep: tuple[str, ...] = Field((), description="columns of `path` to learn from though they look like identifiers")
 
     @model_validator(mode="after")
     def _path_names_target(self) -> "TableSettings":

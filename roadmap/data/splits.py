@@ -12,6 +12,7 @@ from roadmap.io.errors import UsageError
 from roadmap.io.atomic import atomic_folder
 
 SPLITS = ("train", "val", "test")
+FOLDS = 5  # of the cross-validation of classical models, within train and val
 RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any
 
 

@@ -1,60 +1,19 @@
-"""Tables: read a user's CSV, say what its columns are, check rows against a pandera schema, cut splits."""
+"""Tables: targets that suit their task, rows against a pandera schema, splits of a checked table."""
 
-import csv
-import io
-import warnings
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from roadmap.io.errors import UsageError, nearest
-from roadmap.data.splits import PreparedData, split_indices
+from roadmap.data import csv_table
+from roadmap.data.columns import infer_columns
+from roadmap.data.leaks import suspects
+from roadmap.data.splits import FOLDS, SPLITS, PreparedData, split_indices
+from roadmap.io.errors import UsageError
 
 Task = Literal["regression", "binary"]
-MAX_TEXT = 200  # characters of a category, as roadmap/inference/tabular takes them
-MAX_LEVELS = 50  # a text column with more distinct values is an identifier or free text, and is left out
-
-
-def read_csv(path: str | Path, target: str) -> pd.DataFrame:
-    """A user's CSV, the rows that have a target.
-
-    Raises:
-        UsageError: no such file, not UTF-8, empty, duplicate header, no target column, too few rows.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
-    if not text.strip():
-        raise UsageError(f"{path}: is empty")
-    header = next(csv.reader(io.StringIO(text, newline=""), skipinitialspace=True))
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise UsageError(f"{path}: line 1: column {', '.join(map(repr, twice))} appears more than once")
-    if target not in header:
-        raise UsageError(f"{path}: line 1: no column {target!r}; {nearest(target, header)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than the header has names
-            frame = pd.read_csv(io.StringIO(text), skipinitialspace=True, index_col=False)
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise UsageError(f"{path}: {str(error).strip()}") from None
-    frame = frame.dropna(subset=[target])  # the index still counts the rows of the file
-    infinite = [name for name in frame.select_dtypes("number") if np.isinf(frame[name]).any()]
-    if infinite:
-        raise UsageError(f"{path}: column {', '.join(map(repr, infinite))} holds infinite values; leave them empty")
-    if len(frame) < 20:
-        raise UsageError(f"{path}: {len(frame)} rows have a value in {target!r}; at least 20 are needed")
-    if len(frame.columns) < 2:
-        raise UsageError(f"{path}: has no column beside the target {target!r}")
-    return frame
 
 
 def numeric_target(values: pd.Series, where: str) -> pd.Series:
@@ -71,32 +30,13 @@ def numeric_target(values: pd.Series, where: str) -> pd.Series:
 
 def binary_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
     """The target of a classification as 0 and 1, and the names of the two classes in that order."""
+    if pd.api.types.is_float_dtype(values):  # 0 and 1, by their own names
+        values = values.map(lambda value: str(int(value)) if value == int(value) else str(value))
     levels = sorted(values.unique(), key=str)
     if len(levels) != 2:
         found = ", ".join(str(level) for level in levels[:5]) + (", ..." if len(levels) > 5 else "")
         raise UsageError(f"{where}: target {values.name!r} must have two classes; found {len(levels)}: {found}")
     return (values == levels[1]).astype("int64"), [str(level) for level in levels]
-
-
-def infer_columns(frame: pd.DataFrame, target: str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """-> (columns to learn from, columns left out and why)."""
-    columns: dict[str, dict[str, Any]] = {}
-    ignored: dict[str, str] = {}
-    for name in frame.columns.drop(target):
-        values = frame[name].dropna()
-        if values.nunique() < 2:
-            ignored[name] = "one value only"
-        elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            columns[name] = {"kind": "number", "min": float(values.min()), "max": float(values.max())}
-        elif values.map(str).str.len().max() > MAX_TEXT:
-            ignored[name] = f"text of more than {MAX_TEXT} characters"
-        elif values.nunique() <= MAX_LEVELS:
-            columns[name] = {"kind": "category", "levels": sorted(map(str, values.unique()))}
-        else:
-            ignored[name] = f"text with {values.nunique()} distinct values"
-    if not columns:
-        raise UsageError(f"no column to learn from: {ignored}")
-    return columns, ignored
 
 
 def typed(frame: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -136,61 +76,88 @@ def prepare(
     shares: tuple[float, float, float],
     seed: int,
     classes: list[str] | None = None,
+    reading: dict[str, Any] | None = None,
+    keep: Collection[str] = (),
+    notes: dict[str, str] | None = None,
 ) -> PreparedData:
-    """Splits a checked table; says on the terminal what each column is taken for."""
-    columns, ignored = infer_columns(frame, target)
+    """Splits a checked table; says on the terminal what each column is taken for.
+
+    reading: how its text was read, which every door that takes text does in the same way
+    keep, notes: as of `infer_columns`
+    """
+    columns, ignored = infer_columns(frame, target, keep, notes)
     kept = typed(frame[[*columns, target]], columns)
     print(f"{source}: {len(kept):,} rows, target {target!r} ({task})")
     for name, spec in columns.items():
         said = f"{spec['min']:g} to {spec['max']:g}" if spec["kind"] == "number" else f"{len(spec['levels'])} levels"
         print(f"  {name}: {spec['kind']}, {said}, {kept[name].isna().sum()} missing")
+        if notes and name in notes:
+            print(f"  warning: {name}: {notes[name]}")
     for name, why in ignored.items():
         print(f"  {name}: left out ({why})")
     kept = kept.reset_index(drop=True)
     rows = split_indices(len(kept), shares, seed, strata=kept[target].to_numpy() if task == "binary" else None)
-    for name, index in rows.items():
-        if not len(index):
-            raise UsageError(f"{source}: {len(kept)} rows leave {name} empty; change data.split")
+    parts = {name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()}
+    _enough({name: part[target] for name, part in parts.items()}, source, classes)
+    leaks = suspects(parts["train"], columns, target, task == "binary")
+    for name, said in leaks.items():
+        print(f"  warning: {name} nearly is the target ({said}): is it known before the target is?")
     schema = {"task": task, "target": target, "columns": columns, "ignored": ignored}
-    return PreparedData(
-        splits={name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()},
-        source=source,
-        licence=licence,
-        schema=schema if classes is None else {**schema, "classes": classes},
-    )
+    schema |= {"classes": classes} if classes else {}
+    schema |= {"reading": reading} if reading else {}
+    return PreparedData(parts, source, licence, schema, notes={"leaks": leaks} if leaks else {})
 
 
-def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
-    """A request as a row of the table, a field that is absent as a gap; None where it has other columns."""
-    columns = schema["columns"]
-    fits = asked.keys() <= columns.keys() and all(
-        value is None or isinstance(value, str) == (columns[name]["kind"] == "category")
-        for name, value in asked.items()
-    )
-    return {name: asked.get(name) for name in columns} if fits else None
+def _enough(targets: dict[str, pd.Series], source: str, classes: list[str] | None) -> None:
+    """
+    Raises:
+        UsageError: a split is empty, or has not what it is judged by: each class, or two values of the target.
+    """
+    rows = sum(map(len, targets.values()))
+    for name, target in targets.items():
+        if not len(target):
+            raise UsageError(f"{source}: {rows} rows leave {name} empty; change data.split")
+        if classes is None and target.nunique() < 2:
+            raise UsageError(f"{source}: {name} has one value of {target.name!r} only ({target.iloc[0]:g}); give more rows")
+    for number, label in enumerate(classes or []):
+        counts = {name: int((target == number).sum()) for name, target in targets.items()}
+        if not all(counts[name] for name in SPLITS) or counts["train"] + counts["val"] < FOLDS:
+            found = f"{sum(counts.values())} of {rows} rows"
+            raise UsageError(
+                f"{source}: class {label!r} is too rare: found {found}; expected one in each of {', '.join(SPLITS)} "
+                f"and {FOLDS} in the first two; give more rows or leave the class out"
+            )
 
 
-def renewed(schema: dict[str, Any], frames: list[pd.DataFrame]) -> dict[str, Any]:
-    """The schema with ranges and levels that hold what `frames` bring too."""
-    columns = {}
-    for name, spec in schema["columns"].items():
-        values = pd.concat([frame[name] for frame in frames]).dropna()
-        if values.empty:
-            columns[name] = spec
-        elif spec["kind"] == "number":
-            low, high = min(spec["min"], float(values.min())), max(spec["max"], float(values.max()))
-            columns[name] = {**spec, "min": low, "max": high}
-        else:
-            columns[name] = {**spec, "levels": sorted({*spec["levels"], *values})}
-    return {**schema, "columns": columns}
+def prepare_csv(
+    path: str,
+    target: str,
+    task: Task,
+    shares: tuple[float, float, float],
+    seed: int,
+    gaps: Sequence[str] | None = None,
+    keep: Collection[str] = (),
+) -> PreparedData:
+    """A user's own CSV, with column types inferred and stated; the target must suit the task.
 
-
-def prepare_csv(path: str, target: str, task: Task, shares: tuple[float, float, float], seed: int) -> PreparedData:
-    """A user's own CSV, with column types inferred and stated; the target must suit the task."""
-    frame, classes = read_csv(path, target), None
+    gaps, keep: as params.yaml has them, see roadmap/config/settings.py
+    """
+    table, classes = csv_table.typed(csv_table.read(path, [target]), target, gaps), None
+    frame = table.frame
     if task == "regression":
         frame[target] = numeric_target(frame[target], path)
     else:
         frame[target], classes = binary_target(frame[target], path)
-    source = f"csv:{Path(path).name}"
-    return prepare(frame, target, task, source=source, licence="yours", shares=shares, seed=seed, classes=classes)
+    return prepare(
+        frame,
+        target,
+        task,
+        source=f"csv:{Path(path).name}",
+        licence="yours",
+        shares=shares,
+        seed=seed,
+        classes=classes,
+        reading=table.reading,
+        keep=keep,
+        notes=table.notes,
+    )

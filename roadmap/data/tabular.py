@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from roadmap import project
-from roadmap.data import splits, tables
+from roadmap.data import schema as schemas
+from roadmap.data import splits
 from roadmap.inference.tabular.features import Columns, Features, from_frame
 from roadmap.project import DataBlock, Request, Row, Schema
 
@@ -22,7 +23,7 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
         return requests(frame, schema), frame[schema["target"]].to_numpy()
 
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
-        return tables.labelled(asked, schema)
+        return schemas.labelled(asked, schema)
 
 
 @dataclass(frozen=True)

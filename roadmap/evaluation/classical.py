@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-FOLDS = 5
+from roadmap.data.splits import FOLDS
+
 KERNEL_ROWS = 5_000  # kernel machines take quadratic time: they train on at most this many
 THREADED = ("random forest", "XGBoost")
 THREADED_ROWS = (

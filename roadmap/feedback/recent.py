@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roadmap.data import tables
+from roadmap.data.schema import renewed
 from roadmap.data.splits import RECENT, PreparedData
 from roadmap.feedback import collected
 
@@ -35,6 +35,8 @@ def split_of(request_id: str) -> str:
 def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
     """The value of the target column: the class index, or the number; None if it is neither."""
     if "classes" in schema:
+        if set(schema["classes"]) == {"False", "True"}:  # however they are spelled, as in the training file
+            label = label.capitalize()
         return schema["classes"].index(label) if label in schema["classes"] else None
     try:
         value = float(label)
@@ -77,7 +79,7 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
         prepared,
         splits=old | {name: part for name, part in recent.items() if name == RECENT},
         source=f"{prepared.source} + {len(rows):,} labelled rows of the log",
-        schema=tables.renewed(schema, list(recent.values())) if table else schema,
+        schema=renewed(schema, list(recent.values())) if table else schema,
         notes={**prepared.notes, "windows": collected.windows(folder)},
     )
 

@@ -13,11 +13,12 @@ from pydantic import Field
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.io import command_line
 from roadmap.io.errors import CommandError, UsageError, nearest
-from serving.batch.formats import OUTPUTS, extension, open_source, output_schema
+from serving.batch.formats import OUTPUTS, existing, extension, open_source, output_schema
 from serving.batch.job import Job, Scorer, ScoringProgress, TooManyErrors
 from serving.batch.requests import Requests
 from serving.batch.rows import Damaged, RowSource
 from serving.batch.scored import Layout
+from serving.runtime.cells import Columns
 from serving.settings import CORES, Settings
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles
@@ -31,11 +32,14 @@ Scores a file of any size with a project's predictor.
   python -m serving.batch project=titanic input=people.csv output=scored.parquet
 
 Reads .csv, .csv.gz, .jsonl, .jsonl.gz and .parquet; writes .csv, .jsonl and .parquet. A row holds the fields of a
-request, as /docs shows them; other columns are passed through. An empty cell of a CSV is a null; lists are JSON text.
+request, as /docs shows them; other columns are passed through. A CSV is read as training reads one: cells may be
+separated by semicolons or tabs, blanks around them mean nothing, an empty cell or a word like NA is a null; lists are
+JSON text.
 The output has the input's columns, then the answer's fields (output_<name> where the input has that column too).
 From JSON Lines to another format, the columns are those of the first 1,000 rows.
 
-Rows that can't be answered go to <output>.errors.jsonl, with their number and the reason, and aren't in the output.
+Rows that can't be answered go to <output>.errors.jsonl, with their number and the reason, and aren't in the output. A
+level that training has never seen counts as an average row's, and is a warning there; strict=true refuses it.
 A job that was killed goes on when the same command is given again, and ends with the same file. (Text generators: if
 every row has its seed.) Until the end, what is done lies in <output>.partial/.
 
@@ -54,6 +58,7 @@ class Options(command_line.Options):
         None, description="that are saved at once: what a kill can cost (10240; fewer for text generators)"
     )
     threads: Annotated[int, Field(gt=0)] = Field(CORES, description="that compute")
+    strict: bool = Field(False, description="true: a row with a level that training has never seen is refused")
     max_errors: Annotated[int, Field(ge=0)] | None = Field(None, description="rows refused before the job stops")
     overwrite: bool = Field(False, description="true: an output that exists is replaced, at the end")
     restart: bool = Field(False, description="true: what a killed run has done is thrown away")
@@ -84,7 +89,7 @@ def score(options: Options) -> int:
         TooManyErrors, Damaged, OSError: what is done is kept.
     """
     extension(options.output, OUTPUTS)
-    source = open_source(options.input)
+    existing(options.input)
     if options.output.exists() and options.output.samefile(options.input):
         raise UsageError(f"{options.output}: is the input")
     if options.output.exists() and not options.overwrite:
@@ -93,7 +98,9 @@ def score(options: Options) -> int:
         raise UsageError(f"{options.output.parent}: no such folder")
     bundle = open_bundle(options.bundles, options.project)
     predictor = load_predictor(bundle)
-    requests = Requests(predictor.Request, from_json=source.format == "jsonl")
+    columns = Columns(predictor.Request)
+    source = open_source(options.input, columns)
+    requests = Requests(predictor.Request, columns, source.format, source.delimiter)
     check(source, requests, options)
     outputs = list(predictor.Response.model_fields)
     kept = source.columns if options.keep else []
@@ -108,6 +115,7 @@ def score(options: Options) -> int:
         "input": f"{options.input.resolve()}, {stat.st_size} bytes, modified {stat.st_mtime_ns}",
         "rows": rows,
         "keep": options.keep,
+        "strict": options.strict,
     }
     schema = output_schema(options.output, layout, source, predictor.Request, predictor.Response)
     job = Job(source, options.output, identity, layout, schema)
@@ -122,7 +130,7 @@ def score(options: Options) -> int:
             progress.set_postfix_str(f"{state.at.row:,} rows, {rate:,.0f} rows/s, {state.refused:,} refused", False)
             progress.update(source.done(state.at) - progress.n)
 
-        job.run(Scorer(predictor, requests), rows, options.threads, options.max_errors, show)
+        job.run(Scorer(predictor, requests, options.strict), rows, options.threads, options.max_errors, show)
         job.finish()
     return summary(job, time.perf_counter() - started, before)
 
@@ -151,12 +159,14 @@ def check(source: RowSource, requests: Requests, options: Options) -> None:
             )
     if len(missing) == len(requests.columns.names):
         fields = ", ".join(requests.columns.names)
-        hint = "; are the cells separated by commas?" if len(source.columns) == 1 else ""
+        hint = "; are the cells separated by commas, semicolons, tabs or bars?" if len(source.columns) == 1 else ""
         raise UsageError(f"{options.input}: no column is a field of {options.project}, which are: {fields}{hint}")
     for name in missing:
         if near := close(name, unknown):
             said = f"column {near!r} is not a field; is {name!r} meant? It is taken as not given"
             print(f"warning: {said}", file=sys.stderr)
+        elif requests.columns.tabular:
+            print(f"warning: no column {name!r}: it is taken as not given", file=sys.stderr)
     read = ", ".join(name for name in source.columns if name in requests.columns.names)
     print(f"{options.input}: {options.project} reads {read}")
 
@@ -175,6 +185,8 @@ def summary(job: Job, seconds: float, before: int) -> int:
     rate = (state.scored + state.refused - before) / seconds
     if state.refused:
         print(f"warning: {state.refused:,} rows were refused: {job.errors}", file=sys.stderr)
+    if state.warned:
+        print(f"warning: {state.warned:,} rows were scored, and are odd: {job.errors}", file=sys.stderr)
     if not state.scored:
         raise CommandError("no row was scored" if state.refused else "the input has no rows", NOTHING)
     print(f"{state.scored:,} rows scored in {seconds:.1f} s ({rate:,.0f} rows/s): {job.output}")

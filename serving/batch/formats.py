@@ -10,6 +10,7 @@ from serving.batch.rows import RowSource
 from serving.batch.scored import Layout, Sink
 from serving.batch.text_sink import CsvSink, JsonLinesSink, join_texts
 from serving.batch.text_source import CsvSource, JsonLinesSource
+from serving.runtime.cells import Columns
 
 INPUTS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 OUTPUTS = (".csv", ".jsonl", ".parquet")
@@ -26,19 +27,30 @@ def extension(path: Path, allowed: tuple[str, ...] = INPUTS) -> str:
     raise UsageError(f"{path}: cannot tell the format by the name; it should end in {', '.join(allowed)}")
 
 
-def open_source(path: Path) -> RowSource:
-    """
+def existing(path: Path) -> str:
+    """The format of an input.
+
     Raises:
-        UsageError: no such file, unknown format, no header, no Parquet.
+        UsageError: no such file, or unknown format.
     """
     kind = extension(path)
     if not path.is_file():
         raise UsageError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    return kind
+
+
+def open_source(path: Path, columns: Columns) -> RowSource:
+    """columns: of the request, by which the header of a CSV is known
+
+    Raises:
+        UsageError: no such file, unknown format, no header, no Parquet.
+    """
+    kind = existing(path)
     if kind == ".parquet":
         from serving.batch.parquet import ParquetSource
 
         return ParquetSource(path)
-    return CsvSource(path) if kind.startswith(".csv") else JsonLinesSource(path)
+    return CsvSource(path, columns.names, columns.delimiter) if kind.startswith(".csv") else JsonLinesSource(path)
 
 
 def output_schema(

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from roadmap.bundle import Predictor
+from roadmap.bundle import Notes, Predictor
 from roadmap.io.atomic import atomic_file
 from roadmap.io.errors import UsageError
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
@@ -20,6 +20,7 @@ from serving.batch.requests import InvalidRow, Requests
 from serving.batch.rows import InputRow, Position, RowBatch, RowSource
 from serving.batch.scored import Layout, Scored, dumps
 from serving.batch.text_sink import join_texts
+from serving.errors import pointer
 from serving.runtime.models import NOT_FINITE, finite
 
 BATCH = 256  # rows that a predictor is given at once
@@ -39,25 +40,32 @@ class ScoringProgress(BaseModel):
     at: Position = Position()
     scored: int = 0
     refused: int = 0
+    warned: int = 0  # of those scored
 
 
 class Scorer:
     """Answers batches of rows, from several threads at once."""
 
-    def __init__(self, predictor: Predictor, requests: Requests) -> None:
-        self.predictor, self.requests = predictor, requests
+    def __init__(self, predictor: Predictor, requests: Requests, strict: bool = False) -> None:
+        """strict: a row with a value that training has never seen is refused"""
+        self.predictor, self.requests, self.strict = predictor, requests, strict
 
     def __call__(self, batch: RowBatch) -> Scored:
         places, asked, errors = [], [], []
+        warnings: dict[int, dict[str, Any]] = {}
         for place, row in enumerate(batch.rows):
             try:
                 if row.fault:
                     raise InvalidRow([{"pointer": "#", "detail": row.fault}])
-                asked.append(self.requests.of(row.values))
+                request = self.requests.of(row.values)
+                odd = [{"pointer": "#", "detail": row.warning}] if row.warning else []
+                if found := odd + self.notes(request):
+                    warnings[place] = report(row, found, "warnings")
+                asked.append(request)
                 places.append(place)
             except InvalidRow as refused:
                 errors.append(report(row, refused.faults))
-        scored = Scored(batch.end, [], [], [], errors, [], batch.table)
+        scored = Scored(batch.end, [], [], [], errors, [], [], batch.table)
         for place, request, output in zip(places, asked, self.answers(asked), strict=True):
             row = batch.rows[place]
             if isinstance(output, str):
@@ -67,8 +75,23 @@ class Scorer:
             scored.requests.append(request)
             scored.outputs.append(output)
             scored.places.append(place)
-        scored.errors.sort(key=lambda error: error["row"])
+            if place in warnings:
+                scored.warnings.append(warnings[place])
         return scored
+
+    def notes(self, request: BaseModel) -> list[dict[str, str]]:
+        """Levels that training has never seen. Gaps are the file's own; columns that it lacks were told at the start.
+
+        Raises:
+            InvalidRow: it is to be refused.
+        """
+        if not isinstance(self.predictor, Notes):
+            return []
+        notes = [note for note in self.predictor.notes(request) if note.kind == "unseen"]
+        found = [{"pointer": pointer([note.field]), "detail": note.detail} for note in notes]
+        if self.strict and found:
+            raise InvalidRow(found)
+        return found
 
     def answers(self, requests: list[BaseModel]) -> list[dict[str, Any] | str]:
         """An output for each request, or words that say why there is none."""
@@ -84,10 +107,10 @@ class Scorer:
         return list(outputs) if finite(outputs) else [one if finite(one) else NOT_FINITE for one in outputs]
 
 
-def report(row: InputRow, faults: list[dict[str, str]]) -> dict[str, Any]:
-    """A line of the errors file."""
+def report(row: InputRow, faults: list[dict[str, str]], kind: str = "errors") -> dict[str, Any]:
+    """A line of the errors file: `errors` of a row that was refused, `warnings` of one that was scored."""
     line = {} if row.line is None else {"line": row.line}
-    return {"row": row.number, **line, "errors": faults, "values": row.values if row.fault is None else row.raw}
+    return {"row": row.number, **line, kind: faults, "values": row.values if row.fault is None else row.raw}
 
 
 class Job:
@@ -163,9 +186,11 @@ class Job:
         with errors.open("w", encoding="utf-8") as refused:
             for one in scored:
                 sink.write(one)
-                refused.writelines(dumps(error) + "\n" for error in one.errors)
+                aside = sorted(one.errors + one.warnings, key=lambda row: row["row"])
+                refused.writelines(dumps(row) + "\n" for row in aside)
                 state.at, state.scored = one.end, state.scored + len(one.rows)
                 state.refused += len(one.errors)
+                state.warned += len(one.warnings)
                 progress(state)
                 if state.at.row - self.state.at.row >= rows:
                     break

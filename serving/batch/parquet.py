@@ -22,6 +22,7 @@ class ParquetSource:
     """Raises: UsageError: the file is no Parquet, or has two columns of one name."""
 
     format = "parquet"
+    delimiter = ","
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -26,6 +26,7 @@ class InputRow:
     values: dict[str, Any] = field(default_factory=dict)
     fault: str | None = None  # why there are no values
     raw: Any = None  # what stands there instead
+    warning: str | None = None  # what is odd about the values
 
 
 @dataclass
@@ -39,6 +40,7 @@ class RowBatch:
 
 class RowSource(Protocol):
     format: str  # csv, jsonl, parquet
+    delimiter: str  # of the cells of a CSV
     columns: list[str]  # in their order; of JSON Lines, those of the first rows
     size: int  # what `done` reaches at the end
 

@@ -39,6 +39,7 @@ class Scored:
     requests: list[BaseModel]
     outputs: list[dict[str, Any]]
     errors: list[dict[str, Any]]  # of those that were not
+    warnings: list[dict[str, Any]]  # of those that were, all the same
     places: list[int]  # of `rows` in `table`
     table: Any = None  # the batch as Arrow holds it, from Parquet
 

@@ -1,15 +1,25 @@
 """Rows out of text files, CSV and JSON Lines, a batch at a time, from any position on."""
 
-import csv
 import gzip
 import json
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from roadmap.inference.tabular.records import (
+    BadLine,
+    Record,
+    delimiter_of,
+    fitted,
+    names_of,
+    records,
+    repeated,
+    shorter,
+)
 from roadmap.io.errors import UsageError
 from serving.batch.rows import Damaged, InputRow, Position, RowBatch
 
@@ -23,6 +33,8 @@ class TextSource(ABC):
 
     format: str
     columns: list[str]
+    delimiter = ","
+    cr = False  # whether CR alone ends a line
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +53,7 @@ class TextSource(ABC):
     def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
         try:
             with self.open() as file:
-                lines = Lines(file, start)
+                lines = Lines(file, start, self.cr)
                 rows = self.rows(lines, start)
                 while batch := list(islice(rows, size)):
                     yield RowBatch(batch, Position(batch[-1].number, lines.number, lines.offset))
@@ -53,85 +65,94 @@ class TextSource(ABC):
         """The rows from `start` on, each with its number."""
 
 
-class BadLine(ValueError):
-    """A line that is no text."""
-
-
 class Lines:
     """The lines of a file as text. After a `BadLine` it goes on with the next one."""
 
-    def __init__(self, file: IO[bytes], start: Position) -> None:
+    def __init__(self, file: IO[bytes], start: Position, cr: bool) -> None:
+        self.cr = cr
         self.file, self.number, self.offset = file, start.line, start.offset
+        self.pieces: deque[bytes] = deque()
+        self.rest = b""
         file.seek(start.offset)
 
     def __iter__(self) -> "Lines":
         return self
 
     def __next__(self) -> str:
-        content = self.file.readline(MAX_LINE)
-        if not content:
-            raise StopIteration
-        whole, length = content, len(content)
-        while len(content) == MAX_LINE and not content.endswith(b"\n"):
-            content = self.file.readline(MAX_LINE)
-            length += len(content)
+        content, length = self._next()
         first, self.number, self.offset = self.offset == 0, self.number + 1, self.offset + length
-        if length > len(whole):
+        if length > len(content):
             raise BadLine(f"the line is longer than {MAX_LINE // 2**20} MiB")
         try:
-            return whole.decode("utf-8-sig" if first else "utf-8")
+            return content.decode("utf-8-sig" if first else "utf-8")
         except UnicodeDecodeError as error:
             raise BadLine(f"is not UTF-8 text ({error.reason} at byte {error.start} of the line)") from None
 
+    def _next(self) -> tuple[bytes, int]:
+        """A line up to LF, CRLF or, as old Macs have it, CR alone; and how long it is, of which MAX_LINE are kept."""
+        if not self.pieces:
+            content = self.rest + self.file.readline(MAX_LINE)
+            if not content:
+                raise StopIteration
+            self.rest = b""
+            if len(content) >= MAX_LINE and not content.endswith(b"\n"):  # no LF in sight
+                cut = content.rfind(b"\r", 0, -1) + 1 if self.cr else 0
+                if not cut:
+                    return self._overlong(content)
+                content, self.rest = content[:cut], content[cut:]
+            self.pieces.extend(content.splitlines(keepends=True) if self.cr else [content])
+        piece = self.pieces.popleft()
+        return piece, len(piece)
+
+    def _overlong(self, content: bytes) -> tuple[bytes, int]:
+        length, more = len(content), content
+        while more and not more.endswith(b"\n"):
+            more = self.file.readline(MAX_LINE)
+            length += len(more)
+        return content, length
+
 
 class CsvSource(TextSource):
-    """RFC 4180 with a header.
+    """A CSV with a header, read as training reads one.
 
     Raises:
         UsageError: no header, one that can't be read, or two columns of one name.
     """
 
     format = "csv"
+    cr = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Sequence[str], delimiter: str = ",") -> None:
+        """known: columns, which tell what separates the cells; delimiter: where none of them is there"""
         super().__init__(path)
-        csv.field_size_limit(MAX_LINE)
         try:
             with self.open() as file:
-                lines = Lines(file, Position())
-                header = next(csv.reader(lines, strict=True), [])
+                self.delimiter = delimiter_of(Lines(file, Position(), self.cr), known, delimiter)
+            with self.open() as file:
+                lines = Lines(file, Position(), self.cr)
+                header = next(records(lines, self.delimiter), Record(1, []))
                 self.first = Position(0, lines.number, lines.offset)
-        except (csv.Error, BadLine, *UNPACKING) as error:
+        except (BadLine, *UNPACKING) as error:
             raise UsageError(f"{path}: its header can't be read: {error}") from None
-        self.columns = [name.strip() for name in header]
-        if not header:
+        if header.fault:
+            raise UsageError(f"{path}: its header can't be read: {header.fault}")
+        self.columns = names_of(header.cells)
+        if not self.columns:
             raise UsageError(f"{path}: is empty; the first line should name the columns")
-        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+        if twice := repeated(self.columns):
             raise UsageError(f"{path}: line 1: column {', '.join(map(repr, twice))} appears more than once")
 
     def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
         return super().batches(max(start, self.first), size)
 
     def rows(self, lines: Lines, start: Position) -> Iterator[InputRow]:
-        reader, number = csv.reader(lines, strict=True), start.row
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except (csv.Error, BadLine) as error:
-                number += 1
-                yield InputRow(number, lines.number, fault=str(error))
-                continue
-            if not cells:  # a blank line
-                continue
-            number += 1
-            if len(cells) != len(self.columns):
-                said = f"has {len(cells)} cells where the header has {len(self.columns)}"
-                yield InputRow(number, lines.number, fault=said, raw=cells)
+        for number, record in enumerate(records(lines, self.delimiter), start.row + 1):
+            cells = record.fault or fitted(record.cells, len(self.columns))
+            if isinstance(cells, str):
+                yield InputRow(number, lines.number, fault=cells, raw=record.cells or None)
             else:
                 values = {name: cell or None for name, cell in zip(self.columns, cells, strict=True)}
-                yield InputRow(number, lines.number, values)
+                yield InputRow(number, lines.number, values, warning=shorter(record.cells, len(self.columns)))
 
 
 class JsonLinesSource(TextSource):

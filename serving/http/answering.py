@@ -11,6 +11,7 @@ from roadmap.prediction_log.recorder import PredictionLogger
 from serving.auth.callers import caller, require
 from serving.auth.rate_limit import network
 from serving.errors import Refusal, cut
+from serving.http.noted import note
 from serving.runtime.challengers import Challengers
 from serving.runtime.mirror import adapted
 from serving.runtime.models import Model, checked
@@ -20,16 +21,18 @@ LEFT = 499  # nginx's status: the client has gone, and there is nobody to answer
 
 
 async def answer(
-    request: Request, model: Model, inputs: Sequence[Any], seconds: float | None = None
+    request: Request, model: Model, inputs: Sequence[Any], seconds: float | None = None, before: int = 0
 ) -> list[dict[str, Any]]:
     """The model's outputs, in the prediction log and with the challenger's mirror as well.
 
     seconds: that it may take, where that is not what the request is allowed
+    before: inputs of the same request that were answered already
 
     Raises:
-        Refusal: 504 too late, and what Model.predict raises.
+        Refusal: 504 too late, 422 what training has never seen where strict, and what Model.predict raises.
     """
     begin(request, model, len(inputs))
+    note(request, model, inputs, before)
     began = time.perf_counter()
     challengers: Challengers | None = request.app.state.challengers
     try:

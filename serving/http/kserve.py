@@ -16,10 +16,10 @@ from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.errors import Refusal, cut
-from serving.http import predict
+from serving.http import noted, predict
 from serving.http.answering import answer, answer_either
 from serving.http.problems import documented, json_only
-from serving.runtime.cells import Columns, value
+from serving.runtime.cells import Columns
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -137,9 +137,8 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
                 outputs = await answer(request, model, batch.inputs)
             tensors = columns(outputs, [one.name for one in asked.outputs or []])
             content = {"model_name": model.name, "model_version": model.version, "id": asked.id, "outputs": tensors}
-            return Response(
-                json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers
-            )
+            headers = model.headers | noted.headers(request)
+            return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=headers)
 
     routes("/v2/models/{name}", "")
     routes("/v2/models/{name}/versions/{version}", "_of_version")
@@ -217,7 +216,7 @@ def from_text(text: Any, name: str, fields: Columns) -> Any:
     """What is sent as text because it is no tensor, or because its column has gaps, as what the field takes."""
     if not isinstance(text, str) or name not in fields.kinds:
         return text
-    return None if text == "null" and name not in fields.required else value(text, fields.kinds[name])
+    return None if text == "null" and name not in fields.required else fields.value(name, text)
 
 
 def bad(place: int, member: str, said: str) -> Refusal:

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Body
+from fastapi import Body, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -13,18 +13,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import Refusal, cut
+from serving.http import noted
 from serving.http.answering import answer_either
 from serving.http.problems import documented, json_only
 from serving.runtime.models import Model, Name
 
 MAX_FILES = 64
+Strict = Annotated[bool, Query(description="422 for a level that training has never seen, which else is noted")]
 
 T = TypeVar("T")
+
+
+class FieldNote(BaseModel):
+    pointer: str = Field(description="JSON pointer into the request body", examples=["#/inputs/0/sex"])
+    detail: str
 
 
 class Prediction(BaseModel, Generic[T]):
     outputs: list[T] = Field(description="one per input, in their order")
     model: Name
+    notes: list[FieldNote] = Field(
+        default=[],
+        description="what training has never seen of the inputs, and which fields are not given; also in X-Notes",
+    )
 
 
 async def predict(request: Request) -> Response:
@@ -41,8 +52,8 @@ async def predict(request: Request) -> Response:
         json_only(request)
         batch = validated(model.batch.model_validate_json, await request.body())
     outputs, model = await answer_either(request, model, batch.inputs)
-    content = to_json({"outputs": outputs, "model": model.label})
-    return Response(content, media_type="application/json", headers=model.headers)
+    content = to_json({"outputs": outputs, "model": model.label, **noted.notes(request)})
+    return Response(content, media_type="application/json", headers=model.headers | noted.headers(request))
 
 
 def validated(validate: Callable[[Any], Any], content: Any) -> Any:
@@ -77,7 +88,7 @@ def documentation(model: Model) -> APIRoute:
     answered = {"outputs": model.example_outputs, "model": model.label}
     Example = Body(openapi_examples={"example": example})
 
-    def endpoint(batch: Annotated[model.batch, Example]) -> None:  # type: ignore[name-defined]
+    def endpoint(batch: Annotated[model.batch, Example], strict: Strict = False) -> None:  # type: ignore[name-defined]
         """A batch of inputs in, one output each back. Also as gzip, or as a form with the fields of one input."""
 
     return APIRoute(

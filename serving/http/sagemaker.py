@@ -8,6 +8,7 @@ import asyncio
 import io
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import Refusal, cut
+from serving.http import noted
 from serving.http.answering import answer
 from serving.http.predict import validated
 from serving.runtime.cells import TableError, csv_from_rows, rows_from_csv
@@ -83,10 +85,12 @@ async def invoked(request: Request, model: Model) -> Response:
     elif wanted == LINES:
         content = "".join(json.dumps(output, ensure_ascii=False) + "\n" for output in outputs)
     else:
-        shapes = {"batch": {"outputs": outputs, "model": model.label}, "list": outputs, "one": outputs[0]}
+        batch = {"outputs": outputs, "model": model.label, **noted.notes(request)}
+        shapes = {"batch": batch, "list": outputs, "one": outputs[0]}
         content = json.dumps(shapes[shape], ensure_ascii=False)
     given = request.headers.get(ATTRIBUTES)
-    return Response(content, media_type=wanted, headers=model.headers | ({ATTRIBUTES: given} if given else {}))
+    headers = model.headers | noted.headers(request) | ({ATTRIBUTES: given} if given else {})
+    return Response(content, media_type=wanted, headers=headers)
 
 
 # ---------------------------------------------------------------- what comes in
@@ -112,7 +116,7 @@ def media(text: str) -> tuple[str, Options]:
 def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
     """{"inputs": [...]}, a list of inputs, or a single one: which of these it was, and the inputs."""
     try:
-        given = from_json(body)
+        given = from_json(body.removeprefix(BOM_UTF8))
     except ValueError as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     if isinstance(given, dict) and "inputs" in given:
@@ -153,7 +157,7 @@ def text(body: bytes) -> io.StringIO:
 
 def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
     """(line, value) of JSON Lines; a TableError in place of a value that can't be read."""
-    for number, line in enumerate(body.split(b"\n"), 1):
+    for number, line in enumerate(body.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             try:
                 yield number, from_json(line)
@@ -166,7 +170,7 @@ async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseMode
     outputs: list[dict[str, Any]] = []
     while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.most))):
         try:
-            outputs += await answer(request, model, some)
+            outputs += await answer(request, model, some, before=len(outputs))
         except Refusal as refusal:
             if outputs and refusal.status_code == 422:
                 refusal.detail = f"after {len(outputs)} inputs: {refusal.detail}"

@@ -63,6 +63,7 @@ def _instruments() -> SimpleNamespace:
         swaps=counter("swaps", "versions that took another's place", "project"),
         unloads=counter("unloads", "models that left to make room", "project"),
         tokens=counter("tokens", "tokens written; rate() of it is tokens/s", "project"),
+        notes=counter("notes", "fields with a level never seen in training, or with no value", "project", "kind"),
         recorded=counter("predictions_recorded", "rows of the prediction log", "project"),
         dropped=counter("predictions_dropped", "rows that the prediction log had no room for", "project"),
         arms=counter("arm_requests", "of projects with a challenger", "project", "version", "role", "outcome"),
@@ -116,6 +117,12 @@ def tokens(project: str, n: int) -> None:
     """So many were written."""
     if _on:
         _on.tokens(project).inc(n)
+
+
+def noted(project: str, kind: str) -> None:
+    """A field of a request; kind: unseen or absent."""
+    if _on:
+        _on.notes(project, kind).inc()
 
 
 def recorded(project: str, rows: int) -> None:

@@ -1,24 +1,27 @@
 """CSV for what is typed: text cells become what a request's fields ask for, answers become lines of text.
 
-A cell of a list or an object holds JSON. An empty cell is a gap: the field's default. A cell that doesn't fit its field
-stays text, so that the request's own type refuses it in its own words.
+Lines are read by roadmap/inference/tabular, as training reads them. A cell of a list or an object holds JSON. An empty
+cell is a gap: the field's default. A cell that doesn't fit its field stays text, so that the request's own type refuses
+it in its own words.
 """
 
 import csv
-import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import BaseModel
 
+from roadmap.inference.tabular.records import HEADER, delimiter_of, fitted, names_of, records, repeated
+from roadmap.inference.tabular.values import clean, number
+from roadmap.io.errors import nearest
+
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 BOOLEANS = {"true": True, "false": False}
-LARGEST = 16 * 2**20  # characters of a cell: what a quote that is never closed can swallow
 
 
 class TableError(ValueError):
@@ -26,37 +29,64 @@ class TableError(ValueError):
 
 
 class Columns:
-    """The fields of a request type as columns of a table."""
+    """The fields of a request type as columns of a table.
+
+    Of a table's request the schema says how training read its text (roadmap/inference/tabular): which words are gaps,
+    what separates cells, which other columns the training file had.
+    """
 
     def __init__(self, request: type[BaseModel]) -> None:
         schema = request.model_json_schema()
         self.kinds = {name: kinds(spec) for name, spec in schema["properties"].items()}
         self.names = list(self.kinds)
         self.required = [name for name in self.names if name in schema.get("required", [])]
+        self.tabular = "x-gaps" in schema
+        self.gaps = frozenset(schema.get("x-gaps", ()))
+        self.delimiter: str = schema.get("x-delimiter", ",")
+        self.left_out: list[str] = schema.get("x-left-out", [])
 
     def header(self, cells: Sequence[str]) -> list[str]:
         """The names that a first line says.
 
         Raises:
-            TableError: an unknown name, or one that stands there twice.
+            TableError: a name that neither a request nor the training file has, or one that stands there twice.
         """
-        names = [cell.strip() for cell in cells]
+        names = names_of(cells)
         for name in names:
-            if name not in self.kinds:
-                near = difflib.get_close_matches(name, self.names, n=1)
-                guess = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names)}"
-                raise TableError(f"the header: no column is named {name[:100]!r}; {guess}")
-            if names.count(name) > 1:
-                raise TableError(f"the header: the column {name!r} stands there twice")
+            if name not in self.kinds and name not in self.left_out:
+                raise TableError(f"the header: no column is named {name[:100]!r}; {nearest(name[:100], self.names)}")
+        if twice := repeated(names):
+            raise TableError(f"the header: the column {twice[0]!r} stands there twice")
         return names
 
-    def fields(self, names: Sequence[str] | None, cells: Sequence[str]) -> dict[str, Any] | TableError:
+    def fields(
+        self, names: Sequence[str] | None, cells: Sequence[str], delimiter: str = ","
+    ) -> dict[str, Any] | TableError:
         """A row as the request's fields. Without names the cells are all of them in order, or the required ones."""
         if names is None:
             names = self.required if len(cells) == len(self.required) else self.names
-        if len(cells) != len(names):
-            return TableError(f"has {len(cells)} values for the {len(names)} columns {', '.join(names)}")
-        return {name: value(cell, self.kinds[name]) for name, cell in zip(names, cells, strict=True) if cell.strip()}
+            if len(cells) != len(names):
+                return TableError(f"has {len(cells)} values for the {len(names)} columns {', '.join(names)}")
+        row = fitted(list(cells), len(names))
+        if isinstance(row, str):
+            return TableError(row)
+        return self.request(dict(zip(names, row, strict=True)), delimiter)
+
+    def request(self, row: Mapping[str, str | None], delimiter: str = ",") -> dict[str, Any]:
+        """The fields that a row of text says, by column. An empty cell is no value: of a table null, else not given."""
+        given = ((name, row[name] or "") for name in self.names if name in row)
+        return {name: self.value(name, cell, delimiter) for name, cell in given if self.tabular or cell.strip()}
+
+    def value(self, name: str, cell: str, delimiter: str = ",") -> Any:
+        """A cell of this column as JSON has it. A table's texts go as they are: the request reads them itself."""
+        if not self.tabular:
+            return value(cell, self.kinds[name])
+        text = clean(cell)
+        if "string" in self.kinds[name]:
+            return cell
+        if not text or text in self.gaps:
+            return None
+        return cell if (found := number(text, delimiter)) is None else found
 
 
 def kinds(schema: dict[str, Any]) -> frozenset[str]:
@@ -93,32 +123,21 @@ def rows_from_csv(
     Raises:
         TableError: of the header.
     """
-    csv.field_size_limit(LARGEST)
-    reader = csv.reader(lines, strict=True, skipinitialspace=True)
-    rows = records(reader)
+    lines = iter(lines)
+    begin = list(islice(lines, HEADER))
+    delimiter = delimiter_of(begin, columns.names, columns.delimiter)
+    rows = records(chain(begin, lines), delimiter)
     first = next(rows, None)
     if first is None:
         return
     names: list[str] | None = None
-    named = isinstance(first, list) and any(cell.strip() in columns.kinds for cell in first)
-    if isinstance(first, list) and (named if header is None else header):
-        names = columns.header(first)
+    named = any(name in columns.kinds for name in names_of(first.cells))
+    if not first.fault and (named if header is None else header):
+        names = columns.header(first.cells)
     else:
         rows = chain([first], rows)
-    for cells in rows:
-        yield reader.line_num, columns.fields(names, cells) if isinstance(cells, list) else cells
-
-
-def records(reader: Iterator[list[str]]) -> Iterator[list[str] | TableError]:
-    """The rows of csv.reader; a TableError in place of one that is no CSV."""
-    while True:
-        try:
-            if cells := next(reader):
-                yield cells
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield TableError(f"is not CSV: {error}")
+    for line, cells, fault in rows:
+        yield line, TableError(fault) if fault else columns.fields(names, cells, delimiter)
 
 
 class Echo:

@@ -28,7 +28,7 @@ BASE_PRICE, NOISE = 150.0, 40.0
 class Data(TabularData[settings.Data]):
     def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if data.path and data.target:
-            return tables.prepare_csv(data.path, data.target, "regression", data.split, seed)
+            return tables.prepare_csv(data.path, data.target, "regression", data.split, seed, data.gaps, data.keep)
         if profile == "sample":
             frame, target, source, licence = hedonic(data.rows, seed), "price", "hedonic generator", "Apache-2.0"
         else:

@@ -14,8 +14,9 @@ import pandas as pd
 
 from pipelines.imdb.data.reviews import generate
 from pipelines.imdb import settings
+from pipelines.imdb.predict import MOST, is_blank
 from roadmap.io.errors import UsageError
-from roadmap.data import splits, tables
+from roadmap.data import csv_table, splits, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
 from roadmap import project
@@ -109,12 +110,21 @@ def hotels() -> pd.DataFrame:
 
 def table(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]]:
     """A user's CSV -> texts with label 0 or 1, names of the classes."""
-    frame = tables.read_csv(path, target)
-    if text not in frame or text == target:
-        others = [str(name) for name in frame.columns if name != target]
+    cells = csv_table.read(path, [target], raw=[text])
+    if text not in cells.columns or text == target:
+        others = [name for name in cells.columns if name != target]
         raise UsageError(f"{path}: line 1: no column {text!r} beside {target!r}; allowed: {', '.join(others)}")
+    frame = csv_table.typed(cells, target, None, raw=[text]).frame
+    for row, review in frame[text].items():
+        check_length(review, f"{path}: data row {int(str(row)) + 1}, column {text!r}")
     frame[target], classes = tables.binary_target(frame[target], path)
     return tidy(frame, text, target), classes
+
+
+def check_length(text: str, where: str) -> None:
+    """Raises: UsageError: a text that no request may have."""
+    if len(text) > MOST:
+        raise UsageError(f"{where}: found {len(text):,} characters; expected at most {MOST:,}, as of a request")
 
 
 def tidy(frame: pd.DataFrame, text: str, target: str) -> pd.DataFrame:
@@ -123,7 +133,7 @@ def tidy(frame: pd.DataFrame, text: str, target: str) -> pd.DataFrame:
 
 def cut(frame: pd.DataFrame, data: settings.Data, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """A random split, each text once: a repeated one would stand in train and in test."""
-    known = frame[frame["text"].map(lambda text: isinstance(text, str) and bool(text.strip()))]
+    known = frame[frame["text"].map(lambda text: isinstance(text, str) and not is_blank(text))]
     kept = known.drop_duplicates("text").reset_index(drop=True)
     dropped = {"empty": len(frame) - len(known), "repeated": len(known) - len(kept)}
     rows = split_indices(len(kept), data.split, seed, strata=kept["label"].to_numpy())
@@ -185,9 +195,11 @@ def _archived(path: Path) -> Iterator[tuple[str, int, str, str]]:
 
 def _decoded(content: bytes, where: Any) -> str:
     try:
-        return content.decode()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    check_length(text, str(where))
+    return text
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> Any:

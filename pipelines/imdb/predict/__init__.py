@@ -42,8 +42,13 @@ class Response(BaseModel):
     )
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing is in it but white space and line breaks."""
+    return not re.sub(r"<br\s*/?>", "", text).strip()
+
+
 def has_words(text: str) -> str:
-    if not re.sub(r"<br\s*/?>", "", text).strip():
+    if is_blank(text):
         raise ValueError("should hold more than white space")
     return text
 

@@ -39,7 +39,7 @@ CLASSES = ["died", "survived"]
 class Data(TabularData[settings.Data]):
     def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
         if data.path and data.target:
-            return tables.prepare_csv(data.path, data.target, "binary", data.split, seed)
+            return tables.prepare_csv(data.path, data.target, "binary", data.split, seed, data.gaps, data.keep)
         if profile == "sample":
             frame, target, source, licence = (
                 unusual_episode(),

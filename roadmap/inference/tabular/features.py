@@ -5,11 +5,13 @@ NumPy only, because serving imports it.
 A table here is `Columns`: name -> array of length n; float64 with NaN for numbers, object with None for categories.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+
+from roadmap.inference.tabular.notes import Known
 
 FAR = 1e6  # standard deviations: what lies beyond would be infinite in float32
 
@@ -83,24 +85,43 @@ class Number:
 
 @dataclass(frozen=True)
 class Category:
-    """One column of zeros and ones per level but the most frequent; gaps and unseen levels are all zeros."""
+    """One column of zeros and ones per level but the most frequent, and one that marks gaps where training had some.
+
+    A level that training had not, or a gap where it had none, is an average row: the share of each level.
+    """
 
     column: str
     levels: list[str] = field(default_factory=list)
     kind: str = "category"
+    gaps: bool = False
+    common: str | None = None  # the most frequent level; bundles of old lack it and the shares
+    shares: list[float] = field(default_factory=list)  # of `levels`
 
     @classmethod
     def fit(cls, column: str, values: np.ndarray) -> "Category":
-        levels, counts = np.unique([str(value) for value in values if value is not None], return_counts=True)
-        common = levels[np.argsort(-counts, kind="stable")]
-        return cls(column, [str(level) for level in common[1:]])
+        known = [str(value) for value in values if value is not None]
+        levels, counts = np.unique(known, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        by_count = [str(level) for level in levels[order]]
+        common = by_count[0] if by_count else None
+        shares = (counts[order][1:] / max(len(known), 1)).tolist()
+        return cls(column, by_count[1:], gaps=len(known) < len(values), common=common, shares=shares)
+
+    def seen(self, otherwise: Collection[str]) -> frozenset[str]:
+        return frozenset(otherwise) if self.common is None else frozenset([self.common, *self.levels])
 
     @property
     def names(self) -> list[str]:
-        return [f"{self.column}={level}" for level in self.levels]
+        return [f"{self.column}={level}" for level in self.levels] + [f"{self.column} missing"] * self.gaps
 
     def transform(self, values: np.ndarray) -> list[np.ndarray]:
-        return [(values == level).astype(np.float64) for level in self.levels]
+        found = [values == level for level in self.levels]
+        missing = np.array([value is None for value in values], dtype=bool)
+        if not self.shares:
+            return [one.astype(np.float64) for one in found] + [missing.astype(np.float64)] * self.gaps
+        unseen = ~np.any([values == self.common, *found, missing & self.gaps], axis=0)
+        columns = [np.where(unseen, share, one) for one, share in zip(found, self.shares, strict=True)]
+        return columns + [missing.astype(np.float64)] * self.gaps
 
 
 def _skewness(values: np.ndarray) -> float:
@@ -128,6 +149,13 @@ class Features:
         """-> float32 [n, len(self.names)]"""
         outputs = [output for encoder in self.encoders for output in encoder.transform(columns[encoder.column])]
         return np.stack(outputs, axis=1).astype(np.float32)
+
+    def known(self, levels: Mapping[str, Collection[str]]) -> dict[str, Known]:
+        """What training has seen of each column. levels: of categories, for bundles that don't say"""
+        return {
+            one.column: Known(one.seen(levels.get(one.column, ())) if isinstance(one, Category) else None, one.gaps)
+            for one in self.encoders
+        }
 
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(encoder) for encoder in self.encoders]

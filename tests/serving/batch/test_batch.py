@@ -183,17 +183,30 @@ def test_bad_rows_of_csv_go_aside_with_their_reason(run: Callable[..., int], tmp
     ]
     (tmp_path / "houses.csv").write_bytes(b"\n".join(lines))
     assert run("project=house_prices", "input=houses.csv", "output=out.csv") == 0
-    assert [row["area_m2"] for row in read(tmp_path / "out.csv")] == ["80", "80", "90"]
-    errors = read(tmp_path / "out.csv.errors.jsonl")
-    assert [(error["row"], error["line"]) for error in errors] == [(2, 3), (3, 4), (5, 7), (6, 8), (7, 9)]
+    assert [row["area_m2"] for row in read(tmp_path / "out.csv")] == ["80", "80", "80", "90"]
+    aside = read(tmp_path / "out.csv.errors.jsonl")
+    assert [(row["row"], row["line"]) for row in aside] == [(2, 3), (3, 4), (4, 6), (5, 7), (6, 8), (7, 9)]
+    errors = [row for row in aside if "errors" in row]
     said = [(error["errors"][0]["pointer"], error["errors"][0]["detail"]) for error in errors]
-    assert said[0] == ("#/area_m2", "should be a valid number")
-    assert said[1] == ("#", "has 2 cells where the header has 3") and errors[1]["values"] == ["80", "3"]
-    assert (
-        "is not UTF-8" in said[2][1]
-        and "should be less than or equal to 1000" in said[3][1]
-        and "expected after" in said[4][1]
-    )
+    assert said[0] == ("#/area_m2", "should be a valid number") and errors[0]["values"]["area_m2"] == "eighty"
+    assert "is not UTF-8" in said[1][1] and "should be less than or equal to 1000" in said[2][1]
+    assert "expected after" in said[3][1]
+    short, unseen = [row["warnings"] for row in aside if "warnings" in row]
+    assert short == [{"pointer": "#", "detail": "has 2 cells where the header has 3: the others are gaps"}]
+    assert unseen[0]["pointer"] == "#/district" and "was not seen in training" in unseen[0]["detail"]
+
+
+def test_a_level_never_seen_is_a_warning_or_refused_where_strict(run: Callable[..., int], tmp_path: Path) -> None:
+    write(tmp_path / "people.csv", [PEOPLE[0], {**PEOPLE[1], "sex": "Female"}])
+    assert run("project=titanic", "input=people.csv", "output=out.csv") == 0
+    assert len(read(tmp_path / "out.csv")) == 2
+    [row] = read(tmp_path / "out.csv.errors.jsonl")
+    detail = "'Female' was not seen in training: counts as an average row's; did you mean 'female'?"
+    assert row["row"] == 2 and row["warnings"] == [{"pointer": "#/sex", "detail": detail}]
+    assert run("project=titanic", "input=people.csv", "output=strict.csv", "strict=true") == 0
+    assert len(read(tmp_path / "strict.csv")) == 1
+    [row] = read(tmp_path / "strict.csv.errors.jsonl")
+    assert row["errors"] == [{"pointer": "#/sex", "detail": detail}]
 
 
 def test_bad_lines_of_json_go_aside_with_their_reason(run: Callable[..., int], tmp_path: Path) -> None:
@@ -399,7 +412,7 @@ def test_memory_does_not_grow_with_the_file(artifacts: Path, tmp_path: Path, kin
         (["project=titanic", "input=broken.parquet"], r"broken\.parquet: can't be read as Parquet"),
         (["project=titanic", "input=twice.csv"], r"column 'age' appears more than once"),
         (["project=titanic", "input=nothing.csv"], r"nothing\.csv: is empty"),
-        (["project=titanic", "input=semicolon.csv"], r"are the cells separated by commas"),
+        (["project=titanic", "input=colon.csv"], r"are the cells separated by commas"),
     ],
 )
 def test_mistakes_are_one_line_that_helps(
@@ -410,7 +423,7 @@ def test_mistakes_are_one_line_that_helps(
         (tmp_path / name).write_text("?")
     (tmp_path / "twice.csv").write_text("age,age\n1,2\n")
     (tmp_path / "nothing.csv").write_text("")
-    (tmp_path / "semicolon.csv").write_text("class;sex;age\n1st;male;adult\n")
+    (tmp_path / "colon.csv").write_text("class:sex:age\n1st:male:adult\n")
     before = sorted(tmp_path.iterdir())
     assert run("input=people.csv", "output=out.csv", *arguments) == 2
     found = capsys.readouterr().err

@@ -70,11 +70,23 @@ def test_only_skewed_columns_without_negatives_are_logged() -> None:
     np.testing.assert_allclose(x[:, 0], (logged - logged.mean()) / logged.std(), rtol=1e-5)
 
 
-def test_the_most_frequent_level_and_all_that_is_unknown_are_zeros() -> None:
+def test_the_most_frequent_level_is_zeros_and_gaps_have_a_column_of_their_own() -> None:
     features = Features.fit({"c": text("b", "a", "b", None, "b", "c", "a")})
-    assert features.names == ["c=a", "c=c"]
-    rows = {"b": [0, 0], "a": [1, 0], "c": [0, 1], "never seen": [0, 0], None: [0, 0], "": [0, 0]}
+    assert features.names == ["c=a", "c=c", "c missing"]
+    rows = {"b": [0, 0, 0], "a": [1, 0, 0], "c": [0, 1, 0], None: [0, 0, 1]}
     assert features.transform({"c": text(*rows)}).tolist() == list(rows.values())
+
+
+@pytest.mark.parametrize("asked", ["never seen", "B", "", None])
+def test_what_training_has_never_seen_is_an_average_row(asked: str | None) -> None:
+    features = Features.fit({"c": text("b", "a", "b", "c")})
+    assert features.transform({"c": text(asked)}).tolist() == [[0.25, 0.25]]
+    assert features.transform({"c": text("b", "a", "b", "c")}).mean(axis=0).tolist() == [0.25, 0.25]
+
+
+def test_features_of_bundles_made_before_are_what_they_were() -> None:
+    features = Features.from_json([{"column": "c", "levels": ["a", "c"], "kind": "category"}])
+    assert features.transform({"c": text("a", "never seen", None)}).tolist() == [[1, 0], [0, 0], [0, 0]]
 
 
 def test_levels_equally_frequent_are_ordered_by_name_not_by_row() -> None:
