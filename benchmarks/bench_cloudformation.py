@@ -12,7 +12,7 @@ import boto3
 from benchmarks import machine
 from infra.stacks import Stacks
 from infra.templates import templates
-from tests.standins import cloudformation
+from tests.standins.aws import cloudformation
 from tests.support import policies
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks import machine
-from tests.standins.lambda_runtime import Function
+from tests.standins.aws.lambda_runtime import Function
 
 STARTS, CALLS = 10, 200
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.bench_lambda import request
-from tests.standins.lambda_runtime import Runtime
+from tests.standins.aws.lambda_runtime import Runtime
 
 IMAGE = "roadmap/serving:latest"
 MEMORY = (512, 1024, 1769, 3008)  # MB

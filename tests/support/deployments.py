@@ -17,12 +17,12 @@ from infra.deploy import package
 from infra.stacks import Stacks
 from infra.templates import templates
 from roadmap.bundle import MANIFEST, Bundle, Manifest, write_manifest
-from tests.standins import cloudformation, providers
-from tests.standins.ecs_server import Ecs, ecs
-from tests.standins.lambda_server import Lambda
+from tests.standins.aws import cloudformation, providers
+from tests.standins.aws.ecs_server import Ecs, ecs
+from tests.standins.aws.lambda_server import Lambda
+from tests.standins.aws.sagemaker_server import SageMaker, sagemaker
 from tests.standins.protocol_server import Reply, running
 from tests.standins.registry_server import Registry
-from tests.standins.sagemaker_server import SageMaker, sagemaker
 from tests.support import bundles
 from tests.support.checkouts import ROOT
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from roadmap.bundle import Bundle, load_predictor
-from tests.standins.lambda_platform import PAYLOAD, Environment, Outcome, Platform, event
+from tests.standins.aws.lambda_platform import PAYLOAD, Environment, Outcome, Platform, event
 from tests.support import bundles, engine
 
 pytestmark = [engine.needed]

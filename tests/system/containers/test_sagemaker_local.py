@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins import sagemaker_jobs
+from tests.standins.aws import sagemaker_jobs
 from tests.support import engine
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.sagemaker_jobs import environment, image, tree
+from tests.standins.aws.sagemaker_jobs import environment, image, tree
 from tests.support import engine
 from tests.support.holding import Hold
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infra.deploy import lock
-from tests.standins import stack_changes
+from tests.standins.aws import stack_changes
 from tests.standins.protocol_server import Reply
 from tests.support.checkouts import ROOT
 from tests.support.deployments import Champions, Cloud, command

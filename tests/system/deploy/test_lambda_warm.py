@@ -72,7 +72,7 @@ def test_a_rollout_that_was_killed_while_it_warmed_is_taken_up(
         boto3.client("lambda").update_alias(FunctionName=NAME, Name="live", **whole)
         raise SystemExit(9)
 
-    monkeypatch.setattr("tests.standins.lambda_server.WARMING", 3.0)
+    monkeypatch.setattr("tests.standins.aws.lambda_server.WARMING", 3.0)
     with monkeypatch.context() as patch:
         patch.setattr(Lambda, "settle_on", killed)
         with pytest.raises(SystemExit):

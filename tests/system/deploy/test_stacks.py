@@ -1,6 +1,6 @@
 """The stacks in motion: created, changed and deleted over HTTP on moto's server by the driver that a person runs.
 
-What moto can't do is listed in tests/standins/cloudformation.py.
+What moto can't do is listed in tests/standins/aws/cloudformation.py.
 """
 
 import json
@@ -18,8 +18,8 @@ from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT
 
 from infra.stacks import Stacks
 from infra.templates import StackTemplate, templates
-from tests.standins import cloudformation
-from tests.standins.cloudformation import NEEDED, of, project
+from tests.standins.aws import cloudformation
+from tests.standins.aws.cloudformation import NEEDED, of, project
 from tests.support.checkouts import ROOT
 
 TEMPLATES = templates()

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.sagemaker_server import SageMaker, sagemaker
+from tests.standins.aws.sagemaker_server import SageMaker, sagemaker
 from tests.support.checkouts import Checkout, checkout, environment
 from tests.support.holding import Hold
 from tests.support.waiting import until

@@ -12,8 +12,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from roadmap.bundle import Bundle
-from tests.standins.sagemaker_jobs import image, prepared
-from tests.standins.sagemaker_server import SageMaker, sagemaker
+from tests.standins.aws.sagemaker_jobs import image, prepared
+from tests.standins.aws.sagemaker_server import SageMaker, sagemaker
 from tests.support import bundles
 from tests.support.holding import Hold
 from tests.support.waiting import until

@@ -1,5 +1,5 @@
 """CloudFormation's handlers of ECS's and SageMaker's resources, in place of moto's: they call the service's own API,
-wait as CloudFormation does, and fail as it does. tests/standins/cloudformation.py puts them into moto.
+wait as CloudFormation does, and fail as it does. tests/standins/aws/cloudformation.py puts them into moto.
 
 A service that takes an update back has done what the stack's rollback asks of its handler; so that does nothing more.
 """

@@ -19,7 +19,7 @@ from moto.elbv2.models import FakeLoadBalancer, FakeTargetGroup
 from moto.rds.models import DBInstance, DBParameterGroup
 
 from infra import templates
-from tests.standins import stack_changes
+from tests.standins.aws import stack_changes
 from tests.standins.providers import Made, Provider
 
 # moto skips these without a word, and fails on what refers to them. Here each is a record: its properties are resolved

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.standins.aws_json import Service, ServiceError
-from tests.standins.ecs_tasks import Balancer, Deployment
+from tests.standins.aws.ecs_tasks import Balancer, Deployment
+from tests.standins.aws.json_protocol import Service, ServiceError
 from tests.standins.protocol_server import running
 
 ARN = "arn:aws:ecs:us-east-1:123456789012"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.standins.lambda_runtime import Runtime
+from tests.standins.aws.lambda_runtime import Runtime
 from tests.support import engine
 
 PAYLOAD = 6 * 2**20  # bytes of an event; of an answer 100 more

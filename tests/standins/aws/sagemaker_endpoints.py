@@ -1,4 +1,4 @@
-"""Models, endpoint configurations and endpoints, for tests/standins/sagemaker_server.py.
+"""Models, endpoint configurations and endpoints, for tests/standins/aws/sagemaker_server.py.
 
 A blue/green update: the new fleet starts and must answer its health check; the canary takes its share of the traffic
 and bakes while the alarms are watched; then the rest follows and bakes again. An alarm, or a container that does

@@ -1,4 +1,4 @@
-"""A service's deployment, its tasks and the load balancer in front of them, for tests/standins/ecs_server.py."""
+"""A service's deployment, its tasks and the load balancer in front of them, for tests/standins/aws/ecs_server.py."""
 
 import os
 import random

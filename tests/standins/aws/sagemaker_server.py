@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.standins.aws_json import Service, ServiceError
+from tests.standins.aws.json_protocol import Service, ServiceError
+from tests.standins.aws.sagemaker_endpoints import Endpoints
+from tests.standins.aws.sagemaker_jobs import Jobs
 from tests.standins.protocol_server import Route, running
-from tests.standins.sagemaker_endpoints import Endpoints
-from tests.standins.sagemaker_jobs import Jobs
 
 
 class SageMaker(Service):

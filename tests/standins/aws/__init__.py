@@ -1,0 +1,1 @@
+"""AWS, in so far as our code talks to it: CloudFormation, ECS, Lambda, SageMaker."""
