@@ -20,7 +20,7 @@ from moto.rds.models import DBInstance, DBParameterGroup
 
 from infra import templates
 from tests.standins.aws import stack_changes
-from tests.standins.providers import Made, Provider
+from tests.standins.aws.providers import Made, Provider
 
 # moto skips these without a word, and fails on what refers to them. Here each is a record: its properties are resolved
 # (so a name that leads nowhere fails), it has a name and any attribute, and it can be changed and deleted.

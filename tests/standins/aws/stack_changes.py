@@ -14,7 +14,7 @@ from moto.cloudformation import models, parsing, responses
 from moto.cloudformation.exceptions import ValidationError
 from moto.core.responses import EmptyResult
 
-from tests.standins.providers import Made
+from tests.standins.aws.providers import Made
 
 
 class Failure(Exception):
