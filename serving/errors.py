@@ -4,12 +4,14 @@ serving.http.problems renders a Refusal as RFC 9457.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 MAX_ERRORS = 100  # listed in one refusal
 MAX_TOKEN = 100  # characters of a caller's word that are said back
+
+Place = tuple[int | str, ...]  # of a value in a JSON document
 
 # Pydantic's words that a caller who doesn't know Pydantic wouldn't understand.
 WORDS = {
@@ -48,6 +50,55 @@ def words(error: Any) -> str:
     """What one of Pydantic's errors (an item of ValidationError.errors()) says, for whoever doesn't know Pydantic."""
     said: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
     return WORDS.get(error["type"], said)
+
+
+def in_body(errors: Sequence[Any], body: Any) -> list[Any]:
+    """Pydantic's errors with `loc` as places of the body, without the names of types that a union adds to them.
+
+    Of a union's types only the one counts that the value comes nearest to: without errors of type, or whose errors lie
+    deepest, then the one with the fewest.
+    An error of a member that is missing keeps that member's name.
+    """
+    unions: dict[Place, dict[Place, list[Any]]] = {}  # the union's place -> its type -> errors
+    placed: list[Any] = []
+    for error in errors:
+        place, tags, union = _placed(error, body)
+        found = {**error, "loc": place}
+        if union is None:
+            placed.append(found)
+        else:
+            unions.setdefault(union, {}).setdefault(tags, []).append(found)
+    for types in unions.values():
+        nearest = max(types.values(), key=_nearness)
+        alike = [some[0] for some in types.values() if len(some) == 1 and some[0]["loc"] == nearest[0]["loc"]]
+        if len(nearest) == 1 and len(alike) > 1:
+            said = dict.fromkeys(words(one) for one in alike)
+            nearest = [{**nearest[0], "type": "union", "msg": ", or ".join(said)}]
+        placed += nearest
+    return placed
+
+
+def _nearness(errors: list[Any]) -> tuple[bool, int, int]:
+    fits = not any(one["type"].endswith("_type") for one in errors)
+    return fits, max(len(one["loc"]) for one in errors), -len(errors)
+
+
+def _placed(error: Any, body: Any) -> tuple[Place, Place, Place | None]:
+    """-> the place in the body, the tags that are left out of it, and the place of the first union."""
+    place: list[int | str] = []
+    tags: list[int | str] = []
+    union: Place | None = None
+    for part in error["loc"]:
+        if part in (body if isinstance(body, dict) else range(len(body) if isinstance(body, list) else 0)):
+            body = body[part]
+        elif error["type"] == "missing" and part == error["loc"][-1]:
+            body = None
+        else:
+            tags.append(part)
+            union = tuple(place) if union is None else union
+            continue
+        place.append(part)
+    return tuple(place), tuple(tags), union
 
 
 def pointer(parts: Iterable[int | str]) -> str:

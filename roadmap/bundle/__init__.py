@@ -10,6 +10,7 @@ from roadmap.bundle.predictor import (
     Notes,
     Predictor,
     Streams,
+    Tokenizes,
     load_predictor,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "Notes",
     "Predictor",
     "Streams",
+    "Tokenizes",
     "load_predictor",
     "sha256",
     "write_manifest",

@@ -7,6 +7,7 @@ Callers test `isinstance(predictor, Embeds)`, never for a method by name:
     Chats     turns a conversation into a prompt
     Embeds    turns texts into vectors
     Notes     tells what of a request it has never seen
+    Tokenizes says which text token ids stand for
 """
 
 import importlib
@@ -108,6 +109,19 @@ class Notes(Protocol):
 
     @abstractmethod
     def notes(self, request: Any) -> list[Note]: ...
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """Takes token ids for a text."""
+
+    @abstractmethod
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text that these are the tokens of.
+
+        Raises:
+            ValueError: an id is not in the vocabulary, or the text's tokens are others.
+        """
 
 
 def load_predictor(bundle: Bundle) -> Predictor:

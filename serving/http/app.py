@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from serving.errors import Refusal
 from serving.http import predict, problems, stream
+from serving.http.docs import add_docs
 from serving.http.kserve import add_kserve
 from serving.http.middleware import stack
 from serving.http.openai.api import add_models
@@ -78,6 +79,8 @@ def create_app(settings: Settings | None = None) -> Api:
         title="Roadmap models",
         summary="Every bundle of the roadmap over one HTTP surface.",
         version="1",
+        docs_url=None,
+        redoc_url=None,
         responses=documented(),
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -96,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Api:
     add_sagemaker(app)
     add_status_page(app, store)
     add_page(app)
+    add_docs(app)
     store.refresh()
     if app.state.challengers:
         app.state.challengers.store.refresh()

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.errors import Refusal, cut
+from serving.errors import Refusal, cut, words
 from serving.http import noted, predict
 from serving.http.answering import answer, answer_either
 from serving.http.problems import documented, json_only
@@ -130,13 +131,14 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
         )
         async def infer(name: str, asked: Inference, request: Request, version: str | None = None) -> Response:
             model = await known(name, version)
-            batch = predict.validated(model.batch.model_validate, {"inputs": rows(asked.inputs, model.columns)})
+            batch = validated(model, asked.inputs)
             if version is None:
                 outputs, model = await answer_either(request, model, batch.inputs)
             else:  # a caller who names the version gets no other
                 outputs = await answer(request, model, batch.inputs)
             tensors = columns(outputs, [one.name for one in asked.outputs or []])
-            content = {"model_name": model.name, "model_version": model.version, "id": asked.id, "outputs": tensors}
+            given = {} if asked.id is None else {"id": asked.id}
+            content = {"model_name": model.name, "model_version": model.version, **given, "outputs": tensors}
             headers = model.headers | noted.headers(request)
             return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=headers)
 
@@ -164,6 +166,28 @@ def described(model: Model) -> ModelMetadata:
 
 
 # ---------------------------------------------------------------- tensors in
+
+
+def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
+    """The model's batch.
+
+    Raises:
+        Refusal, RequestValidationError: 422, pointing at the tensor and the row of it.
+    """
+    try:
+        return predict.validated(model.batch.model_validate, {"inputs": rows(tensors, model.columns)})
+    except RequestValidationError as error:
+        places = {tensor.name: place for place, tensor in enumerate(tensors)}
+        found = []
+        for one in error.errors():
+            loc = ("body", "inputs")
+            if len(one["loc"]) > 3 and (place := places.get(one["loc"][3])) is not None:
+                data = tensors[place].data
+                row = [one["loc"][2]] if len(data) == tensors[place].shape[0] else []
+                loc = ("body", "inputs", place, "data", *row)  # type: ignore[assignment]
+            name = f"{cut(one['loc'][3])} " if one["type"] == "missing" and len(one["loc"]) > 3 else ""
+            found.append({**one, "type": "tensor", "msg": f"{name}{words(one)}", "loc": loc})
+        raise RequestValidationError(found) from None
 
 
 def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:

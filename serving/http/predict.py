@@ -8,17 +8,18 @@ from fastapi import Body, Query
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError, create_model
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.errors import Refusal, cut
+from serving.errors import Refusal, cut, in_body, pointer
 from serving.http import noted
 from serving.http.answering import answer_either
 from serving.http.problems import documented, json_only
+from serving.runtime.cells import TableError
 from serving.runtime.models import Model, Name
 
-MAX_FILES = 64
+MAX_FILES, MAX_FIELDS = 64, 4096
 Strict = Annotated[bool, Query(description="422 for a level that training has never seen, which else is noted")]
 
 T = TypeVar("T")
@@ -64,21 +65,47 @@ def validated(validate: Callable[[Any], Any], content: Any) -> Any:
         return validate(content)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
+        if found[0]["type"] != "json_invalid":
+            found = in_body(found, from_json(content) if isinstance(content, bytes) else content)
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
 
 
 async def uploaded(request: Request, model: Model) -> Any:
     """A form: each file or text is one field of an input, and fields that come several times make several inputs."""
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=2**20) as form:
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=2**20) as form:
         columns: dict[str, list[Any]] = {}
         for name, value in form.multi_items():
-            cell = value if isinstance(value, str) else base64.b64encode(await value.read()).decode()
+            cell = value if isinstance(value, str) else contents(name, await value.read(), model)
             columns.setdefault(name, []).append(cell)
     if len({len(column) for column in columns.values()}) > 1:
         counts = ", ".join(f"{cut(name)} {len(column)} times" for name, column in columns.items())
         raise Refusal(422, f"every field must come as often as the others: {counts}")
-    inputs = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    inputs = [fields(model, dict(zip(columns, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
     return validated(model.batch.model_validate, {"inputs": inputs})
+
+
+def contents(name: str, content: bytes, model: Model) -> str:
+    """A file as the field takes it: text where the field is text, else base64.
+
+    Raises:
+        Refusal: 422, no UTF-8.
+    """
+    if name in model.files or name not in model.columns.kinds:
+        return base64.b64encode(content).decode()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        said = f"should be a text file in UTF-8; byte {error.start} is none"
+        raise Refusal(422, f"{cut(name)}: {said}", errors=[{"pointer": pointer((name,)), "detail": said}]) from None
+
+
+def fields(model: Model, row: dict[str, str]) -> dict[str, Any]:
+    """A row of a form: its texts are cells, read as a table's are."""
+    known = [name for name in row if name in model.columns.kinds and name not in model.files]
+    read = model.columns.fields(known, [row[name] for name in known])
+    if isinstance(read, TableError):
+        raise Refusal(422, str(read))
+    return {**{name: text for name, text in row.items() if name not in known}, **read}
 
 
 def documentation(model: Model) -> APIRoute:

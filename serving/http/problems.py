@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from serving.errors import MAX_ERRORS, Refusal, cut, pointer, words
+from serving.errors import MAX_ERRORS, Refusal, cut, in_body, pointer, words
 
 MEDIA_TYPE = "application/problem+json"
 # The IANA names; Python has them from 3.13 on.
@@ -46,6 +46,8 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
     content = {"type": "about:blank", "title": title(status), "status": status, "detail": detail, "instance": instance}
     if scope["path"].startswith("/v1/"):
         content["message"] = detail  # the member that OpenAI's client puts into its exception
+    elif scope["path"].startswith("/v2"):
+        content["error"] = detail  # the member that the Open Inference Protocol asks for
     # Half of a surrogate pair is valid in JSON's input but has no UTF-8.
     body = json.dumps(content | members, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(body, status, headers, MEDIA_TYPE)
@@ -106,6 +108,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if found[0]["type"] == "json_invalid":
         at = f" (character {found[0]['loc'][-1]})" if isinstance(found[0]["loc"][-1], int) else ""
         return response(request.scope, 400, f"the body is not JSON: {found[0]['ctx']['error']}{at}")
+    if error.body is not None:
+        found = in_body([{**one, "loc": one["loc"][1:]} for one in found], error.body)
+        found = [{**one, "loc": ("body", *one["loc"])} for one in found]
     errors = [_field_error(one) for one in found[:MAX_ERRORS]]
     where = "/".join(cut(part) for part in found[0]["loc"][1:]) or "the body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

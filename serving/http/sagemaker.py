@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.errors import Refusal, cut
+from serving.errors import Refusal, cut, in_body
 from serving.http import noted
 from serving.http.answering import answer
 from serving.http.predict import validated
@@ -140,7 +140,7 @@ def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[Ba
             try:
                 yield model.request.model_validate(fields)
             except ValidationError as error:
-                found = error.errors(include_url=False, include_input=False)
+                found = in_body(error.errors(include_url=False, include_input=False), fields)
                 placed = [{**one, "loc": ("body", f"line {number}", *one["loc"])} for one in found]
                 raise RequestValidationError(placed) from None
     except TableError as error:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import to_json
 
-from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, load_predictor
+from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, Tokenizes, load_predictor
 from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
 from serving.runtime.batching import Full, Queue, Scheduler
@@ -74,6 +74,7 @@ class Model:
         self.together = isinstance(predictor, Batches)
         self.chats = predictor if isinstance(predictor, Chats) else None
         self.embeds = predictor if isinstance(predictor, Embeds) else None
+        self.tokenizes = predictor if isinstance(predictor, Tokenizes) else None
         self.embedding = Queue(self._embedded, name)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
@@ -94,6 +95,12 @@ class Model:
     def columns(self) -> Columns:
         """The request's fields, for what comes as text."""
         return Columns(self.request)
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The request's fields that hold a file, in base64."""
+        fields = self.request.model_json_schema()["properties"]
+        return frozenset(name for name, spec in fields.items() if '"contentEncoding"' in json.dumps(spec))
 
     @cached_property
     def label(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from itertools import chain
 from typing import Annotated, Any
 
@@ -103,13 +104,13 @@ def _from_base64(text: str) -> bytes:
     if text.startswith("data:"):  # a browser's canvas.toDataURL()
         text = text.partition(",")[2]
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)  # with the line ends of `base64` and of MIME
     except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII
         raise ValueError("is not base64") from None
 
 
 def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     broken = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError, MemoryError)
     with warnings.catch_warnings():
@@ -125,6 +126,9 @@ def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
         if image.mode != mode:
             raise ValueError(f"should be {MODES[mode]} (mode {mode}), found mode {image.mode}")
         try:
-            return np.array(image, np.uint8)
+            image.load()
         except broken:
             raise ValueError(f"is a damaged {image.format} file: its pixels can't be decoded") from None
+        with suppress(*broken):  # upright, as the camera's EXIF says; where that is damaged, as it lies
+            ImageOps.exif_transpose(image, in_place=True)
+        return np.array(image, np.uint8)

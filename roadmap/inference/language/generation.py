@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from tokenizers import Tokenizer
 
-from roadmap.bundle import Batches, Bundle, Chats, Predictor
+from roadmap.bundle import Batches, Bundle, Chats, Predictor, Tokenizes
 from roadmap.inference.language import decoding
 from roadmap.inference.language.chat import ChatTemplate
 from roadmap.inference.language.decoding import Decoder
@@ -80,7 +80,7 @@ class TextBatch:
         return {writer for writer, _ in self.windows}
 
 
-class Generator(Predictor, Batches, Chats):
+class Generator(Predictor, Batches, Chats, Tokenizes):
     """The predictor of a language model.
 
     The bundle holds decoder.onnx, tokenizer.json and schema.json, whose `block` is the context length in tokens.
@@ -117,6 +117,15 @@ class Generator(Predictor, Batches, Chats):
 
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        size = self.tokenizer.get_vocab_size()
+        if unknown := next((one for one in ids if one >= size), None):
+            raise ValueError(f"token id {unknown} is none of this model's {size}; send text, or ids of its tokenizer")
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        if self.encode(text) != list(ids):
+            raise ValueError("the tokenizer writes this text with other token ids; send the text")
+        return text
 
     def batch(self) -> TextBatch:
         return TextBatch(self.tokenizer, self.decoder)

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from roadmap.inference.language.sampling import Sampling, distribution, draw, log_softmax
 
-MAX_TOKENS = 1024  # per completion
+MAX_TOKENS = 4096  # per completion: what editors ask for by default
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder returns for an incomplete character
 
 Stop = Annotated[str, Field(min_length=1, max_length=100)]
@@ -31,7 +31,7 @@ class Request(BaseModel):
     )
     repetition_penalty: float = Field(default=1.0, ge=0.1, le=10, allow_inf_nan=False, description="1: none")
     seed: int | None = Field(default=None, ge=0, lt=2**63, strict=True, description="the same seed gives the same text")
-    stop: list[Stop] = Field(default=[], max_length=8, description="the text ends before any of these")
+    stop: list[Stop] = Field(default=[], max_length=32, description="the text ends before any of these")
     logprobs: bool = Field(
         default=False, strict=True, description="whether to return the log-probability of each token"
     )

@@ -1,6 +1,6 @@
 """The middleware of a server, as its settings ask for it.
 
-From the outside in: shutdown, security headers, request id, tracing, telemetry, CORS, auth, body, compression.
+From the outside in: shutdown, security headers, request id, tracing, telemetry, CORS, auth, HEAD, body, compression.
 """
 
 import time
@@ -12,6 +12,7 @@ from fastapi import FastAPI, Response
 from roadmap.prediction_log.recorder import PredictionLogger
 from serving.http.middleware.body import BodyMiddleware
 from serving.http.middleware.compression import CompressionMiddleware
+from serving.http.middleware.head import HeadMiddleware
 from serving.http.middleware.headers import SecurityHeadersMiddleware
 from serving.http.middleware.request_id import RequestIdMiddleware
 from serving.http.middleware.shutdown import ShutdownMiddleware
@@ -33,6 +34,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     """
     app.add_middleware(CompressionMiddleware, minimum_size=1024, compresslevel=4)
     app.add_middleware(BodyMiddleware, most=settings.max_body_mb * 2**20)
+    app.add_middleware(HeadMiddleware)
     closers: list[Callable[[], Any]] = []
     scheduler: Scheduler = app.state.store.scheduler
     metrics.start()
@@ -51,7 +53,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=ASKED_HEADERS,
             expose_headers=SHOWN_HEADERS,
         )

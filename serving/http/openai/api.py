@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from serving.errors import Refusal, pointer, unknown
+from roadmap.inference.language.writing import MAX_TOKENS
+from serving.errors import Place, Refusal, in_body, pointer, unknown, words
 from serving.http.problems import documented, json_only
 from serving.http.stream import event
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
-One = Annotated[int, Field(ge=1, le=1)]
-Zero = Annotated[float, Field(ge=0, le=0)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1, max_length=100_000)]
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "with `stream`: chunks, at the end [DONE]"}
 }
@@ -41,28 +41,47 @@ class ModelList(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class Sampled(BaseModel):
-    """What completions and chats share: null is the default. What we have not may only say that it is off."""
-
     model_config = ConfigDict(extra="forbid")
 
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = Field(default=None, description="chunks are never padded")
+    continuous_usage_stats: Literal[False] | None = Field(default=None, description="usage comes at the end")
+
+
+class Asked(BaseModel):
+    """What all requests share. null is the default, of whatever field."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
     model: str = Field(description="one of GET /v1/models")
-    max_tokens: int | None = None
+    request_id: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="the answer's id ends with it"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, body: Any) -> Any:
+        """Without unknown fields that say nothing."""
+        if not isinstance(body, dict):
+            return body
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {name: value for name, value in body.items() if value is not None or name in known}
+
+
+class Sampled(Asked):
+    """What completions and chats share."""
+
+    max_tokens: int | None = Field(default=None, description="-1: as many as the model may write")
+    n_predict: int | None = Field(default=None, description="llama.cpp's name of max_tokens")
     temperature: float | None = Field(default=None, description="1 where it is not said")
     top_p: float | None = None
-    seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    top_k: int | None = Field(default=None, description="0 or -1: of all tokens")
+    repetition_penalty: float | None = None
+    repeat_penalty: float | None = Field(default=None, description="llama.cpp's name of repetition_penalty")
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(default=None, description="-1: none")
+    stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: One | None = Field(default=None, description="one answer per prompt")
-    presence_penalty: Zero | None = None
-    frequency_penalty: Zero | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
-    user: str | None = Field(default=None, description="is not kept")
 
     @property
     def counted(self) -> bool:
@@ -70,11 +89,27 @@ class Sampled(BaseModel):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def shared(self, max_tokens: int) -> dict[str, Any]:
-        """These fields as our models' requests have them."""
-        given = {"max_tokens": self.max_tokens, "top_p": self.top_p, "seed": self.seed}
+        """These fields as our models' requests have them. max_tokens: where none is said"""
+        given = {ours: getattr(self, theirs) for ours, theirs in self.names().items()}
+        if given.get("max_tokens") == -1:
+            given["max_tokens"] = MAX_TOKENS
+        if given.get("top_k") == -1:
+            given["top_k"] = 0
+        if (seed := given.get("seed")) is not None and seed < 0:
+            given["seed"] = None if seed == -1 else seed + 2**63
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        defaults = {"max_tokens": max_tokens, "temperature": 1.0 if self.temperature is None else self.temperature}
-        return {**defaults, **{name: value for name, value in given.items() if value is not None}, "stop": stop}
+        defaults = {"max_tokens": max_tokens, "temperature": 1.0, "stop": [text for text in stop if text]}
+        return defaults | {name: value for name, value in given.items() if value is not None and name != "stop"}
+
+    def names(self) -> dict[str, str]:
+        """Our fields that the caller has said -> by which name."""
+        several = {"max_tokens": ("n_predict", "max_completion_tokens"), "repetition_penalty": ("repeat_penalty",)}
+        names: dict[str, str] = {}
+        for ours in ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop"):
+            theirs = (*several.get(ours, ()), ours)
+            said = [name for name in theirs if getattr(self, name, None) is not None]
+            names |= {ours: said[0]} if said else {}
+        return names
 
 
 def add_models(app: FastAPI, store: ModelStore) -> None:
@@ -123,22 +158,51 @@ async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], doe
     return model
 
 
-def validated(model: Model, fields: dict[str, Any], prompt: str = "prompt") -> BaseModel:
-    """The model's own request. prompt: where the caller wrote it"""
+def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) -> BaseModel:
+    """The model's own request.
+
+    Args:
+        places: field -> where the caller wrote it, where that has another name in the body.
+
+    Raises:
+        Refusal: 422, pointing at what the caller wrote.
+    """
     try:
         return model.request.model_validate(fields)
     except ValidationError as error:
-        found = error.errors()[0]
-        said = found["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        place = [prompt if part == "prompt" else part for part in found["loc"]]
-        errors = [{"pointer": pointer(place), "detail": said}]
-        raise Refusal(422, f"{'/'.join(map(str, place))}: {said}", errors=errors) from None
+        found = in_body(error.errors(include_url=False), fields)[0]
+        field, *rest = found["loc"]
+        place = places.get(field, (field,))
+        if field == "stop" and place == ("stop",):
+            place = ("stop", *rest)
+        raise refused(place, words(found)) from None
 
 
-def head(kind: str, key: str, model: Model) -> dict[str, Any]:
+def refused(place: Place, said: str) -> Refusal:
+    """422 that points at one place of the body."""
+    return Refusal(422, f"{'/'.join(map(str, place))}: {said}", errors=[{"pointer": pointer(place), "detail": said}])
+
+
+def as_text(model: Model, given: str | list[int], place: Place) -> str:
+    """The text of a prompt, which may be token ids.
+
+    Raises:
+        Refusal: 422, the ids are none of this model's tokenizer.
+    """
+    if isinstance(given, str):
+        return given
+    if model.tokenizes is None:
+        raise refused(place, f"token ids: {model.name} takes text alone")
+    try:
+        return model.tokenizes.text_of(given)
+    except ValueError as error:
+        raise refused(place, str(error)) from None
+
+
+def head(kind: str, key: str, model: Model, asked: Asked) -> dict[str, Any]:
     """What all answers begin with. key: the prefix of OpenAI's ids"""
     return {
-        "id": f"{key}-{uuid.uuid4().hex}",
+        "id": f"{key}-{asked.request_id or uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
         "model": model.name,

@@ -6,14 +6,16 @@ from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.auth.callers import require
+from serving.errors import Place, Refusal
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
+from serving.http.openai.fields import CHAT, SAMPLING, lacking, off
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -22,52 +24,116 @@ MAX_MESSAGES = 256
 
 
 class ContentPart(BaseModel):
-    type: Literal["text"]
-    text: str
+    type: Literal["text", "refusal"]
+    text: str = ""
+    refusal: str = ""
+
+    @field_validator("text", "refusal")
+    @classmethod
+    def _of_its_type(cls, text: str, info: ValidationInfo) -> str:
+        return text if info.field_name == info.data.get("type") else ""
 
 
 class Message(BaseModel):
-    """Other members than these two are not read, so that an answer can be sent back as it came."""
+    """Who speaks, and what. Names, annotations and reasoning are not read, so that an answer can be sent back as it
+    came."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    content: str | list[ContentPart] | None = Field(description="null: of an assistant that said nothing")
+    refusal: str | None = Field(default=None, description="what an assistant said instead of a content")
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+    @field_validator("content")
+    @classmethod
+    def _said(cls, content: Any, info: ValidationInfo) -> Any:
+        if content is None and info.data.get("role", "assistant") != "assistant":
+            raise ValueError("should be a text or a list of parts; null is for assistants")
+        return content
+
+    @field_validator("tool_calls", "function_call", "audio")
+    @classmethod
+    def _off(cls, value: Any, info: ValidationInfo) -> Any:
+        if not off(value):
+            raise ValueError(f"messages are texts here; {info.field_name} can't be read")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: Any) -> Any:
+        """What an assistant leaves out is null; of the others it is missing."""
+        return {"content": None, **body} if isinstance(body, dict) and body.get("role") == "assistant" else body
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        if self.content is None:
+            return self.refusal or ""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text or part.refusal for part in self.content)
 
 
-class Format(BaseModel):
-    type: Literal["text"]
-
-
+@lacking(SAMPLING, CHAT)
 class Chat(openai.Sampled):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
-    max_tokens: int | None = Field(default=None, description=f"{MAX_TOKENS} where it is not said")
+    max_tokens: int | None = Field(default=None, description=f"{MAX_TOKENS} where none is said; -1: as many as can be")
     max_completion_tokens: int | None = Field(default=None, description="the newer name of max_tokens")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    response_format: Format | None = None
-    store: Literal[False] | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Chat":
-        if self.stream and self.logprobs:
+    @model_validator(mode="before")
+    @classmethod
+    def _no_tools(cls, body: Any) -> Any:
+        """Tools that must not be called say that they are off."""
+        if not isinstance(body, dict):
+            return body
+        unused = {"tools": body.get("tool_choice") == "none", "functions": body.get("function_call") == "none"}
+        return {name: value for name, value in body.items() if not unused.get(name)}
+
+    @field_validator("logprobs")
+    @classmethod
+    def _not_streamed(cls, logprobs: bool | None, info: ValidationInfo) -> bool | None:
+        if logprobs and info.data.get("stream"):
             raise ValueError("logprobs and stream do not go together here")
-        if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs: true")
-        return self
+        return logprobs
 
-    def ours(self, model: Model) -> dict[str, Any]:
-        """The fields of the model's own request, its prompt written by the model's template."""
+    @field_validator("top_logprobs")
+    @classmethod
+    def _with_logprobs(cls, top: int | None, info: ValidationInfo) -> int | None:
+        if top and not info.data.get("logprobs") and "logprobs" in info.data:
+            raise ValueError("top_logprobs needs logprobs: true")
+        return top
+
+    def ours(self, model: Model) -> BaseModel:
+        """The model's own request, its prompt written by the model's template.
+
+        Raises:
+            Refusal: 422.
+        """
         said = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
         assert model.chats is not None
         prompt, ends = model.chats.chat(said)
         given = self.shared(max_tokens=MAX_TOKENS)
-        if self.max_completion_tokens is not None:
-            given["max_tokens"] = self.max_completion_tokens
         logprobs = {"logprobs": bool(self.logprobs), "top_logprobs": self.top_logprobs or 0}
-        return {**given, **logprobs, "prompt": prompt, "stop": [*given["stop"], *ends]}
+        fields = {**given, **logprobs, "stop": [*given["stop"], *ends]}
+        places: dict[str, Place] = {ours: (theirs,) for ours, theirs in self.names().items()}
+        try:
+            return openai.validated(model, {**fields, "prompt": prompt}, {**places, "prompt": ("messages",)})
+        except Refusal as refusal:
+            if refusal.members["errors"][0]["pointer"] == "#/messages":
+                self._blame(model, fields, refusal.members["errors"][0]["detail"])
+            raise
+
+    def _blame(self, model: Model, fields: dict[str, Any], detail: str) -> None:
+        """Raises: Refusal: 422 that points at the one message that alone is refused for the same reason."""
+        for number, message in enumerate(self.messages):
+            place: Place = ("messages", number, "content")
+            try:
+                openai.validated(model, {**fields, "prompt": message.text or " "}, {"prompt": place})
+            except Refusal as refusal:
+                if refusal.members["errors"][0]["detail"] == detail:
+                    raise
 
 
 class Token(BaseModel):
@@ -120,16 +186,16 @@ def add_chat(app: FastAPI, store: ModelStore) -> None:
         """A conversation's next message as OpenAI's API has it; `stream` sends server-sent events."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, chats, "chats")
-        ours = openai.validated(model, asked.ours(model), prompt="messages")
+        ours = asked.ours(model)
         if asked.stream:
-            head = openai.head("chat.completion.chunk", "chatcmpl", model)
+            head = openai.head("chat.completion.chunk", "chatcmpl", model, asked)
             pieces = stream.answers(request, model, [ours])
             return await stream.begun(events(pieces, head, asked.counted), model.headers, openai.failed)
         (output,) = await answer(request, model, [ours])
         message = {"role": "assistant", "content": output["text"], "refusal": None}
         choice = {"index": 0, "message": message, "finish_reason": output["finish_reason"]}
         content = {
-            **openai.head("chat.completion", "chatcmpl", model),
+            **openai.head("chat.completion", "chatcmpl", model, asked),
             "choices": [{**choice, "logprobs": logprobs(output["logprobs"])}],
             "usage": output["usage"],
         }

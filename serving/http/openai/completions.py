@@ -6,14 +6,17 @@ from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.auth.callers import require
+from serving.errors import Place
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
+from serving.http.openai.fields import COMPLETION, SAMPLING, lacking
+from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
 MAX_PROMPTS = 64
@@ -21,23 +24,52 @@ MAX_PROMPTS = 64
 Prompt = Annotated[str, Field(max_length=100_000)]
 
 
+@lacking(SAMPLING, COMPLETION)
 class Completion(openai.Sampled):
-    prompt: Prompt | Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)]
-    max_tokens: int | None = Field(default=None, description="16 where it is not said")
-    logprobs: int | None = Field(default=None, ge=0, le=5, description="and of so many likeliest tokens")
+    prompt: (
+        Prompt
+        | Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)]
+        | openai.TokenIds
+        | Annotated[list[openai.TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+    )
+    max_tokens: int | None = Field(default=None, description="16 where it is not said; -1: as many as can be")
+    logprobs: Annotated[int, Field(ge=0, le=5)] | Literal[False] | None = Field(
+        default=None, description="and of so many likeliest tokens"
+    )
+    n_probs: int | None = Field(default=None, ge=0, le=5, description="llama.cpp's name of logprobs; 0: none")
     echo: bool | None = None
-    best_of: openai.One | None = None
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Completion":
-        if self.stream and self.logprobs is not None:
+    @field_validator("logprobs", "n_probs")
+    @classmethod
+    def _not_streamed(cls, logprobs: int | None, info: ValidationInfo) -> int | None:
+        said = None if logprobs is False or (info.field_name == "n_probs" and not logprobs) else logprobs
+        if said is not None and info.data.get("stream"):
             raise ValueError("logprobs and stream do not go together here")
-        return self
+        return said
 
-    def ours(self, prompt: str) -> dict[str, Any]:
-        """The fields of the model's own request for one of the prompts."""
-        logprobs = {"logprobs": True, "top_logprobs": self.logprobs} if self.logprobs is not None else {}
-        return {**self.shared(max_tokens=16), **logprobs, "prompt": prompt, "echo": bool(self.echo)}
+    def ours(self, model: Model) -> list[BaseModel]:
+        """The model's own request for each of the prompts.
+
+        Raises:
+            Refusal: 422.
+        """
+        shared = {**self.shared(max_tokens=16), "echo": bool(self.echo)}
+        places: dict[str, Place] = {ours: (theirs,) for ours, theirs in self.names().items()}
+        likeliest = self.logprobs if self.logprobs is not None else self.n_probs
+        if likeliest is not None:
+            shared |= {"logprobs": True, "top_logprobs": likeliest}
+            places["top_logprobs"] = ("logprobs",) if self.logprobs is not None else ("n_probs",)
+        requests = []
+        for place, prompt in self._prompts():
+            fields = {**shared, "prompt": openai.as_text(model, prompt, place)}
+            requests.append(openai.validated(model, fields, {**places, "prompt": place}))
+        return requests
+
+    def _prompts(self) -> list[tuple[Place, Any]]:
+        """Texts or token ids, and where each stands."""
+        if isinstance(self.prompt, str) or isinstance(self.prompt[0], int):
+            return [(("prompt",), self.prompt)]
+        return [(("prompt", number), one) for number, one in enumerate(self.prompt)]
 
 
 class CompletionLogprobs(BaseModel):
@@ -72,9 +104,8 @@ def add_completions(app: FastAPI, store: ModelStore) -> None:
         """Text completion as OpenAI's API has it; `stream` sends server-sent events."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, lambda model: model.writes, "writes text")
-        prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-        requests = [openai.validated(model, asked.ours(prompt)) for prompt in prompts]
-        head = openai.head("text_completion", "cmpl", model)
+        requests = asked.ours(model)
+        head = openai.head("text_completion", "cmpl", model, asked)
         if asked.stream:
             pieces = stream.answers(request, model, requests)
             return await stream.begun(events(pieces, head, asked.counted), model.headers, openai.failed)

@@ -6,14 +6,15 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.auth.callers import require
-from serving.errors import Refusal
+from serving.errors import Place, Refusal
 from serving.http.answering import allowed, begin
 from serving.http.openai import api as openai
+from serving.http.openai.fields import EMBEDDING, lacking
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -22,18 +23,28 @@ MAX_TEXTS = 256
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
-class Embedding(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    model: str = Field(description="one of GET /v1/models")
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+@lacking(EMBEDDING)
+class Embedding(openai.Asked):
+    input: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+        | openai.TokenIds
+        | Annotated[list[openai.TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
+    )
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="base64: of little-endian float32, what OpenAI's own clients ask for"
     )
     dimensions: int | None = Field(
         default=None, ge=1, description="may only say how many there are: none can be spared"
     )
-    user: str | None = Field(default=None, description="is not kept")
+
+    def texts(self, model: Model) -> list[str]:
+        """Raises: Refusal: 422, token ids that the model doesn't know."""
+        if isinstance(self.input, str):
+            return [self.input]
+        if isinstance(self.input[0], int):
+            return [openai.as_text(model, self.input, ("input",))]
+        return [openai.as_text(model, one, ("input", number)) for number, one in enumerate(self.input)]  # type: ignore[arg-type]
 
 
 class Embedded(BaseModel):
@@ -66,11 +77,10 @@ def add_embeddings(app: FastAPI, store: ModelStore) -> None:
         """A vector of length 1 for each text, as OpenAI's API has it."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, embeds, "embeds text")
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        vectors, tokens = await embedded(request, model, texts)
+        vectors, tokens = await embedded(request, model, asked.texts(model))
         if asked.dimensions not in (None, vectors.shape[1]):
-            detail = f"dimensions: {model.name} has {vectors.shape[1]}, and every one of them counts"
-            raise Refusal(422, detail, errors=[{"pointer": "#/dimensions", "detail": detail}])
+            said = f"{model.name} has {vectors.shape[1]}, and every one of them counts"
+            raise openai.refused(("dimensions",), said)
         encode = encoded if asked.encoding_format == "base64" else floats
         data = [{"object": "embedding", "index": n, "embedding": encode(row)} for n, row in enumerate(vectors)]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -89,9 +99,19 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
     try:
         return await asyncio.wait_for(model.embed(texts), seconds)
     except ValueError as error:
-        raise Refusal(422, f"input: {error}", errors=[{"pointer": "#/input", "detail": str(error)}]) from None
+        raise openai.refused(("input", *unreadable(model, texts)), str(error)) from None
     except TimeoutError:
         raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer texts") from None
+
+
+def unreadable(model: Model, texts: list[str]) -> Place:
+    """The number of the first text that the model can't take as a prompt either, where there are several."""
+    for number, text in enumerate(texts if len(texts) > 1 else []):
+        try:
+            openai.validated(model, {"prompt": text}, {})
+        except Refusal:
+            return (number,)
+    return ()
 
 
 def encoded(row: Any) -> str:

@@ -167,6 +167,37 @@ def test_what_is_wrong_with_an_image_is_said(client: TestClient, image: Any, wor
     assert answer.json()["detail"] == f"inputs/0/image: {error['detail']}" and "rror" not in error["detail"]
 
 
+@pytest.mark.parametrize(
+    "lines", [base64.encodebytes, lambda content: b" \r\n".join(base64.encodebytes(content).split())]
+)
+def test_base64_may_have_the_line_ends_that_tools_give_it(client: TestClient, lines: Any) -> None:
+    assert ask(client, lines(PNG).decode()).json() == ask(client, base64.b64encode(PNG).decode()).json()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_photo_is_read_upright(orientation: int, kind: str) -> None:
+    """EXIF says how the camera was held; every viewer shows the photo that way."""
+    upright = np.zeros((SIZE, SIZE, 3), np.uint8)
+    upright[: SIZE // 2, : SIZE // 2] = 200  # the first quarter alone is bright
+    held = {2: [1], 3: [0, 1], 4: [0], 5: "T", 6: "left", 7: "anti", 8: "right"}.get(orientation, [])
+    turned = {"T": upright.transpose(1, 0, 2), "left": np.rot90(upright), "right": np.rot90(upright, -1)}
+    turned["anti"] = np.rot90(upright.transpose(1, 0, 2), 2)
+    lying = Image.fromarray(np.ascontiguousarray(turned[held] if isinstance(held, str) else np.flip(upright, held)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    lying.save(buffer, kind, exif=exif, **({"quality": 100, "subsampling": 0} if kind == "jpeg" else {}))
+    read = images.read(base64.b64encode(buffer.getvalue()).decode(), SIZE)
+    assert np.abs(read.astype(int) - upright).max() < 8
+
+
+def test_a_damaged_exif_does_not_cost_the_picture() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(RED).save(buffer, "png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xff" * 9)
+    np.testing.assert_array_equal(images.read(base64.b64encode(buffer.getvalue()).decode(), SIZE), RED)
+
+
 def test_a_nan_is_not_json_or_not_a_pixel(client: TestClient) -> None:
     body = json.dumps({"inputs": [{"image": changed([1, 2, float("nan")])}]})
     answer = client.post("/models/cifar10/predict", content=body, headers={"content-type": "application/json"})

@@ -51,6 +51,33 @@ def test_tensors_in_and_out_are_what_predict_says(client: TestClient, artifacts:
         )
 
 
+def test_what_is_not_given_is_not_answered(client: TestClient) -> None:
+    """The protocol's `id` is a text or absent, never null."""
+    [tensor] = columns([{"sex": "female"}], [])
+    assert "id" not in infer(client, "titanic", tensor).json()
+    assert "id" not in infer(client, "titanic", tensor, id=None).json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", "/v2/models/none"), ("get", "/v2/models/titanic/versions/0"), ("post", "/v2/models/titanic/infer")],
+)
+def test_a_refusal_has_the_protocols_member(client: TestClient, method: str, path: str) -> None:
+    answer = client.request(method, path, json={"inputs": []} if method == "post" else None)
+    assert answer.status_code >= 400 and answer.json()["error"] == answer.json()["detail"]
+
+
+def test_a_refusal_points_at_the_tensor_and_its_row(client: TestClient) -> None:
+    tensors = columns([{"sex": "female", "class": "1st"}, {"sex": "male", "class": "1st"}], [])
+    tensors[1] = {"name": "class", "shape": [2], "datatype": "INT64", "data": [1, 2]}
+    assert infer(client, "titanic", *tensors).json()["errors"][0]["pointer"] == "#/inputs/1/data/0"
+    text = {"name": "words", "shape": [1], "datatype": "BYTES", "data": ["a"]}
+    assert infer(client, "titanic", tensors[0], {**text, "shape": [2], "data": ["a", "b"]}).json()["errors"][0] == {
+        "pointer": "#/inputs/1/data/0",
+        "detail": "is not a known field",
+    }
+
+
 def test_a_column_of_numbers_may_have_gaps(client: TestClient) -> None:
     houses: list[dict[str, Any]] = [{"area_m2": 80.5, "district": "null"}, {"area_m2": None, "district": "[1]"}]
     [area, district] = columns(houses, [])

@@ -1,6 +1,7 @@
 """The HTTP surface: what it answers, and that every refusal is a problem in words."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -115,6 +116,57 @@ def test_status_pages(client: TestClient) -> None:
     cards = client.get("/models").json()["models"]
     assert [card["name"] for card in cards] == PROJECTS
     assert client.get("/models/mnist").json() == cards[PROJECTS.index("mnist")]
+
+
+GETS = [
+    "/health",
+    "/ready",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2",
+    "/models",
+    "/models/mnist",
+    "/v2/models/mnist",
+]
+GETS += [
+    "/v2/models/mnist/ready",
+    "/metrics",
+    "/status",
+    "/v1/models",
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/playground/app.js",
+]
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+    """Load balancers and uptime checks ask that way."""
+    got, headed = client.get(path), client.head(path)
+    assert (headed.status_code, headed.content) == (got.status_code, b"") and got.content
+    assert headed.headers["content-type"] == got.headers["content-type"]
+    if path not in ("/metrics", "/status"):  # which change from one request to the next
+        assert headed.headers["content-length"] == got.headers["content-length"]
+
+
+def test_head_of_a_ping_says_whether_the_model_is_loaded(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_PROJECT", "titanic")
+    with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
+        assert client.head("/ping").status_code == 200
+        monkeypatch.setenv("MODEL_PROJECT", "none")
+    with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
+        assert client.head("/ping").status_code == 404
+        assert client.head("/models/titanic/predict").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_documentation_loads_nothing_from_elsewhere(client: TestClient, path: str) -> None:
+    page = client.get(path).text
+    addresses = re.findall(r"""(?:src|href|spec-url|url)(?:=|: )["']([^"']+)["']""", page)
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert "//" not in address and client.get(f"/{address}").status_code == 200, address
 
 
 def test_a_card_tells_all_of_the_manifest_but_the_files(client: TestClient, artifacts: Path) -> None:

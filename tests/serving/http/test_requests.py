@@ -26,7 +26,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
 
 
 @pytest.fixture
@@ -69,6 +69,28 @@ def test_a_packed_body_is_answered_as_a_plain_one(client: TestClient) -> None:
     assert packed.status_code == 200 and packed.json() == post(client, BODY).json()
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_all_members_of_a_gzip_are_read(artifacts: Path, monkeypatch: pytest.MonkeyPatch, kind: str, size: int) -> None:
+    monkeypatch.setenv("MODEL_PROJECT", "titanic")
+    rows = [{"sex": sex, "class": "1st", "age": "adult"} for sex in ("female", "male")] * 40
+    lines = "class,sex,age\n" + "".join(f"{row['class']},{row['sex']},{row['age']}\n" for row in rows)
+    plain = (json.dumps({"inputs": rows}) if kind == "application/json" else lines).encode()
+    parts = [plain[start : start + size] for start in range(0, len(plain), size)]
+    packed = b"".join([gzip.compress(b""), *map(gzip.compress, parts), b"\0" * 100])
+    headers = {"content-type": kind, "content-encoding": "gzip"}
+    with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
+        answer = client.post("/invocations", content=packed, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.text == client.post("/invocations", content=plain, headers={"content-type": kind}).text
+
+
+def test_many_members_take_no_time(client: TestClient) -> None:
+    started = time.process_time()
+    assert post(client, gzip.compress(b"") * 50_000, **{"content-encoding": "gzip"}).status_code == 422
+    assert time.process_time() - started < 3
+
+
 def test_a_gzip_bomb_is_refused_before_it_is_unpacked(client: TestClient) -> None:
     bomb = gzip.compress(b" " * 300 * 2**20)
     assert len(bomb) < 2**20
@@ -83,6 +105,10 @@ def test_a_gzip_bomb_is_refused_before_it_is_unpacked(client: TestClient) -> Non
     [
         (BODY, "gzip", 400, "says it is gzip and is not"),
         (gzip.compress(BODY, mtime=0)[:-9], "gzip", 400, "ends in the middle"),
+        (gzip.compress(BODY) + gzip.compress(BODY)[:-9], "gzip", 400, "ends in the middle"),
+        (gzip.compress(BODY) + b"more", "gzip", 400, "says it is gzip and is not"),
+        (gzip.compress(BODY) + b"\0\0more", "gzip", 400, "more than zeros"),
+        (b"", "gzip", 400, "ends in the middle"),
         (zlib.compress(BODY), "deflate", 415, "plain or as gzip"),
         (BODY, "br", 415, "plain or as gzip"),
     ],
@@ -114,6 +140,60 @@ def test_pictures_are_uploaded_as_they_are(client: TestClient) -> None:
     response = client.post("/models/mnist/predict", files=files)
     assert response.status_code == 200, response.text
     assert [output["digit"] for output in response.json()["outputs"]] == [3, 8]
+
+
+def form(client: TestClient, project: str, **fields: Any) -> Any:
+    """As `curl -F name=value` sends it."""
+    files = [
+        (name, (None, one)) for name, value in fields.items() for one in ([value] if type(value) is str else value)
+    ]
+    return client.post(f"/models/{project}/predict", files=files)
+
+
+def test_a_form_has_the_fields_of_a_table(client: TestClient) -> None:
+    fields: dict[str, Any] = {"area_m2": 90, "district": "harbour"}
+    plain = client.post("/models/house_prices/predict", json={"inputs": [fields]}).json()["outputs"]
+    for area in ("90", " 90.0 ", "9e1"):
+        answer = form(client, "house_prices", area_m2=area, district="harbour")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["outputs"] == plain
+    several = form(client, "house_prices", area_m2=["90", "60"], district=["harbour", ""]).json()["outputs"]
+    rows = [fields, {"area_m2": 60, "district": None}]
+    assert several == client.post("/models/house_prices/predict", json={"inputs": rows}).json()["outputs"]
+
+
+def test_a_form_of_text_may_bring_it_as_a_file(client: TestClient) -> None:
+    """What is read is the text, and not its base64."""
+    text = "A wonderful film: warm, witty, beautifully played."
+    plain = client.post("/models/imdb/predict", json={"inputs": [{"text": text}]}).json()["outputs"]
+    for sent in (text.encode(), text.encode("utf-8-sig")):
+        answer = client.post("/models/imdb/predict", files={"text": ("review.txt", sent, "text/plain")})
+        assert answer.json()["outputs"] == plain
+    refused = client.post("/models/imdb/predict", files={"text": ("review.txt", b"caf\xe9", "text/plain")})
+    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "#/text"
+
+
+def test_a_form_of_lists_holds_their_json(client: TestClient, artifacts: Path) -> None:
+    example = json.loads((artifacts / "stocks" / "bundle" / "example.json").read_text())[0]
+    cells = {name: value if isinstance(value, str) else json.dumps(value) for name, value in example.items()}
+    answer = form(client, "stocks", **cells)
+    assert answer.status_code == 200, answer.text
+    assert (
+        answer.json()["outputs"] == client.post("/models/stocks/predict", json={"inputs": [example]}).json()["outputs"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("project", "fields", "words"),
+    [
+        ("house_prices", {"area_m2": "large"}, "inputs/0/area_m2"),
+        ("house_prices", {"area": "90"}, "inputs/0/area: is not a known field"),
+        ("titanic", {"class": "1st", "sex": ["female", "male"]}, "as often as the others"),
+    ],
+)
+def test_a_bad_form_is_named(client: TestClient, project: str, fields: dict[str, Any], words: str) -> None:
+    answer = form(client, project, **fields)
+    assert answer.status_code == 422 and words in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,238 @@
+"""Fields of OpenAI's reference, of vLLM and of llama.cpp's server that no model here has.
+
+A field may say that it is off, or what its servers take where it is left out; anything else is refused by name. Hints,
+which change no answer on any server, are taken as they are.
+Sources: OpenAI's Python client 3.57; vLLM, vllm/entrypoints/openai/*/protocol.py; llama.cpp, tools/server/README.md.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, create_model
+from pydantic_core import PydanticCustomError, to_json
+
+from serving.errors import cut
+
+EMPTY: tuple[Any, ...] = (None, "", [], {})  # off, whatever the field
+
+KINDS = ((str, "a text"), (list, "a list"), (dict, "an object"), (object, "something else"))
+SETTING = re.compile(r"[a-z0-9_-]{1,20}")
+
+Fields = dict[str, dict[str, tuple[Any, ...]]]  # reason -> field -> what it may say beside EMPTY
+M = TypeVar("M", bound=BaseModel)
+
+# What completions and chats share.
+SAMPLING: Fields = {
+    "one answer is written per prompt": {"n": (1,), "n_cmpl": (1,)},
+    "of penalties there is repetition_penalty alone": {
+        "presence_penalty": (0,),
+        "frequency_penalty": (0,),
+        "dry_multiplier": (0,),
+        "length_penalty": (1,),
+        "repetition_detection": (),
+    },
+    "tokens are drawn by temperature, top_k, top_p and repetition_penalty alone": {
+        "logit_bias": (),
+        "min_p": (0,),
+        "typical_p": (1,),
+        "tfs_z": (1,),
+        "top_n_sigma": (-1,),
+        "xtc_probability": (0,),
+        "mirostat": (0,),
+        "dynatemp_range": (0,),
+        "adaptive_target": (-1,),
+        "min_keep": (0, 1),
+        "use_beam_search": (False,),
+        "samplers": (),
+        "logits_processors": (),
+        "watermarking": (False,),
+    },
+    "tokens can be neither asked for nor forbidden": {
+        "min_tokens": (0,),
+        "allowed_token_ids": (),
+        "bad_words": (),
+        "stop_token_ids": (),
+        "ignore_eos": (False,),
+        "include_stop_str_in_output": (False,),
+        "n_indent": (0,),
+    },
+    "no format is enforced on what is written": {
+        "response_format": ({"type": "text"},),
+        "structured_outputs": (),
+        "guided_json": (),
+        "guided_regex": (),
+        "guided_choice": (),
+        "guided_grammar": (),
+        "guided_decoding_backend": (),
+        "guided_whitespace_pattern": (),
+        "grammar": (),
+        "grammar_lazy": (False,),
+        "grammar_triggers": (),
+        "preserved_tokens": (),
+        "json_schema": (),
+    },
+    "an answer says text, log-probabilities and usage": {
+        "prompt_logprobs": (0, False),
+        "logprob_token_ids": (),
+        "return_tokens_as_token_ids": (False,),
+        "return_token_ids": (False,),
+        "return_token_offsets": (False,),
+        "return_tokens": (False,),
+        "return_progress": (False,),
+        "return_prompt_text": (False,),
+        "timings_per_token": (False,),
+        "post_sampling_probs": (False,),
+        "response_fields": (),
+    },
+    "a prompt is read whole, and its last tokens are what the model sees": {
+        "truncate_prompt_tokens": (-1,),
+        "truncation_side": ("left",),
+        "n_keep": (0,),
+        "n_discard": (0,),
+    },
+    "the model doesn't reason before it answers": {
+        "reasoning_effort": ("none",),
+        "thinking_token_budget": (-1, 0),
+        "reasoning_budget": (-1, 0),
+        "reasoning_budget_tokens": (-1, 0),
+        "thinking_forced_open": (False,),
+        "thinking": (False, {"type": "disabled"}),
+        "enable_thinking": (False,),
+    },
+    "the server has one queue and one tier": {
+        "service_tier": ("auto", "default"),
+        "priority": (0,),
+    },
+    "the time limit of a request is the header X-Request-Timeout": {"t_max_predict_ms": (0, -1)},
+    "the model is what its bundle holds": {"lora": (), "vllm_xargs": (), "kv_transfer_params": ()}
+    | {"ec_transfer_params": (), "mm_processor_kwargs": (), "media_io_kwargs": (), "image_data": ()},
+}
+
+COMPLETION: Fields = {
+    "text can be continued, not inserted": {"suffix": ()},
+    "one answer is written per prompt": {"best_of": (1,)},
+    "a prompt is text or token ids": {"prompt_embeds": (), "input_prefix": (), "input_suffix": (), "input_extra": ()},
+}
+
+CHAT: Fields = {
+    "the model calls no tools": {
+        "tools": (),
+        "tool_choice": ("none", "auto"),
+        "functions": (),
+        "function_call": ("none", "auto"),
+        "web_search_options": (),
+        "documents": (),
+    },
+    "the model writes text alone": {"audio": (), "modalities": (["text"],), "verbosity": ("medium",)},
+    "nothing is predicted, stored or moderated": {"prediction": (), "store": (False,), "moderation": ()},
+    "the conversation is written by the bundle's own template": {
+        "chat_template": (),
+        "chat_template_kwargs": (),
+        "add_generation_prompt": (True,),
+        "continue_final_message": (False,),
+        "echo": (False,),
+    },
+}
+
+EMBEDDING: Fields = {
+    "the last tokens of a text are what the model sees": {
+        "truncate_prompt_tokens": (-1,),
+        "truncation_side": ("left",),
+    },
+    "vectors are float32 of length 1": {
+        "embed_dtype": ("float32",),
+        "endianness": ("native", "little"),
+        "normalize": (True,),
+        "use_activation": (True,),
+        "embd_normalize": (2,),
+    },
+    "a text is embedded as it is": {"input_type": (), "chat_template_kwargs": ()},
+    "the server has one queue and one tier": {"priority": (0,)},
+}
+
+# Whatever they say, the answer is the same: who asks, what a cache may keep, how quickly it is written.
+HINTS = (
+    "user",
+    "safety_identifier",
+    "metadata",
+    "session_id",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "cache_prompt",
+    "cache_salt",
+    "n_cache_reuse",
+    "id_slot",
+    "stream_interval",
+    "backend_sampling",
+    "speculative.n_max",
+    "speculative.n_min",
+    "speculative.p_min",
+    "speculative.type",
+    # of what is off: parameters of samplers that are refused, of tools, of reasoning and of special tokens
+    "repeat_last_n",
+    "penalize_nl",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "xtc_threshold",
+    "mirostat_tau",
+    "mirostat_eta",
+    "dynatemp_exponent",
+    "adaptive_decay",
+    "parallel_tool_calls",
+    "parse_tool_calls",
+    "include_reasoning",
+    "reasoning_format",
+    "reasoning_in_content",
+    "skip_special_tokens",
+    "spaces_between_special_tokens",
+    "add_special_tokens",
+    "routed_experts_prompt_start",
+    "return_mm_kwargs",
+)
+
+
+def lacking(*groups: Fields) -> Callable[[type[M]], type[M]]:
+    """Decorator of a request type: adds these fields, which may only say that they are off, and the hints."""
+
+    def add(base: type[M]) -> type[M]:
+        known = set(base.model_fields)
+        fields: dict[str, Any] = {}
+        for group in groups:
+            for reason, names in group.items():
+                for name, neutral in names.items():
+                    description = f"may only say that it is off: {reason}"
+                    kind = Annotated[Any, AfterValidator(_neutral(neutral, reason))]
+                    fields[name] = (kind, Field(default=None, description=description))
+        for name in HINTS:
+            fields[name.replace(".", "_")] = (Any, Field(default=None, alias=name, description="changes no answer"))
+        new = {name: field for name, field in fields.items() if name not in known}
+        return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **new)
+
+    return add
+
+
+def _neutral(neutral: tuple[Any, ...], reason: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if off(value, neutral):
+            return value
+        expected = f"expected {to_json(neutral[0]).decode()} or nothing" if neutral else "leave it out"
+        said = {"found": shown(value), "expected": expected, "reason": reason}
+        raise PydanticCustomError("lacking", "found {found}; {expected}: {reason}", said)
+
+    return check
+
+
+def shown(value: Any) -> str:
+    """A setting as it was sent; of what may be somebody's text, its kind."""
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and SETTING.fullmatch(value)):
+        return cut(to_json(value, inf_nan_mode="constants").decode())
+    return next(word for kind, word in KINDS if isinstance(value, kind))
+
+
+def off(value: Any, neutral: tuple[Any, ...] = ()) -> bool:
+    """Whether a field says nothing, or one of these; 1 and true are not the same."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (*EMPTY, *neutral))

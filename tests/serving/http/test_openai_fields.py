@@ -1,0 +1,338 @@
+"""OpenAI's fields, vLLM's and llama.cpp's: honoured, taken where they are off, or refused where the body has them."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from fastapi.testclient import TestClient
+from openai.types import completion_create_params, embedding_create_params
+from openai.types.chat import completion_create_params as chat_create_params
+
+from roadmap.inference.language.generation import Generator
+from serving.http.app import create_app
+from serving.http.openai.chat import Chat
+from serving.http.openai.completions import Completion
+from serving.http.openai.embeddings import Embedding
+from serving.settings import Settings
+from tests.support.letters import ask
+
+SAID = [{"role": "user", "content": "abc"}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+PART = {"type": "text", "text": "abc"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+
+
+@pytest.fixture(scope="module")
+def client(letters: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
+        yield client
+
+
+def chat(client: TestClient, **body: Any) -> Any:
+    return client.post("/v1/chat/completions", json={"model": "mini_gpt", "messages": SAID, "max_tokens": 3, **body})
+
+
+def complete(client: TestClient, **body: Any) -> Any:
+    return client.post("/v1/completions", json={"model": "mini_gpt", "prompt": "abc", "max_tokens": 3, **body})
+
+
+def embed(client: TestClient, **body: Any) -> Any:
+    return client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "abc", **body})
+
+
+def refusal(response: Any) -> tuple[str, str]:
+    """The pointer and its reason, of a body whose pointer leads to something in it."""
+    assert response.status_code == 422, response.text
+    (found,) = response.json()["errors"]
+    return found["pointer"], found["detail"]
+
+
+def there(pointer: str, body: Any) -> Any:
+    """What the pointer leads to. Raises: KeyError, IndexError, ValueError: nothing."""
+    for token in filter(None, unquote(pointer.removeprefix("#")).split("/")):
+        body = body[int(token)] if isinstance(body, list) else body[token.replace("~1", "/").replace("~0", "~")]
+    return body
+
+
+# ---------------------------------------------------------------- what clients send
+
+# As captured from the clients: their defaults, without keys, models and texts of their own.
+CLIENTS: dict[str, dict[str, Any]] = {
+    "open webui": {"stream": True, "tools": [], "stream_options": {"include_usage": True}},
+    "open webui, title": {"stream": False, "max_completion_tokens": 1000, "tools": None, "metadata": {"task": "title"}},
+    "open webui, advanced": {
+        "stream": True,
+        "temperature": 0.8,
+        "top_k": 40,
+        "top_p": 0.9,
+        "min_p": 0.0,
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+        "repeat_penalty": 1.1,
+        "repeat_last_n": 64,
+        "mirostat": 0,
+        "mirostat_eta": 0.1,
+        "mirostat_tau": 5.0,
+        "tfs_z": 1,
+        "seed": -1,
+        "stop": [],
+        "logit_bias": {},
+    },
+    "langchain": {"stream": False, "temperature": 0.7, "n": 1},
+    "langchain, history": {
+        "stream": False,
+        "messages": [*SAID, {"role": "assistant", "content": None}, {"role": "user", "content": "d", "name": "me"}],
+        "parallel_tool_calls": False,
+        "stop": None,
+        "logprobs": None,
+    },
+    "llamaindex": {"stream": False, "temperature": 0.1, "max_tokens": 512},
+    "llamaindex, streamed": {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": [PART]}],
+        "tools": None,
+        "tool_choice": "auto",
+    },
+    "litellm": {
+        "temperature": 1,
+        "top_p": 1,
+        "n": 1,
+        "stream": False,
+        "max_tokens": 256,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "logit_bias": {},
+        "user": "me",
+        "response_format": {"type": "text"},
+        "seed": 1,
+        "service_tier": "auto",
+        "messages": [{"role": "user", "content": [{**PART, "cache_control": {"type": "ephemeral"}}]}],
+    },
+    "continue": {
+        "stream": True,
+        "max_tokens": 4096,
+        "temperature": 0.5,
+        "stop": ["a", "b", "c", "d", "e"],
+        "stream_options": {"include_usage": True},
+        "tools": [TOOL],
+        "tool_choice": "none",
+    },
+    "llama.cpp's page": {
+        "stream": True,
+        "cache_prompt": True,
+        "samplers": "",
+        "reasoning_format": "none",
+        "temperature": 0.8,
+        "dynatemp_range": 0,
+        "dynatemp_exponent": 1,
+        "top_k": 40,
+        "top_p": 0.95,
+        "min_p": 0,
+        "typical_p": 1,
+        "xtc_probability": 0,
+        "xtc_threshold": 0.1,
+        "repeat_last_n": 64,
+        "repeat_penalty": 1,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "dry_multiplier": 0,
+        "dry_base": 1.75,
+        "dry_allowed_length": 2,
+        "dry_penalty_last_n": -1,
+        "max_tokens": -1,
+        "timings_per_token": False,
+    },
+    "vllm's defaults": {
+        "use_beam_search": False,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "length_penalty": 1.0,
+        "stop_token_ids": [],
+        "include_stop_str_in_output": False,
+        "ignore_eos": False,
+        "min_tokens": 0,
+        "skip_special_tokens": True,
+        "spaces_between_special_tokens": True,
+        "truncate_prompt_tokens": None,
+        "prompt_logprobs": None,
+        "add_generation_prompt": True,
+        "continue_final_message": False,
+        "chat_template_kwargs": {},
+        "priority": 0,
+        "bad_words": [],
+        "include_reasoning": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_what_clients_send_is_answered(client: TestClient, name: str) -> None:
+    answer = chat(client, **CLIENTS[name])
+    assert answer.status_code == 200, answer.text
+    assert not CLIENTS[name].get("stream") or answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_continue_completes_code(client: TestClient) -> None:
+    sent = {"max_tokens": 20, "temperature": 0.01, "stop": list("abcdefgh"), "stream": True, "suffix": ""}
+    assert complete(client, **sent).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("request_type", "reference"),
+    [
+        (Chat, chat_create_params.CompletionCreateParamsStreaming),
+        (Completion, completion_create_params.CompletionCreateParamsStreaming),
+        (Embedding, embedding_create_params.EmbeddingCreateParams),
+    ],
+)
+def test_every_field_of_openais_reference_is_known(request_type: Any, reference: Any) -> None:
+    assert set(inspect.get_annotations(reference)) | set(reference.__annotations__) <= set(request_type.model_fields)
+
+
+# ---------------------------------------------------------------- honoured
+
+
+def test_what_is_ours_by_other_names_is_honoured(client: TestClient, writer: Generator) -> None:
+    plain = {"prompt": "abc", "temperature": 1.5, "seed": 5, "top_k": 3, "max_tokens": 9}
+    expected = ask(writer, {**plain, "repetition_penalty": 1.5})[0].text
+    by_llama = {**plain, "n_predict": 9, "repeat_penalty": 1.5, "max_tokens": 2}
+    assert complete(client, **by_llama).json()["choices"][0]["text"] == expected
+    assert ask(writer, {**plain, "repetition_penalty": 1.0})[0].text != expected
+
+
+def test_the_seed_minus_one_is_none_and_other_negative_seeds_are_seeds(client: TestClient) -> None:
+    def said(seed: int) -> str:
+        return str(complete(client, max_tokens=40, temperature=2, seed=seed).json()["choices"][0]["text"])
+
+    assert said(-1) != said(-1)
+    assert said(-2) == said(-2) != said(-3)
+
+
+def test_token_ids_are_the_text_that_they_stand_for(client: TestClient, writer: Generator) -> None:
+    ids = [writer.encode(text) for text in ("abc", "j")]
+    by_text = complete(client, prompt=["abc", "j"], seed=1, logprobs=1, echo=True).json()
+    assert complete(client, prompt=ids, seed=1, logprobs=1, echo=True).json()["choices"] == by_text["choices"]
+    assert complete(client, prompt=ids[0], seed=1).json()["choices"][0]["text"] == by_text["choices"][0]["text"][3:]
+    assert embed(client, input=ids).json()["data"] == embed(client, input=["abc", "j"]).json()["data"]
+    pointer, said = refusal(embed(client, input=[[0], [15339, 1]]))
+    assert pointer == "#/input/1" and "token id 15339 is none of this model's" in said
+
+
+def test_a_request_id_is_the_answers(client: TestClient) -> None:
+    assert chat(client, request_id="mine").json()["id"] == "chatcmpl-mine"
+
+
+def test_an_assistants_refusal_is_what_it_said(client: TestClient) -> None:
+    def answer(message: dict[str, Any]) -> Any:
+        turns = [*SAID, {"role": "assistant", **message}, {"role": "user", "content": "d"}]
+        return chat(client, messages=turns, seed=1, max_tokens=20).json()["choices"]
+
+    assert answer({"content": None, "refusal": "ej"}) == answer({"content": "ej"})
+    assert answer({"content": [{"type": "refusal", "refusal": "ej"}]}) == answer({"content": "ej"})
+    assert answer({"content": None}) == answer({"content": ""}) == answer({})
+
+
+def test_logprobs_false_is_off(client: TestClient) -> None:
+    assert complete(client, logprobs=False, stream=True).status_code == 200
+    assert complete(client, logprobs=False).json()["choices"][0]["logprobs"] is None
+
+
+# ---------------------------------------------------------------- refused by name, with the true reason
+
+REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
+    ({"tools": [TOOL]}, "#/tools", "the model calls no tools"),
+    ({"tool_choice": "required"}, "#/tool_choice", 'found "required"'),
+    ({"presence_penalty": 0.5}, "#/presence_penalty", "found 0.5; expected 0 or nothing"),
+    ({"n": 2}, "#/n", "found 2; expected 1"),
+    ({"n": True}, "#/n", "found true"),
+    ({"response_format": {"type": "json_object"}}, "#/response_format", "no format is enforced"),
+    ({"reasoning_effort": "high"}, "#/reasoning_effort", 'found "high"'),
+    ({"min_p": 0.05}, "#/min_p", "found 0.05"),
+    ({"guided_choice": ["a"]}, "#/guided_choice", "found a list; leave it out"),
+    ({"stop": ["a", 5]}, "#/stop/1", "should be a valid string"),
+    ({"stop": 5}, "#/stop", "should be a valid string, or should be a valid list"),
+    ({"stop": ["a" * 101]}, "#/stop/0", "at most 100 characters"),
+    ({"stop": ["a"] * 33}, "#/stop", "at most 32 items"),
+    ({"max_completion_tokens": 10**6}, "#/max_completion_tokens", "less than or equal to 4096"),
+    ({"n_predict": 10**6}, "#/n_predict", "less than or equal to 4096"),
+    ({"max_tokens": -2}, "#/max_tokens", "greater than or equal to 0"),
+    ({"repeat_penalty": 99}, "#/repeat_penalty", "less than or equal to 10"),
+    ({"seed": 2**63}, "#/seed", "less than 9223372036854775808"),
+    ({"seed": "x"}, "#/seed", "valid integer"),
+    ({"stream": True, "logprobs": True}, "#/logprobs", "do not go together"),
+    ({"top_logprobs": 2}, "#/top_logprobs", "needs logprobs"),
+    ({"stream_options": {"include_usage": True, "more": 1}}, "#/stream_options/more", "is not a known field"),
+    ({"temprature": 1}, "#/temprature", "is not a known field"),
+    ({"messages": "abc"}, "#/messages", "valid list"),
+    ({"messages": []}, "#/messages", "at least 1 item"),
+    ({"messages": [*SAID, {"role": "tool", "content": "a"}]}, "#/messages/1/role", "'assistant'"),
+    ({"messages": [{"role": "user", "content": None}]}, "#/messages/0/content", "null is for assistants"),
+    ({"messages": [{"role": "user", "content": 5}]}, "#/messages/0/content", "string, or should be a valid list"),
+    ({"messages": [{"role": "user", "content": [PART, PICTURE]}]}, "#/messages/0/content/1/type", "should be 'text'"),
+    ({"messages": [*SAID, {"role": "user", "content": "aß"}]}, "#/messages/1/content", "the character 'ß'"),
+    ({"messages": [*SAID, {"role": "user", "content": "a" * 30_000}]}, "#/messages/1/content", "at most 20000"),
+    ({"messages": [{"role": "user", "content": "a" * 15_000}] * 2}, "#/messages", "at most 20000"),
+    (
+        {"messages": [*SAID, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+        "#/messages/1/tool_calls",
+        "messages are texts here",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_CHATS, ids=lambda one: str(one)[:40])
+def test_a_refused_chat_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+    found, why = refusal(chat(client, **body))
+    assert found == pointer and said in why
+    there(found, body)
+
+
+REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
+    ({"prompt": ["a", ""]}, "#/prompt/1", "at least 1 character"),
+    ({"prompt": ["a", 5]}, "#/prompt/1", "valid string"),
+    ({"prompt": [[1], ["a"]]}, "#/prompt/1/0", "valid integer"),
+    ({"prompt": 5}, "#/prompt", "valid string"),
+    ({"prompt": None}, "#/prompt", "valid string"),
+    ({"prompt": ["a", "ß"]}, "#/prompt/1", "the character 'ß'"),
+    ({"prompt": [0, 10**6]}, "#/prompt", "token id 1000000"),
+    ({"prompt": ["a"] * 65}, "#/prompt", "at most 64 items"),
+    ({"logprobs": 6}, "#/logprobs", "less than or equal to 5"),
+    ({"n_probs": 6}, "#/n_probs", "less than or equal to 5"),
+    ({"suffix": "a b"}, "#/suffix", "found a text; leave it out: text can be continued"),
+    ({"best_of": 2}, "#/best_of", "found 2"),
+    ({"prompt_logprobs": 1}, "#/prompt_logprobs", "found 1"),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_COMPLETIONS, ids=lambda one: str(one)[:40])
+def test_a_refused_completion_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+    found, why = refusal(complete(client, **body))
+    assert found == pointer and said in why
+    there(found, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "said"),
+    [
+        ({"input": ["a", "ß"]}, "#/input/1", "the character 'ß'"),
+        ({"input": ["a", ""]}, "#/input/1", "at least 1 character"),
+        ({"input": "ß"}, "#/input", "the character 'ß'"),
+        ({"dimensions": 8}, "#/dimensions", "mini_gpt has 32"),
+        ({"encoding_format": "int8"}, "#/encoding_format", "'float' or 'base64'"),
+        ({"truncate_prompt_tokens": 5}, "#/truncate_prompt_tokens", "found 5"),
+    ],
+)
+def test_a_refused_embedding_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+    found, why = refusal(embed(client, **body))
+    assert found == pointer and said in why
+    there(found, body)
+
+
+def test_what_is_missing_is_named(client: TestClient) -> None:
+    response = client.post("/v1/chat/completions", json={"model": "mini_gpt", "messages": [{"role": "user"}]})
+    assert refusal(response) == ("#/messages/0/content", "is missing")
