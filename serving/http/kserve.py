@@ -184,7 +184,7 @@ def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
             if len(one["loc"]) > 3 and (place := places.get(one["loc"][3])) is not None:
                 data = tensors[place].data
                 row = [one["loc"][2]] if len(data) == tensors[place].shape[0] else []
-                loc = ("body", "inputs", place, "data", *row)  # type: ignore[assignment]
+                loc = ("body", "inputs", place, "data", *row)
             name = f"{cut(one['loc'][3])} " if one["type"] == "missing" and len(one["loc"]) > 3 else ""
             found.append({**one, "type": "tensor", "msg": f"{name}{words(one)}", "loc": loc})
         raise RequestValidationError(found) from None

@@ -180,10 +180,10 @@ def test_a_photo_is_read_upright(orientation: int, kind: str) -> None:
     """EXIF says how the camera was held; every viewer shows the photo that way."""
     upright = np.zeros((SIZE, SIZE, 3), np.uint8)
     upright[: SIZE // 2, : SIZE // 2] = 200  # the first quarter alone is bright
-    held = {2: [1], 3: [0, 1], 4: [0], 5: "T", 6: "left", 7: "anti", 8: "right"}.get(orientation, [])
-    turned = {"T": upright.transpose(1, 0, 2), "left": np.rot90(upright), "right": np.rot90(upright, -1)}
-    turned["anti"] = np.rot90(upright.transpose(1, 0, 2), 2)
-    lying = Image.fromarray(np.ascontiguousarray(turned[held] if isinstance(held, str) else np.flip(upright, held)))
+    mirrored = upright.transpose(1, 0, 2)
+    held = [upright, upright[:, ::-1], upright[::-1, ::-1], upright[::-1], mirrored, np.rot90(upright)]
+    held += [np.rot90(mirrored, 2), np.rot90(upright, -1)]
+    lying = Image.fromarray(np.ascontiguousarray(held[orientation - 1]))
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()

@@ -274,7 +274,7 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [{"role": "user", "content": None}]}, "#/messages/0/content", "null is for assistants"),
     ({"messages": [{"role": "user", "content": 5}]}, "#/messages/0/content", "string, or should be a valid list"),
     ({"messages": [{"role": "user", "content": [PART, PICTURE]}]}, "#/messages/0/content/1/type", "should be 'text'"),
-    ({"messages": [*SAID, {"role": "user", "content": "aß"}]}, "#/messages/1/content", "the character 'ß'"),
+    ({"messages": [*SAID, {"role": "user", "content": "aß"}]}, "#/messages/1/content", "found 'ß'"),
     ({"messages": [*SAID, {"role": "user", "content": "a" * 30_000}]}, "#/messages/1/content", "at most 20000"),
     ({"messages": [{"role": "user", "content": "a" * 15_000}] * 2}, "#/messages", "at most 20000"),
     (
@@ -298,7 +298,7 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": [[1], ["a"]]}, "#/prompt/1/0", "valid integer"),
     ({"prompt": 5}, "#/prompt", "valid string"),
     ({"prompt": None}, "#/prompt", "valid string"),
-    ({"prompt": ["a", "ß"]}, "#/prompt/1", "the character 'ß'"),
+    ({"prompt": ["a", "ß"]}, "#/prompt/1", "found 'ß'"),
     ({"prompt": [0, 10**6]}, "#/prompt", "token id 1000000"),
     ({"prompt": ["a"] * 65}, "#/prompt", "at most 64 items"),
     ({"logprobs": 6}, "#/logprobs", "less than or equal to 5"),
@@ -319,9 +319,9 @@ def test_a_refused_completion_points_into_its_body(client: TestClient, body: Any
 @pytest.mark.parametrize(
     ("body", "pointer", "said"),
     [
-        ({"input": ["a", "ß"]}, "#/input/1", "the character 'ß'"),
+        ({"input": ["a", "ß"]}, "#/input/1", "found 'ß'"),
         ({"input": ["a", ""]}, "#/input/1", "at least 1 character"),
-        ({"input": "ß"}, "#/input", "the character 'ß'"),
+        ({"input": "ß"}, "#/input", "found 'ß'"),
         ({"dimensions": 8}, "#/dimensions", "mini_gpt has 32"),
         ({"encoding_format": "int8"}, "#/encoding_format", "'float' or 'base64'"),
         ({"truncate_prompt_tokens": 5}, "#/truncate_prompt_tokens", "found 5"),

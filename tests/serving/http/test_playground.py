@@ -260,7 +260,7 @@ def test_gpt_writes_and_stops(visit: Visit) -> None:
     page.unroute("**/stream")
     page.fill("#prompt", "ABC")
     page.get_by_role("button", name="Write").click()
-    expect(page.locator(".alert")).to_contain_text("does not know the character 'A'")
+    expect(page.locator(".alert")).to_contain_text("found 'A'")
 
 
 # ---------------------------------------------------------------- the page around them

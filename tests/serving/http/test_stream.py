@@ -33,7 +33,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "a", "temperature": 1e308}, "less than or equal to 10"),
     ({"prompt": "a", "top_p": 0}, "greater than 0"),
     ({"prompt": "a", "stop": [""]}, "at least 1 character"),
-    ({"prompt": "a", "stop": list("abcdefghi")}, "at most 32"),
+    ({"prompt": "a", "stop": ["a"] * 33}, "at most 32"),
     ({"prompt": "a", "seed": -1}, "greater than or equal to 0"),
     ({"prompt": "a", "seed": 2**64}, "less than"),
     ({"prompt": "a", "temprature": 1}, "not a known field"),
