@@ -7,7 +7,9 @@ import importlib
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from roadmap.bundle import Bundle
 from roadmap.config.schema import SHIPPED, Run
@@ -23,7 +25,7 @@ from roadmap.tracking.tracker import Tracker
 from roadmap.training.history import write_history
 from roadmap.training.lineage import lineage
 from roadmap.training.memory import keep_freed_memory
-from roadmap.training.resume import resume_or_start
+from roadmap.training.resume import resume_or_start, sole_training
 
 
 @stage
@@ -36,11 +38,18 @@ def main(run: Run) -> None:
     if run.settings.runner != "local":
         importlib.import_module(f"roadmap.runners.{run.settings.runner}").train(run)  # brings the outputs here
         return
+    main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
+    with sole_training(run.name, run.artifacts) if main_process else nullcontext():
+        train(run, card, main_process)
+
+
+def train(run: Run, card: dict[str, Any], main_process: bool) -> None:
+    """On this machine."""
     project = load_project(run.name)
     fits, origin = fits_of(project.data.training(run.data)), lineage(run, card)
     checkpoints = Path(os.environ.get("CHECKPOINTS") or run.artifacts / "checkpoints")  # SageMaker has a place for them
     tracker = None
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # Lightning starts the other processes with this set
+    if main_process:
         code = code_sha256("train", run.name, run.settings.network)
         key = resume_or_start(checkpoints, {**origin, "code": code})
         tracker = Tracker(run)

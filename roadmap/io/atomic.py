@@ -1,4 +1,7 @@
-"""Atomic writes: a file or folder is written under a temporary name beside its destination, then renamed."""
+"""Atomic writes: a file or folder is written under a temporary name beside its destination, synced, then renamed.
+
+Without the sync, a power failure may leave the new name with no content: the rename can reach the disk first.
+"""
 
 import contextlib
 import os
@@ -21,7 +24,7 @@ def atomic_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
     try:
         draft.chmod(mode)
         yield draft
-        draft.replace(path)
+        replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -44,6 +47,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        draft.replace(path)
+        replace(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def replace(draft: Path, path: Path) -> None:
+    """Renames a written file or folder to `path`, once its content is on the disk."""
+    for place in [*draft.rglob("*"), draft] if draft.is_dir() else [draft]:
+        _sync(place)
+    draft.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    if path.is_symlink():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from roadmap.io.atomic import replace
 from roadmap.training.lightning import pl, plugins
+from roadmap.training.resume import CHECKPOINT
 
 
 class LocalFiles(plugins.TorchCheckpointIO):
@@ -26,7 +28,7 @@ class ResumeCheckpoint(pl.Callback):
     """
 
     def __init__(self, folder: Path, seed: int, seconds: float = 1.0) -> None:
-        self.path, self.seed, self.seconds = folder / "last.ckpt", seed, seconds
+        self.path, self.seed, self.seconds = folder / CHECKPOINT, seed, seconds
         self.written = time.monotonic()
 
     @property
@@ -43,7 +45,7 @@ class ResumeCheckpoint(pl.Callback):
             draft = self.path.with_suffix(".draft")
             trainer.save_checkpoint(draft)
             if trainer.is_global_zero:
-                draft.replace(self.path)  # atomic: a kill leaves the old one or the new one
+                replace(draft, self.path)  # a kill, or a power failure, leaves the old one or the new one
             self.written = time.monotonic()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Notes, Predictor
-from roadmap.io.atomic import atomic_file
+from roadmap.io.atomic import atomic_file, replace
 from roadmap.io.errors import UsageError
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
 from serving.batch.requests import InvalidRow, Requests
@@ -219,12 +219,12 @@ class Job:
             join(parts, whole, self.layout, self.schema)
         join_texts(refused, self.folder / "errors.jsonl")
         if refused:
-            (self.folder / "errors.jsonl").replace(self.errors)
+            replace(self.folder / "errors.jsonl", self.errors)
         else:
             self.errors.unlink(missing_ok=True)
         if self.state.scored:
             sync(whole)
-            whole.replace(self.output)
+            replace(whole, self.output)
         self.clear()
         (self.folder / "lock").unlink()
         self.folder.rmdir()

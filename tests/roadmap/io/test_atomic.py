@@ -1,5 +1,6 @@
 """Atomic writes: an error inside the block leaves what was there, and no draft."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,33 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         raise RuntimeError
     assert [one.name for one in path.iterdir()] == ["two"]
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+
+
+def test_content_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a power failure leaves a file of 0 bytes under the name."""
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        events.append(f"sync {os.stat(handle).st_ino}")
+
+    def renamed(self: Path, target: Path) -> Path:
+        events.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_atomically(tmp_path / "file", "content")
+    here = f"sync {tmp_path.stat().st_ino}"
+    assert events == [f"sync {(tmp_path / 'file').stat().st_ino}", "rename", here]
+    events.clear()
+    with atomic_folder(tmp_path / "folder") as draft:
+        (draft / "inner").mkdir()
+        (draft / "inner" / "file").write_text("content")
+    inside = [tmp_path / "folder", tmp_path / "folder" / "inner", tmp_path / "folder" / "inner" / "file"]
+    assert {f"sync {path.stat().st_ino}" for path in inside} == set(events[: events.index("rename")])
+    assert events[-1] == here
 
 
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:

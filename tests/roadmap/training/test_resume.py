@@ -1,0 +1,91 @@
+"""Resuming: only what is whole and of the same training; and one training at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from roadmap.io.errors import Unavailable
+from roadmap.training.resume import resume_or_start, sole_training
+
+PRINT = {"data_sha256": "1", "git_commit": "a"}
+
+
+def begun(folder: Path, *networks: str) -> str:
+    key = resume_or_start(folder, PRINT)
+    for network in networks:
+        (folder / network).mkdir()
+        torch.save({"weights": torch.arange(10_000)}, folder / network / "last.ckpt")
+    return key
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:20_000] + bytes([content[20_000] ^ 1]) + content[20_001:]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"", cut, flipped, lambda _: b"nonsense" * 100, lambda content: content[:-1]]
+)
+def test_a_damaged_checkpoint_is_set_aside_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any
+) -> None:
+    key = begun(tmp_path / "checkpoints", "model", "other")
+    damaged, whole = (tmp_path / "checkpoints" / name / "last.ckpt" for name in ("model", "other"))
+    content = damage(damaged.read_bytes())
+    damaged.write_bytes(content)
+    assert resume_or_start(tmp_path / "checkpoints", {**PRINT, "git_commit": "b"}) == key
+    assert not damaged.exists() and damaged.with_name("last.ckpt.damaged").read_bytes() == content
+    assert torch.equal(torch.load(whole)["weights"], torch.arange(10_000))
+    said = capsys.readouterr().out
+    assert str(damaged) in said and "starts anew" in said and str(whole) not in said
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"run": 5, "of": {}}', '{"of": {}}'])
+def test_a_damaged_fingerprint_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    key = begun(tmp_path / "checkpoints", "model")
+    (tmp_path / "checkpoints" / "fingerprint.json").write_text(content)
+    assert resume_or_start(tmp_path / "checkpoints", PRINT) != key
+    assert not (tmp_path / "checkpoints" / "model").exists()
+    assert "fingerprint.json: is damaged" in capsys.readouterr().out
+
+
+def test_another_training_starts_anew(tmp_path: Path) -> None:
+    key = begun(tmp_path / "checkpoints", "model")
+    assert resume_or_start(tmp_path / "checkpoints", PRINT) == key
+    assert resume_or_start(tmp_path / "checkpoints", {"data_sha256": "2"}) != key
+    assert not (tmp_path / "checkpoints" / "model").exists()
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+from roadmap.training.resume import sole_training
+with sole_training("titanic", Path(sys.argv[1])):
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_training_says_who_trains(tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", TRAINING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None and first.stdout.readline() == "begun\n"
+    said = f"titanic: is being trained by process {first.pid} on .* since 20"
+    with pytest.raises(Unavailable, match=said), sole_training("titanic", tmp_path):
+        pass
+    with sole_training("mnist", tmp_path / "mnist"):  # others go on
+        pass
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    with sole_training("titanic", tmp_path):  # a killed one leaves no lock behind
+        pass
