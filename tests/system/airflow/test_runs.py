@@ -246,8 +246,8 @@ def test_the_page_of_a_project_shows_its_stages_and_its_readme(airflow: Airflow,
     assert (tmp_path / "graph.png").stat().st_size > 20_000
 
 
-def test_all_dags_at_once_leave_one_sound_lock(airflow: Airflow) -> None:
-    started = {dag: airflow.client.trigger(dag) for dag in ["roadmap", *PROJECTS]}
+def test_two_runs_of_the_same_stages_at_once_leave_one_sound_lock(airflow: Airflow) -> None:
+    started = {dag: airflow.client.trigger(dag) for dag in ("roadmap", "titanic")}
     for dag, run in started.items():
         results = airflow.succeeds(dag, run)
         ran = {result["stage"] for result in results.values() if result and result.get("state") == "ran"}
