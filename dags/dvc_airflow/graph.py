@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from dvc_airflow.yaml12 import Yaml12Loader
+
 REFERENCE = re.compile(r"(?<!\\)\$\{\s*([^}]+?)\s*\}")
 OUTS = ("outs", "metrics", "plots")
 
@@ -94,7 +96,7 @@ def read(root: Path) -> StageGraph:
 
 def load(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(path.read_text(encoding="utf-8"), Yaml12Loader)
     except OSError as error:
         raise GraphError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:

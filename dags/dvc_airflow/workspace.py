@@ -20,21 +20,13 @@ from typing import Any
 
 import yaml
 
+from dvc_airflow.yaml12 import Yaml12Loader
+
 ABANDONED = 7 * 24 * 3600  # seconds after which the clone of a run that failed is removed
 
 
 class OverrideError(Exception):
     """An override that can't be applied; the message names it and says what is allowed."""
-
-
-class Loader(yaml.SafeLoader):
-    """Leaves a date the text that it is, as Hydra does; DVC tracks no other kind of date."""
-
-
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def clones(root: Path) -> Path:
@@ -117,7 +109,7 @@ def override(text: str, overrides: list[str]) -> str:
     """
     if not overrides:
         return text
-    values = yaml.load(text, Loader)
+    values = yaml.load(text, Yaml12Loader)
     for one in overrides:
         key, equals, value = one.strip().partition("=")
         adds, removes = key.startswith("+"), key.startswith("~")
@@ -140,7 +132,7 @@ def override(text: str, overrides: list[str]) -> str:
         if not (adds and isinstance(node, dict)):
             child(node, last, one, parents)
         try:
-            node[last] = yaml.load(value, Loader)
+            node[last] = yaml.load(value, Yaml12Loader)
         except yaml.YAMLError:
             raise OverrideError(f"overrides: {one!r}: {value!r} is not a YAML value") from None
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -200,7 +192,7 @@ def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
 def entry(folder: Path, address: str) -> dict[str, Any] | None:
     """What dvc.lock says of a stage: its command, and the hashes of all that it read and wrote."""
     try:
-        lock = yaml.load((folder / "dvc.lock").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        lock = yaml.load((folder / "dvc.lock").read_text(), Yaml12Loader)
     except FileNotFoundError:
         return None
     return ((lock or {}).get("stages") or {}).get(address)
@@ -222,7 +214,7 @@ def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
     """Writes what other machines' dvc.lock say of the stages that they ran into this one's."""
     path = folder / "dvc.lock"
     with dvc_locked(folder):
-        lock = yaml.safe_load(path.read_text()) if path.exists() else None
+        lock = yaml.load(path.read_text(), Yaml12Loader) if path.exists() else None
         lock = lock or {"schema": "2.0", "stages": {}}
         if all(lock["stages"].get(address) == one for address, one in entries.items()):
             return

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from roadmap.config.params import names_of
 from roadmap.config.schema import SHIPPED, ProjectSettings, Run
 from roadmap.config.settings import ModelSettings
 from roadmap.io.errors import UsageError, nearest
@@ -36,7 +37,7 @@ def check(raw: dict[str, Any]) -> Run:
     Raises:
         UsageError: with file, key, the value found and what is allowed.
     """
-    profile, names = raw.get("profile"), list(raw.get("projects") or {})
+    profile, names = raw.get("profile"), names_of(raw.get("projects") or {})
     if profile not in PROFILES:
         raise UsageError(f"params.yaml: profile: found {profile!r}; {nearest(str(profile), list(PROFILES))}")
     if raw.get("project") not in names:

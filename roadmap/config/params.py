@@ -1,5 +1,6 @@
 """params.yaml as plain data, for commands other than stages."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,21 @@ def params(folder: Path = Path()) -> dict[str, Any]:
 
 def projects() -> list[str]:
     """Project names, in the order of params.yaml."""
-    return list(params()["projects"])
+    return names_of(params()["projects"])
+
+
+def names_of(projects: Iterable[Any]) -> list[str]:
+    """
+    Raises:
+        UsageError: a name that YAML takes for something else, such as `no`, which DVC takes for a name.
+    """
+    for name in (names := list(projects)):
+        if not isinstance(name, str):
+            raise UsageError(
+                f"params.yaml: projects: found the name {str(name).lower()}, which is no text: YAML takes no, on, y, "
+                "null and numbers for something else; put the name in quotes"
+            )
+    return names
 
 
 def known_project(name: str) -> str:

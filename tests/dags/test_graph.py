@@ -59,6 +59,21 @@ def test_this_repository_is_read_as_dvc_reads_it() -> None:
 
 
 PIPELINES = {
+    "names that YAML 1.1 takes for truth values or numbers": """
+        stages:
+          train:
+            foreach:
+              no: 1
+              on: 2
+              y: 3
+              "true": 4
+              1:30: 5
+              0x1f: 6
+              "007": 7
+            do:
+              cmd: train ${key} with ${item}
+              outs: ["out-${item}"]
+    """,
     "foreach over a list of names": """
         stages:
           fetch:

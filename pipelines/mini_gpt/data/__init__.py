@@ -77,7 +77,11 @@ def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
     if data.path is not None:
         path = Path(data.path)
         try:
-            return path.read_text(encoding="utf-8"), f"text:{path.name}", "yours"
+            # A byte order mark is no letter; where files were joined, one stands in the middle.
+            text = path.read_text(encoding="utf-8").replace("\ufeff", "")
+            if not text.strip():
+                raise UsageError(f"{path}: is empty")
+            return text, f"text:{path.name}", "yours"
         except UnicodeDecodeError as error:
             raise UsageError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
         except OSError as error:

@@ -1,18 +1,26 @@
 """Daily prices of one symbol from a CSV: read, cleaned with a note of what was done, or refused with file and row."""
 
-import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipelines.stocks.predict.features import JUMP
-from pipelines.stocks.predict import SYMBOL
+from pipelines.stocks.predict import LARGEST, LEAST, SYMBOL
+from roadmap.inference.tabular import values
+from roadmap.inference.tabular.records import delimiter_of, fitted, names_of, records
+from roadmap.inference.tabular.values import clean as clean_cell
+from roadmap.inference.tabular.values import number
 from roadmap.io.errors import UsageError, nearest
 
 COLUMNS = ("open", "high", "low", "close", "volume")
-GAPS = ("", "null", "nan", "none", "<na>")
+GAPS = {"", *(word.lower() for word in values.GAPS)}
+STAMP = re.compile(
+    r"(?P<clock>.+[T ]\d{2}(?::?\d{2}){0,2}(?:\.\d+)?)\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2}){0,2})(?:\s*\[.*\])?"
+)
+SUMMER = 1.0  # hours between an exchange's offsets
 GAP = 10  # days without a price, beyond which a note is worth it
 
 
@@ -46,24 +54,46 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
 def read(file: Path) -> pd.DataFrame:
     """Columns by name in any case, as text; the index counts the lines of the file."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        frame = pd.read_csv(
-            io.StringIO(text), dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False
-        )
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise UsageError(f"{file}: {str(error).strip()}") from None
-    names = [name.strip().lower() for name in next(csv.reader(io.StringIO(text)))]
+
+    def lines() -> io.StringIO:
+        return io.StringIO(text, newline="")
+
+    known = [spelt for name in ("date", *COLUMNS) for spelt in (name, name.title(), name.upper())]
+    delimiter = delimiter_of(lines(), known)
+    found = list(records(lines(), delimiter))
+    if not found:
+        raise UsageError(f"{file}: is empty: No columns in it")
+    if bad := next((record for record in found if record.fault), None):
+        raise UsageError(f"{file}: line {bad.line}: {bad.fault}")
+    header, *rows = found
+    names = [name.lower() for name in names_of(header.cells)]
     for name in ("date", *COLUMNS):
         if names.count(name) > 1:
             raise UsageError(f"{file}: line 1: column {name!r} appears more than once")
     for name in ("date", "close"):
         if name not in names:
             raise UsageError(f"{file}: line 1: no column {name!r}; {nearest(name, names)}")
-    frame.columns = pd.Index(names)
-    frame.index += 2  # line 1 is the header
-    return frame.reindex(columns=["date", *COLUMNS])
+    cells = []
+    for record in rows:
+        row = fitted(record.cells, len(names))
+        if isinstance(row, str):
+            raise UsageError(f"{file}: line {record.line}: {row}")
+        cells.append([_plain(cell, delimiter) for cell in row])
+    places = [names.index(name) if name in names else None for name in ("date", *COLUMNS)]
+    columns = [[None if place is None else row[place] for row in cells] for place in places]
+    index = [record.line for record in rows]
+    return pd.DataFrame(dict(zip(("date", *COLUMNS), columns, strict=True)), index=index, dtype=object)
+
+
+def _plain(cell: str, delimiter: str) -> str | None:
+    """Without blanks, with a point where the file has decimal commas; None for a gap."""
+    text = clean_cell(cell)
+    if text.lower() in GAPS:
+        return None
+    return text if number(text, delimiter) is None else text.replace(",", ".")
 
 
 def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
@@ -75,12 +105,16 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
     """
     notes, file = [], Path(where).name
     frame = frame.dropna(how="all")
-    frame = frame.assign(date=_parsed(frame["date"], "date", where).dt.normalize())
+    frame = frame.assign(date=_days(frame["date"], where))
     for name in COLUMNS:
-        frame[name] = _parsed(frame[name], "number", where)
+        frame[name] = _numbers(frame[name], where)
         bad = frame.index[(frame[name] < 0) | ((frame[name] == 0) & (name != "volume"))]
         if len(bad):
             raise UsageError(f"{where}: row {bad[0]}: {name} is {frame[name][bad[0]]:g}; prices must be positive")
+        far = frame.index[((frame[name] < LEAST) | (frame[name] > LARGEST)) & (name != "volume")]
+        if len(far):
+            found = f"{name} is {frame[name][far[0]]:g}"
+            raise UsageError(f"{where}: row {far[0]}: {found}; expected {LEAST:g} to {LARGEST:g}, as of a request")
     gone = frame["close"].isna()
     if gone.any():
         notes.append(
@@ -120,20 +154,45 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
     return frame.reset_index(drop=True), notes
 
 
-def _parsed(column: pd.Series, kind: str, where: str) -> pd.Series:
-    """As dates, which may not be missing, or as numbers, which may."""
-    text = column.where(~column.astype(str).str.strip().str.lower().isin(GAPS))
-    if kind == "date":
-        values = pd.to_datetime(text, errors="coerce", format="ISO8601")
-        bad = values.isna()
-    else:
-        values = pd.to_numeric(text, errors="coerce")
-        bad = (values.isna() | values.isin([np.inf, -np.inf])) & text.notna()
+def _numbers(column: pd.Series, where: str) -> pd.Series:
+    """Gaps are NaN."""
+    text = column.where(column.notna(), None)
+    values = text.map(lambda cell: np.nan if cell is None else number(str(cell))).astype("float64")
+    bad = (values.isna() & text.notna()) | values.isin([np.inf, -np.inf])
     if bad.any():
         row = bad.index[bad][0]
-        said = "is missing" if pd.isna(text[row]) else f"found {column[row]!r}, which is not a {kind}"
-        raise UsageError(f"{where}: row {row}: {column.name} {said}")
+        raise UsageError(f"{where}: row {row}: {column.name} found {column[row]!r}, which is not a number")
     return values
+
+
+def _days(column: pd.Series, where: str) -> pd.Series:
+    """The exchange's own day: the one that stands there, whatever offset from UTC stands behind it.
+
+    Raises:
+        UsageError: a date that is missing or none, and a time in another zone than the exchange's, whose day it may not
+            be: UTC all through, or offsets that differ by more than summer time.
+    """
+    stamps = column.map(lambda cell: STAMP.fullmatch(str(cell)))
+    clock = column.where(stamps.isna(), stamps.map(lambda found: found and found["clock"]))
+    when = pd.to_datetime(clock, errors="coerce", format="ISO8601")
+    if when.isna().any():
+        row = when.index[when.isna()][0]
+        said = "is missing" if pd.isna(column[row]) else f"found {column[row]!r}, which is not a date"
+        raise UsageError(f"{where}: row {row}: {column.name} {said}")
+    offsets = {_offset(found["zone"]) for found in stamps.dropna()}
+    if offsets == {0.0} or (offsets and max(offsets) - min(offsets) > SUMMER):
+        strange = when.index[stamps.notna() & (when != when.dt.normalize())]
+        if len(strange):
+            found = f"found {column[strange[0]]!r}"
+            raise UsageError(f"{where}: row {strange[0]}: {column.name} {found}; expected the exchange's own day")
+    return when.dt.normalize()
+
+
+def _offset(zone: str) -> float:
+    """Hours from UTC."""
+    digits = re.sub(r"\D", "", zone).ljust(4, "0")
+    hours = int(digits[:2]) + int(digits[2:4]) / 60
+    return -hours if zone.startswith("-") else hours
 
 
 def _day(when: object) -> str:

@@ -18,8 +18,9 @@ COUNT = HISTORY + DAYS  # closes that count
 STEP = 0.02  # of the logarithm of a width; much more would follow chance, the README shows how much
 CHUNK = 512  # windows of one run of the graph
 SYMBOL = 32  # characters
+LEAST, LARGEST = 1e-6, 1e9  # of a price
 
-Price = Annotated[float, Field(ge=1e-6, le=1e9, strict=True, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=LEAST, le=LARGEST, strict=True, allow_inf_nan=False)]
 
 
 class Request(BaseModel):

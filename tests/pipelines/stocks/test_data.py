@@ -69,6 +69,13 @@ def test_what_can_be_mended_is_and_is_noted(tmp_path: Path) -> None:
         (HEADER + line("2020-01-02", 0), "row 2: close is 0; prices must be positive"),
         (HEADER + line("2020-01-02", 5, -1), "row 2: open is -1; prices must be positive"),
         (HEADER + line("2020-01-02", 5) + line("2020-01-02", 6), "rows 2 and 3 give 2020-01-02 the closes 5 and 6"),
+        (HEADER + line("2020-01-02", "1e-7"), "row 2: close is 1e-07; expected 1e-06 to 1e+09, as of a request"),
+        (HEADER + '2020-01-02,"open', "line 2: is not CSV: a quote that opens in line 2 never closes"),
+        (HEADER + line("2020-01-02 05:00:00+00:00"), "row 2: date found '2020-01-02 05:00:00+00:00'; expected the"),
+        (
+            HEADER + line("2020-01-02 00:00:00-05:00") + line("2020-01-03T21:00:00Z"),
+            "row 3: date found '2020-01-03T21:00:00Z'; expected the exchange's own day",
+        ),
         (HEADER + line("2020-01-02", 700) + line("2020-01-03", 100), "row 3: the close goes from 700 to 100"),
     ],
 )
@@ -76,6 +83,31 @@ def test_what_cannot_is_refused_by_file_and_row(tmp_path: Path, text: str, said:
     with pytest.raises(UsageError, match=r"ACME\.csv") as refused:
         cleaned(tmp_path, text)
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        ["2024-03-08 00:00:00-05:00", "2024-03-11 00:00:00-04:00"],
+        ["2024-03-08T16:00:00-05:00", "2024-03-11T16:00:00-04:00"],
+        ["2024-03-08 00:00:00+00:00", "2024-03-11 00:00:00+01:00"],
+        ["2024-03-08 00:00:00+0800", "2024-03-11"],
+        ["2024-03-08 00:00:00+11:00", "2024-03-11 00:00:00-05:00"],
+        ["2024-03-08T00:00:00Z", "2024-03-11T00:00:00.000Z"],
+        ["20240308T093000-0500", "2024-03-11 09:30:00-04:00[America/New_York]"],
+    ],
+)
+def test_a_day_is_the_exchanges_own_whatever_the_zone(tmp_path: Path, days: list[str]) -> None:
+    """What `yfinance` writes: offsets that change in summer."""
+    frame, notes = cleaned(tmp_path, HEADER + "".join(map(line, days)))
+    assert [str(day) for day in frame["date"]] == ["2024-03-08 00:00:00", "2024-03-11 00:00:00"] and notes == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_semicolons_and_decimal_commas_are_read(tmp_path: Path, end: str) -> None:
+    rows = ["Date;Close;Volume", "2024-03-08;10,5;1000", " 2024-03-11 ; 11,25 ;n/a"]
+    frame, _ = cleaned(tmp_path, end.join(rows))
+    assert frame["close"].tolist() == [10.5, 11.25] and frame["volume"].isna().tolist() == [False, True]
 
 
 def test_folders_that_are_none(tmp_path: Path) -> None:

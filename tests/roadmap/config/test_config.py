@@ -123,6 +123,14 @@ def test_unknown_project_is_answered_with_the_nearest_and_the_list() -> None:
     assert all(name in message for name in PARAMS["projects"])
 
 
+@pytest.mark.parametrize("name", [False, True, None, 7])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(name: Any) -> None:
+    """`no` is a name for DVC, which reads YAML 1.2, and false for Hydra."""
+    raw = {**PARAMS, "projects": {name: {}, **PARAMS["projects"]}, "project": "mnist"}
+    with pytest.raises(UsageError, match=rf"found the name {str(name).lower()}, .*put the name in quotes"):
+        check(raw)
+
+
 def test_a_project_needs_its_folder() -> None:
     message = refusal(projects__no_such_thing=copy.deepcopy(PARAMS["projects"]["mnist"]))
     assert message.startswith("params.yaml: projects.no_such_thing: ")
