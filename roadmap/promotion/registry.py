@@ -5,7 +5,6 @@ Every version has the tags `bundle` (the version of its content), `profile` and 
 only the registry. A version with the tag `rolled_back` is not promoted again.
 """
 
-import json
 import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -81,7 +80,7 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
     """The example as a DataFrame, and the types of input and output columns; fields with a default are optional."""
     import pandas as pd
     from mlflow.models import infer_signature
-    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.types.schema import AnyType, ColSpec, Schema
 
     predictor = load_predictor(bundle)
     requests = [predictor.Request.model_validate(row) for row in bundle.example]
@@ -90,18 +89,31 @@ def _signature(bundle: Bundle) -> tuple[Any, Any]:
     optional = {
         field.alias or name for name, field in predictor.Request.model_fields.items() if not field.is_required()
     }
-    numeric = {n for n, p in predictor.Request.model_json_schema()["properties"].items() if "number" in json.dumps(p)}
+    kinds = {name: _types(spec) for name, spec in predictor.Request.model_json_schema()["properties"].items()}
+    numeric = {name for name, types in kinds.items() if "number" in types}
+    either = {name for name, types in kinds.items() if types >= {"string", "boolean"}}
     filled = frame.assign(
         **{name: frame[name].astype(float) if name in numeric else frame[name].fillna("") for name in optional}
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hint about nullable integers, which are floats here
         inferred = infer_signature(filled, outputs)
+    # MLflow would refuse whole numbers, int64, where the type is double: what a request takes, it says itself.
     columns: list[Any] = [
-        ColSpec(col.type, col.name, required=col.name not in optional) for col in inferred.inputs.inputs
+        ColSpec(
+            AnyType() if col.name in optional & (numeric | either) else col.type,
+            col.name,
+            required=col.name not in optional,
+        )
+        for col in inferred.inputs.inputs
     ]
     inferred.inputs = Schema(columns)
     return filled, inferred
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    """The JSON types of a field."""
+    return {str(one.get("type")) for one in schema.get("anyOf", [schema])}
 
 
 def promote(client: Any, name: str, version: Any) -> None:

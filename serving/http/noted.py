@@ -26,6 +26,7 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
     """
     if not isinstance(model.predictor, Notes):
         return
+    refuse = strict(request)
     found: Noted = []
     unseen: Noted = []
     for place, one in enumerate(inputs, before):
@@ -35,7 +36,7 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
             found.append(said)
             if kind == "unseen":
                 unseen.append(said)
-    if unseen and strict(request):
+    if unseen and refuse:
         first = unseen[0]
         more = f" (and {len(unseen) - 1} more)" if len(unseen) > 1 else ""
         raise Refusal(422, f"{first['pointer'][2:]}: {first['detail']}{more}", errors=unseen[:MAX_ERRORS])

@@ -130,6 +130,23 @@ def test_a_table_that_will_not_do(tmp_path: Path) -> None:
         settings(text="评论", target="mood")
 
 
+def test_a_column_of_numbers_can_be_the_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"评论": [f"{n:03}" for n in range(60)], "mood": ["sad", "happy"] * 30})
+    found = data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
+    assert "007" in {text for part in found.splits.values() for text in part["text"]}
+
+
+def test_a_text_that_no_request_may_have_is_named_by_row(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"评论": [f"text {n}" for n in range(60)], "mood": ["sad", "happy"] * 30})
+    frame.loc[6, "评论"] = "x" * 20_001
+    with pytest.raises(UsageError, match=r"own\.csv: data row 7, column '评论': found 20,001 characters"):
+        data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
+    long = layout(tmp_path / "long", TRAIN | TEST)
+    (long / "aclImdb/test/neg/0_7.txt").write_text("x" * 20_001)
+    with pytest.raises(UsageError, match=r"0_7\.txt: found 20,001 characters; expected at most 20,000"):
+        data.Data().prepare(settings(path=str(long)), "full", seed=1)
+
+
 def test_a_null_among_the_hotel_reviews_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

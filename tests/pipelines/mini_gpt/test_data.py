@@ -64,6 +64,20 @@ def test_chunks_do_not_change_the_tokens(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(tokens.encode(made, TEXT), expected)
 
 
+def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
+    """Windows' editors write one; where files were joined, it stands in the middle."""
+    (tmp_path / "marked.txt").write_text(f"\ufeff{TEXT}\ufeff{TEXT}", encoding="utf-8")
+    text, *_ = data.corpus(settings(path=str(tmp_path / "marked.txt")), "sample")
+    assert text == TEXT + TEXT
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff", " \n"])
+def test_an_empty_text_is_said_to_be_empty(tmp_path: Path, content: str) -> None:
+    (tmp_path / "empty.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"empty\.txt: is empty"):
+        data.Data().prepare(settings(path=str(tmp_path / "empty.txt")), "sample", 0)
+
+
 def test_splits_follow_each_other(prepared: Path) -> None:
     assert "".join(data.text_of(splits.read(prepared, name)) for name in splits.SPLITS) == TEXT
 

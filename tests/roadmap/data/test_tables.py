@@ -1,8 +1,9 @@
 """A user's own CSV is first class: what is wrong with it is said in one line, what is taken for what is said too."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from roadmap.data import tables
 from roadmap.data.splits import PreparedData
 from roadmap.data.tables import prepare_csv
 from roadmap.inference.tabular import MAX_TEXT
+from roadmap.inference.tabular.features import Features, from_frame
 
 SHARES = (0.7, 0.15, 0.15)
 ROWS = 60
@@ -163,6 +165,112 @@ def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., Prepar
     assert whole(flags)["price"].sum() == 20
 
 
+def test_rows_without_a_target_are_counted_aloud(
+    prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(csv_of(row=lambda i: f"{i * 2},red,{i if i > 10 else ['', 'NA'][i % 2]}"))
+    said = capsys.readouterr().out
+    assert "10 rows without target 'price' left out (5 NA, 5 empty), the first data row 1" in said
+
+
+def test_a_class_that_is_called_none_is_a_class(prepare: Callable[..., PreparedData]) -> None:
+    classes = ["None", "None", "Insomnia", "Sleep Apnea"]
+    with pytest.raises(UsageError, match="two classes; found 3: Insomnia, None, Sleep Apnea"):
+        prepare(csv_of(row=lambda i: f"{i * 2},red,{classes[i % 4]}"), task="binary")
+    found = prepare(csv_of(row=lambda i: f"{i * 2},red,{classes[i % 3]}"), task="binary")
+    assert found.schema["classes"] == ["Insomnia", "None"] and len(whole(found)) == ROWS
+
+
+@pytest.mark.parametrize("rare", [1, 2, 5])
+def test_a_class_that_is_too_rare_is_named(prepare: Callable[..., PreparedData], rare: int) -> None:
+    said = rf"class 'ja' is too rare: found {rare} of 60 rows; expected one in each of train, val, test"
+    with pytest.raises(UsageError, match=said):
+        prepare(csv_of(row=lambda i: f"{i * 2},red,{'ja' if i <= rare else 'nein'}"), task="binary")
+    with pytest.raises(UsageError, match="has one value of 'price' only"):
+        prepare(csv_of(row=lambda i: f"{i * 2},red,{5 + (i <= rare)}"))
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [("", "{0}"), ("PassengerId", "{0}"), ("seq", "{0}"), ("customer_id", "{1}"), ("CustomerID", "{1}"), ("序号", "{1}")],
+)
+def test_an_index_is_left_out_and_said_unless_kept(
+    prepare: Callable[..., PreparedData], tmp_path: Path, header: str, cell: str
+) -> None:
+    text = csv_of(f"{header},colour,price", lambda i: f"{cell.format(i - 1, i * 7919 % 6007)},{'ab'[i % 2]},{i}")
+    found, name = prepare(text), header or "Unnamed: 0"
+    assert list(found.schema["columns"]) == ["colour"] and name in found.schema["ignored"]
+    kept = prepare_csv(str(tmp_path / "mine.csv"), "price", "regression", SHARES, 1, keep=[name])
+    assert list(kept.schema["columns"]) == [name, "colour"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("$1,234.50", "data row 1 has '\$1,234.50': write plain numbers"),
+        ("12%", "data row 1 has '12%': write plain numbers"),
+        ("?", "59 of 60 cells are numbers, but data row 1 has '\?'"),
+    ],
+)
+def test_which_cell_keeps_a_column_from_being_numbers_is_said(
+    prepare: Callable[..., PreparedData], cell: str, said: str
+) -> None:
+    def row(i: int) -> str:
+        written = cell if i == 1 or cell != "?" else str(i * 1.5)
+        return f'"{written if i == 1 or cell == "?" else written.replace("1", str(i), 1)}",{"ab"[i % 2]},{i}'
+
+    found = prepare(csv_of(row=row))
+    assert re.search(said, found.schema["ignored"]["area"])
+
+
+def test_a_question_mark_may_be_set_to_be_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(csv_of(row=lambda i: f"{i * 1.5 if i % 9 else '?'},red,{i}"))
+    found = prepare_csv(str(tmp_path / "mine.csv"), "price", "regression", SHARES, 1, gaps=["?"])
+    assert found.schema["columns"]["area"]["kind"] == "number" and whole(found)["area"].isna().sum() == 6
+    assert found.schema["reading"] == {"delimiter": ",", "gaps": ["?"]}
+
+
+def test_a_column_that_is_the_target_is_warned_of(
+    prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(i: int) -> str:
+        price = i * 37 % 61
+        return f"{price**2},{'low' if price < 30 else 'high'},{i * 17 % 29},{price}"
+
+    found = prepare(csv_of("squared,level,noise,price", row))
+    assert list(found.notes["leaks"]) == ["squared"]
+    assert "warning: squared nearly is the target (100.0% rank correlation" in capsys.readouterr().out
+    binary = prepare(csv_of("squared,level,noise,price", lambda i: f"{row(i).rpartition(',')[0]},{i * 37 % 61 < 30}"),
+                     task="binary")  # fmt: skip
+    assert list(binary.notes["leaks"]) == ["squared", "level"]
+
+
+@pytest.mark.parametrize("cell", ["1e31", "-1e31", "1e400"])
+def test_a_number_that_no_request_may_have_is_named_by_row(prepare: Callable[..., PreparedData], cell: str) -> None:
+    with pytest.raises(UsageError, match=f"data row 7: 'area' is '{cell}'"):
+        prepare(csv_of(row=lambda i: f"{cell if i == 7 else i * 2},red,{i}"))
+
+
+def test_gaps_of_a_category_carry_what_they_tell(tmp_path: Path) -> None:
+    """rent = 4 area + 200 where `kind` is empty."""
+    rng = np.random.default_rng(0)
+    area, gap = rng.integers(20, 200, 400), rng.random(400) < 0.3
+    kinds = np.where(gap, "", rng.choice(["flat", "house"], 400))
+    rents = 4 * area + 200 * gap + rng.normal(0, 10, 400)
+    rows = [f"{a},{kind},{rent}" for a, kind, rent in zip(area, kinds, rents, strict=True)]
+    (tmp_path / "rents.csv").write_text("\n".join(["area,kind,rent", *rows]))
+    prepared = prepare_csv(str(tmp_path / "rents.csv"), "rent", "regression", SHARES, 1)
+    train, test = (from_frame(prepared.splits[name], KINDS) for name in ("train", "test"))
+    features = Features.fit(train)
+    assert features.names == ["area", "kind=house", "kind missing"]
+    x, y = (np.c_[features.transform(train), np.ones(len(prepared.splits["train"]))], prepared.splits["train"]["rent"])
+    weights = np.linalg.lstsq(x, y, rcond=None)[0]
+    truth = prepared.splits["test"]["rent"]
+    found = np.c_[features.transform(test), np.ones(len(truth))] @ weights
+    assert 1 - ((found - truth) ** 2).mean() / truth.var() > 0.97
+
+
+KINDS: dict[str, Literal["number", "category"]] = {"area": "number", "kind": "category"}
 HOUSE = house_prices.hedonic(30, 1)
 BLOCK = {
     "longitude": -122.23, "latitude": 37.88, "housing_median_age": 41.0, "total_rooms": 880.0, "total_bedrooms": np.nan,
