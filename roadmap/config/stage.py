@@ -5,6 +5,7 @@ A mistake ends the process with one line that says where it is and what is allow
 not answer with exit code 75, so that whoever runs the stage knows that trying again makes sense.
 """
 
+import atexit
 import gc
 import os
 import sys
@@ -27,6 +28,7 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
     """Makes `main` a Hydra command line: `python -m pipelines.train project=mnist trainer=ddp`."""
     # Imports make a million objects that stay: looking through them for garbage takes a quarter of the imports' time.
     gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)  # and going through them at the end would take as long again
     import hydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
