@@ -59,6 +59,8 @@ def read(path: str | Path, known: Sequence[str], raw: Collection[str] = ()) -> C
         raise UsageError(f"{path}: no such file")
     try:
         text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"

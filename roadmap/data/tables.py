@@ -98,6 +98,8 @@ def prepare(
     kept = kept.reset_index(drop=True)
     rows = split_indices(len(kept), shares, seed, strata=kept[target].to_numpy() if task == "binary" else None)
     parts = {name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()}
+    if all(parts["train"][name].nunique(dropna=False) < 2 for name in columns):
+        raise UsageError(f"{source}: no column to learn from: each has one value only in train; give more rows")
     _enough({name: part[target] for name, part in parts.items()}, source, classes)
     leaks = suspects(parts["train"], columns, target, task == "binary")
     for name, said in leaks.items():

@@ -134,6 +134,8 @@ def tidy(frame: pd.DataFrame, text: str, target: str) -> pd.DataFrame:
 def cut(frame: pd.DataFrame, data: settings.Data, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
     """A random split, each text once: a repeated one would stand in train and in test."""
     known = frame[frame["text"].map(lambda text: isinstance(text, str) and not is_blank(text))]
+    if known.empty:
+        raise UsageError(f"{len(frame)} rows have no text; expected some in the column that data.text names")
     kept = known.drop_duplicates("text").reset_index(drop=True)
     dropped = {"empty": len(frame) - len(known), "repeated": len(known) - len(kept)}
     rows = split_indices(len(kept), data.split, seed, strata=kept["label"].to_numpy())

@@ -55,6 +55,8 @@ def read(file: Path) -> pd.DataFrame:
     """Columns by name in any case, as text; the index counts the lines of the file."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{file}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
 

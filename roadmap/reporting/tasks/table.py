@@ -24,6 +24,7 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
     return [
         _overview(table, card),
         _columns(table, card["schema"]["ignored"]),
+        *_leaks(card.get("leaks", {}), table.target),
         *_missing(table),
         target.section(table),
         distributions.section(table, list(strength)),
@@ -81,6 +82,18 @@ def _columns(table: TableDataset, ignored: dict[str, str]) -> Section:
     }
     lead = f"{count(len(table.all_kinds), 'column')} in use, {len(ignored) or 'none'} left out."
     return Section("Columns", lead, [html.table(rows, caption) for caption, rows in tables.items() if rows])
+
+
+def _leaks(leaks: dict[str, str], target: str) -> list[Section]:
+    """A section, where a column gives the target away."""
+    if not leaks:
+        return []
+    lead = (
+        f"{listed(list(leaks))} {'is' if len(leaks) == 1 else 'are'} {target}, or nearly. What is only known once the "
+        "target is makes a model that is right here and useless in production: leave it out of the file."
+    )
+    rows = [{"Column": name, "How nearly": said} for name, said in leaks.items()]
+    return [Section("Leakage", lead, [html.table(rows, "Columns that give the target away, training rows")])]
 
 
 def _missing(table: TableDataset) -> list[Section]:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,14 @@ def test_no_gaps_no_section_about_gaps(tmp_path: Path) -> None:
         part.dropna(inplace=True)
     page = render(tmp_path, prepared)
     assert "Missing values" not in page and "None of the cells are missing" in page
+
+
+def test_a_column_that_gives_the_target_away_is_warned_of(tmp_path: Path, page: str) -> None:
+    prepared = prepared_table()
+    notes = {"leaks": {"性别": "100.0% of the target's variance lies between its levels"}}
+    texts = Parsed(render(tmp_path, replace(prepared, notes=notes))).texts
+    assert "Leakage" in texts and any("性别 is 生还, or nearly" in text for text in texts)
+    assert "Leakage" not in Parsed(page).texts
 
 
 def test_same_data_same_bytes(tmp_path: Path, page: str) -> None:
