@@ -12,6 +12,7 @@ from pathlib import Path
 
 from roadmap.io.errors import UsageError
 from roadmap.io.http import HttpError, ask
+from roadmap.tracking import local_store
 from roadmap.tracking.mlflow import connect, store_uri
 
 STORE = Path("artifacts/store.json")
@@ -22,8 +23,7 @@ def identity() -> str | None:
     if os.environ.get("TRACKING") == "none":
         return "none"
     uri = store_uri()
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
+    if path := local_store.file_of(uri):
         if not path.exists() or not path.stat().st_size:
             connect()  # made here once, so that stages that start together do not race for it
         try:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from roadmap.io import command_line
 from roadmap.io.errors import UsageError
+from roadmap.tracking import local_store
 from roadmap.tracking.mlflow import store_uri
 
 
@@ -18,6 +19,8 @@ def run(options: Options) -> None:
     uri = store_uri()
     if uri.startswith("http"):
         raise UsageError(f"MLFLOW_TRACKING_URI: found the server {uri}; its page is there")
+    if store := local_store.file_of(uri):
+        local_store.follow_move(store)
     print(f"MLflow: http://127.0.0.1:{options.port} over {uri}", flush=True)
     address = ["--host", "127.0.0.1", "--port", str(options.port)]
     os.execvp("mlflow", ["mlflow", "server", "--backend-store-uri", uri, *address])

@@ -9,12 +9,14 @@ import json
 import logging
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 from roadmap.bundle import MANIFEST, Manifest
 from roadmap.config.schema import SHIPPED, Run
-from roadmap.io.errors import Unavailable
+from roadmap.io.errors import Unavailable, UsageError
+from roadmap.tracking import local_store
 from roadmap.training.history import read_history
 
 LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
@@ -24,7 +26,7 @@ def store_uri() -> str:
     """MLFLOW_TRACKING_URI, or SQLite at the root of the checkout, also from DVC's temporary workspaces."""
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    return f"sqlite:///{root()}/mlflow.db"
+    return local_store.address(root())
 
 
 def root() -> Path:
@@ -48,6 +50,8 @@ def connect() -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(store_uri())
+    if store := local_store.file_of(store_uri()):
+        local_store.follow_move(store)
     client = mlflow.MlflowClient()
     try:
         client.search_experiments(max_results=1)
@@ -57,18 +61,27 @@ def connect() -> Any:
 
 
 def experiment_id(client: Any, project: str) -> str:
-    """One experiment per project, created on first use."""
+    """One experiment per project, created on first use.
+
+    Raises:
+        UsageError: it has been deleted in MLflow, which keeps its name.
+    """
     from mlflow.exceptions import MlflowException
 
-    if (experiment := client.get_experiment_by_name(project)) is not None:
-        return experiment.experiment_id
-    local = store_uri().startswith("sqlite")
-    try:
-        return client.create_experiment(
-            project, artifact_location=f"file://{root()}/mlruns/{project}" if local else None
+    experiment = client.get_experiment_by_name(project)
+    if experiment is None:
+        store = local_store.file_of(store_uri())
+        try:
+            return client.create_experiment(project, artifact_location=store and local_store.artifacts(store, project))
+        except MlflowException:  # another process created it first
+            experiment = client.get_experiment_by_name(project)
+    if experiment.lifecycle_stage == "deleted":
+        there = f"MLFLOW_TRACKING_URI={shlex.quote(store_uri())} mlflow"
+        raise UsageError(
+            f"MLflow: the experiment {project!r} (id {experiment.experiment_id}) has been deleted; bring it back with "
+            f"`{there} experiments restore --experiment-id {experiment.experiment_id}`; rename it then to start anew"
         )
-    except MlflowException:  # another process created it first
-        return client.get_experiment_by_name(project).experiment_id
+    return experiment.experiment_id
 
 
 def find_run(client: Any, project: str, key: str) -> Any:

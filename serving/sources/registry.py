@@ -64,11 +64,21 @@ class Registry:
         if address.scheme == "mlflow-artifacts" and isinstance(self.mlflow, MlflowServer):
             return self._from_server(self.mlflow, address.path.strip("/"), version)
         if address.scheme in ("", "file"):
-            return self._from_folder(Path(unquote(address.path) if address.scheme else location), version)
+            return self._from_folder(self._local(location), version)
         raise SourceError(
             f"{version}: its files lie at {location}; what is read is s3://, file://, and mlflow-artifacts:/ "
             "where MLFLOW_TRACKING_URI is a server"
         )
+
+    def _local(self, location: str) -> Path:
+        """A path or a file: URI. What lies in mlruns/ beside a local store is found there, wherever it once was."""
+        plain = Path(location.removeprefix("file://"))  # as earlier versions wrote URIs, without escapes
+        path = plain if plain.exists() else Path(unquote(urlsplit(location).path))
+        _, mlruns, inside = str(path).rpartition("/mlruns/")
+        if mlruns and isinstance(self.mlflow, MlflowDatabase):
+            beside = self.mlflow.file.absolute().parent / "mlruns" / inside
+            return beside if beside.is_dir() else path
+        return path
 
     # roadmap/promotion/registry.py logs a model whose folder artifacts/ holds the bundle, named as on disk.
 
@@ -113,7 +123,7 @@ def connect(uri: str) -> MlflowDatabase | MlflowServer:
         SourceError: a store of a kind that is not read.
     """
     if uri.startswith("sqlite:///"):
-        return MlflowDatabase(Path(uri.removeprefix("sqlite:///")))
+        return MlflowDatabase(Path(unquote(uri.removeprefix("sqlite:///"))))
     if uri.startswith(("http://", "https://")):
         return MlflowServer(uri)
     raise SourceError(

@@ -1,0 +1,91 @@
+"""MLflow's store in a SQLite file: its address, and its artifacts, which lie in mlruns/ beside it.
+
+MLflow records artifacts by absolute paths. In a checkout that was moved or copied these lead to where it was, so they
+are corrected: what lies beside the store is found there, and new runs are written there.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+FILE, FOLDER = "mlflow.db", "mlruns"
+SQLITE = "sqlite:///"
+# Where MLflow keeps the paths of artifacts.
+LOCATIONS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "logged_models": ("artifact_location",),
+    "model_versions": ("source", "storage_location"),
+}
+
+
+def address(folder: Path) -> str:
+    """SQLAlchemy's address of the store in this folder, whatever the folder is called."""
+    return f"{SQLITE}{folder / FILE}".replace("%", "%25").replace("?", "%3F")
+
+
+def file_of(uri: str) -> Path | None:
+    """The SQLite file of a store's address; None for another kind of store."""
+    return Path(unquote(uri.removeprefix(SQLITE))).absolute() if uri.startswith(SQLITE) else None
+
+
+def artifacts(store: Path, project: str) -> str:
+    """Where a project's runs keep their files, as MLflow takes it."""
+    return (store.parent / FOLDER / project).as_uri()
+
+
+def follow_move(store: Path) -> None:
+    """Corrects the paths in a store that was moved or copied together with its artifacts. Quick where there are none.
+
+    A run's path is corrected if its files lie beside this store. An experiment's is also if the files are nowhere, or
+    if another store lies where it leads to.
+    """
+    if not store.is_file() or not store.stat().st_size:
+        return
+    here = store.parent / FOLDER
+    try:
+        with contextlib.closing(sqlite3.connect(store, timeout=20)) as database, database:
+            places = _column(database, "experiments", "artifact_location")
+            if all(_parted(place) in (None, here) for place in places):
+                return
+            for table, columns in LOCATIONS.items():
+                for column in columns:
+                    for place in _column(database, table, column):
+                        if new := _moved(place, here, always=table == "experiments"):
+                            database.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (new, place))
+    except sqlite3.Error:  # none of MLflow's, or of another version: MLflow itself says what is wrong
+        return
+
+
+def _column(database: sqlite3.Connection, table: str, column: str) -> list[str]:
+    query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE '%/{FOLDER}/%'"
+    return [place for (place,) in database.execute(query)]
+
+
+def _path(place: str) -> Path | None:
+    """Of a path or a file: URI. Earlier versions wrote URIs without escapes: what exists counts."""
+    if place.startswith("/"):
+        return Path(place)
+    if not place.startswith("file:"):
+        return None
+    plain = Path(place.removeprefix("file://"))
+    return plain if plain.exists() else Path(unquote(urlsplit(place).path))
+
+
+def _parted(place: str) -> Path | None:
+    """The folder mlruns in it."""
+    path = _path(place)
+    return path and Path(str(path).rpartition(f"/{FOLDER}/")[0]) / FOLDER
+
+
+def _moved(place: str, here: Path, always: bool) -> str | None:
+    """The corrected path, in the same form; None where it stays."""
+    path, there = _path(place), _parted(place)
+    if path is None or there is None or there == here:
+        return None
+    new = here / path.relative_to(there)
+    foreign = not there.exists() or (there.parent / FILE).is_file()
+    if not (new.exists() or (always and foreign)):
+        return None
+    return new.as_uri() if place.startswith("file:") else str(new)
