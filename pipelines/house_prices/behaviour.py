@@ -19,13 +19,13 @@ class Behaviour(project.Behaviour[Predictor]):
         houses = sample_cases(requests)
 
         def prices(column: str = "", more: float = 0.0) -> np.ndarray:
-            changed = ({**row, column: row[column] + more} if column else row for row in houses)
+            changed = ({**row, column: row[column] + more} if isinstance(row.get(column), float) else row for row in houses)
             return np.array([output.prediction for output in predict_in_batches(predictor, list(changed))])
 
         now = prices()
         typical = np.median(np.abs(now))
         for column, more, sign in MOVES:
-            if column in houses[0]:
+            if any(isinstance(row.get(column), float) for row in houses):
                 words = f"{more:g} more of {column}: {'not cheaper' if sign > 0 else 'not dearer'}"
                 yield BehaviouralCheck(words, "directional", sign * (prices(column, more) - now) >= 0, 0.99)
                 hardly = np.abs(prices(column, more / 1000) - now) <= 0.01 * typical

@@ -12,6 +12,13 @@ from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
 PORTS = ("S", "C", "Q")
+PASSENGERS = {"Sex": ("female", "male"), "Title": ("Mrs", "Mr"), "Pclass": ("1st", "3rd")}
+EPISODE = {"sex": ("female", "male"), "class": ("1st", "2nd", "3rd", "crew"), "age": ("adult",)}
+
+
+def asks(requests: list[Request], levels: dict[str, tuple[str, ...]]) -> bool:
+    """Whether all of these levels are there: a table of the user's own may have columns of these names."""
+    return all(set(known) <= {row.get(column) for row in requests} for column, known in levels.items())
 
 
 class Behaviour(project.Behaviour[Predictor]):
@@ -25,15 +32,15 @@ class Behaviour(project.Behaviour[Predictor]):
 
         alone = np.array([predict_in_batches(predictor, [row])[0].probability for row in people[:20]])
         yield BehaviouralCheck("alone or among others", "invariance", np.isclose(alone, chances()[:20], atol=1e-5), 1.0)
-        if "Embarked" in people[0]:
+        if asks(requests, {"Embarked": PORTS}):
             spread = np.ptp([chances(Embarked=port) for port in PORTS], axis=0)
             yield BehaviouralCheck("another port of embarkation", "invariance", spread < 0.25, 0.9)
-        if "Sex" in people[0]:
+        if asks(requests, PASSENGERS) and any(isinstance(row.get("Age"), float) for row in requests):
             women, men = chances(Sex="female", Title="Mrs", Age=30.0), chances(Sex="male", Title="Mr", Age=30.0)
             yield BehaviouralCheck("a woman rather than a man", "directional", women > men, 1.0)
             first, third = chances(Pclass="1st"), chances(Pclass="3rd")
             yield BehaviouralCheck("first class rather than third", "directional", first > third, 0.95)
-        elif {"sex", "class", "age"} <= people[0].keys():
+        elif asks(requests, EPISODE):
             women, men = chances(sex="female"), chances(sex="male")
             yield BehaviouralCheck("a woman rather than a man", "directional", women > men, 0.95)
             first, third = chances(**{"class": "1st"}), chances(**{"class": "3rd"})

@@ -7,7 +7,8 @@ from roadmap.inference.tabular.features import Columns
 
 def derive(columns: Columns) -> Columns:
     """Adds ratios per household where the census columns are there; other tables pass as they are."""
-    if not {"total_rooms", "total_bedrooms", "population", "households"} <= columns.keys():
+    needed = ("total_rooms", "total_bedrooms", "population", "households")
+    if not all(name in columns and columns[name].dtype.kind == "f" for name in needed):
         return columns
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {

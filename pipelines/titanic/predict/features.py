@@ -14,7 +14,7 @@ def title(name: str) -> str:
 
 def derive(columns: Columns) -> Columns:
     """Adds the family's size where the passenger list's columns are there; other tables pass as they are."""
-    if not {"SibSp", "Parch"} <= columns.keys():
+    if not all(name in columns and columns[name].dtype.kind == "f" for name in ("SibSp", "Parch")):
         return columns
     family = columns["SibSp"] + columns["Parch"] + 1
     alone = np.where(np.isnan(family), np.nan, (family == 1).astype(np.float64))

@@ -40,6 +40,8 @@ def is_boolean(levels: Collection[str]) -> bool:
 
 def level(cell: str, levels: Collection[str], gaps: Collection[str] = GAPS) -> str | None:
     """Of a category: a level, a text that is none, or None for a gap."""
+    if cell in levels:
+        return cell
     text = clean(cell)
     if text in levels:
         return text
