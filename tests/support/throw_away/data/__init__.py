@@ -12,9 +12,16 @@ class Data(TabularData[settings.Data]):
         from sklearn.datasets import load_breast_cancer
 
         frame = load_breast_cancer(as_frame=True).frame
-        about = {"source": "scikit-learn's breast cancer", "licence": "CC BY 4.0"}
-        classes = ["malignant", "benign"]
-        return tables.prepare(frame, "target", "binary", **about, shares=data.split, seed=seed, classes=classes)
+        return tables.prepare(
+            frame,
+            "target",
+            "binary",
+            source="scikit-learn's breast cancer",
+            licence="CC BY 4.0",
+            shares=data.split,
+            seed=seed,
+            classes=["malignant", "benign"],
+        )
 
     def training(self, folder: Path) -> TrainingSet:
         table = TabularDataset.load(folder, lambda columns: columns)
