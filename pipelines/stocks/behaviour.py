@@ -24,11 +24,10 @@ class Behaviour(project.Behaviour[Predictor]):
 
         now = quantiles(closes)
         last = np.array([one[-1] for one in closes])[:, None, None]
-        renamed = np.asarray(np.isclose(quantiles(closes, "OTHER"), now)).all(axis=(1, 2))
-        yield BehaviouralCheck("another name of the symbol", "invariance", renamed, 1.0)
-        hundredfold = quantiles([100 * one for one in closes])
-        cents = np.asarray(np.isclose(hundredfold / 100, now, rtol=1e-3)).all(axis=(1, 2))
-        yield BehaviouralCheck("prices in cents", "invariance", cents, 1.0)
+        renamed: np.ndarray = np.isclose(quantiles(closes, "OTHER"), now)
+        yield BehaviouralCheck("another name of the symbol", "invariance", renamed.all(axis=(1, 2)), 1.0)
+        cents: np.ndarray = np.isclose(quantiles([100 * one for one in closes]) / 100, now, rtol=1e-3)
+        yield BehaviouralCheck("prices in cents", "invariance", cents.all(axis=(1, 2)), 1.0)
         wide = np.log(now[..., -1] / now[..., 0])  # [n, horizons]
         yield BehaviouralCheck("further ahead: wider", "directional", (np.diff(wide, axis=1) > 0).all(axis=1), 1.0)
         wilder = quantiles([one[-1] * (one / one[-1]) ** 1.5 for one in closes])
