@@ -101,17 +101,17 @@ def table(path: Path) -> Any:
     """-> DataFrame of texts, as CSV has them, or of what Parquet has"""
     import pandas as pd
 
+    from roadmap.data import csv_table
+
+    if path.suffix != ".parquet":
+        return pd.DataFrame(csv_table.read(path, (), expected=COLUMNS).columns)
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
+        return pd.read_parquet(path)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # what pandas and pyarrow raise of a file that is neither
         said = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"{path}: can't be read as {'Parquet' if path.suffix == '.parquet' else 'CSV'} ({said})"
-        ) from None
+        raise UsageError(f"{path}: can't be read as Parquet ({said})") from None
 
 
 def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:

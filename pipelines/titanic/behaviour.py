@@ -1,6 +1,6 @@
 """Titanic: what a survival model should do on people made for the purpose."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ PASSENGERS = {"Sex": ("female", "male"), "Title": ("Mrs", "Mr"), "Pclass": ("1st
 EPISODE = {"sex": ("female", "male"), "class": ("1st", "2nd", "3rd", "crew"), "age": ("adult",)}
 
 
-def asks(requests: list[Request], levels: dict[str, tuple[str, ...]]) -> bool:
+def asks(requests: list[Request], levels: Mapping[str, Sequence[str]]) -> bool:
     """Whether all of these levels are there: a table of the user's own may have columns of these names."""
     return all(set(known) <= {row.get(column) for row in requests} for column, known in levels.items())
 

@@ -47,8 +47,10 @@ class TypedTable:
     notes: dict[str, str]  # column -> what is worth telling
 
 
-def read(path: str | Path, known: Sequence[str], raw: Collection[str] = ()) -> CsvTable:
-    """The cells of a CSV that has the columns `known`.
+def read(
+    path: str | Path, known: Sequence[str], raw: Collection[str] = (), expected: Sequence[str] = ()
+) -> CsvTable:
+    """The cells of a CSV that has the columns `known`, by which, or by the `expected` ones, the separator is found.
 
     Raises:
         UsageError: no such file, not UTF-8, empty, a header without these names or with one twice, a record that is
@@ -66,8 +68,8 @@ def read(path: str | Path, known: Sequence[str], raw: Collection[str] = ()) -> C
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
     if not text.strip():
-        raise UsageError(f"{path}: is empty")
-    delimiter = delimiter_of(_lines(text), known)
+        raise UsageError(f"{path}: is empty, and can't be read as CSV")
+    delimiter = delimiter_of(_lines(text), expected or known)
     rows = records(_lines(text), delimiter)
     header = next(rows)
     if header.fault:

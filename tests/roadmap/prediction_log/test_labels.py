@@ -160,6 +160,19 @@ def test_a_file_of_labels_is_joined_and_unknown_requests_are_told(log: str, chec
     assert abs(found[1].time - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_labels_are_read_as_training_reads_a_table(log: str, checkout: Path, end: str) -> None:
+    """Semicolons, blanks, and a comma too many in every row, which once shifted the columns."""
+    answered(log, "a", 1, 2)
+    text = end.join(["label; request_id ;index;", ' survived ; "a" ;0;', "died;a;1;", ""])
+    (checkout / "labels.csv").write_bytes(text.encode())
+    with pytest.raises(UsageError, match="unknown column 'Unnamed: 3'"):
+        command.label("titanic", str(checkout / "labels.csv"), log)
+    (checkout / "labels.csv").write_bytes(text.replace(";" + end, end).encode())
+    assert command.label("titanic", str(checkout / "labels.csv"), log) == "titanic: 2 labels stored"
+    assert [(one.index, one.label) for one in labels.read(log, "titanic")] == [(0, "survived"), (1, "died")]
+
+
 def test_parquet_and_numbers(log: str, checkout: Path) -> None:
     answered(log, "a", 1, 2, project="house_prices")
     frame = pd.DataFrame({"request_id": ["a", "a"], "index": [0, 1], "label": [412.5, 300.0]})
