@@ -27,7 +27,7 @@ from roadmap.training.history import read_history
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
-STAGES = ("collect", "prepare", "report", "baselines", "train", "evaluate", "store", "register")
+STAGES = ("collect", "sources", "prepare", "report", "baselines", "train", "evaluate", "store", "register")
 BUDGETS = {"titanic": 12.0, "all": 240.0, "nothing to do": 3.0}  # seconds on two cores that are free
 
 

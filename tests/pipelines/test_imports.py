@@ -23,6 +23,7 @@ MAY = {
         *("sklearn", "scipy"),
     },
     "evaluate": {"pandas", "matplotlib", "onnxruntime", "scipy"},
+    "sources": set(),
     "store": MLFLOW,
     "register": {*MLFLOW, "onnxruntime"},
     "process": MLFLOW,  # roadmap/tracking/process.py, beside train and evaluate

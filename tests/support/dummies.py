@@ -1,5 +1,7 @@
 """Outputs that nobody made: a checkout that is reproduced as far as DVC knows, without a second of training."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 
@@ -13,3 +15,4 @@ def write_dummies(folder: Path) -> None:
         dummy = out if out.suffix else out / "dummy"
         dummy.parent.mkdir(parents=True, exist_ok=True)
         dummy.write_text(f"{out.relative_to(folder)}\n")
+    subprocess.run([sys.executable, "-m", "pipelines.sources"], cwd=folder, check=True)  # prepare depends on its files
