@@ -24,15 +24,18 @@ class Behaviour(project.Behaviour[Predictor]):
 
         now = quantiles(closes)
         last = np.array([one[-1] for one in closes])[:, None, None]
-        renamed: np.ndarray = np.isclose(quantiles(closes, "OTHER"), now)
-        yield BehaviouralCheck("another name of the symbol", "invariance", renamed.all(axis=(1, 2)), 1.0)
-        cents: np.ndarray = np.isclose(quantiles([100 * one for one in closes]) / 100, now, rtol=1e-3)
-        yield BehaviouralCheck("prices in cents", "invariance", cents.all(axis=(1, 2)), 1.0)
+        renamed = np.isclose(quantiles(closes, "OTHER"), now).all(axis=(1, 2))
+        yield BehaviouralCheck("another name of the symbol", "invariance", renamed, 1.0)
+        cents = np.isclose(quantiles([100 * one for one in closes]) / 100, now, rtol=1e-3).all(axis=(1, 2))
+        yield BehaviouralCheck("prices in cents", "invariance", cents, 1.0)
         wide = np.log(now[..., -1] / now[..., 0])  # [n, horizons]
         yield BehaviouralCheck("further ahead: wider", "directional", (np.diff(wide, axis=1) > 0).all(axis=1), 1.0)
         wilder = quantiles([one[-1] * (one / one[-1]) ** 1.5 for one in closes])
         wider = np.log(wilder[..., -1] / wilder[..., 0]) > wide
         yield BehaviouralCheck("every move half as large again: wider", "directional", wider.all(axis=1), 0.99)
-        yield BehaviouralCheck("quantiles in their order", "minimum", (np.diff(now, axis=2) >= 0).all(axis=(1, 2)), 1.0)
-        held = ((now[..., 0] < last[..., 0]) & (last[..., 0] < now[..., -1])).all(axis=1)
-        yield BehaviouralCheck("the last price inside the widest interval", "minimum", held, 0.99)
+        rising = np.diff(now, axis=2) >= 0
+        yield BehaviouralCheck("quantiles in their order", "minimum", [bool(one.all()) for one in rising], 1.0)
+        held = (now[..., 0] < last[..., 0]) & (last[..., 0] < now[..., -1])
+        yield BehaviouralCheck(
+            "the last price inside the widest interval", "minimum", [bool(one.all()) for one in held], 0.99
+        )
