@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from roadmap.inference.tabular.records import HEADER, delimiter_of, fitted, names_of, records, repeated
+from roadmap.inference.tabular.records import HEADER, Record, delimiter_of, fitted, names_of, records, repeated
 from roadmap.inference.tabular.values import clean, number
 from roadmap.io.errors import nearest
 
@@ -126,6 +126,9 @@ def rows_from_csv(
     lines = iter(lines)
     begin = list(islice(lines, HEADER))
     delimiter = delimiter_of(begin, columns.names, columns.delimiter)
+    cells, usual = _first(begin, delimiter), _first(begin, ",")
+    if not {*names_of(cells)} & {*columns.names} and len(cells) != len(columns.names) == len(usual):
+        delimiter = ","  # there is no header, and commas fit
     rows = records(chain(begin, lines), delimiter)
     first = next(rows, None)
     if first is None:
@@ -138,6 +141,11 @@ def rows_from_csv(
         rows = chain([first], rows)
     for line, cells, fault in rows:
         yield line, TableError(fault) if fault else columns.fields(names, cells, delimiter)
+
+
+def _first(lines: Sequence[str], delimiter: str) -> list[str]:
+    """Cells of the first record."""
+    return next(records(lines, delimiter), Record(0, [])).cells
 
 
 class Echo:

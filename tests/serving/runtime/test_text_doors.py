@@ -183,6 +183,14 @@ def test_the_training_file_has_columns_that_no_request_has(tmp_path: Path) -> No
     assert list(asked(path, prepared)[1]) == ["n"]
 
 
+@pytest.mark.parametrize("body", ["1,5;2;\n", "1.5,2,\n", "b;n;k\n2;1,5;\n", "n,b,k\n1.5,2,NA\n", '"1.5" , 2 ,\n'])
+def test_a_body_may_be_separated_otherwise_than_the_training_file(tmp_path: Path, body: str) -> None:
+    rows = "".join(f"{i % 7},5;{i % 5};{'ab'[i % 2] * (i % 3 > 0)};{i % 2}\n" for i in range(60))
+    _, prepared = prepare(tmp_path, f"n;b;k;y\n{rows}")
+    request = request_model("mine", prepared.schema, {})
+    assert list(through_invocations(body, request)) == [{"n": 1.5, "b": 2.0, "k": None}]
+
+
 # ---------------------------------------------------------------- real files
 
 REAL = {
