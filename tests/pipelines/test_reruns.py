@@ -13,7 +13,6 @@ from tests.support.checkouts import ROOT, checkout
 from tests.support.dummies import write_dummies
 
 PROJECTS = ("titanic", "mnist", "mini_gpt")  # a table, images, text
-ALWAYS = {"sources", "store"}  # look at what DVC does not see
 STAGES = ("prepare", "report", "baselines", "train", "evaluate", "register")
 MODEL = ("prepare", "baselines", "train", "evaluate", "register")  # all but the report
 
@@ -88,15 +87,15 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.mark.parametrize("path", EDITS)
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(repo: Any, path: str) -> None:
     with edited(repo, path), repo.lock:
-        assert {stage.addressing for stage in repo.index.stages if stage.changed_deps()} == ALWAYS | EDITS[path]
+        assert {stage.addressing for stage in repo.index.stages if stage.changed_deps()} == {"store"} | EDITS[path]
 
 
 def test_dvc_repro_runs_what_has_changed(repo: Any) -> None:
     """The same judgement by `dvc repro --dry`, which also takes the look at MLflow's store."""
-    assert {stage.addressing for stage in repo.reproduce(dry=True)} == ALWAYS
+    assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"}
     for path in ("pipelines/titanic/predict/features.py", "pipelines/titanic/README.md"):
         with edited(repo, path):
-            assert {stage.addressing for stage in repo.reproduce(dry=True)} == ALWAYS | EDITS[path]
+            assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"} | EDITS[path]
 
 
 def test_documentation_is_ignored_and_what_stages_write_is_not(repo: Any) -> None:

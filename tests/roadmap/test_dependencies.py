@@ -18,7 +18,6 @@ PROJECTS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["p
 STAGES = graph.read(ROOT).stages
 WITHOUT = {  # stages that depend on no file of ours
     "collect": "adds what production has labelled meanwhile: it runs when it is told to",
-    "sources": "runs always",
     "store": "runs always",
 }
 LOADERS = {  # files that import by a computed name -> how dependencies.py knows the module

@@ -262,7 +262,7 @@ def test_a_corrupt_download_is_refused_and_nothing_of_it_is_kept(bucket: Bucket,
     content = (made / "model.onnx").read_bytes()
     bucket.put("titanic/bundle/model.onnx", content[:-1] + b"?")
     source = open_source(f"s3://{bucket.name}", cache)
-    with pytest.raises(BundleError, match=rf"s3://{bucket.name}/titanic/bundle/model\.onnx: .*sha256 differs"):
+    with pytest.raises(BundleError, match=rf"s3://{bucket.name}/titanic/bundle/model\.onnx: content differs"):
         found(source).fetch()
     assert cached(cache) == []
     bucket.put("titanic/bundle/model.onnx", content)

@@ -12,9 +12,6 @@ from tests.support.checkouts import ROOT, Checkout
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 
 
-ALWAYS = {"sources", "store"}  # look at the files behind data.path, and at MLflow's store
-
-
 def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
@@ -22,7 +19,7 @@ def stages_run(output: str) -> list[str]:
 def test_a_second_repro_does_nothing_but_look_at_the_store(
     reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]
 ) -> None:
-    assert set(stages_run(copy_of(reproduced).run("dvc", "repro").stdout)) == ALWAYS
+    assert stages_run(copy_of(reproduced).run("dvc", "repro").stdout) == ["store"]
 
 
 def test_a_changed_parameter_reruns_that_project_from_the_right_stage(
@@ -38,7 +35,7 @@ def test_a_changed_parameter_reruns_that_project_from_the_right_stage(
         file.write_text(before.replace(old, new, 1))
         done = clone.run("dvc", "repro", "--dry", "--allow-missing")
         file.write_text(before)
-        return set(stages_run(done.stdout)) - ALWAYS
+        return set(stages_run(done.stdout)) - {"store"}
 
     # A dry run names the stages whose own inputs changed; what hangs on their outputs follows when they have run.
     assert would_run("dropout: {sample: 0.1", "dropout: {sample: 0.2") == {"train@titanic"}
@@ -104,4 +101,4 @@ def round_trip(clone: Checkout) -> None:
     clone.run("rm", "-rf", ".dvc/cache", "data", "feedback", *(f"artifacts/{project}" for project in PROJECTS))
     clone.run("dvc", "pull", "-q")
     assert clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes() == metrics
-    assert set(stages_run(clone.run("dvc", "repro").stdout)) == ALWAYS
+    assert stages_run(clone.run("dvc", "repro").stdout) == ["store"]
