@@ -1,9 +1,8 @@
 """Before prepare: what lies behind each `data.path`? -> artifacts/sources/<project>.json
 
 DVC tracks the parameter, which stays the same when the file changes. The stage `store`, which runs always, begins with
-this: it writes a hash of the content, on which `prepare` depends; nothing is copied into DVC's cache. A file is read again
-only if its inode says that it was touched; its times and its place are not content. To keep versions of the data, use
-`dvc add`.
+this: it writes a hash of the content, on which `prepare` depends. Nothing is copied into DVC's cache; `dvc add` keeps
+versions. A file is read again only if its inode says that it was touched; its times and its place are not content.
 """
 
 import hashlib
