@@ -2,7 +2,7 @@
 
 The recipe follows Keller Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), and David Page, "How to
 Train Your ResNet" (2018): whole batches are augmented at once, a frozen first layer whitens patches, labels are
-smoothed, the learning rate rises and falls in straight lines, and an average of the weights is what gets shipped.
+smoothed, the learning rate rises and falls linearly, and an average of the weights is shipped.
 """
 
 from abc import ABC, abstractmethod
@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 
 def flip_and_shift(x: Tensor, flip: Tensor, most: int) -> Tensor:
-    """Mirrors the images that `flip` names and moves each by up to `most` pixels, in one gather for the whole batch.
+    """Mirrors the images selected by `flip` and shifts each by up to `most` pixels, in one gather for the whole batch.
 
-    x: [n, h, w, c], flip: bool [n]. What moves in at an edge is the image's own reflection.
+    x: [n, h, w, c], flip: bool [n]. Edges are filled by reflection.
     """
     n, h, w, _ = x.shape
     down, right = torch.randint(-most, most + 1, (2, n, 1), device=x.device)
@@ -29,12 +29,12 @@ def flip_and_shift(x: Tensor, flip: Tensor, most: int) -> Tensor:
 
 
 def reflect(index: Tensor, size: int) -> Tensor:
-    """-1 -> 1, size -> size - 2: positions beyond an edge as in a mirror."""
+    """-1 -> 1, size -> size - 2: reflects positions beyond an edge."""
     return size - 1 - (size - 1 - index.abs()).abs()
 
 
 def cutout(x: Tensor, size: int) -> Tensor:
-    """Blanks one square of each image, whole or cut by an edge (DeVries and Taylor, 2017). x: [n, c, h, w]"""
+    """Cutout: blanks one square of each image, possibly cut by an edge (DeVries and Taylor, 2017). x: [n, c, h, w]"""
     n, _, h, w = x.shape
     top = torch.randint(0, h, (n, 1), device=x.device) - size // 2
     left = torch.randint(0, w, (n, 1), device=x.device) - size // 2
@@ -44,12 +44,12 @@ def cutout(x: Tensor, size: int) -> Tensor:
 
 
 class Classifier(pl.LightningModule, ABC):
-    """What the networks share: input, augmentation, loss, optimizer, averaging. Each has a `network` of its own.
+    """Base of the networks: input, augmentation, loss, optimizer, averaging. Subclasses define `network`.
 
     Args:
         size: height and width of the images.
-        classes: how many.
-        mean, std: of the training pixels by channel, which lie between 0 and 1.
+        classes: number of classes.
+        mean, std: of the training pixels in [0, 1], by channel.
         patches: covariance of the normalised 2x2 patches, [12][12], ordered channel, row, column.
         width: channels of the first layers; the later ones are multiples of it.
         lr: peak of the schedule.
@@ -61,7 +61,7 @@ class Classifier(pl.LightningModule, ABC):
 
     mean: Tensor
     std: Tensor
-    bias_lr = 1.0  # of biases, as a multiple of lr
+    bias_lr = 1.0  # learning rate of biases, as a multiple of lr
 
     def __init__(
         self,
@@ -91,23 +91,23 @@ class Classifier(pl.LightningModule, ABC):
         """[n, 3, size, size] -> [n, classes]"""
 
     def normalise(self, x: Tensor) -> Tensor:
-        """uint8 [n, h, w, 3] -> float [n, 3, h, w] around 0; a view of the former is the latter in channels_last."""
+        """uint8 [n, h, w, 3] -> float [n, 3, h, w] around 0; a view, in channels_last."""
         return (x.permute(0, 3, 1, 2) / 255 - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
-        """uint8 [n, size, size, 3] -> logits [n, classes], the mean of an image's and its mirror image's."""
+        """uint8 [n, size, size, 3] -> logits [n, classes], averaged over the image and its mirror image."""
         x = self.normalise(x)
         return (self.layers(x) + self.layers(x.flip(3))) / 2
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        """Every image is seen mirrored in every other epoch (Jordan, section 3.6); `side` says in which."""
+        """Every image is mirrored in every other epoch (Jordan, section 3.6); `side` selects which."""
         x, side, y = batch
         x = self.normalise(flip_and_shift(x, side == self.current_epoch % 2, self.shift))
         return F.cross_entropy(self.layers(cutout(x, self.cutout)), y, label_smoothing=self.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         x, y = batch[0], batch[2]
-        logits = self.layers(self.normalise(x))  # of one view: half the time
+        logits = self.layers(self.normalise(x))  # one view only, in half the time
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log("val_accuracy", (logits.argmax(1) == y).float().mean(), sync_dist=True, batch_size=len(x))
 
@@ -135,7 +135,7 @@ class Classifier(pl.LightningModule, ABC):
 
 
 class CNN(Classifier):
-    """Three convolutions, no normalisation: what the others are measured against."""
+    """The baseline: three convolutions, no normalisation."""
 
     def network(self, size: int, width: int, classes: int, patches: Tensor) -> nn.Module:
         def block(i: int, o: int) -> list[nn.Module]:
@@ -170,7 +170,7 @@ class ResNet20(Classifier):
 
 
 class Basic(nn.Module):
-    """Two convolutions and a shortcut without parameters (option A): every second pixel, new channels zero."""
+    """Two convolutions and a parameter-free shortcut (option A): every second pixel, new channels zero."""
 
     def __init__(self, i: int, o: int, stride: int = 1) -> None:
         super().__init__()
@@ -222,21 +222,21 @@ class Residual(nn.Module):
 
 
 def identity_conv(i: int, o: int) -> nn.Conv2d:
-    """Its first output channels begin as its input channels (section 3.3)."""
+    """Its first output channels are initialised as the identity (section 3.3)."""
     conv = nn.Conv2d(i, o, 3, padding=1, bias=False)
     nn.init.dirac_(conv.weight[: min(i, o)])
     return conv
 
 
 def norm(width: int) -> nn.BatchNorm2d:
-    """Learns where its output lies, not how large it is."""
+    """Batch normalisation that learns the bias but not the scale."""
     layer = nn.BatchNorm2d(width, momentum=0.4)
     layer.weight.requires_grad = False
     return layer
 
 
 class Scaled(nn.Linear):
-    """A linear layer whose small outputs slow its learning down to that of the layers before it."""
+    """A linear layer with scaled outputs, which slows its learning to that of the layers before it."""
 
     def __init__(self, i: int, o: int) -> None:
         super().__init__(i, o, bias=False)

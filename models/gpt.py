@@ -17,20 +17,20 @@ Pair = tuple[Tensor, Tensor]
 
 
 def rotation(positions: Tensor, d: int) -> Pair:
-    """Cosines, sines of rotary positions (Su et al., "RoFormer", 2021). positions: [n, t] -> [n, 1, t, d/2] each"""
+    """Cosines and sines of rotary positions (Su et al., "RoFormer", 2021). positions: [n, t] -> [n, 1, t, d/2] each"""
     frequencies = 10_000.0 ** (-torch.arange(0, d, 2, device=positions.device) / d)
     angles = positions[:, None, :, None] * frequencies
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns values i and i + d/2 as a pair, by the angle of their position. x: [n, heads, t, d]"""
+    """Rotates values i and i + d/2 as a pair, by the angle of their position. x: [n, heads, t, d]"""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).type_as(x)
 
 
 class Attention(nn.Module):
-    """Every token looks at itself and at those before it."""
+    """Causal self-attention."""
 
     def __init__(self, width: int, heads: int, bias: bool, dropout: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Block(nn.Module):
 class MuonAdamW(torch.optim.Optimizer):
     """Muon (Jordan, 2024) for the matrices inside the blocks, AdamW for the rest, stepping as one optimizer.
 
-    Muon makes the singular values of a matrix's step alike: no direction waits because its gradients are small.
+    Muon equalises the singular values of a matrix's step, so that directions with small gradients learn as fast.
     """
 
     def __init__(self, matrices: list[nn.Parameter], rest: list[dict[str, Any]], muon_lr: float, **adamw: Any) -> None:
@@ -92,7 +92,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """The groups are those of the two, so that a schedule reaches them."""
+        """The parameter groups of both, so that a schedule reaches them."""
         self.param_groups = [group for one in self.both for group in one.param_groups]
 
     def step(self, closure: Any = None) -> Any:
@@ -115,10 +115,10 @@ class GPT(pl.LightningModule):
 
     Args:
         vocab: number of tokens.
-        block: longest context.
-        layers, heads, width: the size.
+        block: context length.
+        layers, heads, width: size of the network.
         positions: learned (as GPT-2) or rotary.
-        bias: in the linear layers and the normalisation (as GPT-2), or nowhere.
+        bias: whether linear layers and normalisation have biases (as GPT-2).
         dropout: on embeddings, attention and both branches of a block.
         lr: peak of the schedule; it rises over `warmup` steps and falls to `final_lr` times itself along a cosine.
         weight_decay: on matrices, not on vectors.
@@ -157,7 +157,7 @@ class GPT(pl.LightningModule):
         self.head.weight = self.tokens.weight  # Press and Wolf, "Using the Output Embedding", 2017
         self.apply(self._initialise)
         for name, parameter in self.named_parameters():
-            if name.endswith("project.weight"):  # each block adds twice to the stream
+            if name.endswith("project.weight"):  # each block adds to the residual stream twice
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers))
         self.fast = torch.compile(self._logits) if compile else self._logits
 
@@ -180,7 +180,7 @@ class GPT(pl.LightningModule):
         return self.head(self.norm(x))
 
     def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
-        """Tokens as vectors, with their position in them (learned) or beside them (rotary)."""
+        """Token embeddings, plus position embeddings (learned) or with rotary angles."""
         x = self.tokens(tokens)
         if self.positions is not None:
             return self.dropout(x + self.positions(positions)), None
@@ -213,7 +213,7 @@ class GPT(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def pace(self, step: int, steps: int) -> float:
-        """Share of the peak learning rate: a straight line up, a cosine down."""
+        """Fraction of the peak learning rate: linear warmup, cosine decay."""
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
         progress = (step - self.warmup) / max(1, steps - self.warmup)
@@ -232,7 +232,7 @@ class GPT(pl.LightningModule):
 
 
 class Decoder(nn.Module):
-    """The network as it is used to write: a few tokens at a time, those before them as cached keys and values."""
+    """The network for generation: a few tokens at a time, with earlier ones in the KV cache."""
 
     def __init__(self, gpt: GPT) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ class Decoder(nn.Module):
         slots = torch.arange(before + t)  # of the keys
         new = slots[before:]  # of the queries
         x, turn = self.gpt.embed(tokens, (new[None] - padding[:, None]).clamp(min=0))
-        # A slot of padding sees itself, or its softmax would be over nothing.
+        # Padding attends to itself, since a softmax over nothing is NaN.
         seen = (slots >= padding[:, None, None]) | (slots == new[:, None])  # [n, t, p + t]
         mask = (seen & (slots <= new[:, None]))[:, None]
         present: list[Tensor] = []
@@ -259,7 +259,7 @@ class Decoder(nn.Module):
         return self.gpt.head(hidden), *present, hidden
 
 
-# Weights as transformers' GPT2LMHeadModel names them. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].
+# Weight names of transformers' GPT2LMHeadModel. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].
 NAMES = {
     "tokens": "transformer.wte",
     "positions": "transformer.wpe",

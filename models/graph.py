@@ -1,4 +1,4 @@
-"""What of a network goes into one ONNX file, for networks that are more than `x -> y`."""
+"""The parts of a network that are exported as ONNX files of their own, for networks other than `x -> y`."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 class Graph:
     """A module with example inputs, in the order of its `forward`.
 
-    dynamic   input name -> axis -> name of the dimension that is free there; the same name means the same size
-    dynamo    False: exported from a TorchScript trace, for what the newer exporter can't leave free
+    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes
+    dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
     """
 
     module: nn.Module

@@ -1,6 +1,6 @@
 """Linear regression, trained four ways: the normal equation, gradient descent, momentum, Adam.
 
-All four minimise the same thing, mean squared error plus a ridge penalty, so all four must end at the same weights.
+All four minimise mean squared error plus a ridge penalty, so all four must converge to the same weights.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def ridge(gram: Tensor, moment: Tensor, l2: float) -> Tensor:
 
 
 class LinearRegression(pl.LightningModule):
-    """y = x w + b on a standardised target; `forward` answers in the target's own unit.
+    """y = x w + b on a standardised target; `forward` returns the target's own unit.
 
     Args:
         in_features: columns of x.
@@ -76,7 +76,7 @@ class LinearRegression(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    # The normal equation needs only sums over the data, so it reads batches like the others and solves after the last.
+    # The normal equation needs only sums over the data: it reads batches like the others and solves after the last.
 
     def on_train_epoch_start(self) -> None:
         d = self.linear.in_features

@@ -1,12 +1,12 @@
-"""Sentiment of a text: recurrent networks that read it both ways, and the mean of its embeddings to measure them by.
+"""Sentiment of a text: bidirectional recurrent networks, and the mean of embeddings as their baseline.
 
-All end in one linear layer on pooled features, and that makes every answer a sum over tokens. With h_t the features at
-token t and L the number of tokens
+All end in one linear layer on pooled features, so every logit is a sum over tokens. With h_t the features at token t
+and L the number of tokens
 
     logit = b + sum_t [ w_mean . h_t / L + sum_{j: h_tj is the maximum} w_max_j h_tj ]
 
-so the bracket is what token t, read in its context, adds to the log-odds: nothing is approximated. Tokens within TIE of
-a maximum share it equally, lest rounding decide who has it where states saturate.
+where the bracket is the exact contribution of token t, in its context, to the log-odds. Tokens within TIE of a maximum
+share it equally; otherwise rounding would decide if states saturate.
 """
 
 from abc import ABC, abstractmethod
@@ -26,12 +26,12 @@ TIE = 1e-3
 
 
 def inside(x: Tensor, lengths: Tensor) -> Tensor:
-    """Where a row has tokens and no padding. x: [n, t, ...], lengths: [n] -> bool [n, t]"""
+    """Mask of tokens, False in the padding. x: [n, t, ...], lengths: [n] -> bool [n, t]"""
     return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Every row turned round in its own length, the padding left where it is. x: [n, t, d], lengths: [n]"""
+    """Reverses every row within its length; the padding stays. x: [n, t, d], lengths: [n]"""
     t = torch.arange(x.shape[1], device=x.device)
     index = torch.where(inside(x, lengths), lengths[:, None] - 1 - t, t)  # [n, t]
     return x.gather(1, index[:, :, None].expand(-1, -1, x.shape[2]))
@@ -41,16 +41,16 @@ class Classifier(pl.LightningModule, ABC):
     """Token ids -> log-odds of the second class.
 
     Args:
-        embedding: [vocabulary, k], where training begins: the first `width` of its columns, noise beyond them.
+        embedding: [vocabulary, k], initial value: its first `width` columns, noise beyond.
         width: of a token's embedding.
-        hidden: of the recurrent state, in either direction.
-        dropout: of embedding channels, each a whole text long, and of the pooled features.
+        hidden: size of the recurrent state per direction.
+        dropout: of embedding channels, over whole texts, and of pooled features.
         word_dropout: share of tokens replaced by the unknown one.
         lr: peak of the one-cycle schedule (Smith, "Super-Convergence", 2018).
         weight_decay: of AdamW.
     """
 
-    maximum = True  # pooled by the maximum over time too, not by the mean alone
+    maximum = True  # pools by maximum over time as well as by mean
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Classifier(pl.LightningModule, ABC):
         return logit.squeeze(-1)
 
     def explain(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """-> log-odds [n], what each token adds to them [n, t]; with the bias of `mean` the latter make the former."""
+        """-> log-odds [n], contribution of each token [n, t]; log-odds = bias of `mean` + sum of contributions."""
         h, highest = self.features(x, lengths)
         share = h @ self.mean.weight[0] / lengths[:, None]  # [n, t]
         if self.max is not None:
@@ -115,7 +115,7 @@ class Classifier(pl.LightningModule, ABC):
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         free = {"tokens": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
         inputs = dict(zip(("tokens", "lengths"), example, strict=True))
-        # The newer exporter writes the example's time into an output's shape: ONNX Runtime then warns of every other.
+        # The newer exporter fixes an output's shape to the example's length, and ONNX Runtime warns of any other.
         return {"model.onnx": Graph(Explained(self).eval(), inputs, ("logit", "contributions"), free, dynamo=False)}
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
@@ -137,7 +137,7 @@ class Classifier(pl.LightningModule, ABC):
 
 
 class Explained(nn.Module):
-    """What is exported: `explain` as a module's forward."""
+    """The exported module: `explain` as `forward`."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Explained(nn.Module):
 
 
 class MeanEmbedding(Classifier):
-    """The order of words plays no part (fastText's classifier without n-grams, Joulin et al., 2016)."""
+    """Ignores word order (fastText's classifier without n-grams, Joulin et al., 2016)."""
 
     maximum = False
 
@@ -160,11 +160,11 @@ class MeanEmbedding(Classifier):
 
 
 class Recurrent(Classifier):
-    """One network reads forwards and one backwards; beside their states the features have the embedding itself.
+    """One network reads forwards and one backwards; the features are their states and the embedding.
 
-    A bidirectional layer would need packed sequences, lest the backward half begin in the padding. Turning each row
-    round in its own length gives the same states and lets oneDNN's fused kernels run, which know no packing: five
-    times as fast on a CPU.
+    A bidirectional layer would need packed sequences, because the backward half would begin in the padding. Reversing
+    each row within its length gives the same states and allows oneDNN's fused kernels, which don't support packing:
+    five times as fast on a CPU.
     """
 
     cell: Callable[..., nn.RNNBase]

@@ -1,7 +1,7 @@
 """A small convolutional network for handwritten digits.
 
-Three convolutions, each twice as wide as the one before, and one linear layer. No normalisation layers: 99.4% needs
-none, and every process of a data-parallel run then computes what one process would.
+Three convolutions, each twice as wide as the one before, and one linear layer. No normalisation: 99.4% needs none, and
+a data-parallel run then computes the same as a single process.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def random_shift(x: Tensor, most: int) -> Tensor:
-    """Moves each image by up to `most` pixels each way, in one gather for the whole batch. x: [n, 1, h, w]"""
+    """Shifts each image by up to `most` pixels each way, in one gather for the whole batch. x: [n, 1, h, w]"""
     n, _, h, w = x.shape
     padded = F.pad(x[:, 0], (most, most, most, most))  # [n, h + 2m, w + 2m]
     windows = padded.unfold(1, h, 1).unfold(2, w, 1)  # [n, 2m + 1, 2m + 1, h, w], a view
@@ -26,11 +26,11 @@ class CNN(pl.LightningModule):
 
     Args:
         size: 28 (MNIST) or 8 (scikit-learn's digits); any multiple of 4.
-        mean, std: of the training pixels, which lie between 0 and 1.
+        mean, std: of the training pixels, in [0, 1].
         width: channels of the first convolution.
         lr: peak of the one-cycle schedule (Smith, "Super-Convergence", 2018).
         weight_decay: on weights, not on biases.
-        shift: augmentation by up to so many pixels.
+        shift: augmentation, largest shift in pixels.
     """
 
     mean: Tensor

@@ -1,7 +1,7 @@
 """Quantiles of the return over the next days: an LSTM, and a temporal convolution network, with the same head.
 
-Both read a history and say what multiples of the present volatility the returns of each horizon will be. Before the
-first step they answer with the quantiles of the training period, so that training only has to find departures.
+Both read a history and predict the returns of each horizon as multiples of the current volatility. They are
+initialised to the quantiles of the training period, so that training only has to learn deviations.
 """
 
 from abc import ABC, abstractmethod
@@ -22,12 +22,12 @@ def pinball(quantiles: Tensor, y: Tensor, levels: Tensor) -> Tensor:
 
 
 class Quantiles(nn.Module):
-    """Features -> quantiles that cannot cross: a middle, and positive steps away from it on either side.
+    """Features -> non-crossing quantiles: a median, and positive steps to either side.
 
-    The steps are learned constants times a factor that the features decide, one factor for both sides: the history
-    says how wide, not which way. With `direction` it may move the middle too.
+    The steps are learned constants times one factor that depends on the features: the history decides the width, not
+    the direction. With `direction` it moves the median too.
 
-    start: [h, q], q odd, the answer before training
+    start: [h, q], q odd, the initial output
     """
 
     def __init__(self, width: int, start: Tensor, direction: bool) -> None:
@@ -44,7 +44,7 @@ class Quantiles(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """h: [n, width] -> [n, h, q]"""
-        # From the middle outwards; e^4 is wider than any market, and keeps what nobody trained on finite.
+        # From the median outwards; e^4 is wider than any market and keeps extreme inputs finite.
         factors = self.widths(h).view(-1, self.horizons, self.side).clamp(-4, 4).exp()
         steps = F.softplus(self.steps) * torch.cat([factors.flip(-1), factors], dim=-1)
         below = steps[..., : self.side].flip(-1).cumsum(-1).flip(-1)
@@ -54,16 +54,16 @@ class Quantiles(nn.Module):
 
 
 class Forecaster(pl.LightningModule, ABC):
-    """What the two share: standardised channels in, the loss, the optimizer.
+    """Base of both: standardisation of the channels, loss, optimizer.
 
     Args:
         mean, std: of the channels in the training period, [c].
         start: of the scaled training returns, the quantiles by horizon: [h][q].
         horizons: in days. levels: of the quantiles.
         hidden: width of the encoder.
-        dropout: on what the head reads.
+        dropout: on the input of the head.
         direction: whether the history may move the median.
-        lr: at the start; it falls to zero along a cosine. weight_decay: on weights, not on biases.
+        lr: initial; it falls to zero along a cosine. weight_decay: on weights, not on biases.
     """
 
     mean: Tensor
@@ -103,11 +103,11 @@ class Forecaster(pl.LightningModule, ABC):
         return self.multiples(x) * (scale[:, None] * self.root)[..., None]
 
     def multiples(self, x: Tensor) -> Tensor:
-        """The same in multiples of `scale` times the root of the horizon, which is how a random walk spreads."""
+        """The same in multiples of `scale` times the root of the horizon, the spread of a random walk."""
         return self.head(self.dropout(self.encoder((x - self.mean) / self.std)))
 
     def loss(self, x: Tensor, scale: Tensor, y: Tensor) -> Tensor:
-        """In multiples: a day of a calm year counts as much as one of a crisis, a horizon as much as another."""
+        """In multiples, so that calm and turbulent days, and all horizons, have equal weight."""
         return pinball(self.multiples(x), y / (scale[:, None] * self.root), self.levels).mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
@@ -131,7 +131,7 @@ class Forecaster(pl.LightningModule, ABC):
 
 
 class Recurrent(nn.Module):
-    """An LSTM (Hochreiter and Schmidhuber, 1997), of which the output after the last day counts."""
+    """An LSTM (Hochreiter and Schmidhuber, 1997); its last output is used."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class Convolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.enter(x.transpose(1, 2))  # [n, hidden, t]
         for n, block in enumerate(self.blocks):
-            h = h + F.relu(block(F.pad(h, (2 * 2**n, 0))))  # padded on the left alone: no day sees a later one
+            h = h + F.relu(block(F.pad(h, (2 * 2**n, 0))))  # causal: padded on the left only
         return h[..., -1]
 
 

@@ -1,4 +1,4 @@
-"""Binary classification of table rows: logistic regression, or a multi-layer perceptron in front of it."""
+"""Binary classification of table rows: logistic regression, or a multi-layer perceptron."""
 
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ class Classifier(pl.LightningModule):
     Args:
         in_features: columns of x.
         hidden: widths of the hidden layers.
-        dropout: share of hidden units switched off in training.
+        dropout: fraction of hidden units dropped in training.
         lr: peak of the one-cycle schedule (Smith, "Super-Convergence", 2018).
         weight_decay: of AdamW.
     """

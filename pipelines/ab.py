@@ -1,9 +1,9 @@
 """Champion and challenger on live requests: python -m pipelines.ab project=titanic [log=...]
 
     artifacts/<project>/monitoring/ab.html    both versions side by side; the server shows it at /compare/<project>
-    artifacts/<project>/monitoring/ab.json    the same for programs
+    artifacts/<project>/monitoring/ab.json    the same, machine-readable
 
-The test may be looked at every day: roadmap/experiments/sequential.py. `python -m pipelines.label` brings the labels.
+The test allows daily peeking (roadmap/experiments/sequential.py). `python -m pipelines.label` adds the labels.
 """
 
 import json
@@ -30,7 +30,7 @@ from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.project import load_project
 
-LAG = timedelta(minutes=1)  # a copy is answered after the champion's answer was written down
+LAG = timedelta(minutes=1)  # a shadow request is answered after the champion's response was logged
 
 COUNTS = re.compile(r"^serving_arm_requests_total{(.*)} (\S+)$", re.MULTILINE)
 
@@ -39,7 +39,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     """Writes both files and returns what ab.json holds.
 
     Raises:
-        UsageError: no such project, no log, no challenger in it, or an option that is wrong.
+        UsageError: unknown project, no log, no challenger in it, or an invalid option.
         Unavailable: the log can't be read.
     """
     home, now = Path("artifacts", project), datetime.now(UTC)
@@ -47,14 +47,16 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     since = now - timedelta(days=days)
     champion = champion or version(home / "champion") or version(home / "bundle")
     if not champion:
-        raise UsageError(f"champion: not given, and neither {home / 'champion'} nor {home / 'bundle'} is there")
+        raise UsageError(
+            f"champion: missing; found neither {home / 'champion'} nor {home / 'bundle'}; give champion=<version>"
+        )
     challenger = challenger or version(home / "challenger")
     try:
         begun = first(log, project, since, now, champion, challenger)
         known = {(one.request_id, one.index): one for one in labels.read(log, project)}
         old, new = arms.arms(labels.indexed_records(log, project, begun[1] - LAG, now), champion, begun[0], known)
-    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
-        raise Unavailable(f"log: can't be read ({type(error).__name__})") from None
+    except labels.store_errors(log) as error:  # only the type: a database's message may contain its password
+        raise Unavailable(f"log: unreadable ({type(error).__name__})") from None
     found = arms.compare(old, new, known, LabelScorer(load_project(project), schema))
     counts, trouble = failures(server, project) if server else ({}, "give server= or SERVING_URL")
     both, agreed = arms.agreement(old, new, "classes" in schema)
@@ -68,7 +70,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         "score": judged(found) if found else None,
         "summary": sentence(project, new.version, found),
     }
-    from roadmap.experiments import page as ab_page  # matplotlib: not before there is something to draw
+    from roadmap.experiments import page as ab_page  # imports matplotlib, only if there is something to draw
 
     write_atomically(home / "monitoring" / "ab.html", ab_page.render(content))
     write_atomically(home / "monitoring" / "ab.json", json.dumps(content, indent=2) + "\n")
@@ -79,9 +81,9 @@ def checked(project: str, log: str) -> dict[str, Any]:
     """The schema of the project's bundle."""
     known_project(project)
     if not log:
-        raise UsageError("log: not given; log=<folder or SQLAlchemy URL>, or set SERVING_PREDICTIONS")
+        raise UsageError("log: missing; give log=<folder or SQLAlchemy URL> or set SERVING_PREDICTIONS")
     if "://" not in log and not Path(log).is_dir():
-        raise UsageError(f"log: there is no folder {log}")
+        raise UsageError(f"log: found no folder {log}")
     for name in ("champion", "bundle", "challenger"):
         if (file := Path("artifacts", project, name, "schema.json")).is_file():
             return dict(json.loads(file.read_text()))
@@ -89,7 +91,7 @@ def checked(project: str, log: str) -> dict[str, Any]:
 
 
 def version(bundle: Path) -> str:
-    """Of a bundle, or "" where there is none."""
+    """The version of a bundle, or "" if there is none."""
     file = bundle / MANIFEST
     return Manifest.model_validate_json(file.read_bytes()).version if file.is_file() else ""
 
@@ -97,7 +99,7 @@ def version(bundle: Path) -> str:
 def first(
     log: str, project: str, since: datetime, until: datetime, champion: str, challenger: str
 ) -> tuple[str, datetime]:
-    """The challenger, and when it answered first. Without a name it is the only version beside the champion."""
+    """The challenger and the time of its first prediction. By default the only version besides the champion."""
     begun: dict[str, datetime] = {}
     for row in recording.read(log, project, since, until):
         begun.setdefault(row.version, row.time)
@@ -108,16 +110,18 @@ def first(
         return others[0], begun[others[0]]
     there = ", ".join(begun) or "nothing"
     if challenger:
-        raise UsageError(f"challenger: {challenger} has answered nothing in this log; there is {there}")
-    raise UsageError(f"challenger: not given, and the log has {len(others)} versions beside {champion}: {there}")
+        raise UsageError(f"challenger: found no predictions of {challenger} in the log; it has {there}")
+    raise UsageError(
+        f"challenger: missing; found {len(others)} versions besides {champion}: {there}; give challenger=<version>"
+    )
 
 
 def failures(server: str, project: str) -> tuple[dict[tuple[str, str], int], str]:
-    """Answered and failed by (version, outcome), and why that can't be told."""
+    """Request counts by (version, outcome), and the reason if they are unavailable."""
     try:
         page = ask(f"{server.rstrip('/')}/metrics", seconds=10).content.decode()
     except (HttpError, ValueError) as error:
-        return {}, f"{server} does not tell ({error})"
+        return {}, f"{server} is unreachable ({error})"
     counts: dict[tuple[str, str], int] = {}
     for labelled, value in COUNTS.findall(page):
         has = dict(re.findall(r'(\w+)="([^"]*)"', labelled))
@@ -166,13 +170,15 @@ def judged(found: ArmComparison) -> dict[str, Any]:
 
 def sentence(project: str, challenger: str, found: ArmComparison | None) -> str:
     if found is None:
-        return f"{project}: no labels yet, so nothing can be said of who is better."
+        return f"{project}: no labels yet, so the models can't be compared."
     said = {
         "better": "is better than the champion",
         "worse": "is worse than the champion",
         "undecided": "is neither better nor worse yet",
     }[found.verdict]
-    score = f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} on {found.labels:,} labelled answers"
+    score = (
+        f"{found.metric} {found.challenger:.4f} against {found.champion:.4f} on {found.labels:,} labelled predictions"
+    )
     return f"{project}: challenger {challenger} {said}: {score} ({found.mode}), always valid p {found.p:.2g}."
 
 
@@ -181,18 +187,22 @@ def number(value: float) -> float | None:
 
 
 class Options(command_line.Options):
-    project: str = Field(description="whose versions are compared")
+    project: str = Field(description="the project")
     log: str = Field(
         default_factory=lambda: os.environ.get("SERVING_PREDICTIONS", ""),
         description="the prediction log, a folder or a SQLAlchemy URL (SERVING_PREDICTIONS)",
     )
-    champion: str = Field("", description="version of a bundle; that of artifacts/<project>/champion or .../bundle")
-    challenger: str = Field("", description="version; that of .../challenger, or the only other one in the log")
+    champion: str = Field(
+        "", description="version of a bundle; by default that of artifacts/<project>/champion or .../bundle"
+    )
+    challenger: str = Field(
+        "", description="version; by default that of .../challenger, or the only other one in the log"
+    )
     server: str = Field(
         default_factory=lambda: os.environ.get("SERVING_URL", ""),
-        description="address whose /metrics counts failures, which no log has (SERVING_URL)",
+        description="server address, whose /metrics counts failures (SERVING_URL)",
     )
-    days: int = Field(60, ge=1, le=3650, description="how far back the log is read")
+    days: int = Field(60, ge=1, le=3650, description="window of the log, in days")
 
 
 def run(options: Options) -> None:

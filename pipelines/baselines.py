@@ -1,6 +1,6 @@
-"""Stage 3, baselines: what classical models reach on the same splits -> artifacts/<project>/baselines.json.
+"""Stage 3, baselines: classical baselines on the same splits -> artifacts/<project>/baselines.json.
 
-A stage of its own because it depends on the data alone: a hundred experiments with the network cost it nothing.
+A separate stage because it depends on the data alone: experiments with the network don't rerun it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Is params.yaml sound? `python -m pipelines.check [key=value ...]`; a mistake is one line and exit code 2."""
+"""Validates params.yaml: `python -m pipelines.check [key=value ...]`; an error is one line and exit code 2."""
 
 import sys
 
@@ -9,7 +9,7 @@ from roadmap.config.stage import stage
 
 @stage
 def main(run: Run) -> None:
-    print("params.yaml: every project's block is sound")
+    print("params.yaml: all projects are valid")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What a training changed: `python -m pipelines.compare project=mnist [base=origin/main]`.
+"""Compares a training with a Git revision: `python -m pipelines.compare project=mnist [base=origin/main]`.
 
-Holds the working tree's figures of a project against those of `base`, which DVC brings from its cache or remote by the
-dvc.lock of that revision, and writes into artifacts/comparison/
+Compares a project's results in the working tree with those of `base`, which DVC gets from its cache or remote by the
+dvc.lock of that revision, and writes to artifacts/comparison/
 
-    <project>.md     tables, the gate's decision, and a chart that GitHub draws: a pull request's comment
-    <project>.html   one page with the plots of both side by side; a comment can hold no pictures
+    <project>.md     tables, the gate's decision and a chart, for a pull request comment
+    <project>.html   the plots of both side by side
 
-In a GitHub workflow the first one is the summary of the job as well, and the step's output `promoted` says what the
-gate decided.
+In a GitHub workflow the first is also the job summary, and the step's output `promoted` is the gate's decision.
 """
 
 import base64
@@ -39,10 +38,10 @@ def here(path: str) -> bytes | None:
 
 
 def revision(name: str) -> Read:
-    """Reads files as they are in another revision, whether Git or DVC keeps them.
+    """Reads files of another revision, tracked by Git or DVC.
 
     Raises:
-        UsageError: there is no such revision.
+        UsageError: no such revision.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
@@ -51,13 +50,13 @@ def revision(name: str) -> Read:
         ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"], stdout=subprocess.DEVNULL
     )
     if known.returncode:
-        raise UsageError(f"base: found {name!r}; must be a branch, tag or commit that Git knows here")
+        raise UsageError(f"base: found {name!r}; expected a branch, tag or commit of this clone")
     files = DVCFileSystem(rev=name)
 
     def read(path: str) -> bytes | None:
         try:
             return bytes(files.read_bytes(path))
-        except (FileNotFoundError, DvcException):  # not made at that time, or in no cache and no remote
+        except (FileNotFoundError, DvcException):  # absent in the revision, or in neither cache nor remote
             return None
 
     return read
@@ -78,7 +77,7 @@ def training(name: str, project: str, read: Read) -> Training:
 
 
 def page(title: str, sides: dict[str, Read], plots: list[Path]) -> str:
-    """The plots of each side beside each other, as one file."""
+    """The plots of both sides, as one self-contained page."""
     rows = (
         f"<h2>{escape(path.stem.replace('_', ' '))}</h2><div>"
         + "".join(picture(name, read(path.as_posix())) for name, read in sides.items())
@@ -92,7 +91,7 @@ def page(title: str, sides: dict[str, Read], plots: list[Path]) -> str:
 def picture(caption: str, content: bytes | None) -> str:
     caption = escape(caption)
     if content is None:
-        return f"<figure><figcaption>{caption}: has none</figcaption></figure>"
+        return f"<figure><figcaption>{caption}: none</figcaption></figure>"
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return f'<figure><figcaption>{caption}</figcaption><img src="{source}" alt="{caption}"></figure>'
 
@@ -101,13 +100,13 @@ def compare(project: str, base: str) -> list[Path]:
     """Writes both files.
 
     Raises:
-        UsageError: no such project or revision, or the project has not been evaluated here.
+        UsageError: unknown project or revision, or the project has not been evaluated here.
     """
     known_project(project)
     sides = {base: revision(base), "this run": here}
     old, new = (training(name, project, read) for name, read in sides.items())
     if new.metrics is None:
-        raise UsageError(f"artifacts/{project}/metrics.json: not there; `dvc repro evaluate@{project}` makes it")
+        raise UsageError(f"artifacts/{project}/metrics.json: missing; run `dvc repro evaluate@{project}`")
     plots = sorted(Path("artifacts", project, "plots").glob("*.png"))
     texts = {"md": markdown(project, old, new), "html": page(f"{project}: {base} and this run", sides, plots)}
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -126,7 +125,7 @@ def compare(project: str, base: str) -> list[Path]:
 
 class Options(command_line.Options):
     project: str = Field(description="which training")
-    base: str = Field("origin/main", description="the Git revision that it is compared with")
+    base: str = Field("origin/main", description="the Git revision to compare with")
 
 
 def run(options: Options) -> None:

@@ -1,4 +1,4 @@
-"""Stage 5, evaluate: the bundle through its own Predictor -> artifacts/<project>/metrics.json and plots/."""
+"""Stage 5, evaluate: the bundle through its Predictor -> artifacts/<project>/metrics.json and plots/."""
 
 import json
 import time
@@ -62,7 +62,7 @@ def main(run: Run) -> None:
     print(f"{run.name}: {score.headline} {score.value:.4f} (95% interval {low:.4f} to {high:.4f})")
     for name, one in shown.items():
         if not one["passed"]:
-            print(f"  not as expected: {name}: {one['rate']:.1%} of {one['cases']} cases, {one['asked']:.1%} are asked")
+            print(f"  failed: {name}: {one['rate']:.1%} of {one['cases']} cases, required: {one['asked']:.1%}")
     tracker.publish()
 
 

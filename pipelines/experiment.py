@@ -1,12 +1,11 @@
-"""A training as a DVC experiment, as the workflow `train` runs it and a person may.
+"""Runs a training as a DVC experiment, as the workflow `train` does.
 
     python -m pipelines.experiment run project=mnist [name=wider] [profile=full] [runner=...] [overrides="key=value"]
     python -m pipelines.experiment push name=wider [git=origin]
 
-`run` trains, evaluates and asks the gate, from what the working tree has cached. Without MLFLOW_TRACKING_URI the gate
-holds the new model against the bundle that was there before, in a store of this checkout. `push` sends what came out to
-DVC's remote, if one is set, and the experiment to Git's; `dvc exp pull origin <name>` brings it anywhere. With
-GITHUB_TOKEN Git logs in with it.
+`run` trains, evaluates and runs the gate, reusing DVC's cache. Without MLFLOW_TRACKING_URI the gate compares the new
+model with the previous bundle, in a store of this checkout. `push` uploads the outputs to DVC's remote, if one is set,
+and the experiment to Git's; `dvc exp pull origin <name>` downloads it. Git authenticates with GITHUB_TOKEN if set.
 """
 
 import base64
@@ -26,10 +25,10 @@ from roadmap.io.errors import UsageError
 
 
 def run(project: str, name: str = "", profile: str = "", runner: str = "", overrides: str = "") -> None:
-    """Empty values are as params.yaml has them.
+    """Empty values default to params.yaml.
 
     Raises:
-        UsageError: no such project, or an override that is not key=value.
+        UsageError: unknown project, or an override that is not key=value.
     """
     known_project(project)
     settings = [f"profile={profile}"] if profile else []
@@ -37,14 +36,14 @@ def run(project: str, name: str = "", profile: str = "", runner: str = "", overr
     settings += shlex.split(overrides)
     for one in settings:
         if not one.partition("=")[2] or one.startswith("-"):
-            raise UsageError(f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01")
+            raise UsageError(f"overrides: found {one!r}; expected key=value, such as projects.mnist.model.lr=0.01")
     keep_as_champion(project)
     command = ["dvc", "exp", "run", *(["--name", name] if name else [])]
     call([*command, *(part for one in settings for part in ("--set-param", one)), f"register@{project}"])
 
 
 def keep_as_champion(project: str) -> None:
-    """The bundle that is there becomes whom the gate compares with, where no registry says who is champion."""
+    """Makes the existing bundle the champion to compare with, if no registry has one."""
     bundle, champion = (Path("artifacts", project, name) for name in ("bundle", "champion"))
     if bundle.is_dir() and not champion.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
         shutil.copytree(bundle, champion)
@@ -53,21 +52,21 @@ def keep_as_champion(project: str) -> None:
 def push(name: str, git: str = "origin") -> None:
     """
     Raises:
-        UsageError: there is no experiment of this name.
+        UsageError: no experiment has this name.
     """
     listed = ["git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}"]
     refs = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
     if not refs:
-        raise UsageError(f"name: found {name!r}; `dvc exp list` says which experiments there are")
+        raise UsageError(f"name: found {name!r}; `dvc exp list` lists the experiments")
     if subprocess.run(["dvc", "config", "core.remote"], capture_output=True, text=True).stdout.strip():
         call(["dvc", "push", "--run-cache"])
     else:
-        print("dvc: no default remote is set; what came out stays here", file=sys.stderr)
+        print("dvc: no default remote is set; outputs are not uploaded", file=sys.stderr)
     call(["git", "push", git, *refs], **login())
 
 
 def login() -> dict[str, str]:
-    """Git's settings for this process alone: DVC's own Git reads no such header, and a file would outlive the job."""
+    """Git settings for this process alone: DVC's own Git ignores such headers, and a file would outlive the job."""
     token = os.environ.get("GITHUB_TOKEN")
     if not token:
         return {}
@@ -85,11 +84,11 @@ def call(command: list[str], **env: str) -> None:
 
 
 class Run(command_line.Options):
-    project: str = Field(description="which project; all its stages that need it run")
-    name: str = Field("", description="of the experiment; DVC invents one")
-    profile: str = Field("", description="sample or full; as params.yaml has it")
-    runner: str = Field("", description="where training runs; as params.yaml has it")
-    overrides: str = Field("", description="key=value of params.yaml, several by blanks")
+    project: str = Field(description="the project; its outdated stages run")
+    name: str = Field("", description="of the experiment; by default DVC chooses one")
+    profile: str = Field("", description="sample or full; by default that of params.yaml")
+    runner: str = Field("", description="where training runs; by default that of params.yaml")
+    overrides: str = Field("", description="key=value of params.yaml, separated by spaces")
 
 
 class Push(command_line.Options):

@@ -1,12 +1,12 @@
-"""Ground truth that came late, joined with the prediction log by request id.
+"""Adds labels to the prediction log, joined by request id.
 
     python -m pipelines.label project=titanic file=labels.csv [log=...]
 
-The file is CSV or Parquet: request_id and label, the name of a class or a number; index, which input of the request (0
-if left out); time, when the truth became known (UTC if it names no zone; now if left out).
+The file is CSV or Parquet: request_id and label, a class name or a number; index, the input within the request
+(default 0); time, when the label became known (default now; UTC without a time zone).
 
-All labels are stored or none. A label given again replaces the one before. Those of requests that are not in the log,
-because they were not sampled or lie too far back, are counted and kept out.
+All labels are stored or none. A later label replaces an earlier one. Labels of requests that are not in the log,
+because they were not sampled or are too old, are counted and skipped.
 """
 
 import os
@@ -24,26 +24,26 @@ from roadmap.io.errors import Unavailable, UsageError, nearest
 from roadmap.prediction_log.labels import LOOKBACK, Label
 
 COLUMNS = ("request_id", "index", "label", "time")
-NAMED = 3  # unknown request ids that are named
+NAMED = 3  # unknown request ids in the message
 
 
 def label(project: str, file: str, log: str) -> str:
-    """Stores what `file` says; returns what to tell.
+    """Stores the labels of a file; returns a summary.
 
     Raises:
-        UsageError: no such project, file or log, a row that is wrong, or no request that the log knows.
-        Unavailable: the log can't be read or written.
+        UsageError: unknown project, no file or log, an invalid row, or no request of the log.
+        Unavailable: the log is unreachable.
     """
     from roadmap.prediction_log import labels
 
     rows = read(Path(file), schema_of(project))
     if not log:
-        raise UsageError("log: not given; log=<folder or SQLAlchemy URL>, or set SERVING_PREDICTIONS")
+        raise UsageError("log: missing; give log=<folder or SQLAlchemy URL> or set SERVING_PREDICTIONS")
     if "://" not in log and not Path(log).is_dir():
-        raise UsageError(f"log: there is no folder {log}")
+        raise UsageError(f"log: found no folder {log}")
     now = datetime.now(UTC)
     try:
-        inputs: Counter[str] = Counter()  # of each request, as the log has it
+        inputs: Counter[str] = Counter()  # number of inputs of each logged request
         for row, index in labels.indexed_records(log, project, now - LOOKBACK, now):
             inputs[row.request_id] = max(inputs[row.request_id], index + 1)
         known = [row for row in rows if row.index < inputs[row.request_id]]
@@ -51,33 +51,32 @@ def label(project: str, file: str, log: str) -> str:
         said = f"{', '.join(unknown[:NAMED])}{', ...' if len(unknown) > NAMED else ''}"
         if not known:
             raise UsageError(
-                f"{file}: none of the {len(rows):,} inputs is in {project}'s log of {LOOKBACK.days} days: {said}"
+                f"{file}: found none of its {len(rows):,} inputs in the last {LOOKBACK.days} days "
+                f"of {project}'s log: {said}"
             )
         labels.write(log, project, known)
-    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
-        raise Unavailable(f"log: can't be read or written ({type(error).__name__})") from None
+    except labels.store_errors(log) as error:  # only the type: a database's message may contain its password
+        raise Unavailable(f"log: unreachable ({type(error).__name__})") from None
     done = f"{project}: {len(known):,} labels stored"
-    return f"{done}; {len(unknown):,} left out, their inputs are not in the log: {said}" if unknown else done
+    return f"{done}; {len(unknown):,} skipped, their inputs are not in the log: {said}" if unknown else done
 
 
 def schema_of(project: str) -> dict[str, Any]:
-    """What the project's data card says of the target."""
+    """The schema of the project's data card."""
     from roadmap.data.splits import read_card
     from roadmap.project import TakesLabels, load_project
 
     known_project(project)
     if not isinstance(load_project(project).data, TakesLabels):
-        raise UsageError(
-            f"project: {project} takes no labels, the truth comes with its data (its Data is no TakesLabels)"
-        )
+        raise UsageError(f"project: {project} takes no labels (its Data is not a TakesLabels)")
     return read_card(Path("data", project))["schema"]
 
 
 def read(path: Path, schema: dict[str, Any]) -> list[Label]:
-    """The rows of a file, in its order.
+    """The rows of a file, in order.
 
     Raises:
-        UsageError: naming the row, counted from 1, and what is allowed.
+        UsageError: with the row, counted from 1, and what is allowed.
     """
     frame = table(path)
     unknown = [name for name in frame if name not in COLUMNS]
@@ -85,9 +84,9 @@ def read(path: Path, schema: dict[str, Any]) -> list[Label]:
         raise UsageError(f"{path}: unknown column {unknown[0]!r}; {nearest(str(unknown[0]), list(COLUMNS))}")
     for name in ("request_id", "label"):
         if name not in frame:
-            raise UsageError(f"{path}: no column {name!r}; needed: request_id, label; optional: index, time")
+            raise UsageError(f"{path}: found no column {name!r}; required: request_id, label; optional: index, time")
     if frame.empty:
-        raise UsageError(f"{path}: has no rows")
+        raise UsageError(f"{path}: found no rows")
     now, rows = datetime.now(UTC), []
     for number, row in enumerate(frame.to_dict("records"), start=1):
         try:
@@ -98,7 +97,7 @@ def read(path: Path, schema: dict[str, Any]) -> list[Label]:
 
 
 def table(path: Path) -> Any:
-    """-> DataFrame of texts, as CSV has them, or of what Parquet has"""
+    """-> DataFrame of strings from CSV, of any type from Parquet"""
     import pandas as pd
 
     from roadmap.data import csv_table
@@ -109,7 +108,7 @@ def table(path: Path) -> Any:
         return pd.read_parquet(path)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:  # what pandas and pyarrow raise of a file that is neither
+    except (ValueError, OSError) as error:  # raised by pandas and pyarrow for other formats
         said = str(error).strip().splitlines()[0]
         raise UsageError(f"{path}: can't be read as Parquet ({said})") from None
 
@@ -117,28 +116,28 @@ def table(path: Path) -> Any:
 def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:
     """
     Raises:
-        ValueError: naming the column, what was found and what is allowed.
+        ValueError: with the column, what was found and what is allowed.
     """
     from roadmap.feedback.recent import target_of
 
     request_id, truth = text(row["request_id"]), text(row["label"])
     index, time = text(row.get("index", "")) or "0", text(row.get("time", ""))
     if not request_id:
-        raise ValueError("request_id: is empty")
+        raise ValueError("request_id: empty")
     if not index.isascii() or not index.isdigit() or int(index) >= 2**31:
-        raise ValueError(f"index: found {index!r}; must be a whole number from 0")
+        raise ValueError(f"index: found {index!r}; expected an integer from 0")
     if target_of(truth, schema) is None:
-        allowed = nearest(truth, schema["classes"]) if "classes" in schema else "must be a number"
+        allowed = nearest(truth, schema["classes"]) if "classes" in schema else "expected a number"
         raise ValueError(f"label: found {truth!r}; {allowed}")
     try:
         known = datetime.fromisoformat(time) if time else now
     except ValueError:
-        raise ValueError(f"time: found {time!r}; must be like 2026-03-01T12:00:00Z") from None
+        raise ValueError(f"time: found {time!r}; expected a time like 2026-03-01T12:00:00Z") from None
     return Label(request_id, int(index), truth, known.replace(tzinfo=known.tzinfo or UTC).astimezone(UTC))
 
 
 def text(value: Any) -> str:
-    """As it would stand in a CSV: Parquet has classes that are called 0 and 1 as numbers, and gaps as NaN."""
+    """The value as in CSV: Parquet has classes named 0 and 1 as numbers, and gaps as NaN."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -147,7 +146,7 @@ def text(value: Any) -> str:
 
 
 class Options(command_line.Options):
-    project: str = Field(description="whose answers the labels are of")
+    project: str = Field(description="the project of the labelled predictions")
     file: str = Field(description="CSV or Parquet with request_id and label")
     log: str = Field(
         default_factory=lambda: os.environ.get("SERVING_PREDICTIONS", ""),

@@ -1,11 +1,11 @@
-"""Looks at what the champion was asked of late: python -m pipelines.monitor project=titanic
+"""Monitors the champion's recent requests and predictions for drift: python -m pipelines.monitor project=titanic
 
-    artifacts/<project>/monitoring/verdict.json    quiet or drift, which columns, and whether to retrain
-    artifacts/<project>/monitoring/report.html     the same to look at
+    artifacts/<project>/monitoring/verdict.json    quiet or drift, the columns, and whether to retrain
+    artifacts/<project>/monitoring/report.html     the same as a report
 
-SERVING_PREDICTIONS names the prediction log, as it does for the server. Labels that `pipelines.label` has joined are
-judged too. `monitor:` in params.yaml says how much is asked; `enabled: false` switches it off. Exit code 0 whatever
-the verdict; it also goes to MLflow (experiment <project>-monitor) and to the Pushgateway at PROMETHEUS_PUSHGATEWAY.
+SERVING_PREDICTIONS names the prediction log, as for the server. Labels added by `pipelines.label` give the live score.
+`monitor:` in params.yaml has the thresholds; `enabled: false` disables it. The exit code is 0 for any verdict, which
+also goes to MLflow (experiment <project>-monitor) and to the Pushgateway at PROMETHEUS_PUSHGATEWAY.
 """
 
 import json
@@ -48,12 +48,12 @@ def main(run: Run) -> None:
         "retrain": False,
     }
     if not settings.enabled:
-        said = f"{run.name}: not watched, projects.{run.name}.monitor.enabled is false in params.yaml."
+        said = f"{run.name}: not monitored, projects.{run.name}.monitor.enabled is false in params.yaml."
         say(run, DriftReport("off", said), about)
         return
     log = os.environ.get("SERVING_PREDICTIONS")
     if not log:
-        raise UsageError("SERVING_PREDICTIONS: not set; it names the prediction log, as for `python -m serving`")
+        raise UsageError("SERVING_PREDICTIONS: not set; set it to the prediction log, as for `python -m serving`")
     client = connect() if run.tracking["enabled"] else None
     bundle = champion(run, client)
     about["bundle"] = bundle.manifest.version
@@ -62,13 +62,15 @@ def main(run: Run) -> None:
         rows = recording.read(log, run.name, since, until)
         found = window(rows, bundle.manifest.version, predictor, settings.max_rows, since, until)
         known = list(labels.labelled(log, run.name, since, until))
-    except labels.store_errors(log) as error:  # the type alone: a database's message may hold its password
-        raise Unavailable(f"SERVING_PREDICTIONS: can't be read ({type(error).__name__})") from None
+    except labels.store_errors(log) as error:  # only the type: a database's message may contain its password
+        raise Unavailable(f"SERVING_PREDICTIONS: unreadable ({type(error).__name__})") from None
     about["rows"] = found.rows
     if found.rows < settings.min_rows:
-        where = "" if "://" in log or Path(log).is_dir() else f" in {log}, a folder that is not there"
-        said = f"{run.name}: {found.rows:,} answers of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
-        say(run, DriftReport("too few rows", f"{said}, {settings.min_rows:,} are asked for."), about)
+        where = "" if "://" in log or Path(log).is_dir() else f" (folder {log} does not exist)"
+        said = (
+            f"{run.name}: {found.rows:,} predictions of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
+        )
+        say(run, DriftReport("too few rows", f"{said}, expected at least {settings.min_rows:,}."), about)
         return
     project = load_project(run.name)
     reference = Reference.model_validate(bundle.json(FILE))
@@ -79,7 +81,7 @@ def main(run: Run) -> None:
     verdict = assess_drift(run.name, found, findings, live_score(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)
     about["report"] = "report.html"
-    from roadmap.monitoring import page  # matplotlib: not before it is known that there is something to draw
+    from roadmap.monitoring import page  # imports matplotlib, only if there is something to draw
 
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch)
@@ -93,25 +95,25 @@ def main(run: Run) -> None:
 
 
 def champion(run: Run, client: Any) -> Bundle:
-    """The registry's, or without one the bundle at hand.
+    """The champion in the registry, or without one the local bundle.
 
     Raises:
-        UsageError: there is none, or it is older than the watch.
+        UsageError: there is none, or it has no reference.
     """
     if client is None:
         bundle = Bundle(run.artifacts / "bundle")
     else:
         found = registry.champion(client, run.name)
         if found is None:
-            raise UsageError(f"{run.name}: no champion to watch; run `dvc repro register@{run.name}`")
+            raise UsageError(f"{run.name}: found no champion; run `dvc repro register@{run.name}`")
         bundle = registry.bundle_of(run.name, found.version)
     if FILE not in bundle.manifest.files:
-        raise UsageError(f"{run.name}: version {bundle.manifest.version} has no {FILE}; train it again")
+        raise UsageError(f"{run.name}: version {bundle.manifest.version} has no {FILE}; train again")
     return bundle
 
 
 def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
-    """The headline of the champion's test rows: from its run, since artifacts/ may hold a challenger's by now."""
+    """The champion's headline metric on the test rows, from its run, because artifacts/ may have a challenger's."""
     path = run.artifacts / "metrics.json"
     if client is not None:
         from mlflow.exceptions import MlflowException
@@ -120,7 +122,7 @@ def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
         try:
             path = Path(client.download_artifacts(training.info.run_id, "metrics.json")) if training else path
         except (MlflowException, OSError):
-            return {}  # it was registered before it was evaluated
+            return {}  # registered before it was evaluated
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     headline: dict[str, Any] = found.get("headline", {})
     return headline if found.get("bundle_version") == bundle.manifest.version else {}
@@ -128,14 +130,14 @@ def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
 
 def allowed(run: Run, client: Any, verdict: DriftReport, now: datetime) -> tuple[bool, str]:
     if verdict.verdict != "drift":
-        return False, "nothing has drifted"
+        return False, "no drift"
     if client is None:
-        return False, "tracking=none: without the registry no model could take the champion's place"
+        return False, "tracking=none: without the registry no model can be promoted"
     return retraining_allowed(export.retrainings(client, run.name, now), now, run.settings.monitor)
 
 
 def say(run: Run, verdict: DriftReport, about: dict[str, Any]) -> None:
-    """A verdict without a report."""
+    """Writes a verdict without a report."""
     with tempfile.TemporaryDirectory() as draft:
         (Path(draft) / "verdict.json").write_text(json.dumps(as_json(verdict, **about), indent=2) + "\n")
         keep(run, Path(draft))
@@ -143,7 +145,7 @@ def say(run: Run, verdict: DriftReport, about: dict[str, Any]) -> None:
 
 
 def keep(run: Run, draft: Path) -> None:
-    """What was written takes the place of the last look, the verdict last: it names the report."""
+    """Replaces the previous files, the verdict last because it refers to the report."""
     folder = run.artifacts / "monitoring"
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(draft.iterdir()):  # report.html, verdict.json

@@ -1,4 +1,4 @@
-"""Stage 1, prepare: raw data and feedback/<project>/ -> data/<project>/ with its splits and card.json."""
+"""Stage 1, prepare: raw data and feedback/<project>/ -> splits and card.json in data/<project>/."""
 
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage

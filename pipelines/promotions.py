@@ -1,6 +1,6 @@
-"""Who has been champion, when, and by whom: python -m pipelines.promotions project=mnist
+"""Prints the promotion log: python -m pipelines.promotions project=mnist
 
-Every move of the aliases and every refusal, oldest first, of this machine and of MLflow's registry.
+Every move of an alias and every rejected candidate, oldest first, from this machine and MLflow's registry.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from roadmap.tracking import mlflow as tracking
 def main(run: Run) -> None:
     client = tracking.connect() if run.tracking["enabled"] else None
     entries = promotions.history(client, run.name, promotions.file(run))
-    print("\n".join(map(line, entries)) or f"{run.name}: no alias has moved yet; `dvc repro register@{run.name}`")
+    print("\n".join(map(line, entries)) or f"{run.name}: no entries yet; run `dvc repro register@{run.name}`")
 
 
 def line(entry: dict[str, Any]) -> str:

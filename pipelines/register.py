@@ -1,11 +1,11 @@
 """Stage 6, register: the bundle into MLflow's registry; `champion` moves to it only if the gate passes.
 
-    python -m pipelines.register project=mnist                            judge the present bundle
-    python -m pipelines.register project=mnist rollback=true              `champion` goes back to the version before
-    python -m pipelines.register project=mnist rollback="'4be1c0ffee12'"  or to the version that holds this bundle
+    python -m pipelines.register project=mnist                            evaluate the current bundle
+    python -m pipelines.register project=mnist rollback=true              `champion` goes back to the previous version
+    python -m pipelines.register project=mnist rollback="'4be1c0ffee12'"  or to the version with this bundle
 
-A store that was down or has been lost is made whole from artifacts/<project>/, without training again.
-`python -m pipelines.promotions project=mnist` shows who has been champion.
+A store that was down or lost is restored from artifacts/<project>/, without retraining.
+`python -m pipelines.promotions project=mnist` prints the history of champions.
 """
 
 import json
@@ -34,7 +34,7 @@ Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by se
 def main(run: Run) -> None:
     if not run.tracking["enabled"]:
         if run.rollback:
-            raise UsageError("rollback needs the registry: run it with tracking=mlflow")
+            raise UsageError("rollback: found tracking=none; expected a registry; run with tracking=mlflow")
         decide(run, None, decision_record(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))
         return
     client = connect()
@@ -42,7 +42,7 @@ def main(run: Run) -> None:
         roll_back(run, client)
         return
     bundle = Bundle(run.artifacts / "bundle")
-    bundle.require_same_code()  # the metrics below are this code's, and servers of the registry run it
+    bundle.require_same_code()  # the metrics are this code's, and servers run it
     restore_champion(run, client)
     run_id = publish(client, run)
     version = registry.registered(client, run.name, bundle) or registry.log_version(client, run_id, bundle)
@@ -50,11 +50,9 @@ def main(run: Run) -> None:
     metrics = json.loads((run.artifacts / "metrics.json").read_text())
     moves = False
     if champion is not None and champion.version == version.version:
-        checks = [Check("champion", True, f"version {version.version} is the champion already")]
+        checks = [Check("champion", True, f"version {version.version} is already champion")]
     elif at := registry.rolled_back(client, run.name, bundle):
-        said = (
-            f"bundle {bundle.manifest.version} was champion and was rolled back at {at}; train another, or roll forward"
-        )
+        said = f"bundle {bundle.manifest.version} was rolled back at {at}; train another, or roll forward"
         checks = [Check("champion", False, f"{said} with rollback=\"'{bundle.manifest.version}'\"")]
     else:
         checks = compare(run, bundle, champion, metrics)
@@ -75,7 +73,7 @@ def main(run: Run) -> None:
 
 
 def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) -> list[Check]:
-    """The gate's checks for a candidate, with both models answering the same rows."""
+    """The gate's checks of a candidate, with both models predicting the same rows."""
     project = load_project(run.name)
     evaluation, rows = project.evaluation, {TEST: project.data.test_rows(run.data)}
     if splits.has(run.data, splits.RECENT):
@@ -92,7 +90,7 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
     if champion is not None:
         try:
             theirs: Scores | None = scores(evaluation, registry.bundle_of(run.name, champion.version), rows)
-        except ValidationError:  # its requests have other columns, or images of another size
+        except ValidationError:  # other columns, or images of another size
             theirs = None
         present = Champion(champion.version, champion.tags.get("profile", "sample"), theirs)
     return evaluate_gate(candidate, present, run.settings.gate, run.seed)
@@ -109,27 +107,27 @@ def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:
 def roll_back(run: Run, client: Any) -> None:
     before, after = registry.rollback(client, run.name, None if run.rollback is True else str(run.rollback))
     if before == after:
-        print(f"{run.name}: champion is version {after} already")
+        print(f"{run.name}: champion is already version {after}")
         return
     keep_champion(run, registry.bundle_of(run.name, after))
     moved = {"event": "rollback", "alias": registry.ALIAS, "version": after, "replaced": before}
     promotions.log(client, run.name, promotions.file(run), **moved)
-    print(f"{run.name}: champion is version {after} again (was {before})")
+    print(f"{run.name}: champion rolled back from version {before} to {after}")
 
 
 def keep_champion(run: Run, bundle: Bundle) -> None:
-    """A copy of the champion beside the artifacts, from which a lost store is restored."""
+    """A copy of the champion among the artifacts, to restore a lost store from."""
     with atomic_folder(promotions.file(run).parent / "champion") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
 
 
 def restore_champion(run: Run, client: Any) -> None:
-    """In a fresh or lost store the champion that was kept comes first, so that the gate has whom to compare with."""
+    """Restores the champion to a fresh or lost store, so that the gate has a model to compare with."""
     kept = promotions.file(run).parent / "champion"
     if registry.champion(client, run.name) is not None or not kept.exists():
         return
     champion = Bundle(kept)
-    print(f"{run.name}: the store at hand has no champion; restoring version {champion.manifest.version} from {kept}")
+    print(f"{run.name}: the store has no champion; restoring version {champion.manifest.version} from {kept}")
     run_id = ensure_run(client, run, champion.manifest.run, champion.manifest.model_dump())
     version = registry.registered(client, run.name, champion) or registry.log_version(client, run_id, champion)
     registry.promote(client, run.name, version)

@@ -1,4 +1,4 @@
-"""Stage 2, report: data/<project>/ -> artifacts/<project>/report/index.html, one page that shows the data."""
+"""Stage 2, report: data/<project>/ -> artifacts/<project>/report/index.html, the data report."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ TASKS = {
 
 
 def sections_of_task(folder: Path, card: dict[str, Any]) -> "Sequence[Section]":
-    """The sections that every project of this task has; none where the schema names no task."""
+    """The sections for the task in the schema; none if it names no task."""
     task = card["schema"].get("task")
     if task is None:
         return []

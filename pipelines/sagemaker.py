@@ -1,13 +1,13 @@
-"""What SageMaker's training job runs: `docker run <train image> train` (infra/docker/train.sh).
+"""Entry point of SageMaker's training job: `docker run <train image> train` (infra/docker/train.sh).
 
     /opt/ml/input/config/hyperparameters.json   keys of params.yaml, as `project`, `profile`, `projects.mnist.model.lr`
-    /opt/ml/input/data/data/                    what `prepare` made, if the job has a channel of this name
-    /opt/ml/checkpoints/                        kept by SageMaker when it takes a spot instance away
+    /opt/ml/input/data/data/                    output of `prepare`, if the job has a channel of this name
+    /opt/ml/checkpoints/                        kept by SageMaker when a spot instance is reclaimed
     /opt/ml/model/                              bundle/, and training/ with history.csv, train.json and metrics.json
-    /opt/ml/output/failure                      why it failed, in one line
+    /opt/ml/output/failure                      reason of a failure, in one line
 
-Without the channel it prepares, trains and evaluates; with it, it only trains: who has prepared also evaluates. OPT_ML
-names another root. Exit code 0, 1 with the file `failure`, or 143 after SIGTERM: the checkpoints tell where to go on.
+Without the channel it prepares, trains and evaluates; with it, it only trains, and the caller evaluates. OPT_ML
+overrides the root. Exit code 0, 1 with the file `failure`, or 143 after SIGTERM; the next job resumes.
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
 
@@ -26,28 +26,28 @@ from typing import Any
 from roadmap.dependencies import code_sha256
 
 KEYS = r"project|profile|seed|trainer|projects\.{}\.(data|model|train|variants|gate)(\.\w+)*"
-REASON = 1024  # characters that SageMaker shows of the file `failure`
-GRACE = 60.0  # seconds for a stage to end by itself; SageMaker kills after 120
+REASON = 1024  # characters of the file `failure` that SageMaker shows
+GRACE = 60.0  # seconds for a stage to stop; SageMaker kills after 120
 
 
 class TrainingFailed(Exception):
-    """Why, in one line."""
+    """The job failed; the message is one line."""
 
 
 class Stopped(BaseException):
-    """SIGTERM: the instance goes, or somebody stopped the job."""
+    """SIGTERM: the instance is reclaimed, or the job was stopped."""
 
 
 def overrides(given: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The project, and Hydra's overrides. A block (`{...}`) takes the place of the one in params.yaml.
+    """The project and Hydra's overrides. A block (`{...}`) replaces that of params.yaml.
 
     Raises:
-        TrainingFailed: a key that is no hyperparameter.
+        TrainingFailed: an unknown hyperparameter.
     """
-    values = {key: decoded(text) for key, text in given.items() if not key.startswith("sagemaker_")}  # the SDK's own
+    values = {key: decoded(text) for key, text in given.items() if not key.startswith("sagemaker_")}  # set by the SDK
     project = values.get("project")
     if not isinstance(project, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", project):
-        raise TrainingFailed(f"hyperparameter project: found {project!r}; name one of params.yaml's projects")
+        raise TrainingFailed(f"hyperparameter project: found {project!r}; expected a project of params.yaml")
     words = []
     for key, value in values.items():
         if not re.fullmatch(KEYS.format(project), key):
@@ -56,13 +56,13 @@ def overrides(given: Mapping[str, str]) -> tuple[str, list[str]]:
         if isinstance(value, dict):
             words += [f"~{key}", f"+{key}={spelt(value)}"]
         else:
-            force = "++" if key.startswith("projects.") else ""  # the schema, not Hydra, knows which keys there are
+            force = "++" if key.startswith("projects.") else ""  # unknown keys are for the schema to reject, not Hydra
             words.append(f"{force}{key}={spelt(value)}")
     return project, words
 
 
 def decoded(text: str) -> Any:
-    """SageMaker carries texts; the SDK writes JSON into them, a person may not."""
+    """SageMaker passes strings; the SDK encodes JSON in them, people may not."""
     try:
         return json.loads(text)
     except ValueError:
@@ -70,7 +70,7 @@ def decoded(text: str) -> Any:
 
 
 def spelt(value: Any) -> str:
-    """As Hydra's grammar has it."""
+    """In Hydra's grammar."""
     if isinstance(value, str):
         return "'" + re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value) + "'"
     if isinstance(value, list):
@@ -81,11 +81,11 @@ def spelt(value: Any) -> str:
 
 
 def run_stage(name: str, words: list[str], environment: Mapping[str, str]) -> None:
-    """`python -m pipelines.<name>`; what it says is passed on.
+    """Runs `python -m pipelines.<name>` and passes its output on.
 
     Raises:
-        TrainingFailed: with the line that it ended with.
-        Stopped: after the stage has ended too.
+        TrainingFailed: with the last line of its output.
+        Stopped: after the stage has stopped too.
     """
     command = [sys.executable, "-m", f"pipelines.{name}", *words]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -101,13 +101,13 @@ def run_stage(name: str, words: list[str], environment: Mapping[str, str]) -> No
         raise
     if code:
         said = next((line for line in reversed(last) if line.startswith("error: ")), "")
-        said = said.removeprefix("error: ") or next((line for line in reversed(last) if line), "it gave no reason")
-        died = f"was ended by signal {-code}: " if code < 0 else ""
+        said = said.removeprefix("error: ") or next((line for line in reversed(last) if line), "no reason given")
+        died = f"killed by signal {-code}: " if code < 0 else ""
         raise TrainingFailed(f"{name}: {died}{said.replace('command line: ', 'hyperparameter ')}")
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """With all that it started: trainer=ddp has processes of its own."""
+    """Kills the process group: trainer=ddp starts further processes."""
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)
@@ -120,7 +120,7 @@ def train(root: Path) -> None:
     project, words = overrides(read(root / "input/config/hyperparameters.json"))
     hosts = read(root / "input/config/resourceconfig.json").get("hosts", [])
     if len(hosts) > 1:
-        raise TrainingFailed(f"resourceconfig.json: {len(hosts)} instances; training runs on one, InstanceCount=1")
+        raise TrainingFailed(f"resourceconfig.json: found {len(hosts)} instances; expected one; set InstanceCount=1")
     expect_code(project)
     words += [f"projects.{project}.runner=local"]
     if "MLFLOW_TRACKING_URI" not in os.environ:
@@ -137,7 +137,7 @@ def train(root: Path) -> None:
 
 
 def expect_code(project: str) -> None:
-    """That the image trains with the code which the caller's checkout has, if the caller told."""
+    """Checks that the image has the same training code as the caller's checkout, if the caller sent its hash."""
     wanted, network = os.environ.get("CODE_SHA256"), os.environ.get("NETWORK", "")
     try:
         found = code_sha256("train", project, network) if wanted else None
@@ -145,7 +145,7 @@ def expect_code(project: str) -> None:
         found = error.name
     if found != wanted:
         said = f"found {found}; expected {wanted}, the checkout's"
-        raise TrainingFailed(f"the image's code for training {project}: {said}; build and push the image again")
+        raise TrainingFailed(f"training code of {project} in the image: {said}; rebuild and push the image")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -154,14 +154,14 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise TrainingFailed(f"{path}: is not JSON ({error})") from None
+        raise TrainingFailed(f"{path}: not JSON ({error})") from None
     if not isinstance(content, dict):
-        raise TrainingFailed(f"{path}: found {type(content).__name__}; an object is wanted")
+        raise TrainingFailed(f"{path}: found {type(content).__name__}; expected an object")
     return content
 
 
 def hand_over(artifacts: Path, model: Path) -> None:
-    """What becomes model.tar.gz: an endpoint finds the bundle in it, whoever trained the curves beside it."""
+    """Copies the outputs that become model.tar.gz: the bundle for endpoints, the rest for the caller."""
     shutil.copytree(artifacts / "bundle", model / "bundle", dirs_exist_ok=True)
     (model / "training").mkdir(exist_ok=True)
     for name in ("history.csv", "train.json", "metrics.json"):
@@ -184,7 +184,7 @@ def main() -> int:
     try:
         train(root)
     except Stopped:
-        print("stopped; the checkpoints tell where to go on", file=sys.stderr)
+        print("stopped; the next job resumes from the checkpoints", file=sys.stderr)
         return 128 + signal.SIGTERM
     except (TrainingFailed, OSError) as error:
         reason = " ".join(str(error).split())[:REASON]

@@ -1,7 +1,7 @@
-"""Before register: which MLflow store is this? -> artifacts/store.json
+"""Before register: the identity of the MLflow store -> artifacts/store.json
 
-DVC cannot see that a store was lost or another one chosen. This stage runs always, in a fraction of a second, and
-writes the store's identity; `register` depends on it, so a fresh store is filled again without training anything again.
+DVC cannot see that a store was lost or replaced. This stage always runs, in a fraction of a second, and writes the
+store's identity; `register` depends on it, so a fresh store is filled again without retraining.
 """
 
 import json
@@ -19,18 +19,18 @@ STORE = Path("artifacts/store.json")
 
 
 def identity() -> str | None:
-    """The time at which the store's default experiment was made; None where nobody answers."""
+    """The creation time of the store's default experiment; None if the server is down."""
     if os.environ.get("TRACKING") == "none":
         return "none"
     uri = store_uri()
     if path := local_store.file_of(uri):
         if not path.exists() or not path.stat().st_size:
-            connect()  # made here once, so that stages that start together do not race for it
+            connect()  # creates it once, so that parallel stages don't race
         try:
             with sqlite3.connect(path) as database:
                 row = database.execute("SELECT creation_time FROM experiments WHERE experiment_id = 0").fetchone()
         except sqlite3.Error as error:
-            raise UsageError(f"{path}: is not an MLflow store ({error})") from None
+            raise UsageError(f"{path}: not an MLflow store ({error})") from None
         return f"sqlite {row and row[0]}"
     if uri.startswith("http"):
         url = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get?experiment_id=0"
@@ -48,8 +48,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if found is None:
-        print("warning: MLflow does not answer; training does not need it, `register` will", file=sys.stderr)
-        if STORE.exists():  # dvc.yaml has it persist: what was known stays
+        print("warning: MLflow is unreachable; training does not need it, `register` does", file=sys.stderr)
+        if STORE.exists():  # persists by dvc.yaml: the last known identity stays
             return
     STORE.parent.mkdir(parents=True, exist_ok=True)
     STORE.write_text(json.dumps({"store": found}) + "\n")

@@ -1,4 +1,4 @@
-"""One table over all projects: what was reached, against what, in which time. `write=true` renews the documents."""
+"""Prints a table of all projects: scores, baselines, training times. `write=true` updates the tables in the docs."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def markdown(table: list[Row]) -> str:
 
 
 def short(row: Row, old: Row | None) -> Row:
-    """A row of the READMEs. What the project does is its README's title, until somebody words it, or translates it."""
+    """A row of the READMEs. The description of a new project is the title of its README, until edited or translated."""
     project, _, headline, interval, baseline, *_, trained = row
     title = Path("pipelines", project, "README.md").read_text().partition("\n")[0]
     does = old[1] if old else title.partition(": ")[2]
@@ -73,13 +73,13 @@ def short(row: Row, old: Row | None) -> Row:
 
 
 def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None], Row] = lambda row, _: row) -> str:
-    """`text` with the rows at hand in its table `name`; its header, and rows of projects that are not at hand, stay.
+    """`text` with updated rows in its table `name`; the header and the rows of other projects stay.
 
     Args:
-        of: a row, and the one that stands there for this project -> the row as this table has it
+        of: a row, and the project's present row in the table -> the new row of the table
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: the table is missing.
     """
     block = re.search(rf"<!-- figures: {name} -->\n((?:\|.*\n)*)", text)
     if block is None:
@@ -92,12 +92,12 @@ def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None]
 
 
 def _project(row: Row) -> str:
-    """Of a first cell, which may be a link."""
+    """The project of a first cell, which may be a link."""
     return re.sub(r"\[(.*?)\].*", r"\1", row[0])
 
 
 def write(tables: dict[str, list[Row]]) -> None:
-    """Renews every table of the documents that has rows at hand."""
+    """Updates all tables of the docs."""
     for path in PAGES:
         text = path.read_text()
         for profile, table in tables.items():
@@ -110,17 +110,17 @@ def write(tables: dict[str, list[Row]]) -> None:
 class Options(command_line.Options):
     artifacts: Path = Field(Path("artifacts"), description="folder of the projects' outputs")
     markdown: bool = Field(False, description="true: a Markdown table instead of one for the terminal")
-    write: bool = Field(False, description="true: renew the tables of the documents")
+    write: bool = Field(False, description="true: update the tables in the docs")
 
 
 def run(options: Options) -> None:
     tables = rows(options.artifacts)
     if not tables:
         found = f"{options.artifacts}/*/metrics.json: found none"
-        raise UsageError(f"{found}; `make run` or `dvc repro` makes them")
+        raise UsageError(f"{found}; run `make run` or `dvc repro`")
     if options.write:
         write(tables)
-        print(f"renewed: {', '.join(row[0] for table in tables.values() for row in table)}")
+        print(f"updated: {', '.join(row[0] for table in tables.values() for row in table)}")
     elif options.markdown:
         print(markdown([row for table in tables.values() for row in table]), end="")
     else:

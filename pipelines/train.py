@@ -1,6 +1,6 @@
 """Stage 4, train: data/<project>/ -> artifacts/<project>/bundle/, history.csv, train.json.
 
-Only this stage imports Lightning. A killed run goes on from its last checkpoint and ends with the same weights.
+Only this stage imports Lightning. A killed run resumes from its last checkpoint and ends with the same weights.
 """
 
 import importlib
@@ -33,10 +33,11 @@ def main(run: Run) -> None:
     card = splits.read_card(run.data)
     if card["profile"] != run.profile:
         raise UsageError(
-            f"{run.data} holds the {card['profile']} data; run `dvc repro prepare@{run.name}` for {run.profile}"
+            f"{run.data}: found data of profile {card['profile']}; expected {run.profile}; "
+            f"run `dvc repro prepare@{run.name}`"
         )
     if run.settings.runner != "local":
-        importlib.import_module(f"roadmap.runners.{run.settings.runner}").train(run)  # brings the outputs here
+        importlib.import_module(f"roadmap.runners.{run.settings.runner}").train(run)  # downloads the outputs
         return
     main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
     with sole_training(run.name, run.artifacts) if main_process else nullcontext():
@@ -47,7 +48,7 @@ def train(run: Run, card: dict[str, Any], main_process: bool) -> None:
     """On this machine."""
     project = load_project(run.name)
     fits, origin = fits_of(project.data.training(run.data)), lineage(run, card)
-    checkpoints = Path(os.environ.get("CHECKPOINTS") or run.artifacts / "checkpoints")  # SageMaker has a place for them
+    checkpoints = Path(os.environ.get("CHECKPOINTS") or run.artifacts / "checkpoints")  # set on SageMaker
     tracker = None
     if main_process:
         code = code_sha256("train", run.name, run.settings.network)
@@ -55,7 +56,9 @@ def train(run: Run, card: dict[str, Any], main_process: bool) -> None:
         tracker = Tracker(run)
         tracker.start(key, origin)
     keep_freed_memory()
-    from roadmap.training.bundling import write_bundle  # Lightning: its import and MLflow's are waited for together
+    from roadmap.training.bundling import (
+        write_bundle,
+    )  # after the tracker's start: Lightning and MLflow import in parallel
     from roadmap.training.fitting import curve_of, fit_all
 
     report = tracker.row if tracker else lambda curve, row: None

@@ -1,4 +1,4 @@
-"""MLflow's page over the store that the stages write to."""
+"""Starts MLflow's UI on the store of the stages."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from roadmap.tracking.mlflow import store_uri
 
 
 class Options(command_line.Options):
-    port: int = Field(5000, ge=1, le=65535, description="of the page")
+    port: int = Field(5000, ge=1, le=65535, description="of the UI")
 
 
 def run(options: Options) -> None:

@@ -1,1 +1,1 @@
-"""The HTTP server of bundles: models over HTTP, files through models, and what an operator sees of both. No torch."""
+"""The model server: HTTP inference, batch inference, and observability. No torch."""

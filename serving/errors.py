@@ -1,4 +1,4 @@
-"""Refusals, and the words they are made of: below HTTP, since models, keys and batch jobs refuse too.
+"""Request errors and their messages. Below HTTP, because models, keys and batch jobs raise them too.
 
 serving.http.problems renders a Refusal as RFC 9457.
 """
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-MAX_ERRORS = 100  # listed in one refusal
-MAX_TOKEN = 100  # characters of a caller's word that are said back
+MAX_ERRORS = 100  # listed in one response
+MAX_TOKEN = 100  # characters of a caller's value that are echoed
 
 Place = tuple[int | str, ...]  # of a value in a JSON document
 
@@ -23,10 +23,10 @@ WORDS = {
 
 
 class Refusal(Exception):
-    """A request that isn't answered.
+    """The request is rejected or failed.
 
     Args:
-        status_code: HTTP's: 4xx for what the caller can mend, 503 and 504 for what passes.
+        status_code: HTTP's: 4xx for errors of the caller, 503 and 504 for transient ones.
         detail: one sentence for the caller.
         headers: of the HTTP response.
         members: extension members of the problem, such as `errors`.
@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str], **members: Any) -> Refusal:
-    """404 that helps: the nearest spelling and all there is."""
+    """A 404 with the nearest name and all known ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"; did you mean {near[0]!r}?" if near else "."
@@ -47,7 +47,7 @@ def unknown(kind: str, name: str, known: Iterable[str], **members: Any) -> Refus
 
 
 def words(error: Any) -> str:
-    """What one of Pydantic's errors (an item of ValidationError.errors()) says, for whoever doesn't know Pydantic."""
+    """The message of one of Pydantic's errors (an item of ValidationError.errors()), without Pydantic's terms."""
     said: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
     return WORDS.get(error["type"], said)
 
@@ -108,6 +108,6 @@ def pointer(parts: Iterable[int | str]) -> str:
 
 
 def cut(part: int | str) -> str:
-    """At most MAX_TOKEN characters of it."""
+    """Truncates to MAX_TOKEN characters."""
     text = str(part)
     return text if len(text) <= MAX_TOKEN else text[:MAX_TOKEN] + "…"

@@ -1,4 +1,4 @@
-"""What an operator may set, and how: a flag counts before a variable, and a variable before the default."""
+"""The settings of the server: flags take precedence over environment variables, and these over defaults."""
 
 import os
 import re
@@ -19,8 +19,8 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """Serves every bundle over HTTP. Each flag is a variable too: --max-queue is SERVING_MAX_QUEUE; --host and --port,
-    which platforms set, are HOST and PORT. An empty variable counts as none."""
+    """Serves every bundle over HTTP. Each flag is also a variable: --max-queue is SERVING_MAX_QUEUE; --host and --port,
+    which platforms set, are HOST and PORT. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
         env_prefix="SERVING_",
@@ -36,59 +36,59 @@ class Settings(BaseSettings):
     )
 
     # where
-    host: str = Field("127.0.0.1", validation_alias="HOST", description="0.0.0.0 to be reached from outside")
+    host: str = Field("127.0.0.1", validation_alias="HOST", description="0.0.0.0 to accept remote connections")
     port: int = Field(8000, validation_alias="PORT", ge=0, le=65535, description="0 for any free one")
-    workers: Positive = Field(1, description="processes; one that dies is started again")
+    workers: Positive = Field(1, description="processes; one that dies is restarted")
     # models
     bundles: str = Field(
         "artifacts",
-        description="folder of <project>/bundle, s3://bucket/prefix, or models:/<name>@<alias>, several by comma",
+        description="folder of <project>/bundle, s3://bucket/prefix, or models:/<name>@<alias>, comma-separated",
     )
     challengers: str | None = Field(
-        None, description="other bundles of the same projects to compare, named alike; a folder's <project>/challenger"
+        None, description="bundles of the same projects to compare with; default: <project>/challenger in a folder"
     )
-    shadow: float = Field(0.0, ge=0, le=1, description="of the requests that a challenger answers too, unseen")
-    split: float = Field(0.0, ge=0, le=1, description="of the callers who get the challenger's answers")
+    shadow: float = Field(0.0, ge=0, le=1, description="fraction of requests that a challenger gets as shadow requests")
+    split: float = Field(0.0, ge=0, le=1, description="fraction of callers routed to the challenger")
     records: Path | None = Field(
         None,
-        description="folder of <project>/*.json that /status shows; by default the bundles' where they are a folder",
+        description="folder of <project>/*.json for /status; default: --bundles, if it is a folder",
     )
-    load: Literal["eager", "lazy"] = Field("eager", description="lazy: a model is loaded when it is first asked")
-    memory_mb: Positive | None = Field(None, description="of all models together; the least recently used leave")
-    poll_seconds: float = Field(5.0, ge=0, description="how often bundles are looked at for a new version; 0: never")
-    cache: Path = Field(
-        Path.home() / ".cache" / "roadmap" / "bundles", description="where fetched bundles lie, by hash"
-    )
-    strict_code: bool = Field(False, description="refuse a bundle whose predictor is not the code that runs here")
+    load: Literal["eager", "lazy"] = Field("eager", description="lazy: models are loaded on their first request")
+    memory_mb: Positive | None = Field(None, description="memory of all models; the least recently used are evicted")
+    poll_seconds: float = Field(5.0, ge=0, description="seconds between polls for new versions; 0: never")
+    cache: Path = Field(Path.home() / ".cache" / "roadmap" / "bundles", description="cache of downloaded bundles")
+    strict_code: bool = Field(False, description="refuse bundles evaluated with different predictor code")
     # requests
     max_body_mb: Positive = Field(8, description="of a request, also when unpacked from gzip")
     max_inputs: Positive = Field(1024, description="of one request")
     timeout_seconds: float = Field(60.0, gt=0, description="until a request is given up with 504")
     strict: bool = Field(False, description="refuse a level of a table that training has never seen, else noted")
     # batching
-    threads: Positive = Field(CORES, description="that compute, of all models together")
-    max_batch: Positive = Field(64, description="inputs that are answered by one call of a predictor")
-    max_wait_ms: float = Field(0.0, ge=0, description="that a batch waits for company; 0: takes those who are there")
-    max_queue: Positive = Field(1024, description="inputs that may wait for a model; beyond: 503 with Retry-After")
+    threads: Positive = Field(CORES, description="compute threads, shared by all models")
+    max_batch: Positive = Field(64, description="most inputs per call of a predictor")
+    max_wait_ms: float = Field(0.0, ge=0, description="time that a batch waits for more inputs; 0: none")
+    max_queue: Positive = Field(1024, description="most queued inputs per model; beyond: 503 with Retry-After")
     # who may ask
-    api_keys: Path | None = Field(None, description="file of hashed keys and their projects; without: open to all")
-    jwt_issuer: str | None = Field(None, description="OIDC issuer whose bearer tokens are taken")
-    jwt_audience: str | None = Field(None, validate_default=True, description="that a token must be for")
-    cors_origins: str = Field("", description="origins whose pages may ask, by comma; none by default")
-    rate_per_minute: Positive | None = Field(None, description="requests of one key, or of one address without keys")
+    api_keys: Path | None = Field(
+        None, description="file of hashed keys and their projects; without it the server is open to all"
+    )
+    jwt_issuer: str | None = Field(None, description="OIDC issuer of accepted bearer tokens")
+    jwt_audience: str | None = Field(None, validate_default=True, description="required audience of tokens")
+    cors_origins: str = Field("", description="allowed CORS origins, comma-separated; default: none")
+    rate_per_minute: Positive | None = Field(None, description="most requests per key, or per address without keys")
     # what is recorded
     log_format: Literal["text", "json"] = "text"
     audit: Literal["none", "line", "payload"] = Field(
-        "line", description="what the log says of every request; payload: also the first 10,000 bytes of what was sent"
+        "line", description="log of requests; payload: also the first 10,000 bytes of the body"
     )
     traces: bool = Field(False, description="OpenTelemetry spans to OTEL_EXPORTER_OTLP_ENDPOINT")
     predictions: str | None = Field(
-        None, description="where sampled predictions go: a folder (Parquet by day) or a SQLAlchemy URL"
+        None, description="the prediction log: a folder (Parquet by day) or a SQLAlchemy URL"
     )
-    predictions_share: float = Field(1.0, ge=0, le=1, description="of the requests that are recorded")
+    predictions_share: float = Field(1.0, ge=0, le=1, description="fraction of requests that are logged")
     predictions_spool: Path = Field(
         Path.home() / ".cache" / "roadmap" / "predictions",
-        description="folder on a local disk where predictions wait to be written",
+        description="local folder in which predictions wait to be written",
     )
 
     @property
@@ -101,21 +101,21 @@ class Settings(BaseSettings):
     def _origins(cls, text: str) -> str:
         for origin in filter(None, map(str.strip, text.split(","))):
             if origin != "*" and not ORIGIN.fullmatch(origin):
-                raise ValueError(f"has {origin!r}, which is no origin such as https://app.example.org")
+                raise ValueError(f"has {origin!r}; expected an origin such as https://app.example.org")
         return text
 
     @field_validator("jwt_issuer")
     @classmethod
     def _safe(cls, url: str | None) -> str | None:
         if url and not SAFE.match(url):
-            raise ValueError("should be an https:// address: keys that came over an open line would prove nothing")
+            raise ValueError("should be an https:// address: keys from an insecure connection prove nothing")
         return url
 
     @field_validator("jwt_audience")
     @classmethod
     def _both(cls, audience: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("jwt_issuer") and not audience:
-            raise ValueError("is missing: without it tokens that the issuer made for others would be taken")
+            raise ValueError("is missing: without it, tokens issued for others would be accepted")
         return audience
 
 
@@ -126,13 +126,13 @@ def variable(name: str) -> str:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables from which another process gets the same settings."""
+    """The environment variables of these settings, for another process."""
     said = settings.model_dump(mode="json", exclude_defaults=True)
     return {variable(name): str(value) for name, value in said.items()}
 
 
 def at_fault(error: ValidationError) -> str:
-    """The first setting that is wrong, by its flag and its variable: what it should be, and what was found."""
+    """The first invalid setting: flag, variable, what is expected and what was found."""
     first = error.errors()[0]
     name = str(first["loc"][0]).lower()
     return f"--{name.replace('_', '-')} (or {variable(name)}) {words(first)}, not {first['input']!r}"

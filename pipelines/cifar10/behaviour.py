@@ -1,4 +1,4 @@
-"""CIFAR-10: what a classifier of pictures should not mind, what should make it doubt, and shapes that it can't miss."""
+"""CIFAR-10: behavioural checks on small corruptions, occlusion and simple shapes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""CIFAR-10: light, contrast, colour and sharpness of a picture, since pixels one by one say nothing."""
+"""CIFAR-10: brightness, contrast, colour and sharpness of an image; single pixels are not informative."""
 
 from collections.abc import Sequence
 from typing import Any

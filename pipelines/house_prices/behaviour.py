@@ -1,4 +1,4 @@
-"""House prices: what a price should do when one thing about the house changes."""
+"""House prices: how a price should react to a change of one feature."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
-# column, what is added to it, and which way the price should go: of the sample and of California's census
+# column, change, expected sign of the price's change; of the sample and of California's census
 MOVES = (("area_m2", 20.0, 1), ("rooms", 1.0, 1), ("distance_km", 5.0, -1), ("median_income", 1.0, 1))
 
 

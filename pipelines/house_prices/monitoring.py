@@ -1,4 +1,4 @@
-"""House prices: the columns that are watched."""
+"""House prices: monitored columns."""
 
 from collections.abc import Sequence
 from typing import Any

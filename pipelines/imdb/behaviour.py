@@ -1,4 +1,4 @@
-"""Sentiment: what a reader of reviews should not mind, what should move it, and verdicts that nobody can miss."""
+"""Sentiment: behavioural checks on names and spelling, on praise and criticism, and on plain verdicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
 from roadmap.project import Request
 
-NEAR = 300  # characters; a sentence more moves a long review by little
+NEAR = 300  # characters; one more sentence hardly changes a long review
 
 
 @dataclass(frozen=True)
 class Words:
-    """What is said in a language. {}: a person or a subject."""
+    """The sentences of a language. {}: a person or a subject."""
 
     aside: str
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ MANDARIN = Words(
 
 class Behaviour(project.Behaviour[Predictor]):
     def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
-        """In the languages of the test rows; of classes other than sentiment only sameness can be expected."""
+        """In the languages of the test rows; for classes other than sentiment only the invariance checks."""
         texts = [request["text"] for request in sample_cases(requests)]
         chinese = np.array([bool(CHINESE.search(text)) for text in texts])
 

@@ -1,4 +1,4 @@
-"""Sentiment: the length and the signs of a text, and how sure the answer is."""
+"""Sentiment: length and character statistics of a text, and the confidence of the prediction."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -9,11 +9,11 @@ class Data(DataSettings):
     path: str | None = Field(
         description="a folder or archive laid out like aclImdb, a CSV of your own, or chnsenticorp; null for aclImdb"
     )
-    text: str | None = Field(description="the column of texts, where `path` is a CSV")
+    text: str | None = Field(description="the text column, if `path` is a CSV")
     target: str | None = Field(description="the column of the two classes, where `path` is a CSV")
     rows: int = Field(ge=100, le=1_000_000, description="of the generated sample")
-    vocabulary: int = Field(ge=100, le=200_000, description="tokens at most; learnt from the training texts")
-    max_tokens: int = Field(ge=8, le=4096, description="of a text that the network reads; the rest is left out")
+    vocabulary: int = Field(ge=100, le=200_000, description="size of the vocabulary, learned from the training texts")
+    max_tokens: int = Field(ge=8, le=4096, description="per text; longer ones are truncated")
 
     @model_validator(mode="after")
     def _a_table_names_its_columns(self) -> "Data":
@@ -21,16 +21,14 @@ class Data(DataSettings):
         if table and not (self.text and self.target):
             raise ValueError("path is a CSV: text and target must name its columns")
         if not table and (self.text or self.target):
-            raise ValueError("text and target name the columns of a CSV, and path is none")
+            raise ValueError("text and target name the columns of a CSV, but path is not one")
         return self
 
 
 class Model(ModelSettings):
-    width: int = Field(ge=1, le=2048, description="of a token's embedding")
-    hidden: int = Field(ge=1, le=2048, description="of the recurrent state, in either direction")
-    dropout: float = Field(
-        ge=0, lt=1, description="of embedding channels, a whole text at once, and of pooled features"
-    )
-    word_dropout: float = Field(ge=0, lt=1, description="share of tokens replaced by the unknown one in training")
+    width: int = Field(ge=1, le=2048, description="of the token embeddings")
+    hidden: int = Field(ge=1, le=2048, description="of the recurrent state per direction")
+    dropout: float = Field(ge=0, lt=1, description="of embedding channels, over whole texts, and of pooled features")
+    word_dropout: float = Field(ge=0, lt=1, description="fraction of tokens replaced by the unknown token in training")
     lr: float = Field(gt=0, le=1, description="peak of the one-cycle schedule")
     weight_decay: float = Field(ge=0)

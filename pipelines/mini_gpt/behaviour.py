@@ -1,4 +1,4 @@
-"""mini_gpt: what every text that it writes should have, and which texts should surprise it."""
+"""mini_gpt: behavioural checks on generated text and on the likelihood of corrupted text."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck
 from roadmap.project import Request
 
-ROWS = 32  # windows that are changed: each takes a pass through the network
-LENGTH = 40  # tokens that are written
+ROWS = 32  # windows to corrupt; each costs a forward pass
+LENGTH = 40  # generated tokens
 
 
 class Behaviour(project.Behaviour[Predictor]):

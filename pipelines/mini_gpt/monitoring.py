@@ -1,4 +1,4 @@
-"""mini_gpt: whether prompts are written like the training text, and what the continuations look like."""
+"""mini_gpt: statistics of the prompts and of the continuations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ PROMPTS, SHORTEST, LENGTHS, TOKENS = 300, 20, 60, 40
 
 class Monitoring(project.Monitoring[Response]):
     def requests(self, folder: Path) -> list[Request]:
-        """Prompts out of the test text: evaluation asks for probabilities of whole windows, as nobody else does."""
+        """Prompts from the test text; evaluation's own requests, for log-probabilities of windows, are untypical."""
         text = text_of(splits.read(folder, "test"))
         step = max(1, (len(text) - SHORTEST - LENGTHS) // PROMPTS)
         starts = range(0, max(1, len(text) - SHORTEST - LENGTHS), step)

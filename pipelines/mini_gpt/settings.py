@@ -8,13 +8,13 @@ from roadmap.config.settings import DataSettings, ModelSettings
 
 
 class Data(DataSettings):
-    """`split` is by position: the text's beginning, middle and end."""
+    """`split` is by position: beginning, middle and end of the text."""
 
     path: str | None = Field(description="a text file of your own, UTF-8; null for the project's text")
     tokenizer: Literal["char", "bpe"] = Field(description="a token per character, or byte-pair encoding")
-    vocab: int = Field(ge=300, le=65_536, description="tokens of the byte-pair encoding")
-    block: int = Field(ge=8, le=8192, description="longest context, in tokens")
-    rows: int = Field(ge=1, description="training windows of `block` tokens that make an epoch")
+    vocab: int = Field(ge=300, le=65_536, description="vocabulary of the byte-pair encoding")
+    block: int = Field(ge=8, le=8192, description="context length in tokens")
+    rows: int = Field(ge=1, description="training windows of `block` tokens per epoch")
 
 
 class Model(ModelSettings):
@@ -22,10 +22,10 @@ class Model(ModelSettings):
     heads: int = Field(ge=1, le=128)
     width: int = Field(ge=8, le=16_384, description="values per token; a multiple of 2 x heads")
     positions: Literal["learned", "rotary"]
-    bias: bool = Field(description="in linear layers and normalisation, as GPT-2 has it")
+    bias: bool = Field(description="biases in linear layers and normalisation, as in GPT-2")
     dropout: float = Field(ge=0, lt=1)
     lr: float = Field(gt=0, le=1, description="peak of the schedule")
-    final_lr: float = Field(ge=0, le=1, description="what is left of it at the end, as a share")
+    final_lr: float = Field(ge=0, le=1, description="final learning rate, as a fraction of the peak")
     warmup: int = Field(ge=0, description="steps until the peak")
     weight_decay: float = Field(ge=0)
     beta2: float = Field(gt=0, lt=1, description="of AdamW")

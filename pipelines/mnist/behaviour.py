@@ -1,4 +1,4 @@
-"""MNIST: what a reader of digits should not mind, and figures that anybody can read."""
+"""MNIST: behavioural checks on fainter, noisy, shifted and occluded digits, and on drawn ones."""
 
 from collections.abc import Iterator
 from typing import Any

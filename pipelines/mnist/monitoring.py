@@ -1,4 +1,4 @@
-"""MNIST: ink, contrast and place of the digit, since pixels one by one say nothing."""
+"""MNIST: ink, contrast and position of the digit; single pixels are not informative."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Stocks: what every forecast of a price should have, whatever the market does."""
+"""Stocks: behavioural checks that hold for every price forecast."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Stocks: how a price has moved of late, and how wide and how far the forecast of the longest horizon lies."""
+"""Stocks: recent returns, and the width and location of the forecast at the longest horizon."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Titanic: what a survival model should do on people made for the purpose."""
+"""Titanic: behavioural checks on constructed passengers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def asks(requests: list[Request], levels: Mapping[str, Sequence[str]]) -> bool:
 
 class Behaviour(project.Behaviour[Predictor]):
     def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
-        """Of the sample's columns and the passenger list's; of a table of the user's own, what both share: nothing."""
+        """For the columns of the sample and of the passenger list; a user's own table has no checks."""
         people = sample_cases(requests)
 
         def chances(**changed: Any) -> np.ndarray:

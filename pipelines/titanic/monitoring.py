@@ -1,4 +1,4 @@
-"""Titanic: the columns that are watched."""
+"""Titanic: monitored columns."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,7 +13,7 @@ class Data(TableSettings):
 
 class Model(ModelSettings):
     hidden: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
-        description="widths of the hidden layers; [] is logistic regression"
+        description="widths of the hidden layers; [] for logistic regression"
     )
     dropout: float = Field(ge=0, lt=1)
     lr: float = Field(gt=0, le=1)

@@ -1,1 +1,1 @@
-"""Who may ask, and how often: keys, tokens, limits."""
+"""Authentication, authorisation and rate limits."""

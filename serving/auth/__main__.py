@@ -1,4 +1,4 @@
-"""python -m serving.auth new | list | revoke: makes and withdraws API keys."""
+"""python -m serving.auth new | list | revoke: manages API keys."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 def _new(options: argparse.Namespace) -> int:
     found = KeyFile.read(options.file) if options.file.exists() else KeyFile()
     if any(key.name == options.name for key in found.keys):
-        raise KeysError(f"{options.file}: {options.name} is there already; revoke it first, or take another name")
+        raise KeysError(f"{options.file}: found a key named {options.name}; revoke it first or choose another name")
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=options.days) if options.days else None
     secret, key = fresh(options.name, options.projects, options.metrics, expires)
     found.keys.append(key)
@@ -46,24 +46,24 @@ def _revoke(options: argparse.Namespace) -> int:
     found = KeyFile.read(options.file)
     left: list[Key] = [key for key in found.keys if key.name != options.name]
     if len(left) == len(found.keys):
-        raise KeysError(f"{options.file}: no key is named {options.name}")
+        raise KeysError(f"{options.file}: found no key named {options.name}")
     KeyFile(keys=left).write(options.file)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser("python -m serving.auth", description="Makes and withdraws API keys.")
+    options = argparse.ArgumentParser("python -m serving.auth", description="Manages API keys.")
     commands = options.add_subparsers(required=True, metavar="new | list | revoke")
-    new = commands.add_parser("new", help="prints a new key, and stores its hash")
-    new.add_argument("--name", required=True, help="of its owner: what the audit log says")
-    new.add_argument("--projects", default="", type=_names, help="by comma, * for all", metavar="NAMES")
-    new.add_argument("--metrics", action="store_true", help="lets it read /metrics")
-    new.add_argument("--days", type=int, help="until it expires; never, where it is not said")
-    revoke = commands.add_parser("revoke", help="withdraws a key: servers see it within a second")
+    new = commands.add_parser("new", help="prints a new key and stores its hash")
+    new.add_argument("--name", required=True, help="owner of the key, for the audit log")
+    new.add_argument("--projects", default="", type=_names, help="comma-separated, * for all", metavar="NAMES")
+    new.add_argument("--metrics", action="store_true", help="allows reading /metrics")
+    new.add_argument("--days", type=int, help="days until it expires; default: never")
+    revoke = commands.add_parser("revoke", help="revokes a key; servers notice within a second")
     revoke.add_argument("--name", required=True)
-    shown = commands.add_parser("list", help="the names, projects and dates of all keys")
+    shown = commands.add_parser("list", help="lists names, projects and expiry dates")
     for command, run in ((new, _new), (revoke, _revoke), (shown, _list)):
-        command.add_argument("--file", required=True, type=Path, help="the server's api_keys")
+        command.add_argument("--file", required=True, type=Path, help="file of the server's --api-keys")
         command.set_defaults(run=run)
     return options
 

@@ -1,4 +1,4 @@
-"""Whoever asks, as routes and logs need to know it. How they prove who they are: keys, oidc."""
+"""The authenticated caller of a request, for routes and logs. keys.py and oidc.py do the authentication."""
 
 from typing import NamedTuple
 
@@ -8,18 +8,18 @@ from serving.errors import Refusal, cut
 
 
 class KeysError(Exception):
-    """A file of keys that can't be used; the message names it."""
+    """The key file is unusable; the message names it."""
 
 
 class Caller(NamedTuple):
-    """Who asks, and for what they may ask."""
+    """A caller and its permissions."""
 
     name: str
     projects: frozenset[str]
     metrics: bool = False
 
     def may(self, project: str) -> bool:
-        """Whether this project is one of the caller's; "*" stands for all."""
+        """Whether the caller may use this project; "*" allows all."""
         return "*" in self.projects or project in self.projects
 
     def forbidden(self, project: str) -> str:
@@ -28,13 +28,13 @@ class Caller(NamedTuple):
 
 
 def caller(scope: Scope) -> Caller | None:
-    """None where neither keys nor tokens are asked for."""
+    """None if the server requires neither keys nor tokens."""
     found: Caller | None = scope.get("state", {}).get("caller")
     return found
 
 
 def require(scope: Scope, project: str) -> None:
-    """For routes that learn the project from the body or from the settings.
+    """Authorises a project that the path does not name, but the body or the settings.
 
     Raises:
         Refusal: 403, the caller may not use this project.

@@ -1,10 +1,9 @@
-"""API keys: a JSON file of hashes, which the server reads again when it changes.
+"""API keys: a JSON file of hashes, reloaded when it changes.
 
 {"keys": [{"name": "ci", "sha256": "…", "projects": ["mnist"], "metrics": false, "expires": null}]}
 
-JSON and not TOML, since a command writes it and the standard library only reads TOML. A key is 256 random bits, so
-plain SHA-256 is right: nobody can try them all, and the slow hashes meant for passwords would cost every request a
-tenth of a second.
+JSON and not TOML, because a command writes it and the standard library only reads TOML. A key has 256 random bits, so
+plain SHA-256 is safe; password hashes would cost a tenth of a second per request.
 """
 
 import hashlib
@@ -20,8 +19,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from roadmap.io.atomic import write_atomically
 from serving.auth.callers import Caller, KeysError
 
-PREFIX = "rk_"  # so that scanners for leaked secrets can be told what to look for
-LOOK_SECONDS = 1.0  # how often the file is looked at
+PREFIX = "rk_"  # recognisable to secret scanners
+LOOK_SECONDS = 1.0  # between checks of the file
 
 log = logging.getLogger("serving")
 
@@ -31,7 +30,7 @@ class Key(BaseModel):
 
     name: str = Field(pattern=r"^[\w.@-]{1,64}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
-    projects: list[str] = Field(description='names of projects, or "*" for all')
+    projects: list[str] = Field(description='project names, or "*" for all')
     metrics: bool = Field(False, description="whether it may read /metrics")
     expires: AwareDatetime | None = None
 
@@ -50,32 +49,32 @@ class KeyFile(BaseModel):
     def _named_once(cls, keys: list[Key]) -> list[Key]:
         names = [key.name for key in keys]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the name {twice[0]!r} is there twice")
+            raise ValueError(f"the name {twice[0]!r} appears twice")
         return keys
 
     @classmethod
     def read(cls, path: Path) -> "KeyFile":
-        """Raises: KeysError, with the place in the file that is at fault."""
+        """Raises: KeysError, with the place of the error in the file."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise KeysError(f"{path}: {error.strerror}; `python -m serving.auth new` makes it") from None
+            raise KeysError(f"{path}: {error.strerror}; create it with `python -m serving.auth new`") from None
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             where = "/".join(map(str, first["loc"]))
             raise KeysError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
 
     def write(self, path: Path) -> None:
-        """At once, for a server may be reading; readable by its owner alone."""
+        """Writes the file atomically, readable by its owner only."""
         write_atomically(path, self.model_dump_json(indent=2) + "\n", mode=0o600)
 
 
 class Keys:
-    """The keys of a file as it stands now.
+    """The keys of a file, kept up to date.
 
     Raises:
-        KeysError: the file can't be used at the start. Later the keys read last stay, and the log says why: a slip in
-            the file must neither lock everybody out nor let anybody in.
+        KeysError: the file is unusable at the start. Later errors are logged and the last valid keys stay, so that a
+            typo neither locks everybody out nor lets anybody in.
     """
 
     def __init__(self, path: Path) -> None:
@@ -85,11 +84,11 @@ class Keys:
         self._looked = time.monotonic()
 
     def find(self, secret: str) -> Caller | None:
-        """The owner of a key; None of one that is unknown or has expired. Compares in constant time."""
+        """The owner of a key; None if it is unknown or expired. Compares in constant time."""
         self._look()
         digest = hashlib.sha256(secret.encode()).hexdigest()
         found = None
-        for key, caller in self._keys:  # all of them, in constant time: the clock tells nothing of the hashes
+        for key, caller in self._keys:  # no early exit, so that timing reveals nothing about the hashes
             if hmac.compare_digest(digest, key.sha256):
                 found = key, caller
         if found is None or (found[0].expires and found[0].expires <= datetime.now(UTC)):
@@ -109,9 +108,9 @@ class Keys:
         self._stamp = stamp
         try:
             self._keys = self._load()
-            log.info("%s: read again, %d keys", self.path, len(self._keys))
+            log.info("%s: reloaded, %d keys", self.path, len(self._keys))
         except KeysError as error:
-            log.error("%s; the keys read before stay", error)
+            log.error("%s; keeping the previous keys", error)
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
@@ -122,10 +121,10 @@ class Keys:
 
 
 def fresh(name: str, projects: list[str], metrics: bool, expires: datetime | None) -> tuple[str, Key]:
-    """A new secret, and the entry that knows it again.
+    """A new secret and its entry for the file.
 
     Raises:
-        ValidationError: a name that is none.
+        ValidationError: the name is invalid.
     """
     secret = PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(secret.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Bearer tokens of an OpenID Connect issuer: JWTs, checked against the keys that the issuer publishes.
+"""Bearer tokens of an OpenID Connect issuer: JWTs, verified with the issuer's published keys.
 
-`scope` says what a token is for: "predict:mnist predict:titanic", "predict:*", "metrics".
+The `scope` claim has the permissions: "predict:mnist predict:titanic", "predict:*", "metrics".
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from joserfc.jwk import KeySet
 from roadmap.io.http import HttpError, ask
 from serving.auth.callers import Caller
 
-# Signatures that only the issuer can make. `none` and HMAC, for which a public key would do as secret, are not here.
+# Asymmetric signatures only: not `none`, and not HMAC, which would accept the public key as its secret.
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
-LEEWAY = 30  # seconds by which clocks may differ
-KEEP_SECONDS = 3600.0  # until the keys are fetched again, for one may have been withdrawn
-PAUSE_SECONDS = 10.0  # between two fetches, whatever unknown keys callers name
+LEEWAY = 30  # tolerated clock skew in seconds
+KEEP_SECONDS = 3600.0  # until the keys are refreshed, because one may have been revoked
+PAUSE_SECONDS = 10.0  # between two fetches, however many unknown key ids there are
 FETCH_TIMEOUT = 5.0
 MAX_TOKEN = 16_384
 MAX_DOCUMENT = 2**20
@@ -29,15 +29,15 @@ log = logging.getLogger("serving")
 
 
 class TokenError(Exception):
-    """A token that is not taken; the message says why, without the token."""
+    """The token is rejected; the message has the reason, but not the token."""
 
 
 class IssuerDown(Exception):
-    """The issuer's keys can't be had: nobody's fault who asks."""
+    """The issuer's keys are unavailable: not the caller's fault."""
 
 
 class Issuer:
-    """Knows the callers by the tokens of one issuer."""
+    """Authenticates callers by the tokens of one issuer."""
 
     def __init__(self, url: str, audience: str) -> None:
         self.url = url
@@ -60,11 +60,11 @@ class Issuer:
         try:
             try:
                 claims = self._verified(token, keys)
-            except InvalidKeyIdError:  # perhaps a key that is newer than ours
+            except InvalidKeyIdError:  # maybe a new key
                 claims = self._verified(token, await self._fresh(PAUSE_SECONDS))
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            said = getattr(error, "description", "") or getattr(error, "error", "") or "it can't be read"
-            raise TokenError(f"the token is refused: {said}") from None
+            said = getattr(error, "description", "") or getattr(error, "error", "") or "malformed"
+            raise TokenError(f"the token is rejected: {said}") from None
         scopes = str(claims.get("scope", "")).split()
         projects = frozenset(one.removeprefix("predict:") for one in scopes if one.startswith("predict:"))
         return Caller(str(claims["sub"])[:64], projects, "metrics" in scopes)
@@ -75,7 +75,7 @@ class Issuer:
         return found.claims
 
     async def _fresh(self, age: float) -> KeySet:
-        """The keys, fetched again if they are older than `age`, by one request at a time."""
+        """The keys, refreshed if older than `age`, by one request at a time."""
         if self._keys is not None and time.monotonic() - self._fetched < age:
             return self._keys
         self._lock = self._lock or asyncio.Lock()
@@ -87,9 +87,9 @@ class Issuer:
                     self._keys = await asyncio.to_thread(fetch_keys, self.url)
                     self._fetched = time.monotonic()
                 except (HttpError, ValueError, KeyError, TypeError, JoseError) as error:
-                    log.error("the keys of %s can't be fetched: %s", self.url, error)
+                    log.error("cannot fetch the keys of %s: %s", self.url, error)
         if self._keys is None:
-            raise IssuerDown(f"the keys of {self.url} can't be fetched")
+            raise IssuerDown(f"cannot fetch the keys of {self.url}")
         return self._keys
 
 
@@ -97,7 +97,7 @@ def fetch_keys(issuer: str) -> KeySet:
     """Raises: HttpError, ValueError, KeyError, TypeError, JoseError."""
     found = document(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if found["issuer"] != issuer:  # OpenID Connect Discovery 4.3
-        raise ValueError(f"it says that it is {found['issuer']!r}")
+        raise ValueError(f"issuer: found {found['issuer']!r}; expected {issuer!r}")
     published = document(found["jwks_uri"])
     signing = [key for key in published["keys"] if key.get("kty") != "oct" and key.get("use", "sig") == "sig"]
     return KeySet.import_key_set({"keys": signing})
@@ -107,12 +107,12 @@ def document(url: str) -> Any:
     """JSON of at most MAX_DOCUMENT bytes. Raises: HttpError, ValueError."""
     check_address(url)
     answer = ask(url, seconds=FETCH_TIMEOUT, limit=MAX_DOCUMENT)
-    check_address(answer.url)  # where a redirection may have led
+    check_address(answer.url)  # after redirects
     return answer.json()
 
 
 def check_address(url: str) -> None:
-    """https, or this machine: keys that came over an open line would prove nothing. Raises: ValueError."""
+    """Allows https, or http on localhost: keys from an insecure connection prove nothing. Raises: ValueError."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")):
         raise ValueError(f"{url!r} is not an https:// address")

@@ -1,6 +1,6 @@
-"""How often one caller may ask: a token bucket each, in memory of a fixed size.
+"""Rate limit: a token bucket per caller, in bounded memory.
 
-The library `limits` keeps windows, starts a thread to clear them and has no bound of memory; this is shorter.
+The library `limits` counts in windows, starts a thread to expire them and has unbounded memory.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 WINDOW = 60.0  # seconds
-MOST = 50_000  # callers remembered
+MOST = 50_000  # most callers in memory
 
 
 class RateLimitResult(NamedTuple):
@@ -20,10 +20,10 @@ class RateLimitResult(NamedTuple):
 
 
 class RateLimit:
-    """`per_minute` requests at once, and as many again in each minute.
+    """Bursts of `per_minute` requests, refilled at the same rate per minute.
 
-    Of a bucket only the moment is kept at which it will be full again (GCRA). The caller unseen for longest is
-    forgotten first, whose bucket is the likeliest to be full. Each worker process counts for itself.
+    A bucket is stored as the time at which it will be full again (GCRA). The least recently seen caller is evicted
+    first. Each worker process counts separately.
     """
 
     def __init__(self, per_minute: int, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +54,7 @@ class RateLimit:
 
 
 def network(address: str) -> str:
-    """The address; of IPv6 its /64, the least that one customer gets."""
+    """The address; for IPv6 its /64, the smallest assignment to a customer."""
     if ":" not in address:
         return address
     try:

@@ -1,1 +1,1 @@
-"""How the server starts: as a process, as a Lambda function, and the fetch before it."""
+"""Entry points: server process, Lambda function, SageMaker container, bundle download."""

@@ -1,11 +1,11 @@
-"""Fetches bundles before a server starts.
+"""Downloads bundles before a server starts.
 
     python -m serving.entrypoints.fetch <source> <folder> [<project>[=<version>] ...]
 
-<source> is what --bundles takes. Each project comes to <folder>/<project>/bundle, whole and with its hashes checked, or
-not at all; where a version is said, another one is refused. Without projects, all that the source has.
+<source> is a value of --bundles. Each project is written atomically to <folder>/<project>/bundle after its hashes are
+verified; a version, if given, must match. Without projects, all of the source.
 
-Exit code 2: what is there is not what is wanted. 75: the source can't be read now.
+Exit code 2: the source lacks what was requested. 75: the source is unreachable.
 """
 
 import shutil
@@ -25,29 +25,29 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
         wanted: project -> version, "" for any; empty for all projects.
 
     Raises:
-        SourceError, BundleError: naming what is missing, damaged or another version.
+        SourceError, BundleError: a bundle is missing, damaged or of another version.
     """
     said = []
     with tempfile.TemporaryDirectory() as cache:
         found = open_source(source, Path(cache)).find()
         if not found:
-            raise BundleError(f"{source}: no bundle there")
+            raise BundleError(f"{source}: found no bundles")
         for project, version in (wanted or dict.fromkeys(found, "")).items():
             there = found.get(project)
             if there is None:
-                raise BundleError(f"{source}: no bundle of {project}; there are {', '.join(sorted(found))}")
+                raise BundleError(f"{source}: found no bundle of {project}; it has {', '.join(sorted(found))}")
             if not isinstance(there, DiscoveredBundle):
                 raise there
             bundle = Bundle(there.fetch())
             if version and bundle.manifest.version != version:
-                raise BundleError(f"{source}: {project} is version {bundle.manifest.version} there and not {version}")
+                raise BundleError(f"{source}: {project}: found version {bundle.manifest.version}; expected {version}")
             place(bundle, folder / project)
             said.append(f"{project}: version {bundle.manifest.version}")
     return said
 
 
 def place(bundle: Bundle, folder: Path) -> None:
-    """Beside its place first, and checked again there."""
+    """Copies to a temporary folder and verifies it before the rename."""
     with atomic_folder(folder / "bundle") as draft:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
         draft.chmod(0o755)
@@ -55,9 +55,11 @@ def place(bundle: Bundle, folder: Path) -> None:
 
 
 class Options(command_line.Options):
-    source: str = command_line.positional("what --bundles takes")
-    folder: Path = command_line.positional("where the bundles come to")
-    projects: list[str] = command_line.positional("<project> or <project>=<version>; all of the source", default=[])
+    source: str = command_line.positional("a value of --bundles")
+    folder: Path = command_line.positional("destination of the bundles")
+    projects: list[str] = command_line.positional(
+        "<project> or <project>=<version>; default: all of the source", default=[]
+    )
 
 
 def run(options: Options) -> None:

@@ -15,7 +15,7 @@ from serving.settings import Settings, at_fault, to_environment
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. Exit codes: 1 the address can't be had, 2 a setting or a bundle is wrong."""
+    """Serves until SIGTERM or SIGINT. Exit codes: 1 the address is unavailable, 2 a setting or a bundle is invalid."""
     try:
         settings = Settings(_cli_parse_args=sys.argv[1:] if argv is None else argv)
     except ValidationError as error:
@@ -25,24 +25,24 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         why = str(error.strerror or error).partition(" (while")[0]
         return fail(1, f"cannot listen on {settings.host}:{settings.port}: {why}; choose another with --port or PORT")
-    with listener, contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down already when it raises this
+    with listener, contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it after its shutdown
         return serve(settings, listener) if settings.workers == 1 else supervise(settings, listener)
     return 0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bound here and not by uvicorn, so that a port in use is one clear line before the models are loaded."""
+    """Binds before the models are loaded, so that a port in use is reported at once, in one line."""
     listener = socket.create_server(
         (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
     )
-    # asyncio sets this itself only on sockets whose protocol number is filled in, and this one's isn't: without it, an
-    # answer's second packet waits 40 ms for the client's delayed acknowledgement of the first.
+    # asyncio sets this only on sockets with a protocol number, which this one lacks. Without it the second packet of a
+    # response waits 40 ms for the client's delayed acknowledgement of the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def serve(settings: Settings, listener: socket.socket) -> int:
-    """In this process."""
+    """Serves in this process."""
     import uvicorn
 
     from serving.http.app import create_app
@@ -54,12 +54,12 @@ def serve(settings: Settings, listener: socket.socket) -> int:
     except (SourceError, KeysError) as error:
         return fail(2, str(error))
     cards = app.state.store.cards()
-    follows = settings.bundles.startswith("models:/@") and settings.poll_seconds > 0  # what is not there yet may come
+    follows = settings.bundles.startswith("models:/@") and settings.poll_seconds > 0  # missing models may appear later
     if not cards and follows:
-        print(f"  no model has the alias of {settings.bundles} yet; it is looked for every {settings.poll_seconds:g} s")
+        print(f"  found no model with the alias of {settings.bundles} yet; checking every {settings.poll_seconds:g} s")
     elif not cards:
-        why = "the warning above says why, or " if ":" in settings.bundles else ""
-        return fail(2, f"no bundle under {settings.bundles}; {why}`make run` (or `dvc repro`) makes them")
+        why = "see the warning above, or " if ":" in settings.bundles else ""
+        return fail(2, f"found no bundle in {settings.bundles}; {why}run `make run` or `dvc repro`")
     for card in cards:
         said = f"version {card.version}, {card.profile}: {card.source}" if card.version else card.status
         print(f"  {card.name:<16} {f'REFUSED: {card.reason}' if card.status == 'refused' else said}")
@@ -72,7 +72,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
 
 
 def supervise(settings: Settings, listener: socket.socket) -> int:
-    """Several processes on one socket, each a server of its own."""
+    """Serves with several processes on one socket."""
     from uvicorn.supervisors import Multiprocess
 
     os.environ.update(to_environment(settings))
@@ -86,13 +86,13 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
 
 
 def config(app: Any, settings: Settings, **more: Any) -> Any:
-    """uvicorn's, for one process or several."""
+    """uvicorn's configuration."""
     import uvicorn
 
-    seconds = int(settings.timeout_seconds) + 1  # SIGTERM: no new requests, and those in flight have their time
+    seconds = int(settings.timeout_seconds) + 1  # after SIGTERM requests in flight may complete
     return uvicorn.Config(
         app,
-        access_log=False,  # the audit line says it all
+        access_log=False,  # the audit line replaces it
         log_config=logs.config(settings.log_format),
         timeout_graceful_shutdown=seconds,
         server_header=False,
@@ -101,7 +101,7 @@ def config(app: Any, settings: Settings, **more: Any) -> Any:
 
 
 def announce(settings: Settings, listener: socket.socket) -> None:
-    """The line that says where the page is: the last before requests are taken."""
+    """Prints the page's address, as the last line before requests are accepted."""
     host = settings.host
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     address = f"http://{shown}:{listener.getsockname()[1]}"

@@ -1,1 +1,1 @@
-"""Routes: what is asked, what is answered, and how refusals read."""
+"""The HTTP routes, their request and response types, and problem responses."""

@@ -1,4 +1,4 @@
-"""A request's answer: by which model, for how long, and where it is written down. All routes that predict come here."""
+"""Inference of a request: authorisation, timeout, traffic split, prediction log. Used by all routes that predict."""
 
 import asyncio
 import time
@@ -16,14 +16,14 @@ from serving.runtime.challengers import Challengers
 from serving.runtime.mirror import adapted
 from serving.runtime.models import Model, checked
 
-PATIENCE = 0.05  # seconds until it is asked whether the client is still there: most answers are quicker
-LEFT = 499  # nginx's status: the client has gone, and there is nobody to answer in the challenger's place
+PATIENCE = 0.05  # until the first check for a disconnected client: most responses are faster
+LEFT = 499  # nginx's status for a client that disconnected; no fallback to the champion then
 
 
 async def answer(
     request: Request, model: Model, inputs: Sequence[Any], seconds: float | None = None, before: int = 0
 ) -> list[dict[str, Any]]:
-    """The model's outputs, in the prediction log and with the challenger's mirror as well.
+    """The model's outputs, which also go to the prediction log and, as shadow requests, to the challenger.
 
     seconds: that it may take, where that is not what the request is allowed
     before: inputs of the same request that were answered already
@@ -49,10 +49,10 @@ async def answer(
 
 
 async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], Model]:
-    """Outputs, and the version that they are from: the challenger's for its share of the callers, if it can.
+    """Outputs and their version: from the challenger for its share of the callers, with fallback to the champion.
 
     Raises:
-        Refusal: as `answer` does of the champion.
+        Refusal: as `answer`, for the champion.
     """
     challengers: Challengers | None = request.app.state.challengers
     if challengers is None or (challenger := challengers.chosen(caller_of(request), champion)) is None:
@@ -69,7 +69,7 @@ async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]
 
 
 def caller_of(request: Request) -> str:
-    """What X-Caller-Id says, since one application asks for many people; else the key; else the address."""
+    """X-Caller-Id, because one application may serve many people; else the key; else the address."""
     if name := request.headers.get("x-caller-id"):
         return f"caller {name}"
     if found := caller(request.scope):
@@ -78,16 +78,16 @@ def caller_of(request: Request) -> str:
 
 
 async def _watched(request: Request, model: Model, inputs: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
-    """While somebody waits for them, and not for longer than this."""
+    """Waits for the outputs until the timeout, or until the client disconnects."""
     future = model.submit(inputs)
     deadline = Deadline(request, future, seconds)
     try:
         return checked(await future)
     except asyncio.CancelledError:
         if deadline.gone:
-            raise Refusal(LEFT, "the client has left") from None  # for the log: nobody reads it
+            raise Refusal(LEFT, "the client has disconnected") from None  # only for the log
         if deadline.late:
-            said = f"{model.name} has no answer after {seconds:g} s; send fewer inputs, or ask again later"
+            said = f"{model.name} timed out after {seconds:g} s; send fewer inputs or retry later"
             raise Refusal(504, said) from None
         raise
     finally:
@@ -95,7 +95,7 @@ async def _watched(request: Request, model: Model, inputs: Sequence[Any], second
 
 
 def begin(request: Request, model: Model, inputs: int) -> None:
-    """Where every answer begins, whichever route it is for: so none can forget whom it serves, or to say what answered.
+    """The first step of every prediction, on any route: authorises the caller and records the model for logs.
 
     Raises:
         Refusal: 403, the caller may not use this model.
@@ -107,7 +107,7 @@ def begin(request: Request, model: Model, inputs: int) -> None:
 def record(
     request: Request, model: Model, inputs: Sequence[Any], outputs: Sequence[dict[str, Any]], began: float
 ) -> bool:
-    """Into the prediction log, where there is one; whether it is in there. `began` is of time.perf_counter()."""
+    """Logs the predictions if there is a log; returns whether they are logged. `began`: of time.perf_counter()."""
     recorder: PredictionLogger | None = request.app.state.recorder
     if recorder is None:
         return False
@@ -116,7 +116,7 @@ def record(
 
 
 class Deadline:
-    """Cancels a future when the client has left, or when its time is over. Costs next to nothing for quick answers."""
+    """Cancels a future when the client disconnects or the timeout expires. Costs almost nothing for fast responses."""
 
     def __init__(self, request: Request, future: "asyncio.Future[Any]", seconds: float) -> None:
         self.request, self.future, self.seconds = request, future, seconds
@@ -144,7 +144,7 @@ class Deadline:
 
 
 def allowed(request: Request) -> float:
-    """Seconds: the server's limit, or the header X-Request-Timeout where it says less."""
+    """The timeout in seconds: the server's limit, or the header X-Request-Timeout if lower."""
     most: float = request.app.state.settings.timeout_seconds
     asked = request.headers.get("x-request-timeout")
     if asked is None:

@@ -1,4 +1,4 @@
-"""The bundles over HTTP: a typed route per model, their lineage, and a page to try them on."""
+"""The application: a typed route per model, lineage, and the playground."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ class Readiness(BaseModel):
 
 
 class Api(FastAPI):
-    """FastAPI whose OpenAPI document follows the models that are served now."""
+    """FastAPI with an OpenAPI document of the currently served models."""
 
     documented_at = -1
 
@@ -66,11 +66,11 @@ class Api(FastAPI):
 
 
 def create_app(settings: Settings | None = None) -> Api:
-    """The server of what `settings.bundles` holds; the models are loaded when this returns.
+    """The application for `settings.bundles`; the models are loaded when this returns.
 
     Raises:
-        SourceError: `settings.bundles` can't be read as a place of bundles.
-        KeysError: `settings.api_keys` can't be read as a file of keys.
+        SourceError: `settings.bundles` is not a valid source.
+        KeysError: `settings.api_keys` is not a valid key file.
     """
     settings = settings or Settings()
     scheduler = Scheduler(settings.threads, settings.max_batch, settings.max_wait_ms, settings.max_queue)
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> Api:
     if settings.challengers:
         app.state.challengers = Challengers(challenging(settings), settings, app.state.recorder)
     add_status(app, store)
-    # First, since routes are tried in their order and this is the one that is asked most.
+    # First, because routes are matched in order and this one has most requests.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
     app.router.routes.append(Route("/models/{name}/stream", stream.stream, methods=["POST"]))
     for add in (add_models, add_completions, add_chat, add_embeddings, add_kserve):
@@ -107,12 +107,12 @@ def create_app(settings: Settings | None = None) -> Api:
 
 
 def challenging(settings: Settings) -> ModelStore:
-    """The challengers, with threads of their own: what hangs here takes none from the champions. Always loaded, since
-    nobody's request shall wait for it."""
+    """The challengers, with their own threads, so that a slow one takes none from the champions. Loaded eagerly, so
+    that no request waits for it."""
     here, there = (
         {one.strip() for one in (text or "").split(",")} for text in (settings.challengers, settings.bundles)
     )
-    folders = ("challenger",) if here & there else ("challenger", "bundle")  # a champion doesn't challenge itself
+    folders = ("challenger",) if here & there else ("challenger", "bundle")  # a champion is not its own challenger
     source = open_source(settings.challengers or "", settings.cache, folders)
     scheduler = Scheduler(settings.threads, settings.max_batch, max_queue=settings.max_queue)
     return ModelStore(source, scheduler, settings.model_copy(update={"load": "eager", "memory_mb": None}), "challenger")
@@ -120,7 +120,7 @@ def challenging(settings: Settings) -> ModelStore:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Looks for new versions while the server runs."""
+    """Polls for new versions while the server runs."""
     challengers: Challengers | None = app.state.challengers
     stores = [app.state.store, *([challengers.store] if challengers else [])]
     for store in stores:
@@ -137,17 +137,17 @@ def add_status(app: Api, store: ModelStore) -> None:
 
     @app.get("/health", tags=["status"])
     async def health() -> Health:
-        """The process lives."""
+        """Liveness: the process is up."""
         return Health()
 
     @app.get("/ready", tags=["status"], responses=documented(503))
     async def ready() -> Readiness:
-        """At least one model answers."""
+        """Readiness: at least one model is loaded."""
         cards = store.cards()
         refused = [card for card in cards if card.status == "refused"]
         if len(refused) == len(cards):
             missing = "; ".join(f"{card.name}: {card.reason}" for card in refused)
-            empty = f"{store.settings.bundles} holds no bundle; `make run` makes them"
+            empty = f"found no bundle in {store.settings.bundles}; run `make run`"
             raise Refusal(503, f"no model is served: {missing or empty}")
         return Readiness(
             models=[card.name for card in cards if card.status != "refused"], refused=[card.name for card in refused]
@@ -155,7 +155,7 @@ def add_status(app: Api, store: ModelStore) -> None:
 
     @app.get("/models", tags=["status"])
     async def models() -> Cards:
-        """All models with their lineage, also those that were refused, and why."""
+        """All models with their lineage, including refused ones with the reason."""
         return Cards(models=store.cards())
 
     @app.get("/models/{name}", tags=["status"], responses=documented(404))

@@ -2,8 +2,8 @@
 
     {"inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [22, 38]}, ...]}
 
-Numbers are FP64, integers INT64, truth values BOOL, and BYTES is text: also the JSON of what is no tensor (a list of
-unequal lengths, an object, a gap). https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+Numbers are FP64, integers INT64, booleans BOOL, and BYTES is text, including the JSON of values that are no tensor
+(ragged lists, objects, nulls). https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
 
 import json
@@ -34,7 +34,7 @@ Size = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Lenient(BaseModel):
-    """Clients send members of their own ("parameters" and more), as the protocol allows."""
+    """Clients may send further members ("parameters" and others), as the protocol allows."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -43,7 +43,7 @@ class Tensor(Lenient):
     name: Annotated[str, Field(max_length=200)]
     shape: Annotated[list[Size], Field(min_length=1, max_length=MAX_DIMENSIONS)]
     datatype: Datatype
-    data: list[Any] = Field(description="flat, or nested as `shape` says")
+    data: list[Any] = Field(description="flat, or nested according to `shape`")
 
 
 class Wanted(Lenient):
@@ -84,7 +84,7 @@ class ServerMetadata(BaseModel):
 
 
 def add_kserve(app: FastAPI, store: ModelStore) -> None:
-    """/v2 and what lies below it."""
+    """The routes under /v2."""
 
     @app.get("/v2", tags=["kserve"])
     async def server() -> ServerMetadata:
@@ -103,7 +103,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
     async def known(name: str, version: str | None) -> Model:
         model = await store.model(name)
         if version is not None and version != model.version:
-            raise Refusal(404, f"{name} has no version {cut(version)!r} here; {model.version} is served")
+            raise Refusal(404, f"{name} has no version {cut(version)!r}; version {model.version} is served")
         return model
 
     def routes(path: str, suffix: str) -> None:
@@ -134,7 +134,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
             batch = validated(model, asked.inputs)
             if version is None:
                 outputs, model = await answer_either(request, model, batch.inputs)
-            else:  # a caller who names the version gets no other
+            else:  # no fallback for a request of a specific version
                 outputs = await answer(request, model, batch.inputs)
             tensors = columns(outputs, [one.name for one in asked.outputs or []])
             given = {} if asked.id is None else {"id": asked.id}
@@ -147,7 +147,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
 
 
 def described(model: Model) -> ModelMetadata:
-    """From the model's own example: what its tensors are called, and of which type and shape they are."""
+    """Names, types and shapes of the tensors, from the model's example."""
 
     def metadata(examples: Sequence[dict[str, Any]]) -> list[TensorMetadata]:
         return [
@@ -191,16 +191,16 @@ def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
 
 
 def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
-    """One object per input, out of one tensor per field.
+    """Converts one tensor per field to one object per input.
 
     Raises:
-        Refusal: 422 where data and shape contradict each other, or the tensors have unequal numbers of rows.
+        Refusal: 422 if data and shape disagree, or the tensors have unequal numbers of rows.
     """
     count = tensors[0].shape[0]
     found: list[dict[str, Any]] = [{} for _ in range(min(count, len(tensors[0].data)))]
     for place, tensor in enumerate(tensors):
         if tensor.shape[0] != count:
-            raise bad(place, "shape", f"{tensor.shape[0]} rows, where {tensors[0].name!r} has {count}")
+            raise bad(place, "shape", f"has {tensor.shape[0]} rows, but {tensors[0].name!r} has {count}")
         values = batched(tensor, place)
         if tensor.datatype == "BYTES":
             values = [from_text(one, tensor.name, fields) for one in values]
@@ -214,7 +214,7 @@ def batched(tensor: Tensor, place: int) -> list[Any]:
     """The tensor's rows as nested lists. Data may come flat or nested."""
     flat = list(flattened(tensor.data, place))
     if len(flat) != math.prod(tensor.shape):
-        said = f"{len(flat)} values, where the shape {tensor.shape} holds {math.prod(tensor.shape)}"
+        said = f"has {len(flat)} values, but shape {tensor.shape} needs {math.prod(tensor.shape)}"
         raise bad(place, "data", said)
     for size in reversed(tensor.shape[1:]):
         if not size:
@@ -237,14 +237,14 @@ def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
 
 
 def from_text(text: Any, name: str, fields: Columns) -> Any:
-    """What is sent as text because it is no tensor, or because its column has gaps, as what the field takes."""
+    """Decodes values sent as text, because they are no tensor or their column has nulls, to the field's type."""
     if not isinstance(text, str) or name not in fields.kinds:
         return text
     return None if text == "null" and name not in fields.required else fields.value(name, text)
 
 
 def bad(place: int, member: str, said: str) -> Refusal:
-    """422 that points at one member of one tensor."""
+    """A 422 that points at one member of one tensor."""
     errors = [{"pointer": f"#/inputs/{place}/{member}", "detail": said}]
     return Refusal(422, f"inputs/{place}/{member}: {said}", errors=errors)
 
@@ -253,15 +253,15 @@ def bad(place: int, member: str, said: str) -> Refusal:
 
 
 def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
-    """One tensor per field, out of one object per output.
+    """Converts one object per output to one tensor per field.
 
     Raises:
-        Refusal: 422 for a wanted name that no output has.
+        Refusal: 422 for a requested name that no output has.
     """
     names = list(dict.fromkeys(name for output in outputs for name in output))
     for place, name in enumerate(wanted):
         if name not in names:
-            said = f"no output is named {cut(name)!r}; there are: {', '.join(names)}"
+            said = f"no output is named {cut(name)!r}; outputs: {', '.join(names)}"
             raise Refusal(
                 422, f"outputs/{place}/name: {said}", errors=[{"pointer": f"#/outputs/{place}/name", "detail": said}]
             )
@@ -269,10 +269,10 @@ def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[s
 
 
 def column(name: str, values: list[Any]) -> dict[str, Any]:
-    """A tensor [n, ...] of the values of n outputs; BYTES where they have no common shape or type."""
+    """A tensor [n, ...] of the values of n outputs; BYTES if they have no common shape or type."""
     try:
         array = np.array(values)
-    except ValueError:  # lists of unequal lengths
+    except ValueError:  # ragged lists
         array = np.array(None)
     if array.dtype.kind in OF_KIND:
         return {

@@ -1,4 +1,4 @@
-"""The page at `/`, on which a person tries every model. Its files are read when they are asked for."""
+"""The playground at `/`. Its files are read on request."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 
 FOLDER = Path(__file__).parents[1] / "playground"
-# The page may load its own files and ask this server, and nothing else. blob: and data: are pictures that it drew.
+# The page may load its own files and call this server only. blob: and data: are images that it drew.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -16,7 +16,7 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 
 
 class PlaygroundFiles(StaticFiles):
-    """Files with an ETag: a browser asks each time whether one has changed, and mostly hears 304."""
+    """Static files with an ETag: browsers revalidate each time and mostly get 304."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)
@@ -25,7 +25,7 @@ class PlaygroundFiles(StaticFiles):
 
 
 def add_page(app: FastAPI) -> None:
-    """/ and /playground/."""
+    """The routes / and /playground/."""
     files = PlaygroundFiles(directory=FOLDER)
 
     @app.get("/", include_in_schema=False)

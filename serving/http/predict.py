@@ -1,4 +1,4 @@
-"""POST /models/<project>/predict: a batch of inputs in, one output each back."""
+"""POST /models/<project>/predict: a batch of inputs in, one output each."""
 
 import base64
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class FieldNote(BaseModel):
 
 
 class Prediction(BaseModel, Generic[T]):
-    outputs: list[T] = Field(description="one per input, in their order")
+    outputs: list[T] = Field(description="one per input, in order")
     model: Name
     notes: list[FieldNote] = Field(
         default=[],
@@ -40,11 +40,11 @@ class Prediction(BaseModel, Generic[T]):
 
 
 async def predict(request: Request) -> Response:
-    """The route of all models.
+    """The predict route, shared by all models.
 
     Raises:
         Refusal: 404, 415, 503, 504.
-        RequestValidationError: 422, the body doesn't fit the model's request.
+        RequestValidationError: 422, the body doesn't match the model's request.
     """
     model = await request.app.state.store.model(request.path_params["name"])
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -58,7 +58,7 @@ async def predict(request: Request) -> Response:
 
 
 def validated(validate: Callable[[Any], Any], content: Any) -> Any:
-    """What has arrived as its type says it, or the problem that FastAPI would make of it."""
+    """The validated body, or the validation error that FastAPI would raise."""
     if not content:
         raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
     try:
@@ -109,9 +109,9 @@ def fields(model: Model, row: dict[str, str]) -> dict[str, Any]:
 
 
 def documentation(model: Model) -> APIRoute:
-    """What OpenAPI says of this model's route. The route that answers is one for all, so that models may change."""
+    """The OpenAPI entry of this model. The actual route is shared by all models, so that they can change."""
     answer_type = create_model(f"{model.name}_answer", __base__=Prediction[model.response])  # type: ignore[name-defined]
-    example: Any = {"summary": "requests that this model is known to answer", "value": {"inputs": model.example}}
+    example: Any = {"summary": "valid requests of this model", "value": {"inputs": model.example}}
     answered = {"outputs": model.example_outputs, "model": model.label}
     Example = Body(openapi_examples={"example": example})
 

@@ -1,4 +1,4 @@
-"""Every refusal over HTTP is an RFC 9457 problem: what went wrong in words, never a stack trace."""
+"""Errors as RFC 9457 problem details, never a stack trace."""
 
 import json
 from http import HTTPStatus
@@ -15,8 +15,8 @@ from serving.errors import MAX_ERRORS, Refusal, cut, in_body, pointer, words
 
 MEDIA_TYPE = "application/problem+json"
 # The IANA names; Python has them from 3.13 on.
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}  # the last is nginx's
-# FastAPI's own, when the JSON parser gave up with another error than a syntax error.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}  # 499 is nginx's
+# FastAPI's message if the JSON parser failed with anything but a syntax error.
 UNREADABLE = "There was an error parsing the body"
 
 
@@ -26,7 +26,7 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `type` is always about:blank: status and title say the kind, detail says the rest."""
+    """RFC 9457. `type` is always about:blank: status and title define the kind."""
 
     model_config = ConfigDict(json_schema_extra={"required": ["type", "title", "status", "detail", "instance"]})
 
@@ -34,10 +34,12 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="the path that was asked for")
-    errors: list[FieldError] = Field(default=[], description="one by one, where the body doesn't fit its schema")
-    models: list[str] = Field(default=[], description="the known names, where an unknown one was asked for")
-    request_id: str | None = Field(default=None, description="to be found in the server's log")
+    instance: str = Field(description="the requested path")
+    errors: list[FieldError] = Field(
+        default=[], description="the validation errors, if the body doesn't match its schema"
+    )
+    models: list[str] = Field(default=[], description="the known names, if an unknown one was requested")
+    request_id: str | None = Field(default=None, description="the id in the server's log")
 
 
 def response(scope: Scope, status: int, detail: str, headers: Any = None, **members: Any) -> Response:
@@ -54,12 +56,12 @@ def response(scope: Scope, status: int, detail: str, headers: Any = None, **memb
 
 
 def title(status: int) -> str:
-    """The status's name as IANA has it."""
+    """IANA's name of the status."""
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def json_only(request: Request) -> None:
-    """FastAPI would take a body of another type for a string and call that the fault.
+    """Requires JSON. FastAPI would treat another type as a string and report a misleading error.
 
     Raises:
         Refusal: 415.
@@ -71,7 +73,7 @@ def json_only(request: Request) -> None:
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI shall say of these statuses."""
+    """The OpenAPI entries of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"default": {"description": "Problem", "content": content}} | {
         status: {"description": title(status), "content": content} for status in statuses
@@ -79,7 +81,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Refusals, FastAPI's own errors and Starlette's all become problems."""
+    """Renders our own errors, FastAPI's and Starlette's as problems."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -94,11 +96,11 @@ async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if error.status_code == 404 and detail == "Not Found":
-        detail = "there is nothing here; /docs lists what there is"
+        detail = "no such path; /docs lists all paths"
     if detail == UNREADABLE:
-        detail = "the body can't be read as JSON: not UTF-8, nested too deep, or a number of too many digits"
+        detail = "the body is not readable JSON: not UTF-8, nested too deep, or a number with too many digits"
     if error.status_code == 405:
-        detail = f"{request.method} is not allowed here; allowed: {(error.headers or {}).get('Allow', 'nothing')}"
+        detail = f"method {request.method} is not allowed; allowed:  {(error.headers or {}).get('Allow', 'nothing')}"
     return response(request.scope, error.status_code, detail, error.headers)
 
 
@@ -118,5 +120,5 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _field_error(error: Any) -> dict[str, str]:
-    """The input itself is not said back: it may be long, private, or NaN, which JSON can't hold."""
+    """The input is not echoed: it may be long, private, or NaN, which is invalid in JSON."""
     return {"pointer": pointer(error["loc"][1:]), "detail": words(error)}

@@ -1,7 +1,7 @@
-"""What the stages wrote down beside the bundles, for /status: <folder>/<project>/*.json and *.jsonl.
+"""Results of the stages for /status: <folder>/<project>/*.json and *.jsonl.
 
-A record that is not there is none yet. One that can't be read is shown as such: a status page must not fail with what
-it reports on.
+A missing file means no result yet. An unreadable one is shown as such: the status page must not fail with what it
+reports on.
 """
 
 import json
@@ -12,34 +12,34 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-TAIL = 256 * 1024  # bytes of a log that are read from its end
+TAIL = 256 * 1024  # bytes read from the end of a log
 VERDICT, REPORT = "monitoring/verdict.json", "monitoring/report.html"
 COMPARED, COMPARISON = "monitoring/ab.json", "monitoring/ab.html"
 
 
 class Record(BaseModel):
-    """The last of its kind."""
+    """The latest result of a kind."""
 
-    said: str = Field(description="in a word or two")
+    said: str = Field(description="summary in a word or two")
     at: str | None = Field(default=None, description="ISO 8601")
     detail: str | None = None
-    link: str | None = Field(default=None, description="the page that shows all of it")
-    bad: bool = Field(default=False, description="whether somebody should look at it")
+    link: str | None = Field(default=None, description="address of the full report")
+    bad: bool = Field(default=False, description="whether it needs attention")
 
 
 class ArtifactReader:
-    """The records of each project; none of any where there is no folder."""
+    """The records of each project; empty without a folder."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
     def page(self, project: str, name: str) -> Path | None:
-        """A page that a stage has written. `project` is one that is served, `name` one of the names above."""
+        """Path of a report. `project` must be served, `name` one of the names above."""
         path = self.folder / project / name if self.folder else None
         return path if path and path.is_file() else None
 
     def drift(self, project: str) -> Record | None:
-        """The last verdict of `pipelines.monitor`."""
+        """The latest verdict of `pipelines.monitor`."""
 
         def record(found: dict[str, Any]) -> Record:
             link = f"status/{project}/drift" if self.page(project, REPORT) else None
@@ -49,7 +49,7 @@ class ArtifactReader:
         return self._read(project, VERDICT, record)
 
     def comparison(self, project: str) -> Record | None:
-        """The last comparison with a challenger."""
+        """The latest comparison with a challenger."""
 
         def record(found: dict[str, Any]) -> Record:
             said = (found.get("score") or {}).get("verdict", "no labels yet")
@@ -59,7 +59,7 @@ class ArtifactReader:
         return self._read(project, COMPARED, record)
 
     def gate(self, project: str) -> Record | None:
-        """The last step in the promotion log, or without one the last decision."""
+        """The latest entry of the promotion log, or without one the latest decision."""
 
         def record(found: dict[str, Any]) -> Record:
             said = found.get("event") or ("promoted" if found["promoted"] else "refused")
@@ -69,7 +69,7 @@ class ArtifactReader:
         return self._read(project, "promotions.jsonl", record) or self._read(project, "decision.json", record)
 
     def deploy(self, project: str) -> Record | None:
-        """The last deployment or rollback."""
+        """The latest deployment or rollback."""
 
         def record(found: dict[str, Any]) -> Record:
             place = " ".join(str(found[name]) for name in ("target", "stage") if found.get(name))
@@ -82,7 +82,7 @@ class ArtifactReader:
         return self._read(project, "deployments.jsonl", record)
 
     def score(self, project: str, version: str | None) -> str | None:
-        """The headline on the test rows, where it is this version's."""
+        """The headline metric on the test rows, if it is of this version."""
 
         def record(found: dict[str, Any]) -> Record:
             headline = found["headline"]
@@ -101,12 +101,12 @@ class ArtifactReader:
             found = record(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return Record(said="cannot be read", detail=f"{name}: {type(error).__name__}", bad=True)
-        said = (found.detail or "").removeprefix(f"{project}: ")  # the row says so already
+        said = (found.detail or "").removeprefix(f"{project}: ")  # the row has it already
         return found.model_copy(update={"detail": said or None})
 
 
 def last_line(path: Path) -> bytes:
-    """Of a file that grows, read from its end."""
+    """The last lines of a growing file."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL))

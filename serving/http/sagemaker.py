@@ -1,7 +1,7 @@
 """SageMaker's contract for the one project of a container: GET /ping and POST /invocations.
 
-Takes and gives JSON, JSON Lines and CSV. Lines are answered one by one in their order, however many come, so that batch
-transform may split its files at line ends and put the answers together again.
+Accepts and returns JSON, JSON Lines and CSV. There is one output line per input line, in order, so that batch transform
+can split files at line ends and join the outputs.
 """
 
 import asyncio
@@ -30,33 +30,33 @@ from serving.runtime.models import Model
 JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 KINDS = (JSON, LINES, CSV)
 HEADER = {"present": True, "absent": False}  # RFC 4180's parameter of text/csv
-SLICE = 256  # lines that are answered at a time: several requests of many lines find room in the model's queue
+SLICE = 256  # lines per slice, so that several large requests fit into the model's queue
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 Options = dict[str, str]
 
 
 def add_sagemaker(app: FastAPI) -> None:
-    """On the project MODEL_PROJECT, or on the only one there is."""
+    """The routes for the project MODEL_PROJECT, or for the only one."""
     project = os.environ.get("MODEL_PROJECT")
 
     async def model() -> Model:
         names = [project] if project else app.state.store.names()
         if len(names) != 1:
             there = f"there are {', '.join(names)}" if names else "there is none"
-            raise Refusal(404, f"this address is for one project, and {there}; the variable MODEL_PROJECT names it")
+            raise Refusal(404, f"this address serves one project, but {there}; set MODEL_PROJECT")
         loaded: Model = await app.state.store.model(names[0])
         return loaded
 
     @app.get("/ping", include_in_schema=False)
     async def ping() -> dict[str, str]:
-        """200 once the model is loaded."""
+        """Health check: 200 once the model is loaded."""
         loaded = await model()
         return {"name": loaded.name, "version": loaded.version}
 
     @app.get("/execution-parameters", include_in_schema=False)
     async def execution_parameters() -> dict[str, Any]:
-        """What batch transform does where its caller doesn't say."""
+        """The defaults of batch transform."""
         settings = app.state.settings
         most = {"MaxConcurrentTransforms": settings.threads, "MaxPayloadInMB": min(6, settings.max_body_mb)}
         return {**most, "BatchStrategy": "MULTI_RECORD"}
@@ -67,7 +67,7 @@ def add_sagemaker(app: FastAPI) -> None:
 
 
 async def invoked(request: Request, model: Model) -> Response:
-    """The answer in the kind that Accept names.
+    """Predicts, and responds in the type that Accept requests.
 
     Raises:
         Refusal: 400, 406, 415, 422, and what `answer` raises.
@@ -93,7 +93,7 @@ async def invoked(request: Request, model: Model) -> Response:
     return Response(content, media_type=wanted, headers=headers)
 
 
-# ---------------------------------------------------------------- what comes in
+# ---------------------------------------------------------------- requests
 
 
 def sent(content_type: str) -> tuple[str, Options]:
@@ -103,18 +103,18 @@ def sent(content_type: str) -> tuple[str, Options]:
         came = f"as {cut(kind)}" if kind else "without a content type"
         raise Refusal(415, f"send the body as one of {', '.join(KINDS)}; this one came {came}")
     if (charset := options.get("charset", "utf-8")) not in ("utf-8", "utf8", "us-ascii"):
-        raise Refusal(415, f"send the body in UTF-8; this one came in {cut(charset)}")
+        raise Refusal(415, f"charset: found {cut(charset)}; expected UTF-8")
     return kind, options
 
 
 def media(text: str) -> tuple[str, Options]:
-    """A media type and its parameters, in small letters."""
+    """A media type and its parameters, in lower case."""
     kind, *options = text.lower().split(";")
     return kind.strip(), {name.strip(): value.strip(' "') for name, _, value in (one.partition("=") for one in options)}
 
 
 def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
-    """{"inputs": [...]}, a list of inputs, or a single one: which of these it was, and the inputs."""
+    """{"inputs": [...]}, a list of inputs, or a single one-> which of these, and the inputs."""
     try:
         given = from_json(body.removeprefix(BOM_UTF8))
     except ValueError as error:
@@ -124,13 +124,13 @@ def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
     shape, inputs, added = ("list", given, 1) if isinstance(given, list) else ("one", [given], 2)
     try:
         return shape, validated(model.batch.model_validate, {"inputs": inputs}).inputs
-    except RequestValidationError as error:  # shall point into what was sent
+    except RequestValidationError as error:  # point into the original body
         found = [{**one, "loc": ("body", *one["loc"][1 + added :])} for one in error.errors()]
         raise RequestValidationError(found) from None
 
 
 def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[BaseModel]:
-    """The inputs that lines of text say, up to the first that says none: that raises what becomes a problem."""
+    """The inputs of lines of text; the first invalid line raises an error."""
     header = HEADER.get(options.get("header", ""))
     rows = rows_from_csv(text(body), model.columns, header) if kind == CSV else rows_from_json(body)
     try:
@@ -166,7 +166,7 @@ def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
 
 
 async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[dict[str, Any]]:
-    """Slice by slice. The lines are read in a thread, so that /ping is answered meanwhile."""
+    """Predicts slice by slice. Lines are parsed in a thread, so that /ping stays responsive."""
     outputs: list[dict[str, Any]] = []
     while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.most))):
         try:
@@ -176,26 +176,26 @@ async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseMode
                 refusal.detail = f"after {len(outputs)} inputs: {refusal.detail}"
             raise
     if not outputs:
-        raise Refusal(422, "the body holds no line with an input")
-    request.state.inputs = len(outputs)  # and not those of the last slice
+        raise Refusal(422, "the body has no line with an input")
+    request.state.inputs = len(outputs)  # of all slices, not of the last
     return outputs
 
 
-# ---------------------------------------------------------------- what goes out
+# ---------------------------------------------------------------- responses
 
 
 def accepted(accept: str, kind: str) -> tuple[str, Options]:
-    """The kind that the caller likes most; the kind that was sent where all are welcome."""
+    """The type that the caller prefers; by default the type of the request."""
     ranges = [media(one) for one in accept.split(",")] if accept.strip() else [("*/*", {})]
     for name, options in sorted(ranges, key=lambda one: -quality(one[1])):
         for offered in (kind, *KINDS):
             if quality(options) and name in (offered, f"{offered.partition('/')[0]}/*", "*/*"):
                 return offered, options
-    raise Refusal(406, f"the answer can be one of {', '.join(KINDS)}; Accept says {cut(accept)}")
+    raise Refusal(406, f"accept: found {cut(accept)}; expected one of {', '.join(KINDS)}")
 
 
 def quality(options: Options) -> float:
-    """The q of a media range; 0 where it is no number."""
+    """The q value of a media range; 0 if it is not a number."""
     try:
         return max(0.0, float(options.get("q", 1)))
     except ValueError:

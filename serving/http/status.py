@@ -18,7 +18,7 @@ from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
 
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
-# Reports bring their own styles and scripts. In a sandbox they reach nothing of this server, nor anything else.
+# Reports have inline styles and scripts. The sandbox isolates them from this server and from all others.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
@@ -27,42 +27,42 @@ REPORT_HEADERS = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no
 
 
 class ProjectStatus(BaseModel):
-    """A project: what answers, and the last that happened to it. null: nothing yet."""
+    """A project: its served version and its latest results. null: none yet."""
 
     project: str
     health: Literal["ready", "refused", "idle"]
-    reason: str | None = Field(description="why it is refused, or what newer bundle it should give way to")
+    reason: str | None = Field(description="why it is refused, or which newer bundle failed to load")
     champion: str | None = Field(description="version")
-    created: str | None = Field(description="when it was trained: its age counts from here")
-    score: str | None = Field(description="on its test rows")
-    data: str | None = Field(description="sha256 of what it was trained on")
+    created: str | None = Field(description="when it was trained")
+    score: str | None = Field(description="headline metric on the test rows")
+    data: str | None = Field(description="sha256 of its training data")
     source: str | None
     code: Literal["same", "changed", "unknown"] | None = Field(
-        description="the predictor that runs here, against the one that the champion was made with"
+        description="whether the running predictor code is the one that the champion was evaluated with"
     )
     drift: Record | None
     gate: Record | None
     deploy: Record | None
     challenger: ModelInfo | None
-    share: float | None = Field(description="of the callers who get the challenger's answers")
+    share: float | None = Field(description="fraction of callers routed to the challenger")
     comparison: Record | None
 
 
 class Status(BaseModel):
     at: str
-    shadow: float = Field(description="share of the requests that challengers answer too")
-    split: float = Field(description="share of the callers who get the challengers' answers")
+    shadow: float = Field(description="fraction of requests sent to challengers as shadow requests")
+    split: float = Field(description="fraction of callers routed to challengers")
     projects: list[ProjectStatus]
 
 
 def add_status_page(app: FastAPI, store: ModelStore) -> None:
-    """/status, and the reports that it links to."""
+    """The routes /status and its reports."""
     settings: Settings = app.state.settings
     records = ArtifactReader(folder_of(settings))
 
     @app.get("/status", tags=["status"], response_model=Status, responses={200: {"content": {"text/html": {}}}})
     def status(request: Request, format: Literal["html", "json"] | None = None) -> Response:
-        """One row per project: champion, age, data, drift, deploy, health. A page, or JSON where that is asked for."""
+        """One row per project: champion, age, data, drift, deploy, health. As a page, or as JSON if requested."""
         challengers: Challengers | None = app.state.challengers
         found = Status(
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -76,22 +76,22 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
 
     @app.get("/status/{name}/drift", tags=["status"], response_class=Response, responses=html_or(403, 404))
     def drift(request: Request, name: str) -> Response:
-        """The last drift report."""
-        return report(request, name, REPORT, f"`python -m pipelines.monitor project={name}` writes it")
+        """The latest drift report."""
+        return report(request, name, REPORT, f"run `python -m pipelines.monitor project={name}`")
 
     @app.get("/compare/{name}", tags=["status"], response_class=Response, responses=html_or(403, 404))
     def compare(request: Request, name: str, format: Literal["html", "json"] | None = None) -> Response:
         """Champion and challenger side by side."""
         as_json = (format or wanted(request)) == "json"
-        command = f"`python -m pipelines.ab project={name}` writes it"
+        command = f"run `python -m pipelines.ab project={name}`"
         return report(request, name, COMPARED if as_json else COMPARISON, command)
 
     def report(request: Request, name: str, file: str, otherwise: str) -> Response:
         require(request.scope, name)
-        store.place(name)  # a name that is served is no path to anywhere else
+        store.place(name)  # only served names, so no path traversal
         path = records.page(name, file)
         if path is None:
-            raise Refusal(404, f"there is no {Path(file).name} of {name} yet; {otherwise}")
+            raise Refusal(404, f"{name}: found no {Path(file).name} yet; {otherwise}")
         if path.suffix == ".json":
             return Response(path.read_bytes(), media_type="application/json")
         return Response(path.read_bytes(), media_type="text/html", headers=REPORT_HEADERS)
@@ -102,7 +102,7 @@ def html_or(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def folder_of(settings: Settings) -> Path | None:
-    """Where the records lie: beside the bundles, where these lie in a folder of this machine."""
+    """The folder of the records: by default that of the bundles, if local."""
     if settings.records is not None:
         return settings.records
     folders = [place.strip() for place in settings.bundles.split(",")]
@@ -110,13 +110,13 @@ def folder_of(settings: Settings) -> Path | None:
 
 
 def wanted(request: Request) -> str:
-    """A browser asks for HTML before all, a program for JSON, and who takes anything gets the page."""
+    """Browsers prefer HTML, programs JSON; */* gets the page."""
     accepts = request.headers.get("accept", "")
     return "json" if "application/json" in accepts and "text/html" not in accepts else "html"
 
 
 def row(card: ModelInfo, records: ArtifactReader, challengers: Challengers | None) -> ProjectStatus:
-    """All that is known of one project."""
+    """The status of one project."""
     project = card.name
     return ProjectStatus(
         project=project,
@@ -139,18 +139,18 @@ def row(card: ModelInfo, records: ArtifactReader, challengers: Challengers | Non
 
 # ---------------------------------------------------------------- the page
 
-CHANGED = "made with other predictor code than runs here"
+CHANGED = "evaluated with different predictor code"
 HEADS = ("Project", "Health", "Champion", "Age", "Last data", "Last drift verdict", "Gate", "Last deploy", "Comparison")
 
 
 def page(found: Status) -> str:
-    """Needs nothing but the playground's style sheet."""
+    """Renders the page, with the playground's style sheet."""
     heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
     now = datetime.fromisoformat(found.at)
     rows = "".join(f"<tr>{''.join(cells(one, now))}</tr>\n" for one in found.projects)
-    empty = f'<tr><td colspan="{len(HEADS)}">No model is here yet.</td></tr>'
-    shares = [f"{found.shadow:.0%} of the requests are mirrored" if found.shadow else ""]
-    shares += [f"{found.split:.0%} of the callers get the challengers' answers" if found.split else ""]
+    empty = f'<tr><td colspan="{len(HEADS)}">No models yet.</td></tr>'
+    shares = [f"{found.shadow:.0%} of requests are shadowed" if found.shadow else ""]
+    shares += [f"{found.split:.0%} of callers are routed to challengers" if found.split else ""]
     said = "".join(f"; {share}" for share in shares if share)
     return f"""<!doctype html>
 <html lang="en">
@@ -192,10 +192,10 @@ def cells(one: ProjectStatus, now: datetime) -> list[str]:
 
 
 def versus(challenger: ModelInfo, comparison: Record | None) -> Record:
-    """What is known of the challenger that is loaded now."""
+    """The status of the current challenger."""
     if challenger.status == "refused":
         return Record(said="challenger refused", detail=challenger.reason, bad=True)
-    return comparison or Record(said="under way", detail=f"challenger {challenger.version}; no comparison written yet")
+    return comparison or Record(said="under way", detail=f"challenger {challenger.version}; no comparison yet")
 
 
 def cell(record: Record | None, now: datetime) -> str:
@@ -215,7 +215,7 @@ def small(text: str | None) -> str:
 
 
 def age(moment: str | None, now: datetime) -> str:
-    """3 days, 1 hour; of a time as the records write it."""
+    """Time since an ISO timestamp, as '3 days' or '1 hour'."""
     if moment is None:
         return "unknown"
     try:

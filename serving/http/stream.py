@@ -1,4 +1,4 @@
-"""POST /models/<project>/stream: a generative model's answer as server-sent events, while it is being written."""
+"""POST /models/<project>/stream: a generative model's output as server-sent events."""
 
 import json
 import logging
@@ -19,18 +19,18 @@ from serving.http.predict import validated
 from serving.http.problems import documented, json_only
 from serving.runtime.models import Model
 
-STORY = 'events `text` with `{"text": ...}`, at the end one event `done` with the whole answer, or one event `error`'
+STORY = 'events `text` with `{"text": ...}`, then one event `done` with the whole response, or one event `error`'
 
 log = logging.getLogger("serving")
 
 
 class Events(StreamingResponse):
-    """Server-sent events. Their source is closed when the client has gone, and what writes it stops."""
+    """A stream of server-sent events. Its source is closed when the client disconnects, which stops the generation."""
 
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncGenerator[str, None], headers: dict[str, str]) -> None:
-        proxies = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # shall pass on each event at once
+        proxies = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # must not buffer
         super().__init__(events, headers={**proxies, **headers})
         self.events = events
 
@@ -50,7 +50,7 @@ def event(content: Any, name: str | None = None) -> str:
 async def begun(
     events: AsyncGenerator[str, None], headers: dict[str, str], failure: Callable[[int, str], str]
 ) -> Events:
-    """What goes wrong before the first event still has a status of its own; later it is an event, made by `failure`."""
+    """Errors before the first event have their own status; later ones become an event, made by `failure`."""
     first = await anext(events)
 
     async def all_events() -> AsyncGenerator[str, None]:
@@ -63,17 +63,17 @@ async def begun(
                 yield failure(refusal.status_code, refusal.detail)
             except Exception:
                 log.exception("a stream failed")
-                yield failure(500, "the server failed; its log has the reason")
+                yield failure(500, "internal error; see the server's log")
 
     return Events(all_events(), headers)
 
 
 async def stream(request: Request) -> Events:
-    """Events `text` with `{"text": ...}`, and at the end one event `done` with the whole answer."""
+    """Events `text` with `{"text": ...}`, then one event `done` with the whole response."""
     model = await request.app.state.store.model(request.path_params["name"])
     request.state.model = model
     if not model.writes:
-        raise Refusal(404, f"{model.name} does not stream; ask /models/{model.name}/predict")
+        raise Refusal(404, f"{model.name} does not stream; use /models/{model.name}/predict")
     json_only(request)
     asked = validated(model.request.model_validate_json, await request.body())
     pieces = answers(request, model, [asked])
@@ -87,7 +87,7 @@ async def stream(request: Request) -> Events:
 
 
 def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
-    """Model.stream within the time that this request has. Raises: Refusal, as `begin` does."""
+    """Model.stream within the timeout of the request. Raises: Refusal, as `begin` does."""
     begin(request, model, len(inputs))
     return recorded(request, model, inputs, model.stream(inputs, allowed(request)))
 
@@ -95,11 +95,11 @@ def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator
 async def recorded(
     request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
 ) -> AsyncGenerator[tuple[int, Any], None]:
-    """The pieces as they are, each whole answer in the prediction log as well."""
+    """Passes pieces on and logs each whole response."""
     began = time.perf_counter()
     async with aclosing(pieces):
         async for number, piece in pieces:
-            if not isinstance(piece, str):  # the whole answer
+            if not isinstance(piece, str):  # the whole response
                 record(request, model, [inputs[number]], [piece.model_dump()], began)
             yield number, piece
 
@@ -109,12 +109,12 @@ def failed(status: int, detail: str) -> str:
 
 
 def documentation(model: Model) -> APIRoute:
-    """What OpenAPI says of this model's route."""
-    example: Any = {"summary": "a request that this model is known to answer", "value": model.example[0]}
+    """The OpenAPI entry of this model."""
+    example: Any = {"summary": "a valid request of this model", "value": model.example[0]}
     Example = Body(openapi_examples={"example": example})
 
     def endpoint(request: Annotated[model.request, Example]) -> None:  # type: ignore[name-defined]
-        """The answer while it is being written."""
+        """The output as a stream."""
 
     return APIRoute(
         f"/models/{model.name}/stream",

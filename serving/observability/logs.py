@@ -1,4 +1,4 @@
-"""Logs as text or as JSON lines, both such that nothing a caller sends can forge a line."""
+"""Logs as text or JSON lines, both safe from log injection."""
 
 import functools
 import json
@@ -6,12 +6,12 @@ import logging
 import time
 from typing import Any, Literal
 
-AUDIT = "serving.audit"  # the logger that says one line per request
-ENCODE = json.JSONEncoder(default=str).encode  # made once: json.dumps would make one per line
+AUDIT = "serving.audit"  # logger of one line per request
+ENCODE = json.JSONEncoder(default=str).encode  # json.dumps would create one per line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the fields of the record."""
+    """One JSON object per line: time, level, logger, message, and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
         said: dict[str, Any] = {"time": moment(record.created), "level": record.levelname, "logger": record.name}
@@ -19,11 +19,11 @@ class JsonFormatter(logging.Formatter):
         said.update(getattr(record, "fields", {}))
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
-        return ENCODE(said)  # pure ASCII: no newline, no escape sequence, no separator of lines
+        return ENCODE(said)  # pure ASCII: no line breaks or escape sequences
 
 
 class TextFormatter(logging.Formatter):
-    """One line for people. What continues it, as a stack trace does, is set in, and so is no line of its own."""
+    """Human-readable lines. Continuation lines, such as a stack trace, are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={shown(value)}" for name, value in getattr(record, "fields", {}).items())
@@ -34,7 +34,7 @@ class TextFormatter(logging.Formatter):
 
 
 def config(style: Literal["text", "json"]) -> dict[str, Any]:
-    """For logging.config.dictConfig and uvicorn's `log_config`: all logs in this style, to standard error."""
+    """For logging.config.dictConfig and uvicorn's `log_config`: all logs in one style, to standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -56,7 +56,7 @@ def second(created: int) -> str:
 
 
 def shown(value: Any) -> str:
-    """logfmt: quoted where a space, a quote or an equals sign would make one field look like two."""
+    """logfmt: values with spaces, quotes or equals signs are quoted."""
     if not isinstance(value, str):
         return str(value)
     text = printable(value)
@@ -64,7 +64,7 @@ def shown(value: Any) -> str:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """What could begin a line or command a terminal, as escapes."""
+    """Escapes line breaks and terminal control characters."""
     if text.isprintable():
         return text
     return "".join(

@@ -1,6 +1,6 @@
-"""What Prometheus reads at /metrics. The functions do nothing until `start` is called.
+"""Prometheus metrics at /metrics. All functions are no-ops until `start` is called.
 
-Nobody can make series without bound: routes are templates, projects and versions are those that are served.
+Cardinality is bounded: routes are templates, projects and versions are the served ones.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _on: SimpleNamespace | None = None
-_versions: dict[tuple[str, str], str] = {}  # of what this process serves, by project and role
+_versions: dict[tuple[str, str], str] = {}  # served by this process, by project and role
 
 
 def share_between_workers() -> None:
-    """For the starter of several workers, before it starts them: any of them then answers /metrics for all.
+    """Call it before starting several workers: any of them then reports /metrics for all.
 
-    Counts of a worker that was killed stay, its gauges go. Does nothing where PROMETHEUS_MULTIPROC_DIR is set already.
+    Counts of a dead worker remain, its gauges are dropped. A no-op if PROMETHEUS_MULTIPROC_DIR is set.
     """
     if not os.environ.get(FOLDER):
         folder = tempfile.TemporaryDirectory(prefix="serving-metrics-")
@@ -35,7 +35,7 @@ _kept: list[Any] = []
 
 
 def start() -> None:
-    """Turns counting on, for the life of this process."""
+    """Enables metrics for the life of this process."""
     global _on
     _on = _instruments()
 
@@ -50,13 +50,15 @@ def _instruments() -> SimpleNamespace:
     def histogram(name: str, said: str, buckets: Iterable[float], *labels: str) -> Any:
         return functools.cache(Histogram(f"serving_{name}", said, labels, buckets=tuple(buckets)).labels)
 
-    queue = Gauge("serving_queue_length", "inputs that wait for a model", ["project"], multiprocess_mode="livesum")
+    queue = Gauge("serving_queue_length", "inputs queued for a model", ["project"], multiprocess_mode="livesum")
     return SimpleNamespace(
         requests=counter("requests", "requests answered", "route", "project", "status"),
-        latency=histogram("request_seconds", "until the last byte of the answer", SECONDS, "route", "project"),
-        in_flight=Gauge("serving_in_flight", "requests being answered", multiprocess_mode="livesum"),
-        size=histogram("batch_size", "inputs answered by one call of a predictor", SIZES, "project"),
-        compute=histogram("batch_seconds", "that one call of a predictor took", SECONDS, "project"),
+        latency=histogram(
+            "request_seconds", "latency until the last byte of the response", SECONDS, "route", "project"
+        ),
+        in_flight=Gauge("serving_in_flight", "requests in flight", multiprocess_mode="livesum"),
+        size=histogram("batch_size", "inputs per call of a predictor", SIZES, "project"),
+        compute=histogram("batch_seconds", "duration of a call of a predictor", SECONDS, "project"),
         queue=functools.cache(queue.labels),
         loads=histogram("load_seconds", "to load and warm a version", SECONDS, "project"),
         failures=counter("load_failures", "versions that were refused", "project"),
@@ -74,20 +76,20 @@ def _instruments() -> SimpleNamespace:
 
 
 def batch(project: str, size: int, seconds: float) -> None:
-    """One call of a predictor: so many inputs, so many seconds."""
+    """Records one call of a predictor."""
     if _on:
         _on.size(project).observe(size)
         _on.compute(project).observe(seconds)
 
 
 def queue(project: str, length: int) -> None:
-    """So many inputs wait."""
+    """Sets the queue length."""
     if _on:
         _on.queue(project).set(length)
 
 
 def loaded(project: str, version: str, seconds: float, role: str = "champion") -> None:
-    """A version answers from now on."""
+    """Records that a version is served."""
     if _on:
         _on.loads(project).observe(seconds)
         if _versions.get((project, role), version) != version and role == "champion":
@@ -96,25 +98,25 @@ def loaded(project: str, version: str, seconds: float, role: str = "champion") -
 
 
 def unloaded(project: str) -> None:
-    """A model left, to come back when it is asked."""
+    """Records an eviction; the model is reloaded on request."""
     if _on:
         _on.unloads(project).inc()
         withdrawn(project, "champion")
 
 
 def withdrawn(project: str, role: str) -> None:
-    """This role's version no longer answers."""
+    """Records that the role has no version any more."""
     _versions.pop((project, role), None)
 
 
 def refused(project: str) -> None:
-    """A version could not be loaded."""
+    """Records a version that failed to load."""
     if _on:
         _on.failures(project).inc()
 
 
 def tokens(project: str, n: int) -> None:
-    """So many were written."""
+    """Adds generated tokens."""
     if _on:
         _on.tokens(project).inc(n)
 
@@ -126,19 +128,19 @@ def noted(project: str, kind: str) -> None:
 
 
 def recorded(project: str, rows: int) -> None:
-    """Rows that the prediction log has written."""
+    """Adds rows written to the prediction log."""
     if _on:
         _on.recorded(project).inc(rows)
 
 
 def dropped(project: str, rows: int) -> None:
-    """Rows that it had no room for."""
+    """Adds rows dropped by the prediction log."""
     if _on:
         _on.dropped(project).inc(rows)
 
 
 def arm(project: str, version: str, role: str, outcome: str, seconds: float | None = None) -> None:
-    """role: champion, challenger (has answered a caller) or shadow (a copy); outcome: answered or failed."""
+    """role: champion, challenger (a split request) or shadow; outcome: answered or failed."""
     if _on:
         _on.arms(project, version, role, outcome).inc()
         if seconds is not None:
@@ -146,25 +148,25 @@ def arm(project: str, version: str, role: str, outcome: str, seconds: float | No
 
 
 def mirror_dropped(project: str) -> None:
-    """A copy for the challenger that there was no room for."""
+    """Records a dropped shadow request."""
     if _on:
         _on.mirror_dropped(project).inc()
 
 
 def fell_back(project: str) -> None:
-    """The champion answered in the challenger's place."""
+    """Records a fallback to the champion."""
     if _on:
         _on.fallbacks(project).inc()
 
 
 def entered() -> None:
-    """A request has begun."""
+    """Records the start of a request."""
     if _on:
         _on.in_flight.inc()
 
 
 def left(route: str, project: str, status: int, seconds: float) -> None:
-    """It has ended, after so many seconds."""
+    """Records the end of a request, after so many seconds."""
     if _on:
         _on.in_flight.dec()
         _on.requests(route, project, status).inc()
@@ -172,7 +174,7 @@ def left(route: str, project: str, status: int, seconds: float) -> None:
 
 
 def render() -> tuple[bytes, str]:
-    """-> the page, and its content type"""
+    """-> the exposition text and its content type"""
     from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -196,7 +198,7 @@ def render() -> tuple[bytes, str]:
 
 
 class _Now:
-    """What is so at this moment and needs no counting: versions, and the memory of all workers."""
+    """Gauges computed on scrape: versions, and the memory of all workers."""
 
     def __init__(self, memory: int | None) -> None:
         self.memory = memory
@@ -204,9 +206,7 @@ class _Now:
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        info = GaugeMetricFamily(
-            "serving_model_info", "the version that answers", labels=["project", "version", "role"]
-        )
+        info = GaugeMetricFamily("serving_model_info", "the served version", labels=["project", "version", "role"])
         for (project, role), version in sorted(_versions.items()):
             info.add_metric([project, version, role], 1)
         yield info
@@ -226,6 +226,6 @@ def _alive(pid: int) -> bool:
 
 
 def _resident(pid: int) -> int:
-    with contextlib.suppress(OSError, IndexError, ValueError):  # it may have ended meanwhile
+    with contextlib.suppress(OSError, IndexError, ValueError):  # it may have ended
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

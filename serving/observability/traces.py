@@ -1,6 +1,6 @@
-"""OpenTelemetry: a span per request, with its wait and its computation below it. Nothing is imported until `start`.
+"""OpenTelemetry: a span per request, with child spans for queueing and computation. Nothing is imported until `start`.
 
-Where spans go is said by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT (http://localhost:4318),
+OpenTelemetry's own variables configure the export: OTEL_EXPORTER_OTLP_ENDPOINT (http://localhost:4318),
 OTEL_SERVICE_NAME (serving), OTEL_TRACES_SAMPLER and so on.
 """
 
@@ -12,7 +12,7 @@ _tracer: Any = None
 
 
 def start() -> Any:
-    """-> the provider; its `shutdown()` sends what is left."""
+    """-> the provider; its `shutdown()` flushes pending spans."""
     global _tracer
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -32,9 +32,9 @@ def tracer() -> Any:
 
 
 def child(name: str, began: float, ended: float, **attributes: str | int | float) -> None:
-    """A span below the request's, of what has happened between two readings of time.monotonic().
+    """A child span of the request, between two readings of time.monotonic().
 
-    Said afterwards and from the request's own task, since threads that compute for several requests know none of them.
+    Created afterwards in the request's own task, because worker threads compute for several requests at once.
     """
     if _tracer is None:
         return

@@ -1,1 +1,1 @@
-"""Models in memory: loaded, batched, replaced, and compared with challengers."""
+"""Models in memory: loading, batching, hot swap, challengers."""

@@ -1,11 +1,10 @@
-"""Micro-batching: inputs that wait for the same model are answered by one call, and the models take turns.
+"""Micro-batching: queued inputs of a model share one call of its predictor, and models take turns.
 
-A model that answers in less than QUICK does so in the event loop itself, where a turn takes what has arrived since the
-last one: handing it to a thread and back would cost more. The others have threads.
+A model faster than QUICK runs in the event loop itself, on all inputs since its last turn: a thread hand-off would cost
+more. Slower models run in threads.
 
-Nobody waits for company unless `max_wait_ms` says so: while a thread computes, the next batch gathers by itself. A
-request larger than a batch is answered in slices, so that it can't keep the others out, and one model never gets all
-threads.
+By default no batch waits for more inputs (`max_wait_ms`): the next one fills while a thread computes. A request larger
+than a batch is split into slices, so that it can't block others, and one model never gets all threads.
 """
 
 import asyncio
@@ -16,22 +15,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-QUICK = 1e-3  # seconds of a batch
-FORGET = 0.98  # per batch, of the slowest that was seen
+QUICK = 1e-3  # seconds per batch
+FORGET = 0.98  # decay per batch of the slowest seen
 
 Compute = Callable[[Sequence[Any]], list[Any]]
 
 
 class Full(Exception):
-    """Too many inputs wait already."""
+    """The queue is full."""
 
     def __init__(self, waiting: int, seconds: int) -> None:
-        super().__init__(f"{waiting} inputs wait already")
+        super().__init__(f"{waiting} inputs are queued already")
         self.waiting, self.seconds = waiting, seconds
 
 
 class QueuedRequest:
-    """The inputs of one request, and what is known of their outputs."""
+    """The inputs of one request, and its outputs so far."""
 
     __slots__ = ("arrived", "began", "future", "inputs", "loop", "missing", "outputs", "taken")
 
@@ -58,20 +57,20 @@ class Slice:
 
 
 class Queue:
-    """What waits for one version of a model."""
+    """The queue of one version of a model."""
 
     def __init__(self, answer: Compute, name: str = "", seconds: float = 1.0) -> None:
-        """`seconds`: what a call has taken that made the model warm."""
+        """`seconds`: duration of the warm-up call."""
         self.answer, self.name = answer, name
-        self.slowest = seconds  # of the latest batches
+        self.slowest = seconds  # of recent batches
         self.requests: deque[QueuedRequest] = deque()
         self.waiting = 0  # inputs
         self.running = 0  # threads
-        self.listed = False  # among those whose turn will come
+        self.listed = False  # scheduled for a turn
         self.pace = seconds  # per input, a moving average
 
     def take(self, most: int) -> list[Slice]:
-        """The oldest inputs, at most so many; those of requests that nobody waits for any more are dropped."""
+        """The oldest inputs, at most so many; those of cancelled requests are dropped."""
         slices: list[Slice] = []
         while self.requests and most:
             request = self.requests[0]
@@ -88,7 +87,7 @@ class Queue:
 
 
 class Scheduler:
-    """Threads that compute, shared by all models. They start with the first request, and end with the process."""
+    """Compute threads shared by all models. They start with the first request and end with the process."""
 
     def __init__(self, threads: int, max_batch: int = 64, max_wait_ms: float = 0.0, max_queue: int = 1024) -> None:
         self.threads, self.max_batch, self.max_queue = threads, max_batch, max_queue
@@ -98,13 +97,13 @@ class Scheduler:
         self.changed = threading.Condition()
         self.alive = 0
         self.observe: Callable[[Queue, int, float], None] | None = None  # queue, size of the batch, seconds
-        self.trace: Callable[[QueuedRequest], None] | None = None  # in the context of the request that has ended
+        self.trace: Callable[[QueuedRequest], None] | None = None  # in the context of the finished request
 
     def submit(self, queue: Queue, inputs: Sequence[Any]) -> "asyncio.Future[list[Any]]":
-        """The future outputs. Cancel it, and what has not begun is not computed.
+        """A future of the outputs. Cancelling it drops the inputs that have not started.
 
         Raises:
-            Full: more would wait than may; an empty queue takes a request of any size.
+            Full: the queue is full; an empty queue accepts a request of any size.
         """
         request = QueuedRequest(inputs)
         if (trace := self.trace) is not None:
@@ -118,7 +117,7 @@ class Scheduler:
         return request.future
 
     def _list(self, queue: Queue) -> None:
-        """Gives the queue a turn, if it needs one and has none."""
+        """Schedules a turn of the queue if necessary."""
         if queue.requests and not queue.listed and queue.running < self.share:
             queue.listed = True
             if queue.slowest > QUICK or self.max_wait or not soon(queue.requests[0].loop, self._turn, queue):
@@ -126,7 +125,7 @@ class Scheduler:
                 self._start()
                 self.changed.notify()
         if self.max_wait:
-            self.changed.notify_all()  # a thread may wait for this queue to grow, and have taken another's call
+            self.changed.notify_all()  # a thread that waits for this queue may have consumed another's wake-up
 
     def _start(self) -> None:
         if self.alive < self.threads:
@@ -169,7 +168,7 @@ class Scheduler:
 
 
 def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: Any) -> bool:
-    """Lets the loop call it in its next round; False if the loop is closed, so that nobody waits there."""
+    """Schedules the call in the event loop; False if the loop is closed."""
     try:
         if asyncio._get_running_loop() is loop:
             loop.call_soon(call, argument)
@@ -181,7 +180,7 @@ def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: A
 
 
 def answered(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any] | Exception]]:
-    """One call for all. Where it fails, each request is tried alone: what one sends must not fail the others."""
+    """One call for the whole batch. If it fails, each request is retried alone, so that one can't fail the others."""
     inputs = [one for piece in slices for one in piece.inputs] if len(slices) > 1 else slices[0].inputs
     try:
         outputs = answer(inputs)
@@ -213,7 +212,7 @@ def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
 
 
 def settle(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
-    """Gives each request its outputs; for the request's own event loop."""
+    """Resolves each request's future; runs in the request's event loop."""
     for piece, outputs in found:
         request = piece.request
         if request.future.done():

@@ -1,4 +1,4 @@
-"""CSV for what is typed: text cells become what a request's fields ask for, answers become lines of text.
+"""Typed CSV: converts cells to the fields of a request, and responses to lines.
 
 Lines are read by roadmap/inference/tabular, as training reads them. A cell of a list or an object holds JSON. An empty
 cell is a gap: the field's default. A cell that doesn't fit its field stays text, so that the request's own type refuses
@@ -25,7 +25,7 @@ BOOLEANS = {"true": True, "false": False}
 
 
 class TableError(ValueError):
-    """A header or a row that is no request."""
+    """An invalid header or row."""
 
 
 class Columns:
@@ -46,7 +46,7 @@ class Columns:
         self.left_out: list[str] = schema.get("x-left-out", [])
 
     def header(self, cells: Sequence[str]) -> list[str]:
-        """The names that a first line says.
+        """The column names of a header.
 
         Raises:
             TableError: a name that neither a request nor the training file has, or one that stands there twice.
@@ -90,14 +90,14 @@ class Columns:
 
 
 def kinds(schema: dict[str, Any]) -> frozenset[str]:
-    """The JSON types that a field takes."""
+    """The JSON types that a field accepts."""
     if "anyOf" in schema:
         return frozenset().union(*map(kinds, schema["anyOf"]))
     return frozenset([schema["type"]]) if "type" in schema else frozenset(["string", "array", "object"])
 
 
 def value(cell: str, kinds: frozenset[str]) -> Any:
-    """The cell as one of the JSON types; the text itself where it is none of them."""
+    """The cell as one of the JSON types, or else as text."""
     text = cell.strip()
     if kinds & {"array", "object"} and text[:1] in ("[", "{"):
         with suppress(ValueError, RecursionError):
@@ -107,7 +107,7 @@ def value(cell: str, kinds: frozenset[str]) -> Any:
     if "boolean" in kinds and text.lower() in BOOLEANS:
         return BOOLEANS[text.lower()]
     if kinds & {"integer", "number"} and NUMBER.fullmatch(text):
-        with suppress(ValueError):  # more digits than Python reads
+        with suppress(ValueError):  # more digits than Python parses
             number = int(text) if INTEGER.fullmatch(text) else float(text)
             return int(number) if "number" not in kinds and number == number // 1 else number
     return cell
@@ -116,7 +116,7 @@ def value(cell: str, kinds: frozenset[str]) -> Any:
 def rows_from_csv(
     lines: Iterable[str], columns: Columns, header: bool | None = None
 ) -> Iterator[tuple[int, dict[str, Any] | TableError]]:
-    """The rows as fields, or what is wrong with them, each with the number of its last line; empty lines are no rows.
+    """The rows as fields, or their error, each with the number of its last line; empty lines are skipped.
 
     `header` says whether the first line names the columns; by default it does if it holds the name of one.
 
@@ -149,22 +149,22 @@ def _first(lines: Sequence[str], delimiter: str) -> list[str]:
 
 
 class Echo:
-    """A file that gives back what is written to it."""
+    """A file-like object whose `write` returns its argument."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def csv_from_rows(rows: Sequence[dict[str, Any]], header: bool = False) -> str:
-    """A line for each; lists and objects are JSON."""
-    writer = csv.writer(Echo())  # with CRLF at line ends: told of LF alone, it would leave a CR in a cell unquoted
+    """One line per row; lists and objects are JSON."""
+    writer = csv.writer(Echo())  # with CRLF line ends: with LF alone, a CR within a cell would not be quoted
     named = [list(rows[0])] if header and rows else []
     lines = (writer.writerow(cells) for cells in chain(named, (map(cell, row.values()) for row in rows)))
     return "".join(str(line).removesuffix("\r\n") + "\n" for line in lines)
 
 
 def cell(value: Any) -> str:
-    """One value of an answer as a cell: text as it is, the rest as JSON, nothing for null."""
+    """One value of a response as a cell: text unchanged, other types as JSON, empty for null."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""Continuous batching: the answers of all clients of a model are written together, whenever each of them came.
+"""Continuous batching: all requests of a model are generated together, whenever they arrive.
 
-A small model writes a token in less time than it takes to wake the event loop and to send a packet. So what comes
-within TOGETHER travels together; the first piece of an answer and its end never wait.
+A small model generates a token in less time than it takes to wake the event loop and send a packet. So pieces within
+TOGETHER are sent together; the first and the last piece never wait.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import Any
 from roadmap.bundle import Batches, GenerationBatch, Streams
 from serving.runtime.batching import Full
 
-TOGETHER = 0.005  # seconds: too short for a reader to see
+TOGETHER = 0.005  # seconds; imperceptible to a reader
 
 log = logging.getLogger("serving")
 
 
 class Ticket:
-    """One request, and where the pieces of its answer go."""
+    """One request and the queue of its output."""
 
     def __init__(self, request: Any, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
         self.request, self.number, self.pieces = request, number, pieces
@@ -62,7 +62,7 @@ class Alone:
 
 
 class Loop:
-    """The requests of one model. Its thread lives while there are any: a model that is unloaded leaves none behind."""
+    """The generation loop of one model. Its thread lives only while there are requests."""
 
     def __init__(self, predictor: Streams, max_queue: int) -> None:
         self.predictor, self.max_queue = predictor, max_queue
@@ -71,10 +71,10 @@ class Loop:
         self.running: dict[Any, Ticket] = {}
         self.unsent: dict[Ticket, list[Any]] = {}
         self.thread: threading.Thread | None = None
-        self.pace = 0.1  # seconds per answer, a moving average
+        self.pace = 0.1  # seconds per response, a moving average
 
     async def complete(self, requests: Sequence[Any]) -> list[Any]:
-        """The whole answers. Cancel it, and they leave the batch at its next step.
+        """The complete responses. Cancelling removes the requests from the batch at its next step.
 
         Raises: as `stream`.
         """
@@ -86,13 +86,13 @@ class Loop:
     async def stream(
         self, requests: Sequence[Any], seconds: float | None = None
     ) -> AsyncGenerator[tuple[int, Any], None]:
-        """(number of the request, a piece of text, at the end its response).
+        """Yields (index of the request, a piece of text, finally its response).
 
-        Close it, and what is not answered leaves the batch at its next step.
+        Closing removes unfinished requests from the batch at its next step.
 
         Raises:
-            Full: too many wait already.
-            TimeoutError: it took longer than so many seconds.
+            Full: the queue is full.
+            TimeoutError: the timeout expired.
             Exception: what the predictor raised for one of them.
         """
         pieces: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
@@ -131,7 +131,7 @@ class Loop:
             try:
                 news = batch.step()
             except Exception as error:
-                log.exception("a step of generation failed; the answers that were being written are lost")
+                log.exception("a generation step failed; the active requests are lost")
                 news = [(key, error) for key in self.running]
                 batch = self._batch()
             answers = sum(not isinstance(piece, str) for _, piece in news)
@@ -142,7 +142,7 @@ class Loop:
             self._deliver(news)
 
     def _admit(self, batch: GenerationBatch) -> bool:
-        """Lets those leave whom nobody waits for, and others join. False when nothing is left to do."""
+        """Removes cancelled requests and adds new ones. False if there is nothing to do."""
         failed: list[tuple[Ticket, Exception]] = []
         with self.lock:
             for key in [key for key, ticket in self.running.items() if ticket.gone]:
@@ -158,7 +158,7 @@ class Loop:
                     failed.append((ticket, error))
             if not self.running:
                 self.thread = None
-                self.unsent.clear()  # of those who have left
+                self.unsent.clear()  # of removed requests
         deliver(failed)
         return bool(self.running)
 
@@ -178,7 +178,7 @@ class Loop:
 
 
 def joined(pieces: list[Any]) -> list[Any]:
-    """One text instead of several; what ends the answer stays by itself."""
+    """Joins pieces of text; the final response stays separate."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     return [text] * bool(text) + [piece for piece in pieces if not isinstance(piece, str)]
 
@@ -191,7 +191,7 @@ def deliver(news: list[tuple[Ticket, Any]]) -> None:
     for loop, own in loops.items():
         try:
             loop.call_soon_threadsafe(hand_over, own)
-        except RuntimeError:  # the event loop is closed: nobody waits
+        except RuntimeError:  # the event loop is closed
             for ticket, _ in own:
                 ticket.gone = True
 

@@ -1,6 +1,6 @@
-"""Requests that a challenger answers as well, unseen: after the champion's answer, in turns that leave the loop free.
+"""Shadow requests: the challenger predicts after the champion has answered, in short turns of the event loop.
 
-What waits is bounded. Where the challenger is too slow, or the server too busy, copies are dropped and counted.
+The queue is bounded. If the challenger is too slow or the server too busy, shadow requests are dropped and counted.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from serving.observability import metrics
 from serving.runtime.models import Model, checked
 
 MOST_WAITING = 256  # inputs
-TURN = 16  # inputs that the challenger answers before others have a turn
-PAUSE = 0.01  # seconds between turns: copies that gather meanwhile are answered by one call, which costs far less
+TURN = 16  # inputs per turn
+PAUSE = 0.01  # seconds between turns, in which requests gather into one much cheaper call
 
 log = logging.getLogger("serving")
 
@@ -25,16 +25,16 @@ class ShadowRequest(NamedTuple):
     """A request that the champion has answered."""
 
     challenger: Model
-    inputs: Sequence[Any]  # as the champion's type has them
+    inputs: Sequence[Any]  # of the champion's type
     request_id: str
-    recorded: bool  # whether the champion's answer is in the prediction log: pairs are logged whole or not at all
+    recorded: bool  # whether the champion's prediction is logged: pairs are logged together
 
 
 class Mirror:
-    """The copies that wait, and the task that has them answered. Belongs to one event loop."""
+    """The queue of shadow requests and its task. Belongs to one event loop."""
 
     def __init__(self, recorder: PredictionLogger | None, seconds: float, most: int = MOST_WAITING) -> None:
-        """seconds: after which an answer is given up"""
+        """seconds: timeout of a prediction"""
         self.recorder, self.seconds, self.most = recorder, seconds, most
         self._waiting: deque[ShadowRequest] = deque()
         self._inputs = 0
@@ -52,7 +52,7 @@ class Mirror:
             self._task = asyncio.create_task(self._work())
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Answers what waits, within this time."""
+        """Drains the queue, within this time."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
             self._task.cancel()
@@ -74,7 +74,7 @@ class Mirror:
         seconds = time.perf_counter() - began
         for copy, inputs, future in asked:
             self._answered(copy, inputs, future, seconds)
-            await asyncio.sleep(0)  # requests have their turn before the next copy is written down
+            await asyncio.sleep(0)  # requests take precedence over the next shadow request
 
     def _turn(self) -> list[ShadowRequest]:
         turn = [self._waiting.popleft()]
@@ -84,7 +84,7 @@ class Mirror:
         return turn
 
     def _asked(self, copy: ShadowRequest) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
-        """The inputs as the challenger takes them and the answer to come; nothing where it can't be asked."""
+        """The inputs converted for the challenger, and a future of its outputs; None if it is unavailable."""
         try:
             inputs = adapted(copy.inputs, copy.challenger)
             return [(inputs, copy.challenger.submit(inputs))]
@@ -98,11 +98,11 @@ class Mirror:
         challenger = copy.challenger
         if not future.done():
             future.cancel()
-            self._failed(copy, TimeoutError(f"no answer after {self.seconds:g} s"))
+            self._failed(copy, TimeoutError(f"timed out after {self.seconds:g} s"))
             return
         try:
             outputs = checked(future.result())
-        except (Exception, asyncio.CancelledError) as error:  # whatever it is: nobody waits for this answer
+        except (Exception, asyncio.CancelledError) as error:  # any error: nobody waits for this prediction
             self._failed(copy, error)
             return
         metrics.arm(challenger.name, challenger.version, "shadow", "answered", seconds)
@@ -118,14 +118,14 @@ class Mirror:
             log.warning(words, challenger.name, challenger.version, error)
 
 
-_alike: dict[tuple[type, type], bool] = {}  # request types of two bundles -> whether they take the same
+_alike: dict[tuple[type, type], bool] = {}  # request types of two bundles -> whether they accept the same
 
 
 def adapted(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
-    """The inputs as this model takes them. Bundles of one project mostly take the same; then nothing is to be done.
+    """Converts inputs for this model. Bundles of one project mostly accept the same, which needs no conversion.
 
     Raises:
-        ValidationError: it takes other inputs, as where its data had other columns.
+        ValidationError: it accepts different inputs, such as other columns.
     """
     types = type(inputs[0]), model.request
     if types not in _alike:

@@ -1,4 +1,4 @@
-"""One version of one model: a bundle, the predictor that stands on it, and the types of what comes in and goes out."""
+"""One version of a model: a bundle, its predictor, and the request and response types."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from serving.runtime.batching import Full, Queue, Scheduler
 from serving.runtime.cells import Columns
 from serving.runtime.generation import Loop
 
-NOT_FINITE = "the model's answer is not a finite number; is a value far outside what it was trained on?"
+NOT_FINITE = "the prediction is not a finite number; an input may be far outside the training data"
 
 
 class RequestBody(BaseModel):
@@ -27,7 +27,7 @@ class RequestBody(BaseModel):
 
 
 class Name(BaseModel):
-    """Which model answered."""
+    """The model of a response."""
 
     name: str
     version: str
@@ -37,10 +37,10 @@ class Name(BaseModel):
 
 
 class Model:
-    """Loaded, and warm: its example has been answered. Does not change; a new bundle is a new Model.
+    """Loaded and warmed up with its example. Immutable; a new bundle is a new Model.
 
     Raises:
-        BundleError: the bundle is not sound, or no predictor can stand on it, or it doesn't answer its own example.
+        BundleError: the bundle is damaged, its predictor cannot be loaded, or its example fails.
     """
 
     def __init__(self, name: str, folder: Path, scheduler: Scheduler, max_inputs: int = 1024) -> None:
@@ -48,13 +48,13 @@ class Model:
         self.bundle = Bundle(folder)
         self.manifest = self.bundle.manifest
         if self.manifest.project != name:
-            raise BundleError(f"{folder}: is a bundle of {self.manifest.project}")
+            raise BundleError(f"{folder}: found a bundle of {self.manifest.project}; expected {name}")
         try:
             self.predictor: Predictor = load_predictor(self.bundle)
             self.request = self._named("request", self.predictor.Request)
             self.response = self._named("response", self.predictor.Response)
             self.most = min(self.predictor.max_inputs or max_inputs, max_inputs)
-            # fail_fast: a body full of faults costs no more than one that is right; the first at fault is reported.
+            # fail_fast: a body full of errors costs no more than a valid one; only the first is reported.
             inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
             self.batch = create_model(f"{name}_batch", __base__=RequestBody, inputs=inputs)
             self.example = self.bundle.example
@@ -66,7 +66,7 @@ class Model:
         except BundleError:
             raise
         except Refusal as refusal:
-            raise BundleError(f"{folder}: does not answer its own example: {refusal.detail}") from None
+            raise BundleError(f"{folder}: its example fails: {refusal.detail}") from None
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
         predictor = self.predictor
@@ -78,22 +78,22 @@ class Model:
         self.embedding = Queue(self._embedded, name)
 
     def _named(self, role: str, base: type[BaseModel]) -> type[BaseModel]:
-        """The same type under a name of its own, since OpenAPI shows all projects on one page."""
+        """The same type with a unique name, because OpenAPI shows all projects in one document."""
         return create_model(f"{self.name}_{role}", __base__=base)
 
     @property
     def writes(self) -> bool:
-        """Whether it writes text, piece by piece."""
+        """Whether it streams text."""
         return self.loop is not None
 
     @property
     def version(self) -> str:
-        """Of the bundle: twelve hexadecimal digits."""
+        """The bundle's version: twelve hex digits."""
         return self.manifest.version
 
     @cached_property
     def columns(self) -> Columns:
-        """The request's fields, for what comes as text."""
+        """The request's fields as columns, for CSV."""
         return Columns(self.request)
 
     @cached_property
@@ -104,12 +104,12 @@ class Model:
 
     @cached_property
     def label(self) -> dict[str, Any]:
-        """What an answer says of the model that gave it."""
+        """The `model` field of a response."""
         return Name(name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})).model_dump()
 
     @cached_property
     def headers(self) -> dict[str, str]:
-        """Which code, data, run and bundle answered."""
+        """Lineage: code, data, run and bundle."""
         manifest = self.manifest
         return {
             "X-Model": self.name,
@@ -120,22 +120,22 @@ class Model:
         }
 
     def dumped(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
-        """`outputs`, not checked yet; what one batch of the scheduler asks for."""
+        """`outputs` without the check, for one batch of the scheduler."""
         return [output.model_dump() for output in self.predictor.predict(inputs)]
 
     def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
-        """The predictor's answers as JSON holds them, at once, in this thread.
+        """The predictions as JSON values, computed in this thread.
 
         Raises:
-            Refusal: an answer is NaN or infinite, as of numbers so large that the arithmetic overflows.
+            Refusal: 422, a prediction is NaN or infinite, for instance by overflow.
         """
         return checked(self.dumped(inputs))
 
     def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[dict[str, Any]]]":
-        """The same in its turn, together with what else waits for this model; not `checked` yet.
+        """The same through the queue, batched with other requests; not `checked` yet.
 
         Raises:
-            Refusal: 503 where too much waits already.
+            Refusal: 503 if the queue is full.
         """
         try:
             if self.together:
@@ -148,11 +148,11 @@ class Model:
             raise self._busy(full) from None
 
     async def embed(self, texts: list[str]) -> Any:
-        """(vectors, tokens read) of the texts, in its turn.
+        """(vectors, tokens read) of the texts, through the queue.
 
         Raises:
-            Refusal: 503 where too much waits already.
-            ValueError: a text that the predictor can't take.
+            Refusal: 503 if the queue is full.
+            ValueError: a text cannot be embedded.
         """
         try:
             (found,) = await self.scheduler.submit(self.embedding, [texts])
@@ -163,7 +163,7 @@ class Model:
         return found
 
     def _embedded(self, requests: Sequence[list[str]]) -> list[Any]:
-        """One answer per request, or what is wrong with its texts: nobody else's business."""
+        """One result per request, or its error, which doesn't affect the others."""
         assert self.embeds is not None
         answers: list[Any] = []
         for texts in requests:
@@ -184,10 +184,10 @@ class Model:
         return [output.model_dump() for output in outputs]
 
     async def stream(self, inputs: Sequence[BaseModel], seconds: float) -> AsyncGenerator[tuple[int, Any], None]:
-        """(number of the input, a piece of text, at the end its `Response`). For those that write alone.
+        """Yields (index of the input, a piece of text, finally its `Response`). For predictors without batching.
 
         Raises:
-            Refusal: 503 where too much waits already, 504 after so many seconds.
+            Refusal: 503 if the queue is full, 504 on timeout.
         """
         assert self.loop is not None
         try:
@@ -198,7 +198,7 @@ class Model:
         except Full as full:
             raise self._busy(full) from None
         except TimeoutError:
-            raise Refusal(504, f"{self.name} has not ended after {seconds:g} s; ask for fewer tokens") from None
+            raise Refusal(504, f"{self.name} timed out after {seconds:g} s; request fewer tokens") from None
 
     def _count(self, output: Any) -> None:
         if usage := getattr(output, "usage", None):
@@ -206,7 +206,7 @@ class Model:
 
     def _busy(self, full: Full) -> Refusal:
         headers = {"Retry-After": str(full.seconds)}
-        return Refusal(503, f"{self.name}: {full}; ask again in {full.seconds} s", headers=headers)
+        return Refusal(503, f"{self.name}: {full}; retry in {full.seconds} s", headers=headers)
 
     async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
         """`outputs` through the queue.
@@ -218,7 +218,7 @@ class Model:
 
 
 def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The outputs as they are.
+    """Returns the outputs unchanged.
 
     Raises:
         Refusal: 422, one of them is NaN or infinite.
@@ -231,12 +231,12 @@ def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def finite(value: Any) -> bool:
-    """Whether JSON can hold it: no NaN, no infinity, at any depth."""
+    """Whether it is valid JSON: no NaN and no infinity, at any depth."""
     content = to_json(value, inf_nan_mode="constants")
     if b"NaN" not in content and b"Infinity" not in content:
         return True
     try:
-        json.dumps(value, allow_nan=False)  # slower, but can tell a number from a text that says so
+        json.dumps(value, allow_nan=False)  # slower, but distinguishes numbers from equal texts
     except ValueError:
         return False
     return True

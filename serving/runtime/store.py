@@ -1,6 +1,6 @@
-"""The models that are served: found, loaded, replaced by newer versions, and unloaded where memory is short.
+"""The model store: discovers, loads, hot-swaps and evicts models.
 
-A request holds on to the Model that it began with, so a swap is the assignment of one attribute: requests in flight end
+A request keeps the Model that it started with, so a swap is the assignment of one attribute: requests in flight finish
 on the old version, and its memory is freed with the last of them.
 """
 
@@ -26,42 +26,42 @@ log = logging.getLogger("serving")
 
 
 class ModelInfo(BaseModel):
-    """A model and where it comes from. One that was refused has a reason, and a lineage if its bundle is sound."""
+    """A model and its lineage. A refused one has a reason, and a lineage if its bundle is valid."""
 
     name: str
-    status: Literal["ready", "refused", "idle"] = Field(description="idle: is loaded when it is asked")
-    reason: str | None = Field(
-        default=None, description="why it is refused, or the newer bundle that it should give way to"
-    )
+    status: Literal["ready", "refused", "idle"] = Field(description="idle: loaded on the next request")
+    reason: str | None = Field(default=None, description="why it is refused, or which newer bundle failed to load")
     version: str | None = None
-    size: int | None = Field(default=None, description="of the bundle's files, in bytes")
+    size: int | None = Field(default=None, description="size of the bundle in bytes")
     project: str | None = None
     predictor: str | None = None
     runtime: Literal["onnx", "torch"] | None = None
     profile: Literal["sample", "full"] | None = None
-    source: str | None = Field(default=None, description="the data set it was trained on")
+    source: str | None = Field(default=None, description="the dataset it was trained on")
     created: str | None = Field(default=None, description="ISO 8601, UTC")
     git_commit: str | None = None
     data_sha256: str | None = None
     params_sha256: str | None = None
-    run: str | None = Field(default=None, description="id of the training run, the tag `run` in MLflow")
-    code_sha256: str | None = Field(default=None, description="of the code that the bundle was made with")
+    run: str | None = Field(default=None, description="id of the training run; the tag `run` in MLflow")
+    code_sha256: str | None = Field(
+        default=None, description="hash of the predictor code that the bundle was evaluated with"
+    )
     code: Literal["same", "changed", "unknown"] | None = Field(
-        default=None, description="the predictor that runs here, against the one that the bundle was made with"
+        default=None, description="whether the running predictor code is the one that the bundle was evaluated with"
     )
 
 
 class ModelSlot:
-    """What is known under one name."""
+    """The slot of one name: its model, bundle and state."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.found: DiscoveredBundle | None = None
         self.model: Model | None = None
         self.card = ModelInfo(name=name, status="idle")
-        self.away: str | None = None  # why the source can't say what is there; what was known stays in force
+        self.away: str | None = None  # error of the source; the previous state stays in force
         self.memory = 0  # bytes
-        self.used = 0.0  # when it was last asked
+        self.used = 0.0  # time of the last request
         self.loading = threading.Lock()
 
     @property
@@ -70,7 +70,7 @@ class ModelSlot:
 
 
 class ModelStore:
-    """The models of one source, by name. Routes ask in the event loop; `watch` refreshes in a thread of its own."""
+    """The models of one source, by name. Routes read in the event loop; `watch` refreshes in its own thread."""
 
     def __init__(
         self,
@@ -82,13 +82,13 @@ class ModelStore:
         self.role = role
         self.source, self.scheduler, self.settings = source, scheduler, settings
         self.places: dict[str, ModelSlot] = {}
-        self.generation = 0  # grows with every change of what is served
+        self.generation = 0  # incremented with every change of the served models
         self.stopped = threading.Event()
 
-    # ---------------------------------------------------------------- what routes ask
+    # ---------------------------------------------------------------- for routes
 
     def names(self) -> list[str]:
-        """Of all models, also of those that are refused."""
+        """Information on all models, including refused ones."""
         return sorted(self.places)
 
     def cards(self) -> list[ModelInfo]:
@@ -106,7 +106,7 @@ class ModelStore:
         return self.places[name]
 
     async def model(self, name: str) -> Model:
-        """The version that is served now. One that is idle is loaded first.
+        """The currently served version. An idle model is loaded first.
 
         Raises:
             Refusal: 404 unknown, 503 refused.
@@ -119,10 +119,10 @@ class ModelStore:
             raise Refusal(503, f"{name} is not served: {place.card.reason}")
         return place.model
 
-    # ---------------------------------------------------------------- what happens behind them
+    # ---------------------------------------------------------------- loading
 
     def refresh(self) -> None:
-        """Looks at the source once: new names, new versions."""
+        """Polls the source once for new names and versions."""
         try:
             found = self.source.find()
         except SourceError as error:
@@ -131,12 +131,12 @@ class ModelStore:
         for name, one in found.items():
             self._see(self.places.get(name) or ModelSlot(name), one)
         for name in self.places.keys() - found.keys():
-            if self.role == "challenger":  # nobody waits for its answers, and to take it away is to end the comparison
-                log.info("%s: there is no challenger any more", name)
+            if self.role == "challenger":  # removing the challenger ends the comparison
+                log.info("%s: the challenger was removed", name)
                 metrics.withdrawn(name, self.role)
                 del self.places[name]
                 continue
-            self.places[name].away = "its bundle is gone; what is loaded is still served"
+            self.places[name].away = "its bundle was removed; the loaded version is still served"
 
     def _see(self, place: ModelSlot, found: DiscoveredBundle | SourceError) -> None:
         place.away = str(found) if isinstance(found, SourceError) else None
@@ -151,11 +151,11 @@ class ModelStore:
             else:
                 self.load(place, again=True)
         else:
-            place.found = found  # the same bundle, with another share perhaps
+            place.found = found  # the same bundle, maybe with another share
         self.places[place.name] = place
 
     def load(self, place: ModelSlot, again: bool = False) -> None:
-        """Loads what was found; the old version answers until the new one is warm, and stays if that one is refused."""
+        """Loads the bundle; the old version serves until the new one is warm, and stays if the new one is refused."""
         with place.loading:
             if (place.model is not None and not again) or place.found is None:
                 return
@@ -172,9 +172,9 @@ class ModelStore:
                 metrics.refused(place.name)
                 self._keep(place, str(error), folder)
                 if isinstance(error, SourceError):
-                    place.found = None  # may succeed at the next look, with the same fingerprint
+                    place.found = None  # may succeed at the next poll, with the same fingerprint
                 return
-            except OSError as error:  # replaced while it was read; what comes next has another fingerprint
+            except OSError as error:  # replaced while being read; the next poll has another fingerprint
                 self._keep(place, f"{folder or place.name}: {error.strerror or error}", folder)
                 return
             old, place.model, place.card = place.model, model, card
@@ -187,14 +187,14 @@ class ModelStore:
             does = "is served" if self.role == "champion" else "challenges"
             log.info("%s: version %s %s%s (%.2f s)", place.name, model.version, does, was, seconds)
             if card.code == "changed":
-                log.warning("%s: version %s was made with another predictor than runs here", place.name, model.version)
+                log.warning("%s: version %s was evaluated with different predictor code", place.name, model.version)
             swapped = old is not None
             del old, model
         settle(collect=swapped)
         self._make_room(place)
 
     def _keep(self, place: ModelSlot, reason: str, folder: Path | None = None) -> None:
-        """Nothing new is served under this name, for this reason."""
+        """Keeps the present state of this name, with the reason."""
         if place.model is not None:
             place.card = place.card.model_copy(update={"reason": reason})
             return
@@ -208,7 +208,7 @@ class ModelStore:
         self.generation += 1
 
     def _make_room(self, newest: ModelSlot) -> None:
-        """The least recently used leave until the rest fits."""
+        """Evicts the least recently used models until the rest fits."""
         if self.settings.memory_mb is None:
             return
         loaded = sorted((p for p in self.places.values() if p.model and p is not newest), key=lambda p: p.used)
@@ -216,7 +216,7 @@ class ModelStore:
         for place in loaded:
             if excess <= 0:
                 return
-            log.info("%s leaves to make room for %s", place.name, newest.name)
+            log.info("%s is evicted to make room for %s", place.name, newest.name)
             excess -= place.memory
             metrics.unloaded(place.name)
             place.model, place.card = None, place.card.model_copy(update={"status": "idle"})
@@ -231,7 +231,7 @@ class ModelStore:
                 try:
                     self.refresh()
                 except Exception:
-                    log.exception("the bundles could not be looked at")
+                    log.exception("polling the bundles failed")
 
         if self.settings.poll_seconds:
             threading.Thread(target=look, name="bundles", daemon=True).start()
@@ -242,14 +242,14 @@ class ModelStore:
 
 
 def lineage(bundle: Bundle) -> dict[str, Any]:
-    """The card's fields that a bundle knows."""
+    """The fields of ModelInfo that a bundle has."""
     manifest = bundle.manifest
     size = sum((bundle.folder / name).stat().st_size for name in manifest.files)
     return {"version": manifest.version, "size": size, "code": manifest.code, **manifest.model_dump(exclude={"files"})}
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system doesn't tell."""
+    """Resident memory of this process in bytes; 0 if unknown."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except OSError:
@@ -257,7 +257,7 @@ def resident() -> int:
 
 
 def settle(collect: bool = True) -> None:
-    """What is loaded by now stays: the garbage collector need not look at it again, which would halt all for 40 ms."""
+    """Freezes the loaded objects: a garbage collection that scans them would pause all requests for 40 ms."""
     if collect:
         gc.unfreeze()
         gc.collect()

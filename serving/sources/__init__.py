@@ -1,4 +1,4 @@
-"""Where bundles come from: a folder, S3, or MLflow's registry; several of them stand side by side."""
+"""Sources of bundles: a folder, S3, MLflow's registry, or several combined."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ __all__ = ["BundleSource", "DiscoveredBundle", "SourceError", "open_source"]
 
 FORMS = (
     "a folder, s3://<bucket>/<prefix>, models:/<name>@<alias>, models:/<name>/<version>, "
-    "or models:/@<alias> for every model with this alias; several by comma"
+    "or models:/@<alias> for every model with this alias; comma-separated"
 )
 S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 MODEL = re.compile(r"models:/([^/@]+)?(?:@([\w.-]+)|(?<=[^/])/([1-9][0-9]*))")
@@ -21,7 +21,7 @@ log = logging.getLogger("serving")
 
 
 class Several:
-    """Sources side by side. Of two bundles with one name, that of the earlier source is served."""
+    """Combined sources. The earlier one wins if two have a bundle of the same name."""
 
     def __init__(self, sources: list[BundleSource]) -> None:
         self.sources = sources
@@ -35,7 +35,7 @@ class Several:
                 there = source.find()
                 self.names[index] = set(there)
             except SourceError as error:
-                there = dict.fromkeys(self.names[index], error)  # those it had before: they are not gone
+                there = dict.fromkeys(self.names[index], error)  # its known names: they are not removed
                 errors.append(error)
             found = {**there, **found}
         if errors and not found:
@@ -46,12 +46,12 @@ class Several:
 
 
 def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",)) -> BundleSource:
-    """The source that `bundles` names; what has to be downloaded is kept in `cache`.
+    """The source named by `bundles`; downloads are kept in `cache`.
 
-    folders: where a project's bundle lies below <project>/, in a folder or on S3; the first that is there counts.
+    folders: candidates for a bundle's folder below <project>/, in a folder or on S3; the first existing one is used.
 
     Raises:
-        SourceError: it names none.
+        SourceError: it is not a source.
     """
     sources: list[BundleSource] = []
     models: list[tuple[str, str, str]] = []
@@ -62,12 +62,12 @@ def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",))
             sources.append(S3Prefix(match[1], match[2] or "", cache, folders))
         elif match := MODEL.fullmatch(place):
             models.append((match[1] or "", match[2] or "", match[3] or ""))
-            if len(models) == 1:  # all of them are one source, which is asked once
+            if len(models) == 1:  # they are one source, with one query
                 from serving.sources.registry import Registry
 
                 sources.append(Registry(models, cache, shares="challenger" in folders))
         elif not place or re.match(r"[A-Za-z][\w+.-]*:/", place):
-            raise SourceError(f"bundles: {place!r} is no place of bundles; may be {FORMS}")
+            raise SourceError(f"bundles: found {place!r}; expected {FORMS}")
         else:
             sources.append(Folder(Path(place), folders))
     return Several(sources)

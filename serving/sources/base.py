@@ -1,4 +1,4 @@
-"""What every place of bundles provides."""
+"""The interface of bundle sources."""
 
 import json
 from collections.abc import Callable
@@ -9,28 +9,28 @@ from roadmap.io.errors import Unavailable
 
 
 class SourceError(Unavailable):
-    """Why it can't be told what is there, or it can't be fetched now; the message says where and what to do."""
+    """The source cannot be listed or read now; the message has its address and what to do."""
 
 
 class DiscoveredBundle(NamedTuple):
-    """A bundle as it is now."""
+    """A bundle in its present version."""
 
-    fingerprint: str  # another one means other content; costs no download
-    fetch: Callable[[], Path]  # to a folder of this machine; raises SourceError, BundleError
-    share: float | None = None  # of the callers who shall get it as a challenger, where the source says so
+    fingerprint: str  # changes with the content; costs no download
+    fetch: Callable[[], Path]  # downloads to a local folder; raises SourceError, BundleError
+    share: float | None = None  # fraction of callers routed to it as a challenger, if the source has one
 
 
 class BundleSource(Protocol):
     def find(self) -> dict[str, DiscoveredBundle | SourceError]:
-        """What there is, by project; the error where that can't be told.
+        """The bundles by project; an error in place of an unreadable one.
 
         Raises:
-            SourceError: nothing at all can be told.
+            SourceError: the source cannot be listed.
         """
 
 
 def project(manifest: bytes, otherwise: str) -> str:
-    """Whose bundle it is. What is no manifest gets a name too, so that its refusal has a place to be shown."""
+    """The project of a manifest. An invalid one gets a name too, so that its refusal can be shown."""
     try:
         name = json.loads(manifest)["project"]
     except (ValueError, KeyError, TypeError):

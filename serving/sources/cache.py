@@ -1,6 +1,6 @@
-"""Bundles that were downloaded: <cache>/<project>/<hash of the manifest>/, whole and verified, or not there.
+"""The cache of downloads: <cache>/<project>/<hash of the manifest>/, complete and verified.
 
-The manifest holds the hash of every file, so a bundle that lies here is never downloaded again, whatever the source.
+The manifest has the hash of every file, so a cached bundle is never downloaded again, from any source.
 """
 
 import contextlib
@@ -19,19 +19,19 @@ from pydantic import ValidationError
 from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256
 from serving.sources.base import SourceError
 
-KEPT = 3  # versions of a project: the present one, the one before it, and one to go back to
-ABANDONED = 24 * 3600  # seconds after which a draft belongs to a process that was killed
+KEPT = 3  # versions per project: the current, the previous, and one to roll back to
+ABANDONED = 24 * 3600  # seconds after which a temporary folder is of a killed process
 
 log = logging.getLogger("serving")
 
 
 def keep(cache: Path, where: str, read: Callable[[str], bytes], save: Callable[[str, Path], None]) -> Path:
-    """The bundle at `where`, from the cache or downloaded into it.
+    """The bundle at `where`, from the cache or after a download.
 
-    `read` gives the content of a file of the bundle, `save` writes one to a path. Processes may do this side by side.
+    `read` returns a file of the bundle, `save` downloads one to a path. Safe for concurrent processes.
 
     Raises:
-        BundleError: what lies there is no sound bundle; nothing of it is kept.
+        BundleError: the bundle is damaged; nothing of it is kept.
         SourceError: the cache cannot be written, or what `read` and `save` raise.
     """
     content = read(MANIFEST)
@@ -40,7 +40,7 @@ def keep(cache: Path, where: str, read: Callable[[str], bytes], save: Callable[[
     folder = home / hashlib.sha256(content).hexdigest()[:16]
     try:
         if is_sound(folder):
-            folder.touch()  # the most recently used are kept
+            folder.touch()  # marks it as recently used
             return folder
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=home) as temporary:
@@ -48,22 +48,22 @@ def keep(cache: Path, where: str, read: Callable[[str], bytes], save: Callable[[
             download(draft, where, manifest, save)
             (draft / MANIFEST).write_bytes(content)
             with locked(home):
-                if not is_sound(folder):  # otherwise another process was quicker
+                if not is_sound(folder):  # otherwise another process was faster
                     if folder.exists():
                         folder.rename(Path(temporary, "damaged"))
                     draft.rename(folder)
         prune(home)
     except OSError as error:
         raise SourceError(
-            f"{error.filename or home}: {error.strerror}; the cache of bundles must be writable, "
-            "--cache or SERVING_CACHE names another folder"
+            f"{error.filename or home}: {error.strerror}; expected a writable cache of bundles; set "
+            "--cache or SERVING_CACHE to another folder"
         ) from None
     return folder
 
 
 @contextlib.contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """One process at a time puts a version in its place; whoever dies lets go."""
+    """A lock between processes, released if its holder dies."""
     handle = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -80,12 +80,12 @@ def checked(content: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: {error.errors()[0]['msg']}") from None
     for name in manifest.files:
         if PurePosixPath(name).is_absolute() or {"", ".", ".."} & set(name.split("/")) or "\\" in name:
-            raise BundleError(f"{where}: {name!r} is not the name of a file inside the bundle")
+            raise BundleError(f"{where}: {name!r} is not a file name inside the bundle")
     return manifest
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a whole bundle lies there, hashes included."""
+    """Whether the folder is a complete bundle with matching hashes."""
     try:
         Bundle(folder)
     except BundleError:
@@ -109,7 +109,7 @@ def download(draft: Path, where: str, manifest: Manifest, save: Callable[[str, P
 
 
 def prune(home: Path) -> None:
-    """Removes all but the last versions that were used. Who has loaded one no longer needs its files."""
+    """Removes all but the most recently used versions. Loaded models don't need their files."""
     ages = [(path.stat().st_mtime, path) for path in home.iterdir()]
     versions = sorted((age, path) for age, path in ages if not path.name.startswith("."))
     drafts = [path for age, path in ages if path.name.startswith(".") and age < time.time() - ABANDONED]

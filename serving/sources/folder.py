@@ -1,4 +1,4 @@
-"""Bundles in a folder of this machine."""
+"""Bundles in a local folder."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ from serving.sources.base import DiscoveredBundle, SourceError, project
 class Folder:
     """<folder>/<project>/bundle as training writes it, <folder>/<project>, or a folder that is one bundle.
 
-    `names`: what a bundle's folder is called below <project>; the first that is there counts.
+    `names`: candidates for a bundle's folder below <project>; the first existing one is used.
 
-    What is found is served in place. Training replaces a bundle by another folder, and the fingerprint is taken before
-    the files are read: one that was caught half-way fails its hashes, and is looked at again since the next fingerprint
-    differs.
+    Bundles are served in place. Training replaces whole folders, and the fingerprint is taken before the files are
+    read: a half-replaced bundle fails its hashes and is retried, because the next fingerprint differs.
     """
 
     def __init__(self, folder: Path, names: Sequence[str] = ("bundle",)) -> None:
@@ -32,7 +31,7 @@ class Folder:
         return found
 
     def bundles(self) -> dict[str, Path]:
-        """Project -> where its bundle lies."""
+        """Project -> folder of its bundle."""
         for one in (self.folder, *(self.folder / name for name in self.names)):
             try:
                 return {project((one / MANIFEST).read_bytes(), self.folder.resolve().name): one}
@@ -45,7 +44,7 @@ class Folder:
 
 
 def fingerprint(bundle: Path) -> str:
-    """Of the manifest, which has the files' hashes, and of what the system knows of each file without reading it."""
+    """A hash of the manifest, which has the files' hashes, and of each file's metadata."""
     mark = hashlib.sha256((bundle / MANIFEST).read_bytes())
     for path in sorted(bundle.rglob("*")):
         stat = path.stat()

@@ -1,4 +1,4 @@
-"""What MLflow's registry says, from a server (its REST API 2.0) or from the SQLite file of a local store."""
+"""Reads MLflow's registry, from a server (REST API 2.0) or from the SQLite file of a local store."""
 
 import base64
 import contextlib
@@ -16,24 +16,24 @@ from serving.sources.base import SourceError
 if TYPE_CHECKING:
     from requests import Response
 
-SECONDS = 5.0  # that an answer, or the next part of a file, may take
+SECONDS = 5.0  # timeout of a response and of each chunk of a file
 
 
 class Unreachable(SourceError):
-    """Nothing answers there; it need not be asked again at once."""
+    """The store is unreachable; further queries would fail too."""
 
 
 class Version(NamedTuple):
     name: str
     number: str
-    created: int  # tells it from one with the same number, where the model has been deleted and registered again
+    created: int  # distinguishes versions with the same number after the model was deleted and registered again
 
     def __str__(self) -> str:
         return f"models:/{self.name}/{self.number}"
 
 
 class MlflowDatabase:
-    """MLflow's tables, read only. They are MLflow's own, but these columns are what its registry consists of."""
+    """MLflow's tables, read only. They are internal to MLflow, but these columns are the core of its registry."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -54,11 +54,11 @@ class MlflowDatabase:
         return chosen[0]
 
     def having(self, alias: str) -> list[Version]:
-        """Of every model, the version with this alias."""
+        """The version with this alias of every model."""
         return self._aliased("WHERE a.alias = ?", alias)
 
     def location(self, version: Version) -> str:
-        """Where its artifacts lie, a URI or a path. Raises: SourceError."""
+        """The location of its artifacts, a URI or a path. Raises: SourceError."""
         where = "SELECT COALESCE(storage_location, source) FROM model_versions WHERE name = ? AND version = ?"
         found = self._query(where, version.name, int(version.number))
         if not found:
@@ -66,7 +66,7 @@ class MlflowDatabase:
         return str(found[0][0])
 
     def tags(self, version: Version) -> dict[str, str]:
-        """Of a version. Raises: SourceError."""
+        """The tags of a version. Raises: SourceError."""
         where = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
         return dict(self._query(where, version.name, int(version.number)))
 
@@ -81,18 +81,18 @@ class MlflowDatabase:
 
     def _query(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         if not self.file.is_file():
-            hint = "`make run` makes it, MLFLOW_TRACKING_URI names another store"
+            hint = "create it with `make run`, or set MLFLOW_TRACKING_URI to another store"
             raise Unreachable(f"{self.file.absolute()}: no such MLflow store; {hint}")
         address = f"file:{quote(str(self.file.absolute()))}?mode=ro"
         try:
             with contextlib.closing(sqlite3.connect(address, uri=True, timeout=SECONDS)) as database:
                 return database.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise Unreachable(f"{self.file.absolute()}: cannot be read as an MLflow store ({error})") from None
+            raise Unreachable(f"{self.file.absolute()}: not an MLflow store ({error})") from None
 
 
 class MlflowServer:
-    """An MLflow server. MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, or its address say who asks."""
+    """An MLflow server. MLFLOW_TRACKING_TOKEN, or _USERNAME and _PASSWORD, or its address have the credentials."""
 
     def __init__(self, uri: str) -> None:
         address = urlsplit(uri)
@@ -114,7 +114,7 @@ class MlflowServer:
         return Version(one["name"], str(one["version"]), int(one["creation_timestamp"]))
 
     def having(self, alias: str) -> list[Version]:
-        """Of every model, the version with this alias. Raises: SourceError."""
+        """The version with this alias of every model. Raises: SourceError."""
         versions, token = [], None
         while token != "":
             page = self._api("registered-models/search", max_results="1000", **({"page_token": token} if token else {}))
@@ -128,12 +128,12 @@ class MlflowServer:
         return versions
 
     def location(self, version: Version) -> str:
-        """Where its artifacts lie, a URI. Raises: SourceError."""
+        """The location of its artifacts, a URI. Raises: SourceError."""
         answer = self._api("model-versions/get-download-uri", name=version.name, version=version.number)
         return str(answer["artifact_uri"])
 
     def tags(self, version: Version) -> dict[str, str]:
-        """Of a version. Raises: SourceError."""
+        """The tags of a version. Raises: SourceError."""
         found = self._api("model-versions/get", name=version.name, version=version.number)["model_version"]
         return {one["key"]: one["value"] for one in found.get("tags", ())}
 
@@ -160,26 +160,26 @@ class MlflowServer:
 
     @contextlib.contextmanager
     def _open(self, path: str, about: str) -> Iterator["Response"]:
-        """The answer to a GET; all that can go wrong until it is read, in words."""
+        """The response to a GET; errors become SourceErrors."""
         headers = {"Authorization": self.authorization} if self.authorization else {}
         try:
             with opened(self.uri + path, headers=headers, seconds=SECONDS) as answer:
                 yield answer
         except HttpError as error:
             if error.status is None:
-                raise Unreachable(f"MLflow at {self.uri}: no answer ({error.said})") from None
+                raise Unreachable(f"MLflow at {self.uri}: no response ({error.said})") from None
             if error.status in (401, 403):
                 who = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
                 raise SourceError(f"MLflow at {self.uri}: {about}: not permitted ({error.status}); set {who}") from None
             raise SourceError(f"MLflow at {self.uri}: {about}: {said(error)}") from None
         except ValueError:
             raise SourceError(
-                f"MLflow at {self.uri}: {about}: the answer is not JSON; is it an MLflow server?"
+                f"MLflow at {self.uri}: {about}: the response is not JSON; expected an MLflow server"
             ) from None
 
 
 def said(error: HttpError) -> str:
-    """MLflow's own words, where it has some."""
+    """MLflow's own message, if any."""
     try:
         return str(json.loads(error.said)["message"]).splitlines()[0][:300]
     except (ValueError, KeyError, TypeError, IndexError):

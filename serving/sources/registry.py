@@ -1,7 +1,7 @@
-"""Bundles in MLflow's registry: `models:/mnist@champion` is what the alias points to now.
+"""Bundles in MLflow's registry: `models:/mnist@champion` is the present version of the alias.
 
-MLflow itself is not imported: it would cost two seconds and 300 MB. A server is asked over its REST API, and the SQLite
-file of the default store is read directly.
+MLflow itself is not imported: it would cost two seconds and 300 MB. A server is queried over its REST API, and the
+SQLite file of the default store is read directly.
 """
 
 import os
@@ -14,13 +14,13 @@ from serving.sources.base import DiscoveredBundle, SourceError
 from serving.sources.cache import keep
 from serving.sources.mlflow import MlflowDatabase, MlflowServer, Unreachable, Version
 
-SHARE = "share"  # a tag of a version: the share of the callers who get it as a challenger
+SHARE = "share"  # a tag of a version: its fraction of callers as a challenger
 
 
 class Registry:
-    """`wanted`: (name, alias, version), each "" where it isn't said; without a name, all that have the alias.
+    """`wanted`: (name, alias, version), each "" if absent; without a name, all models with the alias.
 
-    shares: whether SHARE is asked for, once more per version.
+    shares: whether to read SHARE, one more query per version.
     """
 
     def __init__(self, wanted: list[tuple[str, str, str]], cache: Path, shares: bool = False) -> None:
@@ -32,7 +32,7 @@ class Registry:
         down: Unreachable | None = None
         for name, alias, number in self.wanted:
             try:
-                if down:  # is not asked again for every name: each would wait in vain
+                if down:  # not queried again for every name: each would time out
                     raise down
                 versions = [self.mlflow.version(name, alias, number)] if name else self.mlflow.having(alias)
             except SourceError as error:
@@ -47,7 +47,7 @@ class Registry:
         return found
 
     def share(self, version: Version) -> float | None:
-        """What is no share is none: nobody is sent there by mistake."""
+        """The share; 0 if invalid, so that no caller is routed there by mistake."""
         try:
             said = self.mlflow.tags(version).get(SHARE)
             share = None if said is None else float(said)
@@ -56,7 +56,7 @@ class Registry:
         return share if share is None or 0 <= share <= 1 else 0.0
 
     def fetch(self, version: Version) -> Path:
-        """Its bundle, wherever the artifacts lie."""
+        """Its bundle, from any location of artifacts."""
         location = self.mlflow.location(version)
         address = urlsplit(location)
         if address.scheme == "s3":
@@ -66,8 +66,8 @@ class Registry:
         if address.scheme in ("", "file"):
             return self._from_folder(self._local(location), version)
         raise SourceError(
-            f"{version}: its files lie at {location}; what is read is s3://, file://, and mlflow-artifacts:/ "
-            "where MLFLOW_TRACKING_URI is a server"
+            f"{version}: location: found {location}; expected s3://, file://, or mlflow-artifacts:/ "
+            "with a server in MLFLOW_TRACKING_URI"
         )
 
     def _local(self, location: str) -> Path:
@@ -85,7 +85,7 @@ class Registry:
     def _from_folder(self, folder: Path, version: Version) -> Path:
         if not folder.is_dir():
             raise SourceError(
-                f"{version}: its files lie at {folder}, which is not on this machine; "
+                f"{version}: location: found {folder}, which does not exist on this machine; "
                 "let the MLflow server serve artifacts, or keep them on S3"
             )
         for manifest in folder.glob(f"artifacts/*/{MANIFEST}"):
@@ -113,20 +113,20 @@ class Registry:
 
 
 def no_bundle(version: Version) -> BundleError:
-    """What is raised where a version holds no bundle."""
-    return BundleError(f"{version}: has no artifacts/*/{MANIFEST}; only what `pipelines.register` has logged is served")
+    """The error for a version without a bundle."""
+    return BundleError(f"{version}: found no artifacts/*/{MANIFEST}; expected a version logged by `pipelines.register`")
 
 
 def connect(uri: str) -> MlflowDatabase | MlflowServer:
     """
     Raises:
-        SourceError: a store of a kind that is not read.
+        SourceError: an unsupported kind of store.
     """
     if uri.startswith("sqlite:///"):
         return MlflowDatabase(Path(unquote(uri.removeprefix("sqlite:///"))))
     if uri.startswith(("http://", "https://")):
         return MlflowServer(uri)
     raise SourceError(
-        f"MLFLOW_TRACKING_URI: {uri.partition(':')[0]!r} is not read; set it to the http(s):// address of an "
+        f"MLFLOW_TRACKING_URI: found {uri.partition(':')[0]!r}; set it to the http(s):// address of an "
         "MLflow server over this store, or to sqlite:///<file>"
     )

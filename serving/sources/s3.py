@@ -1,4 +1,4 @@
-"""Bundles under a prefix of an S3 bucket, or of anything that speaks S3 (AWS_ENDPOINT_URL)."""
+"""Bundles under a prefix of an S3 bucket, or of a compatible store (AWS_ENDPOINT_URL)."""
 
 import hashlib
 import re
@@ -11,13 +11,13 @@ from roadmap.bundle import MANIFEST
 from serving.sources.base import DiscoveredBundle, SourceError, project
 from serving.sources.cache import keep
 
-MAX_OBJECTS = 20_000  # under the prefix: it is listed at every look, a thousand objects by request
+MAX_OBJECTS = 20_000  # under the prefix, which is listed at every poll, a thousand objects per request
 TROUBLE = {
-    "NoSuchBucket": "there is no such bucket",
-    "AccessDenied": "not permitted; s3:ListBucket on the bucket and s3:GetObject below the prefix are needed",
-    "InvalidAccessKeyId": "the access key is unknown; see AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "the secret key does not fit the access key; see AWS_SECRET_ACCESS_KEY",
-    "ExpiredToken": "the session token has expired; see AWS_SESSION_TOKEN",
+    "NoSuchBucket": "no such bucket",
+    "AccessDenied": "access denied; allow s3:ListBucket on the bucket and s3:GetObject below the prefix",
+    "InvalidAccessKeyId": "unknown access key; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "wrong secret key; check AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "the session token has expired; renew AWS_SESSION_TOKEN",
 }
 
 Answer = TypeVar("Answer")
@@ -59,7 +59,7 @@ class S3Prefix:
 
     @cached_property
     def client(self) -> Any:
-        """One that gives up: at most two more tries, so that a look at the bucket ends within a minute."""
+        """A client with at most two retries, so that a poll ends within a minute."""
         import boto3
         from botocore.config import Config
 
@@ -75,7 +75,9 @@ class S3Prefix:
                 for one in page.get("Contents", ())
             ]
             if len(objects) > MAX_OBJECTS:
-                raise SourceError(f"{self._address()}: more than {MAX_OBJECTS} objects; name the prefix of the bundles")
+                raise SourceError(
+                    f"{self._address()}: found more than {MAX_OBJECTS} objects; use the prefix of the bundles"
+                )
         return objects
 
     def _read(self, root: str, name: str) -> bytes:
@@ -87,30 +89,30 @@ class S3Prefix:
         self._ask(lambda: self.client.download_file(self.bucket, key, str(path)), root + name)
 
     def _ask(self, call: Callable[[], Answer], about: str = "") -> Answer:
-        """The answer; trouble in words."""
+        """Calls the API; errors become SourceErrors."""
         try:
             from boto3.exceptions import Boto3Error
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError:
-            raise SourceError(f"{self._address()}: needs boto3; `pip install boto3`") from None
+            raise SourceError(f"{self._address()}: found no boto3; run `pip install boto3`") from None
         try:
             return call()
         except ClientError as error:
             code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
             why = TROUBLE.get(code) or f"{code} {said}".strip()
-        except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is no address
+        except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             why = str(error).splitlines()[0]
         raise SourceError(f"{self._address(about)}: {why}")
 
 
 def roots(names: Iterable[str], folders: Sequence[str] = ("bundle",)) -> dict[str, str]:
-    """Project -> where its bundle begins; the project is "" where all of it is one bundle."""
+    """Project -> prefix of its bundle; the project is "" if the whole prefix is one bundle."""
     names = set(names)
     for root in ("", *(f"{folder}/" for folder in folders)):
         if root + MANIFEST in names:
             return {"": root}
     found: dict[str, str] = {}
-    for folder in ("", *(f"{folder}/" for folder in reversed(folders))):  # what comes later counts
+    for folder in ("", *(f"{folder}/" for folder in reversed(folders))):  # later ones win
         for name in names:
             if match := re.fullmatch(rf"([^/]+)/{re.escape(folder + MANIFEST)}", name):
                 found[match[1]] = name.removesuffix(MANIFEST)

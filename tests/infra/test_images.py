@@ -176,7 +176,7 @@ def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_pat
 @engine.needed
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "no bundle under artifacts")],
+    [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "found no bundle in artifacts")],
     ids=["a wrong word", "no bundle"],
 )
 def test_what_is_wrong_is_one_line(serving: str, words: tuple[str, ...], said: str) -> None:
@@ -198,7 +198,7 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
     wrong = engine.docker(
         "run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={'0' * 12}", check=False
     )
-    assert wrong.returncode == 2 and f"titanic is version {version} there and not 000000000000" in wrong.stderr
+    assert wrong.returncode == 2 and f"titanic: found version {version}; expected 000000000000" in wrong.stderr
     assert not list(place.rglob("bundle.json"))
     engine.docker("run", "--rm", *mounts, serving, "fetch", "/source", "/bundles", f"titanic={version}")
     assert Bundle(place / "titanic" / "bundle").manifest.version == version

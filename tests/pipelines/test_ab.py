@@ -141,7 +141,7 @@ def test_the_only_other_version_is_the_challenger(log: Log) -> None:
 def test_mistakes_are_one_line(log: Log) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     for options, words in [
-        ({"challenger": "abc"}, "challenger: abc has answered nothing in this log; there is"),
+        ({"challenger": "abc"}, "challenger: found no predictions of abc in the log; it has"),
         ({"log": ""}, "log: not given"),
         ({"log": "nowhere"}, "there is no folder nowhere"),
     ]:
@@ -152,7 +152,7 @@ def test_mistakes_are_one_line(log: Log) -> None:
 def test_failures_come_from_the_server(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     assert log.judge()["arms"][0]["failed"] is None
-    assert "does not tell" in log.judge(server="http://127.0.0.1:9")["failures"]
+    assert "is unreachable" in log.judge(server="http://127.0.0.1:9")["failures"]
     version = log.challenger.version
     line = 'serving_arm_requests_total{{outcome="{}",project="titanic",role="shadow",version="{}"}} {}\n'
 

@@ -1,9 +1,9 @@
-"""CIFAR-10: drawn shapes of 32x32 pixels (sample), or Krizhevsky's 60,000 photographs (full, or wherever `path` is).
+"""CIFAR-10: generated shapes of 32x32 pixels (sample), or Krizhevsky's 60,000 photographs (full, or from `path`).
 
-The publisher's two layouts are read, from an archive or a folder, and nothing is unpickled:
+Reads the publisher's two layouts, from an archive or a folder, without unpickling:
 
 binary version    *.bin (or *.bin.xz): records of a label byte and 3,072 pixel bytes
-python version    data_batch_1 to _5, test_batch: pickles, read as the lists of opcodes that they are
+python version    data_batch_1 to _5, test_batch: pickles, read as lists of opcodes
 """
 
 import lzma
@@ -33,7 +33,7 @@ CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SIZE = 32
 PIXELS = 3 * SIZE * SIZE
 NAME = re.compile(r"(data_batch_\d+|test_batch)(\.bin|\.bin\.xz)?")
-VALIDATION = 0.1  # of the official training images, as in He et al. (2015)
+VALIDATION = 0.1  # fraction of the official training images, as in He et al. (2015)
 
 
 class Data(project.Data[settings.Data], project.TakesLabels):
@@ -55,14 +55,14 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         return PreparedData(splits=arrays, source=source, licence=licence, schema=schema)
 
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
-        """The picture of a request; None where it is none of this size."""
+        """The image of a request; None if it has another size."""
         try:
             return {"image": images.decode(asked.get("image"), schema["size"])}
         except ValueError:
             return None
 
     def training(self, folder: Path) -> TrainingSet:
-        """Images stay bytes, [n, 32, 32, 3]. Beside each goes a coin's throw: the epochs in which it is seen mirrored."""
+        """Images stay uint8, [n, 32, 32, 3]. A random bit per image selects the epochs in which it is mirrored."""
         schema = splits.read_card(folder)["schema"]
         train, val = (splits.read(folder, name) for name in ("train", "val"))
         mean, std, patches = statistics(train["image"])
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Training and test set, each image uint8 [n, 32, 32, 3] and label int64 [n].
 
     Raises:
-        UsageError: not there, a batch that is cut short or damaged, or no batches at all.
+        UsageError: missing file, truncated or damaged batch, or no batches.
     """
     batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name, content in _members(path):
@@ -96,7 +96,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     train = [batch for name, batch in sorted(batches.items()) if name != "test_batch"]
     if not train or "test_batch" not in batches:
         raise UsageError(
-            f"{path}: found {', '.join(sorted(batches)) or 'no batches'}; needs data_batch_1 and so on, and "
+            f"{path}: found {', '.join(sorted(batches)) or 'no batches'}; expected data_batch_1 and so on, and "
             "test_batch, of CIFAR-10's binary version (.bin, .bin.xz) or python version"
         )
     return _joined(train), _joined([batches["test_batch"]])
@@ -116,22 +116,24 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                 if NAME.fullmatch(name) and (stream := archive.extractfile(member)):
                     yield name, stream.read()
     except FileNotFoundError:
-        raise UsageError(f"{path}: not there; data.path names an archive of CIFAR-10 or a folder of it") from None
+        raise UsageError(f"{path}: not found; data.path must name a CIFAR-10 archive or folder") from None
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UsageError(f"{path}: can't be read as a tar archive ({error})") from None
+        raise UsageError(f"{path}: unreadable tar archive ({error})") from None
 
 
 def _unpacked(content: bytes, where: str, suffix: str) -> bytes:
     try:
         return lzma.decompress(content) if suffix.endswith("xz") else content
     except lzma.LZMAError as error:
-        raise UsageError(f"{where}: can't be unpacked ({error})") from None
+        raise UsageError(f"{where}: damaged archive member ({error})") from None
 
 
 def records(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """-> pixels [n, 3072], labels [n]"""
     if not content or len(content) % (1 + PIXELS):
-        raise UsageError(f"{where}: {len(content):,} bytes are not whole records of {1 + PIXELS:,}; is it cut short?")
+        raise UsageError(
+            f"{where}: {len(content):,} bytes; expected records of {1 + PIXELS:,} bytes; the file may be truncated"
+        )
     table = np.frombuffer(content, np.uint8).reshape(-1, 1 + PIXELS)
     return _checked(table[:, 1:], table[:, 0], where)
 
@@ -139,8 +141,8 @@ def records(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
 def pickled(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Reads a pickled {'data': array of bytes, 'labels': list of small integers, ...} without running it.
 
-    Of the opcodes only strings and one-byte integers matter: a string that is a key of the dictionary, in whatever
-    order they come, says what those behind it are.
+    Only the opcodes of strings and one-byte integers matter: a string that is a key of the dictionary, in any order,
+    labels the values after it.
     """
     key, pixels, labels = "", b"", bytearray()
     try:
@@ -153,15 +155,17 @@ def pickled(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
             elif key == "data" and opcode.name in ("BINSTRING", "BINBYTES") and len(argument) > len(pixels):
                 pixels = argument if isinstance(argument, bytes) else argument.encode("latin-1")
     except (ValueError, UnicodeError) as error:
-        raise UsageError(f"{where}: is not a batch of CIFAR-10's python version ({error})") from None
+        raise UsageError(f"{where}: not a batch of CIFAR-10's python version ({error})") from None
     if not labels or len(pixels) != PIXELS * len(labels):
-        raise UsageError(f"{where}: {len(labels):,} labels and {len(pixels):,} bytes of pixels don't belong together")
+        raise UsageError(
+            f"{where}: {len(labels):,} labels and {len(pixels):,} bytes of pixels; expected {PIXELS:,} bytes per label"
+        )
     return _checked(np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS), np.frombuffer(labels, np.uint8), where)
 
 
 def _checked(pixels: np.ndarray, labels: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
     if labels.max() > 9:
-        raise UsageError(f"{where}: found label {labels.max()}; allowed: 0 to 9")
+        raise UsageError(f"{where}: found label {labels.max()}; expected 0 to 9")
     return pixels, labels
 
 
@@ -174,7 +178,7 @@ def _joined(batches: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarra
 def statistics(pixels: np.ndarray, most: int = 5_000) -> tuple[list[float], list[float], list[list[float]]]:
     """Mean and standard deviation by channel of values from 0 to 1, and the second moments of normalised 2x2 patches.
 
-    pixels: uint8 [n, h, w, 3]. Of the first `most`, which settle the third digit. -> [3], [3], [12][12]
+    pixels: uint8 [n, h, w, 3]. From the first `most`, enough for three digits. -> [3], [3], [12][12]
     """
     x = pixels[:most].astype(np.float32) / 255
     mean, std = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))

@@ -1,4 +1,4 @@
-"""CIFAR-10: how the shipped model is scored, compared and drawn."""
+"""CIFAR-10: evaluation of the shipped model: scores, slices, baselines, plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from roadmap.evaluation.scores import Score
 from roadmap.inference import images
 from roadmap.project import Figures, Request
 
-BASELINE_ROWS = 5_000  # of the training images; the classical models take minutes beyond
-COMPONENTS = 100  # principal components that stand for the 3,072 pixels
+BASELINE_ROWS = 5_000  # training images for the classical models, which take minutes with more
+COMPONENTS = 100  # principal components in place of the 3,072 pixels
 CORRUPTED_ROWS = 500  # of the test images, at every severity of every corruption
 EXPLAINED = 16
 
@@ -31,7 +31,7 @@ class Evaluation(project.Evaluation[Response]):
         return {f"class={label}": targets == label for label in np.unique(targets)}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Classical models on principal components, and logistic regression on what learned patches see."""
+        """Classical models on principal components, and logistic regression on learned patches."""
         from sklearn.decomposition import PCA
 
         from pipelines.cifar10.evaluate.patches import Patches
@@ -64,7 +64,7 @@ class Evaluation(project.Evaluation[Response]):
         surest = np.argsort(-probabilities.max(axis=1), kind="stable")
         explained = [*surest[right[surest]][: EXPLAINED // 2], *surest[~right[surest]][: EXPLAINED // 2]]
         maps = [robustness.occlusion(predict, pixels[i], int(predictions[i])) for i in explained]
-        words = [f"{classes[evaluated.targets[i]]}, seen as\n{classes[predictions[i]]}" for i in explained]
+        words = [f"{classes[evaluated.targets[i]]}, predicted as\n{classes[predictions[i]]}" for i in explained]
         return {
             "confusion": plots.confusion(evaluated.targets, predictions, classes),
             "per_class": plots.per_class(evaluated.targets, predictions, classes),
@@ -72,7 +72,7 @@ class Evaluation(project.Evaluation[Response]):
             "wrong_predictions": plots.wrong_images(pixels, evaluated.targets, probabilities, classes),
             "corruptions": plots.severities(robustness.accuracies(predict, pixels[sample], evaluated.targets[sample])),
             "variants": plots.variants(evaluated.history, "val_accuracy"),
-            "occlusion": plots.heatmaps(pixels[explained], np.stack(maps), words, "What each answer hangs on"),
+            "occlusion": plots.heatmaps(pixels[explained], np.stack(maps), words, "Occlusion maps"),
         }
 
 

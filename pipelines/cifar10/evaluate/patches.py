@@ -1,7 +1,7 @@
-"""The strongest simple baseline for small images: what random whitened patches see, pooled over quarters.
+"""The strongest simple baseline for small images: responses of whitened random patches, pooled over quadrants.
 
-Coates, Ng and Lee, "An Analysis of Single-Layer Networks in Unsupervised Feature Learning" (2011), with patches of the
-training images themselves as the dictionary.
+Coates, Ng and Lee, "An Analysis of Single-Layer Networks in Unsupervised Feature Learning" (2011), with random
+patches of the training images as the dictionary.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Patches:
         return cls(mean, raw.whitening, raw.words, 1 / (pooled.std(axis=0) + 1e-3), pooled.mean(axis=0))
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """-> float32 [n, 4 * WORDS]: how strongly each word answers in each quarter, standardised"""
+        """-> float32 [n, 4 * WORDS]: response of each word in each quadrant, standardised"""
         parts = [self._pooled(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK)]
         return (np.concatenate(parts) - self.shift) * self.scale
 

@@ -1,7 +1,7 @@
-"""What the shipped model makes of damaged images, and which part of an image its answer hangs on.
+"""Robustness to corruptions, and occlusion maps of single predictions.
 
-Both ask the served predictor and nothing else: covering parts of an image (Zeiler and Fergus, 2014) works on any model
-behind any runtime, where gradient-based maps such as Grad-CAM would explain the PyTorch network, not what is served.
+Both use only the served predictor: occlusion (Zeiler and Fergus, 2014) works for any model and runtime, whereas
+gradient-based maps such as Grad-CAM would explain the PyTorch network instead of the served graph.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def through(predictor: Any) -> Predict:
 
 def gaussian_noise(pixels: np.ndarray, sigma: float) -> np.ndarray:
     """sigma: of the noise, in grey levels"""
-    noise = np.random.default_rng(0).normal(0, 1, pixels.shape)  # the same at every severity, only stronger
+    noise = np.random.default_rng(0).normal(0, 1, pixels.shape)  # the same noise at every severity, scaled
     return _bytes(pixels + sigma * noise)
 
 
@@ -72,8 +72,8 @@ def accuracies(predict: Predict, pixels: np.ndarray, targets: np.ndarray) -> dic
 
 
 def occlusion(predict: Predict, image: np.ndarray, label: int) -> np.ndarray:
-    """By how much the probability of `label` falls when a square around a pixel is grey; the mean over all squares that
-    cover the pixel. image: uint8 [h, w, 3] -> [h, w]"""
+    """The drop of the probability of `label` when a grey square covers a pixel, averaged over all squares that cover
+    it. image: uint8 [h, w, 3] -> [h, w]"""
     h, w = image.shape[:2]
     corners = [(y, x) for y in range(1 - PATCH // 2, h, STRIDE) for x in range(1 - PATCH // 2, w, STRIDE)]
     covered = np.zeros((len(corners), h, w), bool)

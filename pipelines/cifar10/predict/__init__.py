@@ -1,4 +1,4 @@
-"""CIFAR-10 over HTTP: a small colour image in, a class and all probabilities out. No torch."""
+"""CIFAR-10 over HTTP: a small colour image in, a class and its probabilities out. No torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from roadmap.inference import images
 
 class Response(BaseModel):
     label: str
-    probabilities: dict[str, float] = Field(description="by name of the class")
+    probabilities: dict[str, float] = Field(description="by class name")
 
 
 class Predictor(bundle.Predictor):

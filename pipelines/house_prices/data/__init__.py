@@ -19,7 +19,7 @@ from roadmap.data.training_set import TrainingSet
 CALIFORNIA = "https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/housing.tgz"
 CALIFORNIA_SHA256 = "sha256:d4cd501af90475f09b814c7447c7701f59bf28e8cf1180205ae5ace9737a0109"
 
-# The truth that a linear model must find again: what each unit adds to the price, in thousands.
+# The true coefficients, which a linear model must recover, in thousands per unit.
 COEFFICIENTS = {"area_m2": 4.2, "rooms": 18.0, "age_years": -1.5, "distance_km": -9.0}
 DISTRICTS = {"old town": 120.0, "harbour": 60.0, "hills": 90.0, "suburb": 0.0}
 BASE_PRICE, NOISE = 150.0, 40.0
@@ -42,7 +42,7 @@ class Data(TabularData[settings.Data]):
         return tables.prepare(frame, target, "regression", source=source, licence=licence, shares=data.split, seed=seed)
 
     def training(self, folder: Path) -> TrainingSet:
-        """Standardised features and the target in its own unit; its mean and spread go into the network."""
+        """Standardised features and the raw target; its mean and standard deviation go into the network."""
         table = TabularDataset.load(folder, derive)
         target = table.y["train"]
         return TrainingSet(
@@ -58,7 +58,7 @@ class Data(TabularData[settings.Data]):
 
 
 def hedonic(rows: int, seed: int) -> pd.DataFrame:
-    """Houses whose price is a known linear function of what they are, plus normal noise of standard deviation NOISE."""
+    """Houses whose price is a known linear function of their features, plus normal noise of standard deviation NOISE."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
@@ -119,5 +119,3 @@ def _schema(target: str) -> Any:
         },
         strict=True,
     )
-
-

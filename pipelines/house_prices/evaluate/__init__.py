@@ -1,4 +1,4 @@
-"""House prices: how the shipped model is scored, compared and drawn."""
+"""House prices: evaluation of the shipped model: scores, slices, baselines, plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class Evaluation(project.Evaluation[Response]):
         return scores.regression(targets, np.array([output.prediction for output in outputs]))
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
-        """Where the house stands, and whether it is dear."""
+        """Slices by location and by price."""
         dear = targets > np.median(targets)
         return {**parts.levels(requests, "district", "ocean_proximity"), "cheap": ~dear, "dear": dear}
 

@@ -1,4 +1,4 @@
-"""House prices over HTTP: one row of the table in, its price out. No torch."""
+"""House prices over HTTP: a row of the table in, its price out. No torch."""
 
 from collections.abc import Sequence
 

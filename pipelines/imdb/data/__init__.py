@@ -36,10 +36,10 @@ CHNSENTICORP = "chnsenticorp"
 CLASSES = ["negative", "positive"]
 MEMBER = re.compile(r"(?:^|/)(train|test)/(neg|pos)/[^/]+\.txt$")
 LABELS = {"neg": 0, "pos": 1}
-HELD_OUT = 0.05  # of the official training texts, for validation
-DIMENSIONS, WINDOW = 128, 5  # of the word vectors that training begins with
-EXPLAINED = 1_000  # test texts whose contributions are asked for: enough to rank words by
-# What is known of a test row; `truth` and the tags only of generated reviews.
+HELD_OUT = 0.05  # fraction of the official training texts, for validation
+DIMENSIONS, WINDOW = 128, 5  # of the initial word vectors
+EXPLAINED = 1_000  # test texts with contributions: enough to rank words
+# Metadata of a test row; `truth` and the tags only for generated reviews.
 FIELDS = [("label", "i8"), ("truth", "i8"), ("kind", "U16"), ("language", "U8")]
 
 
@@ -61,7 +61,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
             parts, dropped = official(Path(data.path) if data.path else fetch("imdb", IMDB, IMDB_MD5), seed)
             source, licence = "IMDB" if data.path is None else f"aclImdb layout:{Path(data.path).name}", "not stated"
         for why, count in dropped.items():
-            print(f"{source}: {count:,} texts left out ({why})")
+            print(f"{source}: {count:,} texts skipped ({why})")
         schema = {
             "task": "text",
             "text": "text",
@@ -81,7 +81,9 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         schema = splits.read_card(folder)["schema"]
         train, val = (splits.read(folder, name) for name in ("train", "val"))
         tokenizer = train_tokenizer(train["text"], schema["vocabulary"], schema["max_tokens"])
-        parts = [(*padded(encode(tokenizer, part["text"])), part["label"].to_numpy(np.float32)) for part in (train, val)]
+        parts = [
+            (*padded(encode(tokenizer, part["text"])), part["label"].to_numpy(np.float32)) for part in (train, val)
+        ]
         example = [{"text": train["text"][int((train["label"] == label).argmax())]} for label in (1, 0)]
         return TrainingSet(
             train=parts[0],
@@ -92,7 +94,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Requests, and a record per row; of real texts the generator's tags are empty and the truth is -1, unknown."""
+        """Requests and a record per row; for real texts the tags are empty and the truth is -1."""
         test = splits.read(folder, split)
         requests = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
         targets = np.zeros(len(test), FIELDS)
@@ -104,7 +106,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
 
 def hotels() -> pd.DataFrame:
-    """ChnSentiCorp's hotel reviews, one of which is null."""
+    """ChnSentiCorp's hotel reviews without the null one."""
     return tidy(pd.read_csv(fetch("imdb_zh", HOTELS, HOTELS_SHA256)), "review", "label")
 
 
@@ -142,18 +144,18 @@ def cut(frame: pd.DataFrame, data: settings.Data, seed: int) -> tuple[dict[str, 
     parts = {name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()}
     for name, part in parts.items():
         if part["label"].nunique() < 2:
-            raise UsageError(f"{len(kept)} texts leave {name} without both classes; give more, or change data.split")
+            raise UsageError(f"{len(kept)} texts leave {name} without both classes; add texts or change data.split")
     return parts, dropped
 
 
 def official(path: Path, seed: int) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
-    """The published split. Validation comes out of train, and so do texts that test has too: those are known answers.
+    """The published split. Validation is taken from train, and training texts that test has too are dropped.
 
     Raises:
-        UsageError: nothing there, an unreadable archive, or a class without texts.
+        UsageError: missing path, unreadable archive, or a class without texts.
     """
     columns = ("split", "label", "name", "text")
-    # By name and not as the archive has them: a folder and an archive give the same splits.
+    # Sorted by name, so that a folder and an archive give the same splits.
     frame = pd.DataFrame(sorted(members(path)), columns=columns)
     for split in ("train", "test"):
         for label in LABELS:
@@ -192,7 +194,7 @@ def _archived(path: Path) -> Iterator[tuple[str, int, str, str]]:
                 if match and (file := archive.extractfile(member)):
                     yield match[1], LABELS[match[2]], Path(member.name).name, _decoded(file.read(), member.name)
     except (tarfile.TarError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
-        raise UsageError(f"{path}: is not a readable archive ({error})") from None
+        raise UsageError(f"{path}: unreadable archive ({error})") from None
 
 
 def _decoded(content: bytes, where: Any) -> str:
@@ -205,10 +207,10 @@ def _decoded(content: bytes, where: Any) -> str:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> Any:
-    """Byte-pair encoding of lower-case words and signs (Sennrich et al., 2016).
+    """Byte-pair encoding of lower-case words and punctuation (Sennrich et al., 2016).
 
-    A run of Chinese characters counts as one word: merging finds the words in it. All there is between a text and its
-    token ids lies in this one JSON file, the cut at `max_tokens` included, so that training and serving can't differ.
+    A run of Chinese characters counts as one word, in which merging finds the words. The JSON file has all steps from
+    text to token ids, truncation at `max_tokens` included, so that training and serving can't differ.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
@@ -230,7 +232,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> A
 
 
 def encode(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
-    """Token ids; a text without any is one unknown token."""
+    """Token ids; a text without tokens becomes one unknown token."""
     return [encoding.ids or [1] for encoding in tokenizer.encode_batch_fast(list(texts))]
 
 
@@ -243,13 +245,13 @@ def padded(ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def embedding(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray, vocabulary: int) -> np.ndarray:
-    """Where training begins: which way each token points, then which tokens are alike. float32 [vocabulary, k]"""
+    """Initial embeddings: the polarity of each token, then its similarity to others. float32 [vocabulary, k]"""
     ratios = log_count_ratios(tokens, labels, vocabulary)
     return np.column_stack([ratios, word_vectors(tokens, lengths, vocabulary)])
 
 
 def log_count_ratios(tokens: np.ndarray, labels: np.ndarray, vocabulary: int) -> np.ndarray:
-    """log p(token | second class) / p(token | first), a text counting a token once (Wang and Manning, 2012)."""
+    """log p(token | second class) / p(token | first), counting each token once per text (Wang and Manning, 2012)."""
     counts = np.ones((2, vocabulary))
     for row, label in zip(tokens, labels.astype(int), strict=True):
         counts[label, np.unique(row)] += 1
@@ -258,10 +260,10 @@ def log_count_ratios(tokens: np.ndarray, labels: np.ndarray, vocabulary: int) ->
 
 
 def word_vectors(tokens: np.ndarray, lengths: np.ndarray, vocabulary: int) -> np.ndarray:
-    """What the training texts alone say of which tokens are alike: float32 [vocabulary, at most DIMENSIONS].
+    """Word vectors from the training texts alone: float32 [vocabulary, at most DIMENSIONS].
 
-    The leading singular vectors of the positive pointwise mutual information of tokens up to WINDOW apart, near ones
-    counting more (Levy, Goldberg and Dagan, "Improving Distributional Similarity", 2015).
+    The leading singular vectors of the positive pointwise mutual information of tokens up to WINDOW apart, weighted by
+    proximity (Levy, Goldberg and Dagan, "Improving Distributional Similarity", 2015).
     """
     from scipy import sparse
     from sklearn.utils.extmath import randomized_svd
@@ -275,7 +277,7 @@ def word_vectors(tokens: np.ndarray, lengths: np.ndarray, vocabulary: int) -> np
         pairs += sparse.coo_matrix((weights, (near[real], far[real])), shape=size).tocsr()
     pairs = (pairs + pairs.T).tocoo()
     often = np.asarray(pairs.sum(axis=1)).ravel()
-    context = often**0.75 / (often**0.75).sum()  # smoothed, or rare tokens would seem to belong to everything
+    context = often**0.75 / (often**0.75).sum()  # smoothed, or rare tokens would get high values
     with np.errstate(divide="ignore"):
         information = np.log(pairs.data / (often[pairs.row] * context[pairs.col]))
     pairs.data = np.maximum(information, 0).astype(np.float32)

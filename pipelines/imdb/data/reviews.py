@@ -1,14 +1,14 @@
-"""Short film reviews in English and Chinese whose verdict is known, and whose labels lie at a known rate.
+"""Generates short film reviews in English and Chinese with known verdicts and a known rate of label noise.
 
-A review has one or two statements about a film, and often a sentence that says nothing of its quality. Two things make
-it hard for a bag of words:
+A review has one or two statements about a film, and often an irrelevant sentence. Two things are hard for a bag of
+words:
 
-negation   "the plot was never boring", "剧情算不上精彩": nearly as many statements deny a word as say one, so that
-           neither the word nor the `never` tells much alone
-contrast   "the cast was superb, but the plot was dull", "虽然演员很出色，但是剧情很无聊": a word of either side, and
+negation   "the plot was never boring", "剧情算不上精彩": nearly half of the statements are negated, so that
+           neither the word nor the `never` alone is informative
+contrast   "the cast was superb, but the plot was dull", "虽然演员很出色，但是剧情很无聊": words of both sides, and
            the verdict is that of the main clause: the one after `but`, or the one that `although` does not open
 
-A label is the true verdict, turned round with probability `noise`: nobody is right more often than 1 - noise.
+A label is the true verdict, flipped with probability `noise`, so that no accuracy exceeds 1 - noise.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SHARES = (0.4, 0.25, 0.2, 0.15)  # of the four kinds
 @dataclass(frozen=True)
 class Review:
     text: str
-    label: int  # 0 bad, 1 good; wrong at the rate of the noise
+    label: int  # 0 bad, 1 good; flipped at the noise rate
     truth: int
     kind: str  # of KINDS
     language: str  # en, zh
@@ -36,7 +36,7 @@ class Language:
     said: Sequence[str]  # {s}: subject, {w}: word
     denied: Sequence[str]
     contrasts: Sequence[str]  # {main} decides, {side} is its opposite
-    agreements: Sequence[str]  # {main} and {side} are of one mind
+    agreements: Sequence[str]  # {main} and {side} agree
     asides: Sequence[str]
     sentence: str
     space: str
@@ -151,7 +151,7 @@ def compose(language: Language, truth: int, kind: str, rng: np.random.Generator)
     first, second = (language.subjects[i] for i in rng.permutation(len(language.subjects))[:2])
     deny = kind in ("negation", "both")
     if kind in ("contrast", "both"):
-        # Of two statements either may be the denied one, or both.
+        # Of two statements either or both may be negated.
         denied = [(False, False)] if not deny else [(True, False), (False, True), (True, True)]
         main_denied, side_denied = denied[int(rng.integers(len(denied)))]
         main, side = statement(truth, first, main_denied), statement(1 - truth, second, side_denied)

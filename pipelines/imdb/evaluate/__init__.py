@@ -1,4 +1,4 @@
-"""Sentiment: how the shipped model is scored, compared and text_plots."""
+"""Sentiment: evaluation of the shipped model: scores, slices, baselines, plots."""
 
 import re
 import time
@@ -17,7 +17,7 @@ from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.project import Figures, Request
 
-# A word of two letters and more, as scikit-learn has it; of Chinese, which has no spaces, a single character.
+# A word of two or more letters, as in scikit-learn; in Chinese, which has no spaces, a single character.
 WORD = r"[\u4e00-\u9fff]|\b[^\W\u4e00-\u9fff]{2,}\b"
 SIGN = r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+|[^\w\s]"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -31,11 +31,11 @@ class Evaluation(project.Evaluation[Response]):
         if (targets["truth"] >= 0).all():
             extra["ceiling"] = float(
                 (targets["truth"] == targets["label"]).mean()
-            )  # of whoever knew every true verdict
+            )  # accuracy of a model that knows every true verdict
         return Score(found.headline, found.higher_is_better, found.per_item, found.metrics | extra)
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
-        """By class, length and language, and by what the generator knows of its reviews."""
+        """By class, length and language, and by the generator's tags."""
         lengths = np.array([len(request["text"]) for request in requests])
         chinese = np.array([bool(CHINESE.search(request["text"])) for request in requests])
         third, two_thirds = np.quantile(lengths, [1 / 3, 2 / 3])
@@ -46,7 +46,7 @@ class Evaluation(project.Evaluation[Response]):
         return found | {f"kind={kind}": targets["kind"] == kind for kind in np.unique(targets["kind"]) if kind}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Linear models on bags of words and of pairs of words, fitted on train and val, all texts and all of each."""
+        """Linear models on bags of words and of word pairs, fitted on all of train and val."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -104,7 +104,7 @@ def positive(outputs: Sequence[Response]) -> np.ndarray:
 
 
 def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Accuracy by what the generator knows of its reviews."""
+    """Accuracy by the generator's tags."""
     return {
         f"accuracy_{level}": float(right[targets[tag] == level].mean())
         for tag in TAGS
@@ -114,8 +114,8 @@ def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:
 
 
 class NBSVM:
-    """A linear machine on words and pairs, each scaled by its naive-Bayes log-count ratio, whose weights are drawn
-    towards their mean size (Wang and Manning, "Baselines and Bigrams", 2012; C and beta are theirs)."""
+    """A linear SVM on words and pairs, each scaled by its naive Bayes log-count ratio, with weights interpolated
+    towards their mean magnitude (Wang and Manning, "Baselines and Bigrams", 2012; C and beta are theirs)."""
 
     C, BETA = 0.1, 0.25
 

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation on texts. Each function returns a matplotlib figure."""
+"""Evaluation plots of text classifiers. Each function returns a matplotlib figure."""
 
 import unicodedata
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
 
-COLUMNS = 108  # of an excerpt's line; a Chinese character takes two
+COLUMNS = 108  # per line of an excerpt; a Chinese character takes two
 
 
 def by_length(lengths: np.ndarray, right: np.ndarray) -> Any:
@@ -43,10 +43,10 @@ def by_kind(accuracies: dict[str, float], ceiling: float) -> Any:
 
 
 def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Any:
-    """The tokens that add most to the log-odds of either class, on average over where they occur.
+    """The tokens with the largest mean contribution to the log-odds of either class.
 
-    explained: the contributions of each text, dictionaries with token and weight. Tokens that fewer than `seldom`
-    texts have are left out.
+    explained: the contributions of each text, dictionaries with token and weight. Tokens in fewer than `seldom`
+    texts are left out.
     """
     weights: dict[str, list[float]] = {}
     for contributions in explained:
@@ -70,20 +70,20 @@ def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int 
 
 
 def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes: list[str], most: int = 12) -> Any:
-    """The wrong answers that were surest. chances: of the second class, [n]"""
+    """The most confident wrong predictions. chances: probability of the second class, [n]"""
     predictions = (chances >= 0.5).astype(int)
     sure = np.where(predictions == 1, chances, 1 - chances)
     wrong = np.flatnonzero(predictions != targets)
     chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
     blocks = [
-        (f"{classes[targets[i]]}, taken for {classes[predictions[i]]}, {sure[i]:.1%} sure", wrapped(texts[i]))
+        (f"{classes[targets[i]]}, predicted as {classes[predictions[i]]} with {sure[i]:.1%}", wrapped(texts[i]))
         for i in chosen
     ]
     lines = sum(len(excerpt) + 2 for _, excerpt in blocks) + 2
     figure = plt.figure(figsize=(9, 0.19 * lines + 0.3), layout="none")
     height = 1 / (lines + 1)
     at = 1 - height
-    said = f"{len(chosen)} of {len(wrong)} wrong predictions among {len(texts):,}, surest first"
+    said = f"{len(chosen)} of {len(wrong)} wrong predictions among {len(texts):,}, most confident first"
     figure.text(0.02, at, said, va="top", weight="bold")
     for title, excerpt in blocks:
         at -= 2 * height
@@ -95,7 +95,7 @@ def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes
 
 
 def wrapped(text: str, rows: int = 4) -> list[str]:
-    """The text in at most so many lines, with its middle left out where it is too long: reviews end with a verdict."""
+    """The text in at most so many lines, shortened in the middle, because reviews end with a verdict."""
     clean = " ".join(text.replace("<br />", " ").split())
     if width(clean) > rows * COLUMNS:
         half = rows * COLUMNS // 2 * len(clean) // width(clean) - 4

@@ -1,4 +1,4 @@
-"""Sentiment over HTTP: a text in, a label, its probability and what every token added to it. No torch.
+"""Sentiment over HTTP: a text in; a label, its probability and the contribution of every token out. No torch.
 
 The network's log-odds of the second class are a bias plus a sum over the tokens it read (models/imdb.py), so the
 contributions are no approximation: log_odds = bias + sum of weights, and sigmoid(log_odds) is the probability.
@@ -17,13 +17,13 @@ from typing_extensions import TypedDict
 from roadmap import bundle
 from roadmap.bundle import Bundle
 
-MOST = 20_000  # characters of a request; a longer one is refused
-TOKENS = 16_384  # padding included, of one pass through the graph: what bounds its memory
+MOST = 20_000  # most characters per text
+TOKENS = 16_384  # per run of the graph, padding included, to bound its memory
 UNKNOWN = 1
 
 
 class Contribution(TypedDict):
-    """`weight` is what the token, read in its context, adds to the log-odds of the second class."""
+    """`weight` is the contribution of the token, in its context, to the log-odds of the second class."""
 
     token: str
     start: int
@@ -35,10 +35,10 @@ class Response(BaseModel):
     label: str
     probability: float = Field(ge=0.5, le=1, description="of `label`")
     log_odds: float = Field(description="of the second class: bias + sum of the contributions")
-    read: int = Field(ge=0, description="characters that were read; a long text is cut")
-    bias: float = Field(description="log-odds of the second class before a word is read")
+    read: int = Field(ge=0, description="characters read; long texts are truncated")
+    bias: float = Field(description="log-odds of the second class without any token")
     contributions: list[Contribution] | None = Field(
-        description="token by token, text[start:end], what it adds to the log-odds; null where `explain` is false"
+        description="contribution of each token, text[start:end], to the log-odds; null if `explain` is false"
     )
 
 
@@ -63,7 +63,7 @@ class Predictor(bundle.Predictor):
             "imdb_request",
             __config__=ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]}),
             text=(text, Field(description=f"at most {MOST:,} characters")),
-            explain=(Annotated[bool, Field(strict=True)], Field(True, description="whether to tell contributions")),
+            explain=(Annotated[bool, Field(strict=True)], Field(True, description="whether to return contributions")),
         )
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.session = bundle.session()
@@ -88,7 +88,7 @@ class Predictor(bundle.Predictor):
         return logits, weights
 
     def response(self, request: Any, encoding: Encoding, logit: float, weights: np.ndarray) -> BaseModel:
-        sure = 1 / (1 + math.exp(-min(abs(logit), 500.0)))  # of the likelier class
+        sure = 1 / (1 + math.exp(-min(abs(logit), 500.0)))  # of the more likely class
         spans = encoding.offsets or [(0, len(request.text))]
         contributions: list[Contribution] | None = None
         if request.explain:
@@ -107,7 +107,7 @@ class Predictor(bundle.Predictor):
 
 
 def batches(lengths: list[int]) -> list[list[int]]:
-    """Row numbers of texts of like length, so that little of a pass is padding, and never more than TOKENS of it."""
+    """Row indices grouped by similar length, so that each run has little padding and at most TOKENS tokens."""
     groups: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] > TOKENS:

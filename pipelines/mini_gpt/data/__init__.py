@@ -1,4 +1,4 @@
-"""Running text: CPython's own documentation (sample), tiny-shakespeare (full), or a file of your own."""
+"""A text corpus: CPython's own documentation (sample), tiny-shakespeare (full), or a file of your own."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from roadmap.project import Request
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-PROMPTS = ("The ", "In ")  # of the endpoint's example
+PROMPTS = ("The ", "In ")  # in the endpoint's example
 
 
 class Data(project.Data[settings.Data]):
@@ -27,15 +27,17 @@ class Data(project.Data[settings.Data]):
         text, source, licence = corpus(data, profile)
         cuts = np.round(np.cumsum(data.split)[:2] * len(text)).astype(int)
         parts = dict(zip(SPLITS, (text[: cuts[0]], text[cuts[0] : cuts[1]], text[cuts[1] :]), strict=True))
-        # Characters of all of the text: which letters there are is no secret of the test split.
-        tokenizer = tokens.characters(text) if data.tokenizer == "char" else tokens.byte_pairs(parts["train"], data.vocab)
+        # From all of the text: the alphabet of the test split is not a secret.
+        tokenizer = (
+            tokens.characters(text) if data.tokenizer == "char" else tokens.byte_pairs(parts["train"], data.vocab)
+        )
         arrays = {}
         for name, part in parts.items():
             encoded = tokens.encode(tokenizer, part)
             if len(encoded) <= 2 * data.block:
                 raise UsageError(
-                    f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens, more than "
-                    f"{2 * data.block} are needed for a context of {data.block}: give more text or a smaller block"
+                    f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens; expected more than "
+                    f"{2 * data.block} for a context of {data.block}; use more text or a smaller block"
                 )
             arrays[name] = {"text": np.array(list(map(ord, part)), dtype=np.uint32), "tokens": encoded}
         schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
@@ -44,7 +46,7 @@ class Data(project.Data[settings.Data]):
         return PreparedData(splits=arrays, source=source, licence=licence, schema=schema, notes=notes)
 
     def training(self, folder: Path) -> TrainingSet:
-        """Training windows begin at every token; validation windows follow each other."""
+        """Training windows begin at every token; validation windows are consecutive."""
         card = splits.read_card(folder)
         block = card["schema"]["block"]
         train, val = (windows(splits.read(folder, name)["tokens"], block) for name in ("train", "val"))
@@ -64,7 +66,7 @@ class Data(project.Data[settings.Data]):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Windows of the test text, whose own probabilities are asked for, and their numbers of characters."""
+        """Windows of the test text, as requests for log-probabilities, and their numbers of characters."""
         card, test = splits.read_card(folder), splits.read(folder, split)
         tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
         texts = pieces(tokenizer, text_of(test), card["schema"]["block"])
@@ -83,13 +85,13 @@ def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
                 raise UsageError(f"{path}: is empty")
             return text, f"text:{path.name}", "yours"
         except UnicodeDecodeError as error:
-            raise UsageError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
+            raise UsageError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
         except OSError as error:
             raise UsageError(f"params.yaml: projects.mini_gpt.data.path: {path}: {error.strerror}") from None
     if profile == "sample":
         from pydoc_data import topics
 
-        # Topics quote each other: a paragraph counts once, or the test split would stand in the training split.
+        # Topics quote each other: repeated paragraphs are dropped, or the test split would leak into the training split.
         whole = "\n\n".join(topics.topics[name].strip("\n") for name in sorted(topics.topics))
         text = "\n\n".join(dict.fromkeys(whole.split("\n\n"))) + "\n"
         return text, "Python's documentation", "PSF"
@@ -102,12 +104,12 @@ def text_of(split: dict[str, np.ndarray]) -> str:
 
 
 def windows(encoded: np.ndarray, block: int) -> np.ndarray:
-    """Every run of block + 1 tokens, as a view: [tokens - block, block + 1]"""
+    """All windows of block + 1 tokens, as a view: [tokens - block, block + 1]"""
     return np.lib.stride_tricks.sliding_window_view(encoded, block + 1)
 
 
 def pieces(tokenizer: Tokenizer, text: str, block: int) -> list[str]:
-    """The text in pieces of at most `block` tokens. Byte pairs never reach over a space, so pieces begin with one."""
+    """The text in pieces of at most `block` tokens. Byte pairs never cross a space, so pieces begin with one."""
     if isinstance(tokenizer.model, WordLevel):
         return [text[start : start + block] for start in range(0, len(text) - 1, block) if text[start + 1 : start + 2]]
     found, start = [], 0

@@ -1,4 +1,4 @@
-"""Tokenizers of running text: one token per character, or byte-pair encoding. Both are served from their JSON."""
+"""Tokenizers: one token per character, or byte-pair encoding. Both are served from their JSON."""
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -7,7 +7,7 @@ CHUNK = 1 << 16  # characters encoded at once
 
 
 def characters(text: str) -> Tokenizer:
-    """A token for each character of the text, in the order of their code points."""
+    """A token per distinct character, in the order of code points."""
     vocab = {character: number for number, character in enumerate(sorted(set(text)))}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=""))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
@@ -16,7 +16,7 @@ def characters(text: str) -> Tokenizer:
 
 
 def byte_pairs(text: str, vocab: int) -> Tokenizer:
-    """GPT-2's: bytes, and the pairs of them that are most frequent in the text; every text can be encoded."""
+    """GPT-2's byte-level byte-pair encoding, which can encode any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -27,7 +27,7 @@ def byte_pairs(text: str, vocab: int) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """-> int32 [tokens]. In chunks that end with a line, where there are lines."""
+    """-> int32 [tokens]. Encodes in chunks that end at a line break if possible."""
     chunks, start = [], 0
     while start < len(text):
         end = text.rfind("\n", start, start + CHUNK) + 1

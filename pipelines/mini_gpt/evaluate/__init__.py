@@ -1,4 +1,4 @@
-"""mini_gpt: bits per character of held-out text, what the model writes, and how much of it is learnt by heart."""
+"""mini_gpt: bits per character of held-out text, samples, and how much of them is memorised."""
 
 import gzip
 import lzma
@@ -21,28 +21,28 @@ from roadmap.project import Figures, Request
 
 METRIC = "bits_per_character"
 ORDERS = (3, 5)  # of the n-gram models
-SAMPLES, LENGTH = 6, 400  # texts the model writes, and their tokens
+SAMPLES, LENGTH = 6, 400  # generated texts, and tokens of each
 
 
 class Evaluation(project.Evaluation[Response]):
     def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
-        """Bits per character, the first token of each window left out: nothing stands before it."""
-        asked = [output.logprobs for output in outputs if output.logprobs]  # all: `test_rows` asks for them
+        """Bits per character, without the first token of each window, which has no context."""
+        asked = [output.logprobs for output in outputs if output.logprobs]  # all of them: `test_rows` requests them
         bits = np.array([-sum(p for p in one.token_logprobs[1:] if p is not None) for one in asked]) / np.log(2)
         characters = targets - np.array([len(one.tokens[0]) for one in asked])
         tokens = sum(len(one.tokens) - 1 for one in asked)
-        per_item = bits / characters.mean()  # so that their mean is all bits over all characters
+        per_item = bits / characters.mean()  # so that their mean is total bits over total characters
         loss = float(bits.sum() * np.log(2) / tokens)
         metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
         return Score(METRIC, False, per_item, metrics)
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
-        """Prose, and what is full of signs: code, tables, names before lines of a play."""
+        """Prose, and text with much punctuation: code, tables, speakers of a play."""
         signs = np.array([np.mean([not (c.isalpha() or c == " ") for c in request["prompt"]]) for request in requests])
         return {"prose": signs <= np.median(signs), "signs": signs > np.median(signs)}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Compressors that have read the training text, and n-gram models of characters."""
+        """Compressors primed with the training text, and character n-gram models."""
         train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
         rows = []
         for name, compress in (("gzip", gzip.compress), ("lzma", lzma.compress)):
@@ -83,7 +83,7 @@ def _row(name: str, bits: float, started: float) -> dict[str, Any]:
 
 
 def written(evaluated: EvaluatedModel) -> list[dict[str, Any]]:
-    """Requests to write on from places all over the test text."""
+    """Requests with prompts from all over the test text."""
     windows = [request["prompt"] for request in evaluated.requests]
     chosen = [windows[len(windows) * number // SAMPLES] for number in range(SAMPLES)]
     return [
@@ -93,7 +93,7 @@ def written(evaluated: EvaluatedModel) -> list[dict[str, Any]]:
 
 
 def longest_overlap(text: str, source: str) -> str:
-    """The longest run of characters of `text` that stands in `source` word for word."""
+    """The longest substring of `text` that occurs in `source`."""
     longest = ""
     for start in range(len(text)):
         while text[start : start + len(longest) + 1] in source and start + len(longest) < len(text):

@@ -1,4 +1,4 @@
-"""The pictures of a language model's evaluation."""
+"""Evaluation plots of a language model."""
 
 import textwrap
 from itertools import pairwise
@@ -11,7 +11,7 @@ from roadmap.evaluation.plots import BLUE, GREY, ORANGE
 
 
 def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:
-    """How the context helps: the perplexity of a token with so many before it. logprobs: of each window's tokens"""
+    """Perplexity by the number of preceding tokens. logprobs: of each window's tokens"""
     longest = max(map(len, logprobs))
     table = np.full((len(logprobs), longest), np.nan)
     for row, window in zip(table, logprobs, strict=True):
@@ -33,7 +33,7 @@ def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:
 
 
 def samples(written: list[tuple[str, str]]) -> Any:
-    """Prompts, and how the model went on."""
+    """Prompts and their continuations."""
     width, blocks = 84, []
     for prompt, text in written:
         lines = [
@@ -47,17 +47,17 @@ def samples(written: list[tuple[str, str]]) -> Any:
     ax.axis("off")
     style: dict[str, Any] = {"family": "monospace", "fontsize": 8, "va": "top", "parse_math": False}
     ax.text(0, 1, content, transform=ax.transAxes, **style)
-    ax.set_title("What the model writes (after ▸), temperature 0.8")
+    ax.set_title("Continuations (after ▸), temperature 0.8")
     return figure
 
 
 def memorisation(generated: list[str], held_out: list[str]) -> Any:
-    """The longest runs that stand in the training text word for word, of generated and of held-out text."""
+    """The longest substrings of generated and of held-out text that occur in the training text."""
     figure, ax = plt.subplots(figsize=(7.6, 3.4))
     rows = {"generated": (generated, BLUE), "held out (control)": (held_out, ORANGE)}
     for place, (runs, colour) in enumerate(rows.values()):
         ax.plot([len(run) for run in runs], [place] * len(runs), "o", color=colour, alpha=0.6)
-        longest = max(runs, key=lambda run: len(run.strip()))  # a table's rule or a margin says little
+        longest = max(runs, key=lambda run: len(run.strip()))  # rules and margins of tables don't count
         said = f"longest, {len(longest)} characters: {textwrap.shorten(longest, 60, placeholder='…')!r}"
         ax.annotate(said, (0.01, place + 0.16), xycoords=("axes fraction", "data"), fontsize=8, parse_math=False)
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(-0.5, 1.6), xlim=(0, None))

@@ -9,16 +9,16 @@ DISCOUNT = 0.75
 
 
 def probabilities(train: np.ndarray, test: np.ndarray, vocab: int, order: int) -> np.ndarray:
-    """Of each character of `test` after the order - 1 before it. train, test: int [n] -> float64 [len(test)]
+    """Probability of each character of `test` given the order - 1 before it. train, test: int [n] -> float64 [n]
 
-    Test characters see those before them in the test text; its first ones see the end of the training text.
+    The context of test characters is the test text before them; that of the first ones, the end of the training text.
     """
     text = np.concatenate([train[len(train) - order + 1 :], test]) if order > 1 else test
     found = np.full(len(test), 1 / vocab)
     for n in range(1, order + 1):
         if n == order:
             grams, counts = np.unique(_codes(train, n, vocab), return_counts=True)
-        else:  # how many different characters stand before: "Francisco" is frequent, but after "San" alone
+        else:  # number of distinct preceding characters: "Francisco" is frequent, but only after "San"
             grams, counts = np.unique(np.unique(_codes(train, n + 1, vocab)) % vocab**n, return_counts=True)
         contexts, place = np.unique(grams // vocab, return_inverse=True)
         totals, kinds = np.bincount(place, counts), np.bincount(place)
@@ -33,7 +33,7 @@ def probabilities(train: np.ndarray, test: np.ndarray, vocab: int, order: int) -
 
 
 def _codes(text: np.ndarray, n: int, vocab: int) -> np.ndarray:
-    """Every run of n characters as one number. -> int64 [len(text) - n + 1]"""
+    """Every n-gram as one integer. -> int64 [len(text) - n + 1]"""
     rows = len(text) - n + 1
     codes = np.zeros(rows, dtype=np.int64)
     for offset in range(n):
@@ -42,6 +42,6 @@ def _codes(text: np.ndarray, n: int, vocab: int) -> np.ndarray:
 
 
 def _look_up(asked: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The value of each key, 0 where there is none."""
+    """The value of each key, 0 for missing ones."""
     at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return np.where(keys[at] == asked, values[at], 0).astype(np.float64)

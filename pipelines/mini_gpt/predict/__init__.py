@@ -1,4 +1,4 @@
-"""mini_gpt over HTTP: a prompt in, its continuation out. No torch."""
+"""mini_gpt over HTTP: a prompt in, a continuation out. No torch."""
 
 from roadmap.inference.language.generation import Generator
 

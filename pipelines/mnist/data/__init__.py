@@ -39,7 +39,8 @@ class Data(project.Data[settings.Data], project.TakesLabels):
             order = np.random.default_rng(seed).permutation(len(labels))
             train, val = np.sort(order[VALIDATION:]), np.sort(order[:VALIDATION])
             arrays = {
-                name: {"image": images[index], "digit": labels[index]} for name, index in (("train", train), ("val", val))
+                name: {"image": images[index], "digit": labels[index]}
+                for name, index in (("train", train), ("val", val))
             }
             arrays["test"] = {"image": idx("t10k-images-idx3-ubyte.gz"), "digit": idx("t10k-labels-idx1-ubyte.gz")}
             source, licence = "MNIST", "CC BY-SA 3.0"
@@ -81,14 +82,14 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def idx(name: str) -> np.ndarray:
-    """An IDX file: a magic number that tells the number of dimensions, their sizes, then the bytes."""
+    """An IDX file: a magic number with the number of dimensions, their sizes, then the bytes."""
     with gzip.open(fetch("mnist", URL + name, f"md5:{MD5[name]}")) as file:
         content = file.read()
     dims = content[3]
     shape = np.frombuffer(content, ">u4", count=dims, offset=4)
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
     if content[:3] != b"\x00\x00\x08" or len(values) != np.prod(shape):
-        raise UsageError(f"{name}: is not an IDX file of bytes, or is cut short")
+        raise UsageError(f"{name}: not an IDX file of bytes, or truncated")
     values = values.reshape(shape)
     return values if dims > 1 else values.astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""MNIST: how the shipped model is scored, compared and drawn."""
+"""MNIST: evaluation of the shipped model: scores, slices, baselines, plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.project import Figures, Request
 
-BASELINE_ROWS = 10_000  # of the training images; the classical models take minutes beyond
+BASELINE_ROWS = 10_000  # training images for the classical models, which take minutes with more
 
 
 class Evaluation(project.Evaluation[Response]):
@@ -26,7 +26,7 @@ class Evaluation(project.Evaluation[Response]):
         return {f"digit={digit}": targets == digit for digit in np.unique(targets)}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Classical models on raw pixels, of at most BASELINE_ROWS training images."""
+        """Classical models on raw pixels, from at most BASELINE_ROWS training images."""
         train, test = (splits.read(folder, name) for name in ("train", "test"))
         rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]
         x_train, x_test = (images.reshape(len(images), -1) / 255 for images in (train["image"][rows], test["image"]))

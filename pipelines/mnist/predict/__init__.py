@@ -1,4 +1,4 @@
-"""MNIST over HTTP: a square of grey values or a picture in, a digit and ten probabilities out. No torch."""
+"""MNIST over HTTP: a grey image in, a digit and ten probabilities out. No torch."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +21,7 @@ class Response(BaseModel):
 
 
 def _unpacked(value: Any, size: int) -> Any:
-    """A picture as the rows that it stands for."""
+    """A decoded image as rows of grey values."""
     if not isinstance(value, str):
         return value
     try:
@@ -39,7 +39,7 @@ class Predictor(bundle.Predictor):
         rows = Annotated[list[row], Field(min_length=size, max_length=size)]
         schema = {"anyOf": [TypeAdapter(rows).json_schema(), images.TEXT]}
         image = Annotated[rows, BeforeValidator(partial(_unpacked, size=size)), WithJsonSchema(schema)]
-        said = f"{size} rows of {size} grey values, or base64 of a grey PNG or JPEG file: 0 is the paper, 255 the ink"
+        said = f"{size} rows of {size} grey values, or base64 of a grey PNG or JPEG file; 0 is paper, 255 is ink"
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
         self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=said)))
         self.session = bundle.session()

@@ -1,4 +1,4 @@
-"""Daily prices: seeded GARCH paths (sample), four big companies 2006 to 2017 (full), CSVs of your own, or live."""
+"""Daily prices: seeded GARCH paths (sample), four large companies 2006 to 2017 (full), your own CSVs, or live."""
 
 import hashlib
 from pathlib import Path
@@ -40,7 +40,9 @@ class Data(project.Data[settings.Data]):
             days = days[days["date"] <= pd.Timestamp(data.until)].reset_index(drop=True)
         parts = by_time(days, data.split, source)
         for name in ("train", "val", "test"):
-            rolling_origins({key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name)  # refuses where there are none
+            rolling_origins(
+                {key: parts[key] for key in SPLITS[: SPLITS.index(name) + 1]}, name
+            )  # raises if there are none
         for note in notes:
             print(f"  {note}")
         schema = {"task": "series", "symbols": sorted(frames), "horizons": list(HORIZONS), "quantiles": list(QUANTILES)}
@@ -48,10 +50,10 @@ class Data(project.Data[settings.Data]):
         return PreparedData(parts, source, licence, schema, notes={"periods": periods, "cleaning": notes})
 
     def training(self, folder: Path) -> TrainingSet:
-        """Windows of the training and the validation period; the test period is not opened here.
+        """Windows of the training and the validation period; the test period is not read.
 
         Raises:
-            UsageError: a feature, a scaler or a target of the past changes with later prices.
+            UsageError: a feature, a scaler or a past target depends on later prices.
         """
         days = history(folder, ("train", "val"))
         train, val, model = assemble(days)
@@ -72,7 +74,7 @@ class Data(project.Data[settings.Data]):
 
 
 def _frames(data: settings.Data, profile: str, seed: int) -> tuple[dict[str, pd.DataFrame], list[str], str, str]:
-    """-> frame by symbol, what was cleaned, source, licence"""
+    """-> frame by symbol, notes on cleaning, source, licence"""
     if data.path is not None:
         frames, notes = prices.read_folder(data.path)
         digest = hashlib.sha256(pd.util.hash_pandas_object(pd.concat(frames)).to_numpy().tobytes()).hexdigest()[:8]
@@ -86,7 +88,7 @@ def _frames(data: settings.Data, profile: str, seed: int) -> tuple[dict[str, pd.
 
 
 def sample(symbols: int, days: int, seed: int) -> dict[str, pd.DataFrame]:
-    """Each day has the generator's truth too: the variance of the next day, the symbol's volatility and drift."""
+    """Adds the generator's truth to each day: the next day's variance, the symbol's volatility and drift."""
     return {
         one.symbol: pd.DataFrame(
             {
@@ -102,13 +104,15 @@ def sample(symbols: int, days: int, seed: int) -> dict[str, pd.DataFrame]:
 
 
 def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str) -> dict[str, pd.DataFrame]:
-    """Train, then val, then test: the same dates for all symbols, so that none tells of another's future."""
+    """Consecutive periods, the same for all symbols, so that none reveals another's future."""
     dates = np.sort(days["date"].unique())
     cuts = np.round(np.cumsum(shares)[:2] * len(dates)).astype(int)
     needed = {"train": HISTORY + EMBARGO, "val": EMBARGO + 1, "test": EMBARGO + 1}
     for name, part in zip(SPLITS, np.split(dates, cuts), strict=True):
         if len(part) < needed[name]:
-            raise UsageError(f"{source}: {len(dates)} days leave {len(part)} for {name}; it needs {needed[name]}")
+            raise UsageError(
+                f"{source}: {len(dates)} days leave {len(part)} for {name}; expected at least {needed[name]}"
+            )
     first, second = dates[cuts]
     late, later = days["date"] >= first, days["date"] >= second
     parts = {"train": days[~late], "val": days[late & ~later], "test": days[later]}
@@ -116,7 +120,7 @@ def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str)
 
 
 def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:
-    """-> training origins, validation origins, and what the network is told of the training period"""
+    """-> training origins, validation origins, constants of the training period for the network"""
     train, val = rolling_origins({"train": days["train"]}, "train"), rolling_origins(days, "val")
     multiples = train.y / (train.scale[:, None] * np.sqrt(HORIZONS))
     model = {
@@ -130,15 +134,17 @@ def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str,
 
 
 def check_past(days: dict[str, pd.DataFrame], train: Origins, val: Origins) -> None:
-    """The embargo holds; nothing made for training changes with validation's prices, and no validation input with
-    later ones.
+    """Checks the embargo, that training data don't depend on validation prices, and that validation inputs don't depend
+    on later prices.
 
     Raises:
-        UsageError: naming what has seen the future.
+        UsageError: with the values that depend on the future.
     """
     end, begin, middle = days["train"]["date"].max(), days["val"]["date"].min(), val.date[len(val) // 2]
     if not (train.ends.max() <= np.datetime64(end, "D") < np.datetime64(begin, "D") <= val.date.min()):
-        raise UsageError(f"pipelines/stocks: an outcome of training lies in validation, which begins on {_day(begin)}")
+        raise UsageError(
+            f"pipelines/stocks: found a training outcome in the validation period, which begins on {_day(begin)}"
+        )
     both = pd.concat(days.values(), ignore_index=True)
 
     def parts(frame: pd.DataFrame) -> tuple[Origins, Origins, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Daily prices whose conditional quantiles are known: GARCH(1,1) volatility (Bollerslev, 1986), fat-tailed shocks.
+"""Daily prices with known conditional quantiles: GARCH(1,1) volatility (Bollerslev, 1986), fat-tailed shocks.
 
-A process of long-run variance 1 that every symbol follows in a volatility of its own:
+A process of long-run variance 1, which every symbol follows with its own volatility:
 
     h[t + 1] = omega + alpha e[t]^2 + beta h[t],    e[t] = sqrt(h[t]) shock[t],    omega = 1 - alpha - beta
     log-return[t] = drift + volatility e[t]
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PATHS = 80_000  # of a simulation
-GRID = 12  # variances from which paths start; between them quantiles are interpolated
+PATHS = 80_000  # per simulation
+GRID = 12  # initial variances of paths; quantiles in between are interpolated
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Garch:
         return rng.standard_t(self.df, size) * np.sqrt((self.df - 2) / self.df)
 
     def path(self, days: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """-> e [days], and h [days], the variance of the day after each, known on its evening"""
-        shocks = self.shocks(rng, (days + 500,))  # the first 500 forget where the process started
+        """-> e [days], and h [days], the variance of the next day, known at the close"""
+        shocks = self.shocks(rng, (days + 500,))  # 500 days of burn-in
         e, h = np.empty(len(shocks)), np.empty(len(shocks))
         variance = 1.0
         for t, shock in enumerate(shocks):
@@ -39,7 +39,7 @@ class Garch:
         return e[500:], h[500:]
 
     def quantiles(self, h: np.ndarray, days: int, levels: np.ndarray, seed: int = 0) -> np.ndarray:
-        """Of the sum of the next `days` of e, given the variance of the next day. h: [n] -> [n, len(levels)]"""
+        """Quantiles of the sum of the next `days` of e, given the next day's variance. h: [n] -> [n, len(levels)]"""
         if days == 1:
             from scipy import stats
 
@@ -49,7 +49,7 @@ class Garch:
         return np.stack([np.interp(np.sqrt(h), np.sqrt(grid), column) for column in table.T], axis=1)
 
     def simulated(self, h: np.ndarray, days: int, levels: np.ndarray, seed: int) -> np.ndarray:
-        """The same by simulation, from the same shocks and their mirror images for every h. -> [n, len(levels)]"""
+        """The same by simulation, with common random numbers and antithetic paths for every h. -> [n, len(levels)]"""
         half = self.shocks(np.random.default_rng(seed), (days, PATHS // 2))
         shocks = np.concatenate([half, -half], axis=1)
         found = np.empty((len(h), len(levels)))
@@ -71,7 +71,7 @@ class Series:
     dates: np.ndarray  # datetime64[D] [n]
     columns: dict[str, np.ndarray]  # open, high, low, close, volume: [n] each
     variance: np.ndarray  # [n]
-    volatility: float  # of a day, in the long run
+    volatility: float  # daily, long-run
     drift: float
 
 

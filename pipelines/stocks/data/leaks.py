@@ -1,6 +1,6 @@
-"""Does what a model knows on a day change when the days after it are changed? Then it has seen the future.
+"""Finds look-ahead leaks: values of a day that change if later days are changed.
 
-The check needs to know nothing of how features or scalers are made, so it also finds what somebody adds later.
+The check is independent of how features and scalers are computed, so it covers later additions too.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from roadmap.io.errors import UsageError
 
 
 def scrambled(days: Any, after: Any, seed: int = 0) -> Any:
-    """The same days with other prices and volumes after `after`."""
+    """The same days with different prices and volumes after `after`."""
     later = (days["date"] > after).to_numpy()
     factor = np.exp(np.random.default_rng(seed).normal(0, 0.2, len(days)))
     changed = days.copy()
@@ -23,15 +23,15 @@ def scrambled(days: Any, after: Any, seed: int = 0) -> Any:
 
 
 def check(known: Callable[[Any], Mapping[str, np.ndarray]], days: Any, day: Any) -> None:
-    """`known(days)` is everything that is known on the evening of `day`, by name.
+    """`known(days)` returns all values known at the close of `day`, by name.
 
     Raises:
-        UsageError: some of it changes with the days that follow.
+        UsageError: a value depends on later days.
     """
     before, after = known(days), known(scrambled(days, day))
     leaking = [name for name in before if not np.array_equal(before[name], after[name], equal_nan=True)]
     if leaking:
         raise UsageError(
-            f"pipelines/stocks: {', '.join(leaking)}: known on {str(day)[:10]}, but changes when later prices do; "
-            "something looks into the future"
+            f"pipelines/stocks: {', '.join(leaking)}: look-ahead leak: the value of {str(day)[:10]} depends on "
+            "later prices"
         )

@@ -1,4 +1,4 @@
-"""The naive forecast, which every other is measured against, and how a baseline walks over the origins."""
+"""The naive forecast, the reference of all others, and the walk-forward evaluation of baselines."""
 
 from collections.abc import Callable
 
@@ -7,15 +7,15 @@ import numpy as np
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 
 LEVELS = np.array(QUANTILES)
-DAYS = 504  # whose returns the naive forecast's quantiles are those of: two years
-REFIT = 20  # days after which quantiles of past errors are looked up again
+DAYS = 504  # of returns for the naive forecast's quantiles: two years
+REFIT = 20  # days between updates of the quantiles of past errors
 
 Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]  # log closes [n], origins [m] -> quantiles [m, h, q]
-Series = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # symbol -> log closes, origins, rows of the answer
+Series = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # symbol -> log closes, origins, rows of the result
 
 
 def naive(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The last value, and around it the returns of the last two years with their own median taken out."""
+    """The last value plus the median-centred returns of the last two years."""
 
     def of(errors: np.ndarray) -> np.ndarray:
         quantiles = np.quantile(errors[-DAYS:], LEVELS)
@@ -30,15 +30,15 @@ def empirical(
     errors: Callable[[int], np.ndarray],
     of: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Quantiles of the errors known at each origin, looked up again every few days.
+    """Quantiles of the errors known at each origin, updated every few days.
 
-    errors(days): of every forecast so far ahead, in order of time; the last one belongs to the last day of `logs`
+    errors(days): of every forecast at this horizon, in order of time; the last one is of the last day of `logs`
     """
     every = REFIT
     found = np.empty((len(at), len(HORIZONS), len(LEVELS)))
     for column, days in enumerate(HORIZONS):
         all_errors = errors(days)
-        later = len(logs) - 1 - at  # days after each origin, whose errors it can't know
+        later = len(logs) - 1 - at  # days after each origin, whose errors are unknown
         for start in range(0, len(at), every):
             found[start : start + every, column] = of(all_errors[: len(all_errors) - later[start]])
     return found

@@ -1,4 +1,4 @@
-"""Forecast origins: the days from whose evening a forecast is made, what is known then, and what came of it."""
+"""Forecast origins: the days at whose close a forecast is made, its inputs, and its outcomes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +10,19 @@ from pipelines.stocks.predict.features import HISTORY, HORIZONS, window_features
 from roadmap.io.errors import UsageError
 from roadmap.data import splits
 
-EMBARGO = max(HORIZONS)  # the last days of a split: their outcome lies in the next one
+EMBARGO = max(HORIZONS)  # last days of a split, whose outcomes lie in the next
 
 
 @dataclass(frozen=True)
 class Origins:
     """Rows in order of date, then symbol.
 
-    date, ends   [n], the origin's day, and the day on which the outcome of its longest horizon is known
+    date, ends   [n], the day of the origin, and of the outcome at its longest horizon
     symbol       [n]
     closes       [n, HISTORY], up to the origin
-    x, scale     what the network sees of them
-    y            float32 [n, len(HORIZONS)], log-returns to come
-    at           [n], the origin's place in its symbol's series
+    x, scale     inputs of the network
+    y            float32 [n, len(HORIZONS)], future log-returns
+    at           [n], the origin's index in its symbol's series
     """
 
     date: np.ndarray
@@ -44,7 +44,7 @@ def history(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def rolling_origins(frames: dict[str, Any], split: str) -> Origins:
-    """Origins in `split` whose outcomes lie in it too. What is known may reach back into the splits before."""
+    """Origins in `split` whose outcomes lie in it too. Histories may begin in earlier splits."""
     import pandas as pd
 
     first, last = (getattr(frames[split]["date"], end)() for end in ("min", "max"))
@@ -63,14 +63,16 @@ def rolling_origins(frames: dict[str, Any], split: str) -> Origins:
         y = np.stack([logs[at + ahead] - logs[at] for ahead in HORIZONS], axis=1).astype(np.float32)
         parts.append((dates[at], dates[at + EMBARGO], np.full(len(at), symbol), known, x, scale, y, at))
     if not parts:
-        raise UsageError(f"{split}: no symbol has {HISTORY} days before and {EMBARGO} days after any day of it")
+        raise UsageError(
+            f"{split}: found no symbol with {HISTORY} days before and {EMBARGO} days after a day of the split"
+        )
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(columns[0], kind="stable")
     return Origins(*(column[order] for column in columns))
 
 
 def known(frames: dict[str, Any], rows: Origins, most: int) -> list[np.ndarray]:
-    """The closes up to each origin, as many as there are but at most so many. frames: those that `rows` are of"""
+    """The closes up to each origin, at most `most`. frames: the series of `rows`"""
     import pandas as pd
 
     days = pd.concat(frames.values(), ignore_index=True)

@@ -1,4 +1,4 @@
-"""Daily prices of one symbol from a CSV: read, cleaned with a note of what was done, or refused with file and row."""
+"""Reads the daily prices of one symbol from a CSV and cleans them, with notes, or fails with file and row."""
 
 import io
 import re
@@ -25,13 +25,13 @@ GAP = 10  # days without a price, beyond which a note is worth it
 
 
 def read_folder(folder: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """<SYMBOL>*.csv each: what stands before the first `_` or space of a file's name is its symbol."""
+    """Reads <SYMBOL>*.csv: the symbol is the file name up to the first `_` or space."""
     path = Path(folder)
     if not path.is_dir():
-        raise UsageError(f"{folder}: no such folder; data.path names a folder of <SYMBOL>*.csv")
+        raise UsageError(f"{folder}: no such folder; data.path must name a folder of <SYMBOL>*.csv")
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".csv" and not file.name.startswith("."))
     if not files:
-        raise UsageError(f"{folder}: holds no .csv file; data.path names a folder of <SYMBOL>*.csv")
+        raise UsageError(f"{folder}: found no .csv file; data.path must name a folder of <SYMBOL>*.csv")
     return read_files(files)
 
 
@@ -42,17 +42,17 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
         symbol = file.stem.replace(" ", "_").partition("_")[0]
         if not 0 < len(symbol) <= SYMBOL:
             raise UsageError(
-                f"{file}: the name up to the first _ is the symbol: 1 to {SYMBOL} characters, found {len(symbol)}"
+                f"{file}: symbol (the name up to the first _): found {len(symbol)} characters; expected 1 to {SYMBOL}"
             )
         if symbol in frames:
-            raise UsageError(f"{file}: a second file of {symbol}; one file per symbol")
+            raise UsageError(f"{file}: found a second file of {symbol}; expected one file per symbol")
         frames[symbol], said = clean(read(file), str(file))
         notes += said
     return frames, notes
 
 
 def read(file: Path) -> pd.DataFrame:
-    """Columns by name in any case, as text; the index counts the lines of the file."""
+    """Columns by case-insensitive name, as strings; the index is the line number."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -99,11 +99,11 @@ def _plain(cell: str, delimiter: str) -> str | None:
 
 
 def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """Dates ascending and once each, prices positive, a close in every row. -> the frame, and what was done to it
+    """Cleans the frame: unique ascending dates, positive prices, a close in every row. -> the frame, notes
 
     Raises:
-        UsageError: what can't be read or mended, by file and row: text for a number, prices of zero or less, two
-            prices for one day, an unadjusted split.
+        UsageError: with file and row: not a number, a price of zero or less, two prices for one day, an
+            unadjusted split.
     """
     notes, file = [], Path(where).name
     frame = frame.dropna(how="all")
@@ -120,16 +120,16 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
     gone = frame["close"].isna()
     if gone.any():
         notes.append(
-            f"{file}: {gone.sum()} rows without a close left out, the first {_day(frame['date'][gone].iloc[0])}"
+            f"{file}: {gone.sum()} rows without a close dropped, the first {_day(frame['date'][gone].iloc[0])}"
         )
         frame = frame[~gone]
     partly = frame[["open", "high", "low"]].isna().any(axis=1)
     if partly.any() and not frame[["open", "high", "low"]].isna().all().any():
         notes.append(
-            f"{file}: {partly.sum()} rows lack open, high or low, the first {_day(frame['date'][partly].iloc[0])}"
+            f"{file}: {partly.sum()} rows without open, high or low, the first {_day(frame['date'][partly].iloc[0])}"
         )
     if not frame["date"].is_monotonic_increasing:
-        notes.append(f"{file}: rows were not in order of date")
+        notes.append(f"{file}: rows sorted by date")
         frame = frame.sort_values("date", kind="stable")
     twice = frame["date"].duplicated(keep="first")
     if twice.any():
@@ -137,18 +137,18 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
             if rows["close"].nunique() > 1:
                 (one, other), (first, second) = rows.index[:2], rows["close"].iloc[:2]
                 raise UsageError(
-                    f"{where}: rows {one} and {other} give {_day(day)} the closes {first:g} and {second:g}; one must go"
+                    f"{where}: rows {one} and {other} give {_day(day)} the closes {first:g} and {second:g}; remove one"
                 )
-        notes.append(f"{file}: {twice.sum()} repeated rows left out")
+        notes.append(f"{file}: {twice.sum()} duplicate rows dropped")
         frame = frame[~twice]
     if frame.empty:
-        raise UsageError(f"{where}: holds no price")
+        raise UsageError(f"{where}: found no price")
     jumps = np.flatnonzero(np.abs(np.diff(np.log(frame["close"]))) > np.log(JUMP))
     if len(jumps):
         row = frame.iloc[jumps[0] + 1]
         raise UsageError(
             f"{where}: row {frame.index[jumps[0] + 1]}: the close goes from {frame['close'].iloc[jumps[0]]:g} to "
-            f"{row['close']:g} on {_day(row['date'])}; if that is a split, adjust the prices before it"
+            f"{row['close']:g} on {_day(row['date'])}; if it is a split, adjust the earlier prices"
         )
     gaps = frame["date"].diff().dt.days
     if (gaps > GAP).any():
@@ -207,17 +207,17 @@ def live(symbols: list[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
         import yfinance
     except ModuleNotFoundError:
         raise UsageError(
-            "params.yaml: projects.stocks.data.live: needs the package yfinance; pip install yfinance"
+            "params.yaml: projects.stocks.data.live: found no package yfinance; run `pip install yfinance`"
         ) from None
     frames: dict[str, pd.DataFrame] = {}
     notes: list[str] = []
     for symbol in symbols:
         try:
             found = yfinance.Ticker(symbol).history(period="max", auto_adjust=True)
-        except Exception as error:  # whatever the network or the publisher's page comes up with
+        except Exception as error:  # any error of the network or of the publisher's page
             raise UsageError(f"yfinance: {symbol}: {type(error).__name__}: {error}".splitlines()[0]) from None
         if found is None or found.empty:
-            raise UsageError(f"yfinance: {symbol}: no prices; is the symbol right?")
+            raise UsageError(f"yfinance: {symbol}: found no prices; check the symbol")
         table = found.rename_axis("date").reset_index().rename(columns=str.lower).reindex(columns=["date", *COLUMNS])
         table["date"] = table["date"].astype(str).str[:10]
         table.index += 2

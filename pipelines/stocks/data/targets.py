@@ -1,4 +1,4 @@
-"""Forecast origins as requests, and what is known of each afterwards."""
+"""Forecast origins as requests, and their outcomes."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ TARGET = np.dtype(
         ("date", "datetime64[D]"),
         ("symbol", "U32"),
         ("last", "f8"),  # the close at the origin
-        ("y", "f8", len(HORIZONS)),  # log-returns to come
+        ("y", "f8", len(HORIZONS)),  # future log-returns
         ("unit", "f8", len(HORIZONS)),  # mean absolute log-return of the training period: MASE's denominator
         ("naive", "f8", (len(HORIZONS), len(QUANTILES))),
-        ("truth", "f8", (len(HORIZONS), len(QUANTILES))),  # of the generator; NaN where prices are real
+        ("truth", "f8", (len(HORIZONS), len(QUANTILES))),  # of the generator; NaN for real prices
     ]
 )
 
 
 def rows(folder: Path, split: str) -> tuple[list[Request], np.ndarray]:
-    """Requests of a split's origins, and a TARGET of each."""
+    """Requests of a split's origins, and a TARGET for each."""
     days, test, series = walked(folder, split)
     targets = np.zeros(len(test), TARGET)
     targets["date"], targets["symbol"], targets["last"] = test.date, test.symbol, test.closes[:, -1]
@@ -59,7 +59,7 @@ def walked(folder: Path, split: str) -> tuple[dict[str, Any], Origins, Series]:
 
 
 def _truth(days: Any, test: Origins) -> np.ndarray:
-    """The generator's own quantiles, from the variance that it had on the evening of each origin. -> [n, h, q]"""
+    """The generator's own quantiles, from the variance known at the close of each origin. -> [n, h, q]"""
     shape = (len(test), len(HORIZONS), len(QUANTILES))
     if "true_variance" not in days:
         return np.full(shape, np.nan)

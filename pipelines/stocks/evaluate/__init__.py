@@ -1,4 +1,4 @@
-"""Stocks: the test period as rolling origins, and on them the shipped forecaster beside the classical ones."""
+"""Stocks: evaluation of the shipped forecaster and the classical ones on rolling origins of the test period."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score, block_means
 from roadmap.project import Figures, Request
 
-SEED = 0  # of the metrics' intervals
+SEED = 0  # for the metrics' intervals
 
 
 class Evaluation(project.Evaluation[Response]):
@@ -31,18 +31,18 @@ class Evaluation(project.Evaluation[Response]):
             higher_is_better=False,
             per_item=pinball(targets["y"], quantiles).mean(axis=1),
             metrics=metrics(targets, quantiles),
-            block=EMBARGO * symbols,  # forecasts of one month share what happens in it, all symbols together
+            block=EMBARGO * symbols,  # forecasts of one month are correlated, across symbols too
         )
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
-        """By symbol, and by how much its price has moved of late."""
+        """By symbol, and by recent volatility."""
         moves = np.array([np.std(np.diff(np.log(request["close"][-EMBARGO - 1 :]))) for request in requests])
         stormy = moves > np.median(moves)
         symbols = {f"symbol={symbol}": targets["symbol"] == symbol for symbol in np.unique(targets["symbol"])}
         return {**symbols, "calm": ~stormy, "stormy": stormy}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Walk-forward over the same origins; parameters are fitted anew on the way, always on the past alone."""
+        """Walk-forward over the same origins; parameters are refitted on the way, on past data only."""
         _, test, series = walked(folder, "test")
         rows = []
         for name, baseline in BASELINES.items():
@@ -76,13 +76,13 @@ class Evaluation(project.Evaluation[Response]):
 
 
 def log_returns(targets: np.ndarray, outputs: Sequence[Response]) -> np.ndarray:
-    """The answers' prices as log-returns: [n, h, q]"""
+    """Predicted prices as log-returns: [n, h, q]"""
     prices = np.array([[list(horizon.quantiles.values()) for horizon in output.horizons] for output in outputs])
     return np.log(prices / targets["last"][:, None, None])
 
 
 def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
-    """One number per horizon each; intervals by bootstrap of blocks of EMBARGO dates."""
+    """Metrics per horizon; intervals by bootstrap of blocks of EMBARGO dates."""
     y, date, median = targets["y"], targets["date"], quantiles[..., MEDIAN]
     losses, reference = pinball(y, quantiles), pinball(y, targets["naive"])
     found = named(losses.mean(axis=0), "pinball") | named(reference.mean(axis=0), "pinball_naive")
@@ -108,8 +108,8 @@ def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
 
 
 def against_truth(truth: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
-    """Of the generator's distribution: how much of it the intervals hold, and how far off the quantiles are, in widths
-    of its 80% interval."""
+    """Against the generator's distribution: true coverage of the intervals, and errors of the quantiles in widths of
+    its 80% interval."""
     found: dict[str, float] = {}
     for interval, (low, high) in forecasts.INTERVALS.items():
         mass = [
@@ -123,11 +123,11 @@ def against_truth(truth: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
 
 
 def _mass(truth: np.ndarray, bound: np.ndarray) -> float:
-    """The mean true probability of an outcome below `bound`, between known levels on the scale of a normal's."""
+    """The mean true probability of an outcome below `bound`, interpolated between known levels on the normal scale."""
     from scipy import stats
 
     scores = stats.norm.ppf(QUANTILES)
-    left = np.clip((bound > truth).sum(axis=1) - 1, 0, len(QUANTILES) - 2)  # beyond the outer levels: straight on
+    left = np.clip((bound > truth).sum(axis=1) - 1, 0, len(QUANTILES) - 2)  # extrapolates beyond the outer levels
     rows = np.arange(len(truth))
     low, high = truth[rows, left], truth[rows, left + 1]
     place = (bound[:, 0] - low) / (high - low)

@@ -1,7 +1,7 @@
-"""What is easy to forecast with, on the same origins: each gives the same quantiles from the closes up to an origin.
+"""Classical forecasters on the same origins: each predicts the quantiles from the closes up to an origin.
 
-A baseline is fitted again every so many days of the test period, on all that is known by then; in between it is told
-of each new day, with the parameters it has.
+A baseline is refitted every REFIT days of the test period, on all data so far; in between it is updated with each new
+day at fixed parameters.
 """
 
 import time
@@ -20,12 +20,12 @@ LAMBDA = 0.94  # of RiskMetrics (1996)
 
 
 def drift(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The last value plus the mean return of all days so far, with all returns so far around it."""
+    """The last value plus the mean past return, with the distribution of past returns."""
     return empirical(logs, at, lambda days: logs[days:] - logs[:-days], lambda errors: np.quantile(errors, LEVELS))
 
 
 def seasonal(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The value of the same weekday, the last that is known, with all its errors so far around it."""
+    """The last value of the same weekday, with the distribution of its past errors."""
     forecast = np.stack([logs[at - _back(days)] - logs[at] for days in HORIZONS], axis=1)
 
     def errors(days: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def _back(days: int) -> int:
 
 
 def ewma(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Filtered historical simulation: past returns over RiskMetrics' volatility of their day, times today's."""
+    """Filtered historical simulation: past returns divided by RiskMetrics' volatility of their day, times today's."""
     squares = np.diff(logs) ** 2
     variance = np.empty(len(logs))
     variance[:2] = squares[:20].mean()
@@ -80,7 +80,7 @@ def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
         fit = ARIMA(
             100 * np.diff(known), order=(1, 0, 1), trend="c"
-        ).fit()  # percent: the optimizer wants numbers near 1
+        ).fit()  # in percent: the optimizer works best near 1
         mean, ar, ma, variance = (float(value) for value in fit.params)
         returns = 100 * np.diff(told) - mean
         shocks = np.zeros(len(returns))
@@ -88,7 +88,7 @@ def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
             shocks[t] = returns[t] - ar * returns[t - 1] - ma * shocks[t - 1]
         steps = np.arange(max(HORIZONS))
         ahead = (ar * returns + ma * shocks)[places - 1, None] * ar**steps  # [m, steps], the mean of each coming return
-        psi = np.concatenate([[1.0], (ar + ma) * ar ** steps[:-1]])  # what a shock adds to each later return
+        psi = np.concatenate([[1.0], (ar + ma) * ar ** steps[:-1]])  # response of later returns to a shock
         spread = np.cumsum(np.cumsum(psi) ** 2)  # of the sum of the next 1, 2, ... returns
         last = np.array(HORIZONS) - 1
         centre = np.cumsum(ahead, axis=1)[:, last] + mean * np.array(HORIZONS)
@@ -100,13 +100,13 @@ def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
 def _refitted(
     logs: np.ndarray, at: np.ndarray, fitted: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """fitted(what is known at the fit, what is known at its last origin, the origins): [m, h, q]"""
+    """fitted(series up to the fit, series up to its last origin, origins): [m, h, q]"""
     every = REFIT
     parts = []
     for start in range(0, len(at), every):
         places = at[start : start + every]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an optimizer that stops early still gives the best it found
+            warnings.simplefilter("ignore")  # an optimizer that stops early still returns its best result
             parts.append(fitted(logs[: places[0] + 1], logs[: places[-1] + 1], places))
     return np.concatenate(parts)
 
@@ -125,6 +125,6 @@ def timed(baseline: Baseline, series: Series, rows: int) -> tuple[np.ndarray, fl
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()
-    with threadpool_limits(1):  # matrices of a handful of rows: threads would only wait for each other
+    with threadpool_limits(1):  # tiny matrices: threads would only wait for each other
         found = walk(baseline, series, rows)
     return found, time.perf_counter() - started

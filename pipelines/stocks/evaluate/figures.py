@@ -1,4 +1,4 @@
-"""The pictures of the evaluation: fans over what came, coverage, loss by horizon, calibration."""
+"""Evaluation plots: fan charts, coverage, loss by horizon, calibration."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from pipelines.stocks.evaluate.forecasts import probability as transform
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, RED, plt
 
-FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, the last so many origins, symbols drawn
-TALLEST = 15  # percent; a bar beyond it is cut
+FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, origins and symbols shown
+TALLEST = 15  # percent; longer bars are cut
 
 
 def fans(targets: np.ndarray, quantiles: np.ndarray) -> Any:
-    """What was said on a few evenings near the end of the test period, over what the price then did."""
+    """Fan charts of a few forecasts near the end of the test period, with the prices that followed."""
     symbols = np.unique(targets["symbol"])[:SYMBOLS]
     figure, axes = plt.subplots(len(symbols), 1, figsize=(8.4, 2.1 * len(symbols) + 0.6), sharex=True, squeeze=False)
     for ax, symbol in zip(axes[:, 0], symbols, strict=True):
@@ -35,7 +35,7 @@ def fans(targets: np.ndarray, quantiles: np.ndarray) -> Any:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     legend = dict(zip(labels, handles, strict=True))
     axes[0, 0].legend(legend.values(), legend.keys(), loc="upper left", fontsize=8, ncols=3)
-    figure.suptitle("Forecasts on the held-out period, and the closes that came", fontsize=11, fontweight="bold")
+    figure.suptitle("Forecasts on the test period, and actual closes", fontsize=11, fontweight="bold")
     figure.autofmt_xdate()
     return figure
 

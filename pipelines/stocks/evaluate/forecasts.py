@@ -1,4 +1,4 @@
-"""How quantile forecasts are judged. NumPy only; y: [n, h] log-returns, quantiles: [n, h, q] of them."""
+"""Metrics of quantile forecasts. NumPy only; y: [n, h] log-returns, quantiles: [n, h, q] of them."""
 
 import math
 
@@ -13,20 +13,20 @@ MEDIAN = QUANTILES.index(0.5)
 
 
 def pinball(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Mean over the levels, in percent of the price. -> [n, h]"""
+    """Pinball loss, mean over the levels, in percent of the price. -> [n, h]"""
     error = y[..., None] - quantiles
     return 100 * np.maximum(LEVELS * error, (LEVELS - 1) * error).mean(axis=-1)
 
 
 def inside(y: np.ndarray, quantiles: np.ndarray, interval: int) -> np.ndarray:
-    """1.0 where the outcome lies in the interval of so many percent. -> [n, h]"""
+    """1.0 if the outcome lies in the interval of this percentage. -> [n, h]"""
     low, high = (quantiles[..., end][..., 0] for end in INTERVALS[interval])
     return ((low <= y) & (y <= high)).astype(np.float64)
 
 
 def probability(y: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """The probability integral transform: where in the forecast distribution the outcome lies, to the bin between two
-    levels. -> int [n, h] from 0 to q"""
+    """The probability integral transform: the bin between two levels of the forecast distribution that has the
+    outcome. -> int [n, h] from 0 to q"""
     return (y[..., None] > quantiles).sum(axis=-1)
 
 
@@ -49,7 +49,7 @@ def diebold_mariano(worse: np.ndarray, better: np.ndarray, days: int) -> tuple[f
 
 
 def by_date(values: np.ndarray, date: np.ndarray) -> np.ndarray:
-    """Means over the symbols of each date, in order of time. values: [n, ...] -> [dates, ...]"""
+    """Means over the symbols by date, in order of time. values: [n, ...] -> [dates, ...]"""
     _, place, counts = np.unique(date, return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), *values.shape[1:]))
     np.add.at(sums, place, values)

@@ -1,4 +1,4 @@
-"""Stocks over HTTP: closes of one or two years in, quantiles of the prices to come out. No torch."""
+"""Stocks over HTTP: closes of one or two years in, quantiles of future prices out. No torch."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,11 +12,11 @@ from pipelines.stocks.predict.recalibration import outcomes, recalibrated
 from roadmap import bundle
 from roadmap.bundle import Bundle
 
-MOST = 10 * HISTORY  # closes of a request
-DAYS = 252  # whose forecasts are made again to see how they did: half a year holds too few outcomes of 20 days
-COUNT = HISTORY + DAYS  # closes that count
-STEP = 0.02  # of the logarithm of a width; much more would follow chance, the README shows how much
-CHUNK = 512  # windows of one run of the graph
+MOST = 10 * HISTORY  # most closes per request
+DAYS = 252  # of past forecasts for recalibration: half a year has too few outcomes of 20 days
+COUNT = HISTORY + DAYS  # closes that are used
+STEP = 0.02  # in log width; a larger step follows noise, see the README
+CHUNK = 512  # windows per run of the graph
 SYMBOL = 32  # characters
 LEAST, LARGEST = 1e-6, 1e9  # of a price
 
@@ -24,15 +24,15 @@ Price = Annotated[float, Field(ge=LEAST, le=LARGEST, strict=True, allow_inf_nan=
 
 
 class Request(BaseModel):
-    symbol: Annotated[str, Field(max_length=SYMBOL, description="for your own books: comes back")] = ""
+    symbol: Annotated[str, Field(max_length=SYMBOL, description="returned unchanged")] = ""
     close: Annotated[
         list[Price],
         Field(
             min_length=HISTORY,
             max_length=MOST,
             fail_fast=True,
-            description=f"closing prices, adjusted for splits, oldest first; {HISTORY} are enough, and with more, of "
-            f"which the last {COUNT} count, the intervals correct themselves by how earlier forecasts did",
+            description=f"closing prices, adjusted for splits, oldest first; at least {HISTORY}. With more, up to "
+            f"{COUNT}, the intervals are recalibrated by the errors of earlier forecasts",
         ),
     ]
 
@@ -43,9 +43,7 @@ class Request(BaseModel):
         if len(jumps):
             day = int(jumps[0])
             found = {"day": day, "next": day + 1, "before": f"{close[day]:g}", "after": f"{close[day + 1]:g}"}
-            said = (
-                "{before} at {day} and {after} at {next} lie too far apart for a day; send prices adjusted for splits"
-            )
+            said = "{before} at {day} and {after} at {next} are too far apart for one day; send split-adjusted prices"
             raise PydanticCustomError("jump", said, found)
         return close
 
@@ -56,9 +54,7 @@ class Horizon(BaseModel):
     quantiles: dict[str, float] = Field(description="level -> price")
     interval_80: list[float]
     interval_95: list[float]
-    up: float = Field(
-        description="probability of a close above the last one; 0.025 and 0.975 are the ends of the scale"
-    )
+    up: float = Field(description="probability of a close above the last one; clipped to 0.025 and 0.975")
 
 
 class Response(BaseModel):
@@ -69,7 +65,7 @@ class Response(BaseModel):
 
 class Predictor(bundle.Predictor):
     Response = Response
-    max_inputs = 256  # of which each brings up to DAYS + 1 windows of 2 KB
+    max_inputs = 256  # each has up to DAYS + 1 windows of 2 KB
 
     def __init__(self, bundle: Bundle) -> None:
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
@@ -87,11 +83,13 @@ class Predictor(bundle.Predictor):
         closes = [np.array(request.close[-COUNT:], dtype=np.float64) for request in inputs]
         longest = max(map(len, closes))
         before = longest - HISTORY  # days with a forecast before today
-        places = np.zeros((len(inputs), before + 1), dtype=np.int64)  # of each day's window among the different ones
+        places = np.zeros(
+            (len(inputs), before + 1), dtype=np.int64
+        )  # index of each day's window among the distinct ones
         came = np.full((len(inputs), before, len(self.days)), np.nan)
-        different: dict[bytes, int] = {}  # requests of neighbouring days share nearly all windows
+        different: dict[bytes, int] = {}  # requests of adjacent days share nearly all windows
         for row, close in enumerate(closes):
-            start = longest - len(close)  # the days before it have no forecast
+            start = longest - len(close)  # earlier days have no forecast
             places[row, start:] = [different.setdefault(w.tobytes(), len(different)) for w in windows(close)]
             came[row, start:] = outcomes(close[HISTORY - 1 :], self.days)[:-1]
         quantiles = self.forecasts(list(different))[places]
@@ -99,7 +97,7 @@ class Predictor(bundle.Predictor):
         return [self.response(request, rows) for request, rows in zip(inputs, returns, strict=True)]
 
     def forecasts(self, different: list[bytes]) -> np.ndarray:
-        """The same for windows as bytes, so many at a time."""
+        """The same for windows as bytes, in chunks."""
         chunks = [b"".join(different[start : start + CHUNK]) for start in range(0, len(different), CHUNK)]
         return np.concatenate([self.returns(np.frombuffer(chunk).reshape(-1, HISTORY)) for chunk in chunks])
 
@@ -122,7 +120,7 @@ class Predictor(bundle.Predictor):
 
 
 def _configured(config: ConfigDict) -> type[BaseModel]:
-    """The request with the bundle's own example."""
+    """The request type, with the bundle's example."""
 
     class stocks_request(Request):
         model_config = config

@@ -1,7 +1,7 @@
-"""Intervals that learn from their misses: adaptive conformal inference (Gibbs and Candes, 2021). NumPy only.
+"""Recalibrated intervals: adaptive conformal inference (Gibbs and Candes, 2021). NumPy only.
 
-Each evening an interval is widened where outcomes known by then had left it, and narrowed where they had not, so that
-in the long run it holds its nominal share, whatever the forecaster is like.
+Each day an interval is widened if the latest known outcome missed it and narrowed otherwise, so that its long-run
+coverage is nominal for any forecaster.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def outcomes(closes: np.ndarray, days: Sequence[int]) -> np.ndarray:
-    """Log-returns from each day to each horizon; NaN where that is not over yet. [m] -> [m, h]"""
+    """Log-returns from each day to each horizon; NaN if not known yet. [m] -> [m, h]"""
     logs = np.log(closes)
     later = np.pad(logs, (0, max(days)), constant_values=np.nan)
     return np.stack([later[ahead : ahead + len(logs)] - logs for ahead in days], axis=1)
@@ -19,21 +19,21 @@ def outcomes(closes: np.ndarray, days: Sequence[int]) -> np.ndarray:
 def recalibrated(
     quantiles: np.ndarray, came: np.ndarray, days: Sequence[int], levels: Sequence[float], step: float
 ) -> np.ndarray:
-    """Today's quantiles, each pair of levels around the median as wide as the days before say it should be.
+    """Today's quantiles, each pair of levels around the median rescaled by past misses.
 
     quantiles: [n, k + 1, h, q], forecasts of k days and, last, of today; levels: q of them, symmetric around 0.5
-    came: [n, k, h], their outcomes; one that is NaN changes nothing
-    step: of the logarithm of a width, per day and unit of missed coverage
+    came: [n, k, h], their outcomes; NaN has no effect
+    step: change of log width per day and unit of missed coverage
 
-    A forecast `days` ahead counts `days` later, when its outcome is known. The median stays. -> [n, h, q]
+    A forecast `days` ahead has an effect `days` later, when its outcome is known. The median stays. -> [n, h, q]
     """
     half = len(levels) // 2
-    missing = 2 * np.array(levels[:half])  # the share of outcomes that should lie outside
+    missing = 2 * np.array(levels[:half])  # nominal fraction of outcomes outside
     middle = quantiles[..., half : half + 1]
     below, above = quantiles[..., :half] - middle, quantiles[..., :half:-1] - middle  # from the outer pair inwards
     error = came[..., None] - middle[:, :-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        # How many times as wide a pair had to be to reach the outcome; an outcome on the median is always reached.
+        # Factor by which a pair must be widened to cover the outcome; 0 for an outcome at the median.
         needed = np.log(error / np.where(error > 0, above[:, :-1], below[:, :-1]))
     needed, known = (np.moveaxis(part, 0, 2) for part in (needed, ~np.isnan(error)))  # [k, h, n, pairs], [k, h, n, 1]
 
@@ -41,7 +41,7 @@ def recalibrated(
     today = len(needed)
     surplus = np.zeros(
         (today + max(days), *needed.shape[1:])
-    )  # missed beyond the nominal share; before the first: none
+    )  # misses beyond the nominal fraction; none before the first
     width = np.zeros(needed.shape[1:])  # as a logarithm
     for day in range(today + 1):
         width += step * surplus[day - wait + max(days), horizon]

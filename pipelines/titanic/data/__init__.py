@@ -79,7 +79,7 @@ def unusual_episode() -> pd.DataFrame:
 
 
 def tidy(passengers: pd.DataFrame) -> pd.DataFrame:
-    """What can be asked of a passenger over HTTP: the title stands for the name, the deck for the cabin."""
+    """A passenger as a request: the title replaces the name, the deck the cabin."""
     return passengers.assign(
         Title=passengers["Name"].map(title),
         Deck=passengers["Cabin"].str[0],
@@ -121,5 +121,3 @@ def _passenger_schema() -> object:
         },
         strict=True,
     )
-
-

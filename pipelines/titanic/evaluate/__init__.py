@@ -1,4 +1,4 @@
-"""Titanic: how the shipped model is scored, compared and drawn."""
+"""Titanic: evaluation of the shipped model: scores, slices, baselines, plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ class Evaluation(project.Evaluation[Response]):
         return parts.levels(requests, *PEOPLE, "age")
 
     def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Response]) -> dict[str, Any]:
-        """By sex and class; a table of the user's own need not have them."""
+        """By sex and class, which a user's own table may lack."""
         groups = {name: np.array([str(row[name]) for row in requests]) for name in PEOPLE if name in requests[0]}
         return parts.fairness(groups, _probabilities(outputs).argmax(axis=1) == 1, targets == 1)
 

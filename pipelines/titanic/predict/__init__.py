@@ -10,7 +10,7 @@ from roadmap.inference.tabular import TabularPredictor
 
 
 class Response(BaseModel):
-    label: str = Field(description="the likelier class")
+    label: str = Field(description="the more likely class")
     probability: float = Field(description="of the second class, such as 'survived'")
 
 

@@ -1,4 +1,4 @@
-"""Columns derived from the raw ones, the same at training and at serving. NumPy only."""
+"""Derived columns, the same in training and serving. NumPy only."""
 
 import numpy as np
 

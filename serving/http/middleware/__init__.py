@@ -1,1 +1,1 @@
-"""What stands around the routes: who may ask, what arrives, what is measured, which headers leave."""
+"""The middleware: auth, body limits, telemetry, headers."""

@@ -1,9 +1,9 @@
-"""Who may ask for which project, and how often. Keys are made by `python -m serving.auth new`.
+"""Authentication, authorisation by project, and rate limit. `python -m serving.auth new` creates keys.
 
-A key comes as `Authorization: Bearer <key>`, as OpenAI's clients send it, or as `X-API-Key: <key>`; a token of the OIDC
-issuer as bearer only. Probes and the page stay open, since load balancers and browsers bring no key; the page's own
-requests need one. /metrics has a right of its own: behind a proxy on the same machine every caller is "local", so the
-address proves nothing, and Prometheus can send a key.
+A key is sent as `Authorization: Bearer <key>`, as by OpenAI's clients, or as `X-API-Key: <key>`; an OIDC token as
+bearer only. Probes and the page are open, because load balancers and browsers send no key; the page's requests need
+one. /metrics has its own permission: behind a local proxy every caller has the same address, and Prometheus can send a
+key.
 """
 
 import re
@@ -19,14 +19,14 @@ from serving.http import problems
 
 OPEN = frozenset({"/", "/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready", "/favicon.ico"})
 OPEN_FOLDER = "/playground/"
-PROJECT = re.compile(r"/(?:v[12]/)?models/([^/]+)")  # the projects that a path names; a body's are the routes' matter
+PROJECT = re.compile(r"/(?:v[12]/)?models/([^/]+)")  # projects in paths; routes authorise those in bodies
 ALLOWED_KEY = re.compile(r"[\x21-\x7e]+")
 
 
 class AuthMiddleware:
-    """401 to strangers, 403 to those who may not, 429 to those who ask too often, in one layer.
+    """Responds with 401 to unknown callers, 403 to unauthorised and 429 to rate-limited ones.
 
-    The rate is counted by key, and by address for those without a valid one: guessing keys is limited too.
+    The rate is per key, or per address without a valid key, which also limits guessing.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None, issuer: Any, limit: RateLimit | None) -> None:
@@ -50,14 +50,14 @@ class AuthMiddleware:
             verdict = self.limit.take(who)
             send = _with_headers(send, verdict.headers)
             if not verdict.allowed:
-                rate = f"more than {self.limit.per_minute} requests in a minute; Retry-After says when to go on"
+                rate = f"more than {self.limit.per_minute} requests per minute; retry after the seconds in Retry-After"
                 refusal = problems.response(scope, 429, rate)
         await (refusal or self.app)(scope, receive, send)
 
     async def _identified(self, scope: Scope) -> tuple[Caller | None, Any]:
         credential, bearer = _credential(scope)
         if credential is None:
-            return None, _unauthorized(scope, "this server asks for a key: Authorization: Bearer <key>, or X-API-Key")
+            return None, _unauthorized(scope, "this server requires a key: Authorization: Bearer <key>, or X-API-Key")
         if self.keys and (caller := self.keys.find(credential)):
             return caller, None
         if self.issuer and bearer and credential.count(".") == 2:
@@ -69,10 +69,10 @@ class AuthMiddleware:
                 return None, _unauthorized(scope, str(error), invalid=True)
             except IssuerDown as error:
                 return None, problems.response(scope, 503, str(error), {"Retry-After": "10"})
-        return None, _unauthorized(scope, "the key is not known here, or has expired", invalid=True)
+        return None, _unauthorized(scope, "the key is unknown or has expired", invalid=True)
 
     def _outside(self, scope: Scope, path: str, caller: Caller) -> Any:
-        """The 403 to what is known before the body is read, or nothing."""
+        """A 403 if the path is not allowed for the caller, else None."""
         found = PROJECT.match(path)
         if found and not caller.may(found[1]):
             return problems.response(scope, 403, caller.forbidden(cut(found[1])))
@@ -82,7 +82,7 @@ class AuthMiddleware:
 
 
 def _credential(scope: Scope) -> tuple[str | None, bool]:
-    """-> the key or token, and whether it came as bearer. One that no key can look like counts as an empty one."""
+    """-> the key or token, and whether it was sent as bearer. A malformed one counts as empty."""
     given = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -99,7 +99,7 @@ def _plausible(text: str) -> str:
 
 
 def _unauthorized(scope: Scope, detail: str, invalid: bool = False) -> Any:
-    """RFC 6750: a request without a key is told the scheme, one with a wrong key also that it is wrong."""
+    """A 401 by RFC 6750: with the scheme, and for a wrong key with the error."""
     challenge = 'Bearer realm="models"' + (', error="invalid_token"' if invalid else "")
     return problems.response(scope, 401, detail, {"WWW-Authenticate": challenge})
 

@@ -1,4 +1,4 @@
-"""A request's body: unpacked from gzip, and never larger than what is allowed."""
+"""Limits the size of request bodies and decompresses gzip."""
 
 import zlib
 
@@ -13,8 +13,8 @@ GZIP = (b"gzip", b"x-gzip")
 
 
 class BodyMiddleware:
-    """413 where a body is larger than `most` bytes, by its declared length before a byte is read, otherwise while it
-    arrives. What is refused while a route reads is an HTTPException: FastAPI passes on no other from there."""
+    """413 if a body is larger than `most` bytes, by its declared length before reading, otherwise while reading. Errors
+    while a route reads are HTTPExceptions: FastAPI wraps all others."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
@@ -34,7 +34,7 @@ class BodyMiddleware:
         elif packing in (b"", b"identity", *GZIP):
             await self.app(scope, self._counted(receive, Unpacker() if packing in GZIP else None), send)
         else:
-            detail = f"a body packed as {cut(packing.decode('latin-1'))} is not read here; send it plain or as gzip"
+            detail = f"content-encoding: found {cut(packing.decode('latin-1'))}; expected gzip or none"
             await response(scope, 415, detail, {"Accept-Encoding": "gzip"})(scope, receive, send)
 
     def _too_large(self) -> str:

@@ -1,11 +1,11 @@
-"""Answers in gzip for those who take it."""
+"""Compresses responses with gzip if the client accepts it."""
 
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import Receive, Scope, Send
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Out of the way of those who don't."""
+    """Skips clients that don't accept gzip."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])

@@ -1,4 +1,4 @@
-"""Headers that keep browsers out of trouble."""
+"""Security headers for browsers."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,11 +9,11 @@ HEADERS = [
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-HSTS = (b"strict-transport-security", b"max-age=31536000")  # browsers heed it over https alone
+HSTS = (b"strict-transport-security", b"max-age=31536000")  # ignored by browsers over plain http
 
 
 class SecurityHeadersMiddleware:
-    """On every answer. A page that needs a Content-Security-Policy brings its own."""
+    """Adds the headers to every response. Pages set their own Content-Security-Policy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

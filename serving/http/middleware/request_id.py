@@ -1,4 +1,4 @@
-"""X-Request-ID, under which a request is found in the log."""
+"""X-Request-ID, the id of a request in the logs."""
 
 import itertools
 import logging
@@ -17,13 +17,13 @@ log = logging.getLogger("serving")
 
 
 def fresh_id() -> str:
-    """32 hexadecimal digits that come once. Not random each: asking the system for randomness takes longer than many an
-    answer, and nothing hangs on an id that is hard to guess."""
+    """32 unique hexadecimal digits. A counter with a random start, because system randomness takes longer than many
+    predictions, and ids need not be hard to guess."""
     return f"{START}{next(COUNTER):012x}"
 
 
 class RequestIdMiddleware:
-    """X-Request-ID on every response, and what nobody caught becomes a logged 500."""
+    """Adds X-Request-ID to every response and turns uncaught exceptions into a logged 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,5 +50,5 @@ class RequestIdMiddleware:
             log.exception("request %s: %s %r failed", key, scope["method"], scope["path"])
             if started:
                 raise
-            detail = "the server failed; its log has the reason under this request id"
+            detail = "internal error; see the server's log under this request id"
             await response(scope, 500, detail, request_id=key)(scope, receive, send_with_id)

@@ -1,4 +1,4 @@
-"""Which route answered a request."""
+"""The route template of a request."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from starlette.types import Scope
 
 
 def template(scope: Scope) -> str:
-    """The path of the route that answered, with its parameters' names: "/models/{name}/predict"; "none" where none did.
+    """The path template of the matched route, such as "/models/{name}/predict"; "none" if none matched.
 
-    Starlette says which function answered and not which route, so it is looked up, once per function.
+    Starlette records the endpoint but not the route, so it is looked up, once per function.
     """
     endpoint = scope.get("endpoint")
     if endpoint is None:

@@ -1,4 +1,4 @@
-"""What ends with the server."""
+"""Shutdown of the server."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class ShutdownMiddleware:
-    """Calls `closers` when the server stops, after everything else has come to its end."""
+    """Calls `closers` when the server stops, after everything else."""
 
     def __init__(self, app: ASGIApp, closers: list[Callable[[], Any]]) -> None:
         self.app, self.closers = app, closers

@@ -1,4 +1,4 @@
-"""The middleware of a server, as its settings ask for it.
+"""Builds the middleware stack from the settings.
 
 From the outside in: shutdown, security headers, request id, tracing, telemetry, CORS, auth, HEAD, body, compression.
 """
@@ -27,10 +27,10 @@ SHOWN_HEADERS = ["X-Request-ID", "X-Model", "X-Model-Version", "Retry-After", "R
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Before the models are loaded, whose scheduler it observes.
+    """Installs the middleware. Call it before the models are loaded, because it observes their scheduler.
 
     Raises:
-        KeysError: the file of keys can't be used.
+        KeysError: the key file is unusable.
     """
     app.add_middleware(CompressionMiddleware, minimum_size=1024, compresslevel=4)
     app.add_middleware(BodyMiddleware, most=settings.max_body_mb * 2**20)
@@ -77,7 +77,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 
 def _close(app: FastAPI, settings: Settings) -> None:
-    """Imported here, for a server that is open to all starts without."""
+    """Imported here, because an open server needs none of it."""
     from serving.auth.keys import Keys
     from serving.auth.rate_limit import RateLimit
     from serving.http.middleware.auth import AuthMiddleware
@@ -99,7 +99,7 @@ def _observe(queue: Queue, size: int, seconds: float) -> None:
 
 def _trace(request: QueuedRequest) -> None:
     ended = time.monotonic()
-    if request.began is None:  # given up while it waited
+    if request.began is None:  # cancelled while queued
         traces.child("queue", request.arrived, ended)
         return
     traces.child("queue", request.arrived, request.began)

@@ -1,6 +1,6 @@
-"""Every request is measured once, for /metrics and for the audit log. Of keys neither knows more than the name.
+"""Measures every request for /metrics and for the audit log. Both identify keys by name only.
 
-Routes leave in scope["state"] what they know: `model`, the Model that answers, and `inputs`, how many.
+Routes set scope["state"]: `model`, the Model, and `inputs`, the number of inputs.
 """
 
 import logging
@@ -15,15 +15,15 @@ from serving.http.middleware.route import template
 from serving.observability import metrics
 from serving.observability.logs import AUDIT
 
-LEFT = 499  # nginx's status for a client that went away before it was answered
-MAX_PAYLOAD = 10_000  # bytes of a body that the audit log holds
+LEFT = 499  # nginx's status for a client that disconnected before the response
+MAX_PAYLOAD = 10_000  # most bytes of a body in the audit log
 KNOWN = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 audit = logging.getLogger(AUDIT)
 
 
 class TelemetryMiddleware:
-    """`audit`: whether the log has a line per request, and whether with what was sent."""
+    """`audit`: whether the log has a line per request, and whether it includes the payload."""
 
     def __init__(self, app: ASGIApp, audit: Literal["none", "line", "payload"]) -> None:
         self.app, self.log, self.payloads = app, audit != "none", audit == "payload"
@@ -84,7 +84,7 @@ class TelemetryMiddleware:
                     encoding = Headers(scope=scope).get("content-encoding")
                     fields["payload"] = payload.decode("utf-8", "backslashreplace")
                     fields |= {"encoding": encoding} if encoding else {}
-                # As `audit.info` does it, but for the search through the stack for a file and line that nothing shows.
+                # Like `audit.info`, but without the stack search for file and line, which no format shows.
                 audit.handle(
                     audit.makeRecord(AUDIT, logging.INFO, "", 0, "request", (), None, None, {"fields": fields})
                 )

@@ -10,7 +10,7 @@ from serving.observability import traces
 
 
 class TracingMiddleware:
-    """Goes on with the trace that the client's `traceparent` names, or begins one."""
+    """Continues the trace of the client's `traceparent`, or starts one."""
 
     def __init__(self, app: ASGIApp) -> None:
         from opentelemetry import trace
@@ -41,7 +41,7 @@ class TracingMiddleware:
                 self._describe(span, scope, status)
 
     def _describe(self, span: Any, scope: Scope, status: int) -> None:
-        """The names are those of OpenTelemetry's semantic conventions for HTTP; ours begin with `model.`."""
+        """Names follow OpenTelemetry's semantic conventions for HTTP; our own begin with `model.`."""
         if (route := template(scope)) != "none":
             span.update_name(f"{scope['method']} {route}")
             span.set_attribute("http.route", route)

@@ -175,10 +175,10 @@ def test_the_binary_version_is_read(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"data_batch_1.bin": b"\x01" * 3072, "test_batch.bin": b""}, "whole records of 3,073; is it cut short"),
-        ({"data_batch_1.bin": b"\x0b" * 3073, "test_batch.bin": b"\x01" * 3073}, "found label 11; allowed: 0 to 9"),
-        ({"data_batch_1.bin.xz": b"no", "test_batch.bin": b"\x01" * 3073}, "can't be unpacked"),
-        ({"data_batch_1.bin": b"\x01" * 3073}, "found data_batch_1; needs data_batch_1 and so on, and test_batch"),
+        ({"data_batch_1.bin": b"\x01" * 3072, "test_batch.bin": b""}, "expected records of 3,073 bytes"),
+        ({"data_batch_1.bin": b"\x0b" * 3073, "test_batch.bin": b"\x01" * 3073}, "found label 11; expected 0 to 9"),
+        ({"data_batch_1.bin.xz": b"no", "test_batch.bin": b"\x01" * 3073}, "damaged archive member"),
+        ({"data_batch_1.bin": b"\x01" * 3073}, "found data_batch_1; expected data_batch_1 and so on, and test_batch"),
         ({}, "found no batches"),
     ],
 )
@@ -194,7 +194,7 @@ def test_no_such_path_and_no_archive(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not there; data\.path names"):
         project.read(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match="can't be read as a tar archive"):
+    with pytest.raises(UsageError, match="unreadable tar archive"):
         project.read(tmp_path / "file")
 
 

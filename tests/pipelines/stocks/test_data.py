@@ -50,7 +50,13 @@ def test_what_can_be_mended_is_and_is_noted(tmp_path: Path) -> None:
     frame, notes = cleaned(tmp_path, HEADER + "".join(days))
     assert [str(day)[:10] for day in frame["date"]] == ["2020-01-02", "2020-01-03", "2020-02-20"]
     said = " / ".join(notes)
-    for words in ("without a close", "lack open, high or low", "not in order", "1 repeated", "no price for 48 days"):
+    for words in (
+        "without a close",
+        "without open, high or low",
+        "sorted by date",
+        "1 duplicate",
+        "no price for 48 days",
+    ):
         assert words in said, words
     assert str(tmp_path) not in said, "the card is the same wherever the files lie"
 
@@ -59,15 +65,15 @@ def test_what_can_be_mended_is_and_is_noted(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "No columns"),
-        ("Date,Close\n", "holds no price"),
-        ("Date,Open\n2020-01-02,1\n", "line 1: no column 'close'"),
+        ("Date,Close\n", "found no price"),
+        ("Date,Open\n2020-01-02,1\n", "line 1: found no column 'close'"),
         ("Date,Close,close\n2020-01-02,1,1\n", "'close' appears more than once"),
-        (HEADER + line("2020-01-02") + line("tomorrow"), "row 3: date found 'tomorrow', which is not a date"),
+        (HEADER + line("2020-01-02") + line("tomorrow"), "row 3: date found 'tomorrow'; expected a date"),
         (HEADER + line("2020-01-02") + line(""), "row 3: date is missing"),
-        (HEADER + line("2020-01-02", "ten"), "row 2: close found 'ten', which is not a number"),
-        (HEADER + line("2020-01-02", "inf"), "row 2: close found 'inf', which is not a number"),
-        (HEADER + line("2020-01-02", 0), "row 2: close is 0; prices must be positive"),
-        (HEADER + line("2020-01-02", 5, -1), "row 2: open is -1; prices must be positive"),
+        (HEADER + line("2020-01-02", "ten"), "row 2: close found 'ten'; expected a number"),
+        (HEADER + line("2020-01-02", "inf"), "row 2: close found 'inf'; expected a number"),
+        (HEADER + line("2020-01-02", 0), "row 2: close is 0; expected a positive price"),
+        (HEADER + line("2020-01-02", 5, -1), "row 2: open is -1; expected a positive price"),
         (HEADER + line("2020-01-02", 5) + line("2020-01-02", 6), "rows 2 and 3 give 2020-01-02 the closes 5 and 6"),
         (HEADER + line("2020-01-02", "1e-7"), "row 2: close is 1e-07; expected 1e-06 to 1e+09, as of a request"),
         (HEADER + '2020-01-02,"open', "line 2: is not CSV: a quote that opens in line 2 never closes"),
@@ -113,14 +119,14 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path: Path, end: str) -> Non
 def test_folders_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         prices.read_folder(str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"holds no \.csv file"):
+    with pytest.raises(UsageError, match=r"found no \.csv file"):
         prices.read_folder(str(tmp_path))
     for name in ("ACME.csv", "ACME_2.csv"):
         (tmp_path / name).write_text(HEADER + line("2020-01-02"))
-    with pytest.raises(UsageError, match="a second file of ACME"):
+    with pytest.raises(UsageError, match="found a second file of ACME"):
         prices.read_folder(str(tmp_path))
     (tmp_path / "ACME_2.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match=r"ACME_2\.csv: is not UTF-8|a second file"):
+    with pytest.raises(UsageError, match=r"ACME_2\.csv: not UTF-8|found a second file"):
         prices.read_folder(str(tmp_path))
 
 
@@ -173,14 +179,14 @@ def test_live_prices_are_cleaned_like_files(monkeypatch: pytest.MonkeyPatch) -> 
     frames, notes = prices.live(["GOOD"])
     assert frames["GOOD"]["close"].tolist() == [10, 11] and "without a close" in notes[0]
     assert str(frames["GOOD"]["date"][0]) == "2020-01-02 00:00:00"
-    for symbol, said in (("NONE", "is the symbol right"), ("DOWN", "ConnectionError: no route")):
+    for symbol, said in (("NONE", "check the symbol"), ("DOWN", "ConnectionError: no route")):
         with pytest.raises(UsageError, match=said):
             prices.live([symbol])
 
 
 @pytest.mark.parametrize("keys", [{"path": "x", "live": ["A"]}, {"live": []}, {"live": ["A", "A"]}])
 def test_one_source_at_a_time(keys: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"exclude each other|different symbols"):
+    with pytest.raises(ValueError, match=r"mutually exclusive|distinct symbols"):
         Data.model_validate({**KEYS, **keys})
 
 

@@ -196,7 +196,7 @@ def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: p
         return x, np.full_like(scale, scale.mean())
 
     monkeypatch.setattr(origins, "window_features", hindsight)
-    with pytest.raises(UsageError, match=r"scale: known on .* looks into the future"):
+    with pytest.raises(UsageError, match=r"scale: look-ahead leak: .* depends on later prices"):
         data.Data().training(folder)
 
 
@@ -208,7 +208,7 @@ def test_a_scaler_fitted_on_validation_too_is_caught(folder: Path, monkeypatch: 
         return train, val, {**model, "mean": np.concatenate([train.x, val.x]).mean(axis=(0, 1)).tolist()}
 
     monkeypatch.setattr(data, "assemble", greedy)
-    with pytest.raises(UsageError, match=r"scaler 'mean': known on .*, but changes when later prices do"):
+    with pytest.raises(UsageError, match=r"scaler 'mean': look-ahead leak: .* depends on later prices"):
         data.Data().training(folder)
 
 
@@ -216,7 +216,7 @@ def test_a_training_outcome_in_validation_is_caught(folder: Path, monkeypatch: p
     days = origins.history(folder, ("train", "val"))
     train, val = origins.rolling_origins({"train": days["train"]}, "train"), origins.rolling_origins(days, "val")
     late = {**train.__dict__, "ends": train.ends + 1}
-    with pytest.raises(UsageError, match="an outcome of training lies in validation"):
+    with pytest.raises(UsageError, match="found a training outcome in the validation period"):
         data.check_past(days, origins.Origins(**late), val)
 
 

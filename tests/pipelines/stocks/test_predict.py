@@ -260,7 +260,7 @@ def test_more_requests_than_memory_allows_are_refused(client: TestClient) -> Non
         ([*CLOSE[:-1], "12.5"], "valid number"),
         ([*CLOSE[:-1], None], "valid number"),
         ([*CLOSE[:-1], True], "valid number"),
-        ([*CLOSE[:-1], CLOSE[-2] / 7], "too far apart for a day; send prices adjusted for splits"),
+        ([*CLOSE[:-1], CLOSE[-2] / 7], "too far apart for one day; send split-adjusted prices"),
         ("100, 101", "valid array"),
         ({"0": 100}, "valid array"),
         (None, "valid array"),

@@ -290,7 +290,7 @@ def test_a_project_whose_truth_comes_with_the_data_collects_nothing(
     clone: Checkout, tmp_path: Path, project: str
 ) -> None:
     done = clone.stage("collect", f"project={project}", SERVING_PREDICTIONS=str(tmp_path))
-    assert "nothing to collect, the truth comes with the data" in done.stdout
+    assert "nothing to collect, the project takes no labels" in done.stdout
     assert json.loads(clone.path("feedback", project, "windows.json").read_text()) == []
 
 
@@ -298,7 +298,7 @@ def test_a_log_that_does_not_answer_may_be_tried_again(clone: Checkout) -> None:
     url = "sqlite:////nowhere/at/all/log.db"
     done = clone.stage("collect", "project=mnist", check=False, SERVING_PREDICTIONS=url)
     assert (done.returncode, done.stderr.count("\n")) == (75, 1)
-    assert "SERVING_PREDICTIONS: can't be read (OperationalError)" in done.stderr
+    assert "SERVING_PREDICTIONS: unreadable (OperationalError)" in done.stderr
 
 
 @pytest.mark.slow

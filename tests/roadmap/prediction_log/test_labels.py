@@ -187,14 +187,17 @@ WRONG = {
         "row 2: label: found 'drowned'; did you mean 'died'? allowed: died, survived",
     ),
     "a label is missing": ("request_id,label\na,\n", "row 1: label: found ''"),
-    "an id is missing": ("request_id,label\n,died\n", "row 1: request_id: is empty"),
-    "an index that is none": ("request_id,label,index\na,died,-1\n", "row 1: index: found '-1'; must be a whole"),
-    "a time that is none": ("request_id,label,time\na,died,soon\n", "row 1: time: found 'soon'; must be like 2026"),
+    "an id is missing": ("request_id,label\n,died\n", "row 1: request_id: empty"),
+    "an index that is none": ("request_id,label,index\na,died,-1\n", "row 1: index: found '-1'; expected an integer"),
+    "a time that is none": (
+        "request_id,label,time\na,died,soon\n",
+        "row 1: time: found 'soon'; expected a time like 2026",
+    ),
     "no labels": ("request_id\na\n", "no column 'label'; needed: request_id, label"),
     "a column too many": ("request_id,lable\na,died\n", "unknown column 'lable'; did you mean 'label'?"),
-    "no rows": ("request_id,label\n", "has no rows"),
-    "an empty file": ("", "can't be read as CSV"),
-    "unknown requests only": ("request_id,label\nx,died\ny,died\n", "none of the 2 inputs is in titanic's log of 90 "),
+    "no rows": ("request_id,label\n", "found no rows"),
+    "an empty file": ("", "unreadable as CSV"),
+    "unknown requests only": ("request_id,label\nx,died\ny,died\n", "found none of its 2 inputs in the last 90 "),
 }
 
 
@@ -211,7 +214,7 @@ def test_a_wrong_file_is_refused_as_a_whole(tmp_path: Path, checkout: Path, case
 
 def test_a_number_is_refused_with_its_row_too(tmp_path: Path, checkout: Path) -> None:
     for value in ("cheap", "nan", "inf"):
-        with pytest.raises(UsageError, match=f"row 2: label: found '{value}'; must be a number"):
+        with pytest.raises(UsageError, match=f"row 2: label: found '{value}'; expected a number"):
             command.label("house_prices", written(checkout, f"request_id,label\na,1.5\na,{value}\n"), str(tmp_path))
 
 
@@ -255,7 +258,7 @@ def test_the_command_says_what_it_takes_and_what_it_did(checkout: Path, run: Run
 
 def test_a_log_that_cannot_be_reached_may_be_tried_again(checkout: Path) -> None:
     file = written(checkout, "request_id,label\na,died\n")
-    with pytest.raises(Unavailable, match=r"log: can't be read or written \(OperationalError\)"):
+    with pytest.raises(Unavailable, match=r"log: unreachable \(OperationalError\)"):
         command.label("titanic", file, f"sqlite:///{checkout}/missing/log.db")
     with pytest.raises(Unavailable) as refused:
         command.label("titanic", file, "nosuchdatabase://ada:secret@example.org/log")
@@ -266,5 +269,5 @@ def test_projects_whose_truth_comes_with_the_data_take_no_labels(checkout: Path)
     without = [name for name in PROJECTS if not isinstance(load_project(name).data, TakesLabels)]
     assert without
     for project in without:
-        with pytest.raises(UsageError, match=f"project: {project} takes no labels, the truth comes with its data"):
+        with pytest.raises(UsageError, match=f"project: {project} takes no labels"):
             command.label(project, "labels.csv", str(checkout))

@@ -83,7 +83,7 @@ def prepared_series(alike: bool = True) -> splits.PreparedData:
     cuts = {"train": (0, 600), "val": (600, 700), "test": (700, 900)}
     parts = {name: days[days["date"].isin(dates[a:b])].reset_index(drop=True) for name, (a, b) in cuts.items()}
     schema = {"task": "series", "symbols": ["贵州茅台", HOSTILE], "horizons": [1, 5, 20]}
-    notes = {"cleaning": [f"{HOSTILE}.csv: 3 rows without a close left out"]}
+    notes = {"cleaning": [f"{HOSTILE}.csv: 3 rows without a close dropped"]}
     return splits.PreparedData(splits=parts, source="noise", licence="none", schema=schema, notes=notes)
 
 
@@ -260,7 +260,7 @@ def test_series_show_prices_returns_and_their_memory(tmp_path: Path) -> None:
         page = render(tmp_path, prepared_series())
     is_whole(page)
     assert "900 trading days of 2 symbols from 2016-01-04" in page and "<script" not in page
-    assert f"{HOSTILE}.csv: 3 rows without a close left out" in Parsed(page).texts
+    assert f"{HOSTILE}.csv: 3 rows without a close dropped" in Parsed(page).texts
     found = re.search(r"(\d+) of 30 lags lie outside the band for returns, .* and (\d+) for squares", page)
     assert found and int(found[1]) <= 6 < int(found[2])
     assert "$" not in "".join(Parsed(page).texts), "no tick label is a formula"

@@ -93,7 +93,7 @@ def test_a_server_that_is_down_is_warned_of_and_what_was_known_stays(
     assert "1000" in before
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     store.main()
-    assert "MLflow does not answer" in capsys.readouterr().err
+    assert "MLflow is unreachable" in capsys.readouterr().err
     assert (here / "artifacts" / "store.json").read_text() == before
 
 

@@ -205,7 +205,7 @@ def test_the_command_lists_names_and_refuses_a_name_twice(keyed: Keyed, capsys: 
     assert auth.main(["list", "--file", str(keyed.file)]) == 0
     assert capsys.readouterr().out.split() == ["ci", "titanic", "for", "good"]
     assert auth.main(["new", "--name", "ci", "--file", str(keyed.file)]) == 2
-    assert "ci is there already" in capsys.readouterr().err
+    assert "found a key named ci" in capsys.readouterr().err
     assert auth.main(["revoke", "--name", "nobody", "--file", str(keyed.file)]) == 2
 
 

@@ -197,7 +197,7 @@ def test_it_starts_within_the_ten_seconds_of_initialisation(task_root: Path) -> 
 
 
 def test_without_bundles_it_says_so_when_it_starts(tmp_path: Path) -> None:
-    with Function(tmp_path) as function, pytest.raises(FunctionError, match=f"no bundle under {tmp_path}/artifacts"):
+    with Function(tmp_path) as function, pytest.raises(FunctionError, match=f"found no bundle in {tmp_path}/artifacts"):
         function.invoke(http_api("/ready", None, {}, "GET"))
 
 

@@ -63,7 +63,7 @@ def test_a_damaged_file_is_refused_by_name(mnist: Path, tmp_path: Path) -> None:
 
 def test_a_project_that_is_not_there_is_a_mistake_and_says_what_is(mnist: Path, tmp_path: Path) -> None:
     done = fetch(mnist.parents[1], tmp_path / "to", "titanic", "0" * 12)
-    assert done.returncode == 2 and "no bundle of titanic; there are mnist" in done.stderr
+    assert done.returncode == 2 and "found no bundle of titanic; it has mnist" in done.stderr
 
 
 @pytest.mark.usefixtures("s3")

@@ -127,7 +127,7 @@ def test_health_metadata_and_versions(client: TestClient, artifacts: Path) -> No
     [
         (
             {"name": "age", "shape": [2], "datatype": "BYTES", "data": ["adult"]},
-            "1 values, where the shape [2] holds 2",
+            "has 1 values, but shape [2] needs 2",
         ),
         ({"name": "age", "shape": [1], "datatype": "TEXT", "data": ["adult"]}, "should be 'BOOL'"),
         ({"name": "age", "shape": [-1], "datatype": "BYTES", "data": ["adult"]}, "greater than or equal to 0"),
@@ -148,4 +148,4 @@ def test_tensors_of_unequal_rows_are_refused(client: TestClient) -> None:
     tensors = [
         {"name": name, "shape": [n], "datatype": "BYTES", "data": ["male"] * n} for name, n in (("sex", 2), ("age", 3))
     ]
-    assert "3 rows, where 'sex' has 2" in infer(client, "titanic", *tensors).json()["detail"]
+    assert "has 3 rows, but 'sex' has 2" in infer(client, "titanic", *tensors).json()["detail"]

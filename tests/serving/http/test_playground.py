@@ -320,7 +320,7 @@ def test_both_languages_have_the_same_words() -> None:
 
 def test_a_refused_model_says_why(visit: Visit) -> None:
     page = visit.open("broken")
-    expect(page.locator(".alert")).to_contain_text("is a bundle of titanic")
+    expect(page.locator(".alert")).to_contain_text("found a bundle of titanic")
 
 
 def test_a_project_without_a_widget_gets_a_form(browser: Browser, address: str) -> None:

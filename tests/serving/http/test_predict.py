@@ -348,7 +348,7 @@ def test_a_sealed_bundle_that_cannot_answer_is_refused(own: Path) -> None:
         "house_prices": "ready",
     }
     assert cards["titanic"]["version"]  # sound, so its lineage is known
-    assert "is a bundle of house_prices" in cards["imdb"]["reason"]
+    assert "found a bundle of house_prices" in cards["imdb"]["reason"]
     problem(client.post("/models/mnist/predict", json={"inputs": [{}]}), 503)
 
 

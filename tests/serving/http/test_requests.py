@@ -201,7 +201,7 @@ def test_a_bad_form_is_named(client: TestClient, project: str, fields: dict[str,
     [
         ([("image", ("a.png", b"no picture", "image/png"))], {}, 422, "inputs/0/image"),
         ([("picture", ("a.png", picture(1), "image/png"))], {}, 422, "image: is missing"),
-        ([("image", ("a.png", picture(1), "image/png"))] * 2, {"note": "x"}, 422, "as often as the others"),
+        ([("image", ("a.png", picture(1), "image/png"))] * 2, {"note": "x"}, 422, "the same number of values"),
         ([("image", ("a.png", picture(1), "image/png"))] * 65, {}, 400, "Too many files"),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_full_queue_is_503_with_the_time_to_come_back(artifacts: Path) -> None
         until(lambda: queue.waiting >= 3)
         refused = post(client, body)
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
-        assert "3 inputs wait already" in refused.json()["detail"]
+        assert "3 inputs are queued already" in refused.json()["detail"]
         assert client.post("/models/mnist/predict", json={"inputs": [{}]}).status_code == 422  # others go on
         held.gate.set()
         for thread in threads:

@@ -255,7 +255,7 @@ def test_the_only_project_needs_no_name(artifacts: Path, tmp_path: Path) -> None
 def test_several_projects_do(artifacts: Path) -> None:
     with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
         for response in (client.get("/ping"), invoke(client, ROWS, "text/csv")):
-            assert "house_prices, mnist, titanic; the variable MODEL_PROJECT" in problem(response, 404)
+            assert "house_prices, mnist, titanic; set MODEL_PROJECT" in problem(response, 404)
 
 
 def test_ping_is_200_only_for_a_model_that_answers(artifacts: Path, tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_serve_says_what_is_missing(
     packed(artifacts, tmp_path, "a")
     packed(artifacts, tmp_path, "b")
     assert sagemaker.main(["serve"]) == 2
-    assert "titanic has another bundle" in capsys.readouterr().err
+    assert "found a second bundle of titanic" in capsys.readouterr().err
     (tmp_path / "a" / "bundle.json").write_text("{}")
     assert sagemaker.main(["serve"]) == 2
     assert "a/bundle.json: " in capsys.readouterr().err

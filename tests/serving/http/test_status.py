@@ -195,4 +195,4 @@ def test_a_challenger_is_on_the_page(asked: Any, artifacts: Path, monkeypatch: p
     assert row(answer)["challenger"]["version"] == version and row(answer, "mnist")["challenger"] is None
     assert (answer.json()["shadow"], answer.json()["split"]) == (0.25, 0)
     page = asked("/status").text
-    assert "25% of the requests are mirrored" in page and f"challenger {version}" in page
+    assert "25% of requests are shadowed" in page and f"challenger {version}" in page

@@ -59,7 +59,7 @@ def test_a_header_is_seen_or_said() -> None:
         rows("class,agee\n1st,1\n")
     with pytest.raises(TableError, match="no column is named '1st'"):
         rows("1st\n", header=True)
-    with pytest.raises(TableError, match="'age' stands there twice"):
+    with pytest.raises(TableError, match="'age' appears twice"):
         rows("class,age,age\n1st,1,2\n")
 
 

@@ -124,7 +124,7 @@ def test_a_newer_bundle_that_is_not_sound_is_refused_and_the_old_one_stays(artif
         words = "classes"
     else:
         (folder / "bundle.json").unlink()
-        words = "its bundle is gone"
+        words = "its bundle was removed"
     app.state.store.refresh()
     card = client.get("/models/titanic").json()
     assert card["status"] == "ready" and words in card["reason"]
@@ -261,7 +261,7 @@ def test_a_bundle_of_other_predictor_code_is_told_apart_and_refused_where_that_i
         "house_prices": "same", "mnist": "unknown", "titanic": "changed"
     }  # fmt: skip
     assert {name: row["code"] for name, row in rows.items()} == {name: card["code"] for name, card in cards.items()}
-    assert "made with other predictor code than runs here" in page
+    assert "evaluated with different predictor code" in page
     assert answered.status_code == (503 if strict else 200)
     assert cards["titanic"]["status"] == ("refused" if strict else "ready")
     if strict:

@@ -144,7 +144,7 @@ def test_without_a_server_the_file_is_read(model: str, file: Store, cache: Path)
 
 
 def test_what_only_a_server_can_give_is_said(file: Store, cache: Path) -> None:
-    with pytest.raises(SourceError, match=r"models:/titanic/1: .*MLFLOW_TRACKING_URI is a server"):
+    with pytest.raises(SourceError, match=r"models:/titanic/1: .*a server in MLFLOW_TRACKING_URI"):
         found("models:/titanic/1", cache, "titanic").fetch()
 
 
@@ -187,7 +187,7 @@ def test_one_wrong_name_is_told_and_the_others_stand(wrong: str, either: Store, 
 
 
 def test_a_model_without_a_bundle_is_refused(server: Store, cache: Path) -> None:
-    with pytest.raises(BundleError, match=r"models:/foreign/1: has no artifacts/\*/bundle\.json"):
+    with pytest.raises(BundleError, match=r"models:/foreign/1: found no artifacts/\*/bundle\.json"):
         found("models:/foreign/1", cache, "foreign").fetch()
 
 
@@ -309,8 +309,8 @@ def test_a_server_that_is_down_is_told_for_every_name_at_once(cache: Path, monke
             there = open_source(",".join(f"models:/{name}@champion" for name in names), cache).find()
             assert time.monotonic() - started < 60  # MLflow by itself tries for minutes, and for each name
             assert list(there) == names
-            assert all(f"MLflow at http://127.0.0.1:{port}: no answer" in str(error) for error in there.values())
-            with pytest.raises(SourceError, match="no answer"):
+            assert all(f"MLflow at http://127.0.0.1:{port}: no response" in str(error) for error in there.values())
+            with pytest.raises(SourceError, match="no response"):
                 open_source("models:/@champion", cache).find()
 
 
@@ -329,7 +329,7 @@ def test_a_file_that_is_absent_or_no_store_is_named(
     assert f"{tmp_path}/mlflow.db: no such MLflow store" in str(there["titanic"])
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
     there = open_source("models:/titanic@champion", cache).find()
-    assert "cannot be read as an MLflow store" in str(there["titanic"])
+    assert "not an MLflow store" in str(there["titanic"])
 
 
 @pytest.mark.parametrize("uri", ["postgresql://db/mlflow", "databricks"])

@@ -293,7 +293,7 @@ def test_a_manifest_cannot_write_outside_the_cache(name: str, bucket: Bucket, ma
     manifest["files"][name] = next(iter(manifest["files"].values()))
     bucket.upload(made, "titanic/bundle")
     bucket.put(f"titanic/bundle/{MANIFEST}", json.dumps(manifest).encode())
-    with pytest.raises(BundleError, match="not the name of a file inside the bundle"):
+    with pytest.raises(BundleError, match="not a file name inside the bundle"):
         found(open_source(f"s3://{bucket.name}", cache)).fetch()
     assert not cache.exists()
 
@@ -368,7 +368,7 @@ def no_address(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        (no_bucket, "there is no such bucket"),
+        (no_bucket, "no such bucket"),
         (no_credentials, "credentials"),
         (no_server, "127.0.0.1:9"),
         (no_address, "minio"),

@@ -164,7 +164,7 @@ def test_a_swapped_bundle_starts_nothing(play: Play, podman: Podman, port: int, 
     with pytest.raises(OSError):
         ask(port, "/health")
     said = podman("logs", "mnist-serving-pod-0-bundle", check=False)
-    assert "no bundle of mnist; there are titanic" in said.stdout + said.stderr
+    assert "found no bundle of mnist; it has titanic" in said.stdout + said.stderr
 
 
 def test_a_damaged_bundle_starts_nothing(play: Play, podman: Podman, port: int, version: str, tmp_path: Path) -> None:

@@ -143,6 +143,6 @@ def test_one_without_a_bundle_says_so_when_it_starts(serving: str, tmp_path: Pat
     one = Environment(serving, tmp_path, 30, ())
     try:
         kind, answer = one.runtime.answers.get(timeout=60)
-        assert kind == "init" and "no bundle under" in json.dumps(answer)
+        assert kind == "init" and "found no bundle in" in json.dumps(answer)
     finally:
         one.end()

@@ -128,7 +128,7 @@ def test_a_channel_s_data_are_what_it_trains_on(jobs: Jobs) -> None:
     job = jobs.start("channel", SHORT)
     assert job.wait() == 0, job.log()
     assert job.curve() == whole.curve()
-    assert not (job.root / "model/training/metrics.json").exists(), "who has prepared also evaluates"
+    assert not (job.root / "model/training/metrics.json").exists(), "the caller evaluates"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_spot_interruption_costs_no_more_than_the_way_since_the_last_checkpoin
     first = jobs.start("first", LONG, *held)
     hold.reached(first.running)
     engine.docker("stop", "-t", str(GRACE), first.name)
-    assert first.wait() == 143 and "the checkpoints tell where to go on" in first.log()
+    assert first.wait() == 143 and "the next job resumes from the checkpoints" in first.log()
     assert (first.root / "checkpoints/titanic/shipped/last.ckpt").exists()
     assert not (first.root / "output/failure").exists() and not any((first.root / "model").iterdir())
 

@@ -133,7 +133,7 @@ def test_a_bundle_that_was_swapped_in_the_bucket_gets_no_traffic(world: World) -
     for name in [*first.manifest.files, MANIFEST]:  # the first one's files, where the second should lie
         key = f"{target.key(second.manifest.version)}/{name}"
         target.s3.upload_file(str(first.folder / name), BUCKET, key)
-    with pytest.raises(DeployError, match=rf"is version {first.manifest.version} there and not") as error:
+    with pytest.raises(DeployError, match=rf"found version {first.manifest.version}; expected") as error:
         world.roll_out(1)
     assert error.value.code == 1
     assert all(weights == [100, 0] for weights in world.cluster.weights)

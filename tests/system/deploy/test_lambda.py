@@ -73,7 +73,7 @@ def test_rollback_points_to_the_version_before_at_once_and_so_does_the_registry(
     code, out, err = command(capsys, "rollback", *WHERE)
     assert code == 0, err
     assert answers(deployed) == {store.first}
-    assert store.champion() == store.first and "champion is version 1 again (was 2)" in out
+    assert store.champion() == store.first and "champion rolled back from version 2 to 1" in out
     entry = json.loads((elsewhere / "artifacts" / "titanic" / "promotions.jsonl").read_text().splitlines()[-1])
     assert (entry["event"], entry["version"], entry["replaced"]) == ("rollback", "1", "2")
     assert "by a deployment's rollback" in entry["by"]

@@ -133,7 +133,7 @@ def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None
 def test_the_kill_switch_and_a_quiet_hour(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log", 50, SHIFTED)
     few = look(trained, "titanic", tmp_path / "log", "tracking=none")
-    assert few["verdict"] == "too few rows" and "50 answers" in few["summary"] and "200 are asked" in few["summary"]
+    assert few["verdict"] == "too few rows" and "50 predictions" in few["summary"] and "at least 200" in few["summary"]
     off = look(trained, "titanic", tmp_path / "log", "projects.titanic.monitor.enabled=false", "tracking=none")
     assert off["verdict"] == "off" and not off["retrain"]
 
@@ -158,7 +158,7 @@ def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Chec
     ("env", "said"),
     [
         ({}, "SERVING_PREDICTIONS: not set"),
-        ({"SERVING_PREDICTIONS": "nowhere"}, "no champion to watch"),
+        ({"SERVING_PREDICTIONS": "nowhere"}, "found no champion"),
     ],
 )
 def test_what_is_missing_is_said_in_a_line(clone: Checkout, env: dict[str, str], said: str) -> None:
@@ -172,7 +172,7 @@ def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> 
     assert found["verdict"] == "too few rows" and f"{tmp_path}/nowhere, a folder that is not there" in found["summary"]
     url = "postgresql://somebody:secret@127.0.0.1:9/log"
     done = trained.stage("monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=url)
-    assert done.returncode == 75 and "SERVING_PREDICTIONS: can't be read" in done.stderr
+    assert done.returncode == 75 and "SERVING_PREDICTIONS: unreadable" in done.stderr
     assert "secret" not in done.stderr + done.stdout
 
 
@@ -186,4 +186,4 @@ def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Pat
     done: subprocess.CompletedProcess[str] = trained.stage(
         "monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=str(tmp_path)
     )
-    assert done.returncode == 2 and "has no reference.json; train it again" in done.stderr
+    assert done.returncode == 2 and "has no reference.json; train again" in done.stderr

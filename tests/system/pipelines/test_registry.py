@@ -96,7 +96,7 @@ def test_the_run_holds_parameters_curves_plots_and_lineage(clone: Checkout) -> N
 
 def test_registering_twice_changes_nothing(clone: Checkout) -> None:
     done = clone.stage("register", "project=titanic")
-    assert "champion already" in done.stdout
+    assert "already champion" in done.stdout
     assert len(client(clone).search_model_versions("name='titanic'")) == 1
 
 

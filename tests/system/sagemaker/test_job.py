@@ -97,7 +97,7 @@ def test_an_interrupted_job_goes_on_from_its_checkpoints_to_the_same_weights(tmp
         ({"hydra.run.dir": "/"}, 1, "hyperparameter hydra.run.dir: unknown key; allowed: project, profile"),
         ({"project": "titanics"}, 1, "hyperparameter projects.titanics: unknown key; did you mean 'titanic'"),
         ({"projects.mnist.model.lr": "1"}, 1, "hyperparameter projects.mnist.model.lr: unknown key"),
-        ({}, 2, "2 instances; training runs on one"),
+        ({}, 2, "found 2 instances; expected one"),
     ],
     ids=["unknown key", "wrong type", "not ours", "unknown project", "another project's", "two instances"],
 )
@@ -115,4 +115,4 @@ def test_no_hyperparameters_and_broken_ones_are_told(job: Job) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.sagemaker"], cwd=job.place, env=environment(job.root, "job"), check=False
     )
-    assert done.returncode == 1 and "hyperparameters.json: is not JSON" in job.failure
+    assert done.returncode == 1 and "hyperparameters.json: not JSON" in job.failure

@@ -77,7 +77,7 @@ def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(
     assert aws.jobs.jobs[name]["EnableManagedSpotTraining"]
 
     again = stage.run("projects.titanic.train.epochs=3")
-    assert again.returncode == 0 and "is there already" in again.stdout and len(aws.jobs.jobs) == 1, again.stderr
+    assert again.returncode == 0 and "exists already" in again.stdout and len(aws.jobs.jobs) == 1, again.stderr
     assert not list(stage.artifacts.glob(".*")), "no scratch left"
 
 
@@ -95,7 +95,7 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
     until(lambda: aws.count("DescribeTrainingJob") > asked + 2, 120)
     second.send_signal(signal.SIGTERM)
     said = second.communicate(timeout=60)[0]
-    assert second.returncode == 130 and "is there already" in said and f"{name}: stopped" in said
+    assert second.returncode == 130 and "exists already" in said and f"{name}: stopped" in said
     until(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
     assert aws.count("CreateTrainingJob") == 1 and not stage.artifacts.joinpath("bundle").exists()
 
@@ -130,5 +130,5 @@ def test_a_job_that_fails_says_why(stage: Stage, aws: SageMaker) -> None:
     network = stage.clone.path("models", "titanic.py")
     network.write_text(network.read_text() + "\n# not in the image\n")
     done = stage.run()
-    assert done.returncode == 2 and "AlgorithmError: the image's code for training titanic: found" in done.stderr
+    assert done.returncode == 2 and "AlgorithmError: training code of titanic in the image: found" in done.stderr
     assert done.stderr.count("\n") == 1
