@@ -1,5 +1,5 @@
-"""The roadmap's DAGs: per project of params.yaml one that makes it and one that watches it, `roadmap` that makes all of
-them, and `deploy` for their champions."""
+"""The roadmap's DAGs: per project of params.yaml one that runs its stages and one that monitors it, `roadmap` for all
+projects, and `deploy` for champions."""
 
 import json
 import os
@@ -27,22 +27,22 @@ TARGETS = ["none", "server", "lambda", "ecs", "sagemaker"]
 PARAMS = {
     "profile": Param(
         None, type=["null", "string"], enum=[None, "sample", "full"], title="Profile",
-        description="sample: embedded data, minutes. full: the official data set. Empty: as params.yaml has it.",
+        description="sample: embedded data, minutes. full: the official dataset. Empty: the value in params.yaml.",
     ),
     "trainer": Param(
         None, type=["null", "string"], enum=[None, *TRAINERS], title="Trainer",
-        description="What training runs on. Empty: the worker's TRAINER, or one process on the CPU.",
+        description="Hardware of the training. Empty: the worker's TRAINER, or one process on the CPU.",
     ),
     "overrides": Param(
         [], type="array", items={"type": "string", "minLength": 3}, title="Overrides",
-        description="key=value for keys of params.yaml, one per line, for instance projects.mnist.model.lr=0.01. "
-        "A run with overrides or a profile is a DVC experiment: it works in a clone and leaves the checkout as it is.",
+        description="key=value for keys of params.yaml, one per line, such as projects.mnist.model.lr=0.01. "
+        "A run with overrides or a profile is a DVC experiment: it runs in a clone and leaves the checkout unchanged.",
     ),
     "force": Param(False, type="boolean", title="Force", description="Run every stage, changed or not."),
     "deploy": Param(
         os.environ.get("DEPLOY_TARGET", "none"), type="string", enum=TARGETS, title="Deploy target",
-        description="Where a new champion goes. server: the one at SERVING_URL must answer with it. lambda, ecs, "
-        "sagemaker: by `python -m infra.deploy`, whose help says what they need.",
+        description="Where a new champion goes. server: the one at SERVING_URL must serve it. lambda, ecs, "
+        "sagemaker: by `python -m infra.deploy`; see its --help.",
     ),
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ def data(project: str) -> Asset:
 
 
 def drift(project: str) -> Asset:
-    """Updated by `monitor_<project>`, or by whoever else finds that the data have drifted; each update retrains."""
+    """Updated by `monitor_<project>`, or by any other detector of drift; each update triggers retraining."""
     return Asset(name=f"drift/{project}", uri=f"roadmap://drift/{project}")
 
 
@@ -76,7 +76,7 @@ def new_champion(folder: Path, project: str, params: dict[str, Any]) -> dict[str
 
 
 def tracked(folder: Path, project: str) -> str:
-    """The address of the MLflow run that `register` judged."""
+    """The address of the MLflow run that `register` evaluated."""
     decision = json.loads((folder / "artifacts" / project / "decision.json").read_bytes())
     if "mlflow" not in decision:  # TRACKING=none
         return ""
@@ -86,7 +86,7 @@ def tracked(folder: Path, project: str) -> str:
 
 
 class DeployOperator(DvcOperator):
-    """One champion to one target, by the deploy command."""
+    """Deploys one champion to one target, by the deploy command."""
 
     template_fields = ("what",)
 
@@ -97,7 +97,7 @@ class DeployOperator(DvcOperator):
     def execute(self, context: Any) -> dict[str, str]:
         if self.what["target"] == "none":
             raise AirflowSkipException(
-                f"{self.what['project']}: no target is named; trigger with deploy=server, or set DEPLOY_TARGET"
+                f"{self.what['project']}: found no target; trigger with deploy=server or set DEPLOY_TARGET"
             )
         arguments = [f"{key}={value}" for key, value in self.what.items()]
         self.run_command(self.checkout.root, [self.checkout.program("python"), "-m", "infra.deploy", *arguments])
@@ -117,10 +117,10 @@ def deploy_dag(checkout: Checkout, projects: list[str], defaults: dict[str, Any]
         params=params,
         default_args={**defaults, "retries": 2, "retry_delay": timedelta(seconds=20)},
         tags=["deploy"],
-        doc_md="Takes each new champion where its run's *deploy target* says; by hand, one project to one target.",
+        doc_md="Deploys each new champion to its run's *deploy target*; by hand, one project to one target.",
     ) as dag:
 
-        @task(doc="Which champions came, and where each goes.")
+        @task(doc="The new champions and their targets.")
         def champions() -> list[dict[str, str]]:
             context = get_current_context()
             events = [event for found in context["triggering_asset_events"].values() for event in found]

@@ -1,7 +1,7 @@
-"""Known vulnerabilities of what a lock pins, less those that advisories.toml accepts for a time.
+"""Known vulnerabilities of a lock's packages, except those that advisories.toml accepts for a time.
 
-pip-audit asks PyPI. Where the index has no advisories to give, PIP_AUDIT_VULNERABILITY_SERVICE=osv asks OSV, and
-PIP_AUDIT_OSV_URL a mirror of it.
+pip-audit queries PyPI. If the index has no advisories, set PIP_AUDIT_VULNERABILITY_SERVICE=osv to query OSV, or
+PIP_AUDIT_OSV_URL for a mirror of it.
 """
 
 import json
@@ -21,11 +21,11 @@ FILE = Path(__file__).with_suffix(".toml")
 
 
 class AuditError(UsageError):
-    """Why nothing is known, in one line."""
+    """The audit failed; the message is one line."""
 
 
 class Accepted(BaseModel):
-    """Somebody's decision about one advisory."""
+    """A decision to accept one advisory for a time."""
 
     model_config = ConfigDict(extra="forbid", strict=True, str_min_length=1)
     id: str
@@ -37,13 +37,13 @@ class Accepted(BaseModel):
 def accepted(file: Path = FILE) -> list[Accepted]:
     """
     Raises:
-        AuditError: an entry lacks something, or the file is no TOML.
+        AuditError: an entry is incomplete, or the file is not TOML.
     """
     try:
         entries = tomllib.loads(file.read_text()).get("accepted", [])
         return [Accepted.model_validate(entry) for entry in entries]
     except tomllib.TOMLDecodeError as error:
-        raise AuditError(f"{file}: is not TOML: {error}") from None
+        raise AuditError(f"{file}: not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -56,12 +56,12 @@ def audit(lock: Path) -> list[dict[str, Any]]:
     """The packages of a lock with an advisory: name, version, vulns.
 
     Raises:
-        AuditError: a package could not be looked up, so that nothing is known about it.
+        AuditError: a package could not be audited.
     """
     command = [sys.executable, "-m", "pip_audit", "-r", str(lock), "--no-deps", "--disable-pip", "-f", "json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if not done.stdout:
-        raise AuditError(f"{lock}: not audited: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
+        raise AuditError(f"{lock}: not audited: {(done.stderr.strip() or 'no output of pip-audit').splitlines()[-1]}")
     found = json.loads(done.stdout)["dependencies"]
     if skipped := [one["name"] for one in found if "skip_reason" in one]:
         raise AuditError(f"{lock}: the index has no advisories for {len(skipped)} packages, such as {skipped[0]}")
@@ -69,7 +69,7 @@ def audit(lock: Path) -> list[dict[str, Any]]:
 
 
 def report(locks: Iterable[Path], decisions: list[Accepted], today: date) -> int:
-    """Prints what was found; returns how much of it stops a release: advisories, and decisions whose day has come."""
+    """Prints the findings; returns how many block a release: advisories, and expired decisions."""
     stops, used = 0, set()
     for lock in locks:
         for one in audit(lock):
@@ -81,14 +81,12 @@ def report(locks: Iterable[Path], decisions: list[Accepted], today: date) -> int
                     said = f"accepted until {decision.until}: {decision.why}"
                 else:
                     stops += 1
-                    said = f"mended in {', '.join(advisory['fix_versions']) or 'no version yet'}"
+                    said = f"fixed in {', '.join(advisory['fix_versions']) or 'no version yet'}"
                 print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, {said}")
     for decision in decisions:
         if decision.until < today:
             stops += 1
-            print(
-                f"{FILE.name}: {decision.package}: {decision.id} was accepted until {decision.until}; look at it again"
-            )
+            print(f"{FILE.name}: {decision.package}: {decision.id} was accepted until {decision.until}; review it")
         elif decision.id not in used:
             print(f"{FILE.name}: {decision.package}: {decision.id} is no longer found; remove it")
     return stops

@@ -1,12 +1,12 @@
-"""What the workflows ask of GitHub's REST API: `python -m infra.github <command> [key=value ...]`.
+"""GitHub's REST API for the workflows: `python -m infra.github <command> [key=value ...]`.
 
-    comment    file=<Markdown> topic=mnist [pr=7] [link=<url>]   the pull request's one comment on `topic`
+    comment    file=<Markdown> topic=mnist [pr=7] [link=<url>]   writes the pull request's one comment on `topic`
     dispatch   event=drift [project=mnist ...]                   starts the workflows that wait for `event`
-    release    tag=v0.1.0 [file=<path> ...]                      a tag's release: its section of CHANGELOG.md, and files
+    release    tag=v0.1.0 [file=<path> ...]                      creates the tag's release, from CHANGELOG.md
 
-GITHUB_TOKEN, GITHUB_REPOSITORY (owner/name) and GITHUB_API_URL are as GitHub sets them in a workflow. Without pr= it is
-the pull request of the event, or the open one of the branch GITHUB_REF_NAME. All are safe to repeat. Exit code 75:
-GitHub did not answer.
+GITHUB_TOKEN, GITHUB_REPOSITORY (owner/name) and GITHUB_API_URL are set by GitHub in workflows. Without pr= it is the
+pull request of the event, or the open one of the branch GITHUB_REF_NAME. All commands are idempotent. Exit code 75:
+GitHub is unreachable.
 """
 
 import json
@@ -23,22 +23,22 @@ from pydantic import Field
 from roadmap.io import command_line, http
 from roadmap.io.errors import TEMPORARY, UsageError
 
-PAUSES = (2.0, 10.0)  # seconds before each further try
-LIMIT = 65_536  # characters that GitHub takes in a comment
+PAUSES = (2.0, 10.0)  # seconds before each retry
+LIMIT = 65_536  # GitHub's limit of a comment, in characters
 
 
 class GitHubError(UsageError):
-    """What GitHub said, or what the caller left out, in one line."""
+    """GitHub's error, or a usage error, in one line."""
 
 
 class Unanswered(GitHubError):
-    """It may pass by itself."""
+    """A transient failure."""
 
     code = TEMPORARY
 
 
 class GitHubRepository:
-    """One repository, with the token's permissions."""
+    """A repository, accessed with the token's permissions."""
 
     def __init__(self, name: str, token: str, api: str = "https://api.github.com") -> None:
         self.name, self.token, self.api = name, token, api.rstrip("/")
@@ -47,16 +47,16 @@ class GitHubRepository:
     def here(cls) -> "GitHubRepository":
         for variable in ("GITHUB_REPOSITORY", "GITHUB_TOKEN"):
             if not os.environ.get(variable):
-                raise GitHubError(f"{variable}: is not set; in a workflow GitHub has it, elsewhere set it yourself")
+                raise GitHubError(f"{variable}: not set; GitHub sets it in workflows; set it yourself elsewhere")
         api = os.environ.get("GITHUB_API_URL", "https://api.github.com")
         return cls(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], api)
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """What GitHub answers to `path`, which is below the repository or a whole address. Bytes are sent as a file.
+        """The response to `path`, relative to the repository or a full address. Bytes are uploaded as a file.
 
         Raises:
-            Unanswered: nobody answers, or GitHub says that it is too busy.
-            GitHubError: it refuses, in its own words.
+            Unanswered: GitHub is unreachable or busy.
+            GitHubError: GitHub rejects the request.
         """
         url = path if "://" in path else f"{self.api}/repos/{self.name}{path}"
         headers = {
@@ -70,7 +70,7 @@ class GitHubRepository:
             raise (Unanswered if error.passing else GitHubError)(str(error)) from None
 
     def pages(self, path: str) -> list[Any]:
-        """All of a list that comes a hundred at a time."""
+        """All items of a paginated list."""
         found: list[Any] = []
         separator = "&" if "?" in path else "?"
         for page in range(1, 100):
@@ -85,7 +85,7 @@ class GitHubRepository:
 
 
 def comment(repository: GitHubRepository, file: str, topic: str, pr: str | None = None, link: str | None = None) -> str:
-    """One comment per topic, recognised by a line that nobody sees; a new one only where there is none."""
+    """Creates or updates the one comment of a topic, marked by an invisible line."""
     number = int(pr) if pr else pull_request(repository)
     if number is None:
         return "no open pull request: nothing to comment on"
@@ -93,31 +93,31 @@ def comment(repository: GitHubRepository, file: str, topic: str, pr: str | None 
     plots = [f"[Plots of both side by side]({link})"] if link else []
     body = "\n\n".join([f"{marker}\n{Path(file).read_text().rstrip()}", *plots, f"<sub>{origin()}</sub>"])
     if len(body) > LIMIT:
-        raise GitHubError(f"{file}: {len(body)} characters are more than the {LIMIT} that GitHub takes")
+        raise GitHubError(f"{file}: {len(body)} characters; expected at most {LIMIT}, GitHub's limit")
     comments = repository.pages(f"/issues/{number}/comments")
     ours = next((one for one in comments if (one["body"] or "").startswith(marker)), None)
     if ours:
         made = repository.ask(f"/issues/comments/{ours['id']}", {"body": body}, "PATCH")
     else:
         made = repository.ask(f"/issues/{number}/comments", {"body": body})
-    return f"{'renewed' if ours else 'written'}: {made['html_url']}"
+    return f"{'updated' if ours else 'created'}: {made['html_url']}"
 
 
 def pull_request(repository: GitHubRepository) -> int | None:
-    """Of the event that started the workflow, or of the branch."""
+    """The pull request of the workflow's event, or of the branch."""
     event = os.environ.get("GITHUB_EVENT_PATH")
     happened = json.loads(Path(event).read_text()) if event and Path(event).is_file() else {}
     if number := (happened.get("pull_request") or {}).get("number"):
         return int(number)
     if not (branch := os.environ.get("GITHUB_REF_NAME")):
-        raise GitHubError("pr: is not given, and neither GITHUB_EVENT_PATH nor GITHUB_REF_NAME says which it is")
+        raise GitHubError("pr: missing; found none by GITHUB_EVENT_PATH or GITHUB_REF_NAME; give pr=<number>")
     head = urllib.parse.quote(f"{repository.name.partition('/')[0]}:{branch}")
     found = repository.ask(f"/pulls?state=open&head={head}")
     return int(found[0]["number"]) if found else None
 
 
 def origin() -> str:
-    """Which commit and which run."""
+    """The commit and the run, as Markdown."""
     commit, run = os.environ.get("GITHUB_SHA", "")[:7], os.environ.get("GITHUB_RUN_ID")
     if not run:
         return f"by hand{f', at {commit}' if commit else ''}"
@@ -127,11 +127,11 @@ def origin() -> str:
 
 def dispatch(repository: GitHubRepository, event: str, **payload: str) -> str:
     repository.ask("/dispatches", {"event_type": event, "client_payload": payload})
-    return f"{event}: {repository.name} was told"
+    return f"{event}: dispatched to {repository.name}"
 
 
 def release(repository: GitHubRepository, tag: str, *files: str) -> str:
-    """Makes or completes the release; a file of the same name is replaced.
+    """Creates or completes the release; files of the same name are replaced.
 
     Raises:
         GitHubError: see `notes`, or a file is missing: then nothing is published.
@@ -139,7 +139,7 @@ def release(repository: GitHubRepository, tag: str, *files: str) -> str:
     body = notes(tag, Path("CHANGELOG.md").read_text(), Path("pyproject.toml").read_text())
     missing = [file for file in files if not Path(file).is_file()]
     if missing:
-        raise GitHubError(f"{missing[0]}: is not there; nothing has been published")
+        raise GitHubError(f"{missing[0]}: missing; nothing was published")
     wanted = {"tag_name": tag, "name": tag, "body": body, "draft": False, "prerelease": "-" in tag}
     present = next((one for one in repository.pages("/releases") if one["tag_name"] == tag), None)
     path, method = (f"/releases/{present['id']}", "PATCH") if present else ("/releases", "POST")
@@ -154,17 +154,17 @@ def release(repository: GitHubRepository, tag: str, *files: str) -> str:
 
 
 def notes(tag: str, changelog: str, project: str) -> str:
-    """The section of the changelog that is named like the tag.
+    """The section of the changelog for the tag.
 
     Raises:
         GitHubError: there is none, or the tag is not the version in pyproject.toml.
     """
     version = tomllib.loads(project)["project"]["version"]
     if tag != f"v{version}":
-        raise GitHubError(f"tag: found {tag!r}; pyproject.toml has version {version}, whose tag is v{version}")
+        raise GitHubError(f"tag: found {tag!r}; expected v{version}, the version in pyproject.toml")
     section = re.search(rf"^## \[?{re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if section is None:
-        raise GitHubError(f"CHANGELOG.md: has no section '## {version}'; rename '## Unreleased' before tagging")
+        raise GitHubError(f"CHANGELOG.md: found no section '## {version}'; rename '## Unreleased' before tagging")
     return section[1].strip()
 
 
@@ -172,16 +172,16 @@ class Comment(command_line.Options):
     file: str = Field(description="Markdown")
     topic: str = Field(description="one comment each: a project")
     pr: str | None = Field(None, description="number of the pull request")
-    link: str | None = Field(None, description="address that the comment ends with")
+    link: str | None = Field(None, description="address of the plots, at the end of the comment")
 
 
 class Dispatch(command_line.OpenOptions):
-    event: str = Field(description="which workflows wait for; other options are its payload")
+    event: str = Field(description="event type; other options are its payload")
 
 
 class Release(command_line.Options):
     tag: str = Field(description="v<version>")
-    file: list[str] = Field(default=[], description="a file of the release, may come several times")
+    file: list[str] = Field(default=[], description="a file of the release; may be repeated")
 
 
 COMMANDS: dict[str, Any] = {

@@ -1,10 +1,10 @@
 """The images of infra/docker: python -m infra.images <command> [<image> ...]
 
-build    builds them with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE names another base
-sizes    what each adds to its base, in MB
+build    builds with Docker or Podman, as roadmap/<image>:<commit> and :latest; BASE_IMAGE overrides the base
+sizes    size on top of the base, in MB
 base     the base's name and digest, into sbom/base.json
-sbom     a CycloneDX list of what the locks pin, into sbom/<lock>.json
-audit    known vulnerabilities of what the locks pin, by PyPI's own advisories; exit code 1 if there are any that
+sbom     a CycloneDX list of the locked packages, into sbom/<lock>.json
+audit    known vulnerabilities of the locked packages, by PyPI's advisories; exit code 1 for any that
          infra/advisories.toml does not accept
 """
 
@@ -25,26 +25,26 @@ FOLDER = Path(__file__).parent / "docker"
 IMAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.Dockerfile")))
 LOCKS = (Path("requirements.lock"), Path("infra/airflow/requirements.lock"), Path("infra/docker/serving.lock"))
 BASE = "python:3.11-slim-bookworm"
-PASSED = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST")  # from the environment: where CPU builds lie
+PASSED = ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST")  # from the environment: index of CPU builds
 
 
 class ImageError(UsageError):
-    """Why there is no image, in one line."""
+    """Building an image failed; the message is one line."""
 
 
 def engine() -> str:
     """
     Raises:
-        ImageError: neither answers.
+        ImageError: neither is reachable.
     """
     for name in ("docker", "podman"):
         if shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0:
             return name
-    raise ImageError("neither Docker nor Podman answers; start one, or set DOCKER_HOST")
+    raise ImageError("found neither Docker nor Podman; start one or set DOCKER_HOST")
 
 
 def commit() -> str:
-    """The commit's short name, with a mark where the working tree differs from it."""
+    """The commit's short hash, with a suffix if the working tree is dirty."""
     command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -54,10 +54,10 @@ def base() -> str:
 
 
 def build(image: str) -> str:
-    """Builds it and returns its name.
+    """Builds an image and returns its name.
 
     Raises:
-        ImageError: the engine failed; what it said has been printed.
+        ImageError: the engine failed; its output was printed.
     """
     name = f"roadmap/{image}:{commit()}"
     about = {"base.name": base(), "base.digest": digest(base())}
@@ -70,46 +70,46 @@ def build(image: str) -> str:
     command = [engine(), "build", "--file", str(FOLDER / f"{image}.Dockerfile"), *options, *labels, *tags, "."]
     if subprocess.run(
         command, env={**os.environ, "BUILDAH_FORMAT": "docker"}
-    ).returncode:  # so that HEALTHCHECK is kept
-        raise ImageError(f"{image}: not built; the lines above say why")
+    ).returncode:  # the format that keeps HEALTHCHECK
+        raise ImageError(f"{image}: build failed; see the lines above")
     return name
 
 
 def size(name: str) -> int:
-    """Bytes of an image.
+    """The size of an image in bytes.
 
     Raises:
-        ImageError: there is none of this name.
+        ImageError: no such image.
     """
     done = subprocess.run([engine(), "image", "inspect", name], capture_output=True, text=True)
     if done.returncode:
         hint = f"docker pull {name}" if name == base() else "python -m infra.images build"
-        raise ImageError(f"{name}: no such image; `{hint}` brings it")
+        raise ImageError(f"{name}: no such image; run `{hint}`")
     return int(json.loads(done.stdout)[0]["Size"])
 
 
 def digest(name: str) -> str:
-    """What the image's registry knows it by, sha256:...; empty for one made on this machine. Fetches what isn't here.
+    """The image's digest in its registry, sha256:...; empty for a local image. Pulls it if missing.
 
     Raises:
-        ImageError: it can't be had.
+        ImageError: it can't be pulled.
     """
     command = [engine(), "image", "inspect", "--format", '{{join .RepoDigests " "}}', name]
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:
         fetched = subprocess.run([engine(), "pull", "-q", name], capture_output=True, text=True)
         if fetched.returncode:
-            raise ImageError(f"{name}: can't be fetched: {fetched.stderr.strip()}; BASE_IMAGE names another base")
+            raise ImageError(f"{name}: pull failed: {fetched.stderr.strip()}; set BASE_IMAGE to another base")
         found = subprocess.run(command, capture_output=True, text=True)
     return found.stdout.strip().partition("@")[2].partition(" ")[0]
 
 
 def record_base(folder: Path) -> str:
-    """What the images stand on, into base.json; BASE_IMAGE=<name>@<digest> builds on the same again."""
+    """Writes the base image to base.json; BASE_IMAGE=<name>@<digest> reproduces a build."""
     found = {"name": base(), "digest": digest(base())}
     folder.mkdir(exist_ok=True)
     (folder / "base.json").write_text(json.dumps(found, indent=1) + "\n")
-    return f"{found['name']} {found['digest'] or 'has no digest: it comes from no registry'}"
+    return f"{found['name']} {found['digest'] or 'without digest: a local image'}"
 
 
 def sbom(lock: Path, folder: Path) -> Path:
@@ -122,7 +122,7 @@ def sbom(lock: Path, folder: Path) -> Path:
 
 def run(command: str, images: list[str]) -> int:
     if unknown := sorted(set(images) - set(IMAGES)):
-        raise ImageError(f"no image {unknown[0]!r}; there are {', '.join(IMAGES)}")
+        raise ImageError(f"found no image {unknown[0]!r}; expected {', '.join(IMAGES)}")
     if command == "build":
         print("\n".join([build(image) for image in images or IMAGES]))
     elif command == "sizes":
@@ -140,7 +140,7 @@ def run(command: str, images: list[str]) -> int:
 
 
 class Options(command_line.Options):
-    images: list[str] = command_line.positional(f"of {', '.join(IMAGES)}; all of them", default=[])
+    images: list[str] = command_line.positional(f"of {', '.join(IMAGES)}; default: all", default=[])
 
 
 VERBS = ("build", "sizes", "base", "sbom", "audit")

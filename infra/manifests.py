@@ -1,10 +1,10 @@
-"""What a cluster is told, on standard output: `python -m infra.manifests serving|training project=mnist stage=staging`
+"""Prints the manifests for a cluster: `python -m infra.manifests serving|training project=mnist stage=staging`
 
 serving     image=<image> version=<bundle> [canary=<bundle>]: the Deployments, the route and the policies of one project
 training    image=<image> [gpu=true]: the Job that trains it
 
-infra/k8s as `kubectl kustomize` renders it, with project, versions and image laid over the stage. image= may have a tag
-or a digest.
+Renders infra/k8s with `kubectl kustomize`, with project, versions and image on top of the stage's
+overlay. image= may have a tag or a digest.
 """
 
 import json
@@ -33,14 +33,14 @@ Manifest = dict[str, Any]
 
 
 class ManifestError(UsageError):
-    """Why there is nothing to apply, in one line. The caller's mistake."""
+    """An invalid option; the message is one line."""
 
 
 def serving(project: str, stage: str, image: str, version: str, canary: str | None = None) -> list[Manifest]:
-    """The objects that serve a project. `canary` is the version beside the stable one; its Deployment has no replicas.
+    """The serving objects of a project. `canary` is the version of the canary Deployment, which has no replicas.
 
     Raises:
-        ManifestError: an unknown stage, an impossible image or version, or no kubectl to render with.
+        ManifestError: an unknown stage, an invalid image or version, or no kubectl.
     """
     prefix = of(project)
     route = [{"op": "replace", "path": f"/spec/rules/0/matches/{i}/path/value", "value": f"{root}/{project}"}
@@ -50,7 +50,7 @@ def serving(project: str, stage: str, image: str, version: str, canary: str | No
     patches = [patch({"kind": "HTTPRoute"}, route)]
     for track, bundle in (("stable", version), ("canary", canary or version)):
         if not re.fullmatch(r"[0-9a-f]{12}", bundle):
-            raise ManifestError(f"version: found {bundle!r}; should be the twelve digits that name a bundle")
+            raise ManifestError(f"version: found {bundle!r}; expected the twelve hex digits of a bundle")
         values = [{"op": "replace", "path": f"/data/{key}", "value": value}
                   for key, value in (("PROJECT", project), ("VERSION", bundle))]  # fmt: skip
         patches.append(patch({"kind": "ConfigMap", "labelSelector": f"track={track}"}, values))
@@ -58,7 +58,7 @@ def serving(project: str, stage: str, image: str, version: str, canary: str | No
 
 
 def training(project: str, stage: str, image: str, gpu: bool = False) -> list[Manifest]:
-    """The Job that trains a project, and what it needs.
+    """The training Job of a project, and its objects.
 
     Raises:
         ManifestError: as for `serving`.
@@ -72,7 +72,7 @@ def training(project: str, stage: str, image: str, gpu: bool = False) -> list[Ma
 
 
 def of(project: str) -> str:
-    """What the names of a project's objects begin with."""
+    """The name prefix of a project's objects."""
     return project.replace("_", "-") + "-"
 
 
@@ -82,15 +82,15 @@ def patch(target: dict[str, str], operations: list[dict[str, Any]]) -> dict[str,
 
 def render(project: str, stage: str, name: str, image: str, **parts: Any) -> list[Manifest]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", project):
-        raise ManifestError(f"project: found {project!r}; should be the name of a project, such as mnist")
+        raise ManifestError(f"project: found {project!r}; expected the name of a project, such as mnist")
     if stage not in STAGES:
         raise ManifestError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
     found = IMAGE.fullmatch(image)
     if not found:
-        raise ManifestError(f"image: found {image!r}; should be <repository>:<tag> or <repository>@sha256:<digest>")
+        raise ManifestError(f"image: found {image!r}; expected <repository>:<tag> or <repository>@sha256:<digest>")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()
-        for key in ("resources", "components"):  # kustomize takes no absolute paths
+        for key in ("resources", "components"):  # kustomize rejects absolute paths
             parts[key] = [os.path.relpath(FOLDER / one, home) for one in parts.get(key, ())]
         laid = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -106,12 +106,12 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
         try:
             done = subprocess.run(["kubectl", "kustomize", str(home)], capture_output=True, text=True)
         except FileNotFoundError:
-            raise ManifestError("kubectl is not installed, and renders infra/k8s; 1.27 or newer is needed") from None
+            raise ManifestError("found no kubectl, which renders infra/k8s; install 1.27 or newer") from None
     if done.returncode:
         raise ManifestError(f"{FOLDER}: {done.stderr.strip()}")
     manifests: list[Manifest] = list(yaml.safe_load_all(done.stdout))
     for one in manifests:
-        if one["kind"] == "Namespace":  # the projects share it
+        if one["kind"] == "Namespace":  # shared by projects
             del one["metadata"]["labels"]["app.kubernetes.io/instance"]
     return manifests
 
@@ -124,7 +124,7 @@ class Workload(command_line.Options):
 
 class ServingWorkload(Workload):
     version: str = Field(description="of the bundle")
-    canary: str | None = Field(None, description="version of the bundle that gets a share of the requests")
+    canary: str | None = Field(None, description="bundle version of the canary")
 
 
 class TrainingWorkload(Workload):

@@ -1,11 +1,11 @@
-"""python -m infra.smoke [project]: the four doors of a running `make up`, each opened once.
+"""python -m infra.smoke [project]: tests the four entry points of a running `make up`.
 
     dvc      a stage of the project in a worker's environment, pushed to the object store
     airflow  its DAG, triggered over REST and followed to success
-    deploy   the champion, answering as the version that was registered
-    http     the example of its bundle, asked through the proxy
+    deploy   the champion is served in its registered version
+    http     prediction of the bundle's example through the proxy
 
-Without a project it is house_prices, the quickest. A row for each; exit code 1 if one is shut, with the reason.
+The default project is house_prices, the fastest. Prints a row for each; exit code 1 if one fails, with the reason.
 """
 
 import json
@@ -22,31 +22,31 @@ from roadmap.io.errors import USAGE, CommandError
 from roadmap.io.http import HttpError, ask, basic
 
 WORKER = "airflow-worker"
-SECONDS = 600.0  # that a door may take
+SECONDS = 600.0  # timeout per entry point
 
 
 class DoorClosed(CommandError):
-    """Why a door does not open."""
+    """An entry point failed; the message has the reason."""
 
 
 class Doors:
     def __init__(self, stack: Stack, project: str) -> None:
         self.stack, self.project = stack, project
-        self.bundle = ""  # the version that `register` made
+        self.bundle = ""  # the registered version
 
     def dvc(self) -> str:
         stage = f"prepare@{self.project}"
-        self.worker("dvc", "repro", stage)  # and what it needs
+        self.worker("dvc", "repro", stage)  # with its upstream stages
         self.worker("dvc", "push", stage)
         said = self.worker("dvc", "status", "--cloud", stage)
         if "in sync" not in said:
-            raise DoorClosed(f"{stage} is not in the remote: {said.strip()[:300]}")
+            raise DoorClosed(f"{stage}: not in the remote:  {said.strip()[:300]}")
         return f"{stage} ran, and the remote has it"
 
     def airflow(self) -> str:
         client = Client(f"{self.stack.url}/airflow", "admin", self.stack.env["AIRFLOW_PASSWORD"])
         until = time.monotonic() + SECONDS
-        while True:  # a fresh Airflow needs a moment to read the DAGs
+        while True:  # a fresh Airflow takes a moment to parse the DAGs
             try:
                 run = client.trigger(self.project, {"deploy": "none"})
                 break
@@ -67,7 +67,7 @@ class Doors:
         return f"{len(tasks)} tasks"
 
     def deploy(self) -> str:
-        """`serving` has the champion: by itself, or by a deploy where it follows a stage."""
+        """`serving` has the champion: by polling, or by a deployment if it follows a stage."""
         path = f"/mlflow/api/2.0/mlflow/registered-models/alias?name={self.project}&alias=champion"
         version = json.loads(self.get(path, login=True))["model_version"]
         self.bundle = {tag["key"]: tag["value"] for tag in version.get("tags", ())}["bundle"]
@@ -85,15 +85,13 @@ class Doors:
         example = json.loads(self.worker("cat", f"artifacts/{self.project}/bundle/example.json"))
         answer = json.loads(self.get(f"/models/{self.project}/predict", {"inputs": example}))
         if len(answer["outputs"]) != len(example) or answer["model"]["version"] != self.bundle:
-            raise DoorClosed(
-                f"{len(example)} inputs of version {self.bundle} were asked; the answer is {str(answer)[:300]}"
-            )
+            raise DoorClosed(f"{len(example)} inputs for version {self.bundle}: found {str(answer)[:300]}")
         return f"{len(example)} inputs, version {answer['model']['version']}"
 
-    # ---------------------------------------------------------------- how they are opened
+    # ---------------------------------------------------------------- helpers
 
     def worker(self, *command: str) -> str:
-        """What a command prints in the worker's checkout, with the worker's environment."""
+        """The output of a command in the worker's checkout and environment."""
         program = "/repository/infra/compose/airflow.sh"
         return self.stack.run("exec", "-T", WORKER, program, "run", *command, seconds=SECONDS)
 
@@ -102,7 +100,7 @@ class Doors:
         try:
             return ask(self.stack.url + path, body, headers=headers, seconds=60).content
         except HttpError as error:
-            hint = "; `make up` starts it" if error.status is None else ""
+            hint = "; start it with `make up`" if error.status is None else ""
             raise DoorClosed(f"{error}{hint}") from None
 
 
@@ -111,7 +109,7 @@ def last(said: str) -> str:
 
 
 def targets(doors: Doors) -> list[str]:
-    """What Prometheus asks, and whether it answers."""
+    """The scrape targets of Prometheus and their health."""
     found = json.loads(doors.get("/prometheus/api/v1/targets?state=active", login=True))["data"]["activeTargets"]
     return [f"  {one['labels']['job']:<12} {one['health']:<6} {one['scrapeUrl']}  {one['lastError']}" for one in found]
 
@@ -125,7 +123,7 @@ def smoke(options: Options) -> int:
     doors = Doors(Stack(), options.project)
     opened: list[Callable[[], str]] = [doors.dvc, doors.airflow, doors.deploy, doors.http]
     if WORKER not in {one.service for one in doors.stack.states() if one.state == "running"}:
-        raise ComposeError(f"{WORKER} does not run; `make up` starts it", USAGE)
+        raise ComposeError(f"{WORKER} is not running; start it with `make up`", USAGE)
     for door in opened:
         started = time.monotonic()
         try:

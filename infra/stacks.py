@@ -6,8 +6,8 @@
     down     deletes it and says what was kept
     status   the stack's state and outputs
 
-A run that was interrupted is repeated: it waits for what is under way, and takes away a first creation that failed.
-`role=<arn>` hands the change to that role.
+An interrupted run can be repeated: it waits for a running change, and removes a failed first creation. With
+`role=<arn>` CloudFormation uses that role.
 """
 
 import sys
@@ -24,8 +24,8 @@ from roadmap.io import command_line
 from roadmap.io.aws import aws_errors
 from roadmap.io.errors import nearest
 
-POLL = 3.0  # seconds between two looks at a change that is under way
-PATIENCE = 2 * 3600.0  # seconds until it comes to rest: a blue/green update bakes for up to an hour, twice
+POLL = 3.0  # seconds between polls of a running change
+PATIENCE = 2 * 3600.0  # timeout in seconds: a blue/green update bakes for up to an hour, twice
 NOTHING = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -37,7 +37,7 @@ class Stacks:
     role: str | None = None
     poll: float = field(default_factory=lambda: POLL)
     patience: float = PATIENCE
-    look: Callable[[], None] = lambda: None  # what else to do at every look at a change
+    look: Callable[[], None] = lambda: None  # called at every poll of a change
 
     def describe(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -60,14 +60,14 @@ class Stacks:
         if change is None:
             return []
         self.client.delete_change_set(ChangeSetName=change["ChangeSetId"])
-        if not present:  # the change set has made an empty stack
+        if not present:  # the change set created an empty stack
             self.client.delete_stack(StackName=name)
         return changes(change)
 
     def up(self, template: StackTemplate, stage: str, project: str | None = None, **parameters: str) -> list[str]:
-        """What was changed; nothing where all is as it should be.
+        """Applies the changes and returns them; empty if there are none.
 
-        An update that is interrupted is cancelled: CloudFormation goes back by itself. A first creation goes on.
+        An interrupted update is cancelled and rolled back by CloudFormation. A first creation continues.
         """
         name = template.stack(stage, project)
         present, change = self._change_set(template, name, stage, project, parameters)
@@ -90,11 +90,11 @@ class Stacks:
 
         try:
             self.client.cancel_update_stack(StackName=name)
-        except ClientError as error:  # it has just ended, or goes back already
+        except ClientError as error:  # it has just ended, or is rolling back
             say(f"{name}: {error.response['Error'].get('Message')}")
 
     def down(self, template: StackTemplate, stage: str, project: str | None = None) -> list[str]:
-        """What was kept, because it holds what can't be made again."""
+        """Deletes the stack; returns the retained resources."""
         name = template.stack(stage, project)
         present = self.describe(name)
         if present is None:
@@ -109,15 +109,15 @@ class Stacks:
     def _change_set(
         self, template: StackTemplate, name: str, stage: str, project: str | None, parameters: dict[str, str]
     ) -> tuple[bool, dict[str, Any] | None]:
-        """Whether the stack is there, and what would change; None for nothing."""
+        """Whether the stack exists, and its change set; None without changes."""
         present = self.settled(name)
         slots = template.body["Parameters"]
         given = {"Stage": stage, **({"Project": project} if project else {}), **parameters}
         if unknown := sorted(set(given) - set(slots)):
-            raise StackError(f"{template.name}: no parameter {', '.join(unknown)}; there are {', '.join(slots)}")
+            raise StackError(f"{template.name}: found no parameter {', '.join(unknown)}; it has {', '.join(slots)}")
         known = {one["ParameterKey"] for one in present.get("Parameters", [])} if present else set()
         if missing := [slot for slot in slots if "Default" not in slots[slot] and slot not in known | set(given)]:
-            raise StackError(f"{template.name}: {', '.join(missing)} must be given")
+            raise StackError(f"{template.name}: missing: {', '.join(missing)}; give a value for each")
         values: list[dict[str, Any]] = [{"ParameterKey": key, "ParameterValue": one} for key, one in given.items()]
         values += [{"ParameterKey": key, "UsePreviousValue": True} for key in slots if key in known - set(given)]
         made = self._created(
@@ -136,7 +136,7 @@ class Stacks:
                 return bool(present), change
             if change["Status"] == "FAILED":
                 self.client.delete_change_set(ChangeSetName=made["Id"])
-                reason = change.get("StatusReason", "no reason was given")
+                reason = change.get("StatusReason", "no reason given")
                 if any(words in reason for words in NOTHING):
                     return bool(present), None
                 raise StackError(f"{name}: {reason}")
@@ -144,7 +144,7 @@ class Stacks:
         return bool(present), None
 
     def _created(self, **about: Any) -> dict[str, Any] | None:
-        """A change set; None where its creation is refused because nothing changes: most often that comes later."""
+        """A change set; None if its creation fails at once because nothing changes."""
         from botocore.exceptions import ClientError
 
         try:
@@ -156,26 +156,26 @@ class Stacks:
         return made
 
     def settled(self, name: str) -> dict[str, Any] | None:
-        """The stack when nothing is under way; None where it is yet to be created."""
+        """The stack once no change is running; None if it does not exist."""
         present = self.describe(name)
-        if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of a plan that was interrupted
+        if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of an interrupted plan
             self.client.delete_stack(StackName=name)
             return None
         if present and present["StackStatus"].endswith("_IN_PROGRESS"):
             self._follow(present["StackId"], self._seen(present["StackId"]))
             present = self.describe(name)
         if present and present["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
-            say(f"{name}: its first creation failed; what is left of it is deleted")
+            say(f"{name}: its first creation failed; deleting the remains")
             seen = self._seen(present["StackId"])
             self.client.delete_stack(StackName=name)
             self._follow(present["StackId"], seen, "DELETE_COMPLETE")
             return None
         if present and present["StackStatus"].endswith("_FAILED"):
-            raise StackError(f"{name}: is in {present['StackStatus']}, which a person has to look at")
+            raise StackError(f"{name}: found state {present['StackStatus']}, which needs manual repair")
         return present
 
     def _events(self, stack: str) -> list[dict[str, Any]]:
-        """Of the last changes, the newest first."""
+        """The latest events, newest first."""
         events: list[dict[str, Any]] = self.client.describe_stack_events(StackName=stack)["StackEvents"]
         return events
 
@@ -183,10 +183,10 @@ class Stacks:
         return {one["EventId"] for one in self._events(stack)}
 
     def _follow(self, stack: str, seen: set[str], wanted: str | None = None) -> None:
-        """Says what happens until the stack comes to rest.
+        """Prints events until the change has ended.
 
         Raises:
-            StackError: it comes to rest in another state than `wanted`, with the first reason.
+            StackError: it ended in another state than `wanted`; the message has the first reason.
         """
         reasons: list[str] = []
         name = stack.rpartition("stack/")[2].partition("/")[0]
@@ -203,7 +203,7 @@ class Stacks:
             if not status.endswith("_IN_PROGRESS"):
                 break
             if time.monotonic() > deadline:
-                raise StackError(f"{name}: still {status}; the same command goes on waiting")
+                raise StackError(f"{name}: still {status}; run the same command to continue waiting")
             self.look()
             time.sleep(self.poll)
         if wanted and status != wanted:
@@ -211,7 +211,7 @@ class Stacks:
 
 
 def changes(change_set: dict[str, Any]) -> list[str]:
-    """`Modify Service (AWS::ECS::Service), replaced`, a line for each resource."""
+    """One line per resource, such as `Modify Service (AWS::ECS::Service), replaced`."""
     lines = []
     for one in (change["ResourceChange"] for change in change_set.get("Changes", [])):
         replaced = {"True": ", replaced", "Conditional": ", perhaps replaced"}.get(one.get("Replacement", ""), "")
@@ -229,8 +229,8 @@ def say(line: str) -> None:
 class Change(command_line.OpenOptions):
     stack: str = Field(description="a template of infra/cloudformation")
     stage: str = Field(description="staging | production")
-    project: str | None = Field(None, description="where the stack is a project's")
-    role: str | None = Field(None, description="ARN of the role that CloudFormation works with")
+    project: str | None = Field(None, description="for a project's stack")
+    role: str | None = Field(None, description="ARN of the role for CloudFormation")
 
 
 def order(_: command_line.Options) -> None:
@@ -250,7 +250,7 @@ def change(verb: str, options: Change) -> list[str]:
     if options.stack not in there:
         raise StackError(f"stack: found {options.stack!r}; {nearest(options.stack, there)}")
     template, about = there[options.stack], (options.stage, options.project)
-    patient = Config(retries={"mode": "adaptive", "max_attempts": 10})  # throttling passes
+    patient = Config(retries={"mode": "adaptive", "max_attempts": 10})  # throttling is transient
     stacks = Stacks(boto3.client("cloudformation", config=patient), options.role)
     if verb == "status":
         stack = template.stack(*about)

@@ -1,4 +1,4 @@
-"""The templates of infra/cloudformation: what they import from each other, and the names of their stacks."""
+"""The templates of infra/cloudformation: their dependencies, and the names of their stacks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ STAGES = ("staging", "production")
 
 
 class StackError(UsageError):
-    """Why a stack is not as it was wanted, in one line."""
+    """The change of a stack failed; the message is one line."""
 
 
-class _Loader(yaml.CSafeLoader):  # a tenth of the time: all templates are read at every start
+class _Loader(yaml.CSafeLoader):  # ten times faster: all templates are read at every start
     """YAML with CloudFormation's short forms."""
 
 
@@ -66,17 +66,18 @@ class StackTemplate:
         return {one["Fn::Sub"] for key, one in pairs(self.body) if key == "Fn::ImportValue"}
 
     def stack(self, stage: str, project: str | None) -> str:
-        """The stack's name; the OIDC role's permissions are written for names of this shape."""
+        """The stack's name; the OIDC role's permissions match names of this form."""
         if stage not in STAGES:
             raise StackError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
         wanted = "Project" in self.body["Parameters"]
         if wanted != bool(project):
-            raise StackError(f"{self.name}: there is one for {'each project; name it' if wanted else 'all projects'}")
+            kind = "each project; give project=<name>" if wanted else "all projects; omit project="
+            raise StackError(f"{self.name}: there is one stack for {kind}")
         return "-".join(["roadmap", stage, self.name, *([project.replace("_", "-")] if project else [])])
 
 
 def pairs(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and what is under it, at any depth."""
+    """Every key and its value, at any depth."""
     for key, value in tree.items() if isinstance(tree, dict) else [("", one) for one in tree]:
         if key:
             yield key, value

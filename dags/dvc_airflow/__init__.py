@@ -1,1 +1,1 @@
-"""DVC pipelines as Airflow DAGs. README.md says how to use this in a repository of your own."""
+"""DVC pipelines as Airflow DAGs. README.md describes how to use the package in your own repository."""

@@ -1,8 +1,7 @@
-"""Who hears of what happens: the log always, a webhook where ALERT_WEBHOOK names one, mail where ALERT_EMAIL does.
+"""Alerts: always to the log, to the webhook in ALERT_WEBHOOK, by mail to ALERT_EMAIL.
 
-ALERT_FORMAT says how the webhook wants it: json (as it is), slack, dingtalk or feishu. Mail goes through the server at
-ALERT_SMTP, host:port, as smtp://user:password@host:port where it wants to know who sends. What can't be sent is
-logged and fails nothing.
+ALERT_FORMAT is the webhook's format: json (raw), slack, dingtalk or feishu. Mail is sent through ALERT_SMTP, host:port
+or smtp://user:password@host:port. Failures to send are logged and fail no task.
 """
 
 import json
@@ -25,14 +24,14 @@ FORMATS = {
 
 
 def tell(text: str, **about: Any) -> None:
-    """News: drift, a decision of the gate, a deployment."""
+    """Sends an alert: drift, a decision of the gate, a deployment."""
     message = {"text": text, **about}
     log.info("news: %s", json.dumps(message, ensure_ascii=False))
     send(message)
 
 
 def failed(context: Any) -> None:
-    """A callback of Airflow: for `on_failure_callback`, after the last try."""
+    """An Airflow callback for `on_failure_callback`, after the last retry."""
     ti = context["ti"]
     message = {
         "text": f"{ti.dag_id}: {ti.task_id} failed: {context.get('exception')}",
@@ -51,8 +50,8 @@ def send(message: dict[str, Any]) -> None:
         if to := os.environ.get(name):
             try:
                 way(to, message)
-            except Exception as error:  # no address, nobody there, or somebody who speaks no HTTP
-                log.error("alert: %s did not take it: %s", name, error)
+            except Exception as error:  # bad address, unreachable, or not HTTP
+                log.error("alert: cannot send to %s: %s", name, error)
 
 
 def webhook(url: str, message: dict[str, Any]) -> None:

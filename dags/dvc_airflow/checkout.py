@@ -1,4 +1,4 @@
-"""The repository that the tasks work on."""
+"""The repository of the tasks."""
 
 import configparser
 import os
@@ -11,17 +11,17 @@ KEEP = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE
 
 @dataclass(frozen=True)
 class Checkout:
-    """The repository on this machine, and the environment that its stages run in."""
+    """A local repository, and the environment of its stages."""
 
     root: Path
     venv: Path
-    variables: tuple[str, ...] = ()  # what the stages read of the environment, beside AWS_*, MLFLOW_* and the like
+    variables: tuple[str, ...] = ()  # further environment variables of the stages, besides AWS_*, MLFLOW_* and so on
 
     def program(self, name: str) -> str:
         return str(self.venv / "bin" / name)
 
     def env(self, **more: str) -> dict[str, str]:
-        """Without Airflow's own settings, which hold its secrets."""
+        """The environment without Airflow's own settings, which include its secrets."""
         prefixes = ("AWS_", "MLFLOW_", "DVC_", "GIT_", "CUDA_", "OMP_", "HTTP", "http", "NO_PROXY", "no_proxy")
         kept = {k: v for k, v in os.environ.items() if k in KEEP + self.variables or k.startswith(prefixes)}
         path = f"{self.venv / 'bin'}{os.pathsep}{kept.get('PATH', os.defpath)}"

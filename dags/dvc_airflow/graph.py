@@ -1,8 +1,7 @@
-"""dvc.yaml and params.yaml read as data: the stages, and who needs whom.
+"""Parses dvc.yaml and params.yaml: the stages and their dependencies.
 
-DVC itself takes half a second to import; a scheduler that parses its DAGs all the time can't have that. What is read
-here is DVC's documented syntax: `foreach` over a list or a mapping, `matrix`, `${...}` from `vars` and params.yaml,
-`wdir`.
+Importing DVC takes half a second, too long for a scheduler that parses DAGs all the time. This module supports DVC's
+documented syntax: `foreach` over a list or a mapping, `matrix`, `${...}` from `vars` and params.yaml, `wdir`.
 """
 
 import graphlib
@@ -23,12 +22,12 @@ OUTS = ("outs", "metrics", "plots")
 
 
 class GraphError(Exception):
-    """dvc.yaml or params.yaml says something that can't be followed; the message names file and stage."""
+    """dvc.yaml or params.yaml is invalid; the message names file and stage."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, as DVC addresses it: `train@mnist` has the name `train` and the key `mnist`."""
+    """One stage: DVC's address `train@mnist` has the name `train` and the key `mnist`."""
 
     name: str
     key: str | None
@@ -37,9 +36,9 @@ class Stage:
     deps: tuple[str, ...]
     outs: tuple[str, ...]
     metrics: tuple[str, ...]
-    cached: bool  # DVC keeps its outputs, so that they travel through a remote
-    always: bool  # runs whether something changed or not
-    adds: bool  # finds its outputs as it left them and adds to them: `persist`
+    cached: bool  # DVC caches its outputs, so that a remote can transfer them
+    always: bool  # runs even if nothing changed
+    adds: bool  # appends to its previous outputs: `persist`
 
     @property
     def address(self) -> str:
@@ -48,17 +47,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageGraph:
-    """The stages in the order of dvc.yaml, and for each address those that make what it needs."""
+    """The stages in the order of dvc.yaml, and the upstream stages of each address."""
 
     stages: dict[str, Stage]
     upstream: dict[str, tuple[str, ...]]
 
     def keys(self) -> list[str]:
-        """What the stages are made for, in the order of params.yaml: the projects."""
+        """The keys of the stages, in the order of params.yaml: the projects."""
         return list(dict.fromkeys(stage.key for stage in self.stages.values() if stage.key is not None))
 
     def of(self, key: str) -> list[Stage]:
-        """The stages of one key, and the shared ones that they need."""
+        """The stages of one key, and the shared stages that they need."""
         own = [stage for stage in self.stages.values() if stage.key == key]
         needed = {address for stage in own for address in self.ancestors(stage.address)}
         return [stage for stage in self.stages.values() if stage in own or stage.address in needed]
@@ -78,8 +77,8 @@ def read(root: Path) -> StageGraph:
     """The graph of the repository at `root`.
 
     Raises:
-        GraphError: a file is missing or no YAML, a `${...}` names nothing, two stages write the same path, or stages
-            need each other.
+        GraphError: a file is missing or not YAML, a `${...}` is unresolved, two stages write the same path, or
+            there is a cycle.
     """
     pipeline = load(root / "dvc.yaml")
     values = load(root / "params.yaml") if (root / "params.yaml").exists() else {}
@@ -87,7 +86,7 @@ def read(root: Path) -> StageGraph:
     stages: dict[str, Stage] = {}
     for name, body in (pipeline.get("stages") or {}).items():
         if not isinstance(body, dict):
-            raise GraphError(f"dvc.yaml: stages.{name}: must be a mapping")
+            raise GraphError(f"dvc.yaml: stages.{name}: expected a mapping")
         for key, scope in instances(name, body, values):
             stage = make(name, key, body.get("do", body), {**values, **scope}, root)
             stages[stage.address] = stage
@@ -102,12 +101,12 @@ def load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise GraphError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise GraphError(f"{path}: must be a mapping")
+        raise GraphError(f"{path}: expected a mapping")
     return content
 
 
 def extended(values: dict[str, Any], entries: list[Any] | None, folder: Path) -> dict[str, Any]:
-    """`values` and what a list `vars:` adds: mappings, files, and `file:key,key` for some keys of a file."""
+    """`values` plus the entries of a list `vars:`: mappings, files, or `file:key,key` for some keys of a file."""
     for entry in entries or []:
         if isinstance(entry, dict):
             more = entry
@@ -127,7 +126,7 @@ def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Each key that a stage is written for, with what `${item}` and `${key}` stand for."""
+    """Each key of a stage, with the values of `${item}` and `${key}`."""
     if "foreach" in body:
         items = resolve(body["foreach"], values, f"dvc.yaml: stages.{name}.foreach")
         if isinstance(items, dict):
@@ -136,11 +135,11 @@ def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterat
             simple = not any(isinstance(item, dict | list) for item in items)
             yield from ((text(item if simple else number), {"item": item}) for number, item in enumerate(items))
         else:
-            raise GraphError(f"dvc.yaml: stages.{name}.foreach: found {items!r}; must be a list or a mapping")
+            raise GraphError(f"dvc.yaml: stages.{name}.foreach: found {items!r}; expected a list or a mapping")
     elif "matrix" in body:
         axes = resolve(body["matrix"], values, f"dvc.yaml: stages.{name}.matrix")
         if not (isinstance(axes, dict) and all(isinstance(axis, list) for axis in axes.values())):
-            raise GraphError(f"dvc.yaml: stages.{name}.matrix: must be a mapping of lists")
+            raise GraphError(f"dvc.yaml: stages.{name}.matrix: expected a mapping of lists")
         for chosen in itertools.product(*axes.values()):
             item = dict(zip(axes, chosen, strict=True))
             key = "-".join(
@@ -181,7 +180,7 @@ def path(folder: str, entry: Any) -> str:
 
 
 def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
-    """`node` with every `${a.b[0]}` replaced; a text that is nothing else takes the value's type."""
+    """`node` with every `${a.b[0]}` replaced; a string that is a single reference takes the value's type."""
     if isinstance(node, dict):
         return {resolve(key, values, where): resolve(value, values, where) for key, value in node.items()}
     if isinstance(node, list):
@@ -194,7 +193,7 @@ def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
 
 
 def text(value: Any) -> str:
-    """As DVC writes it into a command or a name."""
+    """A value as DVC formats it in a command or a name."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -209,7 +208,7 @@ def look_up(reference: str, values: Any, where: str, file: str = "params.yaml") 
 
 
 def edges(stages: dict[str, Stage]) -> dict[str, tuple[str, ...]]:
-    """A stage needs those whose output is one of its dependencies, lies inside one, or has one inside."""
+    """The upstream stages: their output equals, contains or is inside a dependency."""
     makers: dict[str, str] = {}
     for stage in stages.values():
         for out in stage.outs:
@@ -228,5 +227,5 @@ def edges(stages: dict[str, Stage]) -> dict[str, tuple[str, ...]]:
     try:
         graphlib.TopologicalSorter(found).prepare()
     except graphlib.CycleError as error:
-        raise GraphError(f"dvc.yaml: stages need each other: {' -> '.join(error.args[1])}") from None
+        raise GraphError(f"dvc.yaml: cycle of stages: {' -> '.join(error.args[1])}") from None
     return found

@@ -1,4 +1,4 @@
-"""A task that looks at a project's prediction log, and a DAG of it. Drift updates an asset, which retrains."""
+"""The monitoring task and its DAG. Drift updates an asset, which triggers retraining."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from dvc_airflow.checkout import Checkout
 from dvc_airflow.operators import DvcOperator
 from dvc_airflow.render import clock
 
-DOC = """Compares what the champion is asked with what it was tested on, by `python -m pipelines.monitor`.
+DOC = """Compares the champion's requests and predictions with its test set, by `python -m pipelines.monitor`.
 
-Drift updates the asset `drift/{0}`, unless a retraining was asked for a short while ago or the budget is spent; the DAG
-`{0}` then takes the labelled rows, trains, and lets the gate decide. `projects.{0}.monitor` in params.yaml says how
-much is asked, and `enabled: false` there switches it off."""
+Drift updates the asset `drift/{0}`, unless the cooldown or the budget forbids a retraining; the DAG `{0}` then collects
+the labelled rows, trains, and runs the gate. `projects.{0}.monitor` in params.yaml has the thresholds, and
+`enabled: false` there disables it."""
 
 
 class MonitorOperator(DvcOperator):
-    """One look. Its result is the verdict, without the columns."""
+    """One monitoring run. Its result is the verdict, without the columns."""
 
     def __init__(self, *, project: str, asset: Asset, **kwargs: Any) -> None:
         self.alias = AssetAlias(f"{asset.name} by monitor")
@@ -30,14 +30,14 @@ class MonitorOperator(DvcOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         if not os.environ.get("SERVING_PREDICTIONS"):
-            raise AirflowSkipException("SERVING_PREDICTIONS: not set; it names the prediction log of the server")
+            raise AirflowSkipException("SERVING_PREDICTIONS: not set; set it to the server's prediction log")
         root = self.checkout.root
         self.run_command(root, [self.checkout.program("python"), "-m", "pipelines.monitor", f"project={self.project}"])
         path = root / "artifacts" / self.project / "monitoring" / "verdict.json"
         verdict: dict[str, Any] = json.loads(path.read_bytes())
         said = {name: value for name, value in verdict.items() if name not in ("findings", "live")}
         if verdict["verdict"] == "drift":
-            action = "It is retrained" if verdict["retrain"] else "It is not retrained"
+            action = "Retraining" if verdict["retrain"] else "No retraining"
             alerts.tell(f"{verdict['summary']} {action}: {verdict['why']}.", project=self.project, at=verdict["at"])
         if verdict["retrain"]:
             context["outlet_events"][self.alias].add(self.asset, extra=said)

@@ -1,7 +1,7 @@
-"""The tasks: one runs a DVC stage, one checks a run's settings before anything runs, one says what came out.
+"""The operators: check a run's settings, run a DVC stage, summarise the results.
 
-A task's result (its XCom `return_value`) is small and says all that another machine needs to go on: the stage's entry
-of dvc.lock. The data itself travels through DVC's remote.
+A task's result (its XCom `return_value`) is small: the stage's entry of dvc.lock, which is all that another machine
+needs to continue. The data is transferred through DVC's remote.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ RUNNING = re.compile(r"^Running stage '")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run was asked for: the trigger form, and what follows from how it came about."""
+    """The settings of a run: its trigger form, and defaults by the type of the run."""
 
     overrides: list[str]
     trainer: str | None
@@ -39,19 +39,19 @@ class Settings:
 
     @classmethod
     def of(cls, context: Any, dated: tuple[str, ...]) -> "Settings":
-        """A run for a past day sees nothing later: the keys in `dated` are set to that day."""
+        """A backfill sees no later data: the keys in `dated` are set to its day."""
         params, run = context["params"], context["dag_run"]
         overrides = [f"profile={params['profile']}"] if params.get("profile") else []
         overrides += params.get("overrides") or []
         day = run.logical_date
         if day is not None and run.run_after is not None and day.date() < datetime.now(UTC).date():
             overrides += [f"{key}={day.date().isoformat()}" for key in dated]
-        woken = run.run_type == "asset_triggered"  # an update says that the old outcome is not good enough
+        woken = run.run_type == "asset_triggered"  # an asset update invalidates the previous result
         return cls(overrides, params.get("trainer"), woken or bool(params.get("force")))
 
 
 class RunLink(BaseOperatorLink):
-    """A button of the task: where the run that it belongs to is tracked."""
+    """A link of the task to the tracking server."""
 
     name = "MLflow run"
 
@@ -60,7 +60,7 @@ class RunLink(BaseOperatorLink):
 
 
 class MetricsLink(BaseOperatorLink):
-    """A button of the task: the curves and metrics of that run."""
+    """A link of the task to its tracked run."""
 
     name = "Metrics"
 
@@ -69,7 +69,7 @@ class MetricsLink(BaseOperatorLink):
 
 
 class DvcOperator(BaseOperator):
-    """What the tasks have in common: the checkout, the run's settings, and a command that can be stopped."""
+    """Base of the operators: the checkout, the run's settings, and a command that can be stopped."""
 
     operator_extra_links = (RunLink(), MetricsLink())
     ui_color = "#e0f2f1"
@@ -85,7 +85,7 @@ class DvcOperator(BaseOperator):
             self.command.stop()
 
     def workspace(self, context: Any, settings: Settings, check: str | None = None) -> Path:
-        """The folder that the run works in on this machine; the task `check` says at which commit others began it."""
+        """The run's workspace on this machine, at the commit recorded by the task `check`."""
         root = self.checkout.root
         if not settings.overrides:
             return root
@@ -97,14 +97,14 @@ class DvcOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
 
     def bring(self, folder: Path, results: list[dict[str, Any]], wanted: Collection[str], homemade: set[str]) -> None:
-        """What other machines made: their entries of dvc.lock, and the outputs of `wanted` through DVC's remote.
+        """Imports results of other machines: entries of dvc.lock, and the outputs of `wanted` from DVC's remote.
 
-        What `homemade` stages write is in no remote, so that every machine makes it for itself.
+        Outputs of `homemade` stages are in no remote, so every machine makes its own.
         """
         abroad = {result["stage"]: result["entry"] for result in results if result["where"] != place(folder)}
         workspace.merge(folder, {stage: entry for stage, entry in abroad.items() if entry})
         dvc = self.checkout.program("dvc")
-        # `dvc repro --pull` alone would bring what is missing and use what is out of date.
+        # `dvc repro --pull` alone would fetch missing outputs but use outdated ones.
         if stages := [stage for stage in abroad if stage in wanted and stage not in homemade]:
             self.run_command(folder, [dvc, "pull", "--force", *stages])
         for stage in abroad:
@@ -112,11 +112,11 @@ class DvcOperator(BaseOperator):
                 self.run_command(folder, [dvc, "repro", "--single-item", "--pull", stage])
 
     def run_command(self, folder: Path, arguments: list[str], **env: str) -> list[str]:
-        """Runs it and returns its last lines; waits while another DVC process holds what it needs.
+        """Runs the command and returns its last lines; waits while another DVC process has the lock.
 
         Raises:
-            AirflowFailException: it failed and would fail again.
-            AirflowException: it failed for a reason that may pass.
+            AirflowFailException: it failed permanently.
+            AirflowException: it failed for a transient reason.
         """
         self.command = Command(folder, self.checkout.env(**env), self.log.info)
         self.log.info("$ %s", " ".join(arguments))
@@ -124,14 +124,14 @@ class DvcOperator(BaseOperator):
             try:
                 return self.command.run(arguments)
             except Blocked:
-                self.log.info("another DVC process is at work here; this one waits its turn")
+                self.log.info("waiting for another DVC process")
                 time.sleep(random.uniform(1, 3))
             except Failed as error:
                 raise (AirflowException if error.retry else AirflowFailException)(str(error)) from None
 
 
 class CheckOperator(DvcOperator):
-    """First: the settings of the run, checked by the project's own schema before anything runs."""
+    """The first task: validates the run's settings with the project's schema."""
 
     def __init__(self, *, command: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -153,11 +153,11 @@ class CheckOperator(DvcOperator):
 
 
 class StageOperator(DvcOperator):
-    """One stage of dvc.yaml, by `dvc repro --single-item`: DVC decides whether there is anything to do.
+    """Runs one stage of dvc.yaml by `dvc repro --single-item`: DVC decides whether it must run.
 
-    Its result says `cached` or `ran`, and the hash of the stage's entry in dvc.lock. `upstream` maps the address of
-    each stage that it needs, directly or not, to the task that runs it; `inputs` are the direct ones, `homemade` those
-    whose outputs DVC does not keep. `event` and `link`: see `render.House`.
+    Its result has `cached` or `ran`, and the hash of the stage's entry in dvc.lock. `upstream` maps the address of each
+    direct or indirect upstream stage to its task; `inputs` are the direct ones, `homemade` those whose outputs DVC does
+    not cache. `event` and `link`: see `render.House`.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class StageOperator(DvcOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         settings = Settings.of(context, self.dated)
-        away = self.checkout.remote is not None  # other machines may have run what this stage needs
+        away = self.checkout.remote is not None  # other machines may have run upstream stages
         folder = self.workspace(context, settings, self.check)
         if away:
             results = context["ti"].xcom_pull(task_ids=list(self.needs.values()))
@@ -213,7 +213,7 @@ class StageOperator(DvcOperator):
         return result
 
     def restore(self, folder: Path, away: bool) -> None:
-        """A stage that adds to its outputs needs the former ones, which a fresh clone lacks."""
+        """Fetches the previous outputs of a stage that appends to them, which a fresh clone lacks."""
         there = all((folder / out).exists() for out in self.stage.outs)
         if self.stage.adds and self.stage.cached and not there and workspace.entry(folder, self.stage.address):
             verb = "pull" if away else "checkout"
@@ -225,7 +225,7 @@ class StageOperator(DvcOperator):
         return self.run_command(folder, [self.checkout.program("dvc"), "repro", *options, self.stage.address], **env)
 
     def push(self, folder: Path, cached: bool, lock: str) -> None:
-        """Unless this machine has done so: what is cached may have been made by a try that never got to push it."""
+        """Pushes the outputs unless this machine did: they may be cached by an attempt that failed before its push."""
         seal = folder / ".dvc" / "tmp" / "pushed" / f"{self.stage.address} {self.checkout.remote}"
         if not self.stage.cached or (seal.exists() and seal.read_text() == lock):
             return
@@ -236,7 +236,7 @@ class StageOperator(DvcOperator):
 
 
 class SummaryOperator(DvcOperator):
-    """Last: what ran and what came out; a run with overrides becomes a DVC experiment and leaves no trace but that."""
+    """The last task: a summary of the run. A run with overrides becomes a DVC experiment and changes nothing else."""
 
     def __init__(self, *, upstream: list[str], homemade: Sequence[str] = (), check: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -281,5 +281,5 @@ def digest(entry: dict[str, Any] | None) -> str | None:
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):  # metrics may be YAML or TOML, or not written
+    except (OSError, ValueError):  # metrics may be YAML, TOML or missing
         return None

@@ -1,4 +1,4 @@
-"""A command as a task runs it: lines as they come, progress bars as a line now and then, an end with a reason."""
+"""Runs a command of a task: streams its lines, thins out progress bars, classifies failures."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-EVERY = 10.0  # seconds between two lines of a progress bar
+EVERY = 10.0  # seconds between lines of a progress bar
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 BLOCKED = re.compile(r"Unable to acquire lock|is busy, it is being blocked by|Waiting for lock", re.IGNORECASE)
 EXITED = re.compile(r"exited with (-?\d+)")
-TEMPORARY = 75  # sysexits' EX_TEMPFAIL: what the stages exit with when a service does not answer
+TEMPORARY = 75  # sysexits' EX_TEMPFAIL: the stages' exit code for an unreachable service
 NETWORK = re.compile(
     r"timed out|temporary failure|connection (refused|reset|aborted|error)|could not connect|name or service not known"
     r"|\b50[0234]\b|slow ?down|endpoint ?connection|remote end closed",
@@ -24,7 +24,7 @@ NETWORK = re.compile(
 
 
 class Failed(Exception):
-    """The command failed; `retry` says whether the same again may go better."""
+    """The command failed; `retry`: whether a retry may succeed."""
 
     def __init__(self, message: str, retry: bool) -> None:
         super().__init__(message)
@@ -32,11 +32,11 @@ class Failed(Exception):
 
 
 class Blocked(Exception):
-    """Another process holds what DVC needs; the command has done nothing."""
+    """Another process has DVC's lock; the command did nothing."""
 
 
 def lines(stream: IO[bytes], every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> Iterator[str]:
-    """Whole lines at once; of a line that is overwritten again and again (by `\\r`), one state every few seconds."""
+    """Yields whole lines; of a line that is overwritten repeatedly (by `\\r`), one state every few seconds."""
     buffer, shown = b"", -every
     while chunk := os.read(stream.fileno(), 65536):
         buffer += chunk
@@ -59,18 +59,18 @@ def clean(raw: bytes) -> str:
 
 
 class Command:
-    """One command at a time, in a process group of its own, so that stopping it stops all that it started."""
+    """One command at a time, in its own process group, so that stopping it stops its children."""
 
     def __init__(self, folder: Path, env: dict[str, str], say: Callable[[str], None]) -> None:
         self.folder, self.env, self.say = folder, env, say
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self, arguments: list[str]) -> list[str]:
-        """Runs it to its end and returns its last lines.
+        """Runs the command and returns its last lines.
 
         Raises:
-            Blocked: DVC could not have its lock.
-            Failed: with the last `error: ...` line, and whether it is worth another try.
+            Blocked: DVC's lock is taken.
+            Failed: with the last `error: ...` line, and whether a retry may succeed.
         """
         tail: deque[str] = deque(maxlen=200)
         self.process = subprocess.Popen(
@@ -88,7 +88,7 @@ class Command:
         return list(tail)
 
     def stop(self, patience: float = 10) -> None:
-        """SIGTERM to the whole group, then SIGKILL to those of it that are left."""
+        """SIGTERM to the process group, then SIGKILL to the remaining processes."""
         if self.process is None or self.process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -97,21 +97,19 @@ class Command:
                 deadline = time.monotonic() + patience
                 while time.monotonic() < deadline:
                     self.process.poll()
-                    os.killpg(self.process.pid, 0)  # raises once nobody is left
+                    os.killpg(self.process.pid, 0)  # raises once the group is empty
                     time.sleep(0.05)
 
 
 def failure(tail: list[str], code: int) -> Blocked | Failed:
-    """What the end of a command's output means."""
+    """The failure that the end of a command's output indicates."""
     text = "\n".join(tail)
     if BLOCKED.search(text):
         return Blocked(tail[-1])
     inner = EXITED.search(text)
     code = int(inner[1]) if inner else code
     said = [line for line in tail if line.lower().startswith("error: ")]
-    message = (
-        (said[0] if said else tail[-1] if tail else "it said nothing").removeprefix("error: ").removeprefix("ERROR: ")
-    )
+    message = (said[0] if said else tail[-1] if tail else "no output").removeprefix("error: ").removeprefix("ERROR: ")
     killed = code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM)
     if killed:
         message = f"the stage was killed by signal {abs(code) % 128}"

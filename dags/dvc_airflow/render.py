@@ -1,4 +1,4 @@
-"""Airflow DAGs from a DVC graph: one per key, and one for all with a task group per key."""
+"""Renders a DVC graph as Airflow DAGs: one per key, and one for all with a task group per key."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ RETRIES |= {"max_retry_delay": timedelta(minutes=10)}
 
 
 def clock(key: str, cron: str) -> CronTriggerTimetable:
-    """Checked here: the SDK takes any text, on which the scheduler would stumble later.
+    """Validates here, because the SDK accepts any text and the scheduler would fail later.
 
-    A schedule that is new waits for its next time. The minute is for the scheduler, which may look a little after it.
+    A new schedule waits for its next time. The minute allows for a late scheduler.
     """
     from airflow.exceptions import AirflowTimetableInvalid
     from airflow.timetables.trigger import CronTriggerTimetable as Checked
@@ -33,10 +33,10 @@ def clock(key: str, cron: str) -> CronTriggerTimetable:
 
 @dataclass(frozen=True)
 class Event:
-    """An asset that a stage updates when it ran.
+    """An asset that a stage updates after it ran.
 
-    `said` gets the folder, the key and the run's params, looks at what was written, and returns what the update says;
-    None for no update.
+    `said` gets the folder, the key and the run's params, reads the outputs, and returns the update's extra; None for no
+    update.
     """
 
     asset: Callable[[str], Asset]
@@ -45,17 +45,17 @@ class Event:
 
 @dataclass(frozen=True)
 class House:
-    """What the DAGs of one repository have in common."""
+    """The shared settings of a repository's DAGs."""
 
     graph: StageGraph
     checkout: Checkout
-    check: list[str]  # validates params.yaml of the folder it is run in; the program lies in the environment
+    check: list[str]  # validates params.yaml of its working directory; a program of the environment
     params: Mapping[str, Param]
     pools: Mapping[str, str] = field(default_factory=dict)  # stage name -> pool
-    timeouts: Mapping[str, timedelta] = field(default_factory=dict)  # stage name -> longest time; others 1 hour
-    events: Mapping[str, Event] = field(default_factory=dict)  # stage name -> the asset it updates
+    timeouts: Mapping[str, timedelta] = field(default_factory=dict)  # stage name -> timeout; default 1 hour
+    events: Mapping[str, Event] = field(default_factory=dict)  # stage name -> the asset that it updates
     links: Mapping[str, Callable[[Path, str], str]] = field(default_factory=dict)  # stage name -> the run's address
-    defaults: Mapping[str, Any] = field(default_factory=dict)  # of every task: owner, callbacks
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # for every task: owner, callbacks
 
     def dag(self, dag_id: str, **options: Any) -> DAG:
         return DAG(

@@ -1,8 +1,7 @@
-"""Where a run works: the checkout as it is, or, with overrides, a clone of it that ends as a DVC experiment.
+"""The workspace of a run: the checkout, or, with overrides, a clone that becomes a DVC experiment.
 
-A clone shares the checkout's DVC cache and Git objects, so that it costs a second and unchanged stages stay cached.
-It lies where DVC puts its own experiments' workspaces, survives failed tasks so that they can be repeated, and is
-removed once it has been saved.
+A clone shares the checkout's DVC cache and Git objects: it takes a second, and unchanged stages stay cached. It is in
+DVC's folder of experiment workspaces, survives failed tasks so that they can be retried, and is removed once saved.
 """
 
 import configparser
@@ -26,7 +25,7 @@ ABANDONED = 7 * 24 * 3600  # seconds after which the clone of a run that failed 
 
 
 class OverrideError(Exception):
-    """An override that can't be applied; the message names it and says what is allowed."""
+    """An invalid override; the message has it and what is allowed."""
 
 
 def clones(root: Path) -> Path:
@@ -49,11 +48,11 @@ def head(root: Path) -> str:
 
 
 def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
-    """The clone of a run, made if this machine has none: `commit`, what is not committed here, and the overrides.
+    """The clone of a run, created if missing: `commit`, the uncommitted changes, and the overrides.
 
     Raises:
-        OverrideError: an override names no key of params.yaml, or has no value.
-        OSError: Git refused, or this checkout lacks the commit, which is another machine's.
+        OverrideError: an override has an unknown key or no value.
+        OSError: Git failed, or this checkout lacks the commit of another machine.
     """
     folder = clones(root) / slug(run)
     if folder.exists():
@@ -65,7 +64,7 @@ def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
         try:
             git(draft, "checkout", "-q", "--detach", commit)
         except OSError:
-            raise OSError(f"{root}: lacks commit {commit}, at which the run began; run `git fetch` there") from None
+            raise OSError(f"{root}: found no commit {commit}, at which the run began; run `git fetch` there") from None
         if commit == head(root):
             bring_changes(root, draft)
         share_cache(root, draft)
@@ -74,13 +73,13 @@ def clone(root: Path, run: str, commit: str, overrides: list[str]) -> Path:
         try:
             draft.rename(folder)
         except OSError:
-            if not folder.exists():  # otherwise another task was quicker
+            if not folder.exists():  # otherwise another task was faster
                 raise
     return folder
 
 
 def bring_changes(root: Path, draft: Path) -> None:
-    """What is changed or new in the checkout but not committed, dvc.lock included."""
+    """Uncommitted and untracked files of the checkout, dvc.lock included."""
     if changes := git(root, "diff", "--binary", "HEAD"):
         git(draft, "apply", "--whitespace=nowarn", given=changes)
     new = git(root, "ls-files", "-z", "--others", "--exclude-standard").decode().split("\0")
@@ -91,7 +90,7 @@ def bring_changes(root: Path, draft: Path) -> None:
 
 
 def share_cache(root: Path, draft: Path) -> None:
-    """The clone's own settings are the checkout's, with the checkout's cache."""
+    """Copies the checkout's DVC settings, with the checkout's cache."""
     config = configparser.RawConfigParser()
     config.read(root / ".dvc" / "config.local")
     if not config.has_section("cache"):
@@ -115,9 +114,7 @@ def override(text: str, overrides: list[str]) -> str:
         adds, removes = key.startswith("+"), key.startswith("~")
         *parents, last = key.lstrip("+~").strip().split(".")
         if not last or bool(equals) == removes:
-            raise OverrideError(
-                f"overrides: found {one!r}; must be key=value, for instance projects.mnist.model.lr=0.01"
-            )
+            raise OverrideError(f"overrides: found {one!r}; expected key=value, such as projects.mnist.model.lr=0.01")
         node = values
         for depth, name in enumerate(parents):
             node = (
@@ -147,22 +144,22 @@ def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
 
 
 def save(root: Path, folder: Path, run: str, stages: list[str], dvc: str, env: dict[str, str]) -> str:
-    """Makes the clone a DVC experiment of the checkout, removes it, and returns the experiment's name.
+    """Saves the clone as a DVC experiment of the checkout, removes it, and returns the experiment's name.
 
-    `stages` are those that ran in it: it lacks what others write, which DVC would miss.
+    `stages`: those that ran in it, because it lacks the outputs of others, which DVC would report as missing.
     """
     name = slug(run)
     command = [dvc, "exp", "save", "--force", "--name", name, *stages]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"dvc exp save: {done.stderr.strip()}")
-    git(root, "fetch", "-q", str(folder), f"+refs/exps/*/{name}:refs/exps/*/{name}")  # and none of DVC's own
+    git(root, "fetch", "-q", str(folder), f"+refs/exps/*/{name}:refs/exps/*/{name}")  # but not DVC's own refs
     shutil.rmtree(folder)
     return name
 
 
 def prune(root: Path) -> None:
-    """Removes the clones of runs that failed long ago."""
+    """Removes old clones of failed runs."""
     for folder in clones(root).glob("airflow-*"):
         if folder.stat().st_mtime < time.time() - ABANDONED:
             shutil.rmtree(folder, ignore_errors=True)
@@ -170,7 +167,7 @@ def prune(root: Path) -> None:
 
 @contextmanager
 def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
-    """Holds the lock that every DVC command takes before it touches dvc.lock."""
+    """Holds DVC's lock on the repository and dvc.lock."""
     path = folder / ".dvc" / "tmp" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -182,7 +179,7 @@ def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise OSError(f"{path}: another DVC process held it for {seconds:.0f} s") from None
+                    raise OSError(f"{path}: locked by another DVC process for {seconds:.0f} s") from None
                 time.sleep(0.1)
         yield
     finally:
@@ -190,7 +187,7 @@ def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
 
 
 def entry(folder: Path, address: str) -> dict[str, Any] | None:
-    """What dvc.lock says of a stage: its command, and the hashes of all that it read and wrote."""
+    """A stage's entry in dvc.lock: its command, and the hashes of its dependencies and outputs."""
     try:
         lock = yaml.load((folder / "dvc.lock").read_text(), Yaml12Loader)
     except FileNotFoundError:
@@ -199,7 +196,7 @@ def entry(folder: Path, address: str) -> dict[str, Any] | None:
 
 
 class LockDumper(yaml.SafeDumper):
-    """Quotes the hashes that YAML 1.2, which is DVC's, takes for numbers and 1.1, which is PyYAML's, does not."""
+    """Quotes hashes that are numbers in YAML 1.2 (DVC) but not in YAML 1.1 (PyYAML)."""
 
 
 def as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -211,7 +208,7 @@ LockDumper.add_representer(str, as_text)
 
 
 def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
-    """Writes what other machines' dvc.lock say of the stages that they ran into this one's."""
+    """Merges entries from dvc.lock of other machines into this one's."""
     path = folder / "dvc.lock"
     with dvc_locked(folder):
         lock = yaml.load(path.read_text(), Yaml12Loader) if path.exists() else None

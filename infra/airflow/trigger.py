@@ -1,8 +1,8 @@
 """Triggers a DAG of this checkout's Airflow and waits for it: `python -m infra.airflow.trigger mnist profile=full`.
 
-What follows the DAG are the values of its trigger form; `overrides` may come several times, for instance
+The arguments after the DAG are the values of its trigger form; `overrides` may be repeated, for instance
 overrides=projects.mnist.model.lr=0.01. Exit code 1 if the run fails. AIRFLOW_URL, AIRFLOW_USER and AIRFLOW_PASSWORD
-name another server; without them it is the one that `make airflow` starts.
+select another server; the default is that of `make airflow`.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class TriggerError(UsageError):
-    """Airflow's own words about what was wrong."""
+    """Triggering failed; the message is Airflow's."""
 
 
 class Client:
-    """Airflow's REST API, with a token of its own."""
+    """A client of Airflow's REST API, which gets its own token."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url.rstrip("/")
@@ -41,7 +41,7 @@ class Client:
             try:
                 password = json.loads((home / "passwords.json").read_bytes())["admin"]
             except OSError:
-                raise TriggerError(f"{home / 'passwords.json'}: not there; start Airflow with `make airflow`") from None
+                raise TriggerError(f"{home / 'passwords.json'}: missing; start Airflow with `make airflow`") from None
         url = os.environ.get("AIRFLOW_URL", f"http://localhost:{port}")
         return cls(url, os.environ.get("AIRFLOW_USER", "admin"), password)
 
@@ -69,7 +69,7 @@ class Client:
         return self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
 
     def result(self, dag: str, run: str, task: str) -> Any:
-        """What a task returned, its XCom."""
+        """The return value of a task, its XCom."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         return self.ask(path)["value"]
 
@@ -80,12 +80,12 @@ class Client:
 
 
 def conf(arguments: list[str]) -> dict[str, Any]:
-    """`key=value` as the trigger form has it."""
+    """`key=value` as values of the trigger form."""
     found: dict[str, Any] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
-            raise TriggerError(f"{argument!r}: must be key=value, for instance profile=full")
+            raise TriggerError(f"{argument!r}: expected key=value, such as profile=full")
         if key == "overrides":
             found.setdefault(key, []).append(value)
         else:
@@ -94,7 +94,7 @@ def conf(arguments: list[str]) -> dict[str, Any]:
 
 
 def follow(client: Client, dag: str, run: str) -> str:
-    """Prints each task as it ends, and returns the state of the run."""
+    """Prints each finished task, and returns the state of the run."""
     seen: set[str] = set()
     while True:
         state = client.state(dag, run)
@@ -109,7 +109,7 @@ def follow(client: Client, dag: str, run: str) -> str:
 
 class Options(command_line.OpenOptions):
     dag: str = command_line.positional("which")
-    overrides: list[str] = Field(default=[], description="of params.yaml, may come several times")
+    overrides: list[str] = Field(default=[], description="of params.yaml; may be repeated")
 
 
 def trigger(options: Options) -> int:

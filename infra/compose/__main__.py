@@ -1,8 +1,7 @@
-"""python -m infra.compose up | status | down [volumes=true]: the platform of compose.yaml here; see README.md.
+"""python -m infra.compose up | status | down [volumes=true]: runs the platform of compose.yaml; see README.md.
 
-`up` makes .env where there is none, starts what is not running, and waits until everything is healthy. `down` stops
-it and keeps the data; with volumes=true that is removed as well. Exit code 2: something to mend first; 75: the engine
-does not answer, or not in time.
+`up` creates .env if missing, starts what is not running, and waits until everything is healthy. `down` stops it and
+keeps the data unless volumes=true. Exit code 2: usage error; 75: the engine is unreachable, or a timeout.
 """
 
 import sys
@@ -16,12 +15,12 @@ from roadmap.io.command_line import Options
 
 
 class Down(Options):
-    volumes: bool = Field(False, description="true: the data goes as well")
+    volumes: bool = Field(False, description="true: remove the data too")
 
 
 def up(_: Options) -> None:
     stack = Stack()
-    print(f"{stack.file}: {'as it was' if stack.file.exists() else 'written, with new secrets'}", flush=True)
+    print(f"{stack.file}: {'unchanged' if stack.file.exists() else 'created, with new secrets'}", flush=True)
     settings(stack.file)
     for service, seconds in stack.up():
         print(f"  {service:<24} healthy after {seconds:5.1f} s", flush=True)
@@ -35,7 +34,7 @@ def status(_: Options) -> None:
 
 def down(options: Down) -> None:
     Stack().down(volumes=options.volumes)
-    print("stopped" if options.volumes else "stopped; the data stays, volumes=true removes it as well")
+    print("stopped" if options.volumes else "stopped; the data is kept, volumes=true removes it")
 
 
 def main(argv: list[str]) -> int:

@@ -1,6 +1,6 @@
-"""healthy.py api | scheduler | dag_processor | worker: whether a part of Airflow lives, for the health checks.
+"""healthy.py api | scheduler | dag_processor | worker: health checks of Airflow's components.
 
-Standard library, and Celery for the worker: `airflow jobs check` would import Airflow, three seconds each time.
+Uses the standard library, and Celery for the worker: `airflow jobs check` would import Airflow, for three seconds.
 """
 
 import json
@@ -28,8 +28,8 @@ def worker() -> bool:
 def main(part: str) -> bool:
     if part == "worker":
         return worker()
-    if part == "scheduler":  # its own server: the database may say so for half a minute after its end
-        get("http://127.0.0.1:8974/health")  # says nothing; another status than 200 is an exception
+    if part == "scheduler":  # its own server: the database may report it for half a minute after its end
+        get("http://127.0.0.1:8974/health")  # any status other than 200 raises
         return True
     health = json.loads(get(API))
     return bool(health["metadatabase" if part == "api" else part]["status"] == "healthy")

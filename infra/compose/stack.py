@@ -1,6 +1,6 @@
-"""The services of compose.yaml on the Docker engine at hand, by whichever Compose there is.
+"""The services of compose.yaml on the local Docker engine, with either version of Compose.
 
-COMPOSE_FILE, COMPOSE_PROJECT_NAME and DOCKER_HOST mean what they mean to Compose; ENV_FILE names another .env.
+COMPOSE_FILE, COMPOSE_PROJECT_NAME and DOCKER_HOST have Compose's meaning; ENV_FILE is the path of another .env.
 """
 
 import os
@@ -21,12 +21,12 @@ PATIENCE = float(os.environ.get("UP_SECONDS", "600"))  # until everything is hea
 
 
 class ComposeError(CommandError):
-    """What went wrong and what to do."""
+    """Compose failed; the message has the remedy."""
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container: `running` or `exited` and so on, and what the engine says of its health."""
+    """A container's state, such as `running` or `exited`, and its health."""
 
     service: str
     state: str
@@ -49,9 +49,9 @@ class ContainerState:
 def settings(
     file: Path, example: Path = HERE / ".env.example", given: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """What `file` says. It is made where there is none: `example`, with a secret for every name without a value.
+    """The variables of `file`, which is created from `example` if missing, with a secret for every empty value.
 
-    PORT may be given from outside when the file is made; the public address follows it.
+    PORT may come from the environment on creation; the public address follows it.
     """
     if not file.exists():
         lines = []
@@ -78,9 +78,9 @@ class Stack:
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """As the file says; without one, a ComposeError."""
+        """The variables of the file; a ComposeError if it is missing."""
         if not self.file.exists():
-            raise ComposeError(f"{self.file}: not there; `make up` writes it", 2)
+            raise ComposeError(f"{self.file}: missing; create it with `make up`", 2)
         return settings(self.file)
 
     @property
@@ -96,12 +96,12 @@ class Stack:
         """`docker compose`, or docker-compose 1.29."""
         if docker := shutil.which("docker"):
             if subprocess.run([docker, "info"], capture_output=True).returncode:
-                raise ComposeError("the Docker engine does not answer; start it, or set DOCKER_HOST", TEMPORARY)
+                raise ComposeError("the Docker engine is unreachable; start it or set DOCKER_HOST", TEMPORARY)
             if not subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
                 return [docker, "compose"]
         if old := shutil.which("docker-compose"):
             return [old]
-        raise ComposeError("neither `docker compose` nor docker-compose is installed", 2)
+        raise ComposeError("found neither `docker compose` nor docker-compose; install one", 2)
 
     def command(self, *arguments: str) -> list[str]:
         files = os.environ.get("COMPOSE_FILE", str(HERE / "compose.yaml")).split(os.pathsep)
@@ -110,11 +110,11 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Ours, without what would stand above the file's values: `PORT` may well be another program's."""
+        """The environment without the file's variables, which it would override: `PORT` may be another program's."""
         return {key: value for key, value in os.environ.items() if key not in self.env}
 
     def run(self, *arguments: str, seconds: float = 600, env: Mapping[str, str] | None = None) -> str:
-        """What Compose prints.
+        """The output of Compose.
 
         Raises:
             ComposeError: it failed, with its last lines.
@@ -128,7 +128,9 @@ class Stack:
                 timeout=seconds,
             )
         except subprocess.TimeoutExpired:
-            raise ComposeError(f"compose {' '.join(arguments[:3])}: not within {seconds:.0f} s", TEMPORARY) from None
+            raise ComposeError(
+                f"compose {' '.join(arguments[:3])}: timed out after {seconds:.0f} s", TEMPORARY
+            ) from None
         if done.returncode:
             said = tail(done.stderr or done.stdout, 8)
             raise ComposeError(f"compose {' '.join(arguments[:3])} ended with {done.returncode}:\n{said}")
@@ -143,7 +145,7 @@ class Stack:
             text=True,
         )
         if shown.returncode:
-            raise ComposeError(f"the Docker engine does not answer: {shown.stderr.strip()}", TEMPORARY)
+            raise ComposeError(f"the Docker engine is unreachable: {shown.stderr.strip()}", TEMPORARY)
         return [ContainerState(*line.split("\t")) for line in sorted(shown.stdout.splitlines())]
 
     def logs(self, service: str, lines: int = 12) -> str:
@@ -156,22 +158,22 @@ class Stack:
     # ---------------------------------------------------------------- up
 
     def up(self) -> Iterator[tuple[str, float]]:
-        """Starts everything; yields each service and the seconds after which it was healthy.
+        """Starts everything; yields each service and its seconds until healthy.
 
         Raises:
-            ComposeError: the port is taken, an image is missing, or a service came to nothing.
+            ComposeError: the port is taken, an image is missing, or a service failed.
         """
         before = self.states()
         if "proxy" not in {one.service for one in before if one.state == "running"}:
             self.check_port()
-        old = {one.id for one in before}  # Compose may stop these, or start them again: their end says nothing yet
+        old = {one.id for one in before}  # Compose may stop or restart these: their exit is not a failure
         started, seen = time.monotonic(), set()
         with subprocess.Popen(
             self.command("up", "-d"), env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as compose:
             try:
                 while True:
-                    running = compose.poll() is None  # before the look: what it says then is final
+                    running = compose.poll() is None  # read first: once Compose has ended, the states are final
                     states = self.states()
                     for one in states:
                         if one.good and one.service not in seen:
@@ -190,7 +192,7 @@ class Stack:
                 raise
             said = compose.stdout.read() if compose.stdout else ""
         if compose.returncode:
-            raise ComposeError(f"compose up ended with {compose.returncode}:\n{tail(said, 8)}")
+            raise ComposeError(f"compose up failed with exit code {compose.returncode}:\n{tail(said, 8)}")
 
     def check_port(self) -> None:
         host, port = self.env.get("BIND", "127.0.0.1"), int(self.env["PORT"])
@@ -200,13 +202,13 @@ class Stack:
                 probe.bind((host, port))
             except OSError as error:
                 raise ComposeError(
-                    f"{host}:{port} can not be used ({error.strerror}); choose another PORT and "
+                    f"{host}:{port} is unavailable ({error.strerror}); choose another PORT and "
                     f"PUBLIC_URL in {self.file}",
                     2,
                 ) from None
 
     def complain(self, one: ContainerState) -> None:
-        hint = "make images builds what is ours" if "No such image" in one.status else "its last lines:"
+        hint = "build our images with `make images`" if "No such image" in one.status else "its last lines:"
         raise ComposeError(f"{one.service}: {one.status}; {hint}\n{self.logs(one.service)}")
 
     def down(self, volumes: bool = False) -> None:

@@ -1,20 +1,20 @@
-"""A champion where people ask it: python -m infra.deploy [verb] target=<target> project=<name> [stage=staging] [...]
+"""Deploys a champion: python -m infra.deploy [verb] target=<target> project=<name> [stage=staging] [...]
 
-    (none)      the registry's champion goes out: pushed, asked its example, given requests step by step, watched
-    plan        what that would change, and what it costs a month
-    status      what answers, and the deployments so far
-    rollback    all requests go back to the version before, at once, and with them the alias champion
-    destroy     takes away what serves the project
+    (none)      deploys the registry's champion: upload, smoke test, then a growing share of traffic under watch
+    plan        what a deployment would change, and its monthly cost
+    status      the served version, and past deployments
+    rollback    routes all requests back to the previous version at once, and moves the alias champion back
+    destroy     removes the project's serving resources
 
-    server      the server at SERVING_URL, which follows the registry by itself
+    server      the server at SERVING_URL, which polls the registry
     compose     the containers of `make up`
     lambda      a function behind an HTTP API
     ecs         one of the projects on Fargate behind a load balancer, with ECS's own canary
     sagemaker   an endpoint with SageMaker's own canary
     k8s         Deployments behind a Gateway; infra/k8s
 
-Interrupted at any point, the same command goes on. Exit code 2: the caller's to mend; 75: may pass by itself; 1: the
-new version was not good enough, and the old one answers.
+An interrupted command can be repeated and resumes. Exit code 2: usage error; 75: transient failure; 1: the new version
+failed and the old one serves.
 """
 
 import contextlib
@@ -48,31 +48,31 @@ TARGETS = {
     "ecs": "ecs",
     "sagemaker": "sagemaker",
 }
-LOCAL = ("server", "compose")  # what these need lies on this machine: records and lock as well
-SHARED = ("ecs",)  # what serves a project there serves others too: the lock is for all of them
+LOCAL = ("server", "compose")  # local targets, with local records and lock
+SHARED = ("ecs",)  # shared by several projects, and so is the lock
 
 
 class DeployOptions(command_line.OpenOptions):
-    """What was typed. Options that begin with a capital are parameters of the stack, such as MemoryMb=3008."""
+    """Options of the command line. Capitalised ones are parameters of the stack, such as MemoryMb=3008."""
 
     target: str = Field(description=" | ".join(TARGETS))
     project: str = Field(description="whose champion")
     stage: str = Field("staging", description=" | ".join(STAGES))
-    bundle: str | None = Field(None, description="the version that is expected; another champion is refused")
+    bundle: str | None = Field(None, description="the expected version; any other champion is an error")
     image: str | None = Field(None, description="tag of the serving image")
-    steps: str = Field("0.1,0.5", description="shares of the requests that the new version gets one after the other")
+    steps: str = Field("0.1,0.5", description="traffic shares of the new version, step by step")
     bake: float = Field(
         default_factory=lambda: float(os.environ.get("DEPLOY_BAKE") or 60),
         ge=0,
-        description="seconds that each step is watched (60, or DEPLOY_BAKE)",
+        description="seconds of observation per step (60, or DEPLOY_BAKE)",
     )
-    endpoint: str | None = Field(None, description="a server that speaks AWS's protocol, instead of AWS")
+    endpoint: str | None = Field(None, description="an AWS-compatible endpoint instead of AWS")
 
 
 def checked(given: DeployOptions) -> Options:
     """
     Raises:
-        DeployError: naming the option that is wrong.
+        DeployError: an option is invalid.
     """
     for key, found, allowed in (("target", given.target, TARGETS), ("stage", given.stage, STAGES)):
         if found not in allowed:
@@ -94,7 +94,7 @@ def checked(given: DeployOptions) -> Options:
 def places(
     target: str, options: Options
 ) -> Iterator[tuple[record.DeploymentLog, contextlib.AbstractContextManager[None]]]:
-    """Where the records of this target lie, and its lock."""
+    """The records of this target, and its lock."""
     place = f"{options.project} on {target} ({options.stage})"
     home = Path("artifacts") / options.project
     if target in LOCAL:
@@ -134,11 +134,11 @@ def run(verb: str, given: DeployOptions) -> None:
 
 
 def change(verb: str, given: DeployOptions, target: DeployTarget, records: record.DeploymentLog, cache: Path) -> None:
-    """A deployment or a way back, with its record, however it ends."""
+    """A deployment or a rollback, recorded whatever its result."""
     now = target.serving()
     bundle = None
     if verb == "rollback":
-        # What follows the registry's champion asks the registry what was before; elsewhere the records know.
+        # Targets that follow the champion read the previous version from the registry, others from the records.
         earlier = target.before() if isinstance(target, ServerTarget) else None
         to = given.bundle or earlier or record.before(records.all(), now)
     else:
@@ -159,7 +159,7 @@ def change(verb: str, given: DeployOptions, target: DeployTarget, records: recor
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"
         raise
-    except Exception as error:  # of AWS too, which becomes one line above
+    except Exception as error:  # AWS errors become one line above
         reason = str(error)
         raise
     finally:
@@ -184,7 +184,7 @@ def command(verb: str, given: DeployOptions) -> None:
         try:
             run(verb, given)
         except KeyboardInterrupt:
-            said = "interrupted; what was deployed before has all requests, and the same command goes on"
+            said = "interrupted; the previous version has all requests; run the same command to resume"
             raise CommandError(said, command_line.INTERRUPTED) from None
         except StackError as error:
             raise DeployError(str(error)) from None

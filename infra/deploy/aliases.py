@@ -1,4 +1,4 @@
-"""A project's aliases in MLflow's registry, over its REST API: servers follow `staging`, `production` and `canary`."""
+"""A project's aliases in MLflow's registry, over its REST API. Servers follow `staging`, `production` and `canary`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +11,13 @@ from roadmap.io.http import HttpError, ask
 from serving.sources.mlflow import MlflowServer
 from serving.sources.registry import SHARE
 
-CANARY = "canary"  # the alias of a version that is on its way
+CANARY = "canary"  # alias of the version that is being rolled out
 
-Api = Callable[[str, Any, str | None], dict[str, Any]]  # what, body, method -> the answer
+Api = Callable[[str, Any, str | None], dict[str, Any]]  # path, body, method -> the response
 
 
 class AliasNotFound(DeployError):
-    """MLflow knows no such model, or no such alias of it."""
+    """No such model or alias in MLflow."""
 
 
 class Aliases:
@@ -25,7 +25,7 @@ class Aliases:
         self.api, self.project = api, project
 
     def at(self, alias: str) -> str | None:
-        """The registered version that has it."""
+        """The registered version with the alias."""
         try:
             found = self.api(f"registered-models/alias?name={quote(self.project)}&alias={alias}", None, None)
         except AliasNotFound:
@@ -33,15 +33,15 @@ class Aliases:
         return str(found["model_version"]["version"])
 
     def number(self, version: str) -> str:
-        """The registered version that holds this bundle, the newest of several."""
+        """The newest registered version with this bundle."""
         where = quote(f"name='{self.project}' and tags.bundle='{version}'")
         found = self.api(f"model-versions/search?filter={where}", None, None).get("model_versions", [])
         if not found:
-            raise DeployError(f"{self.project}: bundle {version} is not in this platform's registry")
+            raise DeployError(f"{self.project}: found no bundle {version} in this platform's registry")
         return str(max(int(one["version"]) for one in found))
 
     def point(self, alias: str, number: str | None) -> None:
-        """Gives the alias to a version, or takes it away; the promotion log hears of it."""
+        """Moves the alias to a version, or removes it, with an entry in the promotion log."""
         if number == (before := self.at(alias)):
             return
         body = {"name": self.project, "alias": alias}
@@ -52,13 +52,13 @@ class Aliases:
         self.api("registered-models/set-tag", {"name": self.project, **moved(alias, number, before)}, None)
 
     def share(self, number: str, share: float) -> None:
-        """Of the callers who get this version while it is the canary."""
+        """Sets the fraction of callers routed to this version as canary."""
         body = {"name": self.project, "version": number, "key": SHARE, "value": repr(share)}
         self.api("model-versions/set-tag", body, None)
 
 
 def over_http(uri: str) -> Api:
-    """MLflow's own server, which MLFLOW_TRACKING_URI names."""
+    """The MLflow server in MLFLOW_TRACKING_URI."""
     server = MlflowServer(uri)
 
     def api(what: str, body: Any, method: str | None) -> dict[str, Any]:

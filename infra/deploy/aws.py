@@ -1,4 +1,4 @@
-"""boto3's clients. boto3 is imported where it is used: its import takes 0.3 s."""
+"""boto3's clients. boto3 is imported on use: its import takes 0.3 s."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from infra.deploy.target import DeployError
 
 
 def client(service: str, endpoint: str | None = None) -> Any:
-    """AWS_ENDPOINT_URL_<SERVICE> may point a single service elsewhere; `endpoint` points all others there."""
+    """AWS_ENDPOINT_URL_<SERVICE> overrides the endpoint of one service; `endpoint` that of all others."""
     import os
 
     import boto3
@@ -18,7 +18,7 @@ def client(service: str, endpoint: str | None = None) -> Any:
 
 
 def stacks(endpoint: str | None = None) -> Any:
-    """What changes stacks. AWS_STACK_ROLE, a role's ARN, is handed to CloudFormation, which works with its rights."""
+    """The stacks, changed by CloudFormation with the role in AWS_STACK_ROLE (an ARN), if set."""
     import os
 
     from infra.stacks import Stacks
@@ -27,13 +27,13 @@ def stacks(endpoint: str | None = None) -> Any:
 
 
 def alarms(cloudwatch: Any, prefix: str) -> list[str]:
-    """The names of a target's alarms that have gone off."""
+    """The names of a target's firing alarms."""
     found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix, StateValue="ALARM")["MetricAlarms"]
     return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
 
 
 def told(stacks: Any, name: str) -> dict[str, str]:
-    """A stack's parameters; none of one that was never whole, of which nothing serves."""
+    """A stack's parameters; empty if its creation never completed."""
     found = stacks.describe(name)
     if found is None or found["StackStatus"].startswith(("REVIEW_", "CREATE_IN", "CREATE_FAILED", "ROLLBACK_")):
         return {}
@@ -41,13 +41,13 @@ def told(stacks: Any, name: str) -> dict[str, str]:
 
 
 def outputs(stacks: Any, name: str) -> dict[str, str]:
-    """The outputs of a stack that this one stands on.
+    """The outputs of a stack that this one depends on.
 
     Raises:
-        DeployError: the stack is not there.
+        DeployError: the stack does not exist.
     """
     found: dict[str, str] = stacks.outputs(name)
     if not found:
         stage, stack = name.split("-")[1:3]
-        raise DeployError(f"no stack {name}; `python -m infra.stacks up stack={stack} stage={stage}` comes first")
+        raise DeployError(f"found no stack {name}; run `python -m infra.stacks up stack={stack} stage={stage}` first")
     return found

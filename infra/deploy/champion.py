@@ -1,4 +1,4 @@
-"""The bundle that may be deployed: the champion of MLflow's registry, which the gate has let pass."""
+"""The bundle to deploy: the champion of MLflow's registry, promoted by the gate."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ ALIAS = "champion"
 def champion(project: str, cache: Path, version: str | None = None) -> Bundle:
     """
     Args:
-        version: of the bundle that is expected; another champion is refused.
+        version: of the expected bundle; any other champion is an error.
 
     Raises:
         DeployError: there is none, the gate did not promote it, its files are damaged, or it is another version.
@@ -25,17 +25,16 @@ def champion(project: str, cache: Path, version: str | None = None) -> Bundle:
         found = registry.mlflow.version(project, ALIAS, "")
         if "promoted" not in registry.mlflow.tags(found):
             raise DeployError(
-                f"{found}: has the alias {ALIAS!r}, but the gate did not give it; `dvc repro register@{project}` judges"
+                f"{found}: has the alias {ALIAS!r}, but was not promoted by the gate; "
+                f"run `dvc repro register@{project}`"
             )
         bundle = Bundle(registry.fetch(found))
     except Unreachable as error:
         raise DeployError(str(error), TEMPORARY) from None
     except SourceError as error:
-        raise DeployError(f"{project}: no champion to deploy ({error}); run `dvc repro register@{project}`") from None
+        raise DeployError(f"{project}: found no champion ({error}); run `dvc repro register@{project}`") from None
     except BundleError as error:
         raise DeployError(f"{project}: {error}; register it again with `dvc repro -f register@{project}`") from None
     if version and version != bundle.manifest.version:
-        raise DeployError(
-            f"{project}: the champion is version {bundle.manifest.version}, not {version}; nothing else is deployed"
-        )
+        raise DeployError(f"{project}: champion: found version {bundle.manifest.version}; expected {version}")
     return bundle

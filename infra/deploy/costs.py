@@ -1,26 +1,25 @@
-"""What a stack costs in a month, roughly: AWS's list prices and a load that is said.
+"""A rough monthly cost of a stack, from AWS's list prices and a stated load.
 
-In US dollars, before taxes and free tiers. Of Lambda's duration and requests, Fargate and the load balancer the prices
-are those of us-east-1 (other regions: up to a third more) as the pages beside them had them; nobody has looked at AWS's
-price list itself. The others were written down from memory, for eu-central-1. All give the order of magnitude before
-somebody says yes, and are to be checked before more hangs on them.
+In US dollars, before taxes and free tiers. Prices of Lambda's duration and requests, of Fargate and the load balancer
+are those of us-east-1 (other regions: up to a third more), from the pages cited below, not from AWS's price list. The
+others are from memory, for eu-central-1. All give the order of magnitude only; check them before relying on them.
 """
 
 HOURS = 730.0
-REQUESTS = 1_000_000  # a month
-SECONDS = 0.02  # of computing each
+REQUESTS = 1_000_000  # per month
+SECONDS = 0.02  # of compute per request
 
 # https://aws.amazon.com/lambda/pricing/, an undated copy read in 2026-11
 GB_SECOND, PER_REQUEST = 0.0000166667, 0.20e-6
 # https://www.vantage.sh/blog/fargate-pricing, undated; https://www.wring.co/blog/aws-fargate-pricing-guide of 2026-03
-FARGATE_CPU, FARGATE_GB = 0.04048, 0.004445  # an hour
+FARGATE_CPU, FARGATE_GB = 0.04048, 0.004445  # per hour
 # https://cal53.calculator.city/aws-alb-cost-calculator/, undated
-LOAD_BALANCER = 0.0225  # an hour
+LOAD_BALANCER = 0.0225  # per hour
 
 # From memory.
 HTTP_API = 1.20e-6
-WARM_GB_SECOND = 0.0000048611  # provisioned concurrency, whether asked or not
-INSTANCES = {"ml.c7i.large": 0.129, "ml.m7i.large": 0.145, "ml.m7i.xlarge": 0.290, "ml.c5.large": 0.123}  # an hour
+WARM_GB_SECOND = 0.0000048611  # provisioned concurrency, used or idle
+INSTANCES = {"ml.c7i.large": 0.129, "ml.m7i.large": 0.145, "ml.m7i.xlarge": 0.290, "ml.c5.large": 0.123}  # per hour
 SERVERLESS_GB_SECOND = 0.0000233
 
 LAMBDA_LEFT_OUT = "traffic out, logs, and the image's storage"
@@ -29,7 +28,7 @@ SAGEMAKER_LEFT_OUT = "traffic, logs, captured data, and the second fleet while a
 
 
 def serverless(parameters: dict[str, str]) -> dict[str, float]:
-    """serving-lambda, asked a million times a month."""
+    """serving-lambda, at a million requests per month."""
     gigabytes = float(parameters.get("MemoryMb", 1769)) / 1024
     warm = float(parameters.get("ProvisionedConcurrency", 0)) * gigabytes * HOURS * 3600 * WARM_GB_SECOND
     found = {
@@ -40,7 +39,7 @@ def serverless(parameters: dict[str, str]) -> dict[str, float]:
 
 
 def tasks(parameters: dict[str, str]) -> dict[str, float]:
-    """serving-ecs at rest, with all the projects that it serves."""
+    """serving-ecs at rest, with all its projects."""
     count, cpus = float(parameters.get("MinTasks", 2)), float(parameters.get("Cpu", 1024)) / 1024
     gigabytes = float(parameters.get("Memory", 2048)) / 1024
     hourly = cpus * FARGATE_CPU + gigabytes * FARGATE_GB
@@ -51,7 +50,7 @@ def tasks(parameters: dict[str, str]) -> dict[str, float]:
 
 
 def endpoint(parameters: dict[str, str]) -> dict[str, float]:
-    """serving-sagemaker; an instance type without a price here is not guessed."""
+    """serving-sagemaker; empty for instance types without a price here."""
     if parameters.get("Variant") == "serverless":
         gigabytes = float(parameters.get("ServerlessMemoryMb", 2048)) / 1024
         return {f"{REQUESTS:,} requests": REQUESTS * SECONDS * gigabytes * SERVERLESS_GB_SECOND}

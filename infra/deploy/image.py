@@ -1,6 +1,6 @@
-"""One more layer on an image in a registry, without a Docker engine: the registry's HTTP API does it.
+"""Adds a layer to an image in a registry over its HTTP API, without a Docker engine.
 
-https://distribution.github.io/distribution/spec/api/ ; manifests as Docker (v2, schema 2) and OCI have them.
+https://distribution.github.io/distribution/spec/api/ ; manifests of Docker (v2, schema 2) and OCI.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def digest(content: bytes) -> str:
 
 @dataclass
 class ImageRepository:
-    """`address`: https://<registry>/<name>; `user`: name:password for basic authentication, as ECR gives it."""
+    """`address`: https://<registry>/<name>; `user`: name:password for basic authentication, as from ECR."""
 
     address: str
     user: str | None = None
@@ -40,14 +40,16 @@ class ImageRepository:
     def ask(
         self, method: str, path: str, body: bytes | None = None, *, absent: bool = False, **headers: str
     ) -> tuple[Any, bytes] | None:
-        """Headers and content of the answer; None where `absent` allows that there is nothing (404).
+        """Headers and content of the response; None for a 404 if `absent` allows it.
 
         Raises:
             DeployError
         """
         url = path if "://" in path else f"{self.api}/{path}"
         sent = {k.replace("_", "-"): v for k, v in headers.items()}
-        if self.user and urlsplit(url).netloc == urlsplit(self.api).netloc:  # not for storage elsewhere
+        if (
+            self.user and urlsplit(url).netloc == urlsplit(self.api).netloc
+        ):  # no credentials for storage on another host
             sent |= basic(*self.user.split(":", 1))
         try:
             answer = ask(url, body, method=method, headers=sent, seconds=SECONDS)
@@ -55,30 +57,30 @@ class ImageRepository:
             if error.status == 404 and absent:
                 return None
             if error.status is None:
-                raise DeployError(f"{error}; the same command goes on", TEMPORARY) from None
+                raise DeployError(f"{error}; run the same command to resume", TEMPORARY) from None
             raise DeployError(str(error), TEMPORARY if error.passing else USAGE) from None
         return answer.headers, answer.content
 
     def manifest(self, tag: str) -> tuple[dict[str, Any], str] | None:
-        """The image's manifest and its media type; None where there is no such tag."""
+        """The image's manifest and its media type; None if there is no such tag."""
         found = self.ask("GET", f"manifests/{tag}", absent=True, Accept=f"{OCI}, {DOCKER}")
         if found is None:
             return None
         content = json.loads(found[1])
         kind = content.get("mediaType") or found[0].get_content_type()
         if kind not in LAYERS:
-            raise DeployError(f"{self.address}:{tag}: is a {kind}; an image of one platform is needed")
+            raise DeployError(f"{self.address}:{tag}: found a {kind}; expected a single-platform image")
         return content, kind
 
     def blob(self, name: str) -> bytes:
         found = self.ask("GET", f"blobs/{name}")
         assert found is not None
         if digest(found[1]) != name:
-            raise DeployError(f"{self.address}: blob {name} arrived damaged; repeat", TEMPORARY)
+            raise DeployError(f"{self.address}: blob {name}: damaged in transfer; retry", TEMPORARY)
         return found[1]
 
     def push(self, content: bytes) -> str:
-        """A blob; one that is there already is not sent again."""
+        """Uploads a blob unless it exists."""
         name = digest(content)
         if self.ask("HEAD", f"blobs/{name}", absent=True) is None:
             started = self.ask("POST", "blobs/uploads/", b"")
@@ -89,7 +91,7 @@ class ImageRepository:
         return name
 
     def mount(self, name: str, source: "ImageRepository") -> None:
-        """A blob of another repository of the same registry, if possible without sending it."""
+        """Mounts a blob of another repository of the registry, or copies it."""
         if self.ask("HEAD", f"blobs/{name}", absent=True) is not None:
             return
         other = urlsplit(source.address).path.lstrip("/")
@@ -99,15 +101,15 @@ class ImageRepository:
 
 
 def layered(base: ImageRepository, tag: str, to: ImageRepository, name: str, layer: bytes, command: list[str]) -> str:
-    """`base:tag` and a layer on top as `to:name`; returns the digest. `layer` is an uncompressed archive.
+    """Pushes `base:tag` plus a layer as `to:name`; returns the digest. `layer` is an uncompressed archive.
 
-    The tag is written last: what was interrupted leaves none, and is repeated from where it was.
+    The tag is written last, so an interrupted push leaves none and can be repeated.
     """
     from infra.deploy.package import packed
 
     found = base.manifest(tag)
     if found is None:
-        raise DeployError(f"{base.address}: no image {tag!r}; push the serving image first")
+        raise DeployError(f"{base.address}: found no image {tag!r}; push the serving image first")
     manifest, kind = found
     config = json.loads(base.blob(manifest["config"]["digest"]))
     small = packed(layer)

@@ -1,4 +1,4 @@
-"""One deployment at a time to one place."""
+"""Locks: one deployment at a time per target."""
 
 import fcntl
 import json
@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from infra.deploy.record import now, who
+from infra.deploy.record import now
 from infra.deploy.target import DeployError
+from roadmap.io.actor import who
 from roadmap.io.errors import TEMPORARY
 
-RENEWED = 30.0  # seconds after which the holder says that it is still there
-STALE = timedelta(seconds=4 * RENEWED)  # of silence: it was killed
+RENEWED = 30.0  # seconds between renewals by the holder
+STALE = timedelta(seconds=4 * RENEWED)  # without renewal: the holder was killed
 
 
 def refused(place: str, holder: dict[str, Any]) -> DeployError:
@@ -28,7 +29,7 @@ def refused(place: str, holder: dict[str, Any]) -> DeployError:
 
 @contextmanager
 def local(file: Path, place: str) -> Iterator[None]:
-    """On this machine. The kernel lets go of it when its holder dies."""
+    """A lock on this machine, released by the kernel when its holder dies."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as held:
         try:
@@ -44,7 +45,7 @@ def local(file: Path, place: str) -> Iterator[None]:
 
 @contextmanager
 def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
-    """Among all machines: an object that S3 makes only where there is none, renewed as long as its holder lives."""
+    """A lock between machines: an S3 object created conditionally and renewed by its holder."""
     holder = {"by": who(), "since": now(), "host": platform.node(), "pid": os.getpid()}
     content = json.dumps(holder).encode()
     if not _taken(s3, name, key, content):
@@ -54,7 +55,7 @@ def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
             raise refused(place, other)
         s3.delete_object(Bucket=name, Key=key)
         if not _taken(s3, name, key, content):
-            raise DeployError(f"{place}: another deployment took the lock; wait for it", TEMPORARY)
+            raise DeployError(f"{place}: another deployment has the lock; wait for it", TEMPORARY)
     over = threading.Event()
 
     def renew() -> None:
@@ -82,7 +83,7 @@ def _taken(s3: Any, name: str, key: str, content: bytes) -> bool:
 
 
 def _dead(holder: dict[str, Any]) -> bool:
-    """Whether it was a process of this machine that is gone: then nobody need wait."""
+    """Whether the holder was a process of this machine that has ended."""
     if holder.get("host") != platform.node():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Bundles as archives, the same bytes for the same bundle: what is there already is not sent again."""
+"""Bundles as reproducible archives, so that an existing one is not uploaded again."""
 
 import gzip
 import io
@@ -9,7 +9,7 @@ from roadmap.bundle import MANIFEST, Bundle
 
 
 def tar(bundle: Bundle, prefix: str = "") -> bytes:
-    """An uncompressed archive of the bundle's files under `prefix`; no times, no owners."""
+    """An uncompressed archive of the bundle's files under `prefix`, without times and owners."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for folder in parents(prefix):
@@ -25,7 +25,7 @@ def tar(bundle: Bundle, prefix: str = "") -> bytes:
 
 
 def parents(prefix: str) -> list[str]:
-    """`a/b/` -> a, a/b: so that they belong to everyone's reading, whoever unpacks."""
+    """`a/b/` -> a, a/b: folder entries, readable by every user."""
     parts = Path(prefix).parts
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 

@@ -1,13 +1,10 @@
-"""Deployment records: who brought what where, step by step, and how it ended.
+"""Deployment records: who deployed what where, the steps and the result.
 
-One JSON object per deployment. They lie beside the project's artifacts, and for targets on AWS also in the stage's
-bucket, so that another machine knows what is deployed and what a rollback goes back to.
+One JSON object per deployment. They are kept with the project's artifacts, and for targets on AWS also in the
+stage's bucket, so that other machines know the deployed version and the one to roll back to.
 """
 
-import getpass
 import json
-import os
-import platform
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.deploy.target import DeployError
+from roadmap.io.actor import who
 
 
 class DeploymentLog(Protocol):
@@ -57,7 +55,7 @@ class S3DeploymentLog:
 
 
 class Deployment:
-    """A deployment under way: `say` prints a line of progress and keeps it."""
+    """A running deployment: `say` prints a line of progress and records it."""
 
     def __init__(self, **about: Any) -> None:
         self.started = time.monotonic()
@@ -77,32 +75,21 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def who() -> str:
-    """A person at a machine, or the workflow run that GitHub names."""
-    if repository := os.environ.get("GITHUB_REPOSITORY"):
-        return f"{os.environ.get('GITHUB_ACTOR', '?')}, {repository} run {os.environ.get('GITHUB_RUN_ID', '?')}"
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
-
-
 def deployed(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those that changed what answers, the latest first."""
+    """Deployments that changed the served version, latest first."""
     return (one for one in reversed(records) if one["result"] == "deployed")
 
 
 def before(records: list[dict[str, Any]], serving: str | None) -> str:
-    """The version that `serving` took the place of.
+    """The version that `serving` replaced.
 
     Raises:
-        DeployError: no record says.
+        DeployError: no record has one.
     """
     for one in deployed(records):
         if one["to"] == serving and one["from"] and one["from"] != serving:
             return str(one["from"])
-    for one in deployed(records):  # where the deployment of `serving` was killed, and its repetition found it there
+    for one in deployed(records):  # if the deployment of `serving` was killed and its repetition had nothing to do
         if one["to"] != serving:
             return str(one["to"])
-    raise DeployError(f"no record of a version before {serving or 'the first'}: there is nothing to go back to")
+    raise DeployError(f"records: found no version before {serving or 'the first'}: there is no earlier version")

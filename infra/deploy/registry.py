@@ -1,7 +1,6 @@
-"""The registry's alias after a rollback: `champion` names what answers, or the next deployment would bring back what
-was taken away.
+"""Moves the alias `champion` after a rollback, or the next deployment would deploy the rolled-back version again.
 
-The register stage moves it, in a process of its own, and keeps the promotion log: infra imports no MLflow.
+The register stage moves it, in a separate process, and writes the promotion log, because infra imports no MLflow.
 """
 
 import json
@@ -12,23 +11,24 @@ import uuid
 from pathlib import Path
 
 from infra.deploy.champion import ALIAS
-from infra.deploy.record import now, who
+from infra.deploy.record import now
 from infra.deploy.target import DeployError, Say
+from roadmap.io.actor import who
 from roadmap.io.errors import TEMPORARY, USAGE
 from serving.sources import SourceError
 from serving.sources.mlflow import Unreachable
 from serving.sources.registry import Registry
 
-CHECKOUT = Path()  # where the stage runs: the root of the repository
+CHECKOUT = Path()  # working directory of the stage: the root of the repository
 
 
 def champion(project: str) -> str | None:
-    """The version of the bundle that is champion; None where there is none."""
+    """The champion's bundle version, or None."""
     return _bundle(project, ALIAS, "")
 
 
 def before(project: str) -> str:
-    """The bundle that was champion before the present one.
+    """The bundle version of the previous champion.
 
     Raises:
         DeployError: there is none.
@@ -39,25 +39,25 @@ def before(project: str) -> str:
     except Unreachable as error:
         raise DeployError(str(error), TEMPORARY) from None
     except SourceError as error:
-        raise DeployError(f"{project}: no champion to roll back ({error})") from None
+        raise DeployError(f"{project}: found no champion to roll back ({error})") from None
     if found := _bundle(project, "", number) if number else None:
         return found
-    raise DeployError(f"{project}: its champion is the first one: there is nothing to go back to")
+    raise DeployError(f"{project}: the champion is the first: there is no earlier version")
 
 
 def give_back(project: str, rolled_back: str | None, version: str, say: Say) -> None:
-    """Where the version that was rolled back is champion, the one that answers now becomes it."""
+    """If the rolled-back version is champion, makes the serving version champion."""
     found = champion(project)
     if found == rolled_back != version:
         move(project, version, say)
     elif found != version:
-        say(f"champion stays version {found}, which is not the one that was rolled back")
+        say(f"champion stays version {found}, which was not the one rolled back")
 
 
 def move(project: str, version: str, say: Say) -> None:
     """
     Raises:
-        DeployError: the registry does not have that version, or does not answer.
+        DeployError: the registry has no such version, or is unreachable.
     """
     words = ["-m", "pipelines.register", f"project={project}", f"rollback='{version}'"]
     env = {**os.environ, "DEPLOYED_BY": f"{who()}, by a deployment's rollback"}
@@ -66,12 +66,12 @@ def move(project: str, version: str, say: Say) -> None:
         said = (done.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
         again = f"`python -m pipelines.register project={project} rollback=\"'{version}'\"`"
         code = TEMPORARY if done.returncode == TEMPORARY else USAGE
-        raise DeployError(f"the alias {ALIAS} has not moved to {version}: {said}; later: {again}", code)
+        raise DeployError(f"alias {ALIAS}: cannot move to {version}: {said}; later run {again}", code)
     say(done.stdout.strip().splitlines()[-1])
 
 
 def moved(alias: str, number: str | None, replaced: str | None) -> dict[str, str]:
-    """A move of an alias as the promotion log (roadmap/promotion/log.py) has it: a tag of the model."""
+    """The move of an alias as a tag of the model, in the format of roadmap/promotion/log.py."""
     at, key = now(), uuid.uuid4().hex[:8]
     entry = {"at": at, "id": key, "by": who(), "event": "deployed" if number else "removed", "alias": alias}
     return {"key": f"move/{at[:23]}-{key}", "value": json.dumps({**entry, "version": number, "replaced": replaced})}

@@ -1,11 +1,11 @@
-"""Traffic in steps: each is watched before the next, and whatever happens, the old version has it all again."""
+"""Step-wise rollout: each step is observed before the next, and any failure routes all traffic back."""
 
 import time
 from collections.abc import Callable, Sequence
 
 from infra.deploy.target import DeployError, Say
 
-LOOK = 5.0  # seconds between two looks at the alarms
+LOOK = 5.0  # seconds between checks of the alarms
 
 
 def shift(
@@ -19,13 +19,13 @@ def shift(
 ) -> None:
     """
     Args:
-        steps: shares of the requests, between 0 and 1; all of them follows.
-        bake: seconds that each step, the last one too, is watched.
-        to: gives the new version this share; 0 gives the old one all.
-        alarms: the names of those that have gone off.
+        steps: traffic shares between 0 and 1, followed by 1.
+        bake: seconds of observation of each step, the last one included.
+        to: sets the new version's share; 0 routes all to the old one.
+        alarms: returns the names of firing alarms.
 
     Raises:
-        DeployError: an alarm, or a smoke test. Traffic is back by then, as it is with any other exception.
+        DeployError: an alarm fired or a smoke test failed. Traffic is back by then, as after any other exception.
     """
     try:
         for share in (*steps, 1.0):
@@ -34,8 +34,8 @@ def shift(
             watch(bake, alarms)
             smoke()
     except BaseException:
-        to(0.0)  # before anything is said: the terminal may be gone
-        say("gone back: the old version has all requests")
+        to(0.0)  # before printing: the terminal may be closed
+        say("rolled back: the old version has all requests")
         raise
 
 

@@ -1,4 +1,4 @@
-"""What every place that a champion is deployed to provides.
+"""The interface of deployment targets.
 
 A target is a module of this package with `open(options) -> Target`: server, aws_lambda, ecs, ...
 """
@@ -10,71 +10,75 @@ from typing import Any, Protocol
 from roadmap.bundle import Bundle
 from roadmap.io.errors import UsageError
 
-Say = Callable[[str], None]  # a line of progress; it is written into the record too
+Say = Callable[[str], None]  # prints a line of progress and records it
 
 
 class DeployError(UsageError):
-    """What went wrong and what to do, in one line, and the exit code."""
+    """The deployment failed: a one-line message with the remedy, and an exit code."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said."""
+    """The parsed options of the command line."""
 
     project: str
     stage: str
-    endpoint: str | None = None  # of a protocol server that stands in for AWS
-    image: str | None = None  # the serving image, where the target takes one
-    steps: tuple[float, ...] = (0.1, 0.5)  # shares of the traffic that the new version gets before it gets all
-    bake: float = 60.0  # seconds that each step is watched
+    endpoint: str | None = None  # of an AWS-compatible server instead of AWS
+    image: str | None = None  # the serving image, for targets that take one
+    steps: tuple[float, ...] = (0.1, 0.5)  # traffic shares of the new version before 1
+    bake: float = 60.0  # seconds of observation per step
     parameters: dict[str, str] = field(default_factory=dict)  # of the stack
 
 
 @dataclass(frozen=True)
 class Plan:
     changes: list[str]
-    costs: dict[str, float]  # what is paid for -> US dollars a month
-    left_out: str = ""  # what the estimate does not know
+    costs: dict[str, float]  # item -> US dollars per month
+    left_out: str = ""  # not part of the estimate
 
 
 class DeployTarget(Protocol):
     def serving(self) -> str | None:
-        """The version of the bundle that answers all requests now; None where nothing does."""
+        """The bundle version that serves all requests now; None if nothing serves."""
 
     def plan(self, bundle: Bundle) -> Plan:
-        """What `roll_out` would do. Changes nothing."""
+        """The changes that `roll_out` would make, without making them."""
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
-        """Brings the bundle there and gives it all requests, step by step.
+        """Uploads the bundle and moves all requests to it, step by step.
 
-        Can be repeated after an interruption at any point. Whatever it raises, KeyboardInterrupt included, the version
-        from before has all requests again.
+        Can be repeated after an interruption. After any exception, KeyboardInterrupt included, the previous version has
+        all requests again.
 
         Raises:
             DeployError
         """
 
     def roll_back(self, version: str, say: Say) -> None:
-        """Gives all requests back to a version that was deployed before, at once.
+        """Routes all requests back to an earlier version, at once.
 
         Raises:
-            DeployError: it is not there any more.
+            DeployError: the version no longer exists.
         """
 
     def destroy(self, say: Say) -> None:
-        """Takes away what serves the project. What can't be made again stays, and is named."""
+        """Removes the project's resources. What can't be recreated is kept and listed."""
 
 
 def checked(answer: Any, bundle: Bundle) -> None:
-    """An answer to the bundle's own example.
+    """Checks a response to the bundle's own example.
 
     Raises:
-        DeployError: it is no answer, or another version's.
+        DeployError: the response is invalid, or of another version.
     """
     version = bundle.manifest.version
     try:
         found, count = answer["model"]["version"], len(answer["outputs"])
     except (KeyError, TypeError):
-        raise DeployError(f"smoke test: version {version} answered its example with {str(answer)[:300]}") from None
+        raise DeployError(
+            f"smoke test: version {version}: found {str(answer)[:300]} as response to its example"
+        ) from None
     if found != version or count != len(bundle.example):
-        raise DeployError(f"smoke test: version {version} was asked, and version {found} gave {count} answers")
+        raise DeployError(
+            f"smoke test: found {count} outputs of version {found}; expected {len(bundle.example)} of version {version}"
+        )

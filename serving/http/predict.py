@@ -79,7 +79,7 @@ async def uploaded(request: Request, model: Model) -> Any:
             columns.setdefault(name, []).append(cell)
     if len({len(column) for column in columns.values()}) > 1:
         counts = ", ".join(f"{cut(name)} {len(column)} times" for name, column in columns.items())
-        raise Refusal(422, f"every field must come as often as the others: {counts}")
+        raise Refusal(422, f"every field must have the same number of values: {counts}")
     inputs = [fields(model, dict(zip(columns, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
     return validated(model.batch.model_validate, {"inputs": inputs})
 

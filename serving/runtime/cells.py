@@ -49,14 +49,14 @@ class Columns:
         """The column names of a header.
 
         Raises:
-            TableError: a name that neither a request nor the training file has, or one that stands there twice.
+            TableError: a name that neither a request nor the training file has, or one that appears twice.
         """
         names = names_of(cells)
         for name in names:
             if name not in self.kinds and name not in self.left_out:
                 raise TableError(f"the header: no column is named {name[:100]!r}; {nearest(name[:100], self.names)}")
         if twice := repeated(names):
-            raise TableError(f"the header: the column {twice[0]!r} stands there twice")
+            raise TableError(f"the header: the column {twice[0]!r} appears twice")
         return names
 
     def fields(

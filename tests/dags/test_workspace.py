@@ -138,9 +138,9 @@ def test_without_overrides_params_stay_to_the_letter() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("epochs", "must be key=value, for instance"),
-        ("=3", "must be key=value"),
-        ("~seed=3", "must be key=value"),
+        ("epochs", "expected key=value, such as"),
+        ("=3", "expected key=value"),
+        ("~seed=3", "expected key=value"),
         ("sed=3", "params.yaml has no 'sed'; allowed: seed, lr, names, projects"),
         ("projects.one.epoch=3", "projects.one has no 'epoch'; allowed: epochs, until"),
         ("projects.two.epochs=3", "projects has no 'two'; allowed: one"),
@@ -226,7 +226,7 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
     repository.run("git", "commit", "-q", "-am", "second")
     folder = workspace.clone(root, "one other", first, [])
     assert (folder / "input").read_text() == "data\n"
-    with pytest.raises(OSError, match=r"lacks commit 000.*git fetch"):
+    with pytest.raises(OSError, match=r"found no commit 000.*git fetch"):
         workspace.clone(root, "one gone", "0" * 40, [])
 
 

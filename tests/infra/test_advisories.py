@@ -62,7 +62,7 @@ def said(lock: Path, *decisions: advisories.Accepted, capsys: pytest.CaptureFixt
 
 def test_an_advisory_is_named_with_what_mends_it(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stops, out = said(lock, capsys=capsys)
-    assert stops == 1 and out == f"{lock}: leaky 1.0: CVE-2026-1234, mended in 1.1\n"
+    assert stops == 1 and out == f"{lock}: leaky 1.0: CVE-2026-1234, fixed in 1.1\n"
 
 
 def test_a_lock_without_any(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,7 +88,7 @@ def test_a_decision_has_an_end(
     osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], until: date, stops: int
 ) -> None:
     found, out = said(lock, decision(until=until), capsys=capsys)
-    assert found == stops and ("was accepted until 2026-06-30; look at it again" in out) == bool(stops)
+    assert found == stops and ("was accepted until 2026-06-30; review it" in out) == bool(stops)
 
 
 @pytest.mark.parametrize(

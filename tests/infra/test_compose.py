@@ -75,7 +75,7 @@ def test_settings_are_made_once_with_secrets_that_only_their_owner_reads(tmp_pat
 
 
 def test_without_settings_nothing_starts(tmp_path: Path) -> None:
-    with pytest.raises(ComposeError, match="`make up` writes it") as missing:
+    with pytest.raises(ComposeError, match="create it with `make up`") as missing:
         Stack(tmp_path / ".env").env["PORT"]
     assert missing.value.code == 2
     if OLD:
@@ -86,7 +86,9 @@ def test_without_settings_nothing_starts(tmp_path: Path) -> None:
         assert done.returncode and "run make up" in done.stderr
 
 
-@pytest.mark.parametrize("alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "`make up` writes it")])
+@pytest.mark.parametrize(
+    "alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "create it with `make up`")]
+)
 def test_a_deploy_wants_a_server_that_follows_its_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, said: str
 ) -> None:

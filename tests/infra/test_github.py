@@ -33,7 +33,7 @@ def test_a_comment_is_written_once_and_then_renewed(hub: GitHub, capsys: pytest.
         assert github.main(["comment", f"file={write(text)}", "topic=mnist", "pr=7", "link=https://a/page"]) == 0
     ours = [one for one in hub.comments if "accuracy" in one["body"]]
     assert len(ours) == 1 and "accuracy 0.95" in ours[0]["body"] and "(https://a/page)" in ours[0]["body"]
-    assert capsys.readouterr().out.split(":")[0] == "written"
+    assert capsys.readouterr().out.split(":")[0] == "created"
     assert github.main(["comment", f"file={write('r2 0.8')}", "topic=house_prices", "pr=7"]) == 0
     assert len(hub.comments) == 152, "another topic is another comment"
 
@@ -77,7 +77,7 @@ def test_a_bad_gateway_passes_and_a_lasting_one_is_temporary(hub: GitHub, capsys
     [
         ({"GITHUB_TOKEN": "expired"}, ["comment", "file=f.md", "topic=a", "pr=7"], "401"),
         ({"GITHUB_TOKEN": ""}, ["comment", "file=f.md", "topic=a", "pr=7"], "GITHUB_TOKEN: is not set"),
-        ({}, ["comment", "file=f.md", "topic=a"], "pr: is not given"),
+        ({}, ["comment", "file=f.md", "topic=a"], "pr: missing"),
         ({}, ["comment", "file=gone.md", "topic=a", "pr=7"], "gone.md"),
         ({}, ["comment", "topic=a"], "file: missing"),
         ({}, ["dispatch", "project=mnist"], "event: missing"),
@@ -102,7 +102,7 @@ def test_a_mistake_is_one_line(
 
 def test_a_comment_that_is_too_long_is_refused(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert github.main(["comment", f"file={write('x' * 70_000)}", "topic=mnist", "pr=7"]) == 2
-    assert "more than the 65536" in capsys.readouterr().err and not hub.comments
+    assert "expected at most 65536" in capsys.readouterr().err and not hub.comments
 
 
 def test_drift_starts_the_workflow_that_waits_for_it(hub: GitHub) -> None:
@@ -136,7 +136,7 @@ def test_a_release_has_its_section_and_files_and_can_be_repeated(hub: GitHub) ->
     [
         ("0.2.0", ["tag=v0.3.0"], "pyproject.toml has version 0.2.0"),
         ("0.3.0", ["tag=v0.3.0"], "no section '## 0.3.0'"),
-        ("0.2.0", ["tag=v0.2.0", "file=gone.json"], "gone.json: is not there"),
+        ("0.2.0", ["tag=v0.2.0", "file=gone.json"], "gone.json: missing"),
     ],
 )
 def test_a_release_that_is_not_ready_publishes_nothing(

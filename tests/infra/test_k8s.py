@@ -230,5 +230,5 @@ def test_a_wrong_option_is_one_clear_line(changes: dict[str, str], said: str) ->
 
 def test_without_kubectl_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ManifestError, match="kubectl is not installed"):
+    with pytest.raises(ManifestError, match="found no kubectl"):
         serving("mnist", "staging", IMAGE, VERSION)

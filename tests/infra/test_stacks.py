@@ -103,18 +103,18 @@ def test_nothing_is_done_where_nothing_changes() -> None:
 
 
 def test_a_stack_that_could_not_go_back_is_left_to_a_person() -> None:
-    with pytest.raises(StackError, match="UPDATE_ROLLBACK_FAILED, which a person has to look at"):
+    with pytest.raises(StackError, match="found state UPDATE_ROLLBACK_FAILED, which needs manual repair"):
         up(Script("UPDATE_ROLLBACK_FAILED", ""))
 
 
 def test_a_wrong_word_is_named_before_anything_is_asked() -> None:
     script = Script(None, "")
-    with pytest.raises(StackError, match="no parameter Cidr; there are Stage, CidrPrefix"):
+    with pytest.raises(StackError, match="found no parameter Cidr; it has Stage, CidrPrefix"):
         Stacks(script).up(TEMPLATES["network"], "staging", Cidr="10.1")
-    with pytest.raises(StackError, match="observability: Email, MonthlyBudget must be given"):
+    with pytest.raises(StackError, match="observability: missing: Email, MonthlyBudget"):
         Stacks(script).up(TEMPLATES["observability"], "staging")
     with pytest.raises(StackError, match="stage: found 'prod'; allowed: staging, production"):
         Stacks(script).up(TEMPLATES["network"], "prod")
-    with pytest.raises(StackError, match="training: there is one for each project; name it"):
+    with pytest.raises(StackError, match="training: there is one stack for each project"):
         Stacks(script).up(TEMPLATES["training"], "staging")
     assert script.calls == []

@@ -1,1 +1,1 @@
-"""Where a champion can be deployed to; a module per target and its helpers."""
+"""The deployment targets: one module each, and their helpers."""

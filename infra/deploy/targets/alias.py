@@ -1,10 +1,10 @@
-"""The alias `live` of a Lambda function: which version answers, which share a second one has, and how many environments
-are kept warm (provisioned concurrency).
+"""The alias `live` of a Lambda function: its version, the traffic share of a second one, and the number of warm
+environments (provisioned concurrency).
 
-What Lambda does with an alias that has both: weights may be changed while environments are warm, and these are then
-spread over both versions. A change of the version itself moves no request before the new one is warm; until then Lambda
-puts the old one into the alias's weights, and they stay there for good where the new one can't be started. Provisioned
-concurrency can't be set while there are weights.
+Lambda's rules for an alias with both: weights can change while environments are warm, which are then spread over both
+versions. A change of the version moves no request before the new one is warm; until then Lambda puts the old one into
+the alias's weights, where it stays if the new one can't start. Provisioned concurrency can't be set while there are
+weights.
 https://docs.aws.amazon.com/lambda/latest/api/API_PutProvisionedConcurrencyConfig.html
 https://github.com/hashicorp/terraform-provider-aws/pull/48116
 """
@@ -27,7 +27,7 @@ class Alias:
         self.qualified = {"FunctionName": function, "Qualifier": LIVE}
 
     def now(self) -> tuple[str, dict[str, float]]:
-        """The version, and the shares of others."""
+        """The version, and the weights of others."""
         found = self.api.get_alias(**self.named)
         return str(found["FunctionVersion"]), found.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
 
@@ -35,13 +35,13 @@ class Alias:
         self.api.update_alias(**self.named, FunctionVersion=version, RoutingConfig={"AdditionalVersionWeights": shares})
 
     def move(self, version: str, warm: int, *, at_once: bool = False) -> None:
-        """All requests to `version`, with `warm` environments ready for them.
+        """Routes all requests to `version`, with `warm` environments.
 
         Args:
-            at_once: before they are ready: for the way back, where the version of now is not to be asked any more.
+            at_once: without waiting for the environments, for a rollback.
 
         Raises:
-            DeployError: the version can't be started.
+            DeployError: the version can't start.
         """
         if self.now() != (version, {}):
             if warm and at_once:
@@ -62,7 +62,7 @@ class Alias:
         while True:
             now, (_, weights) = self._requested(), self.now()
             if now.get("Status") == "FAILED":
-                why = now.get("StatusReason", "Lambda gives no reason")
+                why = now.get("StatusReason", "no reason given by Lambda")
                 raise DeployError(f"{self.function}: provisioned concurrency: {why}", 1)
             if not weights and now.get("RequestedProvisionedConcurrentExecutions") != wanted:
                 self.api.put_provisioned_concurrency_config(**self.qualified, ProvisionedConcurrentExecutions=wanted)
@@ -70,6 +70,6 @@ class Alias:
                 return
             if time.monotonic() > until:
                 raise DeployError(
-                    f"{self.function}: not warm after {PATIENCE:g} s; the same command goes on", TEMPORARY
+                    f"{self.function}: not warm after {PATIENCE:g} s; run the same command to resume", TEMPORARY
                 )
             time.sleep(LOOK)

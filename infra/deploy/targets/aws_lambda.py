@@ -1,8 +1,7 @@
 """target=lambda: the function of infra/cloudformation/serving-lambda.yaml, its alias `live` moved step by step.
 
-The serving image gets the bundle as one more layer, and the function a version of it. The alias's weights are moved by
-Lambda's API, since a stack's update takes a minute for each; when all requests are there the stack is told, so that at
-rest it says what is.
+The bundle becomes a layer on the serving image, and the image a version of the function. Lambda's API changes the
+alias's weights, because a stack update takes a minute; at the end the stack's parameters are updated to match.
 """
 
 import base64
@@ -18,8 +17,8 @@ from infra.templates import templates
 from roadmap.bundle import Bundle
 
 TEMPLATE = "serving-lambda"
-HOME = "var/task/artifacts"  # where serving.entrypoints.aws_lambda looks
-PATIENCE = 300.0  # seconds for Lambda to fetch an image
+HOME = "var/task/artifacts"  # where serving.entrypoints.aws_lambda looks for bundles
+PATIENCE = 300.0  # seconds for Lambda to pull an image
 
 
 class Lambda:
@@ -34,7 +33,7 @@ class Lambda:
         self.name = f"roadmap-{options.stage}-{options.project}"
         self.alias = Alias(self.api, self.name)
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ state
 
     def function(self, qualifier: str) -> dict[str, Any] | None:
         try:
@@ -48,7 +47,7 @@ class Lambda:
         return bundle_of(found["Code"]["ImageUri"]) if found else None
 
     def versions(self) -> dict[str, str]:
-        """Version of the bundle -> the latest number of the function that holds it."""
+        """Bundle version -> latest function version with it."""
         pages = self.api.get_paginator("list_versions_by_function").paginate(FunctionName=self.name)
         numbers = [one["Version"] for page in pages for one in page["Versions"] if one["Version"] != "$LATEST"]
         found = {}
@@ -74,7 +73,7 @@ class Lambda:
     def given(self, uri: str) -> dict[str, str]:
         return {"ImageUri": uri, **self.options.parameters}
 
-    # ------------------------------------------------------------ the way there
+    # ------------------------------------------------------------ roll-out
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         uri = self.push(bundle, say)
@@ -103,12 +102,12 @@ class Lambda:
         self.tell_stack(uri, number, say)
 
     def warm(self) -> int:
-        """How many environments are to be kept warm: as was said now or before."""
+        """The number of warm environments: the given one, or that of the stack."""
         told = {**aws.told(self.stacks, self.stack), **self.options.parameters}
         return int(told.get("ProvisionedConcurrency", 0))
 
     def settle_on(self, number: str, stable: str, say: Say) -> None:
-        """The version that has all requests by weight becomes the alias's own."""
+        """Makes the version with all the weight the alias's own."""
         if warm := self.warm():
             say(f"{warm} environments of version {number} are warmed")
         try:
@@ -116,11 +115,11 @@ class Lambda:
         except BaseException:
             if number != stable:
                 self.alias.move(stable, warm, at_once=True)
-                say("gone back: the old version has all requests")
+                say("rolled back: the old version has all requests")
             raise
 
     def push(self, bundle: Bundle, say: Say) -> str:
-        """The image with the bundle in it; its tag says which, so that what answers can be told."""
+        """The image with the bundle; its tag has the bundle's version."""
         out = aws.outputs(self.stacks, f"roadmap-{self.options.stage}-storage")
         token = self.ecr.get_authorization_token()["authorizationData"][0]
         user = base64.b64decode(token["authorizationToken"]).decode()
@@ -133,7 +132,8 @@ class Lambda:
         found = base.manifest(tag)
         if found is None:
             raise DeployError(
-                f"{out['ServingRepository']}: no image {tag!r}; `python -m infra.images push` first, or image=<tag>"
+                f"{out['ServingRepository']}: found no image {tag!r}; "
+                "run `python -m infra.images push` or give image=<tag>"
             )
         below = image.digest(json.dumps(found[0], sort_keys=True).encode())[7:19]
         name = f"{bundle.manifest.project}-{bundle.manifest.version}-{below}"
@@ -144,7 +144,7 @@ class Lambda:
         return f"{out['LambdaRepository']}:{name}"
 
     def settle(self, say: Say) -> str:
-        """The stable version; an interrupted rollout's canary loses its share."""
+        """The stable version, after removing the canary of an interrupted rollout."""
         version, weights = self.alias.now()
         if weights:
             say("a rollout was interrupted: its version loses its share")
@@ -152,7 +152,7 @@ class Lambda:
         return version
 
     def publish(self, uri: str, bundle: Bundle, say: Say) -> str:
-        """The function's version of this image: the one that there is, or a new one."""
+        """The function version of this image, existing or new."""
         now = self.function("$LATEST")
         if now is None or now["Code"]["ImageUri"] != uri:
             self.api.update_function_code(FunctionName=self.name, ImageUri=uri)
@@ -169,16 +169,16 @@ class Lambda:
             found = self.api.get_function_configuration(FunctionName=self.name, Qualifier=qualifier)
             states = {found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")}
             if "Failed" in states:
-                why = found.get("LastUpdateStatusReason") or found.get("StateReason") or "Lambda gives no reason"
+                why = found.get("LastUpdateStatusReason") or found.get("StateReason") or "no reason given by Lambda"
                 raise DeployError(f"{self.name}: {why}")
             if states <= {"Active", "Inactive", "Successful"}:
                 return
             if time.monotonic() > until:
-                raise DeployError(f"{self.name}: {qualifier} is {', '.join(states)} after {PATIENCE:g} s; repeat", 75)
+                raise DeployError(f"{self.name}: {qualifier} is {', '.join(states)} after {PATIENCE:g} s; retry", 75)
             time.sleep(1)
 
     def smoke(self, bundle: Bundle, qualifier: str) -> None:
-        """The bundle's example, as API Gateway would send it."""
+        """Sends the bundle's example as API Gateway would."""
         body = json.dumps({"inputs": bundle.example})
         answer = self.api.invoke(
             FunctionName=self.name, Qualifier=qualifier, Payload=json.dumps(event(bundle.manifest.project, body))
@@ -190,18 +190,18 @@ class Lambda:
         checked(json.loads(content["body"]) if content.get("statusCode") == 200 else content, bundle)
 
     def tell_stack(self, uri: str, number: str, say: Say) -> None:
-        """At rest the stack's parameters are what is."""
+        """Updates the stack's parameters to the present state."""
         parameters = {"StableVersion": number, "CanaryVersion": "", "CanaryWeight": "0"}
         self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(uri), **parameters)
         say(f"stack {self.stack} says version {number}")
 
-    # ------------------------------------------------------------ and back
+    # ------------------------------------------------------------ rollback
 
     def roll_back(self, version: str, say: Say) -> None:
         number = self.versions().get(version)
         there = number and self.function(number)
         if not number or not there:
-            raise DeployError(f"{self.name}: no function version holds bundle {version}; deploy it again")
+            raise DeployError(f"{self.name}: found no function version with bundle {version}; deploy it again")
         self.alias.move(number, self.warm(), at_once=True)
         say(f"alias {LIVE} points to version {number}, bundle {version}")
         self.tell_stack(there["Code"]["ImageUri"], number, say)
@@ -212,13 +212,13 @@ class Lambda:
 
 
 def bundle_of(uri: str) -> str:
-    """`...:mnist-0123456789ab-fedcba987654` -> 0123456789ab; what others have named, as it is."""
+    """`...:mnist-0123456789ab-fedcba987654` -> 0123456789ab; other names unchanged."""
     parts = uri.rpartition(":")[2].split("-")
     return parts[-2] if len(parts) >= 3 else uri.rpartition(":")[2]
 
 
 def event(project: str, body: str) -> dict[str, Any]:
-    """A POST as an HTTP API hands it to a function, payload format 2.0."""
+    """A POST as an HTTP API event, payload format 2.0."""
     path = f"/models/{project}/predict"
     http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "deploy"}
     return {

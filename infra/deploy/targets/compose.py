@@ -1,12 +1,12 @@
 """target=compose: the containers of infra/compose, where `serving` follows the alias of the stage in MLflow's registry.
 
-The new version answers in a container of its own, `canary`, while the proxy gives it a growing share of the project's
-requests. Then the alias moves, `serving` takes the version within seconds, and the canary goes. The proxy keeps the
-shares in memory: started anew, it sends everything to `serving`, which has the version from before. Requests that name
-the model in their body alone, OpenAI's, are not shared: they change with the alias.
+The new version runs in its own container, `canary`, while the proxy routes a growing share of the project's requests
+to it. Then the alias moves, `serving` picks the version up within seconds, and the canary stops. The proxy keeps the
+shares in memory: after a restart it sends everything to `serving`, with the previous version. Requests that name the
+model only in their body (OpenAI's) are not split: they change with the alias.
 
-`serving` must follow the stage: SERVING_ALIAS=staging or production in infra/compose/.env. Where it follows `champion`
-it takes each by itself; target=server then says when it has.
+`serving` must follow the stage: SERVING_ALIAS=staging or production in infra/compose/.env. If it follows `champion`
+it updates by itself; target=server then waits for it.
 """
 
 import os
@@ -23,8 +23,8 @@ from roadmap.io import http
 from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, basic
 
-PATIENCE = 90.0  # seconds for the canary to answer, and for `serving` to notice the alias
-ERRORS = 0.02  # of the canary's answers that may be 5xx
+PATIENCE = 90.0  # seconds for the canary to start, and for `serving` to notice the alias
+ERRORS = 0.02  # tolerated fraction of 5xx responses of the canary
 ALL = "map $uri $serving { default serving:8000; }"
 CONFIG = "/tmp/nginx.conf"
 
@@ -53,13 +53,13 @@ class Compose:
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         number, before = self.aliases.number(bundle.manifest.version), self.aliases.at(self.alias)
         if before == number and self.serving() == bundle.manifest.version:
-            self.end_canary()  # of a run that was killed
+            self.end_canary()  # of a killed run
             checked(self.predict(bundle, canary=False), bundle)
             say("it answers already")
             return
         try:
             self.start_canary(number)
-            until(lambda: self.answers(bundle), "the canary does not answer", lambda: self.stack.logs("canary", 5))
+            until(lambda: self.answers(bundle), "the canary does not respond", lambda: self.stack.logs("canary", 5))
             say(f"the canary answers with version {bundle.manifest.version}")
             shift(
                 self.options.steps,
@@ -87,7 +87,7 @@ class Compose:
     def destroy(self, say: Say) -> None:
         self.end_canary()
         self.aliases.point(self.alias, None)
-        self.compose("restart", "serving")  # what is loaded would be served on
+        self.compose("restart", "serving")  # a loaded model would still be served
         say(f"{self.project} is not served as {self.alias}; its registered versions stay")
 
     # ---------------------------------------------------------------- the canary and the proxy
@@ -106,7 +106,7 @@ class Compose:
         self.compose("--profile", "canary", "rm", "-sf", "canary")
 
     def route(self, share: float) -> None:
-        """Of the project's requests so many to the canary; X-Canary: 1 always leads there."""
+        """Routes a share of the project's requests to the canary; X-Canary: 1 always selects it."""
         shares = {0.0: "* serving:8000;", 1.0: "* canary:8000;"}.get(
             share, f"{share * 100:.2f}% canary:8000; * serving:8000;"
         )
@@ -117,7 +117,7 @@ class Compose:
         )
 
     def write(self, split: str) -> None:
-        """For new requests; those in flight end where they are."""
+        """Reloads the proxy for new requests; those in flight finish as they began."""
         nginx = f"nginx -c {CONFIG}"
         script = f'printf "%s\\n" "$1" >/tmp/split.conf && {nginx} -t -q && {nginx} -s reload'
         self.compose("exec", "-T", "proxy", "sh", "-c", script, "split", split)
@@ -136,7 +136,7 @@ class Compose:
         asked = f'serving_requests_total{{service="canary",project="{self.project}"'
         share = f'sum(rate({asked},status=~"5.."}}[1m])) / sum(rate({asked}}}[1m])) > {ERRORS}'
         found = self.ask(f"/prometheus/api/v1/query?query={quote(share)}")["data"]["result"]
-        return [f"{float(one['value'][1]):.0%} of the canary's answers are errors" for one in found]
+        return [f"{float(one['value'][1]):.0%} of the canary's responses are errors" for one in found]
 
     def compose(self, *arguments: str, **env: str) -> str:
         try:
@@ -164,14 +164,14 @@ class Compose:
                 raise DeployError(f"{error}; `make up` starts it", TEMPORARY) from None
             if "RESOURCE_DOES_NOT_EXIST" in error.said or f"alias {self.alias} not found" in error.said:
                 raise AliasNotFound(f"{self.project}: {error.said}") from None
-            passes = error.passing or error.status == 404  # the canary has not loaded it yet
+            passes = error.passing or error.status == 404  # not loaded by the canary yet
             raise DeployError(str(error), TEMPORARY if passes else USAGE) from None
 
 
 def until(ready: Any, what: str, said: Any) -> None:
     """
     Raises:
-        DeployError: it has not come to pass within PATIENCE seconds.
+        DeployError: it did not happen within PATIENCE seconds.
     """
     end = time.monotonic() + PATIENCE
     while not ready():
@@ -188,9 +188,11 @@ def open(options: Options) -> Compose:
         raise DeployError(str(error), error.code) from None
     if follows != options.stage:
         raise DeployError(
-            f"{stack.file}: SERVING_ALIAS is {follows!r}, so that serving does not follow stage={options.stage}; set "
+            f"{stack.file}: SERVING_ALIAS is {follows!r}, so serving does not follow stage={options.stage}; set "
             f"it to {options.stage} and run `make up`, or use target=server"
         )
     password = quote(stack.env["WEB_PASSWORD"], safe="")
-    os.environ["MLFLOW_TRACKING_URI"] = stack.url.replace("://", f"://admin:{password}@") + "/mlflow"  # whose champion
+    os.environ["MLFLOW_TRACKING_URI"] = (
+        stack.url.replace("://", f"://admin:{password}@") + "/mlflow"
+    )  # registry of the champion
     return Compose(options, stack)

@@ -1,10 +1,9 @@
-"""target=ecs: a project among those that infra/cloudformation/serving-ecs.yaml serves.
+"""target=ecs: one of the projects served by infra/cloudformation/serving-ecs.yaml.
 
-The bundle's files go under a key that names their content, and the stack's `Bundles` names that place beside those of
-the other projects. CloudFormation then asks ECS for its own canary: new tasks start, some of the requests meet them,
-the stack's alarms watch, and ECS takes it back by itself if one goes off or no task becomes healthy. What is left to do
-here is to follow it, to ask the new tasks the example as soon as the load balancer's rehearsal rule leads to them, and
-to have ECS take back what fails it.
+The bundle's files get a content-addressed key, which the stack's `Bundles` lists with those of the other projects.
+CloudFormation then starts ECS's own canary deployment: new tasks start and get some of the requests, the stack's alarms
+watch, and ECS rolls back if one fires or no task becomes healthy. This module follows the deployment, runs the smoke
+test on the new tasks as soon as the load balancer's rehearsal rule reaches them, and rolls back if it fails.
 """
 
 import re
@@ -20,7 +19,7 @@ from roadmap.bundle import MANIFEST, Bundle
 TEMPLATE = "serving-ecs"
 SERVICE = "serving"
 PLACE = re.compile(r"s3://[^/]+/bundles/([a-z0-9_]+)/(\w+)")
-REHEARSAL = {"X-Roadmap-Rehearsal": "true"}  # as the template's rule has it
+REHEARSAL = {"X-Roadmap-Rehearsal": "true"}  # matches the template's rule
 REACHED = ("POST_TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME")
 NOBODY = "allow this machine in network's AllowedCidr, and with a HostName make it a CNAME of the load balancer"
 
@@ -33,7 +32,7 @@ class Ecs:
         self.template = templates()[TEMPLATE]
         self.stack = self.template.stack(options.stage, None)
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ state
 
     def versions(self) -> dict[str, str]:
         """Project -> version of its bundle."""
@@ -46,7 +45,7 @@ class Ecs:
         return aws.outputs(self.stacks, f"roadmap-{self.options.stage}-storage")
 
     def given(self, versions: dict[str, str]) -> dict[str, str]:
-        """The stack's parameters; what is not said stays as it is."""
+        """The stack's parameters; unset ones keep their values."""
         storage, known = self.storage(), aws.told(self.stacks, self.stack)
         places = (f"s3://{storage['ModelsBucket']}/{key(*one)}" for one in sorted(versions.items()))
         given = {"Bundles": ",".join(places), **self.options.parameters}
@@ -62,11 +61,11 @@ class Ecs:
         known = {**aws.told(self.stacks, self.stack), **given}
         return Plan([*model, *changes] or ["nothing to change"], costs.tasks(known), costs.ECS_LEFT_OUT)
 
-    # ------------------------------------------------------------ the way there
+    # ------------------------------------------------------------ roll-out
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         self.upload(bundle, say)
-        self.stacks.settled(self.stack)  # an interrupted deployment has its end first
+        self.stacks.settled(self.stack)  # waits for an interrupted deployment
         before = self.versions()
         after = {**before, self.options.project: bundle.manifest.version}
         self.update(before, after, say, lambda: self.smoke(bundle, **REHEARSAL))
@@ -80,7 +79,7 @@ class Ecs:
         say("the load balancer's address answers the example")
 
     def upload(self, bundle: Bundle, say: Say) -> None:
-        """File by file, the manifest last: without it there is no bundle."""
+        """Uploads file by file, the manifest last, which marks a complete bundle."""
         place = {"Bucket": self.storage()["ModelsBucket"]}
         prefix = key(bundle.manifest.project, bundle.manifest.version)
         if self.there(prefix):
@@ -96,13 +95,13 @@ class Ecs:
     def update(
         self, before: dict[str, str], after: dict[str, str], say: Say, smoke: Callable[[], None] | None = None
     ) -> None:
-        """The stack with these versions; says what ECS does meanwhile.
+        """Updates the stack to these versions; prints ECS's progress.
 
         Args:
-            smoke: asks the new tasks, as soon as they can be asked.
+            smoke: tests the new tasks, as soon as they are reachable.
 
         Raises:
-            DeployError: ECS has taken it back, and why.
+            DeployError: ECS rolled back; the message has the reason.
         """
         watch = DeploymentFollower(self.api, f"roadmap-{self.options.stage}-serving", say, smoke if before else None)
         self.stacks.look = watch.look
@@ -111,7 +110,7 @@ class Ecs:
         except StackError as error:
             why = watch.refused or f"{error}{watch.reason()}"
             raise DeployError(f"{why}; {'what was there before answers' if before else 'nothing answers'}", 1) from None
-        except BaseException:  # a signal: the stack's update is cancelled, and ECS need not wait for CloudFormation
+        except BaseException:  # a signal: the stack's update is cancelled, so ECS rolls back at once
             watch.take_back()
             raise
         finally:
@@ -122,17 +121,17 @@ class Ecs:
         body = {"inputs": bundle.example}
         checked(ask(f"{url}/models/{bundle.manifest.project}/predict", body, NOBODY, **headers), bundle)
 
-    # ------------------------------------------------------------ and back
+    # ------------------------------------------------------------ rollback
 
     def roll_back(self, version: str, say: Say) -> None:
         prefix = key(self.options.project, version)
         if not self.there(prefix):
-            raise DeployError(f"s3://{self.storage()['ModelsBucket']}/{prefix}: not there; deploy that version again")
+            raise DeployError(f"s3://{self.storage()['ModelsBucket']}/{prefix}: not found; deploy that version again")
         before = self.versions()
         self.update(before, {**before, self.options.project: version}, say)
 
     def destroy(self, say: Say) -> None:
-        """The other projects stay; with the last one the stack goes."""
+        """Keeps the other projects; deletes the stack with the last one."""
         before = self.versions()
         if others := {project: one for project, one in before.items() if project != self.options.project}:
             self.update(before, others, say)
@@ -143,7 +142,7 @@ class Ecs:
 
 
 class DeploymentFollower:
-    """The service's deployment that is to come: says its stages, and has ECS take it back where `smoke` fails."""
+    """Follows the service's next deployment: prints its stages, and rolls back if `smoke` fails."""
 
     def __init__(self, api: Any, cluster: str, say: Say, smoke: Callable[[], None] | None) -> None:
         self.api, self.cluster, self.say, self.smoke = api, cluster, say, smoke
@@ -177,12 +176,12 @@ class DeploymentFollower:
                 smoke()
                 self.say("the new tasks answer the example")
             except DeployError as error:
-                if self.take_back():  # else it has ended by itself, which may be why the example failed
+                if self.take_back():  # else it ended by itself, which may be why the smoke test failed
                     self.refused = error
                     self.say("the new tasks fail the example: ECS takes them back")
 
     def take_back(self) -> bool:
-        """Whether there was anything left to take back."""
+        """Rolls back; returns whether the deployment was still running."""
         if not (now := self.now()) or now["status"] not in ("PENDING", "IN_PROGRESS"):
             return False
         try:

@@ -1,6 +1,6 @@
-"""A server that follows the registry's champion, or a folder, by itself.
+"""A server that polls the registry's champion, or a folder.
 
-Deployed means that it names the bundle as the version it answers with, and answers the bundle's own example.
+Deployed means that it reports the bundle's version and passes the smoke test.
 """
 
 import json
@@ -15,19 +15,19 @@ from roadmap.bundle import Bundle
 from roadmap.io import http
 from roadmap.io.errors import TEMPORARY, USAGE
 
-PATIENCE = 120.0  # seconds for a server to notice what has changed; it looks every few seconds
+PATIENCE = 120.0  # seconds for a server to notice a change; it polls every few seconds
 
 
 def ask(url: str, body: Any, nobody: str, **headers: str) -> Any:
-    """The JSON of `read`."""
+    """The parsed JSON of `read`."""
     return json.loads(read(url, body, nobody, **headers))
 
 
 def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
-    """What a server answers, to a POST where there is a body.
+    """The response of a server; to a POST if there is a body.
 
     Args:
-        nobody: what to do where none answers.
+        nobody: the remedy if it is unreachable.
 
     Raises:
         DeployError
@@ -52,13 +52,11 @@ class ServerTarget:
         return self.model().get("version")
 
     def before(self) -> str | None:
-        """What a rollback goes back to: the registry knows."""
+        """The version to roll back to, from the registry."""
         return registry.before(self.project)
 
     def plan(self, bundle: Bundle) -> Plan:
-        return Plan(
-            [f"{self.url}: {self.serving()} -> {bundle.manifest.version}, taken from the registry by itself"], {}
-        )
+        return Plan([f"{self.url}: {self.serving()} -> {bundle.manifest.version}, by polling the registry"], {})
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         self.follow(bundle.manifest.version)
@@ -71,20 +69,20 @@ class ServerTarget:
         say(f"{self.url} has noticed it")
 
     def destroy(self, say: Say) -> None:
-        raise DeployError("this server is not ours to take away; stop the process")
+        raise DeployError("this server is not managed here; stop its process")
 
     # ---------------------------------------------------------------- HTTP
 
     def follow(self, version: str) -> None:
         """
         Raises:
-            DeployError: it does not answer with this version within PATIENCE seconds.
+            DeployError: it does not serve this version within PATIENCE seconds.
         """
         self.until(
             lambda: self.serving() == version,
             lambda: (
-                f"the server has version {self.serving()} and not {version}: "
-                f"{self.model().get('reason') or 'it has not noticed the new one'}"
+                f"server: found version {self.serving()}; expected {version}:  "
+                f"{self.model().get('reason') or 'it has not noticed the change'}"
             ),
         )
 

@@ -1,8 +1,8 @@
 """target=k8s: infra/k8s, rolled out by a canary Deployment and the weights of an HTTPRoute.
 
-The bundle goes to S3 under its version, below the BUNDLES that the stage's overlay names, and pods fetch the version
-that their manifest says. A canary with the new one gets its share step by step; then the stable Deployment takes the
-version while the canary carries all, and the canary goes. KUBECONFIG says which cluster, Context=<name> which context.
+The bundle is uploaded to S3 under its version, below BUNDLES of the stage's overlay, and pods download the version in
+their manifest. A canary with the new version gets a growing share; then the stable Deployment is updated while the
+canary carries all traffic, and the canary is removed. KUBECONFIG selects the cluster, Context=<name> the context.
 """
 
 import copy
@@ -19,7 +19,7 @@ from infra.deploy.targets.pods import config_of, failing, wait
 from infra.manifests import Manifest, ManifestError, of, serving
 from roadmap.bundle import MANIFEST, Bundle
 
-READY = 300.0  # seconds that pods have
+READY = 300.0  # seconds for pods to become ready
 
 
 class Revision(NamedTuple):
@@ -27,7 +27,7 @@ class Revision(NamedTuple):
     image: str
 
 
-NONE = Revision("0" * 12, "none")  # for manifests of which only the names count
+NONE = Revision("0" * 12, "none")  # for manifests of which only the names matter
 
 
 class K8s:
@@ -40,7 +40,7 @@ class K8s:
         self.bucket, self.prefix = store(options)
         self.s3 = aws.client("s3", options.endpoint)
 
-    # ------------------------------------------------------------ what is there
+    # ------------------------------------------------------------ state
 
     def serving(self) -> str | None:
         now = self.deployed()
@@ -57,7 +57,7 @@ class K8s:
     def wanted(self, version: str, now: Revision | None) -> Revision:
         image = self.options.image or (now.image if now else None)
         if not image:
-            raise DeployError("image: must be said where nothing serves yet, as image=<repository>:<tag>")
+            raise DeployError("image: missing, and nothing serves yet; give image=<repository>:<tag>")
         return Revision(version, image)
 
     def plan(self, bundle: Bundle) -> Plan:
@@ -74,7 +74,7 @@ class K8s:
             changes += [f"{self.stable}: {now.version} in {now.image} -> {new.version} in {new.image}"]
         return Plan(changes, {})
 
-    # ------------------------------------------------------------ the way there, and back
+    # ------------------------------------------------------------ roll-out and rollback
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         now = self.deployed()
@@ -105,25 +105,25 @@ class K8s:
         say(f"{self.stable} answers its example")
 
     def start(self, new: Revision, say: Say) -> None:
-        """One canary pod, and what both stand on. The route says who gets what; the namespace is made once."""
+        """Applies one canary pod and the shared objects. The route has the shares; the namespace is created once."""
         others = ("Namespace", "HTTPRoute", "Deployment")
         self.cluster.apply([one for one in self.manifests(new) if track(one) != "stable" and one["kind"] not in others])
         self.scale(new, 1, say)
 
     def give(self, new: Revision, share: float, say: Say) -> None:
-        """As many pods as the share needs, then the share."""
+        """Scales the canary for the share, then sets the share."""
         if share:
             pods = self.cluster.get("apis/apps/v1", "deployments", self.stable)["spec"].get("replicas", 1)
             self.scale(new, math.ceil(pods * share), say)
         self.route(round(100 * share))
 
     def promote(self, revision: Revision, say: Say) -> None:
-        """The stable Deployment takes it, pod by pod; old ones answer until the new are ready."""
+        """Updates the stable Deployment pod by pod; old ones serve until new ones are ready."""
         self.cluster.apply([one for one in self.manifests(revision) if track(one) == "stable"])
         wait(self.cluster, self.stable, READY, say)
 
     def back(self, revision: Revision, say: Say) -> None:
-        """All requests to the stable Deployment, at once where it still has this one."""
+        """Routes all requests to the stable Deployment, at once if it still has this revision."""
         if self.deployed() == revision:
             self.route(0)
         self.promote(revision, say)
@@ -135,11 +135,11 @@ class K8s:
         if now is None:
             raise DeployError(f"{self.options.project}: nothing serves in {self.cluster.namespace}")
         if not self.is_published(version):
-            raise DeployError(f"s3://{self.bucket}/{self.key(version)}: not there; deploy that version again")
+            raise DeployError(f"s3://{self.bucket}/{self.key(version)}: not found; deploy that version again")
         self.back(self.wanted(version, now), say)
 
     def tidy(self, revision: Revision, say: Say) -> None:
-        """All requests to the stable one; no canary pods; no settings of versions that nobody stands on."""
+        """Routes all requests to the stable one; removes canary pods and unused ConfigMaps."""
         self.route(0)
         manifests = self.manifests(revision)
         configs = [one for one in manifests if one["kind"] == "ConfigMap"]
@@ -155,7 +155,7 @@ class K8s:
         self.cluster.delete("configmap", self.configs())
         say(f"kept: namespace {self.cluster.namespace}, s3://{self.bucket}/{self.prefix}/{self.options.project}")
 
-    # ------------------------------------------------------------ its parts
+    # ------------------------------------------------------------ parts
 
     def smoke(self, bundle: Bundle, service: str) -> None:
         path = f"/models/{self.options.project}/predict"
@@ -172,7 +172,7 @@ class K8s:
         wait(self.cluster, self.canary, READY, say)
 
     def route(self, percent: int) -> None:
-        """What of the requests the canary gets."""
+        """The canary's share of the requests."""
         (route,) = (one for one in self.manifests(NONE) if one["kind"] == "HTTPRoute")
         for backend, weight in zip(route["spec"]["rules"][0]["backendRefs"], (100 - percent, percent), strict=True):
             backend["weight"] = weight
@@ -190,7 +190,7 @@ class K8s:
         return bool(found.get("KeyCount"))
 
     def publish(self, bundle: Bundle, say: Say) -> None:
-        """Its files, and the manifest last: a version whose manifest is there is whole."""
+        """Uploads the files, the manifest last: a version with a manifest is complete."""
         root = self.key(bundle.manifest.version)
         if not self.is_published(bundle.manifest.version):
             for name in [*bundle.manifest.files, MANIFEST]:
@@ -209,7 +209,7 @@ once = functools.cache(serving)  # kustomize takes 0.2 s
 
 
 def store(options: Options) -> tuple[str, str]:
-    """Bucket and prefix that the stage's overlay names."""
+    """Bucket and prefix in the stage's overlay."""
     where: str = next(one["data"]["BUNDLES"] for one in rendered(options, NONE) if one["kind"] == "ConfigMap")
     bucket, _, prefix = where.removeprefix("s3://").partition("/")
     return bucket, prefix

@@ -1,4 +1,4 @@
-"""The cluster, through kubectl: it knows every way to sign in that a kubeconfig names, and renders infra/k8s."""
+"""The cluster through kubectl, which supports all authentication methods of a kubeconfig and renders infra/k8s."""
 
 import json
 import subprocess
@@ -9,40 +9,40 @@ import yaml
 from infra.deploy.target import DeployError
 from roadmap.io.errors import TEMPORARY
 
-PATIENCE = 30  # seconds for one answer
+PATIENCE = 30  # seconds per call
 PASSING = ("Unable to connect", "was refused", "i/o timeout", "TooManyRequests", "ServiceUnavailable",
            "InternalError", "Timeout", "context deadline exceeded", "Conflict", "EOF")  # fmt: skip
 
 
 class NotFound(DeployError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class Kubectl:
-    """One namespace. `flags` say which cluster, where it is not the kubeconfig's present one.
+    """One namespace. `flags` select the cluster, if other than the kubeconfig's current one.
 
-    Every method raises `DeployError`; code TEMPORARY where nobody answered or the cluster was busy.
+    Every method raises `DeployError`; with code TEMPORARY if the cluster was unreachable or busy.
     """
 
     def __init__(self, namespace: str, flags: list[str]) -> None:
         self.namespace, self.flags = namespace, flags
 
     def get(self, group: str, kind: str, name: str = "", labels: dict[str, str] | None = None) -> Any:
-        """An object, or those with these labels. `group`: apis/apps/v1, api/v1."""
+        """An object, or all with these labels. `group`: apis/apps/v1, api/v1."""
         path = f"/{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
         if labels:
             path += "?labelSelector=" + "%2C".join(f"{key}%3D{value}" for key, value in labels.items())
         return json.loads(self.run("get", "--raw", path))
 
     def ask(self, where: str, path: str, body: Any = None) -> str:
-        """What services/<name>:<port> or pods/<name>:<port> answers, through the API server: no port is opened."""
+        """The response of services/<name>:<port> or pods/<name>:<port>, through the API server's proxy."""
         path = f"/api/v1/namespaces/{self.namespace}/{where}/proxy{path}"
         if body is None:
             return self.run("get", "--raw", path)
         return self.run("create", "--raw", path, "-f", "-", given=json.dumps(body))
 
     def apply(self, manifests: list[dict[str, Any]]) -> None:
-        """By server-side apply: what others own (an autoscaler) is left alone, and the server knows every field."""
+        """Server-side apply, which keeps fields owned by others, such as an autoscaler."""
         self.run(
             "apply", "--server-side", "--field-manager=roadmap", "--force-conflicts", "--validate=false", "-f", "-",
             given=yaml.safe_dump_all(manifests),
@@ -53,7 +53,7 @@ class Kubectl:
             self.run("delete", kind, *names, "--ignore-not-found", "--wait=false", "-n", self.namespace)
 
     def log(self, pod: str, container: str) -> str:
-        """The last line that it wrote; empty where that can't be had."""
+        """The last line of its log; empty if unavailable."""
         try:
             path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log?container={container}&tailLines=1"
             return self.run("get", "--raw", path).strip()
@@ -65,16 +65,16 @@ class Kubectl:
         try:
             done = subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=4 * PATIENCE)
         except FileNotFoundError:
-            raise DeployError("kubectl is not installed; 1.27 or newer is needed") from None
+            raise DeployError("found no kubectl; install 1.27 or newer") from None
         except subprocess.TimeoutExpired:
-            raise DeployError(f"kubectl {command[0]}: no answer within {4 * PATIENCE} s", TEMPORARY) from None
+            raise DeployError(f"kubectl {command[0]}: timed out after {4 * PATIENCE} s", TEMPORARY) from None
         if done.returncode == 0:
             return done.stdout
         said = " ".join(done.stderr.split()).removeprefix("Error from server ")
         if said.startswith("(NotFound)"):
             raise NotFound(f"kubectl: {said}")
         if "Unauthorized" in said or "must be logged in" in said or "getting credentials" in said:
-            raise DeployError(f"kubectl: {said}; the credentials are missing or have expired, sign in to the cluster")
+            raise DeployError(f"kubectl: {said}; the credentials are missing or have expired; sign in to the cluster")
         if "Forbidden" in said:
-            raise DeployError(f"kubectl: {said}; infra/k8s/README.md says which rights the deployer needs")
+            raise DeployError(f"kubectl: {said}; infra/k8s/README.md lists the deployer's permissions")
         raise DeployError(f"kubectl: {said[:600]}", TEMPORARY if any(one in said for one in PASSING) else 2)

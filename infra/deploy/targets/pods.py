@@ -1,4 +1,4 @@
-"""The pods of a Deployment: are they ready, will they ever be, and do they fail."""
+"""The pods of a Deployment: readiness, permanent failures, error rates."""
 
 import re
 import time
@@ -8,20 +8,20 @@ from infra.deploy.target import DeployError, Say
 from infra.deploy.targets.kubectl import Kubectl, NotFound
 from roadmap.io.errors import TEMPORARY
 
-LOOK = 1.0  # seconds between two looks
+LOOK = 1.0  # seconds between polls
 HOPELESS = ("InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CrashLoopBackOff")
-FAILURES = 5, 0.01  # 5xx: more than so many, and more than this share of what was answered
+FAILURES = 5, 0.01  # 5xx responses: more than this number, and this fraction
 ANSWERS = re.compile(r'^serving_requests_total{.*status="(\d+)".*} ([\d.e+]+)$', re.MULTILINE)
 
 
 def config_of(spec: dict[str, Any]) -> str:
-    """The name of the ConfigMap that says which bundle a pod fetches."""
+    """The name of the ConfigMap with the pod's bundle."""
     sources = spec["initContainers"][0]["envFrom"]
     return next(str(one["configMapRef"]["name"]) for one in sources if not one["configMapRef"].get("optional"))
 
 
 def pods(cluster: Kubectl, name: str) -> list[dict[str, Any]]:
-    """Those of the Deployment's present template."""
+    """The pods of the Deployment's current template."""
     try:
         spec = cluster.get("apis/apps/v1", "deployments", name)["spec"]
     except NotFound:
@@ -32,10 +32,10 @@ def pods(cluster: Kubectl, name: str) -> list[dict[str, Any]]:
 
 
 def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
-    """Until all of them are of the present template, and ready; says how many are, as that changes.
+    """Waits until all pods are of the current template and ready; prints progress.
 
     Raises:
-        DeployError: they will not be, and why; TEMPORARY where they only take too long.
+        DeployError: they can't become ready; TEMPORARY on timeout.
     """
     deadline, said = time.monotonic() + seconds, ""
     while True:
@@ -60,7 +60,7 @@ def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
 
 
 def hopeless(cluster: Kubectl, pod: dict[str, Any]) -> str | None:
-    """Why it will never be ready, where that is plain."""
+    """Why the pod can't become ready, if known."""
     status, name = pod["status"], pod["metadata"]["name"]
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         state = container["state"]
@@ -74,7 +74,7 @@ def hopeless(cluster: Kubectl, pod: dict[str, Any]) -> str | None:
 
 
 def failing(cluster: Kubectl, name: str) -> list[str]:
-    """Restarts, readiness, and the share of 5xx among what they answered, by their own count."""
+    """Restarts, unready pods, and the fraction of 5xx responses by the pods' own metrics."""
     going, answered, failed = [], 0.0, 0.0
     for pod in pods(cluster, name):
         one = pod["metadata"]["name"]
@@ -88,10 +88,10 @@ def failing(cluster: Kubectl, name: str) -> list[str]:
         try:
             counts = ANSWERS.findall(cluster.ask(f"pods/{one}:8000", "/metrics"))
         except DeployError as error:
-            going.append(f"{one} does not answer: {error}")
+            going.append(f"{one} is unreachable: {error}")
             continue
         answered += sum(float(count) for _, count in counts)
         failed += sum(float(count) for status, count in counts if status.startswith("5"))
     if failed > FAILURES[0] and failed > FAILURES[1] * answered:
-        going.append(f"{failed:.0f} of {answered:.0f} answers of {name} were failures of its own (5xx)")
+        going.append(f"{failed:.0f} of {answered:.0f} responses of {name} were server errors (5xx)")
     return going

@@ -1,9 +1,8 @@
 """target=sagemaker: the endpoint of infra/cloudformation/serving-sagemaker.yaml.
 
-The bundle becomes model.tar.gz under a key that names its content, and the stack gets that key. CloudFormation then
-asks SageMaker for its own blue/green update: a canary takes traffic, the stack's alarms watch, and SageMaker takes it
-back by itself if one goes off. What is left to do here is to follow it, to ask the example, and to undo an update that
-fails it.
+The bundle is uploaded as model.tar.gz under a content-addressed key, a parameter of the stack. CloudFormation then
+starts SageMaker's own blue/green update: a canary takes traffic, the stack's alarms watch, and SageMaker rolls back if
+one fires. This module follows the update, runs the smoke test, and undoes the update if it fails.
 """
 
 import json
@@ -42,7 +41,7 @@ class SageMaker:
         return f"sagemaker/{self.options.project}/{version}.tar.gz"
 
     def given(self, version: str) -> dict[str, str]:
-        """The stack's parameters; what is not said stays as it is."""
+        """The stack's parameters; unset ones keep their values."""
         given = {"ModelKey": self.key(version), **self.options.parameters}
         if self.options.image or "Image" not in {**self.parameters(), **given}:
             given["Image"] = f"{self.storage()['ServingRepository']}:{self.options.image or 'latest'}"
@@ -57,7 +56,7 @@ class SageMaker:
 
     def roll_out(self, bundle: Bundle, say: Say) -> None:
         self.upload(bundle, say)
-        self.stacks.settled(self.stack)  # an interrupted deployment has its end first
+        self.stacks.settled(self.stack)  # waits for an interrupted deployment
         before = self.serving()
         self.update(bundle.manifest.version, say)
         try:
@@ -78,10 +77,10 @@ class SageMaker:
         say(f"s3://{bucket}/{key}: {len(content):,} bytes")
 
     def update(self, version: str, say: Say) -> None:
-        """The stack with this model; says what the endpoint does meanwhile.
+        """Updates the stack to this model; prints the endpoint's progress.
 
         Raises:
-            DeployError: SageMaker has taken it back, and why.
+            DeployError: SageMaker rolled back; the message has the reason.
         """
         before = self.serving()
         self.stacks.look = EndpointFollower(self.api, self.name, say).look
@@ -114,7 +113,7 @@ class SageMaker:
     def roll_back(self, version: str, say: Say) -> None:
         bucket = self.storage()["ModelsBucket"]
         if not self.s3.list_objects_v2(Bucket=bucket, Prefix=self.key(version)).get("KeyCount"):
-            raise DeployError(f"s3://{bucket}/{self.key(version)}: not there; deploy that version again")
+            raise DeployError(f"s3://{bucket}/{self.key(version)}: not found; deploy that version again")
         self.update(version, say)
 
     def destroy(self, say: Say) -> None:
@@ -127,11 +126,11 @@ class EndpointFollower:
         self.api, self.name, self.say, self.said = api, name, say, ""
 
     def look(self) -> None:
-        """Says what the endpoint does, where that has changed."""
+        """Prints changes of the endpoint's status."""
         try:
             found = self.api.describe_endpoint(EndpointName=self.name)
         except self.api.exceptions.ClientError:
-            return  # there is none yet
+            return  # not created yet
         variants = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
         doing = ", ".join(status["Status"] for one in variants for status in one.get("VariantStatus", []))
         if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != self.said:

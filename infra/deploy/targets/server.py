@@ -17,8 +17,8 @@ def open(options: Options) -> ServerTarget:
     if follows == "champion":
         return ServerTarget(options)
     if follows != options.stage:
-        raise DeployError(f"SERVING_ALIAS: the server follows {follows!r}, so that it is not stage={options.stage}")
+        raise DeployError(f"SERVING_ALIAS: the server follows {follows!r}, so it is not stage={options.stage}")
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(("http://", "https://")):
-        raise DeployError(f"SERVING_ALIAS={follows} needs an MLflow server: MLFLOW_TRACKING_URI=http://...")
+        raise DeployError(f"SERVING_ALIAS={follows} needs an MLflow server; set MLFLOW_TRACKING_URI=http://...")
     return StagedTarget(options, Aliases(over_http(uri), options.project))

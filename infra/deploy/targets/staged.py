@@ -3,8 +3,8 @@
     SERVING_BUNDLES=models:/@staging SERVING_CHALLENGERS=models:/@canary python -m serving
     SERVING_ALIAS=staging python -m infra.deploy target=server project=titanic stage=staging
 
-The new version becomes `canary` with a growing share of the callers, which the server reads from the registry; the
-alias moves at the end. A caller who has met the new version keeps it.
+The new version gets the alias `canary` and a growing share of the callers, which the server reads from the registry;
+the stage's alias moves at the end. Callers stay on the version that they were routed to.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from infra.deploy.targets.following import ServerTarget
 from roadmap.bundle import Bundle
 from serving.split import drawn
 
-ALONE = 1e-4  # a share of the callers that holds nobody but us
+ALONE = 1e-4  # a share that includes only our own probe
 
 
 class StagedTarget(ServerTarget):
@@ -26,11 +26,11 @@ class StagedTarget(ServerTarget):
     def __init__(self, options: Options, aliases: Aliases) -> None:
         super().__init__(options)
         self.alias, self.aliases = options.stage, aliases
-        self.reached = 0.0  # the share of the callers whom the new version answers
-        self.start: dict[str, TrafficCounters] = {}  # counters when they began to
+        self.reached = 0.0  # the share of callers routed to the new version
+        self.start: dict[str, TrafficCounters] = {}  # counters at the start
 
     def before(self) -> str | None:
-        return None  # the records know
+        return None  # from the records
 
     def plan(self, bundle: Bundle) -> Plan:
         now, version = self.serving(), bundle.manifest.version
@@ -68,7 +68,7 @@ class StagedTarget(ServerTarget):
         say(f"{self.alias} is registered version {number}")
 
     def settle(self, number: str, version: str) -> None:
-        self.aliases.point(CANARY, None)  # of a run that was killed
+        self.aliases.point(CANARY, None)  # of a killed run
         self.aliases.point(self.alias, number)
         self.follow(version)
 
@@ -84,7 +84,7 @@ class StagedTarget(ServerTarget):
             self.route(bundle, number, share)
 
     def route(self, bundle: Bundle, number: str, share: float) -> None:
-        """So many of the callers to the new version, once the server has read it."""
+        """Sets the share of the new version, and waits until the server has read it."""
         self.aliases.share(number, share)
         self.aliases.point(CANARY, number)
         wanted = (bundle.manifest.version, share)
@@ -99,7 +99,7 @@ class StagedTarget(ServerTarget):
         return (row.get("challenger") or {}).get("version"), row.get("share")
 
     def smoke(self, bundle: Bundle) -> None:
-        """The example, as a caller whom the new version answers."""
+        """Sends the example as a caller who is routed to the new version."""
         names, version = map("deploy-{}".format, itertools.count()), bundle.manifest.version
         caller = next(name for name in names if drawn(self.project, version, f"caller {name}") < self.reached)
         headers = {"X-Caller-Id": caller}

@@ -104,14 +104,14 @@ def test_the_same_bundle_on_the_same_base_is_the_same_image(registry: str, bundl
 
 def test_a_base_that_is_not_there_is_named(registry: str, bundle: Bundle) -> None:
     base, to = image.ImageRepository(f"{registry}/nobody/serving"), image.ImageRepository(f"{registry}/stage/lambda")
-    with pytest.raises(DeployError, match="no image 'latest'; push the serving image first"):
+    with pytest.raises(DeployError, match="found no image 'latest'; push the serving image first"):
         image.layered(base, "latest", to, "four", b"", ["lambda"])
 
 
 def test_a_registry_that_does_not_answer_is_worth_another_try(bundle: Bundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(DeployError, match="the same command goes on") as refused:
+    with pytest.raises(DeployError, match="run the same command to resume") as refused:
         image.ImageRepository(f"http://127.0.0.1:{port}/stage/lambda").manifest("latest")
     assert refused.value.code == 75
 

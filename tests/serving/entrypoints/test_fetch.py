@@ -49,7 +49,7 @@ def test_a_swapped_bundle_is_refused_and_leaves_nothing(mnist: Path, tmp_path: P
     manifest = json.loads((tmp_path / "other" / "bundle.json").read_text())
     (tmp_path / "other" / "bundle.json").write_text(json.dumps({**manifest, "project": "mnist"}))
     done = fetch(tmp_path / "other", tmp_path / "to", "mnist", expected)
-    assert done.returncode == 2 and f"and not {expected}" in done.stderr
+    assert done.returncode == 2 and f"expected {expected}" in done.stderr
     assert not list((tmp_path / "to").iterdir())
 
 

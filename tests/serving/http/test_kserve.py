@@ -102,7 +102,7 @@ def test_only_the_wanted_outputs_come(client: TestClient) -> None:
     [only] = infer(client, "titanic", sexes, outputs=[{"name": "label"}]).json()["outputs"]
     assert (only["name"], only["datatype"], only["shape"]) == ("label", "BYTES", [2])
     found = infer(client, "titanic", sexes, outputs=[{"name": "lable"}])
-    assert found.status_code == 422 and "there are: label, probability" in found.json()["detail"]
+    assert found.status_code == 422 and "outputs: label, probability" in found.json()["detail"]
 
 
 def test_a_gap_is_said_as_null(client: TestClient) -> None:

@@ -203,7 +203,7 @@ def test_artifacts_on_another_machine_are_named(server: Store, cache: Path) -> N
     folder = Path(uri.removeprefix("file://"))
     folder.rename(f"{folder}.away")
     try:
-        with pytest.raises(SourceError, match="not on this machine"):
+        with pytest.raises(SourceError, match="does not exist on this machine"):
             found("models:/house_prices/1", cache, "house_prices").fetch()
     finally:
         Path(f"{folder}.away").rename(folder)

@@ -161,7 +161,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
         drawn = [answered() for _ in range(60)]
         assert 10 < drawn.count("") < 50 and len(set(drawn)) == 2
         one.send_signal(signal.SIGTERM)
-        assert "gone back" in one.stdout.read()
+        assert "rolled back" in one.stdout.read()
     assert one.returncode == 130
     assert {answered() for _ in range(20)} == {""}
     assert "canary" not in {state.service for state in stack.states()}
@@ -189,7 +189,7 @@ def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
 def test_a_taken_port_is_said_before_anything_starts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "compose-test-other")
     done = subprocess.run([sys.executable, "-m", "infra.compose", "up"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and f"127.0.0.1:{stack.env['PORT']} can not be used" in done.stderr
+    assert done.returncode == 2 and f"127.0.0.1:{stack.env['PORT']} is unavailable" in done.stderr
     assert stack.states() == []
 
 

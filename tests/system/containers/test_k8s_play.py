@@ -174,4 +174,4 @@ def test_a_damaged_bundle_starts_nothing(play: Play, podman: Podman, port: int, 
     state = json.loads(podman("inspect", "mnist-serving-pod-0-serving").stdout)[0]["State"]
     assert state["Status"] == "created" and not state["Running"]  # never started
     said = podman("logs", "mnist-serving-pod-0-bundle", check=False)
-    assert "sha256 differs" in said.stdout + said.stderr
+    assert "content differs from the manifest" in said.stdout + said.stderr

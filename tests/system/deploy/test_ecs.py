@@ -190,7 +190,7 @@ def test_a_canary_that_fails_the_example_never_gets_all_requests(
     first = fetched(deployed, store.first, tmp_path / "first")
     put(deployed, store.second, first, *[one.name for one in first.iterdir()])  # the place of one, the files of another
     code, out, err = command(capsys, *WHERE, "BakeMinutes=600")
-    assert code == 1 and f"version {store.second} was asked, and version {store.first} gave" in err, out + err
+    assert code == 1 and f"of version {store.first}; expected 2 of version {store.second}" in err, out + err
     assert "ECS takes them back" in out
     new = max(deployed.containers.definitions)
     assert all(shares.get(new, 0) < 1 for shares in deployed.containers.routed)
@@ -242,7 +242,7 @@ def test_ctrl_c_gives_the_traffic_back(
 
     monkeypatch.setattr(look, stopped)
     code, _, err = command(capsys, *WHERE, "BakeMinutes=600")
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and "run the same command to resume" in err
     assert deployed.records()[-1]["result"] == "interrupted"
     until(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
     monkeypatch.undo()

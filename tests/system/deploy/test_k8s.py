@@ -104,7 +104,7 @@ def test_failures_of_the_canary_take_it_back(world: World, monkeypatch: pytest.M
         return infra.deploy.targets.pods.failing(cluster, name)  # type: ignore[arg-type]
 
     monkeypatch.setattr(k8s, "failing", failing_now)
-    with pytest.raises(DeployError, match="failures of its own"):
+    with pytest.raises(DeployError, match="server errors"):
         world.roll_out(1)
     assert world.cluster.weights[0] == [90, 10] and world.cluster.weights[-1] == [100, 0]
     assert [50, 50] not in world.cluster.weights
@@ -153,7 +153,7 @@ def test_what_was_interrupted_goes_on(world: World, monkeypatch: pytest.MonkeyPa
 
     target.roll_back(world.bundles[0].manifest.version, print)
     assert world.versions("titanic-serving") == [world.bundles[0].manifest.version]
-    with pytest.raises(DeployError, match="not there; deploy that version again"):
+    with pytest.raises(DeployError, match="not found; deploy that version again"):
         target.roll_back("0" * 12, print)
 
 
@@ -192,7 +192,7 @@ def test_destroy_leaves_the_namespace_and_the_bundles(world: World) -> None:
     ("code", "reason", "said", "exit_code"),
     [
         (401, "Unauthorized", "sign in to the cluster", 2),
-        (403, "Forbidden", "which rights the deployer needs", 2),
+        (403, "Forbidden", "the deployer's permissions", 2),
         (503, "ServiceUnavailable", "kubectl: ", TEMPORARY),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_refusal_of_the_cluster_is_one_line(world: World, code: int, reason: s
 
 
 def test_no_cluster_and_no_image(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="image: must be said"):
+    with pytest.raises(DeployError, match="image: missing"):
         world.roll_out(0, image=None)
     (tmp_path / "closed").write_text(kubeconfig("http://127.0.0.1:9"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "closed"))

@@ -129,15 +129,15 @@ def test_a_champion_that_is_gone_or_that_nobody_judged_is_refused(
 ) -> None:
     store.client.delete_registered_model_alias("titanic", "champion")
     code, _, err = command(capsys, *WHERE)
-    assert code == 2 and "no champion to deploy" in err and "dvc repro register@titanic" in err
+    assert code == 2 and "found no champion" in err and "dvc repro register@titanic" in err
     number = store.versions[store.second]
     store.promote(store.second)
     store.client.delete_model_version_tag("titanic", number, "promoted")
     code, _, err = command(capsys, *WHERE)
-    assert code == 2 and "the gate did not give it" in err
+    assert code == 2 and "not promoted by the gate" in err
     store.client.set_model_version_tag("titanic", number, "promoted", "again")
     code, _, err = command(capsys, *WHERE, f"bundle={store.first}")
-    assert code == 2 and f"the champion is version {store.second}, not {store.first}" in err
+    assert code == 2 and f"champion: found version {store.second}; expected {store.first}" in err
     unharmed(deployed, store, capsys)
 
 

@@ -51,7 +51,7 @@ def test_an_alarm_takes_the_traffic_back(deployed: Cloud, store: Champions, caps
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "ALARM")
     code, out, err = command(capsys, *WHERE)
     assert code != 0 and "alarm: roadmap-staging-lambda-titanic-errors" in err and "production" not in err
-    assert deployed.functions.routed[-1] == ("1", {}) and "gone back" in out
+    assert deployed.functions.routed[-1] == ("1", {}) and "rolled back" in out
     assert deployed.records()[-1]["result"] == "failed" and "alarm" in deployed.records()[-1]["reason"]
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "OK")
     unharmed(deployed, store, capsys)
@@ -117,7 +117,7 @@ def test_ctrl_c_gives_the_traffic_back(
 
     monkeypatch.setattr("infra.deploy.aws.alarms", stopped)
     code, _, err = command(capsys, *WHERE)
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and "run the same command to resume" in err
     assert deployed.records()[-1]["result"] == "interrupted"
     monkeypatch.undo()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)

@@ -56,7 +56,7 @@ def test_a_version_that_cannot_be_warmed_is_taken_back(
 
     monkeypatch.setattr(Alias, "move", breaks)
     code, out, err = command(capsys, *WHERE)
-    assert code == 1 and "FUNCTION_ERROR_INIT_FAILURE" in err and "gone back" in out
+    assert code == 1 and "FUNCTION_ERROR_INIT_FAILURE" in err and "rolled back" in out
     assert warm.weights() == ("1", {}) and warm.functions.warm[NAME][WARM] == 2
     monkeypatch.setattr(Alias, "move", move)
     unharmed(warm, store, capsys)

@@ -167,7 +167,7 @@ def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(
     first = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"].read()
     put(deployed, store.second, first)  # under the name of one, another
     code, out, err = command(capsys, *WHERE)
-    assert code == 2 and f"version {store.second} was asked, and version {store.first} gave 2 answers" in err
+    assert code == 2 and f"found 2 outputs of version {store.first}; expected 2 of version {store.second}" in err
     assert f"going back to {store.first}" in out and served(deployed) == key(store.first)
     assert deployed.records()[-1]["result"] == "failed" and answers(deployed) == {store.first}
 
@@ -181,7 +181,7 @@ def test_ctrl_c_gives_the_endpoint_its_old_model_back(
 
     monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.look", stopped)
     code, _, err = command(capsys, *WHERE)
-    assert code == 130 and "the same command goes on" in err
+    assert code == 130 and "run the same command to resume" in err
     assert deployed.records()[-1]["result"] == "interrupted"
     until(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
     monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.look", lambda _: None)

@@ -36,4 +36,4 @@ def test_rollback_moves_the_alias_waits_for_the_server_and_writes_both_logs(
         assert f"{store.second} -> {store.first}" in out
 
         code, _, err = command(capsys, "rollback", *WHERE)
-        assert code == 2 and "there is nothing to go back to" in err
+        assert code == 2 and "there is no earlier version" in err

@@ -81,8 +81,8 @@ def test_a_canary_that_fails_loses_its_share(
     monkeypatch.setattr("infra.deploy.targets.staged.arms", sick)
     with Callers(running.address) as callers:
         code, out, err = command(capsys, *WHERE)
-    assert code != 0 and "9% of the new version's" in err and "answers failed" in err
-    assert "gone back" in out
+    assert code != 0 and "9% of the new version's" in err and "responses failed" in err
+    assert "rolled back" in out
     assert aliases(store) == {"champion": store.second, "staging": store.first}
     assert callers.failed == [] and json.loads(running.get("/models/titanic"))["version"] == store.first
 
@@ -108,7 +108,7 @@ serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
     found = arms(text, "titanic")
     assert found == {"a": TrafficCounters(40, 0, 4), "b": TrafficCounters(30, 10, 30)}
     assert found["b"].alarms(found["a"]) == [
-        "25% of the new version's 40 answers failed",
+        "25% of the new version's 40 responses failed",
         "the new version takes 1000 ms, the old one 100 ms",
     ]
     assert found["b"].since(TrafficCounters(29, 10, 29.9)).alarms(found["a"]) == []
