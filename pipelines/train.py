@@ -39,7 +39,7 @@ def main(run: Run) -> None:
     if run.settings.runner != "local":
         importlib.import_module(f"roadmap.runners.{run.settings.runner}").train(run)  # downloads the outputs
         return
-    main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # Lightning starts the other processes with this set
+    main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # set by Lightning in further processes
     with sole_training(run.name, run.artifacts) if main_process else nullcontext():
         train(run, card, main_process)
 

@@ -59,9 +59,9 @@ class Settings(BaseSettings):
     cache: Path = Field(Path.home() / ".cache" / "roadmap" / "bundles", description="cache of downloaded bundles")
     strict_code: bool = Field(False, description="refuse bundles evaluated with different predictor code")
     # requests
-    max_body_mb: Positive = Field(8, description="of a request, also when unpacked from gzip")
-    max_inputs: Positive = Field(1024, description="of one request")
-    timeout_seconds: float = Field(60.0, gt=0, description="until a request is given up with 504")
+    max_body_mb: Positive = Field(8, description="largest request body, also after decompression")
+    max_inputs: Positive = Field(1024, description="most inputs per request")
+    timeout_seconds: float = Field(60.0, gt=0, description="timeout of a request, answered with 504")
     strict: bool = Field(False, description="refuse a level of a table that training has never seen, else noted")
     # batching
     threads: Positive = Field(CORES, description="compute threads, shared by all models")

@@ -60,18 +60,27 @@ def _instruments() -> SimpleNamespace:
         size=histogram("batch_size", "inputs per call of a predictor", SIZES, "project"),
         compute=histogram("batch_seconds", "duration of a call of a predictor", SECONDS, "project"),
         queue=functools.cache(queue.labels),
-        loads=histogram("load_seconds", "to load and warm a version", SECONDS, "project"),
-        failures=counter("load_failures", "versions that were refused", "project"),
-        swaps=counter("swaps", "versions that took another's place", "project"),
-        unloads=counter("unloads", "models that left to make room", "project"),
-        tokens=counter("tokens", "tokens written; rate() of it is tokens/s", "project"),
+        loads=histogram("load_seconds", "duration of loading and warming a version", SECONDS, "project"),
+        failures=counter("load_failures", "versions that failed to load", "project"),
+        swaps=counter("swaps", "hot swaps of versions", "project"),
+        unloads=counter("unloads", "models evicted for memory", "project"),
+        tokens=counter("tokens", "tokens generated; its rate() is tokens/s", "project"),
         notes=counter("notes", "fields with a level never seen in training, or with no value", "project", "kind"),
-        recorded=counter("predictions_recorded", "rows of the prediction log", "project"),
-        dropped=counter("predictions_dropped", "rows that the prediction log had no room for", "project"),
-        arms=counter("arm_requests", "of projects with a challenger", "project", "version", "role", "outcome"),
-        arm_latency=histogram("arm_seconds", "until a version had its answer", SECONDS, "project", "version", "role"),
-        mirror_dropped=counter("mirror_dropped", "copies for a challenger that there was no room for", "project"),
-        fallbacks=counter("fallbacks", "the champion answered, since the challenger could not", "project"),
+        recorded=counter("predictions_recorded", "rows written to the prediction log", "project"),
+        dropped=counter("predictions_dropped", "rows dropped because the prediction log was full", "project"),
+        arms=counter(
+            "arm_requests",
+            "requests by version, for projects with a challenger",
+            "project",
+            "version",
+            "role",
+            "outcome",
+        ),
+        arm_latency=histogram(
+            "arm_seconds", "latency by version, for projects with a challenger", SECONDS, "project", "version", "role"
+        ),
+        mirror_dropped=counter("mirror_dropped", "shadow requests dropped because the queue was full", "project"),
+        fallbacks=counter("fallbacks", "requests answered by the champion because the challenger failed", "project"),
     )
 
 

@@ -100,7 +100,7 @@ def test_a_decision_has_an_end(
             '[[accepted]]\nid = "X-1"\npackage = "leaky"\nwhy = "x"\nuntil = "soon"\n',
             "until: Input should be a valid date",
         ),
-        ("[[accepted]\n", "is not TOML"),
+        ("[[accepted]\n", "not TOML"),
     ],
     ids=["no reason", "an empty reason", "no date", "no TOML"],
 )

@@ -76,7 +76,7 @@ def test_a_bad_gateway_passes_and_a_lasting_one_is_temporary(hub: GitHub, capsys
     ("env", "arguments", "words"),
     [
         ({"GITHUB_TOKEN": "expired"}, ["comment", "file=f.md", "topic=a", "pr=7"], "401"),
-        ({"GITHUB_TOKEN": ""}, ["comment", "file=f.md", "topic=a", "pr=7"], "GITHUB_TOKEN: is not set"),
+        ({"GITHUB_TOKEN": ""}, ["comment", "file=f.md", "topic=a", "pr=7"], "GITHUB_TOKEN: not set"),
         ({}, ["comment", "file=f.md", "topic=a"], "pr: missing"),
         ({}, ["comment", "file=gone.md", "topic=a", "pr=7"], "gone.md"),
         ({}, ["comment", "topic=a"], "file: missing"),
@@ -134,7 +134,7 @@ def test_a_release_has_its_section_and_files_and_can_be_repeated(hub: GitHub) ->
 @pytest.mark.parametrize(
     ("version", "arguments", "words"),
     [
-        ("0.2.0", ["tag=v0.3.0"], "pyproject.toml has version 0.2.0"),
+        ("0.2.0", ["tag=v0.3.0"], "expected v0.2.0"),
         ("0.3.0", ["tag=v0.3.0"], "no section '## 0.3.0'"),
         ("0.2.0", ["tag=v0.2.0", "file=gone.json"], "gone.json: missing"),
     ],

@@ -201,7 +201,7 @@ def _decoded(content: bytes, where: Any) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise UsageError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     check_length(text, str(where))
     return text
 

@@ -58,7 +58,7 @@ def read(file: Path) -> pd.DataFrame:
     except OSError as error:
         raise UsageError(f"{file}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise UsageError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from None
 
     def lines() -> io.StringIO:
         return io.StringIO(text, newline="")
@@ -77,7 +77,7 @@ def read(file: Path) -> pd.DataFrame:
             raise UsageError(f"{file}: line 1: column {name!r} appears more than once")
     for name in ("date", "close"):
         if name not in names:
-            raise UsageError(f"{file}: line 1: no column {name!r}; {nearest(name, names)}")
+            raise UsageError(f"{file}: line 1: found no column {name!r}; {nearest(name, names)}")
     cells = []
     for record in rows:
         row = fitted(record.cells, len(names))
@@ -112,7 +112,7 @@ def clean(frame: pd.DataFrame, where: str) -> tuple[pd.DataFrame, list[str]]:
         frame[name] = _numbers(frame[name], where)
         bad = frame.index[(frame[name] < 0) | ((frame[name] == 0) & (name != "volume"))]
         if len(bad):
-            raise UsageError(f"{where}: row {bad[0]}: {name} is {frame[name][bad[0]]:g}; prices must be positive")
+            raise UsageError(f"{where}: row {bad[0]}: {name} is {frame[name][bad[0]]:g}; expected a positive price")
         far = frame.index[((frame[name] < LEAST) | (frame[name] > LARGEST)) & (name != "volume")]
         if len(far):
             found = f"{name} is {frame[name][far[0]]:g}"
@@ -163,7 +163,7 @@ def _numbers(column: pd.Series, where: str) -> pd.Series:
     bad = (values.isna() & text.notna()) | values.isin([np.inf, -np.inf])
     if bad.any():
         row = bad.index[bad][0]
-        raise UsageError(f"{where}: row {row}: {column.name} found {column[row]!r}, which is not a number")
+        raise UsageError(f"{where}: row {row}: {column.name} found {column[row]!r}; expected a number")
     return values
 
 
@@ -179,7 +179,7 @@ def _days(column: pd.Series, where: str) -> pd.Series:
     when = pd.to_datetime(clock, errors="coerce", format="ISO8601")
     if when.isna().any():
         row = when.index[when.isna()][0]
-        said = "is missing" if pd.isna(column[row]) else f"found {column[row]!r}, which is not a date"
+        said = "is missing" if pd.isna(column[row]) else f"found {column[row]!r}; expected a date"
         raise UsageError(f"{where}: row {row}: {column.name} {said}")
     offsets = {_offset(found["zone"]) for found in stamps.dropna()}
     if offsets == {0.0} or (offsets and max(offsets) - min(offsets) > SUMMER):

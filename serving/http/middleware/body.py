@@ -86,15 +86,15 @@ class Unpacker:
             self.member, self.padded = zlib.decompressobj(31), packed[:1] == b"\0"
         if self.padded:
             if packed.strip(b"\0"):
-                raise HTTPException(400, "the body has more than zeros behind its gzip")
+                raise HTTPException(400, "the body has trailing data after its gzip")
             return b""
         try:
             plain += self.member.decompress(packed, most - len(plain))
         except zlib.error as error:
-            raise HTTPException(400, f"the body says it is gzip and is not: {error}") from None
+            raise HTTPException(400, f"the body is not valid gzip: {error}") from None
         return self.member.unused_data
 
     def close(self) -> None:
         """After the last byte."""
         if not (self.member.eof or self.padded):
-            raise HTTPException(400, "the body's gzip ends in the middle")
+            raise HTTPException(400, "the body's gzip is truncated")

@@ -150,7 +150,7 @@ def test_files_of_ones_own_are_split_at_the_same_dates(tmp_path: Path) -> None:
 
 def test_too_few_days_are_refused_with_the_number_needed(tmp_path: Path) -> None:
     settings = Data.model_validate({**KEYS, "path": str(own_files(tmp_path, symbols=1, days=300))})
-    with pytest.raises(UsageError, match=r"300 days leave 180 for train; it needs 273"):
+    with pytest.raises(UsageError, match=r"300 days leave 180 for train; expected at least 273"):
         data.Data().prepare(settings, "full", 1)
 
 
