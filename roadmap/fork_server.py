@@ -22,11 +22,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 SWITCH = "FORK_SERVER"  # off, or the socket of the server that the process was forked from
-SERVERS = Path(".dvc/tmp/fork_server")  # relative, since the path of a socket is 107 bytes at most
 PRELOAD = (  # in the order in which the stages need them
     *("hydra", "numpy", "pandas", "pyarrow.dataset", "matplotlib.backends.backend_agg", "scipy.stats"),
     *("sklearn.ensemble", "sklearn.linear_model", "torch", "torch._dynamo", "roadmap.training.lightning"),
@@ -61,29 +61,36 @@ def hand_over() -> None:
 
 
 def _address(dvc: int) -> str:
-    """The socket of the server for this `dvc repro`, which its second stage launches; before, there is none."""
+    """The socket of the server for this `dvc repro`, which its second stage launches; before, there is none.
+
+    Raises:
+        OSError: `dvc` is gone, or the folder of the sockets is not ours alone.
+    """
     if not _runs_many(dvc):
         return ""
+    servers = Path(tempfile.gettempdir()) / f"roadmap-{os.getuid()}"
+    servers.mkdir(mode=0o700, exist_ok=True)
+    if servers.is_symlink() or servers.stat().st_uid != os.getuid() or servers.stat().st_mode & 0o077:
+        raise PermissionError(servers)
     started = Path(f"/proc/{dvc}/stat").read_text().rpartition(")")[2].split()[19]  # process ids are used again
-    folder = SERVERS / f"{dvc}-{started}"
+    folder = servers / f"{dvc}-{started}"
     if (address := folder / "socket").exists():
         return str(address)
     if folder.exists():
         _launch(dvc, str(address))
     else:
-        for old in SERVERS.glob("*-*"):
+        for old in servers.glob("*-*"):
             if not Path("/proc", old.name.partition("-")[0]).exists():
                 shutil.rmtree(old, ignore_errors=True)
-        folder.mkdir(mode=0o700, parents=True)
+        folder.mkdir()
     return ""
 
 
 def _runs_many(process: int) -> bool:
-    """Whether it is a `dvc` that may run more than one stage in this folder."""
+    """Whether it is a `dvc` that may run more than one stage."""
     words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
     many = {"repro", "exp"} & set(words) and not {"-s", "--single-item"} & set(words)
-    here = "DVC_STAGE" in os.environ and SERVERS.parent.is_dir()
-    return bool(many) and here and "dvc" in [Path(word).name for word in words]
+    return bool(many) and "DVC_STAGE" in os.environ and "dvc" in [Path(word).name for word in words]
 
 
 def _launch(dvc: int, address: str) -> None:

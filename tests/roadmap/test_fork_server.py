@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,20 +125,29 @@ def test_a_fork_does_not_outlive_who_waits_for_it(tmp_path: Path, victim: str) -
     served.server.wait(60)
 
 
-def test_only_the_stages_of_one_repro_are_forked(stages: Stages) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """Where temporary files go: the path of a socket is 107 bytes at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_only_the_stages_of_one_repro_are_forked(stages: Stages, short: Path) -> None:
     dvc = stages.folder / "dvc"
     dvc.write_text("import subprocess, sys\nfor _ in range(3): subprocess.run([sys.executable, '-m', 'stages.work'])")
-    (stages.folder / ".dvc" / "tmp").mkdir(parents=True)
-    told = {"DVC_STAGE": "work"}
+    told = {"DVC_STAGE": "work", "TMPDIR": str(short)}
     assert stages.run(str(dvc), "repro", "--single-item", **told)[1].count("alone") == 3
-    assert stages.run(str(dvc), "repro")[1].count("alone") == 3, "whoever runs it does not say that it is DVC"
+    assert stages.run(str(dvc), "repro", TMPDIR=str(short))[1].count("alone") == 3, "it does not say that it is DVC"
     assert stages.run("-m", "stages.work", **told)[1].startswith("alone")
     assert stages.run(str(dvc), "repro", FORK_SERVER="off", **told)[1].count("alone") == 3
-    assert not (stages.folder / ".dvc" / "tmp" / "fork_server").exists()
-    assert stages.run(str(dvc), "repro", **told)[1].split("\n")[:2] == ["alone False None"] * 2, (
-        "the second launches it"
-    )
-    until(lambda: not list((stages.folder / ".dvc" / "tmp" / "fork_server").iterdir()))
+    assert not list(short.iterdir())
+    out = stages.run(str(dvc), "repro", **told)[1]
+    assert out.split("\n")[:2] == ["alone False None"] * 2, "the second launches it"
+    (servers,) = short.iterdir()
+    until(lambda: not list(servers.iterdir()))
+    servers.chmod(0o777)
+    assert stages.run(str(dvc), "repro", **told)[1].count("alone") == 3, "others could put their socket there"
+    assert not list(servers.iterdir())
 
 
 def test_a_server_that_is_gone_leaves_the_stage_to_itself(stages: Stages) -> None:
