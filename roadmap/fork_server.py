@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SWITCH = "FORK_SERVER"  # off, or the socket of the server that the process was forked from
-PRELOAD = (  # in the order in which the stages need them
-    *("hydra", "numpy", "pandas", "pyarrow.dataset", "matplotlib.backends.backend_agg", "scipy.stats"),
-    *("sklearn.ensemble", "sklearn.linear_model", "torch", "torch._dynamo", "roadmap.training.lightning"),
-    *("mlflow", "mlflow.store.tracking.sqlalchemy_store", "torch.export._trace"),
-    *("onnxscript.function_libs.torch_lib", "torch.onnx._internal.exporter._core", "git", "seaborn"),
+PRELOAD = (  # in the order in which the stages of a first project need them
+    *("hydra", "numpy", "pandas", "torch", "torch._dynamo", "roadmap.training.lightning", "torch.export._trace"),
+    *("onnxscript.function_libs.torch_lib", "torch.onnx._internal.exporter._core", "mlflow"),
+    *("mlflow.store.tracking.sqlalchemy_store", "scipy.stats", "sklearn.ensemble", "sklearn.linear_model"),
+    *("matplotlib.backends.backend_agg", "pyarrow.dataset", "git", "seaborn"),
 )
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 2.0  # seconds to wait for a server that is busy importing; the longest import takes about as long
