@@ -110,7 +110,7 @@ def table(path: Path) -> Any:
         raise UsageError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # raised by pandas and pyarrow for other formats
         said = str(error).strip().splitlines()[0]
-        raise UsageError(f"{path}: can't be read as Parquet ({said})") from None
+        raise UsageError(f"{path}: unreadable as Parquet ({said})") from None
 
 
 def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:

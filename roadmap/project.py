@@ -1,21 +1,21 @@
-"""What a project must and may offer. Whoever writes one reads this file; `titanic` is the shortest to copy.
+"""The contract of a project: required and optional members. `titanic` is the shortest example.
 
-A project is a folder `pipelines/<name>/` with a class for each member, which derives from the class of that name here:
+A project is a folder `pipelines/<name>/` with one class per member, derived from the class of the same name here:
 
-    settings.py     Data, Model   what params.yaml may say of the project (roadmap/config/settings.py)
-    data/           Data          where rows come from, and what the network learns from them
-    predict/        Predictor     requests in, answers out (roadmap/bundle/predictor.py)
-    evaluate/       Evaluation    how good the answers are
-    monitoring.py   Monitoring    what is watched in production
-    behaviour.py    Behaviour     optional: what a good model does on cases made for the purpose
-    report.py       Report        optional: the sections of the data report
+    settings.py     Data, Model   the project's keys in params.yaml (roadmap/config/settings.py)
+    data/           Data          raw data, splits and training data
+    predict/        Predictor     requests in, responses out (roadmap/bundle/predictor.py)
+    evaluate/       Evaluation    metrics, slices, baselines and plots
+    monitoring.py   Monitoring    monitored columns
+    behaviour.py    Behaviour     optional: behavioural checks
+    report.py       Report        optional: sections of the data report
 
-Abstract methods must be written, the others have a default. mypy holds every project against these signatures. A stage
-loads the members that it needs and no others: what it imports is what DVC runs it again for.
+Abstract methods are required, the others have a default. mypy checks every project against these signatures. A stage
+loads only the members that it needs, because its imports are its dependencies in DVC.
 """
 
 # mypy: disable-error-code="type-abstract"
-# mypy refuses an abstract class as an argument, lest it be called; `_load` calls none.
+# mypy rejects abstract classes as arguments, because they might be instantiated; `_load` instantiates none.
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from roadmap.monitoring.reference.columns import Columns
     from roadmap.reporting.page import Section
 
-Request = dict[str, Any]  # as JSON, before the predictor's `Request` has checked it
+Request = dict[str, Any]  # as JSON, before validation by the predictor's `Request`
 Schema = dict[str, Any]  # of the data, from card.json or the bundle's schema.json
 Row = dict[str, Any]  # of a split: column -> value
 Figures: TypeAlias = "Mapping[str, Figure]"  # file name without suffix -> plot
@@ -60,31 +60,31 @@ class Data(ABC, Generic[DataBlock]):
 
     @abstractmethod
     def prepare(self, data: DataBlock, profile: str, seed: int) -> PreparedData:
-        """Raw data as splits and a data card. Of an environment: the seeds or start states of its episodes.
+        """Raw data as splits and a data card. For an environment: seeds or initial states of its episodes.
 
         Raises:
-            UsageError: a file of the user's own that can't be read, or a row that breaks the schema.
+            UsageError: a user's own file is unreadable, or a row violates the schema.
         """
 
     @abstractmethod
     def training(self, folder: Path) -> TrainingData | Fits:
-        """What the network learns from: a `TrainingSet` of arrays, or a `TrainingStream`.
+        """The training data: a `TrainingSet` of arrays, or a `TrainingStream`.
 
-        Of several networks, each trained after the other: {name: function of the networks so far}. `model` comes last,
-        and the others are blocks of that name inside `model:` in params.yaml.
+        For several networks in sequence: {name: function of the earlier networks}. `model` is the last, and the others
+        are blocks of their name inside `model:` in params.yaml.
         """
 
     @abstractmethod
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Requests of a split and their targets, [n]; `split` may be `recent`, where labels come back."""
+        """Requests of a split and their targets, [n]; `split` may be `recent`, the collected labels."""
 
 
 class TakesLabels(ABC):
-    """A second base of `Data`, where the truth of a request arrives later and makes it a row to train on."""
+    """A second base of `Data`, if labels arrive later and turn requests into training rows."""
 
     @abstractmethod
     def labelled(self, asked: Request, schema: Schema) -> Row | None:
-        """A logged request as a row without its target; None where it doesn't fit the schema."""
+        """A logged request as a row without its target; None if it doesn't match the schema."""
 
 
 class Evaluation(ABC, Generic[Answer]):
@@ -92,22 +92,22 @@ class Evaluation(ABC, Generic[Answer]):
 
     @abstractmethod
     def score(self, targets: np.ndarray, outputs: Sequence[Answer]) -> Score:
-        """The headline metric, answer by answer, and other metrics. targets: [n], as of `test_rows`"""
+        """The headline metric per response, and further metrics. targets: [n], from `test_rows`"""
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Parts of the rows that must not get worse: name -> bool [n]."""
+        """Slices that must not regress: name -> bool [n]."""
         return {}
 
     def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Answer]) -> dict[str, Any]:
-        """How differently groups of people are treated, as `roadmap.evaluation.slices.fairness` says it."""
+        """Fairness metrics, from `roadmap.evaluation.slices.fairness`."""
         return {}
 
     def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
-        """Classical models on the same splits: `name`, `metric`, `test`, and what else is worth telling."""
+        """Classical baselines on the same splits: `name`, `metric`, `test`, and optional further figures."""
         return []
 
     def figures(self, evaluated: EvaluatedModel) -> Figures:
-        """What is worth seeing beside the learning curves and the baselines."""
+        """Plots in addition to the learning curves and the baselines."""
         return {}
 
 
@@ -116,14 +116,14 @@ class Monitoring(ABC, Generic[Answer]):
 
     @abstractmethod
     def inputs(self, requests: Sequence[Any]) -> Columns:
-        """Columns whose drift is looked for. requests: of the predictor's own `Request`"""
+        """Monitored input columns. requests: of the predictor's `Request`"""
 
     @abstractmethod
     def answers(self, found: Sequence[Answer]) -> Columns:
-        """The same of the answers."""
+        """Monitored output columns."""
 
     def requests(self, folder: Path) -> list[Request] | None:
-        """What the reference is made of, where it is not the test rows."""
+        """Requests for the reference, if other than the test rows."""
         return None
 
 
@@ -131,7 +131,7 @@ class Behaviour(ABC, Generic[Asked]):
     """pipelines/<name>/behaviour.py: `class Behaviour(project.Behaviour[Predictor])`."""
 
     def expectations(self, predictor: Asked, requests: list[Request]) -> Iterator[BehaviouralCheck]:
-        """Checks in the style of CheckList. requests: of the test rows, to be changed"""
+        """Behavioural checks (CheckList). requests: of the test rows, to modify"""
         yield from ()
 
 
@@ -139,7 +139,7 @@ class Report(ABC):  # noqa: B024, all of it has a default
     """pipelines/<name>/report.py: `class Report(project.Report)`."""
 
     def sections(self, folder: Path, card: dict[str, Any]) -> Sequence[Section] | None:
-        """Of the data report; None for those of the task that `schema` names."""
+        """Sections of the data report; None for those of the task in `schema`."""
         return None
 
 
@@ -153,17 +153,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Project:
-    """The members of a project, each loaded when it is first asked for.
+    """The members of a project, each loaded on first access.
 
     Raises:
-        UsageError: a member is missing, or lacks what it must have.
+        UsageError: a member or one of its required methods is missing.
     """
 
     name: str
 
     @cached_property
     def settings(self) -> Settings:
-        """Its own error, since params.yaml is where the project was named."""
+        """With its own error, because params.yaml names the project."""
         try:
             module = importlib.import_module(f"pipelines.{self.name}.settings")
         except ModuleNotFoundError as error:

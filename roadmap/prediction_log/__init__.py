@@ -1,1 +1,1 @@
-"""What was asked and answered in production, and the labels that came later."""
+"""The prediction log: requests and predictions of production, and their labels."""

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from roadmap.prediction_log.row import PredictionRecord
 
-# Without the project: it is in the path, where readers of partitioned data sets expect it, and they allow it only once.
+# Without the project, which is in the path, as readers of partitioned datasets require.
 SCHEMA = pa.schema(
     [
         ("time", pa.timestamp("us", "UTC")),
@@ -29,7 +29,7 @@ class ParquetLog:
         self.folder = Path(folder)
 
     def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
-        """Each file is written beside its place, under a name that readers pass over, and then moved there."""
+        """Each file is written under a name that readers skip, then renamed."""
         batch = batch or f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}"
         parts: dict[tuple[str, date], list[PredictionRecord]] = defaultdict(list)
         for row in rows:

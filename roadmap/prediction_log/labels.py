@@ -1,8 +1,8 @@
-"""Ground truth that comes late: kept beside the prediction log, joined with it by request id.
+"""Labels that arrive late: stored next to the prediction log, joined by request id.
 
-A log that is a folder has <log>/_labels/project=<name>/part-*.parquet: readers of partitioned data sets pass over names
-that begin with an underscore, so that the predictions alone are still one table. A SQLAlchemy URL has the table
-`labels`. Nothing is ever overwritten: of two labels for one input the one that was written last counts.
+A log that is a folder has <log>/_labels/project=<name>/part-*.parquet: readers of partitioned datasets skip names that
+begin with an underscore, so the predictions remain a separate table. A SQLAlchemy URL has the table `labels`. Writes
+are append-only: the last label of an input is the valid one.
 """
 
 import json
@@ -18,22 +18,22 @@ from roadmap.io.atomic import atomic_file
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.log import PredictionRecord
 
-LOOKBACK = timedelta(days=90)  # of predictions that labels are looked for: later ones come too late
+LOOKBACK = timedelta(days=90)  # age limit of predictions that can be labelled
 
 
 @dataclass(frozen=True)
 class Label:
     request_id: str
-    index: int  # which input of the request, from 0
-    label: str  # the name of a class, or a number
-    time: datetime  # when it became known
+    index: int  # index of the input in the request, from 0
+    label: str  # a class name, or a number
+    time: datetime  # when the label became known
 
 
 @dataclass(frozen=True)
 class LabelledPrediction:
-    """One answered input and what it really was."""
+    """A prediction and its label."""
 
-    time: datetime  # of the answer
+    time: datetime  # of the prediction
     request_id: str
     index: int
     version: str
@@ -48,7 +48,7 @@ class LabelStore(Protocol):
         """All of them or none."""
 
     def read(self, project: str) -> Iterator[Label]:
-        """In the order in which they were written."""
+        """In order of writing."""
 
 
 class LabelFiles:
@@ -114,21 +114,21 @@ def write(log: str, project: str, labels: Sequence[Label]) -> None:
 
 
 def read(log: str, project: str, since: datetime | None = None, until: datetime | None = None) -> list[Label]:
-    """The labels that count, of those known at since <= time < until."""
+    """The valid labels with since <= time < until."""
     last = {(label.request_id, label.index): label for label in store(log).read(project)}
     return [one for one in last.values() if (not since or since <= one.time) and (not until or one.time < until)]
 
 
 def indexed_records(log: str, project: str, since: datetime, until: datetime) -> Iterator[tuple[PredictionRecord, int]]:
-    """The predictions of a project by time, each with its place within its request.
+    """The predictions of a project by time, each with its index within its request.
 
-    A request's rows share its time and stand in its order. Where several versions answered one request, or a client
-    used an id again, each of these answers is counted from 0.
+    The rows of a request have its time and its order. If several versions answered a request, or a client reused an
+    id, each response is indexed from 0.
     """
     places: Counter[tuple[datetime, str, str]] = Counter()
     now: datetime | None = None
     for row in recording.read(log, project, since, until):
-        if row.time != now:  # nothing of an earlier time is still to come
+        if row.time != now:  # no rows of an earlier time follow
             now = row.time
             places.clear()
         key = (row.time, row.request_id, row.version)
@@ -137,7 +137,7 @@ def indexed_records(log: str, project: str, since: datetime, until: datetime) ->
 
 
 def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterator[LabelledPrediction]:
-    """The predictions at since <= time < until whose truth is known, by time; of late labels too."""
+    """The labelled predictions with since <= time < until, by time, whenever their labels arrived."""
     known = {(label.request_id, label.index): label.label for label in read(log, project)}
     if not known:
         return
@@ -149,7 +149,7 @@ def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterat
 
 
 def store_errors(log: str) -> tuple[type[Exception], ...]:
-    """What reading or writing a log raises where it can't be reached, or is none."""
+    """The exceptions of reading or writing a log that is unreachable or invalid."""
     if "://" in log:
         from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,4 @@
-"""The prediction log: a sample of what was asked and answered, for whoever watches over drift.
+"""The prediction log: a sample of requests and predictions, for drift monitoring.
 
 A folder gets Parquet by day, <folder>/project=<name>/date=<YYYY-MM-DD>/part-*.parquet, as pyarrow, DuckDB and Spark
 read it; a SQLAlchemy URL gets the table `predictions`. One row per input.
@@ -11,7 +11,7 @@ from roadmap.prediction_log.row import PredictionRecord, PredictionStore
 
 
 def open_store(url: str) -> PredictionStore:
-    """Imports what it needs, and no more."""
+    """Opens a log; imports only the backend that it needs."""
     if "://" in url:
         from roadmap.prediction_log.table import SqlLog
 
@@ -22,5 +22,5 @@ def open_store(url: str) -> PredictionStore:
 
 
 def read(url: str, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:
-    """The rows of a project with since <= time < until, by time; both times with their time zone."""
+    """The rows of a project with since <= time < until, by time; both with a time zone."""
     return open_store(url).read(project, since.astimezone(UTC), until.astimezone(UTC))

@@ -1,8 +1,8 @@
-"""The server's end of the prediction log: draws the requests that are logged, and hands them to the log's writer.
+"""The server's end of the prediction log: samples requests and passes them to the writer.
 
-A request costs a line of text in a list, which a thread appends to a file (spool.py). What is slow, Parquet or a
-database, is the work of another process (writer.py): a thread for it would hold Python's lock while requests wait. One
-writer does for all workers of a server.
+A request costs one line of text in a list, which a thread appends to a file (spool.py). The slow part, Parquet or a
+database, is in another process (writer.py), because a thread would hold the GIL while requests wait. All workers of a
+server share one writer.
 """
 
 import json
@@ -23,15 +23,15 @@ from pydantic_core import from_json, to_json
 from roadmap.prediction_log.spool import MAX_BYTES, Spool, folder_of, segments, writer_lock
 
 FLUSH_SECONDS = 30.0
-LOOK_SECONDS = 1.0  # between looks whether a writer is missing
-MAX_PAUSE_SECONDS = 30.0  # before another, where one after the other fails at once
-COMPLAIN_SECONDS = 30.0  # between lines of the log about one trouble
+LOOK_SECONDS = 1.0  # between checks for a missing writer
+MAX_PAUSE_SECONDS = 30.0  # before a restart, if writers keep failing
+COMPLAIN_SECONDS = 30.0  # between log lines about the same problem
 
 log = logging.getLogger("serving")
 
 
 class LogMetrics(Protocol):
-    """Who is told how many rows were written and how many were lost: the server's metrics."""
+    """Receives the numbers of written and lost rows: the server's metrics."""
 
     def recorded(self, project: str, rows: int) -> None: ...
 
@@ -39,7 +39,7 @@ class LogMetrics(Protocol):
 
 
 class PredictionLogger:
-    """Takes what was answered, and sees to it that a writer is at work."""
+    """Records predictions, and keeps a writer running."""
 
     def __init__(
         self,
@@ -62,8 +62,8 @@ class PredictionLogger:
         self._complained_at = -COMPLAIN_SECONDS
         self._lock = threading.Lock()  # of the next two
         self._closing = threading.Event()
-        self.writer: subprocess.Popen[bytes] | None = None  # where it is this process that has started it
-        # From the start, since another server may have left predictions behind.
+        self.writer: subprocess.Popen[bytes] | None = None  # if started by this process
+        # At once, because another server may have left predictions behind.
         self._thread = threading.Thread(target=self._keep_writer, name="prediction log", daemon=True)
         self._thread.start()
 
@@ -76,29 +76,29 @@ class PredictionLogger:
         seconds: float,
         always: bool = False,
     ) -> bool:
-        """Whether it will be written. Never waits for the log and never raises on its account.
+        """Records a response; returns whether it will be written. Never waits and never raises.
 
-        always: it is no draw of the share, since it belongs to a request that was drawn
+        always: without sampling, because it belongs to a sampled request
         """
         if not always and self.share < 1 and random.random() >= self.share:
             return False
         manifest = model.manifest
         head = (time.time(), request_id, model.name, manifest.version, manifest.profile, seconds, len(inputs))
         try:
-            # Neither tabs nor line ends are within, since JSON escapes them.
+            # The fields have no tabs or line breaks: JSON escapes them.
             parts = (to_json(part, inf_nan_mode="null") for part in (head, inputs, outputs))
             taken = self._spool.append(b"\t".join(parts) + b"\n")
-        except Exception as error:  # one answer that can't be written must fail no request
+        except Exception as error:  # a failure to log must not fail the request
             taken = False
-            self._complain("a prediction of %s can't be logged: %r", model.name, error)
+            self._complain("cannot log a prediction of %s: %r", model.name, error)
         if not taken:
             self.counts.dropped(model.name, len(inputs))
         return taken
 
     def close(self, timeout: float = 10.0) -> None:
-        """Waits until what is there has been written; what comes later is dropped.
+        """Flushes the log; later predictions are dropped.
 
-        What the log doesn't take stays in the spool for the next server.
+        What the log rejects stays in the spool for the next server.
         """
         for line in self._spool.close(timeout):
             _, _, project, *_, inputs = from_json(line.partition(b"\t")[0])
@@ -109,25 +109,27 @@ class PredictionLogger:
                 self.writer.stdin.close()
         self._thread.join(timeout)
         if self._spool.left():
-            log.error("predictions are not in the log yet; the next server finds them in %s", self._spool.folder)
+            log.error(
+                "some predictions are not in the log yet; the next server will write them from %s", self._spool.folder
+            )
 
     def _keep_writer(self) -> None:
-        """Starts a writer whenever there is work and none is there: of several workers, one does."""
+        """Starts a writer when there is work and none is running, in one of several workers."""
         closing, pause = False, LOOK_SECONDS
         while not closing or self._spool.left():
             lock = writer_lock(self._spool.folder) if segments(self._spool.folder) else None
             if lock is not None:
                 began, well = time.monotonic(), self._run_writer(lock)
                 if well and self._closing.is_set():
-                    return  # it has done what it could
+                    return  # nothing more to do
                 lasted = time.monotonic() - began > MAX_PAUSE_SECONDS
                 pause = LOOK_SECONDS if well or lasted else min(2 * pause, MAX_PAUSE_SECONDS)
             closing = self._closing.wait(pause)
             if closing and self._spool.left():
-                time.sleep(0.02)  # another worker's writer is at it
+                time.sleep(0.02)  # another worker's writer is running
 
     def _run_writer(self, lock: int) -> bool:
-        """Listens to it until it ends; whether it did so of its own accord."""
+        """Reads the writer's reports until it ends; returns whether it ended normally."""
         given = {
             "url": self.url,
             "folder": str(self._spool.folder),
@@ -140,9 +142,9 @@ class PredictionLogger:
                     [sys.executable, "-m", "roadmap.prediction_log.writer"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    pass_fds=[lock],  # it is the writer's until it ends
+                    pass_fds=[lock],  # the writer holds the lock until it ends
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path)},
-                    process_group=0,  # what kills the server's process group leaves it to write what is there
+                    process_group=0,  # survives a kill of the server's process group, to write the rest
                 )
                 assert writer.stdin is not None and writer.stdout is not None
                 writer.stdin.write(json.dumps(given).encode())
@@ -155,14 +157,14 @@ class PredictionLogger:
                 self._hear(json.loads(line))
             code = writer.wait()
         except OSError as error:
-            self._complain("the prediction log's writer can't be started: %r", error)
+            self._complain("cannot start the prediction log's writer: %r", error)
             return False
         finally:
             self.writer = None
             if lock >= 0:
                 os.close(lock)
         if code:
-            self._complain("the prediction log's writer ended with exit code %d; another takes its place", code)
+            self._complain("the prediction log's writer ended with exit code %d; restarting it", code)
         return code == 0
 
     def _hear(self, report: dict[str, Any]) -> None:
@@ -170,11 +172,13 @@ class PredictionLogger:
             self.counts.recorded(project, rows)
         for project, rows in report.get("dropped", {}).items():
             self.counts.dropped(project, rows)
-            self._complain("the prediction log refuses %d predictions of %s; are they too long for it?", rows, project)
+            self._complain(
+                "the prediction log rejected %d predictions of %s; they may be too long for it", rows, project
+            )
         if lines := report.get("unreadable"):
-            log.error("%d lines of the prediction log's spool can't be read; they are left out", lines)
+            log.error("skipped %d unreadable lines of the prediction log's spool", lines)
         if rows := report.get("failed"):
-            log.error("%d predictions can't be written (%s); they are kept and tried again", rows, report["why"])
+            log.error("cannot write %d predictions (%s); will retry", rows, report["why"])
 
     def _complain(self, *words: Any) -> None:
         if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:

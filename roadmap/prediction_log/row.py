@@ -1,4 +1,4 @@
-"""One answer as the log keeps it, and what every place of a log can do."""
+"""A logged prediction, and the interface of a log's storage."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,14 +18,14 @@ class PredictionRecord(NamedTuple):
 
 class PredictionStore(Protocol):
     def write(self, rows: Sequence[PredictionRecord], batch: str | None = None) -> Sequence[PredictionRecord]:
-        """All of the rows or none, but for those that it refuses for what is in them.
+        """Writes all rows or none, except those rejected for their content.
 
         Args:
-            batch: names them. Where the log has a batch of this name, whole or in part, it is these rows, and they
+            batch: name of the rows, for idempotence. If the log has all or part of this batch already, its rows
                 are there once afterwards
 
         Returns:
-            The refused rows.
+            The rejected rows.
         """
 
     def read(self, project: str, since: datetime, until: datetime) -> Iterator[PredictionRecord]:

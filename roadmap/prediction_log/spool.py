@@ -1,8 +1,8 @@
-"""Where predictions wait for the log's writer: append-only files that outlive the server and the writer.
+"""The spool: append-only files in which predictions wait for the writer, and which survive crashes of both processes.
 
-A server appends lines to a segment, <time>-<server>.jsonl, and starts another when it is full. It holds a lock on the
-segment that it appends to, so one without a lock is complete, whether its server has closed it or was killed. How far
-the writer has read is in <segment>.json; a segment that is complete and read is deleted.
+A server appends lines to a segment, <time>-<server>.jsonl, and starts the next when it is full. It locks its current
+segment, so an unlocked one is complete, whether its server closed it or was killed. <segment>.json has the writer's
+position; a segment that is complete and read is deleted.
 """
 
 import errno
@@ -22,18 +22,18 @@ from urllib.parse import urlsplit
 
 from roadmap.io.atomic import write_atomically
 
-SYNC_SECONDS = 0.25  # what a server that is killed can lose
+SYNC_SECONDS = 0.25  # what a killed server can lose
 RETRY_SECONDS = 1.0  # after the disk was full
 MAX_VECTORS = 1024  # of one writev: IOV_MAX of Linux and macOS
-MAX_BUFFER_BYTES = 16 * 2**20  # of lines in memory, while the disk is slow or full; beyond, predictions are dropped
+MAX_BUFFER_BYTES = 16 * 2**20  # of buffered lines while the disk is slow or full; beyond, predictions are dropped
 SEGMENT_BYTES = 8 * 2**20
-MAX_BYTES = 256 * 2**20  # of one log's segments, while the log can't be written
+MAX_BYTES = 256 * 2**20  # of a log's segments, while the log is unavailable
 
 log = logging.getLogger("serving")
 
 
 def folder_of(spool: Path, url: str) -> Path:
-    """The folder in `spool` for the log at `url`, whose password has no part in the name."""
+    """The folder in `spool` for the log at `url`; its name does not depend on the password."""
     if "://" in url:
         parts = urlsplit(url)
         url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -43,46 +43,46 @@ def folder_of(spool: Path, url: str) -> Path:
 
 
 def segments(folder: Path) -> list[Path]:
-    """The oldest first."""
+    """The segments, oldest first."""
     return sorted(folder.glob("*.jsonl"))
 
 
 def writer_lock(folder: Path) -> int | None:
-    """A file descriptor that marks its holder as the folder's one writer; None while there is another, or no folder."""
+    """The lock of the folder's only writer, a file descriptor; None if another has it, or without a folder."""
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return None
     with suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), folder.stat()):  # the last writer may have removed the folder meanwhile
+        if os.path.samestat(os.fstat(lock), folder.stat()):  # the last writer may have removed the folder
             return lock
     os.close(lock)
     return None
 
 
 class Spool:
-    """The server's end. Threads may share it, processes may not: each has segments of its own.
+    """The server's end. Thread-safe, but each process needs its own.
 
-    A thread writes what has gathered, a few times a second: a write by each request would cost it more than its line.
+    A thread writes the buffer a few times a second, which is cheaper than a write per request.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder, self.max_bytes, self.segment_bytes = folder, max_bytes, segment_bytes
-        self.server = uuid.uuid4().hex[:12]  # in the names of its segments
+        self.server = uuid.uuid4().hex[:12]  # part of the names of its segments
         self._lock = threading.Lock()  # of the next four
         self._lines: list[bytes] = []
         self._size = 0
         self._closed = False
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        # Of the thread alone.
+        # Only used by the thread.
         self._file: int | None = None
         self._own: list[Path] = []
         self._trouble: str | None = None
 
     def append(self, line: bytes) -> bool:
-        """Whether there was room. Never waits for the disk."""
+        """Buffers a line; returns whether there was room. Never waits for the disk."""
         with self._lock:
             if self._closed or (self._size + len(line) > MAX_BUFFER_BYTES and self._lines):
                 return False
@@ -94,10 +94,10 @@ class Spool:
             return True
 
     def close(self, timeout: float | None = None) -> list[bytes]:
-        """Writes what is there and completes the segment. What comes later is refused.
+        """Writes the buffer and completes the segment. Later lines are rejected.
 
         Returns:
-            The lines that found no room on the disk.
+            The lines that did not fit on the disk.
         """
         with self._lock:
             self._closed = True
@@ -107,7 +107,7 @@ class Spool:
         return self._lines
 
     def left(self) -> bool:
-        """Whether the writer has not read all that was appended here."""
+        """Whether there are lines that the writer has not read."""
         return any(path.exists() for path in self._own)
 
     def _work(self) -> None:
@@ -117,7 +117,7 @@ class Spool:
         self._release()
 
     def _sync(self) -> None:
-        """Moves the lines to the disk. Where that fails they stay, for the next attempt."""
+        """Writes the lines to disk. On failure they stay for the next attempt."""
         with self._lock:
             lines = self._lines[:]
         if not lines:
@@ -128,7 +128,7 @@ class Spool:
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 limit = f"up to {MAX_BUFFER_BYTES / 2**20:.0f} MiB stay in memory"
-                log.error("%s: predictions can't be kept there: %s; %s, more are dropped", self.folder, error, limit)
+                log.error("%s: cannot write predictions: %s; %s, more are dropped", self.folder, error, limit)
             return
         self._trouble = None
         with self._lock:
@@ -139,13 +139,13 @@ class Spool:
         """All of them or none.
 
         Raises:
-            OSError: the disk is full, or what this log may take of it, or the folder can't be written.
+            OSError: the disk or this log's share of it is full, or the folder is not writable.
         """
         needed, size = sum(map(len, lines)), 0
         if self._file is not None:
             now = os.fstat(self._file)
             size = now.st_size
-            if not now.st_nlink or size + needed > self.segment_bytes:  # removed by somebody, or full
+            if not now.st_nlink or size + needed > self.segment_bytes:  # removed, or full
                 self._release()
         if self._file is None:
             self._file, size = self._begin(), 0
@@ -163,14 +163,14 @@ class Spool:
             self._file = None
 
     def _begin(self) -> int:
-        """A new segment, if there is room for a whole one."""
+        """Opens a new segment, if there is room for a full one."""
         used = sum(map(_size, segments(self.folder)))
         if used + self.segment_bytes > self.max_bytes:
-            raise OSError(errno.EDQUOT, f"{self.max_bytes / 2**20:g} MiB wait there already")
+            raise OSError(errno.EDQUOT, f"{self.max_bytes / 2**20:g} MiB are waiting already")
         name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{self.server}"
         draft, path = self.folder / f".{name}", self.folder / f"{name}.jsonl"
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Locked before it has its name: the writer would take an unlocked one for complete.
+        # Locked before it is named: the writer treats an unlocked one as complete.
         file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -184,13 +184,13 @@ class Spool:
 
 
 def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):  # the writer may delete it meanwhile
+    with suppress(FileNotFoundError):  # the writer may have deleted it
         return path.stat().st_size
     return 0
 
 
 class SpoolBatch(NamedTuple):
-    """Lines of a segment that are written to the log at once. The same name always has the same lines."""
+    """Lines of a segment that are written together. A name always identifies the same lines."""
 
     name: str
     lines: list[bytes]
@@ -202,15 +202,15 @@ class Segment:
     def __init__(self, path: Path) -> None:
         self.path, self.progress = path, path.with_suffix(".json")
         self._file = path.open("rb")
-        self.start = self.end = 0  # of the batch that was begun; equal where none was
-        with suppress(FileNotFoundError, ValueError):  # a machine's crash may leave it empty
+        self.start = self.end = 0  # of the current batch; equal if there is none
+        with suppress(FileNotFoundError, ValueError):  # it may be empty after a crash of the machine
             self.start, self.end = json.loads(self.progress.read_bytes())
-        self.written_at = time.monotonic()  # the last of its lines, or when it was found
+        self.written_at = time.monotonic()  # time of its last line, or of its discovery
 
     def complete(self, ended: str | None = None) -> bool:
-        """Nobody appends to it any more.
+        """Whether nobody appends to it any more.
 
-        ended: a server that has closed its segments or is dead: the kernel may be about to release its lock
+        ended: a server that has ended, whose lock the kernel may not have released yet
         """
         own = ended is not None and self.path.stem.endswith(ended)
         try:
@@ -224,7 +224,7 @@ class Segment:
         return os.fstat(self._file.fileno()).st_size - self.start
 
     def batch(self) -> SpoolBatch | None:
-        """All whole lines that are unread, or those of the batch that was begun and has not been `done`."""
+        """The unread complete lines, or those of the current batch if it is not `done`."""
         if self.end == self.start:
             size = self._read(self.unread()).rfind(b"\n") + 1
             if not size:
@@ -233,12 +233,12 @@ class Segment:
         return SpoolBatch(f"{self.path.stem}-{self.start:08d}", self._read(self.end - self.start).splitlines())
 
     def done(self) -> None:
-        """The batch is in the log."""
+        """Marks the batch as written."""
         self._note(self.end, self.end)
         self.written_at = time.monotonic()
 
     def remove(self) -> None:
-        """In this order: a segment without its progress would be read again."""
+        """Deletes in this order: a segment without its position would be read again."""
         self._file.close()
         self.path.unlink(missing_ok=True)
         self.progress.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The prediction log as a table of any database that SQLAlchemy knows."""
+"""The prediction log as a table in any database that SQLAlchemy supports."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,18 +22,18 @@ PREDICTIONS = sql.Table(
     Column("seconds", Double, nullable=False),
     Index("predictions_by_time", "project", "time"),
 )
-# The batches that `predictions` has, so that a writer that was killed after it wrote one doesn't write it again.
+# The written batches, so that a writer that was killed after a write doesn't repeat it.
 BATCHES = sql.Table(
     "prediction_batches",
     MetaData(),
     Column("name", String(128), primary_key=True),
     Column("time", DateTime, nullable=False, comment="UTC"),
 )
-REMEMBERED = timedelta(days=30)  # a writer is started again long before
+REMEMBERED = timedelta(days=30)  # a writer restarts long before
 
 
 class SqlLog:
-    """Makes the table where there is none."""
+    """Creates the tables if missing."""
 
     def __init__(self, url: str) -> None:
         self.engine = sql.create_engine(url, pool_pre_ping=True)
@@ -65,7 +65,7 @@ class SqlLog:
 
 
 def _insert(connection: sql.Connection, rows: Sequence[PredictionRecord]) -> list[PredictionRecord]:
-    """All but those that the table refuses, such as an input that is too long for its column. Returns these."""
+    """Inserts the rows one by one; returns the rejected ones, such as an input that is too long for its column."""
     if not rows:
         return []
     try:

@@ -1,11 +1,11 @@
-"""The process that moves predictions from the spool to the log: `python -m roadmap.prediction_log.writer`.
+"""The process that writes predictions from the spool to the log: `python -m roadmap.prediction_log.writer`.
 
-A server starts it and tells it on stdin, in one line of JSON, what to do; nothing about the log is on the command line,
-since its URL may hold a password. On stdout it reports, a line of JSON each, what it has written and what it couldn't.
-When stdin ends, because its server stops or was killed, it writes what is complete, and ends too.
+A server starts it and sends its options on stdin as a line of JSON, because the log's URL may have a password, which
+must not be on the command line. On stdout it reports successes and failures as lines of JSON. When stdin closes,
+because the server stopped or was killed, it writes the complete segments and ends.
 
-It imports nothing of the server. As long as the machine stays up, rows are in the log exactly once: a batch whose end
-was not noted is written again under its name, and a target knows the names that it has.
+It imports nothing of the server. Rows are written exactly once unless the machine crashes: an unconfirmed batch is
+written again under its name, and the log knows the names of its batches.
 """
 
 import json
@@ -25,8 +25,8 @@ from roadmap.prediction_log.log import PredictionRecord, PredictionStore, open_s
 from roadmap.prediction_log.spool import SEGMENT_BYTES, Segment, SpoolBatch, segments
 
 STDIN, STDOUT = 0, 1
-LOOK_SECONDS = 1.0  # between looks at the spool
-MANY_BYTES = SEGMENT_BYTES // 2  # that are written before their time
+LOOK_SECONDS = 1.0  # between polls of the spool
+MANY_BYTES = SEGMENT_BYTES // 2  # written at once
 
 
 class SpoolWriter:
@@ -37,7 +37,7 @@ class SpoolWriter:
         self._retry_at = 0.0  # after a failure
 
     def run(self) -> None:
-        """Until stdin ends."""
+        """Runs until stdin closes."""
         served = True
         while served:
             served = not ended(min(LOOK_SECONDS, self.flush_seconds))
@@ -46,11 +46,11 @@ class SpoolWriter:
             self.folder.rmdir()
 
     def look(self, last: bool = False) -> None:
-        """Writes what is complete, much, or has waited long enough; after a failure not before its time, or `last`."""
+        """Writes segments that are complete, large or old enough; after a failure only after a pause, or if `last`."""
         paths = segments(self.folder)
         self._segments = {path: self._segments.get(path) or Segment(path) for path in paths}
         for segment in self._segments.values():
-            complete = segment.complete(self.server if last else None)  # before its lines are counted
+            complete = segment.complete(self.server if last else None)  # read before its lines
             waited = time.monotonic() - segment.written_at >= self.flush_seconds
             if not (complete or waited or segment.unread() >= MANY_BYTES):
                 continue
@@ -63,7 +63,7 @@ class SpoolWriter:
             if complete:
                 segment.remove()
         known = {path.stem for path in paths}
-        for path in self.folder.glob("*.json"):  # of a segment whose removal was interrupted
+        for path in self.folder.glob("*.json"):  # of a segment whose deletion was interrupted
             if path.stem not in known:
                 path.unlink(missing_ok=True)
 
@@ -74,7 +74,7 @@ class SpoolWriter:
             refused = self._target.write(found, batch.name)
         except Exception as error:
             self._retry_at = time.monotonic() + self.flush_seconds
-            # The type alone: a database's message may hold its address, with the password.
+            # Only the type: a database's message may contain its URL with the password.
             report(failed=len(found), why=type(error).__name__)
             return False
         self._retry_at = 0.0
@@ -84,7 +84,7 @@ class SpoolWriter:
 
 
 def rows(lines: list[bytes]) -> tuple[list[PredictionRecord], int]:
-    """What a recorder has put into lines, and how many can't be read; a machine's crash may leave such."""
+    """Parses the recorder's lines; also returns the number of unreadable ones, left by a crash of the machine."""
     found: list[PredictionRecord] = []
     unreadable = 0
     for line in lines:
@@ -100,35 +100,35 @@ def rows(lines: list[bytes]) -> tuple[list[PredictionRecord], int]:
 
 
 def elements(array: bytes, count: int) -> list[str]:
-    """The JSON of each element. Of one alone, as most requests have it, without reading it."""
+    """The JSON of each element; without parsing for a single element, the usual case."""
     return [array[1:-1].decode()] if count == 1 else [to_json(one).decode() for one in from_json(array)]
 
 
 def ended(seconds: float) -> bool:
-    """Whether stdin has, within this time."""
+    """Whether stdin closes within this time."""
     return bool(select.select([STDIN], [], [], seconds)[0])
 
 
 def report(**message: Any) -> None:
-    with suppress(OSError):  # its server is gone
+    with suppress(OSError):  # the server is gone
         os.write(STDOUT, json.dumps(message).encode() + b"\n")
 
 
 def yield_to_servers() -> None:
-    """The lowest priority that still gets on where all cores are busy, and interrupts nobody."""
+    """A low priority that still makes progress on busy cores and preempts nobody."""
     os.nice(19)
     if hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def main() -> None:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends when its server does, after it
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # it ends after its server
         signal.signal(number, signal.SIG_IGN)
     content = os.read(STDIN, 2**16)
-    if not content:  # its server was killed first
+    if not content:  # its server was killed already
         return
     given = json.loads(content)
-    if not ended(0):  # a server that stops won't wait for long
+    if not ended(0):  # a stopping server won't wait for long
         yield_to_servers()
     SpoolWriter(given["url"], Path(given["folder"]), given["server"], given["flush_seconds"]).run()
 

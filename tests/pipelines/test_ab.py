@@ -142,8 +142,8 @@ def test_mistakes_are_one_line(log: Log) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     for options, words in [
         ({"challenger": "abc"}, "challenger: found no predictions of abc in the log; it has"),
-        ({"log": ""}, "log: not given"),
-        ({"log": "nowhere"}, "there is no folder nowhere"),
+        ({"log": ""}, "log: missing"),
+        ({"log": "nowhere"}, "found no folder nowhere"),
     ]:
         with pytest.raises(UsageError, match=words):
             log.judge(**options)

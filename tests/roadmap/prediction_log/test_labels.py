@@ -153,7 +153,7 @@ def test_a_file_of_labels_is_joined_and_unknown_requests_are_told(log: str, chec
     answered(log, "b", 3, ago=labels.LOOKBACK + DAY)
     text = "request_id,index,label,time\na,1,died,2026-03-01T12:00:00+02:00\na,0,survived,\nb,0,died,\na,2,died,\n"
     said = command.label("titanic", written(checkout, text), log)
-    assert said == "titanic: 2 labels stored; 2 left out, their inputs are not in the log: b[0], a[2]"
+    assert said == "titanic: 2 labels stored; 2 skipped, their inputs are not in the log: b[0], a[2]"
     found = labels.read(log, "titanic")
     assert [(one.request_id, one.index, one.label) for one in found] == [("a", 1, "died"), ("a", 0, "survived")]
     assert found[0].time == datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -193,10 +193,10 @@ WRONG = {
         "request_id,label,time\na,died,soon\n",
         "row 1: time: found 'soon'; expected a time like 2026",
     ),
-    "no labels": ("request_id\na\n", "no column 'label'; needed: request_id, label"),
+    "no labels": ("request_id\na\n", "no column 'label'; required: request_id, label"),
     "a column too many": ("request_id,lable\na,died\n", "unknown column 'lable'; did you mean 'label'?"),
     "no rows": ("request_id,label\n", "found no rows"),
-    "an empty file": ("", "unreadable as CSV"),
+    "an empty file": ("", "is empty"),
     "unknown requests only": ("request_id,label\nx,died\ny,died\n", "found none of its 2 inputs in the last 90 "),
 }
 
@@ -234,8 +234,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     [
         (["project=titanci", "file=x.csv", "log=."], "project: found 'titanci'; did you mean 'titanic'? allowed: "),
         (["project=titanic", "file=x.csv", "log=."], "x.csv: no such file"),
-        (["project=titanic", "file=labels.csv"], "log: not given; log=<folder or SQLAlchemy URL>"),
-        (["project=titanic", "file=labels.csv", "log=nowhere"], "log: there is no folder nowhere"),
+        (["project=titanic", "file=labels.csv"], "log: missing; give log=<folder or SQLAlchemy URL>"),
+        (["project=titanic", "file=labels.csv", "log=nowhere"], "log: found no folder nowhere"),
         (["project=mnist", "file=labels.csv", "log=."], "card.json: not there; run `dvc repro prepare@mnist` first"),
         (["project=titanic", "file=params.yaml", "log=."], "params.yaml: "),
     ],

@@ -242,7 +242,7 @@ def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
         for _ in range(3):
             assert client.post("/models/titanic/predict", json={"inputs": [{}]}).status_code == 200
     assert "3 predictions can't be written (OperationalError)" in caplog.text
-    assert "the next server finds them" in caplog.text
+    assert "the next server will write them" in caplog.text
     (tmp_path / "missing").mkdir()
     start(url)
     until(lambda: metrics.written["titanic"] == 3)
