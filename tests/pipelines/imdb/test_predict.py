@@ -185,7 +185,7 @@ def test_a_figure_with_chinese_is_an_svg_whose_text_is_text(tmp_path: Path) -> N
     plots.save(text_plots.by_length(np.array([1, 2, 3]), np.array([1, 0, 1])), tmp_path / "length.png")
     assert {path.name for path in tmp_path.iterdir()} == {"wrong.svg", "length.png"}
     content = (tmp_path / "wrong.svg").read_text()
-    assert "剧情很无聊" in content and "bad, taken for good, 99.0% sure" in content
+    assert "剧情很无聊" in content and "bad, predicted as good with 99.0%" in content
     assert content.count("剧情很无聊") < 60  # its middle is left out
 
 

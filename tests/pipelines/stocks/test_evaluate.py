@@ -184,7 +184,7 @@ def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pyte
         return np.concatenate([honest(close)[1:], honest(close)[-1:]])
 
     monkeypatch.setattr(origins, "windows", tomorrow)
-    with pytest.raises(UsageError, match=r"channel 'surprise'.*changes when later prices do"):
+    with pytest.raises(UsageError, match=r"channel 'surprise'.*depends on later prices"):
         data.Data().training(folder)
 
 

@@ -222,7 +222,7 @@ def test_a_target_that_comes_back_gets_what_was_kept(
     folder.write_text("a file where the folder should be")
     recorder = start(str(folder), flush_seconds=0.05)
     record(recorder, 1)
-    until(lambda: "1 predictions can't be written" in caplog.text)
+    until(lambda: "cannot write 1 predictions" in caplog.text)
     folder.unlink()
     record(recorder, 2)
     recorder.close()
@@ -241,7 +241,7 @@ def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
     with TestClient(create_app(settings)) as client:
         for _ in range(3):
             assert client.post("/models/titanic/predict", json={"inputs": [{}]}).status_code == 200
-    assert "3 predictions can't be written (OperationalError)" in caplog.text
+    assert "cannot write 3 predictions (OperationalError)" in caplog.text
     assert "the next server will write them" in caplog.text
     (tmp_path / "missing").mkdir()
     start(url)
@@ -254,7 +254,7 @@ def test_a_password_in_the_address_is_seen_nowhere(
 ) -> None:
     recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
     record(recorder, 1)
-    until(lambda: "can't be written" in caplog.text)
+    until(lambda: "cannot write" in caplog.text)
     assert recorder.writer and "secret" not in str(recorder.writer.args)
     recorder.close()
     kept = [str(path) + path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

@@ -212,7 +212,7 @@ def test_when_too_many_wait_the_next_is_refused(writer: Generator, slow: Slow) -
         await until(lambda: len(loop.running) == 32)
         tasks += [asyncio.ensure_future(loop.complete([request])) for _ in range(3)]
         await until(lambda: len(loop.waiting) == 3)
-        with pytest.raises(Full, match="3 inputs wait"):
+        with pytest.raises(Full, match="3 inputs are queued"):
             await loop.complete([request])
         slow.gate.release(100)
         assert [len(answers) for answers in await asyncio.gather(*tasks)] == [32, 1, 1, 1]

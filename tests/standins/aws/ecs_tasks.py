@@ -17,7 +17,7 @@ import boto3
 
 from tests.standins.protocol_server import Reply, Request
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TRIES = 3  # tasks that do not become healthy, before the circuit breaker opens: ECS's least
 PATIENCE = 20.0  # seconds for a task to become healthy
 

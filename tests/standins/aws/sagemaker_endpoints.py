@@ -25,7 +25,7 @@ import boto3
 
 from tests.standins.protocol_server import Reply, Request
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARN = "arn:aws:sagemaker:us-east-1:123456789012"
 Answer = Callable[[bytes], bytes]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job"
 GROUP = "/aws/sagemaker/TrainingJobs"
 TERMINAL = ("Completed", "Failed", "Stopped")
