@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import Run
@@ -33,6 +33,9 @@ from roadmap.prediction_log import log as recording
 from roadmap.project import load_project
 from roadmap.promotion import registry
 from roadmap.tracking.mlflow import connect, find_run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @stage
@@ -94,7 +97,7 @@ def main(run: Run) -> None:
     print(verdict.summary, f"Retraining: {about['why']}." if verdict.verdict == "drift" else "")
 
 
-def champion(run: Run, client: Any) -> Bundle:
+def champion(run: Run, client: "MlflowClient | None") -> Bundle:
     """The champion in the registry, or without one the local bundle.
 
     Raises:
@@ -112,7 +115,7 @@ def champion(run: Run, client: Any) -> Bundle:
     return bundle
 
 
-def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
+def tested(run: Run, client: "MlflowClient | None", bundle: Bundle) -> dict[str, Any]:
     """The champion's headline metric on the test rows, from its run, because artifacts/ may have a challenger's."""
     path = run.artifacts / "metrics.json"
     if client is not None:
@@ -128,7 +131,7 @@ def tested(run: Run, client: Any, bundle: Bundle) -> dict[str, Any]:
     return headline if found.get("bundle_version") == bundle.manifest.version else {}
 
 
-def allowed(run: Run, client: Any, verdict: DriftReport, now: datetime) -> tuple[bool, str]:
+def allowed(run: Run, client: "MlflowClient | None", verdict: DriftReport, now: datetime) -> tuple[bool, str]:
     if verdict.verdict != "drift":
         return False, "no drift"
     if client is None:

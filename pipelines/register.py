@@ -10,7 +10,7 @@ A store that was down or lost is restored from artifacts/<project>/, without ret
 
 import json
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -26,6 +26,9 @@ from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
 from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, decision_record, evaluate_gate
 from roadmap.tracking.mlflow import connect, ensure_run, experiment_id, publish
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by set of rows: test, recent
 
@@ -104,7 +107,7 @@ def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:
     }
 
 
-def roll_back(run: Run, client: Any) -> None:
+def roll_back(run: Run, client: "MlflowClient") -> None:
     before, after = registry.rollback(client, run.name, None if run.rollback is True else str(run.rollback))
     if before == after:
         print(f"{run.name}: champion is already version {after}")
@@ -121,7 +124,7 @@ def keep_champion(run: Run, bundle: Bundle) -> None:
         shutil.copytree(bundle.folder, draft, dirs_exist_ok=True)
 
 
-def restore_champion(run: Run, client: Any) -> None:
+def restore_champion(run: Run, client: "MlflowClient") -> None:
     """Restores the champion to a fresh or lost store, so that the gate has a model to compare with."""
     kept = promotions.file(run).parent / "champion"
     if registry.champion(client, run.name) is not None or not kept.exists():
@@ -140,7 +143,7 @@ def restore_champion(run: Run, client: Any) -> None:
     promotions.log(client, run.name, promotions.file(run), **moved)
 
 
-def decide(run: Run, client: Any, decision: dict[str, Any], **moved: Any) -> None:
+def decide(run: Run, client: "MlflowClient | None", decision: dict[str, Any], **moved: Any) -> None:
     (run.artifacts / "decision.json").write_text(json.dumps(decision, indent=2) + "\n")
     event = "refused" if not decision["promoted"] else "promoted" if moved else "kept"
     promotions.log(client, run.name, promotions.file(run), event=event, **moved, **decision)

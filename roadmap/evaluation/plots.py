@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import matplotlib.text
 import numpy as np
+from matplotlib.figure import Figure
 
 from roadmap.config.schema import SHIPPED
 from roadmap.evaluation.scores import Score, roc_auc
@@ -33,7 +34,7 @@ plt.rcParams.update(
 )
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """As PNG; as SVG if there is Chinese text, which needs the fonts of the browser."""
     texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     if any(unicodedata.east_asian_width(char) in "WF" for text in texts for char in text):
@@ -45,7 +46,7 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
+def baselines(rows: list[dict[str, Any]], score: Score) -> Figure:
     """Test score of every baseline and of the shipped model, with the spread of the cross-validation if any."""
     ranked = sorted([*rows, {"name": "shipped model", "test": score.value}], key=lambda row: row["test"])
     if not score.higher_is_better:
@@ -70,7 +71,7 @@ def baselines(rows: list[dict[str, Any]], score: Score) -> Any:
     return figure
 
 
-def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Any:
+def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Figure:
     """Training and validation loss of the shipped model by epoch."""
     rows = [row for variant, row in history if variant == SHIPPED]
     figure, ax = plt.subplots()
@@ -85,7 +86,7 @@ def learning_curves(history: list[tuple[str, dict[str, float]]]) -> Any:
     return figure
 
 
-def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
+def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Figure:
     """Distance of each variant from the lowest value reached by any."""
     figure, ax = plt.subplots()
     values = [row[metric] for _, row in history if metric in row]
@@ -103,7 +104,7 @@ def convergence(history: list[tuple[str, dict[str, float]]], metric: str) -> Any
     return figure
 
 
-def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
+def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Figure:
     """A validation metric by epoch, of the shipped model and its variants."""
     figure, ax = plt.subplots()
     for variant in dict.fromkeys(variant for variant, _ in history):
@@ -114,7 +115,7 @@ def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Any:
     return figure
 
 
-def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Any:
+def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     figure, ax = plt.subplots(figsize=(5, 5))
     ax.scatter(targets, predictions, s=6, alpha=0.35, color=BLUE, lw=0, rasterized=True)
     ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
@@ -124,7 +125,7 @@ def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Any:
     return figure
 
 
-def residuals(targets: np.ndarray, predictions: np.ndarray) -> Any:
+def residuals(targets: np.ndarray, predictions: np.ndarray) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4))
     errors = predictions - targets
     left.scatter(predictions, errors, s=6, alpha=0.35, color=BLUE, lw=0)
@@ -138,7 +139,7 @@ def residuals(targets: np.ndarray, predictions: np.ndarray) -> Any:
     return figure
 
 
-def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
+def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Figure:
     """Rows of the true class, columns of the predicted one; colour is the fraction of the row."""
     k = len(classes)
     counts = np.zeros((k, k), dtype=int)
@@ -159,7 +160,7 @@ def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) 
     return figure
 
 
-def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Any:
+def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Figure:
     """ROC and precision-recall curves of a binary classifier. targets: 0/1 [n], scores: [n]"""
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # one point per distinct score
@@ -182,7 +183,7 @@ def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Any:
 
 def calibration(
     targets: np.ndarray, scores: np.ndarray, x: str = "predicted probability", y: str = "observed share"
-) -> Any:
+) -> Figure:
     """Reliability diagram with ten bins of about equal count; equal scores share a bin."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1]))
     place = np.digitize(scores, edges)
@@ -206,7 +207,7 @@ def wrong_images(
     probabilities: np.ndarray,
     classes: list[str] | None = None,
     most: int = 40,
-) -> Any:
+) -> Figure:
     """The most confident wrong predictions. images: [n, h, w] or [n, h, w, 3], probabilities: [n, classes]"""
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     names = classes or [str(label) for label in range(probabilities.shape[1])]
@@ -230,7 +231,7 @@ def wrong_images(
     return figure
 
 
-def fairness(table: dict[str, Any]) -> Any:
+def fairness(table: dict[str, Any]) -> Figure:
     """Accuracy, positive rate and base rate by group, one panel per attribute."""
     rows = [(f"{name}: {group}", one) for name, part in table.items() for group, one in part["groups"].items()]
     figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(rows) + 1.9))
@@ -249,7 +250,7 @@ def fairness(table: dict[str, Any]) -> Any:
     return figure
 
 
-def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Any:
+def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Figure:
     """Precision, recall and F1 of every class, worst F1 on top."""
     table = []
     for label, name in enumerate(classes):
@@ -270,7 +271,7 @@ def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) 
     return figure
 
 
-def severities(accuracies: dict[str, list[float]]) -> Any:
+def severities(accuracies: dict[str, list[float]]) -> Figure:
     """Accuracy by severity of each corruption; severity 0 is none."""
     figure, ax = plt.subplots()
     for name, values in accuracies.items():
@@ -283,7 +284,7 @@ def severities(accuracies: dict[str, list[float]]) -> Any:
     return figure
 
 
-def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str) -> Any:
+def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str) -> Figure:
     """Each image next to a grey copy with its map as overlay. images: [n, h, w, 3], maps: [n, h, w]"""
     columns = 4
     rows = -(-len(images) // columns)

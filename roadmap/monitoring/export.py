@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.monitoring.verdict import BUDGET_DAYS, DriftReport
 from roadmap.tracking.mlflow import experiment_id, metric_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 RETRAIN = "retrain"  # tag of monitoring runs that requested a retraining
 
@@ -16,7 +19,7 @@ def experiment(project: str) -> str:
     return f"{project}-monitor"
 
 
-def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
+def retrainings(client: "MlflowClient", project: str, now: datetime) -> list[datetime]:
     """Times of the retrainings requested within the budget's period."""
     since = int((now - timedelta(days=BUDGET_DAYS)).timestamp() * 1000)
     query = f"tags.{RETRAIN} = 'yes' and attributes.start_time > {since}"
@@ -24,7 +27,7 @@ def retrainings(client: Any, project: str, now: datetime) -> list[datetime]:
     return [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in runs]
 
 
-def log_run(client: Any, project: str, verdict: DriftReport, about: dict[str, Any], folder: Path) -> None:
+def log_run(client: "MlflowClient", project: str, verdict: DriftReport, about: dict[str, Any], folder: Path) -> None:
     """One MLflow run per monitoring run, with the gap of every column, so that MLflow charts them over time."""
     tags = {"verdict": verdict.verdict, "bundle": about["bundle"], RETRAIN: "yes" if about["retrain"] else "no"}
     run = client.create_run(experiment_id(client, experiment(project)), run_name=about["at"][:16], tags=tags)

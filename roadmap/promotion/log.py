@@ -16,11 +16,14 @@ import os
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.config.schema import Run
 from roadmap.io.actor import who
 from roadmap.tracking.mlflow import root
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 PREFIX = "move/"
 KEPT = ("at", "id", "by", "event", "alias", "version", "replaced")  # of an entry, in a tag
@@ -31,7 +34,7 @@ def file(run: Run) -> Path:
     return root() / run.artifacts / "promotions.jsonl"
 
 
-def log(client: Any, name: str, path: Path, **entry: Any) -> None:
+def log(client: "MlflowClient | None", name: str, path: Path, **entry: Any) -> None:
     """Appends an entry. `client` is None without tracking."""
     entry |= {key: str(entry[key]) for key in ("version", "replaced") if entry.get(key) is not None}
     entry = {
@@ -48,7 +51,7 @@ def log(client: Any, name: str, path: Path, **entry: Any) -> None:
         client.set_registered_model_tag(name, f"{PREFIX}{entry['at'][:23]}-{entry['id']}", tag)
 
 
-def history(client: Any, name: str, path: Path) -> list[dict[str, Any]]:
+def history(client: "MlflowClient | None", name: str, path: Path) -> list[dict[str, Any]]:
     """All entries of the registry and of the file, without duplicates, oldest first."""
     from mlflow.exceptions import MlflowException
 

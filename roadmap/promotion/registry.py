@@ -9,16 +9,20 @@ import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.bundle import MANIFEST, Bundle, load_predictor
 from roadmap.io.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 ALIAS = "champion"
 SERVING_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pydantic", "tokenizers")
 
 
-def champion(client: Any, name: str) -> Any:
+def champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
     """The model version with the alias, or None."""
     from mlflow.exceptions import MlflowException
 
@@ -41,13 +45,13 @@ def bundle_of(name: str, version: str) -> Bundle:
     return Bundle(next((manifest.parent for manifest in folder.glob(f"*/{MANIFEST}")), folder))
 
 
-def registered(client: Any, name: str, bundle: Bundle) -> Any:
+def registered(client: "MlflowClient", name: str, bundle: Bundle) -> "ModelVersion | None":
     """The version with this bundle, or None."""
     found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
     return next((v for v in found if v.tags.get("run") == bundle.manifest.run), None)
 
 
-def log_version(client: Any, run_id: str, bundle: Bundle) -> Any:
+def log_version(client: "MlflowClient", run_id: str, bundle: Bundle) -> "ModelVersion":
     """Logs a bundle as a pyfunc model with a typed signature and an input example, and registers it."""
     import mlflow
     from mlflow.utils import requirements_utils
@@ -116,7 +120,7 @@ def _types(schema: dict[str, Any]) -> set[str]:
     return {str(one.get("type")) for one in schema.get("anyOf", [schema])}
 
 
-def promote(client: Any, name: str, version: Any) -> None:
+def promote(client: "MlflowClient", name: str, version: "ModelVersion") -> None:
     """Moves the alias, and tags the version as promoted by the gate, with the version that it replaced."""
     before = champion(client, name)
     if before is not None and before.version != version.version:
@@ -125,13 +129,13 @@ def promote(client: Any, name: str, version: Any) -> None:
     client.set_registered_model_alias(name, ALIAS, version.version)
 
 
-def rolled_back(client: Any, name: str, bundle: Bundle) -> str | None:
+def rolled_back(client: "MlflowClient", name: str, bundle: Bundle) -> str | None:
     """When a version with this content, from any run, was rolled back."""
     found = client.search_model_versions(f"name='{name}' and tags.bundle='{bundle.manifest.version}'")
     return max((v.tags["rolled_back"] for v in found if "rolled_back" in v.tags), default=None)
 
 
-def rollback(client: Any, name: str, bundle: str | None = None) -> tuple[str, str]:
+def rollback(client: "MlflowClient", name: str, bundle: str | None = None) -> tuple[str, str]:
     """Moves the alias back to the previous version, or to the one with this bundle; returns (from, to).
 
     Raises:

@@ -11,13 +11,17 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roadmap.bundle import MANIFEST, Manifest
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.tracking import local_store
 from roadmap.training.history import read_history
+
+if TYPE_CHECKING:
+    import mlflow.entities
+    from mlflow import MlflowClient
 
 LINEAGE = ("source", "git_commit", "data_sha256", "params_sha256")
 
@@ -35,7 +39,7 @@ def root() -> Path:
     return next((p.parents[2] for p in here.parents if p.parts[-3:] == (".dvc", "tmp", "exps")), here)
 
 
-def connect() -> Any:
+def connect() -> "MlflowClient":
     """An MLflow client for `store_uri`, which fails within seconds if the store is down.
 
     Raises:
@@ -60,7 +64,7 @@ def connect() -> Any:
     return client
 
 
-def experiment_id(client: Any, project: str) -> str:
+def experiment_id(client: "MlflowClient", project: str) -> str:
     """One experiment per project, created on first use.
 
     Raises:
@@ -72,9 +76,11 @@ def experiment_id(client: Any, project: str) -> str:
     if experiment is None:
         store = local_store.file_of(store_uri())
         try:
-            return client.create_experiment(project, artifact_location=store and local_store.artifacts(store, project))
+            place = local_store.artifacts(store, project) if store else None
+            return client.create_experiment(project, artifact_location=place)
         except MlflowException:  # another process created it first
             experiment = client.get_experiment_by_name(project)
+            assert experiment is not None
     if experiment.lifecycle_stage == "deleted":
         there = f"MLFLOW_TRACKING_URI={shlex.quote(store_uri())} mlflow"
         raise UsageError(
@@ -84,13 +90,13 @@ def experiment_id(client: Any, project: str) -> str:
     return experiment.experiment_id
 
 
-def find_run(client: Any, project: str, key: str) -> Any:
+def find_run(client: "MlflowClient", project: str, key: str) -> "mlflow.entities.Run | None":
     """The MLflow run of a training, by the training's own id, which exists even if MLflow was down."""
     runs = client.search_runs([experiment_id(client, project)], f"tags.run = '{key}'", max_results=1)
     return runs[0] if runs else None
 
 
-def ensure_run(client: Any, run: Run, key: str, lineage: dict[str, Any]) -> str:
+def ensure_run(client: "MlflowClient", run: Run, key: str, lineage: dict[str, Any]) -> str:
     """The id of the MLflow run of a training, created if the store has none."""
     if (found := find_run(client, run.name, key)) is not None:
         return found.info.run_id
@@ -119,7 +125,7 @@ def metric_name(text: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", text)
 
 
-def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
+def log_rows(client: "MlflowClient", run_id: str, rows: list[tuple[str, dict[str, float]]]) -> None:
     """Metrics by epoch. Timestamps are fixed, so a row that is sent twice is stored once."""
     from mlflow.entities import Metric
 
@@ -134,7 +140,7 @@ def log_rows(client: Any, run_id: str, rows: list[tuple[str, dict[str, float]]])
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
 
 
-def publish(client: Any, run: Run) -> str:
+def publish(client: "MlflowClient", run: Run) -> str:
     """Completes the MLflow run of the current bundle from artifacts/<project>/; returns its run id."""
     from mlflow.entities import Metric
 

@@ -4,13 +4,14 @@ import unicodedata
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
 
 COLUMNS = 108  # per line of an excerpt; a Chinese character takes two
 
 
-def by_length(lengths: np.ndarray, right: np.ndarray) -> Any:
+def by_length(lengths: np.ndarray, right: np.ndarray) -> Figure:
     """Accuracy with its 95% interval in eight groups of texts, short ones first. lengths: [n] characters, right: [n]"""
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 9)[1:-1]))
     place = np.digitize(lengths, edges)
@@ -27,7 +28,7 @@ def by_length(lengths: np.ndarray, right: np.ndarray) -> Any:
     return figure
 
 
-def by_kind(accuracies: dict[str, float], ceiling: float) -> Any:
+def by_kind(accuracies: dict[str, float], ceiling: float) -> Figure:
     """Bars of accuracies by name, against the highest that label noise allows."""
     figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(accuracies) + 1.7))
     names = [name.removeprefix("accuracy_") for name in accuracies]
@@ -42,7 +43,7 @@ def by_kind(accuracies: dict[str, float], ceiling: float) -> Any:
     return figure
 
 
-def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Any:
+def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Figure:
     """The tokens with the largest mean contribution to the log-odds of either class.
 
     explained: the contributions of each text, dictionaries with token and weight. Tokens in fewer than `seldom`
@@ -69,7 +70,7 @@ def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int 
     return figure
 
 
-def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes: list[str], most: int = 12) -> Any:
+def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes: list[str], most: int = 12) -> Figure:
     """The most confident wrong predictions. chances: probability of the second class, [n]"""
     predictions = (chances >= 0.5).astype(int)
     sure = np.where(predictions == 1, chances, 1 - chances)

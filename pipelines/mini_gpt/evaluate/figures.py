@@ -6,11 +6,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE
 
 
-def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:
+def perplexity_by_position(logprobs: list[list[float | None]]) -> Figure:
     """Perplexity by the number of preceding tokens. logprobs: of each window's tokens"""
     longest = max(map(len, logprobs))
     table = np.full((len(logprobs), longest), np.nan)
@@ -32,7 +33,7 @@ def perplexity_by_position(logprobs: list[list[float | None]]) -> Any:
     return figure
 
 
-def samples(written: list[tuple[str, str]]) -> Any:
+def samples(written: list[tuple[str, str]]) -> Figure:
     """Prompts and their continuations."""
     width, blocks = 84, []
     for prompt, text in written:
@@ -51,7 +52,7 @@ def samples(written: list[tuple[str, str]]) -> Any:
     return figure
 
 
-def memorisation(generated: list[str], held_out: list[str]) -> Any:
+def memorisation(generated: list[str], held_out: list[str]) -> Figure:
     """The longest substrings of generated and of held-out text that occur in the training text."""
     figure, ax = plt.subplots(figsize=(7.6, 3.4))
     rows = {"generated": (generated, BLUE), "held out (control)": (held_out, ORANGE)}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pipelines.stocks.evaluate.forecasts import INTERVALS, MEDIAN
 from pipelines.stocks.evaluate.forecasts import probability as transform
@@ -13,7 +14,7 @@ FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, origins and symbols shown
 TALLEST = 15  # percent; longer bars are cut
 
 
-def fans(targets: np.ndarray, quantiles: np.ndarray) -> Any:
+def fans(targets: np.ndarray, quantiles: np.ndarray) -> Figure:
     """Fan charts of a few forecasts near the end of the test period, with the prices that followed."""
     symbols = np.unique(targets["symbol"])[:SYMBOLS]
     figure, axes = plt.subplots(len(symbols), 1, figsize=(8.4, 2.1 * len(symbols) + 0.6), sharex=True, squeeze=False)
@@ -40,7 +41,7 @@ def fans(targets: np.ndarray, quantiles: np.ndarray) -> Any:
     return figure
 
 
-def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Any:
+def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Figure:
     """The share of outcomes in the 80% and the 95% interval, by horizon."""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4), sharey=True)
     at = np.arange(len(HORIZONS))
@@ -63,7 +64,7 @@ def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def pinball_by_horizon(losses: np.ndarray, baselines: list[dict[str, Any]]) -> Any:
+def pinball_by_horizon(losses: np.ndarray, baselines: list[dict[str, Any]]) -> Figure:
     """Loss relative to the naive forecast's, by horizon."""
     figure, ax = plt.subplots(figsize=(8.4, 4))
     naive = np.array([baselines[0][f"pinball_{days}d"] for days in HORIZONS])
@@ -94,7 +95,7 @@ def pinball_by_horizon(losses: np.ndarray, baselines: list[dict[str, Any]]) -> A
     return figure
 
 
-def probability(targets: np.ndarray, quantiles: np.ndarray) -> Any:
+def probability(targets: np.ndarray, quantiles: np.ndarray) -> Figure:
     """Probability integral transform: a calibrated forecast puts as much probability everywhere as outcomes fall."""
     bins = transform(targets["y"], quantiles)
     edges = np.array([0, *QUANTILES, 1])
