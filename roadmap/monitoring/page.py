@@ -51,7 +51,7 @@ def write(
 def overview(verdict: DriftReport, then: Reference, found: Window, how: MonitorSettings) -> Section:
     facts = html.facts(
         [
-            ("DriftReport", mark(verdict.verdict, bad=verdict.verdict == "drift")),
+            ("Verdict", mark(verdict.verdict, bad=verdict.verdict == "drift")),
             (
                 "Columns that differ",
                 f"{len({one.column for one in verdict.findings if one.drifted})} of {len(then.columns)}",
@@ -65,7 +65,7 @@ def overview(verdict: DriftReport, then: Reference, found: Window, how: MonitorS
         "and the fraction of rows that would have to change for a category or for missing values (chi-squared). "
         "P-values are corrected for the number of columns (Holm)."
     )
-    return Section("DriftReport", verdict.summary, [facts, html.paragraph(words)])
+    return Section("Verdict", verdict.summary, [facts, html.paragraph(words)])
 
 
 def mark(words: str, bad: bool) -> html.Html:
@@ -77,7 +77,7 @@ def columns(verdict: DriftReport, then: Reference, now: dict[str, Counts]) -> Se
         {
             "Column": one.column,
             "Of": one.kind,
-            "DriftReport": mark("differs" if one.drifted else "alike", bad=one.drifted),
+            "Verdict": mark("differs" if one.drifted else "alike", bad=one.drifted),
             "Gap": percent(one.gap),
             "By chance": f"{one.p:.2g}" if one.p >= 0.001 else "under 0.001",
         }

@@ -91,7 +91,7 @@ def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tm
     assert again["verdict"] == "drift" and not again["retrain"] and "cooling down" in again["why"]
     block = "projects.titanic.monitor"
     third = look(trained, "titanic", log, f"+{block}.cooldown_days=0", f"+{block}.budget=1")
-    assert not third["retrain"] and "budget is spent" in third["why"]
+    assert not third["retrain"] and "budget is exhausted" in third["why"]
     assert look(trained, "titanic", log, f"+{block}.cooldown_days=0")["retrain"]
 
 
@@ -169,7 +169,7 @@ def test_what_is_missing_is_said_in_a_line(clone: Checkout, env: dict[str, str],
 
 def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> None:
     found = look(trained, "titanic", tmp_path / "nowhere", "tracking=none")
-    assert found["verdict"] == "too few rows" and f"{tmp_path}/nowhere, a folder that is not there" in found["summary"]
+    assert found["verdict"] == "too few rows" and f"(folder {tmp_path}/nowhere does not exist)" in found["summary"]
     url = "postgresql://somebody:secret@127.0.0.1:9/log"
     done = trained.stage("monitor", "project=titanic", "tracking=none", check=False, SERVING_PREDICTIONS=url)
     assert done.returncode == 75 and "SERVING_PREDICTIONS: unreadable" in done.stderr
