@@ -63,7 +63,7 @@ def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
     assert champion(clone) == "3" and verdict["version"] == 4
 
     done = clone.stage("register", "project=titanic", "rollback=true")
-    assert "version 1 again" in done.stdout and champion(clone) == "1"
+    assert "from version 3 to 1" in done.stdout and champion(clone) == "1"
     again = clone.stage("register", "project=titanic", "rollback=true", check=False)
     assert again.returncode == 2 and "there is no earlier version" in again.stderr and "Traceback" not in again.stderr
 
