@@ -147,7 +147,7 @@ def test_throttling_is_waited_out(deployed: Cloud, store: Champions, capsys: pyt
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [(QUOTA, "Code storage limit"), (EXPIRED, "have expired, `aws sso login`")],
+    [(QUOTA, "Code storage limit"), (EXPIRED, "have expired; renew them with `aws sso login`")],
     ids=["quota", "expired"],
 )
 def test_what_aws_refuses_is_one_line(
