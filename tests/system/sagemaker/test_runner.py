@@ -104,8 +104,8 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
     ("code", "exit_code", "says"),
     [
         ("ResourceLimitExceeded", 75, "ResourceLimitExceeded"),
-        ("ThrottlingException", 75, "the same command goes on"),
-        ("ExpiredTokenException", 2, "`aws sso login` renews them"),
+        ("ThrottlingException", 75, "the same command resumes"),
+        ("ExpiredTokenException", 2, "renew them with `aws sso login`"),
     ],
 )
 def test_a_refusal_is_one_line_and_the_right_exit_code(
@@ -119,7 +119,7 @@ def test_a_refusal_is_one_line_and_the_right_exit_code(
 
 def test_what_is_set_nowhere_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     done = stage.run(SAGEMAKER_ROLE="")
-    wanted = "SAGEMAKER_ROLE: not set, and there is no stack roadmap-staging-training-titanic with RoleArn"
+    wanted = "SAGEMAKER_ROLE: not set, and found no stack roadmap-staging-training-titanic with RoleArn"
     assert done.returncode == 2 and wanted in done.stderr
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     done = stage.run(AWS_CONFIG_FILE="/dev/null")
