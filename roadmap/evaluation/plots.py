@@ -202,11 +202,7 @@ def calibration(
 
 
 def wrong_images(
-    images: np.ndarray,
-    targets: np.ndarray,
-    probabilities: np.ndarray,
-    classes: list[str] | None = None,
-    most: int = 40,
+    images: np.ndarray, targets: np.ndarray, probabilities: np.ndarray, classes: list[str] | None = None, most: int = 40
 ) -> Figure:
     """The most confident wrong predictions. images: [n, h, w] or [n, h, w, 3], probabilities: [n, classes]"""
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

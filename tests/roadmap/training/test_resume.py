@@ -44,7 +44,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_named(
     damaged.write_bytes(content)
     assert resume_or_start(tmp_path / "checkpoints", {**PRINT, "git_commit": "b"}) == key
     assert not damaged.exists() and damaged.with_name("last.ckpt.damaged").read_bytes() == content
-    assert torch.equal(torch.load(whole)["weights"], torch.arange(10_000))
+    assert torch.equal(torch.load(whole, weights_only=True)["weights"], torch.arange(10_000))
     said = capsys.readouterr().out
     assert str(damaged) in said and "starts anew" in said and str(whole) not in said
 
