@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.routing import Route
 
 from serving.errors import Refusal
@@ -18,6 +17,7 @@ from serving.http.openai.api import add_models
 from serving.http.openai.chat import add_chat
 from serving.http.openai.completions import add_completions
 from serving.http.openai.embeddings import add_embeddings
+from serving.http.openapi import Api, ModelName
 from serving.http.page import add_page
 from serving.http.problems import documented
 from serving.http.sagemaker import add_sagemaker
@@ -29,40 +29,24 @@ from serving.settings import Settings
 from serving.sources import open_source
 
 
-class Cards(BaseModel):
-    models: list[ModelInfo]
+class Models(BaseModel):
+    """All served models."""
+
+    models: list[ModelInfo] = Field(description="sorted by name")
 
 
 class Health(BaseModel):
+    """The server process responds."""
+
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
+    """At least one model can be served."""
+
     status: Literal["ready"] = "ready"
-    models: list[str]
-    refused: list[str]
-
-
-class Api(FastAPI):
-    """FastAPI with an OpenAPI document of the currently served models."""
-
-    documented_at = -1
-
-    def openapi(self) -> dict[str, Any]:
-        store: ModelStore = self.state.store
-        if self.openapi_schema is None or self.documented_at != store.generation:
-            self.documented_at = store.generation
-            models = store.ready()
-            routes = [predict.documentation(model) for model in models]
-            routes += [stream.documentation(model) for model in models if model.writes]
-            schema = get_openapi(
-                title=self.title, version=self.version, summary=self.summary, routes=[*self.routes, *routes]
-            )
-            reference = "#/components/schemas/{model}"
-            problem = problems.Problem.model_json_schema(ref_template=reference)
-            schema.setdefault("components", {}).setdefault("schemas", {}).update(problem.pop("$defs"), Problem=problem)
-            self.openapi_schema = schema
-        return self.openapi_schema
+    models: list[str] = Field(description="names of the models that are loaded, or loaded on the first request")
+    refused: list[str] = Field(description="names of the models that failed to load; GET /models has the reasons")
 
 
 def create_app(settings: Settings | None = None) -> Api:
@@ -77,7 +61,9 @@ def create_app(settings: Settings | None = None) -> Api:
     store = ModelStore(open_source(settings.bundles, settings.cache), scheduler, settings)
     app = Api(
         title="Roadmap models",
-        summary="Every bundle of the roadmap over one HTTP surface.",
+        summary="Predictions from all models of the roadmap over one HTTP API.",
+        description="Errors are problem details (RFC 9457) with JSON pointers to the invalid fields.",
+        generate_unique_id_function=lambda route: route.name,
         version="1",
         docs_url=None,
         redoc_url=None,
@@ -135,14 +121,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def add_status(app: Api, store: ModelStore) -> None:
     """/health, /ready, /models and /models/<project>."""
 
-    @app.get("/health", tags=["status"])
+    @app.get("/health", tags=["status"], summary="Liveness")
     async def health() -> Health:
-        """Liveness: the process is up."""
+        """200 while the process is up. Doesn't check the models."""
         return Health()
 
-    @app.get("/ready", tags=["status"], responses=documented(503))
+    @app.get("/ready", tags=["status"], summary="Readiness", responses=documented(503))
     async def ready() -> Readiness:
-        """Readiness: at least one model is loaded."""
+        """200 if at least one model can be served, else 503 with the reason of each."""
         cards = store.cards()
         refused = [card for card in cards if card.status == "refused"]
         if len(refused) == len(cards):
@@ -153,12 +139,12 @@ def add_status(app: Api, store: ModelStore) -> None:
             models=[card.name for card in cards if card.status != "refused"], refused=[card.name for card in refused]
         )
 
-    @app.get("/models", tags=["status"])
-    async def models() -> Cards:
-        """All models with their lineage, including refused ones with the reason."""
-        return Cards(models=store.cards())
+    @app.get("/models", tags=["status"], summary="List models")
+    async def list_models() -> Models:
+        """All models with their lineage. A model that failed to load is listed with the reason."""
+        return Models(models=store.cards())
 
-    @app.get("/models/{name}", tags=["status"], responses=documented(404))
-    async def model(name: str) -> ModelInfo:
-        """One model with its lineage."""
+    @app.get("/models/{name}", tags=["status"], summary="Get a model", responses=documented(404))
+    async def get_model(name: ModelName) -> ModelInfo:
+        """The model with its lineage: code, data, parameters and training run."""
         return store.place(name).shown

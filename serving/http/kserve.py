@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serving.errors import Refusal, cut, words
 from serving.http import noted, predict
 from serving.http.answering import answer, answer_either
+from serving.http.openapi import ModelName
 from serving.http.problems import documented, json_only
 from serving.runtime.cells import Columns
 from serving.runtime.models import Model
@@ -34,50 +35,66 @@ Size = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Lenient(BaseModel):
-    """Clients may send further members ("parameters" and others), as the protocol allows."""
+    # Clients may send further members, such as "parameters"; the protocol allows it.
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Tensor(Lenient):
-    name: Annotated[str, Field(max_length=200)]
-    shape: Annotated[list[Size], Field(min_length=1, max_length=MAX_DIMENSIONS)]
+    """One field of all inputs or outputs; its first dimension counts them."""
+
+    name: Annotated[str, Field(max_length=200, description="name of the field")]
+    shape: Annotated[list[Size], Field(min_length=1, max_length=MAX_DIMENSIONS, description="the first is the batch")]
     datatype: Datatype
-    data: list[Any] = Field(description="flat, or nested according to `shape`")
+    data: list[Any] = Field(description="flat in row-major order, or nested according to `shape`")
 
 
-class Wanted(Lenient):
+class RequestedOutput(Lenient):
+    """An output tensor that the response should have."""
+
     name: str
 
 
-class Inference(Lenient):
-    id: Annotated[str, Field(max_length=200)] | None = None
+class InferenceRequest(Lenient):
+    """A batch of inputs, one tensor per field."""
+
+    id: Annotated[str, Field(max_length=200)] | None = Field(None, description="repeated in the response")
     inputs: Annotated[list[Tensor], Field(min_length=1, max_length=100)]
-    outputs: Annotated[list[Wanted], Field(max_length=100)] | None = Field(None, description="only these")
+    outputs: Annotated[list[RequestedOutput], Field(max_length=100)] | None = Field(
+        None, description="tensors to return; default: all"
+    )
 
 
-class Inferred(BaseModel):
+class InferenceResponse(BaseModel):
+    """The outputs, one tensor per field."""
+
     model_name: str
     model_version: str
-    id: str | None = None
+    id: str | None = Field(None, description="id of the request")
     outputs: list[Tensor]
 
 
 class TensorMetadata(BaseModel):
+    """Name, type and shape of a tensor."""
+
     name: str
     datatype: Datatype
-    shape: list[int]
+    shape: list[int] = Field(description="-1: any size")
 
 
 class ModelMetadata(BaseModel):
+    """A model's version and tensors."""
+
     name: str
-    versions: list[str]
-    platform: str
+    versions: list[str] = Field(description="the served version")
+    platform: str = Field(description="library that runs the network")
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
 
 
 class ServerMetadata(BaseModel):
+    """The server's name and protocol extensions."""
+
     name: str
     version: str
     extensions: list[str]
@@ -86,16 +103,19 @@ class ServerMetadata(BaseModel):
 def add_kserve(app: FastAPI, store: ModelStore) -> None:
     """The routes under /v2."""
 
-    @app.get("/v2", tags=["kserve"])
-    async def server() -> ServerMetadata:
+    @app.get("/v2", tags=["kserve"], summary="Server metadata")
+    async def v2_server_metadata() -> ServerMetadata:
+        """The server's name, version and protocol extensions."""
         return ServerMetadata(name="roadmap", version=app.version, extensions=[])
 
-    @app.get("/v2/health/live", tags=["kserve"])
-    async def live() -> dict[str, bool]:
+    @app.get("/v2/health/live", tags=["kserve"], summary="Server liveness")
+    async def v2_live() -> dict[str, bool]:
+        """200 while the process is up."""
         return {"live": True}
 
-    @app.get("/v2/health/ready", tags=["kserve"], responses=documented(503))
-    async def ready() -> dict[str, bool]:
+    @app.get("/v2/health/ready", tags=["kserve"], summary="Server readiness", responses=documented(503))
+    async def v2_server_ready() -> dict[str, bool]:
+        """200 if at least one model is loaded."""
         if not store.ready():
             raise Refusal(503, "no model is loaded")
         return {"ready": True}
@@ -110,35 +130,48 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
         @app.get(
             path,
             tags=["kserve"],
+            summary="Model metadata",
             responses=documented(404, 503),
             operation_id=f"v2_metadata{suffix}",
         )
-        async def metadata(name: str, version: str | None = None) -> ModelMetadata:
+        async def metadata(name: ModelName, version: str | None = None) -> ModelMetadata:
+            """Version, runtime, and the names, types and shapes of the tensors."""
             return described(await known(name, version))
 
-        @app.get(f"{path}/ready", tags=["kserve"], responses=documented(404, 503), operation_id=f"v2_ready{suffix}")
-        async def model_ready(name: str, version: str | None = None) -> dict[str, Any]:
+        @app.get(
+            f"{path}/ready",
+            tags=["kserve"],
+            summary="Model readiness",
+            responses=documented(404, 503),
+            operation_id=f"v2_ready{suffix}",
+        )
+        async def model_ready(name: ModelName, version: str | None = None) -> dict[str, Any]:
+            """200 if the model is loaded; an idle one is loaded first."""
             model = await known(name, version)
             return {"name": model.name, "ready": True}
 
         @app.post(
             f"{path}/infer",
             tags=["kserve"],
+            summary="Infer",
             dependencies=[Depends(json_only)],
-            response_model=Inferred,
+            response_model=InferenceResponse,
             responses=documented(400, 404, 413, 415, 422, 503, 504),
             operation_id=f"v2_infer{suffix}",
         )
-        async def infer(name: str, asked: Inference, request: Request, version: str | None = None) -> Response:
+        async def infer(
+            name: ModelName, body: InferenceRequest, request: Request, version: str | None = None
+        ) -> Response:
+            """Predicts a batch of inputs. Each tensor is one field of the model's request, with one row per input."""
             model = await known(name, version)
-            batch = validated(model, asked.inputs)
+            batch = validated(model, body.inputs)
             if version is None:
                 outputs, model = await answer_either(request, model, batch.inputs)
             else:  # no fallback for a request of a specific version
                 outputs = await answer(request, model, batch.inputs)
-            tensors = columns(outputs, [one.name for one in asked.outputs or []])
-            given = {} if asked.id is None else {"id": asked.id}
-            content = {"model_name": model.name, "model_version": model.version, **given, "outputs": tensors}
+            tensors = columns(outputs, [output.name for output in body.outputs or []])
+            id = {} if body.id is None else {"id": body.id}
+            content = {"model_name": model.name, "model_version": model.version, **id, "outputs": tensors}
             headers = model.headers | noted.headers(request)
             return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=headers)
 

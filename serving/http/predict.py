@@ -17,25 +17,29 @@ from serving.http import noted
 from serving.http.answering import answer_either
 from serving.http.problems import documented, json_only
 from serving.runtime.cells import TableError
-from serving.runtime.models import Model, Name
+from serving.runtime.models import Model, ModelVersion
 
 MAX_FILES, MAX_FIELDS = 64, 4096
-Strict = Annotated[bool, Query(description="422 for a level that training has never seen, which else is noted")]
+Strict = Annotated[bool, Query(description="422 instead of a note if an input has a level that training has not seen")]
 
 T = TypeVar("T")
 
 
 class FieldNote(BaseModel):
+    """A remark on one field of an input."""
+
     pointer: str = Field(description="JSON pointer into the request body", examples=["#/inputs/0/sex"])
-    detail: str
+    detail: str = Field(description="what is unusual, and how it was treated")
 
 
 class Prediction(BaseModel, Generic[T]):
-    outputs: list[T] = Field(description="one per input, in order")
-    model: Name
+    """The outputs, the model that computed them, and notes on the inputs."""
+
+    outputs: list[T] = Field(description="one per input, in the same order")
+    model: ModelVersion
     notes: list[FieldNote] = Field(
         default=[],
-        description="what training has never seen of the inputs, and which fields are not given; also in X-Notes",
+        description="values that training has not seen and fields that are missing; also in the header X-Notes",
     )
 
 
@@ -108,21 +112,31 @@ def fields(model: Model, row: dict[str, str]) -> dict[str, Any]:
     return {**{name: text for name, text in row.items() if name not in known}, **read}
 
 
+def tag(model: Model) -> dict[str, str]:
+    """The model's tag in the OpenAPI document."""
+    return {"name": model.name, "description": f"Trained on {model.manifest.source}; version {model.version}."}
+
+
 def documentation(model: Model) -> APIRoute:
     """The OpenAPI entry of this model. The actual route is shared by all models, so that they can change."""
     answer_type = create_model(f"{model.name}_answer", __base__=Prediction[model.response])  # type: ignore[name-defined]
-    example: Any = {"summary": "valid requests of this model", "value": {"inputs": model.example}}
+    example: Any = {"summary": "A valid request", "value": {"inputs": model.example}}
     answered = {"outputs": model.example_outputs, "model": model.label}
     Example = Body(openapi_examples={"example": example})
 
     def endpoint(batch: Annotated[model.batch, Example], strict: Strict = False) -> None:  # type: ignore[name-defined]
-        """A batch of inputs in, one output each back. Also as gzip, or as a form with the fields of one input."""
+        """Returns one output per input, in the same order.
+
+        The body may be gzip, or a form (multipart/form-data) with the fields of one input; a repeated field makes
+        several inputs.
+        """
 
     return APIRoute(
         f"/models/{model.name}/predict",
         endpoint,
         methods=["POST"],
         operation_id=f"predict_{model.name}",
+        summary="Predict",
         tags=[model.name],
         response_model=answer_type,
         responses=documented(400, 413, 415, 422, 500, 503, 504)

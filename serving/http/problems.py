@@ -21,19 +21,21 @@ UNREADABLE = "There was an error parsing the body"
 
 
 class FieldError(BaseModel):
+    """What is wrong with one field of the request."""
+
     pointer: str = Field(description="JSON pointer into the request body", examples=["#/inputs/0/age"])
-    detail: str
+    detail: str = Field(description="what was found and what is expected")
 
 
 class Problem(BaseModel):
-    """RFC 9457. `type` is always about:blank: status and title define the kind."""
+    """An error as RFC 9457 defines it. `type` is always about:blank: the status says which kind it is."""
 
     model_config = ConfigDict(json_schema_extra={"required": ["type", "title", "status", "detail", "instance"]})
 
     type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
+    title: str = Field(description="name of the status")
+    status: int = Field(description="HTTP status")
+    detail: str = Field(description="what failed, and what to do about it")
     instance: str = Field(description="the requested path")
     errors: list[FieldError] = Field(
         default=[], description="the validation errors, if the body doesn't match its schema"
@@ -75,7 +77,7 @@ def json_only(request: Request) -> None:
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {"default": {"description": "Problem", "content": content}} | {
+    return {"default": {"description": "Any other error", "content": content}} | {
         status: {"description": title(status), "content": content} for status in statuses
     }
 

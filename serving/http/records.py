@@ -18,11 +18,11 @@ COMPARED, COMPARISON = "monitoring/ab.json", "monitoring/ab.html"
 
 
 class Record(BaseModel):
-    """The latest result of a kind."""
+    """The latest result of one kind: drift, gate, deployment or comparison."""
 
-    said: str = Field(description="summary in a word or two")
+    said: str = Field(description="the result in a word or two")
     at: str | None = Field(default=None, description="ISO 8601")
-    detail: str | None = None
+    detail: str | None = Field(default=None, description="the result in a sentence")
     link: str | None = Field(default=None, description="address of the full report")
     bad: bool = Field(default=False, description="whether it needs attention")
 

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from serving.auth.callers import require
 from serving.errors import Refusal
+from serving.http.openapi import ModelName
 from serving.http.page import POLICY
 from serving.http.problems import documented
 from serving.http.records import COMPARED, COMPARISON, REPORT, ArtifactReader, Record
@@ -17,6 +18,9 @@ from serving.runtime.challengers import Challengers
 from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
 
+Format = Annotated[
+    Literal["html", "json"] | None, Query(description="default: by the Accept header; HTML if it allows both")
+]
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 # Reports have inline styles and scripts. The sandbox isolates them from this server and from all others.
 REPORT_POLICY = (
@@ -27,16 +31,16 @@ REPORT_HEADERS = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no
 
 
 class ProjectStatus(BaseModel):
-    """A project: its served version and its latest results. null: none yet."""
+    """A project: its served version and the latest result of each kind; null if there is none yet."""
 
     project: str
-    health: Literal["ready", "refused", "idle"]
+    health: Literal["ready", "refused", "idle"] = Field(description="refused: failed to load; idle: loads on request")
     reason: str | None = Field(description="why it is refused, or which newer bundle failed to load")
     champion: str | None = Field(description="version")
     created: str | None = Field(description="when it was trained")
     score: str | None = Field(description="headline metric on the test rows")
     data: str | None = Field(description="sha256 of its training data")
-    source: str | None
+    source: str | None = Field(description="the dataset that it was trained on")
     code: Literal["same", "changed", "unknown"] | None = Field(
         description="whether the running predictor code is the one that the champion was evaluated with"
     )
@@ -49,10 +53,12 @@ class ProjectStatus(BaseModel):
 
 
 class Status(BaseModel):
-    at: str
+    """The status of all projects at one time."""
+
+    at: str = Field(description="ISO 8601, UTC")
     shadow: float = Field(description="fraction of requests sent to challengers as shadow requests")
     split: float = Field(description="fraction of callers routed to challengers")
-    projects: list[ProjectStatus]
+    projects: list[ProjectStatus] = Field(description="sorted by name")
 
 
 def add_status_page(app: FastAPI, store: ModelStore) -> None:
@@ -60,9 +66,15 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
     settings: Settings = app.state.settings
     records = ArtifactReader(folder_of(settings))
 
-    @app.get("/status", tags=["status"], response_model=Status, responses={200: {"content": {"text/html": {}}}})
-    def status(request: Request, format: Literal["html", "json"] | None = None) -> Response:
-        """One row per project: champion, age, data, drift, deploy, health. As a page, or as JSON if requested."""
+    @app.get(
+        "/status",
+        tags=["status"],
+        summary="Status of all projects",
+        response_model=Status,
+        responses={200: {"content": {"text/html": {}}}},
+    )
+    def get_status(request: Request, format: Format = None) -> Response:
+        """One row per project: champion, age, data, drift, deployment and health."""
         challengers: Challengers | None = app.state.challengers
         found = Status(
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -74,14 +86,26 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
             return Response(found.model_dump_json(), media_type="application/json")
         return Response(page(found), media_type="text/html", headers={"Content-Security-Policy": POLICY})
 
-    @app.get("/status/{name}/drift", tags=["status"], response_class=Response, responses=html_or(403, 404))
-    def drift(request: Request, name: str) -> Response:
-        """The latest drift report."""
+    @app.get(
+        "/status/{name}/drift",
+        tags=["status"],
+        summary="Drift report",
+        response_class=Response,
+        responses=html_or(403, 404),
+    )
+    def get_drift_report(request: Request, name: ModelName) -> Response:
+        """The latest report that `pipelines.monitor` wrote for this project."""
         return report(request, name, REPORT, f"run `python -m pipelines.monitor project={name}`")
 
-    @app.get("/compare/{name}", tags=["status"], response_class=Response, responses=html_or(403, 404))
-    def compare(request: Request, name: str, format: Literal["html", "json"] | None = None) -> Response:
-        """Champion and challenger side by side."""
+    @app.get(
+        "/compare/{name}",
+        tags=["status"],
+        summary="Champion and challenger",
+        response_class=Response,
+        responses=html_or(403, 404),
+    )
+    def get_comparison(request: Request, name: ModelName, format: Format = None) -> Response:
+        """The latest report that `pipelines.ab` wrote: both models side by side on live traffic."""
         as_json = (format or wanted(request)) == "json"
         command = f"run `python -m pipelines.ab project={name}`"
         return report(request, name, COMPARED if as_json else COMPARISON, command)
@@ -98,7 +122,7 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
 
 
 def html_or(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return documented(*statuses) | {200: {"content": {"text/html": {}}, "description": "the page"}}
+    return documented(*statuses) | {200: {"content": {"text/html": {}}, "description": "the report"}}
 
 
 def folder_of(settings: Settings) -> Path | None:

@@ -19,7 +19,7 @@ from serving.http.predict import validated
 from serving.http.problems import documented, json_only
 from serving.runtime.models import Model
 
-STORY = 'events `text` with `{"text": ...}`, then one event `done` with the whole response, or one event `error`'
+EVENTS = 'events `text` with `{"text": ...}`, then one event `done` with the whole response or one event `error`'
 
 log = logging.getLogger("serving")
 
@@ -110,19 +110,20 @@ def failed(status: int, detail: str) -> str:
 
 def documentation(model: Model) -> APIRoute:
     """The OpenAPI entry of this model."""
-    example: Any = {"summary": "a valid request of this model", "value": model.example[0]}
+    example: Any = {"summary": "A valid request", "value": model.example[0]}
     Example = Body(openapi_examples={"example": example})
 
     def endpoint(request: Annotated[model.request, Example]) -> None:  # type: ignore[name-defined]
-        """The output as a stream."""
+        """Generates text for one input and sends it as server-sent events."""
 
     return APIRoute(
         f"/models/{model.name}/stream",
         endpoint,
         methods=["POST"],
         operation_id=f"stream_{model.name}",
+        summary="Stream generated text",
         tags=[model.name],
         response_class=StreamingResponse,
         responses=documented(400, 404, 413, 415, 422, 500, 503, 504)
-        | {200: {"content": {"text/event-stream": {}}, "description": STORY}},
+        | {200: {"content": {"text/event-stream": {}}, "description": EVENTS}},
     )

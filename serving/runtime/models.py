@@ -26,14 +26,14 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Name(BaseModel):
-    """The model of a response."""
+class ModelVersion(BaseModel):
+    """The model that computed a response."""
 
     name: str
-    version: str
-    profile: Literal["sample", "full"]
-    source: str
-    created: str
+    version: str = Field(description="first twelve hex digits of the bundle's hash")
+    profile: Literal["sample", "full"] = Field(description="the profile that it was trained with")
+    source: str = Field(description="the dataset that it was trained on")
+    created: str = Field(description="when it was trained; ISO 8601, UTC")
 
 
 class Model:
@@ -105,7 +105,9 @@ class Model:
     @cached_property
     def label(self) -> dict[str, Any]:
         """The `model` field of a response."""
-        return Name(name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})).model_dump()
+        return ModelVersion(
+            name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})
+        ).model_dump()
 
     @cached_property
     def headers(self) -> dict[str, str]:

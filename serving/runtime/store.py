@@ -26,22 +26,24 @@ log = logging.getLogger("serving")
 
 
 class ModelInfo(BaseModel):
-    """A model and its lineage. A refused one has a reason, and a lineage if its bundle is valid."""
+    """A model and its lineage. If it failed to load, the lineage is given only if its bundle is valid."""
 
     name: str
-    status: Literal["ready", "refused", "idle"] = Field(description="idle: loaded on the next request")
+    status: Literal["ready", "refused", "idle"] = Field(
+        description="ready: loaded; refused: failed to load; idle: loaded on the next request"
+    )
     reason: str | None = Field(default=None, description="why it is refused, or which newer bundle failed to load")
-    version: str | None = None
+    version: str | None = Field(default=None, description="first twelve hex digits of the bundle's hash")
     size: int | None = Field(default=None, description="size of the bundle in bytes")
     project: str | None = None
-    predictor: str | None = None
-    runtime: Literal["onnx", "torch"] | None = None
-    profile: Literal["sample", "full"] | None = None
+    predictor: str | None = Field(default=None, description="Python class that computes the predictions")
+    runtime: Literal["onnx", "torch"] | None = Field(default=None, description="library that runs the network")
+    profile: Literal["sample", "full"] | None = Field(default=None, description="the profile that it was trained with")
     source: str | None = Field(default=None, description="the dataset it was trained on")
     created: str | None = Field(default=None, description="ISO 8601, UTC")
-    git_commit: str | None = None
-    data_sha256: str | None = None
-    params_sha256: str | None = None
+    git_commit: str | None = Field(default=None, description="commit that it was trained at")
+    data_sha256: str | None = Field(default=None, description="hash of the training data")
+    params_sha256: str | None = Field(default=None, description="hash of the training parameters")
     run: str | None = Field(default=None, description="id of the training run; the tag `run` in MLflow")
     code_sha256: str | None = Field(
         default=None, description="hash of the predictor code that the bundle was evaluated with"

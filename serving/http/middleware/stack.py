@@ -69,9 +69,15 @@ def install(app: FastAPI, settings: Settings) -> None:
     if closers:
         app.add_middleware(ShutdownMiddleware, closers=closers)
 
-    @app.get("/metrics", tags=["status"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def page() -> Response:
-        """For Prometheus."""
+    @app.get(
+        "/metrics",
+        tags=["status"],
+        summary="Metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format"}},
+    )
+    def get_metrics() -> Response:
+        """Requests, latency, queues and predictions of this server, for Prometheus."""
         content, media_type = metrics.render()
         return Response(content, headers={"Content-Type": media_type})
 

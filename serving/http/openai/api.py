@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from roadmap.inference.language.writing import MAX_TOKENS
 from serving.errors import Place, Refusal, in_body, pointer, unknown, words
+from serving.http.openapi import ModelName
 from serving.http.problems import documented, json_only
 from serving.http.stream import event
 from serving.runtime.models import Model
@@ -18,17 +19,24 @@ from serving.runtime.store import ModelStore
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1, max_length=100_000)]
 STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "with `stream`: chunks, at the end [DONE]"}
+    200: {
+        "content": {"text/event-stream": {}},
+        "description": "JSON; with `stream`, chunks and finally [DONE]",
+    }
 }
 
 
 class Usage(BaseModel):
+    """Tokens read and generated."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
 
 
 class ListedModel(BaseModel):
+    """A model that generates or embeds text."""
+
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -36,11 +44,15 @@ class ListedModel(BaseModel):
 
 
 class ModelList(BaseModel):
+    """The models that generate or embed text."""
+
     object: Literal["list"] = "list"
     data: list[ListedModel]
 
 
 class StreamOptions(BaseModel):
+    """Options of a streamed response."""
+
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool | None = None
@@ -48,7 +60,7 @@ class StreamOptions(BaseModel):
     continuous_usage_stats: Literal[False] | None = Field(default=None, description="usage comes at the end")
 
 
-class Asked(BaseModel):
+class RequestBase(BaseModel):
     """What all requests share. null is the default, of whatever field."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -68,7 +80,7 @@ class Asked(BaseModel):
         return {name: value for name, value in body.items() if value is not None or name in known}
 
 
-class Sampled(Asked):
+class GenerationRequest(RequestBase):
     """What completions and chats share."""
 
     max_tokens: int | None = Field(default=None, description="-1: as many as the model may write")
@@ -115,21 +127,23 @@ class Sampled(Asked):
 def add_models(app: FastAPI, store: ModelStore) -> None:
     """/v1/models and /v1/models/<name>."""
 
-    @app.get("/v1/models", tags=["openai"])
-    async def listed() -> ModelList:
-        """The models that write text or embed it."""
+    @app.get("/v1/models", tags=["openai"], summary="List models")
+    async def v1_list_models() -> ModelList:
+        """The models that generate or embed text."""
         return ModelList(data=[listing(model) for model in able(store, speaks)])
 
-    @app.get("/v1/models/{name}", tags=["openai"], responses=documented(404, 503))
-    async def one(name: str) -> ListedModel:
+    @app.get("/v1/models/{name}", tags=["openai"], summary="Retrieve a model", responses=documented(404, 503))
+    async def v1_retrieve_model(name: ModelName) -> ListedModel:
+        """A model that generates or embeds text."""
         return listing(await chosen(store, name, speaks, "writes or embeds text"))
 
 
-def post(app: FastAPI, path: str, answer: type[BaseModel], streams: bool = True) -> Any:
+def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams: bool = True) -> Any:
     """The decorator of a route that takes JSON."""
     return app.post(
         path,
         tags=["openai"],
+        summary=summary,
         dependencies=[Depends(json_only)],
         response_model=answer,
         responses=documented(400, 404, 413, 415, 422, 500, 503, 504) | (STREAMED if streams else {}),
@@ -199,7 +213,7 @@ def as_text(model: Model, given: str | list[int], place: Place) -> str:
         raise refused(place, str(error)) from None
 
 
-def head(kind: str, key: str, model: Model, asked: Asked) -> dict[str, Any]:
+def head(kind: str, key: str, model: Model, asked: RequestBase) -> dict[str, Any]:
     """What all answers begin with. key: the prefix of OpenAI's ids"""
     return {
         "id": f"{key}-{asked.request_id or uuid.uuid4().hex}",

@@ -24,6 +24,8 @@ MAX_MESSAGES = 256
 
 
 class ContentPart(BaseModel):
+    """A part of a message."""
+
     type: Literal["text", "refusal"]
     text: str = ""
     refusal: str = ""
@@ -35,8 +37,8 @@ class ContentPart(BaseModel):
 
 
 class Message(BaseModel):
-    """Who speaks, and what. Names, annotations and reasoning are not read, so that an answer can be sent back as it
-    came."""
+    """A message of the conversation. Names, annotations and reasoning are ignored, so a response can be sent back
+    unchanged."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[ContentPart] | None = Field(description="null: of an assistant that said nothing")
@@ -75,7 +77,9 @@ class Message(BaseModel):
 
 
 @lacking(SAMPLING, CHAT)
-class Chat(openai.Sampled):
+class ChatCompletionRequest(openai.GenerationRequest):
+    """A conversation to be continued."""
+
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: int | None = Field(default=None, description=f"{MAX_TOKENS} where none is said; -1: as many as can be")
     max_completion_tokens: int | None = Field(default=None, description="the newer name of max_tokens")
@@ -136,35 +140,47 @@ class Chat(openai.Sampled):
                     raise
 
 
-class Token(BaseModel):
+class TopLogprob(BaseModel):
+    """A token and its log-probability."""
+
     token: str
     bytes: list[int]
     logprob: float
 
 
-class Chosen(Token):
-    top_logprobs: list[Token]
+class TokenLogprob(TopLogprob):
+    """A generated token, its log-probability and the likeliest alternatives."""
+
+    top_logprobs: list[TopLogprob]
 
 
 class ChatLogprobs(BaseModel):
-    content: list[Chosen]
+    """Log-probabilities of the generated message."""
+
+    content: list[TokenLogprob]
     refusal: None = None
 
 
 class AssistantMessage(BaseModel):
+    """The generated message."""
+
     role: Literal["assistant"]
     content: str
     refusal: None = None
 
 
 class ChatChoice(BaseModel):
+    """The generated message and why it ended."""
+
     index: int
     message: AssistantMessage
     finish_reason: Literal["stop", "length"]
     logprobs: ChatLogprobs | None
 
 
-class ChatCompleted(BaseModel):
+class ChatCompletionResponse(BaseModel):
+    """The next message of the conversation."""
+
     id: str
     object: Literal["chat.completion"]
     created: int
@@ -181,9 +197,9 @@ def chats(model: Model) -> bool:
 def add_chat(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/chat/completions."""
 
-    @openai.post(app, "/v1/chat/completions", ChatCompleted)
-    async def chat_completions(request: Request, asked: Annotated[Chat, Body()]) -> Response:
-        """A conversation's next message as OpenAI's API has it; `stream` sends server-sent events."""
+    @openai.post(app, "/v1/chat/completions", ChatCompletionResponse, "Create a chat completion")
+    async def chat_completions(request: Request, asked: Annotated[ChatCompletionRequest, Body()]) -> Response:
+        """Generates the next message of a conversation. With `stream`, sends it as server-sent events."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, chats, "chats")
         ours = asked.ours(model)

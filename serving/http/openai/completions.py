@@ -25,7 +25,9 @@ Prompt = Annotated[str, Field(max_length=100_000)]
 
 
 @lacking(SAMPLING, COMPLETION)
-class Completion(openai.Sampled):
+class CompletionRequest(openai.GenerationRequest):
+    """Prompts to be continued."""
+
     prompt: (
         Prompt
         | Annotated[list[Prompt], Field(min_length=1, max_length=MAX_PROMPTS)]
@@ -73,6 +75,8 @@ class Completion(openai.Sampled):
 
 
 class CompletionLogprobs(BaseModel):
+    """Log-probabilities of the generated tokens."""
+
     tokens: list[str]
     token_logprobs: list[float | None]
     top_logprobs: list[dict[str, float] | None] | None
@@ -80,13 +84,17 @@ class CompletionLogprobs(BaseModel):
 
 
 class CompletionChoice(BaseModel):
+    """The text for one prompt and why it ended."""
+
     index: int
     text: str
     finish_reason: Literal["stop", "length"] | None
     logprobs: CompletionLogprobs | None
 
 
-class Completed(BaseModel):
+class CompletionResponse(BaseModel):
+    """One choice per prompt, in the same order."""
+
     id: str
     object: Literal["text_completion"]
     created: int
@@ -99,9 +107,9 @@ class Completed(BaseModel):
 def add_completions(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/completions."""
 
-    @openai.post(app, "/v1/completions", Completed)
-    async def completions(request: Request, asked: Annotated[Completion, Body()]) -> Response:
-        """Text completion as OpenAI's API has it; `stream` sends server-sent events."""
+    @openai.post(app, "/v1/completions", CompletionResponse, "Create a completion")
+    async def completions(request: Request, asked: Annotated[CompletionRequest, Body()]) -> Response:
+        """Continues each prompt. With `stream`, sends the text as server-sent events."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, lambda model: model.writes, "writes text")
         requests = asked.ours(model)

@@ -24,7 +24,9 @@ Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 @lacking(EMBEDDING)
-class Embedding(openai.Asked):
+class EmbeddingRequest(openai.RequestBase):
+    """Texts to be embedded."""
+
     input: (
         Text
         | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
@@ -47,22 +49,28 @@ class Embedding(openai.Asked):
         return [openai.as_text(model, one, ("input", number)) for number, one in enumerate(self.input)]  # type: ignore[arg-type]
 
 
-class Embedded(BaseModel):
+class EmbeddingObject(BaseModel):
+    """The vector of one text."""
+
     object: Literal["embedding"] = "embedding"
     index: int
     embedding: list[float] | str
 
 
-class Read(BaseModel):
+class EmbeddingUsage(BaseModel):
+    """Tokens read."""
+
     prompt_tokens: int
     total_tokens: int
 
 
-class Embeddings(BaseModel):
+class EmbeddingResponse(BaseModel):
+    """One vector per text, in the same order."""
+
     object: Literal["list"] = "list"
-    data: list[Embedded]
+    data: list[EmbeddingObject]
     model: str
-    usage: Read
+    usage: EmbeddingUsage
 
 
 def embeds(model: Model) -> bool:
@@ -72,9 +80,9 @@ def embeds(model: Model) -> bool:
 def add_embeddings(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/embeddings."""
 
-    @openai.post(app, "/v1/embeddings", Embeddings, streams=False)
-    async def embeddings(request: Request, asked: Annotated[Embedding, Body()]) -> Response:
-        """A vector of length 1 for each text, as OpenAI's API has it."""
+    @openai.post(app, "/v1/embeddings", EmbeddingResponse, "Create embeddings", streams=False)
+    async def embeddings(request: Request, asked: Annotated[EmbeddingRequest, Body()]) -> Response:
+        """Returns a vector of unit length for each text."""
         require(request.scope, asked.model)
         model = await openai.chosen(store, asked.model, embeds, "embeds text")
         vectors, tokens = await embedded(request, model, asked.texts(model))

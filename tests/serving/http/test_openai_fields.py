@@ -13,9 +13,9 @@ from openai.types.chat import completion_create_params as chat_create_params
 
 from roadmap.inference.language.generation import Generator
 from serving.http.app import create_app
-from serving.http.openai.chat import Chat
-from serving.http.openai.completions import Completion
-from serving.http.openai.embeddings import Embedding
+from serving.http.openai.chat import ChatCompletionRequest
+from serving.http.openai.completions import CompletionRequest
+from serving.http.openai.embeddings import EmbeddingRequest
 from serving.settings import Settings
 from tests.support.letters import ask
 
@@ -185,9 +185,9 @@ def test_continue_completes_code(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("request_type", "reference"),
     [
-        (Chat, chat_create_params.CompletionCreateParamsStreaming),
-        (Completion, completion_create_params.CompletionCreateParamsStreaming),
-        (Embedding, embedding_create_params.EmbeddingCreateParams),
+        (ChatCompletionRequest, chat_create_params.CompletionCreateParamsStreaming),
+        (CompletionRequest, completion_create_params.CompletionCreateParamsStreaming),
+        (EmbeddingRequest, embedding_create_params.EmbeddingCreateParams),
     ],
 )
 def test_every_field_of_openais_reference_is_known(request_type: Any, reference: Any) -> None:
