@@ -216,7 +216,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> A
 
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(Regex(r"<br\s*/?>"), " "), normalizers.NFKC(), normalizers.Lowercase()]
+        [normalizers.Replace(Regex(r"(?i)<br\s*/?>"), " "), normalizers.NFKC(), normalizers.Lowercase()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     trainer = trainers.BpeTrainer(

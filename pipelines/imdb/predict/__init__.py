@@ -44,7 +44,7 @@ class Response(BaseModel):
 
 def is_blank(text: str) -> bool:
     """Whether nothing is in it but white space and line breaks."""
-    return not re.sub(r"<br\s*/?>", "", text).strip()
+    return not re.sub(r"(?i)<br\s*/?>", "", text).strip()
 
 
 def has_words(text: str) -> str:
