@@ -56,7 +56,7 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
 
 bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures docs/en/benchmarks.md gives
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	@for file in benchmarks/*/bench_*.py; do echo "== $$file"; name=$${file%.py}; python -m $${name//\//.} || exit 1; done
 
 docs: setup  ## build the documentation, English and Chinese, into site/
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo "site/index.html"
@@ -66,9 +66,9 @@ figures: setup  ## renew the tables of projects in the READMEs and docs/ from ar
 
 peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside ours, in .venv-peers
 
-.venv-peers/ready: benchmarks/serving/requirements.txt
+.venv-peers/ready: benchmarks/serving/peers/requirements.txt
 	@command -v wrk >/dev/null || { echo "wrk is not installed; on Debian: apt-get install wrk" >&2; exit 1; }
-	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/requirements.txt
+	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/peers/requirements.txt
 
 lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requirements.in and infra/docker/serving.in
 	@uv pip compile pyproject.toml --extra serve --extra traces --extra recording --extra batch --extra lambda --extra aws --extra docs --extra dev --python-version 3.11 --no-annotate \

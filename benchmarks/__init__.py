@@ -1,0 +1,1 @@
+"""Benchmarks and simulations, each a command: `python -m benchmarks.<room>.<name>`."""

@@ -18,7 +18,7 @@ from tests.support.servers import Running, serving
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput") and shutil.which("docker"):
-        from tests.support import engine
+        from tests.support.infra import engine
 
         engine.remove_images()
 
@@ -50,7 +50,7 @@ def clone(tmp_path: Path) -> Checkout:
 def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
     """One clone in which `dvc repro` has run on the sample, shared by all workers. Nobody changes it.
 
-    What its processes imported is in <folder>.jsonl, as benchmarks/startup has it.
+    What its processes imported is in <folder>.jsonl, as benchmarks/pipeline/startup has it.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "reproduced"
@@ -129,7 +129,7 @@ def writer(letters: Path) -> Any:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """MLflow's registry with two versions that the gate has promoted."""
-    from tests.support.deployments import champions
+    from tests.support.infra.deployments import champions
 
     return champions(tmp_path_factory.mktemp("store"))
 
@@ -137,7 +137,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture
 def aws(tmp_path: Path, store: Any, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """AWS as servers on this machine, with the stacks that a deployment stands on."""
-    from tests.support.deployments import cloud
+    from tests.support.infra.deployments import cloud
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     monkeypatch.setattr("infra.stacks.POLL", 0.01)
@@ -148,8 +148,8 @@ def aws(tmp_path: Path, store: Any, elsewhere: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a deployment's rollback runs the register stage, which writes beside the artifacts."""
-    from tests.support.deployments import stages
+    from tests.support.infra.deployments import stages
 
     folder = stages(tmp_path / "stages")
-    monkeypatch.setattr("infra.deploy.registry.CHECKOUT", folder)
+    monkeypatch.setattr("infra.deploy.registry.rollback.CHECKOUT", folder)
     return folder

@@ -39,14 +39,14 @@ def ours(project: str, port: int, scratch: Path) -> list[str]:
 
 
 def plain(project: str, port: int, scratch: Path) -> list[str]:
-    app = "benchmarks.serving.plain_torch:app"
+    app = "benchmarks.serving.peers.plain_torch:app"
     return [sys.executable, "-m", "uvicorn", app, f"--port={port}", f"--workers={CORES}", "--no-access-log"]
 
 
 def mlflow(project: str, port: int, scratch: Path) -> list[str]:
     model, bundle = str(scratch / "model"), str(BUNDLES / project / "bundle")
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving.mlflow_model", bundle, model], check=True, capture_output=True
+        [sys.executable, "-m", "benchmarks.serving.peers.mlflow_model", bundle, model], check=True, capture_output=True
     )
     serve = ["models", "serve", "--model-uri", model, "--env-manager", "local"]
     return [str(Path(sys.executable).parent / "mlflow"), *serve, f"--port={port}", f"--workers={CORES}"]
@@ -56,14 +56,14 @@ def bentoml(project: str, port: int, scratch: Path) -> list[str]:
     return [
         str(PEERS / "bentoml"),
         "serve",
-        "benchmarks.serving.bentoml_service:Roadmap",
+        "benchmarks.serving.peers.bentoml_service:Roadmap",
         f"--port={port}",
         "--host=127.0.0.1",
     ]
 
 
 def module(name: str) -> Callable[[str, int, Path], list[str]]:
-    return lambda project, port, scratch: [str(PEERS / "python"), "-m", f"benchmarks.serving.{name}"]
+    return lambda project, port, scratch: [str(PEERS / "python"), "-m", f"benchmarks.serving.peers.{name}"]
 
 
 CONTENDERS = [

@@ -1,0 +1,1 @@
+"""Deploys champions: `python -m infra.deploy`."""

@@ -30,8 +30,9 @@ from typing import Any
 
 from pydantic import Field
 
-from infra.deploy import lock, record, registry
-from infra.deploy.champion import champion
+from infra.deploy import lock, record
+from infra.deploy.registry import rollback
+from infra.deploy.registry.champion import champion
 from infra.deploy.target import DeployError, DeployTarget, Options
 from infra.deploy.targets.following import ServerTarget
 from infra.templates import STAGES, StackError
@@ -154,7 +155,7 @@ def change(verb: str, given: DeployOptions, target: DeployTarget, records: recor
             target.roll_back(to, recording.say)
         result = "deployed"
         if not bundle:
-            registry.give_back(given.project, now, to, recording.say)
+            rollback.give_back(given.project, now, to, recording.say)
         recording.say(f"{given.project}: version {to} answers")
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"

@@ -95,7 +95,7 @@ class DieboldMariano:
 @dataclass(frozen=True)
 class Bootstrap:
     """The more conservative of the percentile interval and BCa (Efron, 1987). If a model loses rarely but much, the
-    former alone has three times its nominal error rate; see benchmarks/simulate_gate.py."""
+    former alone has three times its nominal error rate; see benchmarks/simulations/simulate_gate.py."""
 
     value: float
     gains: np.ndarray  # of the bootstrap samples

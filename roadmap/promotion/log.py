@@ -1,7 +1,7 @@
 """The promotion log: every move of an alias, and every candidate that the gate refused.
 
 It has two copies. Tags of the registered model, `move/<time>-<id>`, are visible to every machine and include those of
-deployments (infra/deploy/registry.py writes the same). artifacts/<project>/promotions.jsonl survives the loss of a
+deployments (infra/deploy/registry writes the same). artifacts/<project>/promotions.jsonl survives the loss of a
 store and has the gate's reasons in full: one JSON object per line, append-only. An entry has
 
     at, id, by    time, id, and the user at a machine, the workflow run, or DEPLOYED_BY if a deployment moves the alias

@@ -8,7 +8,7 @@ import pytest
 
 from infra.templates import FOLDER, StackTemplate, pairs, templates
 from tests.support.checkouts import BIN
-from tests.support.policies import is_wide, reasons, wide
+from tests.support.infra.policies import is_wide, reasons, wide
 
 TEMPLATES = templates()
 HOLDS_DATA = {

@@ -14,7 +14,7 @@ from infra.compose.stack import ComposeError, ContainerState, Stack, settings
 from infra.deploy.target import DeployError, Options
 from infra.deploy.targets import compose
 from tests.support.checkouts import ROOT
-from tests.support.dashboards import FOLDER
+from tests.support.infra.dashboards import FOLDER
 from tests.support.servers import free_port
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]

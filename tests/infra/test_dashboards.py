@@ -13,7 +13,7 @@ import yaml
 
 from roadmap.monitoring import export
 from tests.support.checkouts import ROOT
-from tests.support.dashboards import BOARDS, FOLDER, alerts, expressions, look
+from tests.support.infra.dashboards import BOARDS, FOLDER, alerts, expressions, look
 
 NAME = re.compile(r"\b(?:serving|process|roadmap)_[a-z_]+")
 each = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)

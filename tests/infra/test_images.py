@@ -14,8 +14,9 @@ import pytest
 from infra import images
 from infra.deploy import package
 from roadmap.bundle import Bundle
-from tests.support import bundles, engine
+from tests.support import bundles
 from tests.support.checkouts import ROOT
+from tests.support.infra import engine
 
 FILES = sorted((ROOT / "infra" / "docker").glob("*.Dockerfile"))
 LIMIT = 180e6  # bytes that the serving image may add to its base

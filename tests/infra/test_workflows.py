@@ -13,8 +13,8 @@ import yaml
 from infra.deploy.__main__ import LOCAL
 from infra.deploy.__main__ import TARGETS as DEPLOY_TARGETS
 from infra.templates import STAGES, templates
-from tests.support import workflow_runner
 from tests.support.checkouts import BIN, ROOT
+from tests.support.infra import workflow_runner
 
 FOLDER = ROOT / ".github" / "workflows"
 WORKFLOWS = {path.stem: workflow_runner.load(path) for path in sorted(FOLDER.glob("*.yaml"))}

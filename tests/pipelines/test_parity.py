@@ -27,7 +27,7 @@ from serving.http.app import create_app
 from serving.http.kserve import columns
 from serving.runtime.cells import csv_from_rows
 from serving.settings import Settings
-from tests.standins.aws.lambda_runtime import Function
+from tests.standins.aws.aws_lambda.runtime import Function
 from tests.support.checkouts import ROOT, Checkout, environment
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.support.checkouts import ROOT, checkout
-from tests.support.dummies import write_dummies
+from tests.support.pipelines.dummies import write_dummies
 
 PROJECTS = ("titanic", "mnist", "mini_gpt")  # a table, images, text
 STAGES = ("prepare", "report", "baselines", "train", "evaluate", "register")

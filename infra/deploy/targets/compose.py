@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
-from infra.deploy.aliases import Aliases, AliasNotFound
+from infra.deploy.registry.aliases import Aliases, AliasNotFound
 from infra.deploy.rollout import shift
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle

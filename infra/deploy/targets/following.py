@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from infra.deploy import registry
+from infra.deploy.registry import rollback
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
 from roadmap.io import http
@@ -53,7 +53,7 @@ class ServerTarget:
 
     def before(self) -> str | None:
         """The version to roll back to, from the registry."""
-        return registry.before(self.project)
+        return rollback.before(self.project)
 
     def plan(self, bundle: Bundle) -> Plan:
         return Plan([f"{self.url}: {self.serving()} -> {bundle.manifest.version}, by polling the registry"], {})
@@ -64,7 +64,7 @@ class ServerTarget:
         say(f"{self.url} has noticed it")
 
     def roll_back(self, version: str, say: Say) -> None:
-        registry.move(self.project, version, say)
+        rollback.move(self.project, version, say)
         self.follow(version)
         say(f"{self.url} has noticed it")
 

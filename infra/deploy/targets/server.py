@@ -6,7 +6,7 @@ production, it follows that alias: infra/deploy/targets/staged.py.
 
 import os
 
-from infra.deploy.aliases import Aliases, over_http
+from infra.deploy.registry.aliases import Aliases, over_http
 from infra.deploy.target import DeployError, Options
 from infra.deploy.targets.following import ServerTarget
 from infra.deploy.targets.staged import StagedTarget

@@ -9,8 +9,8 @@ the stage's alias moves at the end. Callers stay on the version that they were r
 
 import itertools
 
-from infra.deploy.aliases import CANARY, Aliases
 from infra.deploy.arms import TrafficCounters, arms
+from infra.deploy.registry.aliases import CANARY, Aliases
 from infra.deploy.rollout import shift
 from infra.deploy.target import Options, Plan, Say, checked
 from infra.deploy.targets.following import ServerTarget

@@ -19,7 +19,8 @@ from infra import images
 from infra.deploy import image, package
 from infra.deploy.target import DeployError
 from roadmap.bundle import Bundle
-from tests.support import bundles, engine
+from tests.support import bundles
+from tests.support.infra import engine
 
 PROGRAM = shutil.which("docker-registry")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="docker-registry is not installed; Debian has it")

@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from infra.deploy.registry import moved
+from infra.deploy.registry.rollback import moved
 from roadmap.promotion import log as promotions
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from roadmap.bundle import Bundle, load_predictor, write_manifest
-from tests.standins.aws.lambda_runtime import ROOT, Function, FunctionError
+from tests.standins.aws.aws_lambda.runtime import ROOT, Function, FunctionError
 from tests.support import bundles
 from tests.support.waiting import until
 

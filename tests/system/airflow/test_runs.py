@@ -21,7 +21,7 @@ from tests.support import airflow_runs
 from tests.support.airflow_runs import Airflow, Listener, listening, moved
 from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.checkouts import ROOT, Checkout, environment
-from tests.support.holding import Hold
+from tests.support.pipelines.holding import Hold
 from tests.support.servers import Running, free_port
 from tests.support.waiting import until
 

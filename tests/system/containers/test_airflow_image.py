@@ -1,7 +1,7 @@
 """The Airflow image: both environments in it work, for somebody who is not root, on a checkout from outside."""
 
-from tests.support import engine
 from tests.support.checkouts import ROOT
+from tests.support.infra import engine
 
 pytestmark = [engine.trains]
 

@@ -24,9 +24,9 @@ import yaml
 
 from infra.compose.stack import ComposeError, Stack, settings
 from infra.smoke import DoorClosed, Doors
-from tests.support import engine
 from tests.support.checkouts import ROOT
-from tests.support.dashboards import FOLDER, alerts, expressions
+from tests.support.infra import engine
+from tests.support.infra.dashboards import FOLDER, alerts, expressions
 from tests.support.servers import free_port
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]

@@ -21,7 +21,8 @@ import yaml
 
 from infra.manifests import serving
 from roadmap.bundle import Bundle
-from tests.support import bundles, engine
+from tests.support import bundles
+from tests.support.infra import engine
 
 NAME = "localhost/roadmap-play/serving:test"
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from roadmap.bundle import Bundle, load_predictor
-from tests.standins.aws.lambda_platform import PAYLOAD, Environment, Outcome, Platform, event
-from tests.support import bundles, engine
+from tests.standins.aws.aws_lambda.platform import PAYLOAD, Environment, Outcome, Platform, event
+from tests.support import bundles
+from tests.support.infra import engine
 
 pytestmark = [engine.needed]
 

@@ -11,8 +11,8 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.aws import sagemaker_jobs
-from tests.support import engine
+from tests.standins.aws.sagemaker import jobs
+from tests.support.infra import engine
 
 
 def composes() -> bool:
@@ -43,7 +43,7 @@ def images() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The channel `data`: what `prepare` makes."""
-    return sagemaker_jobs.prepared(tmp_path_factory.mktemp("prepared") / "image")
+    return jobs.prepared(tmp_path_factory.mktemp("prepared") / "image")
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.aws.sagemaker_jobs import environment, image, tree
-from tests.support import engine
-from tests.support.holding import Hold
+from tests.standins.aws.sagemaker.jobs import environment, image, tree
+from tests.support.infra import engine
+from tests.support.pipelines.holding import Hold
 
 pytestmark = [engine.trains]
 

@@ -13,7 +13,7 @@ from infra.templates import templates
 from roadmap.bundle import MANIFEST, Bundle
 from tests.standins.aws import stack_changes
 from tests.support.checkouts import ROOT
-from tests.support.deployments import Champions, Cloud, command
+from tests.support.infra.deployments import Champions, Cloud, command
 from tests.support.waiting import until
 
 WHERE = ("target=ecs", "project=titanic", "stage=staging")
@@ -174,7 +174,7 @@ def test_a_task_that_never_becomes_healthy_gets_no_request(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tests.standins.aws.ecs_tasks.PATIENCE", 6.0)
+    monkeypatch.setattr("tests.standins.aws.ecs.tasks.PATIENCE", 6.0)
     put(deployed, store.second, fetched(deployed, store.first, tmp_path / "first"), MANIFEST)  # and no model
     code, out, err = command(capsys, *WHERE)
     assert code == 1 and "circuit breaker" in err, out + err

@@ -15,7 +15,8 @@ from roadmap.bundle import MANIFEST, Bundle, Manifest, write_manifest
 from roadmap.io.errors import TEMPORARY
 from tests.standins.kubernetes_server import Cluster, kubeconfig, status
 from tests.standins.protocol_server import Reply, running
-from tests.support import bundles, deployments
+from tests.support import bundles
+from tests.support.infra import deployments
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),

@@ -8,8 +8,8 @@ from botocore.exceptions import ClientError
 
 from infra.stacks import Stacks
 from infra.templates import templates
-from tests.support.deployments import Champions, Cloud, command
-from tests.support.lambda_deployments import WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command
+from tests.support.infra.lambda_deployments import WHERE, answers, deploy_first, unharmed
 
 
 @pytest.fixture

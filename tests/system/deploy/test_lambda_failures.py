@@ -10,8 +10,8 @@ from infra.deploy import lock
 from tests.standins.aws import stack_changes
 from tests.standins.protocol_server import Reply
 from tests.support.checkouts import ROOT
-from tests.support.deployments import Champions, Cloud, command
-from tests.support.lambda_deployments import WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command
+from tests.support.infra.lambda_deployments import WHERE, answers, deploy_first, unharmed
 
 
 @pytest.fixture

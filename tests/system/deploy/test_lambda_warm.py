@@ -8,8 +8,8 @@ import pytest
 from infra.deploy.targets.alias import Alias
 from infra.deploy.targets.aws_lambda import Lambda
 from infra.templates import templates
-from tests.support.deployments import Champions, Cloud, command
-from tests.support.lambda_deployments import NAME, WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command
+from tests.support.infra.lambda_deployments import NAME, WHERE, answers, deploy_first, unharmed
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_rollout_that_was_killed_while_it_warmed_is_taken_up(
         boto3.client("lambda").update_alias(FunctionName=NAME, Name="live", **whole)
         raise SystemExit(9)
 
-    monkeypatch.setattr("tests.standins.aws.lambda_server.WARMING", 3.0)
+    monkeypatch.setattr("tests.standins.aws.aws_lambda.server.WARMING", 3.0)
     with monkeypatch.context() as patch:
         patch.setattr(Lambda, "settle_on", killed)
         with pytest.raises(SystemExit):

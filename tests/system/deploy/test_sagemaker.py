@@ -1,6 +1,6 @@
 """A champion to a SageMaker endpoint: the archive, the canary, alarms, the example, and the way back.
 
-SageMaker is tests/standins/aws/sagemaker_server.py, whose models are real servers on what lies in S3; CloudFormation is
+SageMaker is tests/standins/aws/sagemaker/server.py, whose models are real servers on what lies in S3; CloudFormation is
 moto's with tests/standins/aws/providers.py, so that a stack's update is an update of the endpoint there.
 """
 
@@ -20,7 +20,7 @@ from roadmap.bundle import Bundle
 from tests.standins.aws import stack_changes
 from tests.standins.aws.front import front
 from tests.support.checkouts import ROOT
-from tests.support.deployments import Champions, Cloud, command
+from tests.support.infra.deployments import Champions, Cloud, command
 from tests.support.waiting import until
 
 WHERE = ("target=sagemaker", "project=titanic", "stage=staging")

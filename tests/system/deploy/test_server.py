@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployments import champions, command
+from tests.support.infra.deployments import champions, command
 
 WHERE = ("target=server", "project=titanic", "stage=staging")
 

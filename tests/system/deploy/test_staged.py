@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.deploy.arms import TrafficCounters, arms
-from tests.support.deployments import Champions, champions, command
+from tests.support.infra.deployments import Champions, champions, command
 from tests.support.servers import Running
 from tests.support.traffic import Callers, mlflow
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.support.checkouts import ROOT, Checkout, checkout
 
-PROJECT = ROOT / "tests" / "support" / "throw_away"
+PROJECT = ROOT / "tests" / "support" / "pipelines" / "throw_away"
 ASK = """
 import json
 from fastapi.testclient import TestClient

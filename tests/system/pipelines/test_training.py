@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkouts import Checkout, checkout, environment
-from tests.support.holding import Hold
+from tests.support.pipelines.holding import Hold
 
 # Two processes take the same steps from the same weights as one; what differs is the order in which float32 sums are
 # added up. At the learning rate of params.yaml (0.05) training amplifies that to a percent or two within six epochs of

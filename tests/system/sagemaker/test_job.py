@@ -12,8 +12,8 @@ import pytest
 
 from roadmap.bundle import Bundle
 from serving.entrypoints.sagemaker import lay_out
-from tests.standins.aws.sagemaker_jobs import environment, image, prepared, tree
-from tests.support.holding import Hold
+from tests.standins.aws.sagemaker.jobs import environment, image, prepared, tree
+from tests.support.pipelines.holding import Hold
 
 SHORT = {"project": '"titanic"', "profile": "sample", "projects.titanic.train.epochs": "3"}
 

@@ -12,9 +12,9 @@ import boto3
 import pytest
 
 from roadmap.bundle import Bundle
-from tests.standins.aws.sagemaker_server import SageMaker, sagemaker
+from tests.standins.aws.sagemaker.server import SageMaker, sagemaker
 from tests.support.checkouts import Checkout, checkout, environment
-from tests.support.holding import Hold
+from tests.support.pipelines.holding import Hold
 from tests.support.waiting import until
 
 WORDS = ("project=titanic", "projects.titanic.runner=sagemaker", "projects.titanic.variants={}")

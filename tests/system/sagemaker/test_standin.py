@@ -12,10 +12,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from roadmap.bundle import Bundle
-from tests.standins.aws.sagemaker_jobs import image, prepared
-from tests.standins.aws.sagemaker_server import SageMaker, sagemaker
+from tests.standins.aws.sagemaker.jobs import image, prepared
+from tests.standins.aws.sagemaker.server import SageMaker, sagemaker
 from tests.support import bundles
-from tests.support.holding import Hold
+from tests.support.pipelines.holding import Hold
 from tests.support.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/serve"

@@ -18,7 +18,7 @@ import yaml
 from roadmap.bundle import write_manifest
 from roadmap.monitoring import export
 from tests.support import bundles
-from tests.support.dashboards import FOLDER, expressions, look
+from tests.support.infra.dashboards import FOLDER, expressions, look
 from tests.support.servers import free_port
 
 PROGRAMS = ("prometheus", "prometheus-pushgateway")

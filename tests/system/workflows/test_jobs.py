@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.standins.github_server import GitHub
-from tests.support import workflow_runner
 from tests.support.checkouts import BIN, ROOT, checkout, environment
-from tests.support.deployments import champions, cloud
-from tests.support.workflow_runner import Runner, Step
+from tests.support.infra import workflow_runner
+from tests.support.infra.deployments import champions, cloud
+from tests.support.infra.workflow_runner import Runner, Step
 
 WORKFLOWS = {path.stem: workflow_runner.load(path) for path in (ROOT / ".github" / "workflows").glob("*.yaml")}
 IMAGES = """

@@ -1,0 +1,1 @@
+"""Deployments, images, Lambda and stacks."""

@@ -1,0 +1,1 @@
+"""What `dvc repro` and Airflow cost besides training."""

@@ -1,0 +1,93 @@
+"""Continuous batching against each stream alone in a thread, and against batches that nobody joins.
+
+    python -m benchmarks.serving.bench_streams [--bundle artifacts/mini_gpt/bundle] [--requests 6] [--rounds 3]
+
+Clients that each send one request after the other, 20 to 200 tokens long, in this process: no HTTP. The same bundle,
+requests and code in all three; what differs is who decodes with whom.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine
+from roadmap.bundle import Bundle, Streams, load_predictor
+from serving.runtime.generation import Loop
+
+PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in version ")
+
+
+class Static(Loop):
+    """Takes all that wait, and nobody else until these are answered."""
+
+    def _admit(self, batch: Any) -> bool:
+        return bool(self.running) or super()._admit(batch)
+
+
+class Single:
+    """A predictor that can't write for several at once."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.stream = predictor.stream
+
+
+def loops(kind: str, predictor: Streams, clients: int) -> list[Loop]:
+    if kind == "alone, a thread each":
+        return [Loop(Single(predictor), 1024) for _ in range(clients)]
+    return [Static(predictor, 1024) if kind == "static batches" else Loop(predictor, 1024)] * clients
+
+
+async def measured(kind: str, predictor: Any, clients: int, count: int) -> tuple[float, list[float]]:
+    """Tokens per second of all clients together, and the seconds to the first piece of each request."""
+    firsts: list[float] = []
+    tokens = 0
+
+    async def client(number: int, loop: Loop) -> None:
+        nonlocal tokens
+        rng = np.random.default_rng(number)
+        for _ in range(count):
+            request = predictor.Request(
+                prompt=str(rng.choice(PROMPTS)), max_tokens=int(rng.integers(20, 201)), seed=number
+            )
+            started, piece = time.perf_counter(), None
+            async for _, piece in loop.stream([request]):
+                if isinstance(piece, str) and started:
+                    firsts.append(time.perf_counter() - started)
+                    started = 0.0
+            tokens += piece.usage.completion_tokens  # type: ignore[union-attr]
+
+    begin = time.perf_counter()
+    await asyncio.gather(*map(client, range(clients), loops(kind, predictor, clients)))
+    return tokens / (time.perf_counter() - begin), firsts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("artifacts/mini_gpt/bundle"))
+    parser.add_argument("--requests", type=int, default=6, help="of each client")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    predictor = load_predictor(Bundle(args.bundle))
+    kinds = ("continuous batching", "static batches", "alone, a thread each")
+    print(f"{machine.line()}; median of {args.rounds} rounds in turn, {args.requests} requests per client")
+    print("| streams | decoding | tokens per second | first piece, ms | worst |\n| --- | --- | --- | --- | --- |")
+    for clients in (1, 4, 16):
+        found: dict[str, list[tuple[float, list[float]]]] = {kind: [] for kind in kinds}
+        for _ in range(args.rounds):
+            for kind in kinds:
+                found[kind].append(asyncio.run(measured(kind, predictor, clients, args.requests)))
+        for kind, rounds in found.items():
+            rate = statistics.median(rate for rate, _ in rounds)
+            middle, worst = (
+                1e3 * statistics.median(say(firsts) for _, firsts in rounds) for say in (statistics.median, max)
+            )
+            print(f"| {clients} | {kind} | {rate:,.0f} | {middle:.1f} | {worst:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

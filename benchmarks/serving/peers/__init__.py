@@ -1,0 +1,1 @@
+"""The other software, each with the same bundle behind it."""

@@ -1,0 +1,1 @@
+"""How often our statistics are wrong, on data whose truth is known."""

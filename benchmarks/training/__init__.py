@@ -1,0 +1,1 @@
+"""Training against the usual scripts, and what official data is worth."""

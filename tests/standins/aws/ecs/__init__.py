@@ -1,0 +1,1 @@
+"""ECS: its API, and the tasks behind it."""

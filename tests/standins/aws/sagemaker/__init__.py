@@ -1,0 +1,1 @@
+"""SageMaker: its API, endpoints that answer and training jobs that train."""

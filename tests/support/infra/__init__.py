@@ -1,0 +1,1 @@
+"""What the tests of infra/ and of its workflows share."""

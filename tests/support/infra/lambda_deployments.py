@@ -1,0 +1,43 @@
+"""What the tests of infra.deploy's target lambda share."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.support.infra.deployments import Champions, Cloud, command
+
+WHERE = ("target=lambda", "project=titanic", "stage=staging")
+NAME = "roadmap-staging-titanic"
+
+
+def deploy_first(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
+    """The first version answers, the second is champion."""
+    store.promote(store.first)
+    code, _, err = command(capsys, *WHERE)
+    assert code == 0, err
+    store.promote(store.second)
+    return aws
+
+
+def answers(aws: Cloud) -> set[str]:
+    """The bundles that requests to the alias meet."""
+    event: dict[str, Any] = {
+        "rawPath": "/models",
+        "requestContext": {"http": {"method": "GET", "path": "/models", "sourceIp": "::1"}},
+    }
+    event |= {"version": "2.0", "headers": {}, "rawQueryString": "", "isBase64Encoded": False}
+    api, found = boto3.client("lambda"), set()
+    for _ in range(20):
+        said = json.loads(api.invoke(FunctionName=NAME, Qualifier="live", Payload=json.dumps(event))["Payload"].read())
+        found |= {one["version"] for one in json.loads(said["body"])["models"]}
+    return found
+
+
+def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+    """The old version has all requests, and the same command, repeated, ends well."""
+    assert answers(aws) == {store.first} and aws.weights() == ("1", {})
+    code, _, err = command(capsys, *WHERE)
+    assert code == 0, err
+    assert answers(aws) == {store.second}
