@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from serving.errors import Refusal, cut, words
 from serving.http import noted, predict
 from serving.http.answering import answer, answer_either
+from serving.http.media import json_only
 from serving.http.openapi import ModelName
-from serving.http.problems import documented, json_only
+from serving.http.problems import documented
 from serving.runtime.cells import Columns
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore

@@ -1,6 +1,6 @@
 """POST /models/<project>/predict: a batch of inputs in, one output each."""
 
-import base64
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -12,14 +12,13 @@ from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.errors import Refusal, cut, in_body, pointer
-from serving.http import noted
+from serving.errors import in_body
+from serving.http import forms, noted
 from serving.http.answering import answer_either
-from serving.http.problems import documented, json_only
-from serving.runtime.cells import TableError
+from serving.http.media import json_only, sent
+from serving.http.problems import documented
 from serving.runtime.models import Model, ModelVersion
 
-MAX_FILES, MAX_FIELDS = 64, 4096
 Strict = Annotated[bool, Query(description="422 instead of a note if an input has a level that training has not seen")]
 
 T = TypeVar("T")
@@ -51,11 +50,12 @@ async def predict(request: Request) -> Response:
         RequestValidationError: 422, the body doesn't match the model's request.
     """
     model = await request.app.state.store.model(request.path_params["name"])
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        batch = await uploaded(request, model)
+    if sent(request) in (forms.MULTIPART, forms.URLENCODED):
+        inputs = await forms.read(request, model.columns, model.files)
+        batch = validated(model.batch.model_validate, {"inputs": inputs})
     else:
         json_only(request)
-        batch = validated(model.batch.model_validate_json, await request.body())
+        batch = validated(model.batch.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
     outputs, model = await answer_either(request, model, batch.inputs)
     content = to_json({"outputs": outputs, "model": model.label, **noted.notes(request)})
     return Response(content, media_type="application/json", headers=model.headers | noted.headers(request))
@@ -72,44 +72,6 @@ def validated(validate: Callable[[Any], Any], content: Any) -> Any:
         if found[0]["type"] != "json_invalid":
             found = in_body(found, from_json(content) if isinstance(content, bytes) else content)
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from None
-
-
-async def uploaded(request: Request, model: Model) -> Any:
-    """A form: each file or text is one field of an input, and fields that come several times make several inputs."""
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=2**20) as form:
-        columns: dict[str, list[Any]] = {}
-        for name, value in form.multi_items():
-            cell = value if isinstance(value, str) else contents(name, await value.read(), model)
-            columns.setdefault(name, []).append(cell)
-    if len({len(column) for column in columns.values()}) > 1:
-        counts = ", ".join(f"{cut(name)} {len(column)} times" for name, column in columns.items())
-        raise Refusal(422, f"every field must have the same number of values: {counts}")
-    inputs = [fields(model, dict(zip(columns, cells, strict=True))) for cells in zip(*columns.values(), strict=True)]
-    return validated(model.batch.model_validate, {"inputs": inputs})
-
-
-def contents(name: str, content: bytes, model: Model) -> str:
-    """A file as the field takes it: text where the field is text, else base64.
-
-    Raises:
-        Refusal: 422, no UTF-8.
-    """
-    if name in model.files or name not in model.columns.kinds:
-        return base64.b64encode(content).decode()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        said = f"should be a text file in UTF-8; byte {error.start} is none"
-        raise Refusal(422, f"{cut(name)}: {said}", errors=[{"pointer": pointer((name,)), "detail": said}]) from None
-
-
-def fields(model: Model, row: dict[str, str]) -> dict[str, Any]:
-    """A row of a form: its texts are cells, read as a table's are."""
-    known = [name for name in row if name in model.columns.kinds and name not in model.files]
-    read = model.columns.fields(known, [row[name] for name in known])
-    if isinstance(read, TableError):
-        raise Refusal(422, str(read))
-    return {**{name: text for name, text in row.items() if name not in known}, **read}
 
 
 def tag(model: Model) -> dict[str, str]:
@@ -141,4 +103,5 @@ def documentation(model: Model) -> APIRoute:
         response_model=answer_type,
         responses=documented(400, 413, 415, 422, 500, 503, 504)
         | {200: {"content": {"application/json": {"example": answered}}}},
+        openapi_extra={"requestBody": {"content": forms.documentation(model)}},
     )

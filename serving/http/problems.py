@@ -62,18 +62,6 @@ def title(status: int) -> str:
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
-def json_only(request: Request) -> None:
-    """Requires JSON. FastAPI would treat another type as a string and report a misleading error.
-
-    Raises:
-        Refusal: 415.
-    """
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent != "application/json" and not (sent.startswith("application/") and sent.endswith("+json")):
-        came = f"as {cut(sent)}" if sent else "without a content type"
-        raise Refusal(415, f"send the body as application/json; this one came {came}")
-
-
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI entries of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from serving.errors import Refusal, cut, in_body
 from serving.http import noted
 from serving.http.answering import answer
+from serving.http.media import Options, media, utf8_only
 from serving.http.predict import validated
 from serving.runtime.cells import TableError, csv_from_rows, rows_from_csv
 from serving.runtime.models import Model
@@ -32,8 +33,6 @@ KINDS = (JSON, LINES, CSV)
 HEADER = {"present": True, "absent": False}  # RFC 4180's parameter of text/csv
 SLICE = 256  # lines per slice, so that several large requests fit into the model's queue
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-
-Options = dict[str, str]
 
 
 def add_sagemaker(app: FastAPI) -> None:
@@ -102,15 +101,8 @@ def sent(content_type: str) -> tuple[str, Options]:
     if kind not in KINDS:
         came = f"as {cut(kind)}" if kind else "without a content type"
         raise Refusal(415, f"send the body as one of {', '.join(KINDS)}; this one came {came}")
-    if (charset := options.get("charset", "utf-8")) not in ("utf-8", "utf8", "us-ascii"):
-        raise Refusal(415, f"charset: found {cut(charset)}; expected UTF-8")
+    utf8_only(options)
     return kind, options
-
-
-def media(text: str) -> tuple[str, Options]:
-    """A media type and its parameters, in lower case."""
-    kind, *options = text.lower().split(";")
-    return kind.strip(), {name.strip(): value.strip(' "') for name, _, value in (one.partition("=") for one in options)}
 
 
 def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:

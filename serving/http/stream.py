@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -15,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from serving.errors import Refusal
 from serving.http.answering import allowed, begin, record
+from serving.http.media import json_only
 from serving.http.predict import validated
-from serving.http.problems import documented, json_only
+from serving.http.problems import documented
 from serving.runtime.models import Model
 
 EVENTS = 'events `text` with `{"text": ...}`, then one event `done` with the whole response or one event `error`'
@@ -75,7 +77,7 @@ async def stream(request: Request) -> Events:
     if not model.writes:
         raise Refusal(404, f"{model.name} does not stream; use /models/{model.name}/predict")
     json_only(request)
-    asked = validated(model.request.model_validate_json, await request.body())
+    asked = validated(model.request.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
     pieces = answers(request, model, [asked])
 
     async def events() -> AsyncGenerator[str, None]:

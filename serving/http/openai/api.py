@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from roadmap.inference.language.writing import MAX_TOKENS
 from serving.errors import Place, Refusal, in_body, pointer, unknown, words
+from serving.http.media import json_only
 from serving.http.openapi import ModelName
-from serving.http.problems import documented, json_only
+from serving.http.problems import documented
 from serving.http.stream import event
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore

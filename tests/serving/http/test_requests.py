@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import io
 import json
 import threading
 import time
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from serving.http.app import Api, create_app
 from serving.settings import Settings
@@ -125,96 +123,6 @@ def test_a_long_answer_is_packed_for_those_who_take_it(client: TestClient) -> No
     body = json.dumps({"inputs": [{}] * 200}).encode()
     assert post(client, body, **{"accept-encoding": "gzip"}).headers["content-encoding"] == "gzip"
     assert "content-encoding" not in post(client, body, **{"accept-encoding": "identity"}).headers
-
-
-# ---------------------------------------------------------------- uploads
-
-
-def picture(digit: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(bundles.glyphs()[digit].astype("uint8")).save(file, format="png")
-    return file.getvalue()
-
-
-def test_pictures_are_uploaded_as_they_are(client: TestClient) -> None:
-    files = [("image", (f"{digit}.png", picture(digit), "image/png")) for digit in (3, 8)]
-    response = client.post("/models/mnist/predict", files=files)
-    assert response.status_code == 200, response.text
-    assert [output["digit"] for output in response.json()["outputs"]] == [3, 8]
-
-
-def form(client: TestClient, project: str, **fields: Any) -> Any:
-    """As `curl -F name=value` sends it."""
-    files = [
-        (name, (None, one)) for name, value in fields.items() for one in ([value] if type(value) is str else value)
-    ]
-    return client.post(f"/models/{project}/predict", files=files)
-
-
-def test_a_form_has_the_fields_of_a_table(client: TestClient) -> None:
-    fields: dict[str, Any] = {"area_m2": 90, "district": "harbour"}
-    plain = client.post("/models/house_prices/predict", json={"inputs": [fields]}).json()["outputs"]
-    for area in ("90", " 90.0 ", "9e1"):
-        answer = form(client, "house_prices", area_m2=area, district="harbour")
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["outputs"] == plain
-    several = form(client, "house_prices", area_m2=["90", "60"], district=["harbour", ""]).json()["outputs"]
-    rows = [fields, {"area_m2": 60, "district": None}]
-    assert several == client.post("/models/house_prices/predict", json={"inputs": rows}).json()["outputs"]
-
-
-def test_a_form_of_text_may_bring_it_as_a_file(client: TestClient) -> None:
-    """What is read is the text, and not its base64."""
-    text = "A wonderful film: warm, witty, beautifully played."
-    plain = client.post("/models/imdb/predict", json={"inputs": [{"text": text}]}).json()["outputs"]
-    for sent in (text.encode(), text.encode("utf-8-sig")):
-        answer = client.post("/models/imdb/predict", files={"text": ("review.txt", sent, "text/plain")})
-        assert answer.json()["outputs"] == plain
-    refused = client.post("/models/imdb/predict", files={"text": ("review.txt", b"caf\xe9", "text/plain")})
-    assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "#/text"
-
-
-def test_a_form_of_lists_holds_their_json(client: TestClient, artifacts: Path) -> None:
-    example = json.loads((artifacts / "stocks" / "bundle" / "example.json").read_text())[0]
-    cells = {name: value if isinstance(value, str) else json.dumps(value) for name, value in example.items()}
-    answer = form(client, "stocks", **cells)
-    assert answer.status_code == 200, answer.text
-    assert (
-        answer.json()["outputs"] == client.post("/models/stocks/predict", json={"inputs": [example]}).json()["outputs"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("project", "fields", "words"),
-    [
-        ("house_prices", {"area_m2": "large"}, "inputs/0/area_m2"),
-        ("house_prices", {"area": "90"}, "inputs/0/area: is not a known field"),
-        ("titanic", {"class": "1st", "sex": ["female", "male"]}, "the same number of values"),
-    ],
-)
-def test_a_bad_form_is_named(client: TestClient, project: str, fields: dict[str, Any], words: str) -> None:
-    answer = form(client, project, **fields)
-    assert answer.status_code == 422 and words in answer.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("files", "data", "status", "words"),
-    [
-        ([("image", ("a.png", b"no picture", "image/png"))], {}, 422, "inputs/0/image"),
-        ([("picture", ("a.png", picture(1), "image/png"))], {}, 422, "image: is missing"),
-        ([("image", ("a.png", picture(1), "image/png"))] * 2, {"note": "x"}, 422, "the same number of values"),
-        ([("image", ("a.png", picture(1), "image/png"))] * 65, {}, 400, "Too many files"),
-    ],
-)
-def test_a_bad_upload_is_named(client: TestClient, files: Any, data: Any, status: int, words: str) -> None:
-    response = client.post("/models/mnist/predict", files=files, data=data)
-    assert response.status_code == status and words in response.json()["detail"], response.text
-
-
-def test_a_form_that_is_none(client: TestClient) -> None:
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-        response = post(client, b"what is this", "mnist", **{"content-type": kind})
-        assert response.status_code in (400, 422) and response.json()["detail"]
 
 
 # ---------------------------------------------------------------- time

@@ -1,5 +1,6 @@
 """The file that trained a model means the same at every door: each row gives the values that training learnt from."""
 
+import asyncio
 import csv
 import io
 import lzma
@@ -9,18 +10,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from starlette.requests import Request
 
 from roadmap.data.splits import PreparedData
 from roadmap.data.tables import prepare_csv
 from roadmap.data.tabular import requests as prepared_requests
 from roadmap.inference.tabular import request_model
+from roadmap.inference.tabular.records import fitted, records
 from serving.batch.requests import Requests
 from serving.batch.rows import Position
 from serving.batch.text_source import CsvSource
+from serving.http import forms
 from serving.runtime.cells import Columns, rows_from_csv
 
 ROWS = 40
@@ -86,6 +91,30 @@ def through_invocations(text: str, request: type[BaseModel]) -> Iterator[dict[st
         yield request.model_validate(fields).model_dump(by_alias=True)
 
 
+def through_form(text: str, prepared: PreparedData, request: type[BaseModel], kind: str) -> Iterator[dict[str, Any]]:
+    """Each row of the file as a form, its cells as they stand there, the target and what isn't learnt from too."""
+    delimiter = prepared.schema["reading"]["delimiter"]
+    names, *rows = records(io.StringIO(text, newline=""), delimiter)
+    columns = Columns(request)
+    for row in rows:
+        cells = list(zip(names.cells, fitted(row.cells, len(names.cells)), strict=True))
+        if kind == "urlencoded":
+            sent = httpx2.Request("POST", "http://any", data=dict(cells))
+        else:
+            sent = httpx2.Request("POST", "http://any", files=[(name, (None, cell)) for name, cell in cells])
+        (fields,) = asyncio.run(forms.read(received(sent), columns, frozenset()))
+        yield request.model_validate(fields).model_dump(by_alias=True)
+
+
+def received(sent: httpx2.Request) -> Request:
+    headers = [(name.lower(), value) for name, value in sent.headers.raw]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": sent.read()}
+
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
 def through_json(rows: dict[float, dict[str, Any]], request: type[BaseModel]) -> Iterator[dict[str, Any]]:
     for row in rows.values():
         yield request.model_validate(row).model_dump(by_alias=True)
@@ -107,10 +136,13 @@ def same_at_every_door(path: Path, prepared: PreparedData, size: int) -> int:
     """The number of rows, all of which are what training has learnt from."""
     request = request_model("mine", prepared.schema, {})
     known = learnt(prepared)
+    text = path.read_bytes().decode("utf-8-sig")
     doors = {
         "batch": through_batch(path, request, size),
-        "invocations": through_invocations(path.read_bytes().decode("utf-8-sig"), request),
+        "invocations": through_invocations(text, request),
         "json": through_json(known, request),
+        "form": through_form(text, prepared, request, "multipart"),
+        "urlencoded form": through_form(text, prepared, request, "urlencoded"),
     }
     for door, rows in doors.items():
         assert {key(row): row for row in rows} == known, door
