@@ -4,6 +4,7 @@ Shapes: n sequences of t tokens, `width` values per token, split over `heads` of
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -110,63 +111,41 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
 
-class GPT(pl.LightningModule):
-    """Predicts the next token from at most `block` tokens.
+class LanguageModel(pl.LightningModule, ABC):
+    """How decoder-only networks are trained and exported. A subclass makes `blocks`, `norm` and `head`.
 
     Args:
-        vocab: number of tokens.
         block: context length.
-        layers, heads, width: size of the network.
-        positions: learned (as GPT-2) or rotary.
-        bias: whether linear layers and normalisation have biases (as GPT-2).
-        dropout: on embeddings, attention and both branches of a block.
+        cache: heads that keep keys and values, and the size of each.
         lr: peak of the schedule; it rises over `warmup` steps and falls to `final_lr` times itself along a cosine.
         weight_decay: on matrices, not on vectors.
         beta2: of AdamW.
         muon: learning rate of Muon on the matrices of the blocks; None leaves them to AdamW.
     """
 
+    blocks: nn.ModuleList
+    norm: nn.Module
+    head: nn.Linear
+
     def __init__(
         self,
-        vocab: int,
         block: int,
-        layers: int,
-        heads: int,
-        width: int,
-        positions: str,
-        bias: bool,
-        dropout: float,
+        cache: tuple[int, int],
         lr: float,
         final_lr: float,
         warmup: int,
         weight_decay: float,
         beta2: float,
         muon: float | None = None,
-        compile: bool = False,
     ) -> None:
         super().__init__()
-        self.block, self.heads = block, heads
+        self.block, self.cache = block, cache
         self.lr, self.final_lr, self.warmup = lr, final_lr, warmup
         self.weight_decay, self.beta2, self.muon = weight_decay, beta2, muon
-        self.tokens = nn.Embedding(vocab, width)
-        self.positions = nn.Embedding(block, width) if positions == "learned" else None
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, bias, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, bias=bias)
-        self.head = nn.Linear(width, vocab, bias=False)
-        self.head.weight = self.tokens.weight  # Press and Wolf, "Using the Output Embedding", 2017
-        self.apply(self._initialise)
-        for name, parameter in self.named_parameters():
-            if name.endswith("project.weight"):  # each block adds to the residual stream twice
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers))
-        self.fast = torch.compile(self._logits) if compile else self._logits
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+    @abstractmethod
+    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Any]:
+        """tokens: int [n, t], positions: int [n or 1, t] -> [n, t, width]; what blocks need to know of positions"""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens: int [n, t], t at most `block` -> logits of the token after each: [n, t, vocab]"""
@@ -179,16 +158,9 @@ class GPT(pl.LightningModule):
             x, _ = block(x, turn)
         return self.head(self.norm(x))
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
-        """Token embeddings, plus position embeddings (learned) or with rotary angles."""
-        x = self.tokens(tokens)
-        if self.positions is not None:
-            return self.dropout(x + self.positions(positions)), None
-        return self.dropout(x), rotation(positions, x.shape[-1] // self.heads)
-
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats. tokens, targets: int [n, t]"""
-        return F.cross_entropy(self.fast(tokens).flatten(0, 1), targets.flatten().long())
+        return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         return self.loss(*batch)
@@ -221,10 +193,10 @@ class GPT(pl.LightningModule):
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         """decoder.onnx: see Decoder.forward."""
-        n, p, d = 2, 3, self.tokens.embedding_dim // self.heads
+        (heads, d), n, p = self.cache, 2, 3
         names = [f"{kind}_{layer}" for layer in range(len(self.blocks)) for kind in ("key", "value")]
         inputs = {"tokens": example[0][:, :4].long(), "padding": torch.tensor([0, 2])}
-        inputs |= {f"past_{name}": torch.randn(n, self.heads, p, d) for name in names}
+        inputs |= {f"past_{name}": torch.randn(n, heads, p, d) for name in names}
         free = {"tokens": {0: "batch", 1: "new"}, "padding": {0: "batch"}}
         free |= {f"past_{name}": {0: "batch", 2: "before"} for name in names}
         outputs = ("logits", *(f"present_{name}" for name in names), "hidden")
@@ -234,9 +206,9 @@ class GPT(pl.LightningModule):
 class Decoder(nn.Module):
     """The network for generation: a few tokens at a time, with earlier ones in the KV cache."""
 
-    def __init__(self, gpt: GPT) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         super().__init__()
-        self.gpt = gpt
+        self.gpt = model
 
     def forward(self, tokens: Tensor, padding: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
         """Slots 0 to p + t of a row hold its padding, then its tokens, so that all rows end together.
@@ -257,6 +229,71 @@ class Decoder(nn.Module):
             present += kept
         hidden = self.gpt.norm(x)
         return self.gpt.head(hidden), *present, hidden
+
+
+class GPT(LanguageModel):
+    """Predicts the next token from at most `block` tokens.
+
+    Args:
+        vocab: number of tokens.
+        block: context length.
+        layers, heads, width: size of the network.
+        positions: learned (as GPT-2) or rotary.
+        bias: whether linear layers and normalisation have biases (as GPT-2).
+        dropout: on embeddings, attention and both branches of a block.
+        compile: whether to train through torch.compile.
+        The rest: of LanguageModel.
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        block: int,
+        layers: int,
+        heads: int,
+        width: int,
+        positions: str,
+        bias: bool,
+        dropout: float,
+        lr: float,
+        final_lr: float,
+        warmup: int,
+        weight_decay: float,
+        beta2: float,
+        muon: float | None = None,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(block, (heads, width // heads), lr, final_lr, warmup, weight_decay, beta2, muon)
+        self.tokens = nn.Embedding(vocab, width)
+        self.positions = nn.Embedding(block, width) if positions == "learned" else None
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, bias, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=bias)
+        self.head = nn.Linear(width, vocab, bias=False)
+        self.head.weight = self.tokens.weight  # Press and Wolf, "Using the Output Embedding", 2017
+        self.apply(self._initialise)
+        for name, parameter in self.named_parameters():
+            if name.endswith("project.weight"):  # each block adds to the residual stream twice
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * layers))
+        self.fast = torch.compile(self._logits) if compile else self._logits
+
+    @staticmethod
+    def _initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
+        """Token embeddings, plus position embeddings (learned) or with rotary angles."""
+        x = self.tokens(tokens)
+        if self.positions is not None:
+            return self.dropout(x + self.positions(positions)), None
+        return self.dropout(x), rotation(positions, self.cache[1])
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats. tokens, targets: int [n, t]"""
+        return F.cross_entropy(self.fast(tokens).flatten(0, 1), targets.flatten().long())
 
 
 # Weight names of transformers' GPT2LMHeadModel. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].
