@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import quote
 
 MAX_ERRORS = 100  # listed in one response
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnected before the response
 MAX_TOKEN = 100  # characters of a caller's value that are echoed
 
 Place = tuple[int | str, ...]  # of a value in a JSON document
 
-# Pydantic's words that a caller who doesn't know Pydantic wouldn't understand.
-WORDS = {
+# Plain English for Pydantic's own terms.
+MESSAGES = {
     "missing": "is missing",
     "extra_forbidden": "is not a known field",
     "model_type": "should be a JSON object",
@@ -46,10 +47,10 @@ def unknown(kind: str, name: str, known: Iterable[str], **members: Any) -> Refus
     return Refusal(404, f"no {kind} is named {cut(name)!r}{guess} {there}", **members)
 
 
-def words(error: Any) -> str:
+def describe(error: Any) -> str:
     """The message of one of Pydantic's errors (an item of ValidationError.errors()), without Pydantic's terms."""
-    said: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
-    return WORDS.get(error["type"], said)
+    message: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
+    return MESSAGES.get(error["type"], message)
 
 
 def in_body(errors: Sequence[Any], body: Any) -> list[Any]:
@@ -72,8 +73,8 @@ def in_body(errors: Sequence[Any], body: Any) -> list[Any]:
         nearest = max(types.values(), key=_nearness)
         alike = [some[0] for some in types.values() if len(some) == 1 and some[0]["loc"] == nearest[0]["loc"]]
         if len(nearest) == 1 and len(alike) > 1:
-            said = dict.fromkeys(words(one) for one in alike)
-            nearest = [{**nearest[0], "type": "union", "msg": ", or ".join(said)}]
+            message = dict.fromkeys(describe(one) for one in alike)
+            nearest = [{**nearest[0], "type": "union", "msg": ", or ".join(message)}]
         placed += nearest
     return placed
 

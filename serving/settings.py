@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serving.errors import words
+from serving.errors import describe
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -135,4 +135,4 @@ def at_fault(error: ValidationError) -> str:
     """The first invalid setting: flag, variable, what is expected and what was found."""
     first = error.errors()[0]
     name = str(first["loc"][0]).lower()
-    return f"--{name.replace('_', '-')} (or {variable(name)}) {words(first)}, not {first['input']!r}"
+    return f"--{name.replace('_', '-')} (or {variable(name)}) {describe(first)}, not {first['input']!r}"

@@ -3,7 +3,7 @@
 import hashlib
 
 
-def drawn(project: str, version: str, caller: str) -> float:
+def bucket(project: str, version: str, caller: str) -> float:
     """The bucket of a caller in [0, 1): below the challenger's share it is routed there.
 
     Stable for a caller and a version of the challenger; the next version reshuffles callers.

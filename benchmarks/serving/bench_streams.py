@@ -17,12 +17,12 @@ import numpy as np
 
 from benchmarks import machine
 from roadmap.bundle import Bundle, Streams, load_predictor
-from serving.runtime.generation import Loop
+from serving.runtime.generation import GenerationLoop
 
 PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in version ")
 
 
-class Static(Loop):
+class Static(GenerationLoop):
     """Takes all that wait, and nobody else until these are answered."""
 
     def _admit(self, batch: Any) -> bool:
@@ -36,10 +36,10 @@ class Single:
         self.stream = predictor.stream
 
 
-def loops(kind: str, predictor: Streams, clients: int) -> list[Loop]:
+def loops(kind: str, predictor: Streams, clients: int) -> list[GenerationLoop]:
     if kind == "alone, a thread each":
-        return [Loop(Single(predictor), 1024) for _ in range(clients)]
-    return [Static(predictor, 1024) if kind == "static batches" else Loop(predictor, 1024)] * clients
+        return [GenerationLoop(Single(predictor), 1024) for _ in range(clients)]
+    return [Static(predictor, 1024) if kind == "static batches" else GenerationLoop(predictor, 1024)] * clients
 
 
 async def measured(kind: str, predictor: Any, clients: int, count: int) -> tuple[float, list[float]]:
@@ -47,7 +47,7 @@ async def measured(kind: str, predictor: Any, clients: int, count: int) -> tuple
     firsts: list[float] = []
     tokens = 0
 
-    async def client(number: int, loop: Loop) -> None:
+    async def client(number: int, loop: GenerationLoop) -> None:
         nonlocal tokens
         rng = np.random.default_rng(number)
         for _ in range(count):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from serving.errors import MAX_ERRORS, pointer, words
+from serving.errors import MAX_ERRORS, describe, pointer
 from serving.runtime.cells import Columns
 
 Faults = list[dict[str, str]]
@@ -42,7 +42,7 @@ class Requests:
             return self.request.model_validate(content)
         except ValidationError as error:
             found = error.errors(include_url=False)[:MAX_ERRORS]
-            raise InvalidRow([{"pointer": pointer(one["loc"]), "detail": words(one)} for one in found]) from None
+            raise InvalidRow([{"pointer": pointer(one["loc"]), "detail": describe(one)} for one in found]) from None
 
     def typed(self, name: str, cell: Any) -> Any:
         """A cell of Parquet as JSON has it: of text, what the field takes."""

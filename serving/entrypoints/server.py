@@ -53,19 +53,19 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         app = create_app(settings)
     except (SourceError, KeysError) as error:
         return fail(2, str(error))
-    cards = app.state.store.cards()
+    infos = app.state.store.infos()
     follows = settings.bundles.startswith("models:/@") and settings.poll_seconds > 0  # missing models may appear later
-    if not cards and follows:
+    if not infos and follows:
         print(f"  found no model with the alias of {settings.bundles} yet; checking every {settings.poll_seconds:g} s")
-    elif not cards:
+    elif not infos:
         why = "see the warning above, or " if ":" in settings.bundles else ""
         return fail(2, f"found no bundle in {settings.bundles}; {why}run `make run` or `dvc repro`")
-    for card in cards:
-        said = f"version {card.version}, {card.profile}: {card.source}" if card.version else card.status
-        print(f"  {card.name:<16} {f'REFUSED: {card.reason}' if card.status == 'refused' else said}")
-    for card in app.state.challengers.store.cards() if app.state.challengers else []:
-        said = f"REFUSED: {card.reason}" if card.status == "refused" else f"version {card.version}"
-        print(f"  {card.name:<16} challenger: {said}")
+    for info in infos:
+        said = f"version {info.version}, {info.profile}: {info.source}" if info.version else info.status
+        print(f"  {info.name:<16} {f'REFUSED: {info.reason}' if info.status == 'refused' else said}")
+    for info in app.state.challengers.store.infos() if app.state.challengers else []:
+        said = f"REFUSED: {info.reason}" if info.status == "refused" else f"version {info.version}"
+        print(f"  {info.name:<16} challenger: {said}")
     announce(settings, listener)
     uvicorn.Server(config(app, settings)).run(sockets=[listener])
     return 0

@@ -10,14 +10,13 @@ from starlette.requests import Request
 from roadmap.prediction_log.recorder import PredictionLogger
 from serving.auth.callers import caller, require
 from serving.auth.rate_limit import network
-from serving.errors import Refusal, cut
+from serving.errors import CLIENT_CLOSED_REQUEST, Refusal, cut
 from serving.http.noted import note
 from serving.runtime.challengers import Challengers
-from serving.runtime.mirror import adapted
+from serving.runtime.mirror import convert_inputs
 from serving.runtime.models import Model, checked
 
-PATIENCE = 0.05  # until the first check for a disconnected client: most responses are faster
-LEFT = 499  # nginx's status for a client that disconnected; no fallback to the champion then
+DISCONNECT_CHECK_SECONDS = 0.05  # until the first check for a disconnected client: most responses are faster
 
 
 async def answer(
@@ -31,41 +30,43 @@ async def answer(
     Raises:
         Refusal: 504 too late, 422 what training has never seen where strict, and what Model.predict raises.
     """
-    begin(request, model, len(inputs))
+    authorise(request, model, len(inputs))
     note(request, model, inputs, before)
     began = time.perf_counter()
     challengers: Challengers | None = request.app.state.challengers
     try:
-        outputs = await _watched(request, model, inputs, seconds or allowed(request))
+        outputs = await _await_outputs(request, model, inputs, seconds or timeout_of(request))
     except Exception as error:
         if challengers is not None and not (isinstance(error, Refusal) and error.status_code < 500):
-            challengers.failed(model)
+            challengers.request_failed(model)
         raise
-    recorded = record(request, model, inputs, outputs, began)
+    recorded = log_prediction(request, model, inputs, outputs, began)
     if challengers is not None:
         request_id = request.scope["state"]["request_id"]
-        challengers.answered(model, inputs, time.perf_counter() - began, request_id, recorded)
+        challengers.request_succeeded(model, inputs, time.perf_counter() - began, request_id, recorded)
     return outputs
 
 
-async def answer_either(request: Request, champion: Model, inputs: Sequence[Any]) -> tuple[list[dict[str, Any]], Model]:
+async def answer_with_split(
+    request: Request, champion: Model, inputs: Sequence[Any]
+) -> tuple[list[dict[str, Any]], Model]:
     """Outputs and their version: from the challenger for its share of the callers, with fallback to the champion.
 
     Raises:
         Refusal: as `answer`, for the champion.
     """
     challengers: Challengers | None = request.app.state.challengers
-    if challengers is None or (challenger := challengers.chosen(caller_of(request), champion)) is None:
+    if challengers is None or (challenger := challengers.routed_to(caller_of(request), champion)) is None:
         return await answer(request, champion, inputs), champion
-    began, seconds = time.perf_counter(), allowed(request)
+    began, seconds = time.perf_counter(), timeout_of(request)
     try:
-        return await answer(request, challenger, adapted(inputs, challenger), seconds / 2), challenger
+        return await answer(request, challenger, convert_inputs(inputs, challenger), seconds / 2), challenger
     except Exception as error:
-        if isinstance(error, Refusal) and error.status_code in (403, LEFT):
+        if isinstance(error, Refusal) and error.status_code in (403, CLIENT_CLOSED_REQUEST):
             raise
-        challengers.fell_back(challenger, error)
-    left = max(seconds - (time.perf_counter() - began), seconds / 4)
-    return await answer(request, champion, inputs, left), champion
+        challengers.count_fallback(challenger, error)
+    remaining = max(seconds - (time.perf_counter() - began), seconds / 4)
+    return await answer(request, champion, inputs, remaining), champion
 
 
 def caller_of(request: Request) -> str:
@@ -77,24 +78,24 @@ def caller_of(request: Request) -> str:
     return f"address {network(request.client.host) if request.client else ''}"
 
 
-async def _watched(request: Request, model: Model, inputs: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
+async def _await_outputs(request: Request, model: Model, inputs: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
     """Waits for the outputs until the timeout, or until the client disconnects."""
     future = model.submit(inputs)
     deadline = Deadline(request, future, seconds)
     try:
         return checked(await future)
     except asyncio.CancelledError:
-        if deadline.gone:
-            raise Refusal(LEFT, "the client has disconnected") from None  # only for the log
-        if deadline.late:
-            said = f"{model.name} timed out after {seconds:g} s; send fewer inputs or retry later"
-            raise Refusal(504, said) from None
+        if deadline.disconnected:
+            raise Refusal(CLIENT_CLOSED_REQUEST, "the client has disconnected") from None  # only for the log
+        if deadline.timed_out:
+            detail = f"{model.name} timed out after {seconds:g} s; send fewer inputs or retry later"
+            raise Refusal(504, detail) from None
         raise
     finally:
         deadline.end()
 
 
-def begin(request: Request, model: Model, inputs: int) -> None:
+def authorise(request: Request, model: Model, inputs: int) -> None:
     """The first step of every prediction, on any route: authorises the caller and records the model for logs.
 
     Raises:
@@ -104,7 +105,7 @@ def begin(request: Request, model: Model, inputs: int) -> None:
     request.scope["state"].update(model=model, inputs=inputs)
 
 
-def record(
+def log_prediction(
     request: Request, model: Model, inputs: Sequence[Any], outputs: Sequence[dict[str, Any]], began: float
 ) -> bool:
     """Logs the predictions if there is a log; returns whether they are logged. `began`: of time.perf_counter()."""
@@ -120,21 +121,21 @@ class Deadline:
 
     def __init__(self, request: Request, future: "asyncio.Future[Any]", seconds: float) -> None:
         self.request, self.future, self.seconds = request, future, seconds
-        self.gone = self.late = False
+        self.disconnected = self.timed_out = False
         self.task: asyncio.Task[None] | None = None
-        self.timer = asyncio.get_running_loop().call_later(min(PATIENCE, seconds), self._begin)
+        self.timer = asyncio.get_running_loop().call_later(min(DISCONNECT_CHECK_SECONDS, seconds), self._begin)
 
     def _begin(self) -> None:
         self.task = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
         try:
-            async with asyncio.timeout(max(self.seconds - PATIENCE, 0)):
+            async with asyncio.timeout(max(self.seconds - DISCONNECT_CHECK_SECONDS, 0)):
                 while (await self.request.receive())["type"] != "http.disconnect":
                     pass
-            self.gone = True
+            self.disconnected = True
         except TimeoutError:
-            self.late = True
+            self.timed_out = True
         self.future.cancel()
 
     def end(self) -> None:
@@ -143,16 +144,16 @@ class Deadline:
             self.task.cancel()
 
 
-def allowed(request: Request) -> float:
+def timeout_of(request: Request) -> float:
     """The timeout in seconds: the server's limit, or the header X-Request-Timeout if lower."""
-    most: float = request.app.state.settings.timeout_seconds
-    asked = request.headers.get("x-request-timeout")
-    if asked is None:
-        return most
+    limit: float = request.app.state.settings.timeout_seconds
+    header = request.headers.get("x-request-timeout")
+    if header is None:
+        return limit
     try:
-        seconds = float(asked)
+        seconds = float(header)
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        raise Refusal(400, f"X-Request-Timeout should be a number of seconds above 0, not {cut(asked)!r}")
-    return min(seconds, most)
+        raise Refusal(400, f"X-Request-Timeout should be a number of seconds above 0, not {cut(header)!r}")
+    return min(seconds, limit)

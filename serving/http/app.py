@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.install(app)
     stack.install(app, settings)
     if settings.challengers:
-        app.state.challengers = Challengers(challenging(settings), settings, app.state.recorder)
+        app.state.challengers = Challengers(open_challengers(settings), settings, app.state.recorder)
     add_status(app, store)
     # First, because routes are matched in order and this one has most requests.
     app.router.routes.insert(0, Route("/models/{name}/predict", predict.predict, methods=["POST"]))
@@ -92,7 +92,7 @@ def create_app(settings: Settings | None = None) -> Api:
     return app
 
 
-def challenging(settings: Settings) -> ModelStore:
+def open_challengers(settings: Settings) -> ModelStore:
     """The challengers, with their own threads, so that a slow one takes none from the champions. Loaded eagerly, so
     that no request waits for it."""
     here, there = (
@@ -110,7 +110,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     challengers: Challengers | None = app.state.challengers
     stores = [app.state.store, *([challengers.store] if challengers else [])]
     for store in stores:
-        store.watch()
+        store.start_polling()
     yield
     for store in stores:
         store.stop()
@@ -129,22 +129,22 @@ def add_status(app: Api, store: ModelStore) -> None:
     @app.get("/ready", tags=["status"], summary="Readiness", responses=documented(503))
     async def ready() -> Readiness:
         """200 if at least one model can be served, else 503 with the reason of each."""
-        cards = store.cards()
-        refused = [card for card in cards if card.status == "refused"]
-        if len(refused) == len(cards):
-            missing = "; ".join(f"{card.name}: {card.reason}" for card in refused)
+        infos = store.infos()
+        refused = [info for info in infos if info.status == "refused"]
+        if len(refused) == len(infos):
+            missing = "; ".join(f"{info.name}: {info.reason}" for info in refused)
             empty = f"found no bundle in {store.settings.bundles}; run `make run`"
             raise Refusal(503, f"no model is served: {missing or empty}")
         return Readiness(
-            models=[card.name for card in cards if card.status != "refused"], refused=[card.name for card in refused]
+            models=[info.name for info in infos if info.status != "refused"], refused=[info.name for info in refused]
         )
 
     @app.get("/models", tags=["status"], summary="List models")
     async def list_models() -> Models:
         """All models with their lineage. A model that failed to load is listed with the reason."""
-        return Models(models=store.cards())
+        return Models(models=store.infos())
 
     @app.get("/models/{name}", tags=["status"], summary="Get a model", responses=documented(404))
     async def get_model(name: ModelName) -> ModelInfo:
         """The model with its lineage: code, data, parameters and training run."""
-        return store.place(name).shown
+        return store.slot(name).current_info

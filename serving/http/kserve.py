@@ -16,9 +16,9 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.errors import Refusal, cut, words
+from serving.errors import Refusal, cut, describe
 from serving.http import noted, predict
-from serving.http.answering import answer, answer_either
+from serving.http.answering import answer, answer_with_split
 from serving.http.media import json_only
 from serving.http.openapi import ModelName
 from serving.http.problems import documented
@@ -167,7 +167,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
             model = await known(name, version)
             batch = validated(model, body.inputs)
             if version is None:
-                outputs, model = await answer_either(request, model, batch.inputs)
+                outputs, model = await answer_with_split(request, model, batch.inputs)
             else:  # no fallback for a request of a specific version
                 outputs = await answer(request, model, batch.inputs)
             tensors = columns(outputs, [output.name for output in body.outputs or []])
@@ -220,7 +220,7 @@ def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
                 row = [one["loc"][2]] if len(data) == tensors[place].shape[0] else []
                 loc = ("body", "inputs", place, "data", *row)
             name = f"{cut(one['loc'][3])} " if one["type"] == "missing" and len(one["loc"]) > 3 else ""
-            found.append({**one, "type": "tensor", "msg": f"{name}{words(one)}", "loc": loc})
+            found.append({**one, "type": "tensor", "msg": f"{name}{describe(one)}", "loc": loc})
         raise RequestValidationError(found) from None
 
 

@@ -31,7 +31,7 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
     unseen: Noted = []
     for place, one in enumerate(inputs, before):
         for field, kind, detail in model.predictor.notes(one):
-            metrics.noted(model.name, kind)
+            metrics.count_note(model.name, kind)
             said = {"pointer": pointer(("inputs", place, field)), "detail": detail}
             found.append(said)
             if kind == "unseen":

@@ -29,7 +29,7 @@ class Api(FastAPI):
             self.documented_at = store.generation
             models = store.ready()
             routes = [predict.documentation(model) for model in models]
-            routes += [stream.documentation(model) for model in models if model.writes]
+            routes += [stream.documentation(model) for model in models if model.generates_text]
             schema = get_openapi(
                 title=self.title,
                 version=self.version,

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from serving.errors import in_body
 from serving.http import forms, noted
-from serving.http.answering import answer_either
+from serving.http.answering import answer_with_split
 from serving.http.media import json_only, sent
 from serving.http.problems import documented
 from serving.runtime.models import Model, ModelVersion
@@ -56,7 +56,7 @@ async def predict(request: Request) -> Response:
     else:
         json_only(request)
         batch = validated(model.batch.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
-    outputs, model = await answer_either(request, model, batch.inputs)
+    outputs, model = await answer_with_split(request, model, batch.inputs)
     content = to_json({"outputs": outputs, "model": model.label, **noted.notes(request)})
     return Response(content, media_type="application/json", headers=model.headers | noted.headers(request))
 

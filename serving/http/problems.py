@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from serving.errors import MAX_ERRORS, Refusal, cut, in_body, pointer, words
+from serving.errors import MAX_ERRORS, Refusal, cut, describe, in_body, pointer
 
 MEDIA_TYPE = "application/problem+json"
 # The IANA names; Python has them from 3.13 on.
@@ -111,4 +111,4 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _field_error(error: Any) -> dict[str, str]:
     """The input is not echoed: it may be long, private, or NaN, which is invalid in JSON."""
-    return {"pointer": pointer(error["loc"][1:]), "detail": words(error)}
+    return {"pointer": pointer(error["loc"][1:]), "detail": describe(error)}

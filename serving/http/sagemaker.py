@@ -160,7 +160,7 @@ def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
 async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[dict[str, Any]]:
     """Predicts slice by slice. Lines are parsed in a thread, so that /ping stays responsive."""
     outputs: list[dict[str, Any]] = []
-    while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.most))):
+    while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.input_limit))):
         try:
             outputs += await answer(request, model, some, before=len(outputs))
         except Refusal as refusal:

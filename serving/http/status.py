@@ -80,7 +80,7 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             shadow=settings.shadow if challengers else 0.0,
             split=settings.split if challengers else 0.0,
-            projects=[row(card, records, challengers) for card in store.cards()],
+            projects=[row(info, records, challengers) for info in store.infos()],
         )
         if (format or wanted(request)) == "json":
             return Response(found.model_dump_json(), media_type="application/json")
@@ -112,7 +112,7 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
 
     def report(request: Request, name: str, file: str, otherwise: str) -> Response:
         require(request.scope, name)
-        store.place(name)  # only served names, so no path traversal
+        store.slot(name)  # only served names, so no path traversal
         path = records.page(name, file)
         if path is None:
             raise Refusal(404, f"{name}: found no {Path(file).name} yet; {otherwise}")
@@ -139,24 +139,24 @@ def wanted(request: Request) -> str:
     return "json" if "application/json" in accepts and "text/html" not in accepts else "html"
 
 
-def row(card: ModelInfo, records: ArtifactReader, challengers: Challengers | None) -> ProjectStatus:
+def row(info: ModelInfo, records: ArtifactReader, challengers: Challengers | None) -> ProjectStatus:
     """The status of one project."""
-    project = card.name
+    project = info.name
     return ProjectStatus(
         project=project,
-        health=card.status,
-        reason=card.reason,
-        champion=card.version,
-        created=card.created,
-        score=records.score(project, card.version),
-        data=card.data_sha256,
-        source=card.source,
-        code=card.code,
+        health=info.status,
+        reason=info.reason,
+        champion=info.version,
+        created=info.created,
+        score=records.score(project, info.version),
+        data=info.data_sha256,
+        source=info.source,
+        code=info.code,
         drift=records.drift(project),
         gate=records.gate(project),
         deploy=records.deploy(project),
-        challenger=challengers.card(card) if challengers else None,
-        share=challengers.share(project) if challengers and challengers.card(card) else None,
+        challenger=challengers.info(info) if challengers else None,
+        share=challengers.share(project) if challengers and challengers.info(info) else None,
         comparison=records.comparison(project),
     )
 

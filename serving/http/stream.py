@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.errors import Refusal
-from serving.http.answering import allowed, begin, record
+from serving.http.answering import authorise, log_prediction, timeout_of
 from serving.http.media import json_only
 from serving.http.predict import validated
 from serving.http.problems import documented
@@ -74,7 +74,7 @@ async def stream(request: Request) -> Events:
     """Events `text` with `{"text": ...}`, then one event `done` with the whole response."""
     model = await request.app.state.store.model(request.path_params["name"])
     request.state.model = model
-    if not model.writes:
+    if not model.generates_text:
         raise Refusal(404, f"{model.name} does not stream; use /models/{model.name}/predict")
     json_only(request)
     asked = validated(model.request.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
@@ -90,8 +90,8 @@ async def stream(request: Request) -> Events:
 
 def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
     """Model.stream within the timeout of the request. Raises: Refusal, as `begin` does."""
-    begin(request, model, len(inputs))
-    return recorded(request, model, inputs, model.stream(inputs, allowed(request)))
+    authorise(request, model, len(inputs))
+    return recorded(request, model, inputs, model.stream(inputs, timeout_of(request)))
 
 
 async def recorded(
@@ -102,7 +102,7 @@ async def recorded(
     async with aclosing(pieces):
         async for number, piece in pieces:
             if not isinstance(piece, str):  # the whole response
-                record(request, model, [inputs[number]], [piece.model_dump()], began)
+                log_prediction(request, model, [inputs[number]], [piece.model_dump()], began)
             yield number, piece
 
 

@@ -44,11 +44,11 @@ def start() -> None:
 def _instruments() -> SimpleNamespace:
     from prometheus_client import Counter, Gauge, Histogram
 
-    def counter(name: str, said: str, *labels: str) -> Any:
-        return functools.cache(Counter(f"serving_{name}", said, labels).labels)
+    def counter(name: str, documentation: str, *labels: str) -> Any:
+        return functools.cache(Counter(f"serving_{name}", documentation, labels).labels)
 
-    def histogram(name: str, said: str, buckets: Iterable[float], *labels: str) -> Any:
-        return functools.cache(Histogram(f"serving_{name}", said, labels, buckets=tuple(buckets)).labels)
+    def histogram(name: str, documentation: str, buckets: Iterable[float], *labels: str) -> Any:
+        return functools.cache(Histogram(f"serving_{name}", documentation, labels, buckets=tuple(buckets)).labels)
 
     queue = Gauge("serving_queue_length", "inputs queued for a model", ["project"], multiprocess_mode="livesum")
     return SimpleNamespace(
@@ -97,7 +97,7 @@ def queue(project: str, length: int) -> None:
         _on.queue(project).set(length)
 
 
-def loaded(project: str, version: str, seconds: float, role: str = "champion") -> None:
+def model_loaded(project: str, version: str, seconds: float, role: str = "champion") -> None:
     """Records that a version is served."""
     if _on:
         _on.loads(project).observe(seconds)
@@ -106,19 +106,19 @@ def loaded(project: str, version: str, seconds: float, role: str = "champion") -
         _versions[project, role] = version
 
 
-def unloaded(project: str) -> None:
+def model_unloaded(project: str) -> None:
     """Records an eviction; the model is reloaded on request."""
     if _on:
         _on.unloads(project).inc()
-        withdrawn(project, "champion")
+        challenger_withdrawn(project, "champion")
 
 
-def withdrawn(project: str, role: str) -> None:
+def challenger_withdrawn(project: str, role: str) -> None:
     """Records that the role has no version any more."""
     _versions.pop((project, role), None)
 
 
-def refused(project: str) -> None:
+def model_refused(project: str) -> None:
     """Records a version that failed to load."""
     if _on:
         _on.failures(project).inc()
@@ -130,7 +130,7 @@ def tokens(project: str, n: int) -> None:
         _on.tokens(project).inc(n)
 
 
-def noted(project: str, kind: str) -> None:
+def count_note(project: str, kind: str) -> None:
     """A field of a request; kind: unseen or absent."""
     if _on:
         _on.notes(project, kind).inc()
@@ -162,19 +162,19 @@ def mirror_dropped(project: str) -> None:
         _on.mirror_dropped(project).inc()
 
 
-def fell_back(project: str) -> None:
+def count_fallback(project: str) -> None:
     """Records a fallback to the champion."""
     if _on:
         _on.fallbacks(project).inc()
 
 
-def entered() -> None:
+def request_started() -> None:
     """Records the start of a request."""
     if _on:
         _on.in_flight.inc()
 
 
-def left(route: str, project: str, status: int, seconds: float) -> None:
+def request_finished(route: str, project: str, status: int, seconds: float) -> None:
     """Records the end of a request, after so many seconds."""
     if _on:
         _on.in_flight.dec()
@@ -220,8 +220,8 @@ class _Now:
             info.add_metric([project, version, role], 1)
         yield info
         if self.memory is not None:
-            said = "of all workers together"
-            yield GaugeMetricFamily("process_resident_memory_bytes", said, value=self.memory)
+            documentation = "of all workers together"
+            yield GaugeMetricFamily("process_resident_memory_bytes", documentation, value=self.memory)
 
 
 def _alive(pid: int) -> bool:

@@ -1,7 +1,7 @@
 """Micro-batching: queued inputs of a model share one call of its predictor, and models take turns.
 
-A model faster than QUICK runs in the event loop itself, on all inputs since its last turn: a thread hand-off would cost
-more. Slower models run in threads.
+A model faster than INLINE_SECONDS runs in the event loop itself, on all inputs since its last turn: a thread hand-off
+would cost more. Slower models run in threads.
 
 By default no batch waits for more inputs (`max_wait_ms`): the next one fills while a thread computes. A request larger
 than a batch is split into slices, so that it can't block others, and one model never gets all threads.
@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-QUICK = 1e-3  # seconds per batch
-FORGET = 0.98  # decay per batch of the slowest seen
+INLINE_SECONDS = 1e-3  # seconds per batch
+DECAY = 0.98  # decay per batch of the slowest seen
 
 Compute = Callable[[Sequence[Any]], list[Any]]
 
 
-class Full(Exception):
+class QueueFull(Exception):
     """The queue is full."""
 
     def __init__(self, waiting: int, seconds: int) -> None:
@@ -69,16 +69,16 @@ class Queue:
         self.listed = False  # scheduled for a turn
         self.pace = seconds  # per input, a moving average
 
-    def take(self, most: int) -> list[Slice]:
+    def take(self, limit: int) -> list[Slice]:
         """The oldest inputs, at most so many; those of cancelled requests are dropped."""
         slices: list[Slice] = []
-        while self.requests and most:
+        while self.requests and limit:
             request = self.requests[0]
-            stop = len(request.inputs) if request.future.done() else min(len(request.inputs), request.taken + most)
+            stop = len(request.inputs) if request.future.done() else min(len(request.inputs), request.taken + limit)
             if not request.future.done():
                 request.began = request.began or time.monotonic()
                 slices.append(Slice(request, request.taken, stop))
-                most -= stop - request.taken
+                limit -= stop - request.taken
             self.waiting -= stop - request.taken
             request.taken = stop
             if stop == len(request.inputs):
@@ -103,14 +103,14 @@ class Scheduler:
         """A future of the outputs. Cancelling it drops the inputs that have not started.
 
         Raises:
-            Full: the queue is full; an empty queue accepts a request of any size.
+            QueueFull: the queue is full; an empty queue accepts a request of any size.
         """
         request = QueuedRequest(inputs)
         if (trace := self.trace) is not None:
             request.future.add_done_callback(lambda _: trace(request))
         with self.changed:
             if queue.waiting and queue.waiting + len(inputs) > self.max_queue:
-                raise Full(queue.waiting, max(1, math.ceil(queue.waiting * queue.pace)))
+                raise QueueFull(queue.waiting, max(1, math.ceil(queue.waiting * queue.pace)))
             queue.requests.append(request)
             queue.waiting += len(inputs)
             self._list(queue)
@@ -120,7 +120,11 @@ class Scheduler:
         """Schedules a turn of the queue if necessary."""
         if queue.requests and not queue.listed and queue.running < self.share:
             queue.listed = True
-            if queue.slowest > QUICK or self.max_wait or not soon(queue.requests[0].loop, self._turn, queue):
+            if (
+                queue.slowest > INLINE_SECONDS
+                or self.max_wait
+                or not call_soon(queue.requests[0].loop, self._turn, queue)
+            ):
                 self.turns.append(queue)
                 self._start()
                 self.changed.notify()
@@ -150,9 +154,9 @@ class Scheduler:
             self._list(queue)
         if slices:
             started = time.perf_counter()
-            found = answered(queue.answer, slices)
+            found = run_batch(queue.answer, slices)
             seconds, size = time.perf_counter() - started, sum(piece.stop - piece.start for piece in slices)
-            queue.slowest = max(seconds, FORGET * queue.slowest)
+            queue.slowest = max(seconds, DECAY * queue.slowest)
             queue.pace += 0.1 * (seconds / size - queue.pace)
             deliver(found)
             if self.observe is not None:
@@ -167,7 +171,7 @@ class Scheduler:
             self.changed.wait_for(lambda: queue.waiting >= self.max_batch, timeout=max(0.0, left))
 
 
-def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: Any) -> bool:
+def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: Any) -> bool:
     """Schedules the call in the event loop; False if the loop is closed."""
     try:
         if asyncio._get_running_loop() is loop:
@@ -179,7 +183,7 @@ def soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: A
     return True
 
 
-def answered(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any] | Exception]]:
+def run_batch(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any] | Exception]]:
     """One call for the whole batch. If it fails, each request is retried alone, so that one can't fail the others."""
     inputs = [one for piece in slices for one in piece.inputs] if len(slices) > 1 else slices[0].inputs
     try:
@@ -189,7 +193,7 @@ def answered(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any
     except Exception as error:
         if len(slices) == 1:
             return [(slices[0], error)]
-        return [pair for piece in slices for pair in answered(answer, [piece])]
+        return [pair for piece in slices for pair in run_batch(answer, [piece])]
     found: list[tuple[Slice, list[Any] | Exception]] = []
     at = 0
     for piece in slices:
@@ -204,14 +208,14 @@ def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
     loops: dict[asyncio.AbstractEventLoop, list[tuple[Slice, list[Any] | Exception]]] = {}
     for piece, outputs in found:
         loops.setdefault(piece.request.loop, []).append((piece, outputs))
-    for loop, own in loops.items():
+    for loop, group in loops.items():
         if asyncio._get_running_loop() is loop:
-            settle(own)
+            resolve_futures(group)
         else:
-            soon(loop, settle, own)
+            call_soon(loop, resolve_futures, group)
 
 
-def settle(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
+def resolve_futures(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
     """Resolves each request's future; runs in the request's event loop."""
     for piece, outputs in found:
         request = piece.request

@@ -16,7 +16,7 @@ from serving.runtime.mirror import Mirror, ShadowRequest
 from serving.runtime.models import Model
 from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings
-from serving.split import drawn
+from serving.split import bucket
 
 log = logging.getLogger("serving")
 
@@ -27,32 +27,34 @@ class Challengers:
     def __init__(self, store: ModelStore, settings: Settings, recorder: PredictionLogger | None) -> None:
         self.store, self.shadow, self.split = store, settings.shadow, settings.split
         self.mirror = Mirror(recorder, settings.timeout_seconds)
-        self._complained: set[str] = set()  # versions with a logged failure
+        self._warned: set[str] = set()  # versions with a logged failure
 
-    def of(self, champion: Model) -> Model | None:
+    def challenger_of(self, champion: Model) -> Model | None:
         """The model's challenger, if one is loaded."""
-        place = self.store.places.get(champion.name)
-        model = place.model if place else None
+        slot = self.store.slots.get(champion.name)
+        model = slot.model if slot else None
         return model if model is not None and model.version != champion.version else None
 
-    def card(self, champion: ModelInfo) -> ModelInfo | None:
+    def info(self, champion: ModelInfo) -> ModelInfo | None:
         """The slot of the challenger, unless it is the champion's own bundle."""
-        place = self.store.places.get(champion.name)
-        return place.shown if place and place.card.version != champion.version else None
+        slot = self.store.slots.get(champion.name)
+        return slot.current_info if slot and slot.info.version != champion.version else None
 
-    def chosen(self, caller: str, champion: Model) -> Model | None:
+    def routed_to(self, caller: str, champion: Model) -> Model | None:
         """The challenger, if this caller is routed to it."""
         share = self.share(champion.name)
-        if not share or (challenger := self.of(champion)) is None:
+        if not share or (challenger := self.challenger_of(champion)) is None:
             return None
-        return challenger if drawn(champion.name, challenger.version, caller) < share else None
+        return challenger if bucket(champion.name, challenger.version, caller) < share else None
 
     def share(self, project: str) -> float:
         """Fraction of callers: from the challenger's source, otherwise the setting."""
-        found = self.store.places[project].found if project in self.store.places else None
+        found = self.store.slots[project].found if project in self.store.slots else None
         return self.split if found is None or found.share is None else found.share
 
-    def answered(self, model: Model, inputs: Sequence[Any], seconds: float, request_id: str, recorded: bool) -> None:
+    def request_succeeded(
+        self, model: Model, inputs: Sequence[Any], seconds: float, request_id: str, recorded: bool
+    ) -> None:
         """Counts a response, and queues the request as a shadow request if it is sampled.
 
         recorded: whether the prediction is logged
@@ -60,26 +62,26 @@ class Challengers:
         if (role := self._role(model)) is None:
             return
         metrics.arm(model.name, model.version, role, "answered", seconds)
-        challenger = self.of(model) if role == "champion" else None
+        challenger = self.challenger_of(model) if role == "champion" else None
         if challenger is not None and random() < self.shadow:
             self.mirror.put(ShadowRequest(challenger, inputs, request_id, recorded))
 
-    def failed(self, model: Model) -> None:
+    def request_failed(self, model: Model) -> None:
         """Counts a failed request of this version."""
         if (role := self._role(model)) is not None:
             metrics.arm(model.name, model.version, role, "failed")
 
-    def fell_back(self, challenger: Model, error: Exception) -> None:
+    def count_fallback(self, challenger: Model, error: Exception) -> None:
         """Counts the failure, and logs the first of a version."""
-        metrics.fell_back(challenger.name)
-        if challenger.version not in self._complained:
-            self._complained.add(challenger.version)
-            said = error.detail if isinstance(error, Refusal) else repr(error)
-            words = "%s: challenger %s: %s; falling back to the champion; later failures are only counted"
-            log.warning(words, challenger.name, challenger.version, said)
+        metrics.count_fallback(challenger.name)
+        if challenger.version not in self._warned:
+            self._warned.add(challenger.version)
+            reason = error.detail if isinstance(error, Refusal) else repr(error)
+            message = "%s: challenger %s: %s; falling back to the champion; later failures are only counted"
+            log.warning(message, challenger.name, challenger.version, reason)
 
     def _role(self, model: Model) -> str | None:
         """The role of a model; None without a comparison."""
         if model.scheduler is self.store.scheduler:  # even if replaced meanwhile
             return "challenger"
-        return "champion" if self.of(model) else None
+        return "champion" if self.challenger_of(model) else None

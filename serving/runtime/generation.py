@@ -1,7 +1,7 @@
 """Continuous batching: all requests of a model are generated together, whenever they arrive.
 
 A small model generates a token in less time than it takes to wake the event loop and send a packet. So pieces within
-TOGETHER are sent together; the first and the last piece never wait.
+FLUSH_SECONDS are sent together; the first and the last piece never wait.
 """
 
 import asyncio
@@ -14,23 +14,23 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from roadmap.bundle import Batches, GenerationBatch, Streams
-from serving.runtime.batching import Full
+from serving.runtime.batching import QueueFull
 
-TOGETHER = 0.005  # seconds; imperceptible to a reader
+FLUSH_SECONDS = 0.005  # seconds; imperceptible to a reader
 
 log = logging.getLogger("serving")
 
 
-class Ticket:
+class GenerationJob:
     """One request and the queue of its output."""
 
     def __init__(self, request: Any, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
         self.request, self.number, self.pieces = request, number, pieces
         self.loop = asyncio.get_running_loop()
-        self.begun = self.gone = False
+        self.started = self.cancelled = False
 
 
-class Alone:
+class SingleRequestBatch:
     """A batch of one, for a predictor that has only `stream`."""
 
     size = 1
@@ -61,15 +61,15 @@ class Alone:
         return [(source, piece)]
 
 
-class Loop:
+class GenerationLoop:
     """The generation loop of one model. Its thread lives only while there are requests."""
 
     def __init__(self, predictor: Streams, max_queue: int) -> None:
         self.predictor, self.max_queue = predictor, max_queue
         self.lock = threading.Lock()
-        self.waiting: deque[Ticket] = deque()
-        self.running: dict[Any, Ticket] = {}
-        self.unsent: dict[Ticket, list[Any]] = {}
+        self.waiting: deque[GenerationJob] = deque()
+        self.running: dict[Any, GenerationJob] = {}
+        self.unsent: dict[GenerationJob, list[Any]] = {}
         self.thread: threading.Thread | None = None
         self.pace = 0.1  # seconds per response, a moving average
 
@@ -91,16 +91,16 @@ class Loop:
         Closing removes unfinished requests from the batch at its next step.
 
         Raises:
-            Full: the queue is full.
+            QueueFull: the queue is full.
             TimeoutError: the timeout expired.
             Exception: what the predictor raised for one of them.
         """
         pieces: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
-        tickets = [Ticket(request, number, pieces) for number, request in enumerate(requests)]
+        jobs = [GenerationJob(request, number, pieces) for number, request in enumerate(requests)]
         end = None if seconds is None else asyncio.get_running_loop().time() + seconds
-        self._enter(tickets)
+        self._enqueue(jobs)
         try:
-            missing = len(tickets)
+            missing = len(jobs)
             while missing:
                 async with asyncio.timeout_at(end):
                     number, piece = await pieces.get()
@@ -109,20 +109,20 @@ class Loop:
                 yield number, piece
                 missing -= not isinstance(piece, str)
         finally:
-            for ticket in tickets:
-                ticket.gone = True
+            for job in jobs:
+                job.cancelled = True
 
-    def _enter(self, tickets: list[Ticket]) -> None:
+    def _enqueue(self, jobs: list[GenerationJob]) -> None:
         with self.lock:
-            if self.waiting and len(self.waiting) + len(tickets) > self.max_queue:
-                raise Full(len(self.waiting), max(1, math.ceil(len(self.waiting) * self.pace)))
-            self.waiting += tickets
+            if self.waiting and len(self.waiting) + len(jobs) > self.max_queue:
+                raise QueueFull(len(self.waiting), max(1, math.ceil(len(self.waiting) * self.pace)))
+            self.waiting += jobs
             if self.thread is None:
                 self.thread = threading.Thread(target=self._work, name="generation", daemon=True)
                 self.thread.start()
 
     def _batch(self) -> GenerationBatch:
-        return self.predictor.batch() if isinstance(self.predictor, Batches) else Alone(self.predictor)
+        return self.predictor.batch() if isinstance(self.predictor, Batches) else SingleRequestBatch(self.predictor)
 
     def _work(self) -> None:
         batch = self._batch()
@@ -143,19 +143,19 @@ class Loop:
 
     def _admit(self, batch: GenerationBatch) -> bool:
         """Removes cancelled requests and adds new ones. False if there is nothing to do."""
-        failed: list[tuple[Ticket, Exception]] = []
+        failed: list[tuple[GenerationJob, Exception]] = []
         with self.lock:
-            for key in [key for key, ticket in self.running.items() if ticket.gone]:
+            for key in [key for key, job in self.running.items() if job.cancelled]:
                 batch.drop(key)
                 del self.running[key]
             while self.waiting and len(self.running) < batch.size:
-                ticket = self.waiting.popleft()
-                if ticket.gone:
+                job = self.waiting.popleft()
+                if job.cancelled:
                     continue
                 try:
-                    self.running[batch.add(ticket.request)] = ticket
+                    self.running[batch.add(job.request)] = job
                 except Exception as error:
-                    failed.append((ticket, error))
+                    failed.append((job, error))
             if not self.running:
                 self.thread = None
                 self.unsent.clear()  # of removed requests
@@ -165,37 +165,37 @@ class Loop:
     def _deliver(self, news: list[tuple[Any, Any]]) -> None:
         urgent = False
         for key, piece in news:
-            ticket = self.running[key]
-            self.unsent.setdefault(ticket, []).append(piece)
-            urgent |= not ticket.begun or not isinstance(piece, str)
-            ticket.begun = True
+            job = self.running[key]
+            self.unsent.setdefault(job, []).append(piece)
+            urgent |= not job.started or not isinstance(piece, str)
+            job.started = True
             if not isinstance(piece, str):
                 del self.running[key]
-        if urgent or time.monotonic() - self.sent > TOGETHER:
-            deliver([(ticket, piece) for ticket, pieces in self.unsent.items() for piece in joined(pieces)])
+        if urgent or time.monotonic() - self.sent > FLUSH_SECONDS:
+            deliver([(job, piece) for job, pieces in self.unsent.items() for piece in merge_text(pieces)])
             self.unsent.clear()
             self.sent = time.monotonic()
 
 
-def joined(pieces: list[Any]) -> list[Any]:
+def merge_text(pieces: list[Any]) -> list[Any]:
     """Joins pieces of text; the final response stays separate."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     return [text] * bool(text) + [piece for piece in pieces if not isinstance(piece, str)]
 
 
-def deliver(news: list[tuple[Ticket, Any]]) -> None:
+def deliver(news: list[tuple[GenerationJob, Any]]) -> None:
     """Wakes each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Ticket, Any]]] = {}
-    for ticket, piece in news:
-        loops.setdefault(ticket.loop, []).append((ticket, piece))
-    for loop, own in loops.items():
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, Any]]] = {}
+    for job, piece in news:
+        loops.setdefault(job.loop, []).append((job, piece))
+    for loop, group in loops.items():
         try:
-            loop.call_soon_threadsafe(hand_over, own)
+            loop.call_soon_threadsafe(hand_over, group)
         except RuntimeError:  # the event loop is closed
-            for ticket, _ in own:
-                ticket.gone = True
+            for job, _ in group:
+                job.cancelled = True
 
 
-def hand_over(news: list[tuple[Ticket, Any]]) -> None:
-    for ticket, piece in news:
-        ticket.pieces.put_nowait((ticket.number, piece))
+def hand_over(news: list[tuple[GenerationJob, Any]]) -> None:
+    for job, piece in news:
+        job.pieces.put_nowait((job.number, piece))

@@ -14,8 +14,8 @@ from roadmap.prediction_log.recorder import PredictionLogger
 from serving.observability import metrics
 from serving.runtime.models import Model, checked
 
-MOST_WAITING = 256  # inputs
-TURN = 16  # inputs per turn
+MAX_WAITING = 256  # inputs
+MAX_PER_TURN = 16  # inputs per turn
 PAUSE = 0.01  # seconds between turns, in which requests gather into one much cheaper call
 
 log = logging.getLogger("serving")
@@ -33,21 +33,21 @@ class ShadowRequest(NamedTuple):
 class Mirror:
     """The queue of shadow requests and its task. Belongs to one event loop."""
 
-    def __init__(self, recorder: PredictionLogger | None, seconds: float, most: int = MOST_WAITING) -> None:
+    def __init__(self, recorder: PredictionLogger | None, seconds: float, max_inputs: int = MAX_WAITING) -> None:
         """seconds: timeout of a prediction"""
-        self.recorder, self.seconds, self.most = recorder, seconds, most
+        self.recorder, self.seconds, self.max_inputs = recorder, seconds, max_inputs
         self._waiting: deque[ShadowRequest] = deque()
         self._inputs = 0
         self._task: asyncio.Task[None] | None = None
-        self._complained: set[str] = set()  # versions whose first failure is in the log
+        self._warned: set[str] = set()  # versions whose first failure is in the log
 
-    def put(self, copy: ShadowRequest) -> None:
+    def put(self, shadow: ShadowRequest) -> None:
         """Never waits and never raises."""
-        if self._inputs and self._inputs + len(copy.inputs) > self.most:
-            metrics.mirror_dropped(copy.challenger.name)
+        if self._inputs and self._inputs + len(shadow.inputs) > self.max_inputs:
+            metrics.mirror_dropped(shadow.challenger.name)
             return
-        self._waiting.append(copy)
-        self._inputs += len(copy.inputs)
+        self._waiting.append(shadow)
+        self._inputs += len(shadow.inputs)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
 
@@ -60,68 +60,68 @@ class Mirror:
     async def _work(self) -> None:
         while self._waiting:
             await asyncio.sleep(PAUSE)
-            turn = self._turn()
+            batch = self._next_turn()
             try:
-                await self._take(turn)
+                await self._predict(batch)
             finally:
-                self._inputs -= sum(len(copy.inputs) for copy in turn)
+                self._inputs -= sum(len(shadow.inputs) for shadow in batch)
 
-    async def _take(self, turn: list[ShadowRequest]) -> None:
+    async def _predict(self, batch: list[ShadowRequest]) -> None:
         began = time.perf_counter()
-        asked = [(copy, inputs, future) for copy in turn for inputs, future in self._asked(copy)]
-        if asked:
-            await asyncio.wait([future for *_, future in asked], timeout=self.seconds)
+        submitted = [(shadow, inputs, future) for shadow in batch for inputs, future in self._submit(shadow)]
+        if submitted:
+            await asyncio.wait([future for *_, future in submitted], timeout=self.seconds)
         seconds = time.perf_counter() - began
-        for copy, inputs, future in asked:
-            self._answered(copy, inputs, future, seconds)
+        for shadow, inputs, future in submitted:
+            self._finish(shadow, inputs, future, seconds)
             await asyncio.sleep(0)  # requests take precedence over the next shadow request
 
-    def _turn(self) -> list[ShadowRequest]:
-        turn = [self._waiting.popleft()]
-        size = len(turn[0].inputs)
-        while self._waiting and (size := size + len(self._waiting[0].inputs)) <= TURN:
-            turn.append(self._waiting.popleft())
-        return turn
+    def _next_turn(self) -> list[ShadowRequest]:
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].inputs)
+        while self._waiting and (size := size + len(self._waiting[0].inputs)) <= MAX_PER_TURN:
+            batch.append(self._waiting.popleft())
+        return batch
 
-    def _asked(self, copy: ShadowRequest) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
+    def _submit(self, shadow: ShadowRequest) -> list[tuple[Sequence[Any], "asyncio.Future[Any]"]]:
         """The inputs converted for the challenger, and a future of its outputs; None if it is unavailable."""
         try:
-            inputs = adapted(copy.inputs, copy.challenger)
-            return [(inputs, copy.challenger.submit(inputs))]
+            inputs = convert_inputs(shadow.inputs, shadow.challenger)
+            return [(inputs, shadow.challenger.submit(inputs))]
         except Exception as error:
-            self._failed(copy, error)
+            self._count_failure(shadow, error)
             return []
 
-    def _answered(
-        self, copy: ShadowRequest, inputs: Sequence[Any], future: "asyncio.Future[Any]", seconds: float
+    def _finish(
+        self, shadow: ShadowRequest, inputs: Sequence[Any], future: "asyncio.Future[Any]", seconds: float
     ) -> None:
-        challenger = copy.challenger
+        challenger = shadow.challenger
         if not future.done():
             future.cancel()
-            self._failed(copy, TimeoutError(f"timed out after {self.seconds:g} s"))
+            self._count_failure(shadow, TimeoutError(f"timed out after {self.seconds:g} s"))
             return
         try:
             outputs = checked(future.result())
         except (Exception, asyncio.CancelledError) as error:  # any error: nobody waits for this prediction
-            self._failed(copy, error)
+            self._count_failure(shadow, error)
             return
         metrics.arm(challenger.name, challenger.version, "shadow", "answered", seconds)
-        if self.recorder is not None and copy.recorded:
-            self.recorder.record(challenger, inputs, outputs, copy.request_id, seconds, always=True)
+        if self.recorder is not None and shadow.recorded:
+            self.recorder.record(challenger, inputs, outputs, shadow.request_id, seconds, always=True)
 
-    def _failed(self, copy: ShadowRequest, error: BaseException) -> None:
-        challenger = copy.challenger
+    def _count_failure(self, shadow: ShadowRequest, error: BaseException) -> None:
+        challenger = shadow.challenger
         metrics.arm(challenger.name, challenger.version, "shadow", "failed")
-        if challenger.version not in self._complained:
-            self._complained.add(challenger.version)
-            words = "%s: challenger %s fails: %r; later failures are only counted"
-            log.warning(words, challenger.name, challenger.version, error)
+        if challenger.version not in self._warned:
+            self._warned.add(challenger.version)
+            message = "%s: challenger %s fails: %r; later failures are only counted"
+            log.warning(message, challenger.name, challenger.version, error)
 
 
 _alike: dict[tuple[type, type], bool] = {}  # request types of two bundles -> whether they accept the same
 
 
-def adapted(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
+def convert_inputs(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
     """Converts inputs for this model. Bundles of one project mostly accept the same, which needs no conversion.
 
     Raises:
@@ -132,7 +132,7 @@ def adapted(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
         if len(_alike) > 64:  # versions come and go
             _alike.clear()
         _alike[types] = _schema(types[0]) == _schema(types[1])
-    if _alike[types] and len(inputs) <= model.most:
+    if _alike[types] and len(inputs) <= model.input_limit:
         return inputs
     batch: Any = model.batch.model_validate({"inputs": [one.model_dump(by_alias=True) for one in inputs]})
     return list(batch.inputs)

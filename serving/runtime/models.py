@@ -15,9 +15,9 @@ from pydantic_core import to_json
 from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, Tokenizes, load_predictor
 from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
-from serving.runtime.batching import Full, Queue, Scheduler
+from serving.runtime.batching import Queue, QueueFull, Scheduler
 from serving.runtime.cells import Columns
-from serving.runtime.generation import Loop
+from serving.runtime.generation import GenerationLoop
 
 NOT_FINITE = "the prediction is not a finite number; an input may be far outside the training data"
 
@@ -53,16 +53,16 @@ class Model:
             self.predictor: Predictor = load_predictor(self.bundle)
             self.request = self._named("request", self.predictor.Request)
             self.response = self._named("response", self.predictor.Response)
-            self.most = min(self.predictor.max_inputs or max_inputs, max_inputs)
+            self.input_limit = min(self.predictor.max_inputs or max_inputs, max_inputs)
             # fail_fast: a body full of errors costs no more than a valid one; only the first is reported.
-            inputs: Any = (list[self.request], Field(min_length=1, max_length=self.most, fail_fast=True))  # type: ignore[name-defined]
+            inputs: Any = (list[self.request], Field(min_length=1, max_length=self.input_limit, fail_fast=True))  # type: ignore[name-defined]
             self.batch = create_model(f"{name}_batch", __base__=RequestBody, inputs=inputs)
             self.example = self.bundle.example
             inputs = [self.request.model_validate(one) for one in self.example]
             self.example_outputs = self.outputs(inputs)
             started = time.perf_counter()
             self.outputs(inputs)
-            self.queue = Queue(self.dumped, name, seconds=time.perf_counter() - started)
+            self.queue = Queue(self.predict_json, name, seconds=time.perf_counter() - started)
         except BundleError:
             raise
         except Refusal as refusal:
@@ -70,8 +70,8 @@ class Model:
         except Exception as error:
             raise BundleError(f"{folder}: {type(error).__name__}: {error}") from error
         predictor = self.predictor
-        self.loop = Loop(predictor, scheduler.max_queue) if isinstance(predictor, Streams) else None
-        self.together = isinstance(predictor, Batches)
+        self.loop = GenerationLoop(predictor, scheduler.max_queue) if isinstance(predictor, Streams) else None
+        self.batches_generation = isinstance(predictor, Batches)
         self.chats = predictor if isinstance(predictor, Chats) else None
         self.embeds = predictor if isinstance(predictor, Embeds) else None
         self.tokenizes = predictor if isinstance(predictor, Tokenizes) else None
@@ -82,7 +82,7 @@ class Model:
         return create_model(f"{self.name}_{role}", __base__=base)
 
     @property
-    def writes(self) -> bool:
+    def generates_text(self) -> bool:
         """Whether it streams text."""
         return self.loop is not None
 
@@ -121,7 +121,7 @@ class Model:
             "X-Model-Run": manifest.run,
         }
 
-    def dumped(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    def predict_json(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         """`outputs` without the check, for one batch of the scheduler."""
         return [output.model_dump() for output in self.predictor.predict(inputs)]
 
@@ -131,7 +131,7 @@ class Model:
         Raises:
             Refusal: 422, a prediction is NaN or infinite, for instance by overflow.
         """
-        return checked(self.dumped(inputs))
+        return checked(self.predict_json(inputs))
 
     def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[dict[str, Any]]]":
         """The same through the queue, batched with other requests; not `checked` yet.
@@ -140,13 +140,13 @@ class Model:
             Refusal: 503 if the queue is full.
         """
         try:
-            if self.together:
-                return asyncio.ensure_future(self._written(inputs))
+            if self.batches_generation:
+                return asyncio.ensure_future(self._generate(inputs))
             future = self.scheduler.submit(self.queue, inputs)
             if self.scheduler.observe is not None:
                 metrics.queue(self.name, self.queue.waiting)
             return future
-        except Full as full:
+        except QueueFull as full:
             raise self._busy(full) from None
 
     async def embed(self, texts: list[str]) -> Any:
@@ -158,7 +158,7 @@ class Model:
         """
         try:
             (found,) = await self.scheduler.submit(self.embedding, [texts])
-        except Full as full:
+        except QueueFull as full:
             raise self._busy(full) from None
         if isinstance(found, ValueError):
             raise found
@@ -175,11 +175,11 @@ class Model:
                 answers.append(error)
         return answers
 
-    async def _written(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    async def _generate(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
         assert self.loop is not None
         try:
             outputs = await self.loop.complete(inputs)
-        except Full as full:
+        except QueueFull as full:
             raise self._busy(full) from None
         for output in outputs:
             self._count(output)
@@ -197,7 +197,7 @@ class Model:
                 async for number, piece in pieces:
                     self._count(piece)
                     yield number, piece
-        except Full as full:
+        except QueueFull as full:
             raise self._busy(full) from None
         except TimeoutError:
             raise Refusal(504, f"{self.name} timed out after {seconds:g} s; request fewer tokens") from None
@@ -206,7 +206,7 @@ class Model:
         if usage := getattr(output, "usage", None):
             metrics.tokens(self.name, usage.completion_tokens)
 
-    def _busy(self, full: Full) -> Refusal:
+    def _busy(self, full: QueueFull) -> Refusal:
         headers = {"Retry-After": str(full.seconds)}
         return Refusal(503, f"{self.name}: {full}; retry in {full.seconds} s", headers=headers)
 

@@ -60,19 +60,19 @@ class ModelSlot:
         self.name = name
         self.found: DiscoveredBundle | None = None
         self.model: Model | None = None
-        self.card = ModelInfo(name=name, status="idle")
-        self.away: str | None = None  # error of the source; the previous state stays in force
+        self.info = ModelInfo(name=name, status="idle")
+        self.source_error: str | None = None  # error of the source; the previous state stays in force
         self.memory = 0  # bytes
-        self.used = 0.0  # time of the last request
+        self.last_used = 0.0  # time of the last request
         self.loading = threading.Lock()
 
     @property
-    def shown(self) -> ModelInfo:
-        return self.card.model_copy(update={"reason": self.away}) if self.away else self.card
+    def current_info(self) -> ModelInfo:
+        return self.info.model_copy(update={"reason": self.source_error}) if self.source_error else self.info
 
 
 class ModelStore:
-    """The models of one source, by name. Routes read in the event loop; `watch` refreshes in its own thread."""
+    """The models of one source, by name. Routes read in the event loop; `start_polling` refreshes in its own thread."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class ModelStore:
     ) -> None:
         self.role = role
         self.source, self.scheduler, self.settings = source, scheduler, settings
-        self.places: dict[str, ModelSlot] = {}
+        self.slots: dict[str, ModelSlot] = {}
         self.generation = 0  # incremented with every change of the served models
         self.stopped = threading.Event()
 
@@ -91,21 +91,21 @@ class ModelStore:
 
     def names(self) -> list[str]:
         """Information on all models, including refused ones."""
-        return sorted(self.places)
+        return sorted(self.slots)
 
-    def cards(self) -> list[ModelInfo]:
+    def infos(self) -> list[ModelInfo]:
         """One per name, by name."""
-        return [self.places[name].shown for name in self.names()]
+        return [self.slots[name].current_info for name in self.names()]
 
     def ready(self) -> list[Model]:
         """The models that are loaded."""
-        return [place.model for _, place in sorted(self.places.items()) if place.model is not None]
+        return [slot.model for _, slot in sorted(self.slots.items()) if slot.model is not None]
 
-    def place(self, name: str) -> ModelSlot:
+    def slot(self, name: str) -> ModelSlot:
         """Raises: Refusal: 404."""
-        if name not in self.places:
-            raise unknown("model", name, self.places, models=self.names())
-        return self.places[name]
+        if name not in self.slots:
+            raise unknown("model", name, self.slots, models=self.names())
+        return self.slots[name]
 
     async def model(self, name: str) -> Model:
         """The currently served version. An idle model is loaded first.
@@ -113,13 +113,13 @@ class ModelStore:
         Raises:
             Refusal: 404 unknown, 503 refused.
         """
-        place = self.place(name)
-        place.used = time.monotonic()
-        if place.model is None and place.card.status == "idle":
-            await asyncio.to_thread(self.load, place)
-        if place.model is None:
-            raise Refusal(503, f"{name} is not served: {place.card.reason}")
-        return place.model
+        slot = self.slot(name)
+        slot.last_used = time.monotonic()
+        if slot.model is None and slot.info.status == "idle":
+            await asyncio.to_thread(self.load, slot)
+        if slot.model is None:
+            raise Refusal(503, f"{name} is not served: {slot.info.reason}")
+        return slot.model
 
     # ---------------------------------------------------------------- loading
 
@@ -131,74 +131,74 @@ class ModelStore:
             log.warning("%s", error)
             return
         for name, one in found.items():
-            self._see(self.places.get(name) or ModelSlot(name), one)
-        for name in self.places.keys() - found.keys():
+            self._apply(self.slots.get(name) or ModelSlot(name), one)
+        for name in self.slots.keys() - found.keys():
             if self.role == "challenger":  # removing the challenger ends the comparison
                 log.info("%s: the challenger was removed", name)
-                metrics.withdrawn(name, self.role)
-                del self.places[name]
+                metrics.challenger_withdrawn(name, self.role)
+                del self.slots[name]
                 continue
-            self.places[name].away = "its bundle was removed; the loaded version is still served"
+            self.slots[name].source_error = "its bundle was removed; the loaded version is still served"
 
-    def _see(self, place: ModelSlot, found: DiscoveredBundle | SourceError) -> None:
-        place.away = str(found) if isinstance(found, SourceError) else None
+    def _apply(self, slot: ModelSlot, found: DiscoveredBundle | SourceError) -> None:
+        slot.source_error = str(found) if isinstance(found, SourceError) else None
         if isinstance(found, SourceError):
-            if place.found is None:
-                self._keep(place, str(found))
-        elif place.found is None or place.found.fingerprint != found.fingerprint:
-            unloaded = place.found is not None and place.card.status == "idle"
-            place.found = found
-            if place.model is None and (unloaded or self.settings.load == "lazy"):
-                place.card = ModelInfo(name=place.name, status="idle")
+            if slot.found is None:
+                self._keep(slot, str(found))
+        elif slot.found is None or slot.found.fingerprint != found.fingerprint:
+            unloaded = slot.found is not None and slot.info.status == "idle"
+            slot.found = found
+            if slot.model is None and (unloaded or self.settings.load == "lazy"):
+                slot.info = ModelInfo(name=slot.name, status="idle")
             else:
-                self.load(place, again=True)
+                self.load(slot, again=True)
         else:
-            place.found = found  # the same bundle, maybe with another share
-        self.places[place.name] = place
+            slot.found = found  # the same bundle, maybe with another share
+        self.slots[slot.name] = slot
 
-    def load(self, place: ModelSlot, again: bool = False) -> None:
+    def load(self, slot: ModelSlot, again: bool = False) -> None:
         """Loads the bundle; the old version serves until the new one is warm, and stays if the new one is refused."""
-        with place.loading:
-            if (place.model is not None and not again) or place.found is None:
+        with slot.loading:
+            if (slot.model is not None and not again) or slot.found is None:
                 return
             started, before = time.perf_counter(), resident()
             folder = None
             try:
-                folder = place.found.fetch()
-                model = Model(place.name, folder, self.scheduler, self.settings.max_inputs)
+                folder = slot.found.fetch()
+                model = Model(slot.name, folder, self.scheduler, self.settings.max_inputs)
                 if self.settings.strict_code:
                     model.bundle.require_same_code()
-                card = ModelInfo(name=place.name, status="ready", **lineage(model.bundle))
+                info = ModelInfo(name=slot.name, status="ready", **lineage(model.bundle))
             except (BundleError, SourceError) as error:
-                log.warning("%s is refused: %s", place.name, error, exc_info=error.__cause__)
-                metrics.refused(place.name)
-                self._keep(place, str(error), folder)
+                log.warning("%s is refused: %s", slot.name, error, exc_info=error.__cause__)
+                metrics.model_refused(slot.name)
+                self._keep(slot, str(error), folder)
                 if isinstance(error, SourceError):
-                    place.found = None  # may succeed at the next poll, with the same fingerprint
+                    slot.found = None  # may succeed at the next poll, with the same fingerprint
                 return
             except OSError as error:  # replaced while being read; the next poll has another fingerprint
-                self._keep(place, f"{folder or place.name}: {error.strerror or error}", folder)
+                self._keep(slot, f"{folder or slot.name}: {error.strerror or error}", folder)
                 return
-            old, place.model, place.card = place.model, model, card
-            place.memory = max(resident() - before, place.card.size or 0)
-            place.used = time.monotonic()
+            old, slot.model, slot.info = slot.model, model, info
+            slot.memory = max(resident() - before, slot.info.size or 0)
+            slot.last_used = time.monotonic()
             self.generation += 1
             seconds = time.perf_counter() - started
-            metrics.loaded(place.name, model.version, seconds, self.role)
+            metrics.model_loaded(slot.name, model.version, seconds, self.role)
             was = f", in place of {old.version}" if old else ""
             does = "is served" if self.role == "champion" else "challenges"
-            log.info("%s: version %s %s%s (%.2f s)", place.name, model.version, does, was, seconds)
-            if card.code == "changed":
-                log.warning("%s: version %s was evaluated with different predictor code", place.name, model.version)
+            log.info("%s: version %s %s%s (%.2f s)", slot.name, model.version, does, was, seconds)
+            if info.code == "changed":
+                log.warning("%s: version %s was evaluated with different predictor code", slot.name, model.version)
             swapped = old is not None
             del old, model
-        settle(collect=swapped)
-        self._make_room(place)
+        freeze_gc(collect=swapped)
+        self._evict(slot)
 
-    def _keep(self, place: ModelSlot, reason: str, folder: Path | None = None) -> None:
+    def _keep(self, slot: ModelSlot, reason: str, folder: Path | None = None) -> None:
         """Keeps the present state of this name, with the reason."""
-        if place.model is not None:
-            place.card = place.card.model_copy(update={"reason": reason})
+        if slot.model is not None:
+            slot.info = slot.info.model_copy(update={"reason": reason})
             return
         known = {}
         if folder is not None:
@@ -206,29 +206,29 @@ class ModelStore:
                 known = lineage(Bundle(folder))
             except (BundleError, OSError):
                 known = {}
-        place.card = ModelInfo(name=place.name, status="refused", reason=reason, **known)
+        slot.info = ModelInfo(name=slot.name, status="refused", reason=reason, **known)
         self.generation += 1
 
-    def _make_room(self, newest: ModelSlot) -> None:
+    def _evict(self, newest: ModelSlot) -> None:
         """Evicts the least recently used models until the rest fits."""
         if self.settings.memory_mb is None:
             return
-        loaded = sorted((p for p in self.places.values() if p.model and p is not newest), key=lambda p: p.used)
+        loaded = sorted((p for p in self.slots.values() if p.model and p is not newest), key=lambda p: p.last_used)
         excess = sum(p.memory for p in loaded) + newest.memory - self.settings.memory_mb * 2**20
-        for place in loaded:
+        for slot in loaded:
             if excess <= 0:
                 return
-            log.info("%s is evicted to make room for %s", place.name, newest.name)
-            excess -= place.memory
-            metrics.unloaded(place.name)
-            place.model, place.card = None, place.card.model_copy(update={"status": "idle"})
+            log.info("%s is evicted to make room for %s", slot.name, newest.name)
+            excess -= slot.memory
+            metrics.model_unloaded(slot.name)
+            slot.model, slot.info = None, slot.info.model_copy(update={"status": "idle"})
             self.generation += 1
-            settle()
+            freeze_gc()
 
-    def watch(self) -> None:
+    def start_polling(self) -> None:
         """Refreshes every `poll_seconds`, in a thread of its own, until `stop`."""
 
-        def look() -> None:
+        def poll() -> None:
             while not self.stopped.wait(self.settings.poll_seconds):
                 try:
                     self.refresh()
@@ -236,10 +236,10 @@ class ModelStore:
                     log.exception("polling the bundles failed")
 
         if self.settings.poll_seconds:
-            threading.Thread(target=look, name="bundles", daemon=True).start()
+            threading.Thread(target=poll, name="bundles", daemon=True).start()
 
     def stop(self) -> None:
-        """Ends `watch`."""
+        """Ends the polling."""
         self.stopped.set()
 
 
@@ -258,7 +258,7 @@ def resident() -> int:
         return 0
 
 
-def settle(collect: bool = True) -> None:
+def freeze_gc(collect: bool = True) -> None:
     """Freezes the loaded objects: a garbage collection that scans them would pause all requests for 40 ms."""
     if collect:
         gc.unfreeze()

@@ -15,7 +15,7 @@ from infra.deploy.rollout import shift
 from infra.deploy.target import Options, Plan, Say, checked
 from infra.deploy.targets.following import ServerTarget
 from roadmap.bundle import Bundle
-from serving.split import drawn
+from serving.split import bucket
 
 ALONE = 1e-4  # a share that includes only our own probe
 
@@ -101,7 +101,7 @@ class StagedTarget(ServerTarget):
     def smoke(self, bundle: Bundle) -> None:
         """Sends the example as a caller who is routed to the new version."""
         names, version = map("deploy-{}".format, itertools.count()), bundle.manifest.version
-        caller = next(name for name in names if drawn(self.project, version, f"caller {name}") < self.reached)
+        caller = next(name for name in names if bucket(self.project, version, f"caller {name}") < self.reached)
         headers = {"X-Caller-Id": caller}
         checked(self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}, **headers), bundle)
 

@@ -11,11 +11,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.auth.callers import caller
+from serving.errors import CLIENT_CLOSED_REQUEST
 from serving.http.middleware.route import template
 from serving.observability import metrics
 from serving.observability.logs import AUDIT
 
-LEFT = 499  # nginx's status for a client that disconnected before the response
 MAX_PAYLOAD = 10_000  # most bytes of a body in the audit log
 KNOWN = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
@@ -32,7 +32,7 @@ class TelemetryMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, status, bytes_in, bytes_out = time.perf_counter(), LEFT, 0, 0
+        began, status, bytes_in, bytes_out = time.perf_counter(), CLIENT_CLOSED_REQUEST, 0, 0
         payload = bytearray()
 
         async def counted_receive() -> Message:
@@ -52,7 +52,7 @@ class TelemetryMiddleware:
                 bytes_out += len(message.get("body", b""))
             await send(message)
 
-        metrics.entered()
+        metrics.request_started()
         try:
             await self.app(scope, counted_receive, counted_send)
         except Exception:
@@ -63,7 +63,7 @@ class TelemetryMiddleware:
             state: dict[str, Any] = scope.get("state") or {}
             route = template(scope)
             model = state.get("model")
-            metrics.left(route, model.name if model else "", status, seconds)
+            metrics.request_finished(route, model.name if model else "", status, seconds)
             if self.log and audit.isEnabledFor(logging.INFO):
                 who = caller(scope)
                 fields = {

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from roadmap.inference.language.writing import MAX_TOKENS
-from serving.errors import Place, Refusal, in_body, pointer, unknown, words
+from serving.errors import Place, Refusal, describe, in_body, pointer, unknown
 from serving.http.media import json_only
 from serving.http.openapi import ModelName
 from serving.http.problems import documented
@@ -153,7 +153,7 @@ def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams
 
 def speaks(model: Model) -> bool:
     """Whether one of OpenAI's addresses is for this model."""
-    return model.writes or model.embeds is not None
+    return model.generates_text or model.embeds is not None
 
 
 def able(store: ModelStore, can: Callable[[Model], bool]) -> list[Model]:
@@ -167,7 +167,7 @@ async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], doe
     Raises:
         Refusal: 404 where there is none, or it can't do this; 503 where it is refused.
     """
-    model = await store.model(name) if name in store.places else None
+    model = await store.model(name) if name in store.slots else None
     if model is None or not can(model):
         raise unknown(f"model that {does}", name, [model.name for model in able(store, can)])
     return model
@@ -190,7 +190,7 @@ def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) ->
         place = places.get(field, (field,))
         if field == "stop" and place == ("stop",):
             place = ("stop", *rest)
-        raise refused(place, words(found)) from None
+        raise refused(place, describe(found)) from None
 
 
 def refused(place: Place, said: str) -> Refusal:

@@ -191,7 +191,7 @@ class ChatCompletionResponse(BaseModel):
 
 
 def chats(model: Model) -> bool:
-    return model.writes and model.chats is not None
+    return model.generates_text and model.chats is not None
 
 
 def add_chat(app: FastAPI, store: ModelStore) -> None:

@@ -111,7 +111,7 @@ def add_completions(app: FastAPI, store: ModelStore) -> None:
     async def completions(request: Request, asked: Annotated[CompletionRequest, Body()]) -> Response:
         """Continues each prompt. With `stream`, sends the text as server-sent events."""
         require(request.scope, asked.model)
-        model = await openai.chosen(store, asked.model, lambda model: model.writes, "writes text")
+        model = await openai.chosen(store, asked.model, lambda model: model.generates_text, "writes text")
         requests = asked.ours(model)
         head = openai.head("text_completion", "cmpl", model, asked)
         if asked.stream:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from serving.auth.callers import require
 from serving.errors import Place, Refusal
-from serving.http.answering import allowed, begin
+from serving.http.answering import authorise, timeout_of
 from serving.http.openai import api as openai
 from serving.http.openai.fields import EMBEDDING, lacking
 from serving.runtime.models import Model
@@ -102,8 +102,8 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
     Raises:
         Refusal: 422 a text that can't be read, 503 too much waits, 504 too late.
     """
-    begin(request, model, len(texts))
-    seconds = allowed(request)
+    authorise(request, model, len(texts))
+    seconds = timeout_of(request)
     try:
         return await asyncio.wait_for(model.embed(texts), seconds)
     except ValueError as error:

@@ -27,14 +27,14 @@ ROOT = Path(__file__).parents[3]
 SLOW = """
 import pathlib, sys, time
 from serving.runtime.models import Model
-plain, held = Model.dumped, pathlib.Path(sys.argv.pop())
+plain, held = Model.predict_json, pathlib.Path(sys.argv.pop())
 def slow(self, inputs):
     if held.exists():
         print("begun", flush=True)
     while held.exists():
         time.sleep(0.01)
     return plain(self, inputs)
-Model.dumped = slow
+Model.predict_json = slow
 from serving.entrypoints.server import main
 sys.exit(main())
 """

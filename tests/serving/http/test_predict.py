@@ -293,7 +293,7 @@ def test_a_predictor_that_fails_is_a_500_with_an_id_and_a_log(own: Path, caplog:
     def fails(inputs: Any) -> list[Any]:
         raise ZeroDivisionError("a secret of the house")
 
-    app.state.store.places["titanic"].model.predictor.predict = fails
+    app.state.store.slots["titanic"].model.predictor.predict = fails
     client = TestClient(app)  # raises what the server lets through: nothing
     response = post(client, '{"inputs": [{}]}', **{"x-request-id": "find-me"})
     found = problem(response, 500)

@@ -47,7 +47,7 @@ class Held:
 
     def __init__(self, app: Api, project: str) -> None:
         self.begun, self.gate, self.calls = threading.Event(), threading.Event(), 0
-        self.model = app.state.store.places[project].model
+        self.model = app.state.store.slots[project].model
         self.answer = self.model.queue.answer
         self.model.queue.answer = self
         self.model.queue.slowest = 1.0  # so that it is held in a thread, not in the event loop

@@ -77,7 +77,7 @@ def test_loads_swaps_and_refusals_are_counted(tmp_path: Path) -> None:
         bundles.house_prices(tmp_path / "house_prices" / "bundle")
         (tmp_path / "house_prices" / "bundle" / "model.onnx").write_bytes(b"no graph")
         app.state.store.refresh()
-        metrics.loaded("titanic", "another", 0.5)
+        metrics.model_loaded("titanic", "another", 0.5)
         after = samples(client.get("/metrics").text)
     refused = key("serving_load_failures_total", project="house_prices")
     assert after[refused] - before[refused] == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.runtime.batching import Full, Queue, Scheduler
+from serving.runtime.batching import Queue, QueueFull, Scheduler
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -108,7 +108,7 @@ def test_a_full_queue_says_so_and_an_empty_one_takes_any_size() -> None:
     async def main() -> None:
         scheduler, queue = Scheduler(threads=1, max_batch=4, max_queue=10), Queue(model)
         jobs = [scheduler.submit(queue, list(range(50)))]
-        with pytest.raises(Full) as refused:
+        with pytest.raises(QueueFull) as refused:
             scheduler.submit(queue, [1])
         assert refused.value.seconds >= 1 and refused.value.waiting > 10
         model.gate.set()

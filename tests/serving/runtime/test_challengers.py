@@ -23,9 +23,9 @@ from serving.auth.callers import Caller
 from serving.http import answering
 from serving.http.app import create_app
 from serving.observability import metrics
-from serving.runtime.mirror import adapted
+from serving.runtime.mirror import convert_inputs
 from serving.settings import Settings
-from serving.split import drawn
+from serving.split import bucket
 from tests.support import bundles
 from tests.support.waiting import until
 
@@ -67,8 +67,8 @@ class Visitor:
         return str(response.headers["x-model-version"])
 
     @property
-    def place(self) -> Any:
-        return self.client.app.state.challengers.store.places["titanic"]  # type: ignore[attr-defined]
+    def slot(self) -> Any:
+        return self.client.app.state.challengers.store.slots["titanic"]  # type: ignore[attr-defined]
 
     def rows(self) -> list[PredictionRecord]:
         now = datetime.now(UTC)
@@ -135,8 +135,8 @@ def test_a_slow_challenger_delays_nobody_and_what_has_no_room_is_counted(
 ) -> None:
     held = threading.Event()
     with visit(shadow=1) as visitor:
-        visitor.client.app.state.challengers.mirror.most = 5
-        model = visitor.place.model
+        visitor.client.app.state.challengers.mirror.max_inputs = 5
+        model = visitor.slot.model
         model.queue.slowest = 1.0  # computes in a thread
         predict = model.predictor.predict
         monkeypatch.setattr(model.predictor, "predict", lambda inputs: held.wait(HANGS) and predict(inputs))
@@ -154,7 +154,7 @@ def test_a_challenger_that_fails_unseen_is_counted_and_said_once(
     visit: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with visit(shadow=1) as visitor:
-        monkeypatch.setattr(visitor.place.model.predictor, "predict", broken)
+        monkeypatch.setattr(visitor.slot.model.predictor, "predict", broken)
         before = count("serving_arm_requests_total", role="shadow", outcome="failed")
         assert {visitor.version() for _ in range(5)} == {visitor.champion}
         until(lambda: count("serving_arm_requests_total", role="shadow", outcome="failed") == before + 5)
@@ -166,7 +166,7 @@ def test_a_challenger_that_hangs_is_given_up(visit: Any, monkeypatch: pytest.Mon
     held = threading.Event()
     with visit(shadow=1) as visitor:
         visitor.client.app.state.challengers.mirror.seconds = 0.1
-        model = visitor.place.model
+        model = visitor.slot.model
         model.queue.slowest = 1.0  # computes in a thread
         monkeypatch.setattr(model.predictor, "predict", lambda inputs: held.wait(HANGS))
         before = count("serving_arm_requests_total", role="shadow", outcome="failed")
@@ -210,7 +210,7 @@ def test_a_caller_stays_with_one_version_and_the_share_is_kept(visit: Any) -> No
 
 def test_the_next_challenger_draws_anew() -> None:
     callers = [f"caller c{n}" for n in range(1000)]
-    found = [{who for who in callers if drawn("p", version, who) < 0.5} for version in ("v1", "v2")]
+    found = [{who for who in callers if bucket("p", version, who) < 0.5} for version in ("v1", "v2")]
     assert all(450 < len(those) < 550 for those in found)
     assert 200 < len(found[0] & found[1]) < 300
 
@@ -227,7 +227,7 @@ def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None
 def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with visit(split=1) as visitor:
         assert visitor.version() == visitor.challenger
-        monkeypatch.setattr(visitor.place.model.predictor, "predict", broken)
+        monkeypatch.setattr(visitor.slot.model.predictor, "predict", broken)
         before = count("serving_fallbacks_total", project="titanic")
         assert visitor.version() == visitor.champion
         assert count("serving_fallbacks_total", project="titanic") == before + 1
@@ -238,10 +238,10 @@ def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch
 def test_where_the_challenger_hangs_the_champion_answers_in_time(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     with visit(split=1, threads=1) as visitor:
-        model = visitor.place.model
+        model = visitor.slot.model
         model.queue.slowest = 4.0
         monkeypatch.setattr(model.predictor, "predict", lambda inputs: held.wait(HANGS))
-        visitor.client.app.state.store.places["titanic"].model.queue.slowest = 4.0  # the only thread must be free
+        visitor.client.app.state.store.slots["titanic"].model.queue.slowest = 4.0  # the only thread must be free
         began = time.monotonic()
         assert visitor.version(**{"X-Request-Timeout": "4"}) == visitor.champion
         assert time.monotonic() - began > 1.9
@@ -272,7 +272,7 @@ def test_a_bundle_that_is_not_sound_leaves_everybody_with_the_champion(visit: An
     (artifacts / "titanic" / "challenger" / "model.onnx").write_bytes(b"nothing")
     with visit(split=1, shadow=1) as visitor:
         assert visitor.version() == visitor.champion
-        assert visitor.place.card.status == "refused"
+        assert visitor.slot.info.status == "refused"
 
 
 @pytest.mark.parametrize("share", [{"split": 1}, {"shadow": 1}])
@@ -292,7 +292,7 @@ def test_a_promotion_ends_the_comparison(visit: Any, artifacts: Path, share: dic
 
 def test_a_champion_is_not_loaded_twice(visit: Any, artifacts: Path) -> None:
     with visit(split=1) as visitor:
-        assert set(visitor.client.app.state.challengers.store.places) == {"titanic"}
+        assert set(visitor.client.app.state.challengers.store.slots) == {"titanic"}
     elsewhere = artifacts.parent / "elsewhere"
     shutil.copytree(artifacts / "titanic" / "challenger", elsewhere / "titanic" / "bundle")
     with visit(split=1, challengers=str(elsewhere)) as visitor:
@@ -319,7 +319,7 @@ def test_a_new_challenger_takes_the_place_and_one_that_is_withdrawn_ends(visit: 
 
 def test_inputs_are_made_over_where_the_challenger_takes_others() -> None:
     class Served:
-        most = 10
+        input_limit = 10
 
         def __init__(self, **fields: Any) -> None:
             self.request = create_model("asked", **fields)
@@ -331,8 +331,8 @@ def test_inputs_are_made_over_where_the_challenger_takes_others() -> None:
     )
     inputs: list[BaseModel] = [old.request(a=3)]
     champion: Any = inputs
-    assert adapted(champion, same) is inputs  # type: ignore[arg-type]
-    (made,) = adapted(champion, new)  # type: ignore[arg-type]
+    assert convert_inputs(champion, same) is inputs  # type: ignore[arg-type]
+    (made,) = convert_inputs(champion, new)  # type: ignore[arg-type]
     assert type(made) is new.request and made.model_dump() == {"a": 3.0, "b": 1}
     with pytest.raises(ValidationError):
-        adapted(champion, other)  # type: ignore[arg-type]
+        convert_inputs(champion, other)  # type: ignore[arg-type]

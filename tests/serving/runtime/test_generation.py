@@ -14,8 +14,8 @@ import pytest
 
 from roadmap.inference.language import decoding
 from roadmap.inference.language.generation import Generator
-from serving.runtime.batching import Full, Scheduler
-from serving.runtime.generation import Loop
+from serving.runtime.batching import QueueFull, Scheduler
+from serving.runtime.generation import GenerationLoop
 from serving.runtime.models import Model
 from tests.support import waiting
 from tests.support.letters import BLOCK, LETTERS, ask
@@ -151,7 +151,7 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_clients_that_come_at_different_times_get_their_own_answers(writer: Generator) -> None:
     asked = requests(writer, 40)  # more than a batch holds
 
-    async def one(loop: Loop, number: int) -> Any:
+    async def one(loop: GenerationLoop, number: int) -> Any:
         await asyncio.sleep(number * 1e-3)
         if number % 2:
             return (await loop.complete([asked[number]]))[0]
@@ -160,7 +160,7 @@ def test_clients_that_come_at_different_times_get_their_own_answers(writer: Gene
         return answer
 
     async def all_of_them() -> list[Any]:
-        loop = Loop(writer, 1024)
+        loop = GenerationLoop(writer, 1024)
         answers = await asyncio.gather(*(one(loop, number) for number in range(len(asked))))
         await until(lambda: loop.thread is None)
         return answers
@@ -171,7 +171,7 @@ def test_clients_that_come_at_different_times_get_their_own_answers(writer: Gene
 
 def test_a_newcomer_joins_those_who_write(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
-        loop = Loop(slow, 10)
+        loop = GenerationLoop(slow, 10)
         request = writer.Request(prompt="abc", max_tokens=50, seed=1)
         first = asyncio.ensure_future(loop.complete([request]))
         slow.gate.release(5)
@@ -187,7 +187,7 @@ def test_a_newcomer_joins_those_who_write(writer: Generator, slow: Slow) -> None
 
 def test_who_hangs_up_leaves_at_the_next_step(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
-        loop = Loop(slow, 10)
+        loop = GenerationLoop(slow, 10)
         stream = loop.stream([writer.Request(prompt="abc", max_tokens=1000, seed=1)])
         task = asyncio.ensure_future(loop.complete([writer.Request(prompt="abc", max_tokens=1000)] * 3))
         slow.gate.release(3)
@@ -206,13 +206,13 @@ def test_who_hangs_up_leaves_at_the_next_step(writer: Generator, slow: Slow) -> 
 
 def test_when_too_many_wait_the_next_is_refused(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
-        loop = Loop(slow, 3)
+        loop = GenerationLoop(slow, 3)
         request = writer.Request(prompt="abc", max_tokens=2)
         tasks = [asyncio.ensure_future(loop.complete([request] * 32))]
         await until(lambda: len(loop.running) == 32)
         tasks += [asyncio.ensure_future(loop.complete([request])) for _ in range(3)]
         await until(lambda: len(loop.waiting) == 3)
-        with pytest.raises(Full, match="3 inputs are queued"):
+        with pytest.raises(QueueFull, match="3 inputs are queued"):
             await loop.complete([request])
         slow.gate.release(100)
         assert [len(answers) for answers in await asyncio.gather(*tasks)] == [32, 1, 1, 1]
@@ -222,7 +222,7 @@ def test_when_too_many_wait_the_next_is_refused(writer: Generator, slow: Slow) -
 
 def test_time_that_is_up_ends_the_decoding(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
-        loop = Loop(slow, 3)
+        loop = GenerationLoop(slow, 3)
         with pytest.raises(TimeoutError):
             async for _ in loop.stream([writer.Request(prompt="abc", max_tokens=50)], 0.05):
                 pass
@@ -234,7 +234,7 @@ def test_time_that_is_up_ends_the_decoding(writer: Generator, slow: Slow) -> Non
 
 def test_a_step_that_fails_is_told_and_the_next_request_answered(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
-        loop = Loop(slow, 10)
+        loop = GenerationLoop(slow, 10)
         request = writer.Request(prompt="abc", max_tokens=5, seed=3)
         slow.gate.release(100)
         slow.fail = True
@@ -254,7 +254,7 @@ def test_a_predictor_without_batches_writes_for_one_after_the_other(writer: Gene
     asked = requests(writer, 5)
 
     async def go() -> list[Any]:
-        loop = Loop(Single(), 10)
+        loop = GenerationLoop(Single(), 10)
         closed = loop.stream([writer.Request(prompt="abc", max_tokens=1000)])
         await anext(closed)
         await closed.aclose()

@@ -168,8 +168,8 @@ def test_the_least_recently_used_leaves_and_comes_back(artifacts: Path) -> None:
     def asked(name: str) -> set[str]:
         example = Bundle(artifacts / name / "bundle").example
         assert client.post(f"/models/{name}/predict", json={"inputs": example}).status_code == 200
-        for place in store.places.values():
-            place.memory = 45 * 2**20  # what it really takes here is too little to measure
+        for slot in store.slots.values():
+            slot.memory = 45 * 2**20  # what it really takes here is too little to measure
         return {model.name for model in store.ready()}
 
     assert asked("titanic") == {"titanic"}
@@ -177,9 +177,9 @@ def test_the_least_recently_used_leaves_and_comes_back(artifacts: Path) -> None:
     assert asked("titanic") == {"titanic", "mnist"}
     assert asked("house_prices") >= {"house_prices", "titanic"}
     assert asked("mnist") >= {"mnist", "house_prices"}
-    store._make_room(store.places["mnist"])
+    store._evict(store.slots["mnist"])
     assert {model.name for model in store.ready()} == {"mnist", "house_prices"}
-    assert {card.name: card.status for card in store.cards()}["titanic"] == "idle"
+    assert {card.name: card.status for card in store.infos()}["titanic"] == "idle"
     assert asked("titanic") >= {"titanic", "mnist"}
 
 
@@ -189,11 +189,11 @@ def test_an_unloaded_model_gives_its_memory_back(artifacts: Path) -> None:
 
     app = create_app(Settings(bundles=str(artifacts)))
     store = app.state.store
-    model = weakref.ref(store.places["mnist"].model)
+    model = weakref.ref(store.slots["mnist"].model)
     newest = newer_mnist(artifacts / "mnist" / "bundle")
     store.refresh()
     gc.collect()
-    assert model() is None and store.places["mnist"].model.version == newest
+    assert model() is None and store.slots["mnist"].model.version == newest
 
 
 def newer_mnist(folder: Path) -> str:
@@ -222,14 +222,14 @@ class Flaky:
 def test_a_source_that_is_away_for_a_moment_takes_nothing_with_it(artifacts: Path, load: Any) -> None:
     store = create_app(Settings(bundles=str(artifacts), load=load)).state.store
     source = store.source = Flaky(store.source)
-    before = store.cards()
+    before = store.infos()
     source.away = True
     store.refresh()
-    assert {(card.status, card.reason) for card in store.cards()} == {(before[0].status, "the bucket does not answer")}
+    assert {(card.status, card.reason) for card in store.infos()} == {(before[0].status, "the bucket does not answer")}
     assert asyncio.run(store.model("titanic")).name == "titanic"
     source.away = False
     store.refresh()
-    assert {card.reason for card in store.cards()} == {None}
+    assert {card.reason for card in store.infos()} == {None}
 
 
 def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path) -> None:
@@ -238,11 +238,11 @@ def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path)
     version = newer(artifacts / "house_prices" / "bundle", 1)
     source.broken = True
     store.refresh()
-    card = store.place("house_prices").shown
+    card = store.slot("house_prices").current_info
     assert (card.status, card.reason) == ("ready", "the download broke off") and card.version != version
     source.broken = False
     store.refresh()
-    card = store.place("house_prices").shown
+    card = store.slot("house_prices").current_info
     assert (card.status, card.reason, card.version) == ("ready", None, version)
 
 
@@ -253,19 +253,19 @@ def test_a_bundle_of_other_predictor_code_is_told_apart_and_refused_where_that_i
     reseal(artifacts / "titanic" / "bundle", code_sha256="f" * 64)
     reseal(artifacts / "mnist" / "bundle", code_sha256=None)  # as bundles were before they had this field
     with TestClient(create_app(Settings(bundles=str(artifacts), strict_code=strict))) as client:
-        cards = {card["name"]: card for card in client.get("/models").json()["models"]}
+        infos = {card["name"]: card for card in client.get("/models").json()["models"]}
         rows = {row["project"]: row for row in client.get("/status?format=json").json()["projects"]}
         page = client.get("/status", headers={"Accept": "text/html"}).text
         answered = client.post("/models/titanic/predict", json={"inputs": [client_example(artifacts, "titanic")]})
-    assert {name: card["code"] for name, card in cards.items()} == {
+    assert {name: card["code"] for name, card in infos.items()} == {
         "house_prices": "same", "mnist": "unknown", "titanic": "changed"
     }  # fmt: skip
-    assert {name: row["code"] for name, row in rows.items()} == {name: card["code"] for name, card in cards.items()}
+    assert {name: row["code"] for name, row in rows.items()} == {name: card["code"] for name, card in infos.items()}
     assert "evaluated with different predictor code" in page
     assert answered.status_code == (503 if strict else 200)
-    assert cards["titanic"]["status"] == ("refused" if strict else "ready")
+    assert infos["titanic"]["status"] == ("refused" if strict else "ready")
     if strict:
-        assert "code_sha256: found ffffffffffff; expected" in cards["titanic"]["reason"]
+        assert "code_sha256: found ffffffffffff; expected" in infos["titanic"]["reason"]
 
 
 def client_example(artifacts: Path, project: str) -> dict[str, Any]:
