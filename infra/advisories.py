@@ -78,11 +78,11 @@ def report(locks: Iterable[Path], decisions: list[Accepted], today: date) -> int
                 decision = next((each for each in decisions if each.package == one["name"] and each.id in names), None)
                 if decision:
                     used.add(decision.id)
-                    said = f"accepted until {decision.until}: {decision.why}"
+                    outcome = f"accepted until {decision.until}: {decision.why}"
                 else:
                     stops += 1
-                    said = f"fixed in {', '.join(advisory['fix_versions']) or 'no version yet'}"
-                print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, {said}")
+                    outcome = f"fixed in {', '.join(advisory['fix_versions']) or 'no version yet'}"
+                print(f"{lock}: {one['name']} {one['version']}: {advisory['id']}, {outcome}")
     for decision in decisions:
         if decision.until < today:
             stops += 1

@@ -42,7 +42,7 @@ def serving(project: str, stage: str, image: str, version: str, canary: str | No
     Raises:
         ManifestError: an unknown stage, an invalid image or version, or no kubectl.
     """
-    prefix = of(project)
+    prefix = name_prefix(project)
     route = [{"op": "replace", "path": f"/spec/rules/0/matches/{i}/path/value", "value": f"{root}/{project}"}
              for i, root in enumerate(("/models", "/v2/models"))]  # fmt: skip
     route += [{"op": "replace", "path": f"/spec/rules/0/backendRefs/{i}/name", "value": prefix + name}
@@ -71,7 +71,7 @@ def training(project: str, stage: str, image: str, gpu: bool = False) -> list[Ma
     )  # fmt: skip
 
 
-def of(project: str) -> str:
+def name_prefix(project: str) -> str:
     """The name prefix of a project's objects."""
     return project.replace("_", "-") + "-"
 
@@ -95,7 +95,7 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
         laid = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "namePrefix": of(project),
+            "namePrefix": name_prefix(project),
             "labels": [
                 {"pairs": {"app.kubernetes.io/instance": project}, "includeSelectors": True, "includeTemplates": True}
             ],

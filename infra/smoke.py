@@ -38,9 +38,9 @@ class Doors:
         stage = f"prepare@{self.project}"
         self.worker("dvc", "repro", stage)  # with its upstream stages
         self.worker("dvc", "push", stage)
-        said = self.worker("dvc", "status", "--cloud", stage)
-        if "in sync" not in said:
-            raise DoorClosed(f"{stage}: not in the remote:  {said.strip()[:300]}")
+        output = self.worker("dvc", "status", "--cloud", stage)
+        if "in sync" not in output:
+            raise DoorClosed(f"{stage}: not in the remote:  {output.strip()[:300]}")
         return f"{stage} ran, and the remote has it"
 
     def airflow(self) -> str:
@@ -104,8 +104,8 @@ class Doors:
             raise DoorClosed(f"{error}{hint}") from None
 
 
-def last(said: str) -> str:
-    return (said.strip().splitlines() or [""])[-1]
+def last(output: str) -> str:
+    return (output.strip().splitlines() or [""])[-1]
 
 
 def targets(doors: Doors) -> list[str]:
@@ -127,10 +127,10 @@ def smoke(options: Options) -> int:
     for door in opened:
         started = time.monotonic()
         try:
-            mark, said = "✓", door()
+            mark, output = "✓", door()
         except (DoorClosed, TriggerError, ComposeError, KeyError) as error:
-            mark, said, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
-        print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {said}", flush=True)
+            mark, output, shut = "✗", f"{type(error).__name__}: {error}", shut + 1
+        print(f"{mark} {door.__name__:<8} {time.monotonic() - started:6.1f} s  {output}", flush=True)
     print("\n".join(["Prometheus asks:", *targets(doors)]))
     return 1 if shut else 0
 

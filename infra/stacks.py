@@ -37,7 +37,7 @@ class Stacks:
     role: str | None = None
     poll: float = field(default_factory=lambda: POLL)
     patience: float = PATIENCE
-    look: Callable[[], None] = lambda: None  # called at every poll of a change
+    on_poll: Callable[[], None] = lambda: None  # called at every poll of a change
 
     def describe(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -79,7 +79,7 @@ class Stacks:
             self._follow(change["StackId"], seen, "UPDATE_COMPLETE" if present else "CREATE_COMPLETE")
         except StackError:
             raise
-        except BaseException:  # a signal, or what `look` raises
+        except BaseException:  # a signal, or what `on_poll` raises
             if present:
                 self._cancel(name)
             raise
@@ -137,7 +137,7 @@ class Stacks:
             if change["Status"] == "FAILED":
                 self.client.delete_change_set(ChangeSetName=made["Id"])
                 reason = change.get("StatusReason", "no reason given")
-                if any(words in reason for words in NOTHING):
+                if any(phrase in reason for phrase in NOTHING):
                     return bool(present), None
                 raise StackError(f"{name}: {reason}")
             time.sleep(self.poll)
@@ -150,7 +150,7 @@ class Stacks:
         try:
             made: dict[str, Any] = self.client.create_change_set(**about)
         except ClientError as error:
-            if any(words in str(error) for words in NOTHING):
+            if any(phrase in str(error) for phrase in NOTHING):
                 return None
             raise
         return made
@@ -196,15 +196,15 @@ class Stacks:
             for event in reversed(self._events(stack)):
                 if event["EventId"] not in seen:
                     seen.add(event["EventId"])
-                    said = f"{event['LogicalResourceId']} {event['ResourceStatus']}"
-                    say(f"  {said}")
+                    line = f"{event['LogicalResourceId']} {event['ResourceStatus']}"
+                    say(f"  {line}")
                     if event["ResourceStatus"].endswith("_FAILED"):
-                        reasons.append(f"{said}: {event.get('ResourceStatusReason', 'no reason was given')}")
+                        reasons.append(f"{line}: {event.get('ResourceStatusReason', 'no reason was given')}")
             if not status.endswith("_IN_PROGRESS"):
                 break
             if time.monotonic() > deadline:
                 raise StackError(f"{name}: still {status}; run the same command to continue waiting")
-            self.look()
+            self.on_poll()
             time.sleep(self.poll)
         if wanted and status != wanted:
             raise StackError(f"{name}: {'; '.join([status, *reasons[:1]])}")

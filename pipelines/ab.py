@@ -67,7 +67,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         "arms": [described(role, arm, counts) for role, arm in (("champion", old), ("challenger", new))],
         "mirrored": {"inputs": both, "agreement": number(agreed)},
         "failures": trouble or "since the server started",
-        "score": judged(found) if found else None,
+        "score": score_summary(found) if found else None,
         "summary": sentence(project, new.version, found),
     }
     from roadmap.experiments import page as ab_page  # imports matplotlib, only if there is something to draw
@@ -145,14 +145,14 @@ def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> dict[s
     }
 
 
-def judged(found: ArmComparison) -> dict[str, Any]:
+def score_summary(found: ArmComparison) -> dict[str, Any]:
     looks = [
         {
             "day": day.at.isoformat(),
             "labels": day.labels,
-            "difference": number(day.look.value),
-            "low": number(day.look.low),
-            "high": number(day.look.high),
+            "difference": number(day.estimate.value),
+            "low": number(day.estimate.low),
+            "high": number(day.estimate.high),
         }
         for day in found.days
     ]

@@ -48,17 +48,17 @@ def label(project: str, file: str, log: str) -> str:
             inputs[row.request_id] = max(inputs[row.request_id], index + 1)
         known = [row for row in rows if row.index < inputs[row.request_id]]
         unknown = [f"{row.request_id}[{row.index}]" for row in rows if row.index >= inputs[row.request_id]]
-        said = f"{', '.join(unknown[:NAMED])}{', ...' if len(unknown) > NAMED else ''}"
+        names = f"{', '.join(unknown[:NAMED])}{', ...' if len(unknown) > NAMED else ''}"
         if not known:
             raise UsageError(
                 f"{file}: found none of its {len(rows):,} inputs in the last {LOOKBACK.days} days "
-                f"of {project}'s log: {said}"
+                f"of {project}'s log: {names}"
             )
         labels.write(log, project, known)
     except labels.store_errors(log) as error:  # only the type: a database's message may contain its password
         raise Unavailable(f"log: unreachable ({type(error).__name__})") from None
     done = f"{project}: {len(known):,} labels stored"
-    return f"{done}; {len(unknown):,} skipped, their inputs are not in the log: {said}" if unknown else done
+    return f"{done}; {len(unknown):,} skipped, their inputs are not in the log: {names}" if unknown else done
 
 
 def schema_of(project: str) -> dict[str, Any]:
@@ -109,8 +109,8 @@ def table(path: Path) -> Any:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:  # raised by pandas and pyarrow for other formats
-        said = str(error).strip().splitlines()[0]
-        raise UsageError(f"{path}: unreadable as Parquet ({said})") from None
+        names = str(error).strip().splitlines()[0]
+        raise UsageError(f"{path}: unreadable as Parquet ({names})") from None
 
 
 def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:

@@ -23,9 +23,9 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
-from roadmap.monitoring.live import live_score, scored
+from roadmap.monitoring.live import live_score, score_labelled
 from roadmap.monitoring.reference import FILE, Reference
-from roadmap.monitoring.reference.columns import watched
+from roadmap.monitoring.reference.columns import monitored_columns
 from roadmap.monitoring.verdict import DriftReport, as_json, assess_drift, retraining_allowed
 from roadmap.monitoring.window import window
 from roadmap.prediction_log import labels
@@ -51,8 +51,8 @@ def main(run: Run) -> None:
         "retrain": False,
     }
     if not settings.enabled:
-        said = f"{run.name}: not monitored, projects.{run.name}.monitor.enabled is false in params.yaml."
-        say(run, DriftReport("off", said), about)
+        summary = f"{run.name}: not monitored, projects.{run.name}.monitor.enabled is false in params.yaml."
+        say(run, DriftReport("off", summary), about)
         return
     log = os.environ.get("SERVING_PREDICTIONS")
     if not log:
@@ -70,16 +70,16 @@ def main(run: Run) -> None:
     about["rows"] = found.rows
     if found.rows < settings.min_rows:
         where = "" if "://" in log or Path(log).is_dir() else f" (folder {log} does not exist)"
-        said = (
+        summary = (
             f"{run.name}: {found.rows:,} predictions of version {bundle.manifest.version} since {since:%Y-%m-%d}{where}"
         )
-        say(run, DriftReport("too few rows", f"{said}, expected at least {settings.min_rows:,}."), about)
+        say(run, DriftReport("too few rows", f"{summary}, expected at least {settings.min_rows:,}."), about)
         return
     project = load_project(run.name)
     reference = Reference.model_validate(bundle.json(FILE))
-    columns = watched(project.monitoring.inputs(found.requests), project.monitoring.answers(found.answers))
+    columns = monitored_columns(project.monitoring.inputs(found.requests), project.monitoring.answers(found.answers))
     findings = compare(reference, columns, settings.alpha, settings.gap)
-    score = scored(LabelScorer(project, bundle.json("schema.json")), bundle.manifest.version, known)
+    score = score_labelled(LabelScorer(project, bundle.json("schema.json")), bundle.manifest.version, known)
     figures = tested(run, client, bundle)
     verdict = assess_drift(run.name, found, findings, live_score(score, figures, run.seed), settings)
     about["retrain"], about["why"] = allowed(run, client, verdict, until)

@@ -23,8 +23,8 @@ def line(entry: dict[str, Any]) -> str:
     move = f"{entry.get('alias') or 'stays'} {before or '-'} -> {version or '-'}"
     if not entry.get("alias"):
         move = f"version {version or '-'}"
-    said = f": {entry['summary']}" if entry.get("summary") else ""
-    return f"{entry['at'][:19]}Z  {entry['event']:<9} {move}, {entry.get('by', 'unknown')}{said}"
+    summary = f": {entry['summary']}" if entry.get("summary") else ""
+    return f"{entry['at'][:19]}Z  {entry['event']:<9} {move}, {entry.get('by', 'unknown')}{summary}"
 
 
 if __name__ == "__main__":

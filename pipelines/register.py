@@ -55,8 +55,8 @@ def main(run: Run) -> None:
     if champion is not None and champion.version == version.version:
         checks = [Check("champion", True, f"version {version.version} is already champion")]
     elif at := registry.rolled_back(client, run.name, bundle):
-        said = f"bundle {bundle.manifest.version} was rolled back at {at}; train another, or roll forward"
-        checks = [Check("champion", False, f"{said} with rollback=\"'{bundle.manifest.version}'\"")]
+        reason = f"bundle {bundle.manifest.version} was rolled back at {at}; train another, or roll forward"
+        checks = [Check("champion", False, f"{reason} with rollback=\"'{bundle.manifest.version}'\"")]
     else:
         checks = compare(run, bundle, champion, metrics)
         moves = all(check.passed for check in checks)
@@ -92,10 +92,10 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
     present = None
     if champion is not None:
         try:
-            theirs: Scores | None = scores(evaluation, registry.bundle_of(run.name, champion.version), rows)
+            champion_scores: Scores | None = scores(evaluation, registry.bundle_of(run.name, champion.version), rows)
         except ValidationError:  # other columns, or images of another size
-            theirs = None
-        present = Champion(champion.version, champion.tags.get("profile", "sample"), theirs)
+            champion_scores = None
+        present = Champion(champion.version, champion.tags.get("profile", "sample"), champion_scores)
     return evaluate_gate(candidate, present, run.settings.gate, run.seed)
 
 

@@ -48,17 +48,17 @@ def overrides(given: Mapping[str, str]) -> tuple[str, list[str]]:
     project = values.get("project")
     if not isinstance(project, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", project):
         raise TrainingFailed(f"hyperparameter project: found {project!r}; expected a project of params.yaml")
-    words = []
+    arguments = []
     for key, value in values.items():
         if not re.fullmatch(KEYS.format(project), key):
             allowed = f"project, profile, seed, trainer, projects.{project}.<block>.<key>"
             raise TrainingFailed(f"hyperparameter {key}: unknown key; allowed: {allowed}")
         if isinstance(value, dict):
-            words += [f"~{key}", f"+{key}={spelt(value)}"]
+            arguments += [f"~{key}", f"+{key}={spelt(value)}"]
         else:
             force = "++" if key.startswith("projects.") else ""  # unknown keys are for the schema to reject, not Hydra
-            words.append(f"{force}{key}={spelt(value)}")
-    return project, words
+            arguments.append(f"{force}{key}={spelt(value)}")
+    return project, arguments
 
 
 def decoded(text: str) -> Any:
@@ -80,14 +80,14 @@ def spelt(value: Any) -> str:
     return json.dumps(value)
 
 
-def run_stage(name: str, words: list[str], environment: Mapping[str, str]) -> None:
+def run_stage(name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
     """Runs `python -m pipelines.<name>` and passes its output on.
 
     Raises:
         TrainingFailed: with the last line of its output.
         Stopped: after the stage has stopped too.
     """
-    command = [sys.executable, "-m", f"pipelines.{name}", *words]
+    command = [sys.executable, "-m", f"pipelines.{name}", *arguments]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     last: deque[str] = deque(maxlen=20)
     try:
@@ -100,10 +100,10 @@ def run_stage(name: str, words: list[str], environment: Mapping[str, str]) -> No
         end(process)
         raise
     if code:
-        said = next((line for line in reversed(last) if line.startswith("error: ")), "")
-        said = said.removeprefix("error: ") or next((line for line in reversed(last) if line), "no reason given")
+        message = next((line for line in reversed(last) if line.startswith("error: ")), "")
+        message = message.removeprefix("error: ") or next((line for line in reversed(last) if line), "no reason given")
         died = f"killed by signal {-code}: " if code < 0 else ""
-        raise TrainingFailed(f"{name}: {died}{said.replace('command line: ', 'hyperparameter ')}")
+        raise TrainingFailed(f"{name}: {died}{message.replace('command line: ', 'hyperparameter ')}")
 
 
 def end(process: "subprocess.Popen[str]") -> None:
@@ -117,14 +117,14 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def train(root: Path) -> None:
-    project, words = overrides(read(root / "input/config/hyperparameters.json"))
+    project, arguments = overrides(read(root / "input/config/hyperparameters.json"))
     hosts = read(root / "input/config/resourceconfig.json").get("hosts", [])
     if len(hosts) > 1:
         raise TrainingFailed(f"resourceconfig.json: found {len(hosts)} instances; expected one; set InstanceCount=1")
     expect_code(project)
-    words += [f"projects.{project}.runner=local"]
+    arguments += [f"projects.{project}.runner=local"]
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        words.append("tracking=none")
+        arguments.append("tracking=none")
     environment = {**os.environ, "CHECKPOINTS": str(root / "checkpoints" / project)}
     data, artifacts, channel = Path("data") / project, Path("artifacts") / project, root / "input/data/data"
     if channel.is_dir():
@@ -132,7 +132,7 @@ def train(root: Path) -> None:
         shutil.copytree(channel, data)
     stages = ("train",) if channel.is_dir() else ("prepare", "baselines", "train", "evaluate")
     for name in stages:
-        run_stage(name, words, environment)
+        run_stage(name, arguments, environment)
     hand_over(artifacts, root / "model")
 
 
@@ -144,8 +144,8 @@ def expect_code(project: str) -> None:
     except ModuleNotFoundError as error:
         found = error.name
     if found != wanted:
-        said = f"found {found}; expected {wanted}, the checkout's"
-        raise TrainingFailed(f"training code of {project} in the image: {said}; rebuild and push the image")
+        message = f"found {found}; expected {wanted}, the checkout's"
+        raise TrainingFailed(f"training code of {project} in the image: {message}; rebuild and push the image")
 
 
 def read(path: Path) -> dict[str, Any]:

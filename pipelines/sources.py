@@ -33,7 +33,7 @@ class Hashes:
             self.known = {}
         self.used: dict[str, Any] = {}
 
-    def of(self, file: Path) -> str:
+    def hash_of(self, file: Path) -> str:
         """Raises: OSError: it can't be read."""
         name, before = str(file.absolute()), inode(file)
         found = self.known.get(name)
@@ -69,9 +69,9 @@ def digest(place: Path, hashes: Hashes) -> str | None:
     """Of a file's content, or of the names and contents in a folder; None where nothing can be read."""
     try:
         if not place.is_dir():
-            return hashes.of(place)
+            return hashes.hash_of(place)
         files = sorted(file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file())
-        lines = "".join(f"{hashes.of(place / name)} {json.dumps(name)}\n" for name in files)
+        lines = "".join(f"{hashes.hash_of(place / name)} {json.dumps(name)}\n" for name in files)
         return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
     except OSError:  # prepare says what is wrong
         return None

@@ -72,7 +72,7 @@ def short(row: Row, old: Row | None) -> Row:
     return f"[{project}](pipelines/{project}/README.md)", does, f"{headline} ({interval})", baseline, trained
 
 
-def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None], Row] = lambda row, _: row) -> str:
+def renew(text: str, name: str, table: list[Row], merge: Callable[[Row, Row | None], Row] = lambda row, _: row) -> str:
     """`text` with updated rows in its table `name`; the header and the rows of other projects stay.
 
     Args:
@@ -86,7 +86,7 @@ def renew(text: str, name: str, table: list[Row], of: Callable[[Row, Row | None]
         raise ValueError(f"no line '<!-- figures: {name} -->'")
     header, lines = block[1].splitlines(keepends=True)[:2], block[1].splitlines()[2:]
     old = {_project(row): row for row in (tuple(cell.strip() for cell in one.strip("|").split("|")) for one in lines)}
-    new = old | {row[0]: of(row, old.get(row[0])) for row in table}
+    new = old | {row[0]: merge(row, old.get(row[0])) for row in table}
     body = "".join([*header, *(line(new[project]) for project in projects() if project in new)])
     return text[: block.start(1)] + body + text[block.end(1) :]
 

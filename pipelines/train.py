@@ -19,7 +19,7 @@ from roadmap.data.training_set import MODEL, fits_of
 from roadmap.dependencies import code_sha256
 from roadmap.io.errors import UsageError
 from roadmap.monitoring.reference import FILE
-from roadmap.monitoring.reference.observe import observed
+from roadmap.monitoring.reference.observe import build_reference
 from roadmap.project import load_project
 from roadmap.tracking.tracker import Tracker
 from roadmap.training.history import write_history
@@ -67,7 +67,7 @@ def train(run: Run, card: dict[str, Any], main_process: bool) -> None:
         return
 
     def observe(bundle: Bundle) -> dict[str, str]:
-        return {FILE: observed(project, run.data, bundle).model_dump_json() + "\n"}
+        return {FILE: build_reference(project, run.data, bundle).model_dump_json() + "\n"}
 
     shipped = fitted[SHIPPED]
     manifest = write_bundle(run, shipped, {"run": key, **origin}, observe)

@@ -83,7 +83,7 @@ class TakesLabels(ABC):
     """A second base of `Data`, if labels arrive later and turn requests into training rows."""
 
     @abstractmethod
-    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+    def labelled(self, request: Request, schema: Schema) -> Row | None:
         """A logged request as a row without its target; None if it doesn't match the schema."""
 
 
@@ -205,8 +205,8 @@ class Project:
         if not (isinstance(found, type) and issubclass(found, member)):
             raise UsageError(f"{where}: has no class {member.__name__} that derives from roadmap/project.py's")
         if missing := sorted(found.__abstractmethods__):
-            said = ", ".join(f"{method}(...)" for method in missing)
-            raise UsageError(f"{where}: {member.__name__} has no {said}; see roadmap/project.py")
+            methods = ", ".join(f"{method}(...)" for method in missing)
+            raise UsageError(f"{where}: {member.__name__} has no {methods}; see roadmap/project.py")
         return found
 
 

@@ -127,8 +127,8 @@ def variable(name: str) -> str:
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """The environment variables of these settings, for another process."""
-    said = settings.model_dump(mode="json", exclude_defaults=True)
-    return {variable(name): str(value) for name, value in said.items()}
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    return {variable(name): str(value) for name, value in changed.items()}
 
 
 def at_fault(error: ValidationError) -> str:

@@ -53,7 +53,7 @@ def rows(project: str, source: Path) -> list[Any]:
     request = load_predictor(Bundle(BUNDLES / project / "bundle")).Request
     requests = Requests(request, Columns(request), "csv")
     with source.open(newline="") as file:
-        return [requests.of(row) for row in islice(csv.DictReader(file), 0, None, SHARE)]
+        return [requests.parse(row) for row in islice(csv.DictReader(file), 0, None, SHARE)]
 
 
 def one_by_one(project: str, source: Path) -> Callable[[], int]:

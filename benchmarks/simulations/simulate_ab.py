@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import machine
-from roadmap.experiments.sequential import ALPHA, LEAST, PLANNED, bound
+from roadmap.experiments.sequential import ALPHA, MIN_LABELS, TIGHTEST_AT, bound
 
 ACCURACY = 0.80  # of the champion
 BOTH = 0.9  # of the answers on which two models of one project agree
@@ -81,8 +81,8 @@ def verdicts(found: Found, right: bool = False) -> tuple[np.ndarray, np.ndarray]
     """
     value, error, n, least = found
     with np.errstate(divide="ignore", invalid="ignore"):
-        half, _ = bound(error, n, value, ALPHA, PLANNED)
-        ours = ((value if right else np.abs(value)) > half) & (least >= LEAST)
+        half, _ = bound(error, n, value, ALPHA, TIGHTEST_AT)
+        ours = ((value if right else np.abs(value)) > half) & (least >= MIN_LABELS)
         usual = np.abs(value) > 1.96 * error
     return first(ours), first(usual)
 

@@ -23,7 +23,7 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import reference
-from roadmap.monitoring.reference.columns import Columns, watched
+from roadmap.monitoring.reference.columns import Columns, monitored_columns
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
 PICTURE = Path("docs/assets/drift.png")
@@ -71,7 +71,7 @@ class World:
     def columns(self, rows: Rows) -> Columns:
         asked = [self.predictor.Request.model_validate(row) for row in rows]
         watch = Monitoring()
-        return watched(watch.inputs(asked), watch.answers(self.predictor.predict(asked)))
+        return monitored_columns(watch.inputs(asked), watch.answers(self.predictor.predict(asked)))
 
     def drifted(self, then: Any, rows: Rows) -> bool:
         return any(one.drifted for one in compare(then, self.columns(rows), self.settings.alpha, self.settings.gap))

@@ -56,7 +56,7 @@ class StageGraph:
         """The keys of the stages, in the order of params.yaml: the projects."""
         return list(dict.fromkeys(stage.key for stage in self.stages.values() if stage.key is not None))
 
-    def of(self, key: str) -> list[Stage]:
+    def stages_of(self, key: str) -> list[Stage]:
         """The stages of one key, and the shared stages that they need."""
         own = [stage for stage in self.stages.values() if stage.key == key]
         needed = {address for stage in own for address in self.ancestors(stage.address)}

@@ -35,13 +35,13 @@ class MonitorOperator(DvcOperator):
         self.run_command(root, [self.checkout.program("python"), "-m", "pipelines.monitor", f"project={self.project}"])
         path = root / "artifacts" / self.project / "monitoring" / "verdict.json"
         verdict: dict[str, Any] = json.loads(path.read_bytes())
-        said = {name: value for name, value in verdict.items() if name not in ("findings", "live")}
+        extra = {name: value for name, value in verdict.items() if name not in ("findings", "live")}
         if verdict["verdict"] == "drift":
             action = "Retraining" if verdict["retrain"] else "No retraining"
             alerts.tell(f"{verdict['summary']} {action}: {verdict['why']}.", project=self.project, at=verdict["at"])
         if verdict["retrain"]:
-            context["outlet_events"][self.alias].add(self.asset, extra=said)
-        return said
+            context["outlet_events"][self.alias].add(self.asset, extra=extra)
+        return extra
 
 
 def monitor_dag(project: str, cron: str | None, asset: Asset, checkout: Checkout, defaults: dict[str, Any]) -> DAG:

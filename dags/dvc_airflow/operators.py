@@ -38,7 +38,7 @@ class Settings:
     force: bool
 
     @classmethod
-    def of(cls, context: Any, dated: tuple[str, ...]) -> "Settings":
+    def from_context(cls, context: Any, dated: tuple[str, ...]) -> "Settings":
         """A backfill sees no later data: the keys in `dated` are set to its day."""
         params, run = context["params"], context["dag_run"]
         overrides = [f"profile={params['profile']}"] if params.get("profile") else []
@@ -138,7 +138,7 @@ class CheckOperator(DvcOperator):
         self.check = command
 
     def execute(self, context: Any) -> dict[str, Any]:
-        settings = Settings.of(context, self.dated)
+        settings = Settings.from_context(context, self.dated)
         workspace.prune(self.checkout.root)
         commit = workspace.head(self.checkout.root)
         folder = self.workspace(context, settings)
@@ -180,7 +180,7 @@ class StageOperator(DvcOperator):
         self.asset, self.alias, self.event, self.link_of = asset, alias, event, link
 
     def execute(self, context: Any) -> dict[str, Any]:
-        settings = Settings.of(context, self.dated)
+        settings = Settings.from_context(context, self.dated)
         away = self.checkout.remote is not None  # other machines may have run upstream stages
         folder = self.workspace(context, settings, self.check)
         if away:
@@ -243,7 +243,7 @@ class SummaryOperator(DvcOperator):
         self.needs, self.homemade, self.check = upstream, set(homemade), check
 
     def execute(self, context: Any) -> dict[str, Any]:
-        settings = Settings.of(context, self.dated)
+        settings = Settings.from_context(context, self.dated)
         results = [result for result in context["ti"].xcom_pull(task_ids=self.needs) if result]
         for result in results:
             self.log.info("%(stage)-28s %(state)-7s %(seconds)7.1f s  %(lock)s", result)

@@ -108,8 +108,10 @@ def failure(tail: list[str], code: int) -> Blocked | Failed:
         return Blocked(tail[-1])
     inner = EXITED.search(text)
     code = int(inner[1]) if inner else code
-    said = [line for line in tail if line.lower().startswith("error: ")]
-    message = (said[0] if said else tail[-1] if tail else "no output").removeprefix("error: ").removeprefix("ERROR: ")
+    errors = [line for line in tail if line.lower().startswith("error: ")]
+    message = (
+        (errors[0] if errors else tail[-1] if tail else "no output").removeprefix("error: ").removeprefix("ERROR: ")
+    )
     killed = code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM)
     if killed:
         message = f"the stage was killed by signal {abs(code) % 128}"

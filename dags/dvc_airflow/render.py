@@ -35,12 +35,12 @@ def clock(key: str, cron: str) -> CronTriggerTimetable:
 class Event:
     """An asset that a stage updates after it ran.
 
-    `said` gets the folder, the key and the run's params, reads the outputs, and returns the update's extra; None for no
-    update.
+    `extra` gets the folder, the key and the run's params, reads the outputs, and returns the update's extra; None for
+    no update.
     """
 
     asset: Callable[[str], Asset]
-    said: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None]
+    extra: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class House:
             timetable = clock(key, cron)
             schedule = AssetOrTimeSchedule(timetable=timetable, assets=schedule) if schedule else timetable
         with self.dag(key, schedule=schedule, **options) as dag:
-            self.tasks(self.graph.of(key), {}, dated)
+            self.tasks(self.graph.stages_of(key), {}, dated)
         return dag
 
     def of_all(self, dag_id: str, **options: Any) -> DAG:
@@ -116,7 +116,7 @@ class House:
                 homemade=[address for address in homemade if address in needs],
                 check="check",
                 asset=event.asset(str(stage.key)) if event else None,
-                event=event.said if event else None,
+                event=event.extra if event else None,
                 link=self.links.get(stage.name),
                 pool=self.pools.get(stage.name, "default_pool"),
                 doc=stage.desc,

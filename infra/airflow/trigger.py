@@ -52,10 +52,10 @@ class Client:
         except http.HttpError as error:
             if error.status is None:
                 raise TriggerError(f"{error}; start it with `make airflow`") from None
-            said = error.said
+            detail = error.detail
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                said = json.loads(said)["detail"]
-            raise TriggerError(f"{error.status} {path}: {said}") from None
+                detail = json.loads(detail)["detail"]
+            raise TriggerError(f"{error.status} {path}: {detail}") from None
 
     def trigger(self, dag: str, conf: dict[str, Any] | None = None, logical_date: str | None = None) -> str:
         """Starts a run and returns its id."""

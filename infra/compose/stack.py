@@ -132,8 +132,8 @@ class Stack:
                 f"compose {' '.join(arguments[:3])}: timed out after {seconds:.0f} s", TEMPORARY
             ) from None
         if done.returncode:
-            said = tail(done.stderr or done.stdout, 8)
-            raise ComposeError(f"compose {' '.join(arguments[:3])} ended with {done.returncode}:\n{said}")
+            output = tail(done.stderr or done.stdout, 8)
+            raise ComposeError(f"compose {' '.join(arguments[:3])} ended with {done.returncode}:\n{output}")
         return done.stdout
 
     def states(self) -> list[ContainerState]:
@@ -190,9 +190,9 @@ class Stack:
             except BaseException:
                 compose.terminate()
                 raise
-            said = compose.stdout.read() if compose.stdout else ""
+            output = compose.stdout.read() if compose.stdout else ""
         if compose.returncode:
-            raise ComposeError(f"compose up failed with exit code {compose.returncode}:\n{tail(said, 8)}")
+            raise ComposeError(f"compose up failed with exit code {compose.returncode}:\n{tail(output, 8)}")
 
     def check_port(self) -> None:
         host, port = self.env.get("BIND", "127.0.0.1"), int(self.env["PORT"])

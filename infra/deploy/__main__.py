@@ -155,7 +155,7 @@ def change(verb: str, given: DeployOptions, target: DeployTarget, records: recor
             target.roll_back(to, recording.say)
         result = "deployed"
         if not bundle:
-            rollback.give_back(given.project, now, to, recording.say)
+            rollback.restore_champion(given.project, now, to, recording.say)
         recording.say(f"{given.project}: version {to} answers")
     except KeyboardInterrupt:
         result, reason = "interrupted", "stopped by a signal"
@@ -185,8 +185,8 @@ def command(verb: str, given: DeployOptions) -> None:
         try:
             run(verb, given)
         except KeyboardInterrupt:
-            said = "interrupted; the previous version has all requests; run the same command to resume"
-            raise CommandError(said, command_line.INTERRUPTED) from None
+            message = "interrupted; the previous version has all requests; run the same command to resume"
+            raise CommandError(message, command_line.INTERRUPTED) from None
         except StackError as error:
             raise DeployError(str(error)) from None
 

@@ -5,33 +5,35 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-ERRORS = 0.02  # tolerated error rate of the new version
-SLOWER = 3.0  # tolerated ratio of mean latencies, and
-SECONDS = 0.1  # tolerated difference in seconds; slow is above both
-ENOUGH = 20  # fewest responses to compare latencies
+MAX_ERROR_RATE = 0.02  # tolerated error rate of the new version
+MAX_LATENCY_RATIO = 3.0  # tolerated ratio of mean latencies, and
+MAX_LATENCY_INCREASE = 0.1  # tolerated difference in seconds; slow is above both
+MIN_RESPONSES = 20  # fewest responses to compare latencies
 
 
 @dataclass(frozen=True)
 class TrafficCounters:
-    answered: float = 0.0
+    succeeded: float = 0.0
     failed: float = 0.0
     seconds: float = 0.0  # total latency
 
     def since(self, start: "TrafficCounters") -> "TrafficCounters":
-        return TrafficCounters(self.answered - start.answered, self.failed - start.failed, self.seconds - start.seconds)
+        return TrafficCounters(
+            self.succeeded - start.succeeded, self.failed - start.failed, self.seconds - start.seconds
+        )
 
     @property
     def mean(self) -> float:
-        return self.seconds / self.answered if self.answered else 0.0
+        return self.seconds / self.succeeded if self.succeeded else 0.0
 
     def alarms(self, old: "TrafficCounters") -> list[str]:
         """Problems of this version, compared with the old one over the same time."""
         found = []
-        asked = self.answered + self.failed
-        if asked and self.failed / asked > ERRORS:
-            found.append(f"{self.failed / asked:.0%} of the new version's {asked:g} responses failed")
-        slow = self.mean > SLOWER * old.mean and self.mean > old.mean + SECONDS
-        if min(self.answered, old.answered) >= ENOUGH and slow:
+        total = self.succeeded + self.failed
+        if total and self.failed / total > MAX_ERROR_RATE:
+            found.append(f"{self.failed / total:.0%} of the new version's {total:g} responses failed")
+        slow = self.mean > MAX_LATENCY_RATIO * old.mean and self.mean > old.mean + MAX_LATENCY_INCREASE
+        if min(self.succeeded, old.succeeded) >= MIN_RESPONSES and slow:
             found.append(f"the new version takes {self.mean * 1e3:.0f} ms, the old one {old.mean * 1e3:.0f} ms")
         return found
 

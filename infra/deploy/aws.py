@@ -32,7 +32,7 @@ def alarms(cloudwatch: Any, prefix: str) -> list[str]:
     return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
 
 
-def told(stacks: Any, name: str) -> dict[str, str]:
+def parameters(stacks: Any, name: str) -> dict[str, str]:
     """A stack's parameters; empty if its creation never completed."""
     found = stacks.describe(name)
     if found is None or found["StackStatus"].startswith(("REVIEW_", "CREATE_IN", "CREATE_FAILED", "ROLLBACK_")):

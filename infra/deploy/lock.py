@@ -16,11 +16,11 @@ from infra.deploy.target import DeployError
 from roadmap.io.actor import who
 from roadmap.io.errors import TEMPORARY
 
-RENEWED = 30.0  # seconds between renewals by the holder
-STALE = timedelta(seconds=4 * RENEWED)  # without renewal: the holder was killed
+RENEW_SECONDS = 30.0  # seconds between renewals by the holder
+STALE = timedelta(seconds=4 * RENEW_SECONDS)  # without renewal: the holder was killed
 
 
-def refused(place: str, holder: dict[str, Any]) -> DeployError:
+def in_use(place: str, holder: dict[str, Any]) -> DeployError:
     return DeployError(
         f"{place}: {holder.get('by', 'somebody')} has been deploying since {holder.get('since', '?')}; wait for it",
         TEMPORARY,
@@ -31,15 +31,15 @@ def refused(place: str, holder: dict[str, Any]) -> DeployError:
 def local(file: Path, place: str) -> Iterator[None]:
     """A lock on this machine, released by the kernel when its holder dies."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as held:
+    with file.open("a+") as lock_file:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            held.seek(0)
-            raise refused(place, json.loads(held.read() or "{}")) from None
-        held.truncate(0)
-        held.write(json.dumps({"by": who(), "since": now()}))
-        held.flush()
+            lock_file.seek(0)
+            raise in_use(place, json.loads(lock_file.read() or "{}")) from None
+        lock_file.truncate(0)
+        lock_file.write(json.dumps({"by": who(), "since": now()}))
+        lock_file.flush()
         yield
 
 
@@ -48,18 +48,18 @@ def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
     """A lock between machines: an S3 object created conditionally and renewed by its holder."""
     holder = {"by": who(), "since": now(), "host": platform.node(), "pid": os.getpid()}
     content = json.dumps(holder).encode()
-    if not _taken(s3, name, key, content):
+    if not _acquire(s3, name, key, content):
         found = s3.get_object(Bucket=name, Key=key)
         other = json.loads(found["Body"].read() or "{}")
-        if datetime.now(UTC) - found["LastModified"] < STALE and not _dead(other):
-            raise refused(place, other)
+        if datetime.now(UTC) - found["LastModified"] < STALE and not _is_gone(other):
+            raise in_use(place, other)
         s3.delete_object(Bucket=name, Key=key)
-        if not _taken(s3, name, key, content):
+        if not _acquire(s3, name, key, content):
             raise DeployError(f"{place}: another deployment has the lock; wait for it", TEMPORARY)
     over = threading.Event()
 
     def renew() -> None:
-        while not over.wait(RENEWED):
+        while not over.wait(RENEW_SECONDS):
             s3.put_object(Bucket=name, Key=key, Body=content)
 
     threading.Thread(target=renew, daemon=True).start()
@@ -70,7 +70,7 @@ def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
         s3.delete_object(Bucket=name, Key=key)
 
 
-def _taken(s3: Any, name: str, key: str, content: bytes) -> bool:
+def _acquire(s3: Any, name: str, key: str, content: bytes) -> bool:
     from botocore.exceptions import ClientError
 
     try:
@@ -82,7 +82,7 @@ def _taken(s3: Any, name: str, key: str, content: bytes) -> bool:
     return True
 
 
-def _dead(holder: dict[str, Any]) -> bool:
+def _is_gone(holder: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine that has ended."""
     if holder.get("host") != platform.node():
         return False

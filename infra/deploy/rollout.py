@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 from infra.deploy.target import DeployError, Say
 
-LOOK = 5.0  # seconds between checks of the alarms
+POLL_SECONDS = 5.0  # seconds between checks of the alarms
 
 
-def shift(
+def shift_traffic(
     steps: Sequence[float],
     bake: float,
     *,
@@ -31,7 +31,7 @@ def shift(
         for share in (*steps, 1.0):
             to(share)
             say(f"the new version has {share:.0%} of the requests")
-            watch(bake, alarms)
+            bake_step(bake, alarms)
             smoke()
     except BaseException:
         to(0.0)  # before printing: the terminal may be closed
@@ -39,11 +39,11 @@ def shift(
         raise
 
 
-def watch(seconds: float, alarms: Callable[[], list[str]], look: float = LOOK) -> None:
+def bake_step(seconds: float, alarms: Callable[[], list[str]], poll: float = POLL_SECONDS) -> None:
     end = time.monotonic() + seconds
     while True:
-        if loud := alarms():
-            raise DeployError(f"alarm: {', '.join(loud)}")
-        if (left := end - time.monotonic()) <= 0:
+        if firing := alarms():
+            raise DeployError(f"alarm: {', '.join(firing)}")
+        if (remaining := end - time.monotonic()) <= 0:
             return
-        time.sleep(min(look, left))
+        time.sleep(min(poll, remaining))

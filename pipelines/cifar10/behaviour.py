@@ -23,12 +23,12 @@ class Behaviour(project.Behaviour[Predictor]):
         predict = robustness.through(predictor)
         before = predict(pixels)
         label, rows = before.argmax(axis=1), np.arange(len(pixels))
-        for words, changed, asked in (
+        for name, changed, minimum in (
             ("a mirror", pixels[:, :, ::-1], 0.85),
             ("a little more light", robustness.brightness(pixels, 0.1), 0.9),
             ("a little noise", robustness.gaussian_noise(pixels, 3), 0.9),
         ):
-            yield BehaviouralCheck(words, "invariance", predict(changed).argmax(axis=1) == label, asked)
+            yield BehaviouralCheck(name, "invariance", predict(changed).argmax(axis=1) == label, minimum)
         covered, quarter = pixels.copy(), SIZE // 4
         covered[:, quarter:-quarter, quarter:-quarter] = 128
         after = predict(covered)[rows, label]

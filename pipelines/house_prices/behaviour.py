@@ -31,8 +31,8 @@ class Behaviour(project.Behaviour[Predictor]):
         typical = np.median(np.abs(now))
         for column, more, sign in MOVES:
             if any(has(row, column) for row in houses):
-                words = f"{more:g} more of {column}: {'not cheaper' if sign > 0 else 'not dearer'}"
-                yield BehaviouralCheck(words, "directional", sign * (prices(column, more) - now) >= 0, 0.99)
+                name = f"{more:g} more of {column}: {'not cheaper' if sign > 0 else 'not dearer'}"
+                yield BehaviouralCheck(name, "directional", sign * (prices(column, more) - now) >= 0, 0.99)
                 hardly = np.abs(prices(column, more / 1000) - now) <= 0.01 * typical
                 yield BehaviouralCheck(f"hardly more of {column}", "invariance", hardly, 0.99)
         yield BehaviouralCheck("a price above zero", "minimum", now > 0, 0.98)

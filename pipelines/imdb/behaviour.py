@@ -58,21 +58,25 @@ class Behaviour(project.Behaviour[Predictor]):
             "capitals", "invariance", (log_odds([t.upper() for t in texts]) > 0) == (before > 0), 0.98
         )
         sentiment = predictor.classes == CLASSES
-        for language, words, of in (("English", ENGLISH, ~chinese), ("Chinese", MANDARIN, chinese)):
-            if of.mean() < 0.1:
+        for language, phrases, selected in (("English", ENGLISH, ~chinese), ("Chinese", MANDARIN, chinese)):
+            if selected.mean() < 0.1:
                 continue
-            mine = [text for text, chosen in zip(texts, of, strict=True) if chosen]
-            told = np.stack([log_odds([text + words.aside.format(name) for text in mine]) > 0 for name in words.names])
-            yield BehaviouralCheck(f"another name, {language}", "invariance", (told == told[0]).all(axis=0), 0.95)
+            own = [text for text, chosen in zip(texts, selected, strict=True) if chosen]
+            positive = np.stack(
+                [log_odds([text + phrases.aside.format(name) for text in own]) > 0 for name in phrases.names]
+            )
+            yield BehaviouralCheck(
+                f"another name, {language}", "invariance", (positive == positive[0]).all(axis=0), 0.95
+            )
             if not sentiment:
                 continue
-            praise = [text for text, odds in zip(mine, before[of], strict=True) if odds > 0 and len(text) <= NEAR]
+            praise = [text for text, odds in zip(own, before[selected], strict=True) if odds > 0 and len(text) <= NEAR]
             plain, worse = (
                 log_odds(praise),
-                log_odds([f"{text} {words.bad[1].format(words.subjects[0])}" for text in praise]),
+                log_odds([f"{text} {phrases.bad[1].format(phrases.subjects[0])}" for text in praise]),
             )
             yield BehaviouralCheck(f"praise and a bad word more, {language}", "directional", worse < plain, 0.9)
-            for verdict, said in (("good", words.good), ("bad", words.bad)):
-                plainly = log_odds([one.format(subject) for one in said for subject in words.subjects])
-                held = plainly > 0 if verdict == "good" else plainly < 0
-                yield BehaviouralCheck(f"plainly {verdict}, {language}", "minimum", held, 0.9)
+            for verdict, templates in (("good", phrases.good), ("bad", phrases.bad)):
+                plainly = log_odds([one.format(subject) for one in templates for subject in phrases.subjects])
+                correct = plainly > 0 if verdict == "good" else plainly < 0
+                yield BehaviouralCheck(f"plainly {verdict}, {language}", "minimum", correct, 0.9)

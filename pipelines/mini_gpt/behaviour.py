@@ -21,8 +21,10 @@ class Behaviour(project.Behaviour[Predictor]):
         begun = [text[: len(text) // 2 + 1] for text in texts]
 
         def written(seed: int, temperature: float) -> list[str]:
-            asked = [{"prompt": text, "max_tokens": LENGTH, "temperature": temperature, "seed": seed} for text in begun]
-            return [output.text for output in predict_in_batches(predictor, asked)]
+            prompts = [
+                {"prompt": text, "max_tokens": LENGTH, "temperature": temperature, "seed": seed} for text in begun
+            ]
+            return [output.text for output in predict_in_batches(predictor, prompts)]
 
         def bits(texts: list[str]) -> np.ndarray:
             outputs = predict_in_batches(predictor, [{**requests[0], "prompt": text} for text in texts])

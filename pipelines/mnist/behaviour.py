@@ -22,9 +22,11 @@ class Behaviour(project.Behaviour[Predictor]):
         noise = np.random.default_rng(0).normal(0, 5, images.shape)
         yield BehaviouralCheck("a little noise", "invariance", digits(predictor, images + noise) == now, 0.98)
         if images.shape[-1] >= WIDE:
-            for words, axis, by in (("up", 1, -1), ("down", 1, 1), ("left", 2, -1), ("right", 2, 1)):
+            for direction, axis, by in (("up", 1, -1), ("down", 1, 1), ("left", 2, -1), ("right", 2, 1)):
                 moved = np.roll(images, by, axis=axis)
-                yield BehaviouralCheck(f"a pixel to the {words}", "invariance", digits(predictor, moved) == now, 0.97)
+                yield BehaviouralCheck(
+                    f"a pixel to the {direction}", "invariance", digits(predictor, moved) == now, 0.97
+                )
         half = images.copy()
         half[:, : images.shape[1] // 2] = 0
         sure, less = (confidence(predictor, which, now) for which in (images, half))
@@ -34,15 +36,15 @@ class Behaviour(project.Behaviour[Predictor]):
 
 
 def digits(predictor: Predictor, images: np.ndarray) -> np.ndarray:
-    return np.array([output.digit for output in asked(predictor, images)])
+    return np.array([output.digit for output in predict(predictor, images)])
 
 
 def confidence(predictor: Predictor, images: np.ndarray, digits: np.ndarray) -> np.ndarray:
     """Probability of these digits: [n]"""
-    return np.array([output.probabilities[d] for output, d in zip(asked(predictor, images), digits, strict=True)])
+    return np.array([output.probabilities[d] for output, d in zip(predict(predictor, images), digits, strict=True)])
 
 
-def asked(predictor: Predictor, images: np.ndarray) -> list[Any]:
+def predict(predictor: Predictor, images: np.ndarray) -> list[Any]:
     grey = np.clip(np.round(images), 0, 255).astype(int)
     return predict_in_batches(predictor, [{"image": one.tolist()} for one in grey])
 

@@ -14,8 +14,8 @@ from roadmap.project import Request
 
 class Behaviour(project.Behaviour[Predictor]):
     def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
-        asked = sample_cases(requests)
-        closes = [np.array(request["close"][-HISTORY:]) for request in asked]
+        cases = sample_cases(requests)
+        closes = [np.array(request["close"][-HISTORY:]) for request in cases]
 
         def quantiles(closes: list[np.ndarray], symbol: str = "") -> np.ndarray:
             """In prices: [n, horizons, levels]"""
@@ -35,7 +35,7 @@ class Behaviour(project.Behaviour[Predictor]):
         yield BehaviouralCheck("every move half as large again: wider", "directional", wider.all(axis=1), 0.99)
         rising = np.diff(now, axis=2) >= 0
         yield BehaviouralCheck("quantiles in their order", "minimum", [bool(one.all()) for one in rising], 1.0)
-        held = (now[..., 0] < last[..., 0]) & (last[..., 0] < now[..., -1])
+        inside = (now[..., 0] < last[..., 0]) & (last[..., 0] < now[..., -1])
         yield BehaviouralCheck(
-            "the last price inside the widest interval", "minimum", [bool(one.all()) for one in held], 0.99
+            "the last price inside the widest interval", "minimum", [bool(one.all()) for one in inside], 0.99
         )

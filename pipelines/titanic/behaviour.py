@@ -52,8 +52,8 @@ class Behaviour(project.Behaviour[Predictor]):
                 ("3rd", "male", "adult", "died"),
                 ("crew", "male", "adult", "died"),
             ]
-            asked = [{"class": cls, "sex": sex, "age": age} for cls, sex, age, _ in plain]
-            held = [
-                output.label == row[-1] for output, row in zip(predict_in_batches(predictor, asked), plain, strict=True)
+            cases = [{"class": cls, "sex": sex, "age": age} for cls, sex, age, _ in plain]
+            correct = [
+                output.label == row[-1] for output, row in zip(predict_in_batches(predictor, cases), plain, strict=True)
             ]
-            yield BehaviouralCheck("whose fate is plain", "minimum", np.array(held), 1.0)
+            yield BehaviouralCheck("whose fate is plain", "minimum", np.array(correct), 1.0)

@@ -125,8 +125,8 @@ def typed(table: CsvTable, target: str, gaps: Sequence[str] | None, raw: Collect
     if gone.any():
         first = int(gone.to_numpy().argmax())
         words = Counter(table.columns[target][row] or "empty" for row in np.flatnonzero(gone))
-        said = ", ".join(f"{count:,} {word}" for word, count in words.most_common(5))
-        print(f"{table.where}: {gone.sum():,} rows without target {target!r} left out ({said}), the first data row {first + 1}")
+        counted = ", ".join(f"{count:,} {word}" for word, count in words.most_common(5))
+        print(f"{table.where}: {gone.sum():,} rows without target {target!r} left out ({counted}), the first data row {first + 1}")
     frame = frame[~gone]
     if len(frame) < FEWEST:
         raise UsageError(f"{table.where}: {len(frame)} rows have a value in {target!r}; at least {FEWEST} are needed")

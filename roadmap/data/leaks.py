@@ -18,11 +18,11 @@ def suspects(frame: pd.DataFrame, columns: dict[str, dict[str, Any]], target: st
         if len(known) < FEWEST or y.nunique() < 2:
             continue
         if spec["kind"] == "number":
-            value, said = _ordered(known[name], y, binary)
+            value, reason = _ordered(known[name], y, binary)
         else:
-            value, said = _explained(known[name], y), "of the target's variance lies between its levels"
+            value, reason = _explained(known[name], y), "of the target's variance lies between its levels"
         if value >= NEARLY:
-            found[name] = f"{value:.1%} {said}"
+            found[name] = f"{value:.1%} {reason}"
     return found
 
 

@@ -5,17 +5,17 @@ from typing import Any
 import pandas as pd
 
 
-def labelled(asked: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+def request_row(request: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
     """A request as a row of the table, a field that is absent as a gap; None where it has other columns."""
     columns = schema["columns"]
-    fits = asked.keys() <= columns.keys() and all(
+    fits = request.keys() <= columns.keys() and all(
         value is None or isinstance(value, str) == (columns[name]["kind"] == "category")
-        for name, value in asked.items()
+        for name, value in request.items()
     )
-    return {name: asked.get(name) for name in columns} if fits else None
+    return {name: request.get(name) for name in columns} if fits else None
 
 
-def renewed(schema: dict[str, Any], frames: list[pd.DataFrame]) -> dict[str, Any]:
+def widen_schema(schema: dict[str, Any], frames: list[pd.DataFrame]) -> dict[str, Any]:
     """The schema with ranges and levels that hold what `frames` bring too."""
     columns = {}
     for name, spec in schema["columns"].items():

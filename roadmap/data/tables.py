@@ -89,8 +89,8 @@ def prepare(
     kept = typed(frame[[*columns, target]], columns)
     print(f"{source}: {len(kept):,} rows, target {target!r} ({task})")
     for name, spec in columns.items():
-        said = f"{spec['min']:g} to {spec['max']:g}" if spec["kind"] == "number" else f"{len(spec['levels'])} levels"
-        print(f"  {name}: {spec['kind']}, {said}, {kept[name].isna().sum()} missing")
+        detail = f"{spec['min']:g} to {spec['max']:g}" if spec["kind"] == "number" else f"{len(spec['levels'])} levels"
+        print(f"  {name}: {spec['kind']}, {detail}, {kept[name].isna().sum()} missing")
         if notes and name in notes:
             print(f"  warning: {name}: {notes[name]}")
     for name, why in ignored.items():
@@ -102,8 +102,8 @@ def prepare(
         raise UsageError(f"{source}: no column to learn from: each has one value only in train; give more rows")
     _enough({name: part[target] for name, part in parts.items()}, source, classes)
     leaks = suspects(parts["train"], columns, target, task == "binary")
-    for name, said in leaks.items():
-        print(f"  warning: {name} nearly is the target ({said}): is it known before the target is?")
+    for name, detail in leaks.items():
+        print(f"  warning: {name} nearly is the target ({detail}): is it known before the target is?")
     schema = {"task": task, "target": target, "columns": columns, "ignored": ignored}
     schema |= {"classes": classes} if classes else {}
     schema |= {"reading": reading} if reading else {}

@@ -22,8 +22,8 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
         schema, frame = splits.read_card(folder)["schema"], splits.read(folder, split)
         return requests(frame, schema), frame[schema["target"]].to_numpy()
 
-    def labelled(self, asked: Request, schema: Schema) -> Row | None:
-        return schemas.labelled(asked, schema)
+    def labelled(self, request: Request, schema: Schema) -> Row | None:
+        return schemas.request_row(request, schema)
 
 
 @dataclass(frozen=True)

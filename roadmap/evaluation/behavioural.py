@@ -24,12 +24,12 @@ class BehaviouralCheck:
 
     name: str
     kind: Literal["invariance", "directional", "minimum"]
-    held: np.ndarray | Sequence[bool]  # whether each case passed: [n]
-    asked: float  # minimum rate
+    passed: np.ndarray | Sequence[bool]  # whether each case passed: [n]
+    minimum_rate: float  # minimum rate
 
     @property
     def rate(self) -> float:
-        return float(np.mean(self.held))
+        return float(np.mean(self.passed))
 
 
 def sample_cases(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -42,11 +42,11 @@ def table(expectations: Iterable[BehaviouralCheck]) -> dict[str, dict[str, Any]]
     return {
         one.name: {
             "kind": one.kind,
-            "cases": len(one.held),
+            "cases": len(one.passed),
             "rate": one.rate,
-            "asked": one.asked,
-            "passed": one.rate >= one.asked,
+            "asked": one.minimum_rate,
+            "passed": one.rate >= one.minimum_rate,
         }
         for one in expectations
-        if len(one.held)
+        if len(one.passed)
     }

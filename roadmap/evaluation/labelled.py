@@ -20,12 +20,12 @@ class LabelScorer:
     def __init__(self, project: Project, schema: Schema) -> None:
         self.project, self.schema = project, schema
 
-    def row(self, label: str, asked: Request) -> Row | None:
+    def row(self, label: str, request: Request) -> Row | None:
         """The input and its label as a row of a split; None if the project takes no labels or the row doesn't match."""
         data = self.project.data
         if not isinstance(data, TakesLabels):
             return None
-        row, target = data.labelled(asked, self.schema), target_of(label, self.schema)
+        row, target = data.labelled(request, self.schema), target_of(label, self.schema)
         return None if row is None or target is None else {**row, self.schema["target"]: target}
 
     def score(self, rows: list[Row], outputs: Sequence[dict[str, Any]]) -> Score:

@@ -107,12 +107,12 @@ class Bootstrap:
         from scipy import stats
 
         # Counts the sample itself (Davison and Hinkley, 1997, section 4.2). NaN is not a gain.
-        plain = (1 + np.count_nonzero(~(self.gains > least))) / (1 + len(self.gains))
-        if plain == 1:
+        is_mean = (1 + np.count_nonzero(~(self.gains > least))) / (1 + len(self.gains))
+        if is_mean == 1:
             return 1.0
         bias, pull = self._corrections()
-        z = stats.norm.ppf(plain) - bias
-        return float(max(plain, stats.norm.cdf(z / (1 + pull * z) - bias)))
+        z = stats.norm.ppf(is_mean) - bias
+        return float(max(is_mean, stats.norm.cdf(z / (1 + pull * z) - bias)))
 
     def low(self, alpha: float = ALPHA) -> float:
         from scipy import stats
@@ -133,15 +133,15 @@ def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
     """The first model against the second, both scored on the same rows in the same order."""
     sign = 1 if first.higher_is_better else -1
     difference = sign * (first.per_item - second.per_item)
-    if first.plain and first.block > 1:
+    if first.is_mean and first.block > 1:
         error = math.sqrt(long_run_variance(difference, first.block) / len(difference))
         # Degrees of freedom of this variance estimate (Priestley, 1981, section 6.2.3).
         freedom = max(len(difference) / (2 * first.block), 1)
         return DieboldMariano(float(difference.mean()), error, freedom)
-    if first.plain and all(np.isin(score.per_item, (0, 1)).all() for score in (first, second)):
+    if first.is_mean and all(np.isin(score.per_item, (0, 1)).all() for score in (first, second)):
         return McNemar(int((difference > 0).sum()), int((difference < 0).sum()), len(difference))
     # The same seed draws the same rows for both, which makes the comparison paired.
-    gains = sign * (first.resampled(seed) - second.resampled(seed))
+    gains = sign * (first.bootstrap(seed) - second.bootstrap(seed))
     low, high = first.reduce(np.array([0.0, 1.0]))
     if high < low:  # R2 rises where squared errors fall
         difference = -difference

@@ -218,8 +218,8 @@ def wrong_images(
         ax.axis("off")
     for ax, i in zip(axes.flat, wrong, strict=False):
         ax.imshow(images[i], cmap="gray_r")
-        said = f"{names[targets[i]]}{chr(10) if long else ' '}taken for {names[predictions[i]]}"
-        ax.set_title(f"{said}\n{confidence[i]:.0%} sure", fontsize=6.5 if long else 7, loc="center")
+        title = f"{names[targets[i]]}{chr(10) if long else ' '}taken for {names[predictions[i]]}"
+        ax.set_title(f"{title}\n{confidence[i]:.0%} sure", fontsize=6.5 if long else 7, loc="center")
     count = int((predictions != targets).sum())
     figure.suptitle(
         f"{len(wrong)} of {count} wrong predictions among {len(targets):,}, most confident first", fontsize=10
@@ -280,7 +280,7 @@ def severities(accuracies: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str) -> Figure:
+def heatmaps(images: np.ndarray, maps: np.ndarray, titles: list[str], title: str) -> Figure:
     """Each image next to a grey copy with its map as overlay. images: [n, h, w, 3], maps: [n, h, w]"""
     columns = 4
     rows = -(-len(images) // columns)
@@ -290,7 +290,7 @@ def heatmaps(images: np.ndarray, maps: np.ndarray, words: list[str], title: str)
     for i, (image, heat) in enumerate(zip(images, maps, strict=True)):
         left, right = axes[i // columns, 2 * (i % columns) : 2 * (i % columns) + 2]
         left.imshow(image)
-        left.set_title(words[i], fontsize=6.5, loc="left")
+        left.set_title(titles[i], fontsize=6.5, loc="left")
         right.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=255)
         most = max(float(np.abs(heat).max()), 1e-6)
         right.imshow(heat, cmap="RdBu_r", vmin=-most, vmax=most, alpha=0.6)

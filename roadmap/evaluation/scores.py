@@ -34,11 +34,11 @@ class Score:
         return float(self.reduce(self.per_item.mean(keepdims=True))[0])
 
     @property
-    def plain(self) -> bool:
+    def is_mean(self) -> bool:
         """Whether the headline is the plain mean of the items."""
         return self.reduce is _identity
 
-    def of(self, rows: np.ndarray) -> "Score":
+    def subset(self, rows: np.ndarray) -> "Score":
         """The score of a subset. rows: bool [n]
 
         R2 keeps the variance of all rows, so that gains of subsets and of the whole are comparable.
@@ -48,7 +48,7 @@ class Score:
         density = len(places) / (places[-1] - places[0] + 1) if len(places) else 1.0
         return replace(self, per_item=self.per_item[places], metrics={}, block=max(1, math.ceil(self.block * density)))
 
-    def resampled(self, seed: int) -> np.ndarray:
+    def bootstrap(self, seed: int) -> np.ndarray:
         """The headline of RESAMPLES bootstrap samples; the same seed draws the same rows. -> [RESAMPLES]"""
         if self.block > 1:
             return self.reduce(block_means(self.per_item, self.block, seed))
@@ -59,7 +59,7 @@ class Score:
 
     def interval(self, seed: int) -> tuple[float, float]:
         """95% percentile bootstrap interval of the headline (Efron and Tibshirani, 1993, chapter 13)."""
-        low, high = np.percentile(self.resampled(seed), [2.5, 97.5])
+        low, high = np.percentile(self.bootstrap(seed), [2.5, 97.5])
         return float(low), float(high)
 
 

@@ -28,7 +28,7 @@ class SliceComparison:
     gain: PairedTest
     loss_p: float  # p-value of the loss
 
-    def harmed(self, maximum_regression: float, parts: int) -> bool:
+    def regressed(self, maximum_regression: float, parts: int) -> bool:
         """Whether it significantly loses more than the maximum, corrected for the number of slices."""
         return self.gain.value < -maximum_regression and self.loss_p <= ALPHA / parts
 
@@ -36,16 +36,16 @@ class SliceComparison:
 def compare_slices(candidate: Score, champion: Score, masks: Masks, seed: int) -> Iterator[SliceComparison]:
     """Compares the slices with enough rows."""
     for name, rows in masks.items():
-        mine, theirs = candidate.of(rows), champion.of(rows)
-        count = len(mine.per_item)
-        if count >= MIN_SLICE_ROWS * mine.block:
-            yield SliceComparison(name, count, paired_test(mine, theirs, seed), paired_test(theirs, mine, seed).p(0))
+        new, old = candidate.subset(rows), champion.subset(rows)
+        count = len(new.per_item)
+        if count >= MIN_SLICE_ROWS * new.block:
+            yield SliceComparison(name, count, paired_test(new, old, seed), paired_test(old, new, seed).p(0))
 
 
 def table(score: Score, masks: Masks) -> dict[str, dict[str, float]]:
     """Rows and headline metric of every non-empty slice."""
     return {
-        name: {"rows": int(rows.sum()), score.headline: score.of(rows).value}
+        name: {"rows": int(rows.sum()), score.headline: score.subset(rows).value}
         for name, rows in masks.items()
         if rows.any()
     }
@@ -79,12 +79,12 @@ def fairness(
     for attribute, group in groups.items():
         rows = {}
         for level in np.unique(group):
-            of = group == level
+            members = group == level
             rows[str(level)] = {
-                "rows": int(of.sum()),
-                "accuracy": float((positive == truth)[of].mean()),
-                "positive_rate": float(positive[of].mean()),
-                "true_rate": float(truth[of].mean()),
+                "rows": int(members.sum()),
+                "accuracy": float((positive == truth)[members].mean()),
+                "positive_rate": float(positive[members].mean()),
+                "true_rate": float(truth[members].mean()),
             }
         names = ("accuracy", "positive_rate", "true_rate")
         columns = {name: [row[name] for row in rows.values()] for name in names}

@@ -45,7 +45,7 @@ class Day:
 
     at: date
     labels: int
-    look: IntervalEstimate
+    estimate: IntervalEstimate
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,23 @@ class ArmComparison:
     def verdict(self) -> str:
         """The first decision of any day. The test allows stopping there, so later days change nothing."""
         for day in self.days:
-            if day.look.low > 0:
+            if day.estimate.low > 0:
                 return "better"
-            if day.look.high < 0:
+            if day.estimate.high < 0:
                 return "worse"
         return "undecided"
 
     @property
     def p(self) -> float:
-        return min(day.look.p for day in self.days)
+        return min(day.estimate.p for day in self.days)
 
 
 def arms(
-    asked: Iterable[tuple[PredictionRecord, int]], champion: str, challenger: str, known: Mapping[Key, Label]
+    records: Iterable[tuple[PredictionRecord, int]], champion: str, challenger: str, known: Mapping[Key, Label]
 ) -> tuple[Arm, Arm]:
     """Both. `asked`: rows, each with its place in its request; other versions' are passed over."""
     found = {version: Arm(version) for version in (champion, challenger)}
-    for row, index in asked:
+    for row, index in records:
         if row.version in found:
             arm, key = found[row.version], (row.request_id, index)
             arm.outputs[key], arm.seconds[row.request_id] = json.loads(row.output), row.seconds
@@ -97,9 +97,9 @@ def agreement(champion: Arm, challenger: Arm, classes: bool) -> tuple[int, float
 
 def agree(first: dict[str, Any], second: dict[str, Any], classes: bool) -> bool:
     """Texts and integers must be equal, numbers within 5%; classifiers agree on the class."""
-    said = [{name: value for name, value in one.items() if isinstance(value, str | int)} for one in (first, second)]
-    if said[0] != said[1] or classes:
-        return said[0] == said[1]
+    values = [{name: value for name, value in one.items() if isinstance(value, str | int)} for one in (first, second)]
+    if values[0] != values[1] or classes:
+        return values[0] == values[1]
     numbers = [list(_numbers(one)) for one in (first, second)]
     return len(numbers[0]) == len(numbers[1]) and bool(np.isclose(numbers[0], numbers[1], rtol=CLOSE).all())
 
@@ -164,11 +164,11 @@ def _looks(first: _Side, second: _Side, mirrored: bool) -> list[Day]:
     until = zip(*(np.searchsorted(side.days, days, side="right") for side in (first, second)), strict=True)
     found = []
     for day, (n, m) in zip(days.astype(date), until, strict=True):
-        if min(n, m) < sequential.LEAST:
-            look = IntervalEstimate(math.nan, -math.inf, math.inf, 1.0)
+        if min(n, m) < sequential.MIN_LABELS:
+            estimate = IntervalEstimate(math.nan, -math.inf, math.inf, 1.0)
         elif mirrored:
-            look = sequential.confidence_sequence(sequential.pairs(second.good[:n] - first.good[:n]))
+            estimate = sequential.confidence_sequence(sequential.pairs(second.good[:n] - first.good[:n]))
         else:
-            look = sequential.confidence_sequence(sequential.samples(first.good[:n], second.good[:m]))
-        found.append(Day(day, int(n if mirrored else n + m), look))
+            estimate = sequential.confidence_sequence(sequential.samples(first.good[:n], second.good[:m]))
+        found.append(Day(day, int(n if mirrored else n + m), estimate))
     return found

@@ -7,15 +7,15 @@ import matplotlib.dates as mdates
 
 from roadmap.reporting import html, page, style
 from roadmap.reporting.figures import chart, figure, panel
+from roadmap.reporting.formatting import count, percent
 from roadmap.reporting.html import Html
 from roadmap.reporting.page import Section
-from roadmap.reporting.words import count, percent
 
 WIDTH, HEIGHT = 660, 240
 
 
-def mark(words: str, bad: bool) -> Html:
-    return Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(words)}</span>')
+def mark(text: str, bad: bool) -> Html:
+    return Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(text)}</span>')
 
 
 def page_title(content: dict[str, Any]) -> str:
@@ -43,12 +43,12 @@ def verdict(content: dict[str, Any]) -> Section:
     facts.append(("Mirrored inputs", f"{mirrored['inputs']:,}"))
     if mirrored["agreement"] is not None:
         facts.append(("Agreement", percent(mirrored["agreement"])))
-    words = (
+    text = (
         "The interval covers the true difference at all times with 95% probability, so peeking every day is fine and "
         "the first decision is safe to act on. A traffic split is evaluated per prediction: if a few callers send most "
         "requests, their predictions are correlated and the interval is too narrow."
     )
-    return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(words)])
+    return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(text)])
 
 
 def arms(content: dict[str, Any]) -> Section:
@@ -64,9 +64,10 @@ def arms(content: dict[str, Any]) -> Section:
         }
         for arm in content["arms"]
     ]
-    asked = " and ".join(f"{count(arm['requests'], 'request')} to the {arm['role']}" for arm in content["arms"])
+    requests = " and ".join(f"{count(arm['requests'], 'request')} to the {arm['role']}" for arm in content["arms"])
     lead = (
-        f"{asked}. The champion's latency covers the whole response; a shadow request's excludes its wait in the queue."
+        f"{requests}. The champion's latency covers the whole response; a shadow request's excludes its wait in the "
+        "queue."
     )
     return Section(
         "Both versions", lead, [html.table(rows, f"From the prediction log; failures: {content['failures']}")]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 ALPHA = 0.05
-PLANNED = 2_000  # sample size at which the interval is tightest; it is valid at any
-LEAST = 100  # predictions of each arm; below, the variance estimate is too poor
+TIGHTEST_AT = 2_000  # sample size at which the interval is tightest; it is valid at any
+MIN_LABELS = 100  # predictions of each arm; below, the variance estimate is too poor
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def samples(first: np.ndarray, second: np.ndarray) -> Estimate:
     return Estimate(float(second.mean() - first.mean()), error, n)
 
 
-def confidence_sequence(estimate: Estimate, alpha: float = ALPHA, planned: int = PLANNED) -> IntervalEstimate:
+def confidence_sequence(estimate: Estimate, alpha: float = ALPHA, planned: int = TIGHTEST_AT) -> IntervalEstimate:
     """The interval that covers the true difference at all times with probability 1 - alpha."""
     if estimate.error == 0 or estimate.n < 1:
         return IntervalEstimate(estimate.value, -math.inf, math.inf, 1.0)

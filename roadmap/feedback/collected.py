@@ -37,9 +37,9 @@ class FeedbackRecord:
         return self.request_id, self.index
 
     @classmethod
-    def of(cls, one: LabelledPrediction) -> FeedbackRecord:
-        said = json.dumps(one.input, ensure_ascii=False)
-        return cls(one.request_id, one.index, one.time, one.version, one.profile, said, one.label)
+    def from_prediction(cls, one: LabelledPrediction) -> FeedbackRecord:
+        inputs = json.dumps(one.input, ensure_ascii=False)
+        return cls(one.request_id, one.index, one.time, one.version, one.profile, inputs, one.label)
 
 
 def read(folder: Path) -> list[FeedbackRecord]:
@@ -71,7 +71,7 @@ def add(folder: Path, found: Iterable[LabelledPrediction], collected: datetime, 
     kept = read(folder)
     before = set(kept)
     rows = {row.key: row for row in kept}
-    for row in map(FeedbackRecord.of, found):
+    for row in map(FeedbackRecord.from_prediction, found):
         known = rows.get(row.key)
         if known is None:
             rows[row.key] = row

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roadmap.data.schema import renewed
+from roadmap.data.schema import widen_schema
 from roadmap.data.splits import RECENT, PreparedData
 from roadmap.feedback import collected
 
@@ -79,7 +79,7 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
         prepared,
         splits=old | {name: part for name, part in recent.items() if name == RECENT},
         source=f"{prepared.source} + {len(rows):,} labelled rows of the log",
-        schema=renewed(schema, list(recent.values())) if table else schema,
+        schema=widen_schema(schema, list(recent.values())) if table else schema,
         notes={**prepared.notes, "windows": collected.windows(folder)},
     )
 

@@ -52,9 +52,9 @@ def aws_errors(failed: type[CommandError], temporary: type[CommandError], busy: 
 
 def refusal(error: Exception, busy: Collection[str] = ()) -> tuple[str, int]:
     """botocore's ClientError -> message and exit code."""
-    said = getattr(error, "response", {}).get("Error", {})
-    code = said.get("Code", "")
-    what = f"{getattr(error, 'operation_name', 'AWS')}: {code}: {said.get('Message', '')}"
+    response = getattr(error, "response", {}).get("Error", {})
+    code = response.get("Code", "")
+    what = f"{getattr(error, 'operation_name', 'AWS')}: {code}: {response.get('Message', '')}"
     todo = next((todo for codes, todo in NEXT if code in codes), "")
     return f"{what}; {todo}" if todo else what, TEMPORARY if code in BUSY or code in busy else USAGE
 

@@ -48,7 +48,7 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
 
     A `CommandError` becomes one line on standard error and its exit code.
     """
-    verb, words = (argv[0], argv[1:]) if argv and argv[0] in commands else ("", argv)
+    verb, arguments = (argv[0], argv[1:]) if argv and argv[0] in commands else ("", argv)
     if {"-h", "--help"} & set(argv):
         print(usage(commands, about))
         return 0
@@ -59,7 +59,7 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
             )
             raise UsageError(f"command: {found}; see --help")
         options, main = commands[verb]
-        return main(parse(options, words)) or 0
+        return main(parse(options, arguments)) or 0
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
@@ -71,7 +71,7 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
         return INTERRUPTED
 
 
-def parse(options: type[O], words: Sequence[str]) -> O:
+def parse(options: type[O], arguments: Sequence[str]) -> O:
     """
     Raises:
         UsageError: with the wrong argument and what is allowed.
@@ -80,14 +80,14 @@ def parse(options: type[O], words: Sequence[str]) -> O:
     places = [name for name, field in fields.items() if _positional(field)]
     named = [name for name in fields if name not in places]
     found: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
         if places and (not equals or name not in named) and not (equals and _open(options)):
-            name, value = places[0], word
+            name, value = places[0], argument
             if not _many(fields[name]):
                 places.pop(0)
         elif not equals:
-            raise UsageError(f"{word!r}: found no '='; expected name=value; see --help")
+            raise UsageError(f"{argument!r}: found no '='; expected name=value; see --help")
         elif name not in named and not _open(options):
             raise UsageError(f"{name}: unknown option; {nearest(name, named)}")
         if name in fields and _many(fields[name]):
@@ -101,8 +101,8 @@ def parse(options: type[O], words: Sequence[str]) -> O:
         name = str(first["loc"][0]) if first["loc"] else "options"
         if first["type"] == "missing":
             raise UsageError(f"{name}: missing; expected {name}=... ({fields[name].description}); see --help") from None
-        said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-        raise UsageError(f"{name}: found {found.get(name)!r}; {said}; see --help") from None
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        raise UsageError(f"{name}: found {found.get(name)!r}; {message}; see --help") from None
 
 
 def usage(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: str | None) -> str:

@@ -26,9 +26,9 @@ class HttpError(Exception):
     said       the beginning of the response body, or why there was no response
     """
 
-    def __init__(self, method: str, url: str, status: int | None, said: str) -> None:
-        self.method, self.url, self.status, self.said = method, url, status, said
-        super().__init__(f"{method} {url}: {f'{status}: {said}' if status else f'no response ({said})'}")
+    def __init__(self, method: str, url: str, status: int | None, detail: str) -> None:
+        self.method, self.url, self.status, self.detail = method, url, status, detail
+        super().__init__(f"{method} {url}: {f'{status}: {detail}' if status else f'no response ({detail})'}")
 
     @property
     def passing(self) -> bool:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from roadmap.evaluation.paired import holm
 from roadmap.monitoring.reference import OTHER, Counts, Levels, Numbers, Reference
-from roadmap.monitoring.reference.columns import ANSWER, Columns
+from roadmap.monitoring.reference.columns import OUTPUT_PREFIX, Columns
 
 Kind = Literal["values", "missing"]
 
@@ -32,8 +32,8 @@ class ColumnDrift:
     unseen: float  # the window's fraction of new or rare levels; 0 for numbers
 
     @property
-    def of_answers(self) -> bool:
-        return self.column.startswith(ANSWER)
+    def is_output(self) -> bool:
+        return self.column.startswith(OUTPUT_PREFIX)
 
     @property
     def sentence(self) -> str:
@@ -48,7 +48,7 @@ def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> 
         gap: smallest gap that counts as drift, however significant.
     """
     counted = reference.count(window)
-    tests = [test for name, then in reference.columns.items() for test in column_tests(name, then, counted[name])]
+    tests = [test for name, before in reference.columns.items() for test in column_tests(name, before, counted[name])]
     corrected = holm([p for _, _, _, p in tests])
     found = [
         ColumnDrift(name, kind, distance, p, p < alpha and distance >= gap, unseen(counted[name]))
@@ -57,24 +57,28 @@ def compare(reference: Reference, window: Columns, alpha: float, gap: float) -> 
     return sorted(found, key=lambda one: (not one.drifted, one.p, -one.gap))
 
 
-def column_tests(name: str, then: Counts, now: Counts) -> Iterator[tuple[str, Kind, float, float]]:
-    if then.known and now.known:
-        gap, p = kolmogorov_smirnov(then, now) if isinstance(then, Numbers) else chi_squared(then.counts, now.counts)
+def column_tests(name: str, before: Counts, after: Counts) -> Iterator[tuple[str, Kind, float, float]]:
+    if before.known and after.known:
+        gap, p = (
+            kolmogorov_smirnov(before, after)
+            if isinstance(before, Numbers)
+            else chi_squared(before.counts, after.counts)
+        )
         yield name, "values", gap, p
-    if then.missing or now.missing:
-        yield name, "missing", *chi_squared([then.missing, then.known], [now.missing, now.known])
+    if before.missing or after.missing:
+        yield name, "missing", *chi_squared([before.missing, before.known], [after.missing, after.known])
 
 
-def kolmogorov_smirnov(then: Counts, now: Counts) -> tuple[float, float]:
+def kolmogorov_smirnov(before: Counts, after: Counts) -> tuple[float, float]:
     """On intervals the statistic is at most that on values, so the p-value is conservative."""
-    one, other = (np.cumsum(counts.counts) / counts.known for counts in (then, now))
+    one, other = (np.cumsum(counts.counts) / counts.known for counts in (before, after))
     gap = float(np.abs(one - other).max())
-    rows = then.known * now.known / (then.known + now.known)
+    rows = before.known * after.known / (before.known + after.known)
     return gap, float(stats.kstwobign.sf(gap * np.sqrt(rows)))
 
 
-def chi_squared(then: list[int], now: list[int]) -> tuple[float, float]:
-    counts = np.array([then, now], float)
+def chi_squared(before: list[int], after: list[int]) -> tuple[float, float]:
+    counts = np.array([before, after], float)
     shares = counts / counts.sum(axis=1, keepdims=True)
     gap = float(np.abs(shares[0] - shares[1]).sum() / 2)
     # Levels too rare for the test's approximation are pooled.
@@ -85,7 +89,7 @@ def chi_squared(then: list[int], now: list[int]) -> tuple[float, float]:
     return gap, float(stats.chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
 
 
-def unseen(now: Counts) -> float:
-    if not isinstance(now, Levels) or not now.known:
+def unseen(after: Counts) -> float:
+    if not isinstance(after, Levels) or not after.known:
         return 0.0
-    return now.counts[now.levels.index(OTHER)] / now.known
+    return after.counts[after.levels.index(OTHER)] / after.known

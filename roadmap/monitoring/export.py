@@ -56,9 +56,9 @@ def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: An
     from prometheus_client import CollectorRegistry, Gauge, push_to_gateway
 
     registry = CollectorRegistry()
-    for name, words, labels, value in gauges(project, verdict, about, manifest, test):
+    for name, description, labels, value in gauges(project, verdict, about, manifest, test):
         known = registry._names_to_collectors.get(name)
-        gauge = known if isinstance(known, Gauge) else Gauge(name, words, list(labels), registry=registry)
+        gauge = known if isinstance(known, Gauge) else Gauge(name, description, list(labels), registry=registry)
         gauge.labels(**labels).set(value)
     try:
         push_to_gateway(gateway, "roadmap_monitor", registry, {"project": project}, timeout=10)
@@ -70,21 +70,26 @@ def gauges(
     project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]
 ) -> Iterator[tuple[str, str, dict[str, str], float]]:
     """Name, help, labels and value of each."""
-    of = {"project": project}
-    yield "roadmap_drift_detected", "1 if the last monitoring run found drift", of, float(verdict.verdict == "drift")
-    yield "roadmap_monitor_rows", "predictions in the monitored window", of, about["rows"]
+    labels = {"project": project}
+    yield (
+        "roadmap_drift_detected",
+        "1 if the last monitoring run found drift",
+        labels,
+        float(verdict.verdict == "drift"),
+    )
+    yield "roadmap_monitor_rows", "predictions in the monitored window", labels, about["rows"]
     now = datetime.fromisoformat(about["at"]).timestamp()
-    yield "roadmap_monitor_last_run_timestamp_seconds", "time of the last monitoring run", of, now
+    yield "roadmap_monitor_last_run_timestamp_seconds", "time of the last monitoring run", labels, now
     for one in verdict.findings:
-        column = {**of, "column": one.column if one.kind == "values" else f"{one.column} (missing)"}
+        column = {**labels, "column": one.column if one.kind == "values" else f"{one.column} (missing)"}
         yield "roadmap_drift_statistic", "distance of a column to its reference, 0 to 1", column, one.gap
         yield "roadmap_drift_p_value", "p-value of a column's drift, corrected for all columns", column, one.p
     if verdict.live is not None:
-        metric = {**of, "metric": verdict.live.metric}
+        metric = {**labels, "metric": verdict.live.metric}
         yield "roadmap_live_score", "headline metric of labelled predictions", metric, verdict.live.value
     created = datetime.fromisoformat(manifest.created).timestamp()
-    version = {**of, "version": manifest.version}
+    version = {**labels, "version": manifest.version}
     yield "roadmap_champion_created_timestamp_seconds", "time of the champion's training", version, created
     if test:
-        labels = {**of, "metric": test["name"], "profile": manifest.profile}
+        labels = {**labels, "metric": test["name"], "profile": manifest.profile}
         yield "roadmap_test_score", "headline metric of the champion on the test rows", labels, test["value"]

@@ -8,7 +8,7 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
 from roadmap.prediction_log.labels import LabelledPrediction
 
-LEAST = 50  # fewest labels for a score
+MIN_LABELS = 50  # fewest labels for a score
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class LiveScore:
     high: float
     test: float
     labels: int
-    worse: bool  # the intervals don't overlap
+    regressed: bool  # the intervals don't overlap
 
     @property
     def sentence(self) -> str:
@@ -29,16 +29,16 @@ class LiveScore:
         return f"{found} (95% interval {self.low:.4f} to {self.high:.4f}), {self.test:.4f} on the test set"
 
 
-def live_score(score: Score | None, tested: dict[str, Any], seed: int) -> LiveScore | None:
+def live_score(score: Score | None, test_headline: dict[str, Any], seed: int) -> LiveScore | None:
     """`tested`: the headline of metrics.json; None is returned without it or with too few labels."""
-    if score is None or not tested or len(score.per_item) < LEAST:
+    if score is None or not test_headline or len(score.per_item) < MIN_LABELS:
         return None
     low, high = score.interval(seed)
-    worse = high < tested["ci95_low"] if score.higher_is_better else low > tested["ci95_high"]
-    return LiveScore(score.headline, score.value, low, high, tested["value"], len(score.per_item), worse)
+    regressed = high < test_headline["ci95_low"] if score.higher_is_better else low > test_headline["ci95_high"]
+    return LiveScore(score.headline, score.value, low, high, test_headline["value"], len(score.per_item), regressed)
 
 
-def scored(scorer: LabelScorer, version: str, known: Iterable[LabelledPrediction]) -> Score | None:
+def score_labelled(scorer: LabelScorer, version: str, known: Iterable[LabelledPrediction]) -> Score | None:
     """The score of this version's predictions; None if there are no labels."""
     rows, outputs = [], []
     for one in known:

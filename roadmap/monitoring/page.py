@@ -14,9 +14,9 @@ from roadmap.monitoring.window import Window
 from roadmap.reporting import html, page, style
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import chart, figure, legend, panel
+from roadmap.reporting.formatting import percent
 from roadmap.reporting.histograms import numbers_across
 from roadmap.reporting.page import Section
-from roadmap.reporting.words import percent
 
 DRAWN = 8  # columns, those that differ most
 LEVELS = 10
@@ -60,16 +60,16 @@ def overview(verdict: DriftReport, then: Reference, found: Window, how: MonitorS
             ("Unreadable rows", f"{found.unreadable:,}"),
         ]
     )
-    words = (
+    text = (
         "The difference is the largest distance of the two cumulative distributions for a number (Kolmogorov-Smirnov), "
         "and the fraction of rows that would have to change for a category or for missing values (chi-squared). "
         "P-values are corrected for the number of columns (Holm)."
     )
-    return Section("Verdict", verdict.summary, [facts, html.paragraph(words)])
+    return Section("Verdict", verdict.summary, [facts, html.paragraph(text)])
 
 
-def mark(words: str, bad: bool) -> html.Html:
-    return html.Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(words)}</span>')
+def mark(text: str, bad: bool) -> html.Html:
+    return html.Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(text)}</span>')
 
 
 def columns(verdict: DriftReport, then: Reference, now: dict[str, Counts]) -> Section:
@@ -146,7 +146,10 @@ def performance(verdict: DriftReport) -> Section:
     live: Any = verdict.live
     facts = html.facts(
         [
-            ("Verdict", mark("worse than on the test set" if live.worse else "as on the test set", bad=live.worse)),
+            (
+                "Verdict",
+                mark("worse than on the test set" if live.regressed else "as on the test set", bad=live.regressed),
+            ),
             (live.metric, f"{live.value:.4f}, 95% interval {live.low:.4f} to {live.high:.4f}"),
             ("On the test set", f"{live.test:.4f}"),
             ("Labels", f"{live.labels:,}"),

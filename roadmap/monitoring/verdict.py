@@ -27,7 +27,7 @@ def assess_drift(
     reasons = [one.sentence for one in drifted[:3]]
     if len(drifted) > 3:
         reasons.append(f"{len(drifted) - 3} more")
-    if live is not None and live.worse:
+    if live is not None and live.regressed:
         reasons.insert(0, live.sentence)
     if reasons:
         return DriftReport(
@@ -67,5 +67,5 @@ def as_json(verdict: DriftReport, **about: Any) -> dict[str, Any]:
         ],
         "live": None if live is None else {"metric": live.metric, "value": live.value, "low": live.low,
                                            "high": live.high, "test": live.test, "labels": live.labels,
-                                           "worse": live.worse},
+                                           "worse": live.regressed},
     }  # fmt: skip

@@ -32,11 +32,11 @@ def window(
     found = Window(since, until)
     for row in deque((row for row in log if row.version == version), maxlen=most):
         try:
-            asked = predictor.Request.model_validate_json(row.input)
+            request = predictor.Request.model_validate_json(row.input)
             answer = predictor.Response.model_validate_json(row.output)
         except ValidationError:
             found.unreadable += 1
             continue
-        found.requests.append(asked)
+        found.requests.append(request)
         found.answers.append(answer)
     return found

@@ -144,8 +144,8 @@ def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterat
     for row, index in indexed_records(log, project, since, until):
         label = known.get((row.request_id, index))
         if label is not None:
-            said, answered = json.loads(row.input), json.loads(row.output)
-            yield LabelledPrediction(row.time, row.request_id, index, row.version, said, answered, label, row.profile)
+            inputs, answered = json.loads(row.input), json.loads(row.output)
+            yield LabelledPrediction(row.time, row.request_id, index, row.version, inputs, answered, label, row.profile)
 
 
 def store_errors(log: str) -> tuple[type[Exception], ...]:

@@ -90,7 +90,7 @@ class PredictionLogger:
             taken = self._spool.append(b"\t".join(parts) + b"\n")
         except Exception as error:  # a failure to log must not fail the request
             taken = False
-            self._complain("cannot log a prediction of %s: %r", model.name, error)
+            self._log_error("cannot log a prediction of %s: %r", model.name, error)
         if not taken:
             self.counts.dropped(model.name, len(inputs))
         return taken
@@ -157,14 +157,14 @@ class PredictionLogger:
                 self._hear(json.loads(line))
             code = writer.wait()
         except OSError as error:
-            self._complain("cannot start the prediction log's writer: %r", error)
+            self._log_error("cannot start the prediction log's writer: %r", error)
             return False
         finally:
             self.writer = None
             if lock >= 0:
                 os.close(lock)
         if code:
-            self._complain("the prediction log's writer ended with exit code %d; restarting it", code)
+            self._log_error("the prediction log's writer ended with exit code %d; restarting it", code)
         return code == 0
 
     def _hear(self, report: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ class PredictionLogger:
             self.counts.recorded(project, rows)
         for project, rows in report.get("dropped", {}).items():
             self.counts.dropped(project, rows)
-            self._complain(
+            self._log_error(
                 "the prediction log rejected %d predictions of %s; they may be too long for it", rows, project
             )
         if lines := report.get("unreadable"):
@@ -180,7 +180,7 @@ class PredictionLogger:
         if rows := report.get("failed"):
             log.error("cannot write %d predictions (%s); will retry", rows, report["why"])
 
-    def _complain(self, *words: Any) -> None:
+    def _log_error(self, *arguments: Any) -> None:
         if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
             self._complained_at = time.monotonic()
-            log.error(*words)
+            log.error(*arguments)

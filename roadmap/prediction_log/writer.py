@@ -41,11 +41,11 @@ class SpoolWriter:
         served = True
         while served:
             served = not ended(min(LOOK_SECONDS, self.flush_seconds))
-            self.look(last=not served)
+            self.poll(last=not served)
         with suppress(OSError):  # it is in use
             self.folder.rmdir()
 
-    def look(self, last: bool = False) -> None:
+    def poll(self, last: bool = False) -> None:
         """Writes segments that are complete, large or old enough; after a failure only after a pause, or if `last`."""
         paths = segments(self.folder)
         self._segments = {path: self._segments.get(path) or Segment(path) for path in paths}

@@ -79,18 +79,18 @@ def _comparison_checks(
         return
     name = f"champion version {champion.version}"
     if champion.profile == "full" and candidate.profile == "sample":
-        said = f"{name} was trained on the full dataset, which a model of the sample never replaces"
-        yield Check("champion", False, said)
+        reason = f"{name} was trained on the full dataset, which a model of the sample never replaces"
+        yield Check("champion", False, reason)
         return
     if champion.scores is None:
         yield Check("champion", True, f"{name} takes different requests, so the two cannot be compared")
         return
     pairs = {rows: (candidate.scores[rows], champion.scores[rows]) for rows in candidate.scores}
-    if all(np.array_equal(mine.per_item, theirs.per_item) for mine, theirs in pairs.values()):
-        count = sum(len(mine.per_item) for mine, _ in pairs.values())
+    if all(np.array_equal(new.per_item, old.per_item) for new, old in pairs.values()):
+        count = sum(len(new.per_item) for new, _ in pairs.values())
         yield Check("champion", False, f"it scores exactly as {name} on each of {count} rows: no improvement")
         return
-    gains = {rows: paired_test(mine, theirs, seed) for rows, (mine, theirs) in pairs.items()}
+    gains = {rows: paired_test(new, old, seed) for rows, (new, old) in pairs.items()}
     yield _improvement_check(candidate.scores, gains, name, settings)
     yield _regression_check(candidate, pairs, settings.maximum_regression, seed)
 
@@ -99,24 +99,26 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
     """A significant gain above the minimum on one set of rows, and no loss beyond the tolerance on the other."""
     chances = holm([gain.p(settings.minimum_improvement) for gain in gains.values()])
     ahead = {rows for rows, chance in zip(gains, chances, strict=True) if chance <= ALPHA}
-    passed, said = bool(ahead), []
+    passed, sentences = bool(ahead), []
     for rows, gain in gains.items():
         least = gain.low(ALPHA / len(gains) if rows in ahead or not ahead else ALPHA)
-        words = (
+        sentence = (
             f"{gain.value:+.4f} {scores[rows].headline} against {name} on the same {len(scores[rows].per_item)} {rows} "
             f"rows, at least {least:+.4f} by the {gain.test}"
         )
         effect = f"{settings.minimum_improvement:+g}" if settings.minimum_improvement else "0"
         if rows in ahead:
-            words += f", which is more than {effect}"
+            sentence += f", which is more than {effect}"
         elif not ahead:
-            words += f", required: more than {effect}"
+            sentence += f", required: more than {effect}"
         else:
             kept = gain.p(-settings.maximum_regression) <= ALPHA
             passed &= kept
-            words += f", tolerated: {-settings.maximum_regression:+g}" + ("" if kept else "; a larger loss is possible")
-        said.append(words)
-    return Check("champion", passed, " and ".join(said))
+            sentence += f", tolerated: {-settings.maximum_regression:+g}" + (
+                "" if kept else "; a larger loss is possible"
+            )
+        sentences.append(sentence)
+    return Check("champion", passed, " and ".join(sentences))
 
 
 def _regression_check(
@@ -125,28 +127,28 @@ def _regression_check(
     """No slice of any set of rows significantly loses more than tolerated (Bonferroni over the slices)."""
     parts = [
         (rows, part)
-        for rows, (mine, theirs) in pairs.items()
-        for part in compare_slices(mine, theirs, candidate.slices.get(rows, {}), seed)
+        for rows, (new, old) in pairs.items()
+        for part in compare_slices(new, old, candidate.slices.get(rows, {}), seed)
     ]
-    harmed = [
+    regressed = [
         f"slice {part.name} ({part.rows} {rows} rows) loses {-part.gain.value:.4f}, "
         f"tolerated: {maximum_regression:g} (p = {part.loss_p:.2g})"
         for rows, part in parts
-        if part.harmed(maximum_regression, len(parts))
+        if part.regressed(maximum_regression, len(parts))
     ]
     least = f"none of {len(parts)} slices of at least {MIN_SLICE_ROWS} rows"
     passed = f"{least} significantly loses more than {maximum_regression:g}"
-    return Check("slices", not harmed, "; ".join(harmed) or passed)
+    return Check("slices", not regressed, "; ".join(regressed) or passed)
 
 
 def decision_record(project: str, checks: list[Check]) -> dict[str, Any]:
     """decision.json: a summary for people, the checks for machines."""
     promoted = all(check.passed for check in checks)
     reasons = "; ".join(check.reason for check in checks if promoted or not check.passed)
-    held = ", ".join(check.name for check in checks if check.passed)
+    passing = ", ".join(check.name for check in checks if check.passed)
     summary = f"{project}: {'promoted' if promoted else 'refused'} because {reasons}."
-    if held and not promoted:
-        summary += f" Passed checks: {held}."
+    if passing and not promoted:
+        summary += f" Passed checks: {passing}."
     return {
         "promoted": promoted,
         "summary": summary,

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from roadmap.reporting.figures import chart, figure, legend, panel, shorten, text_width
+from roadmap.reporting.formatting import percent
 from roadmap.reporting.html import Html
 from roadmap.reporting.style import BLUE, MUTED, SPLIT_COLOURS, WIDTH
-from roadmap.reporting.words import percent
 
 
 def bars(shares: dict[str, float], title: str, caption: str, alt: str) -> Html:
@@ -22,8 +22,8 @@ def bars(shares: dict[str, float], title: str, caption: str, alt: str) -> Html:
     lines(axes, labels, 5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlim(0)
-    said = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
-    return figure(drawing, title, caption, f"{alt}: {said}")
+    summary = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+    return figure(drawing, title, caption, f"{alt}: {summary}")
 
 
 def split_bars(
@@ -45,11 +45,11 @@ def split_bars(
     lines(axes, labels, 5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     legend(axes)
-    said = "; ".join(
+    summary = "; ".join(
         f"{name} " + ", ".join(f"{level} {percent(share)}" for level, share in zip(classes, of, strict=True))
         for name, of in shares.items()
     )
-    return figure(drawing, title, caption, f"Bars by split: {said}")
+    return figure(drawing, title, caption, f"Bars by split: {summary}")
 
 
 def beside(names: Sequence[str]) -> tuple[list[str], float]:

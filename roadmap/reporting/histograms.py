@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from roadmap.reporting.figures import chart, legend, panel
+from roadmap.reporting.formatting import tick
 from roadmap.reporting.style import BLUE, SPLIT_COLOURS
-from roadmap.reporting.words import tick
 
 FEW_VALUES = 12  # up to this many distinct values are drawn one by one
 

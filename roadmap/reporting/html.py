@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.reporting.words import number
+from roadmap.reporting.formatting import number
 
 
 class Html(str):

@@ -46,10 +46,10 @@ def train(run: Run) -> None:
         base = f"roadmap-{run.name.replace('_', '-')}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
         name, job = find(api, base)
         if job is None:
-            told = {"NETWORK": run.settings.network, "CODE_SHA256": code, "GIT_COMMIT": git_commit()}
+            environment = {"NETWORK": run.settings.network, "CODE_SHA256": code, "GIT_COMMIT": git_commit()}
             data = upload(run.data, given.bucket, f"sagemaker/{run.name}/data/{card['sha256']}")
-            request = asked(run, name, base, data, given)
-            api.create_training_job(**request, Environment={key: value for key, value in told.items() if value})
+            request = job_request(run, name, base, data, given)
+            api.create_training_job(**request, Environment={key: value for key, value in environment.items() if value})
         print(f"{name}: {'started on ' + given.instance if job is None else 'exists already'}", flush=True)
         with stopping(api, name):
             job = follow(api, name)
@@ -73,7 +73,7 @@ def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
     raise UsageError(f"{base}: {ATTEMPTS} jobs have failed; see `aws sagemaker list-training-jobs` for the reasons")
 
 
-def asked(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict[str, Any]:
+def job_request(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict[str, Any]:
     """CreateTrainingJob's arguments."""
     stopping: dict[str, int] = {"MaxRuntimeInSeconds": given.seconds}
     if given.spot:
@@ -135,14 +135,14 @@ def follow(api: Any, name: str) -> dict[str, Any]:
         Unavailable: there was no capacity.
         UsageError: it failed or was stopped.
     """
-    said = 0
+    reported = 0
     read: dict[str, str] = {}
     while True:
         job: dict[str, Any] = api.describe_training_job(TrainingJobName=name)
         steps = job.get("SecondaryStatusTransitions", [])
-        for step in steps[said:]:
+        for step in steps[reported:]:
             print(f"{name}: {step['Status']}: {step.get('StatusMessage', '')}", flush=True)
-        said = len(steps)
+        reported = len(steps)
         read = passed_on(name, read)
         status = job["TrainingJobStatus"]
         if status == "Completed":

@@ -63,8 +63,8 @@ class Issuer:
             except InvalidKeyIdError:  # maybe a new key
                 claims = self._verified(token, await self._fresh(PAUSE_SECONDS))
         except (JoseError, ValueError, TypeError, KeyError) as error:
-            said = getattr(error, "description", "") or getattr(error, "error", "") or "malformed"
-            raise TokenError(f"the token is rejected: {said}") from None
+            reason = getattr(error, "description", "") or getattr(error, "error", "") or "malformed"
+            raise TokenError(f"the token is rejected: {reason}") from None
         scopes = str(claims.get("scope", "")).split()
         projects = frozenset(one.removeprefix("predict:") for one in scopes if one.startswith("predict:"))
         return Caller(str(claims["sub"])[:64], projects, "metrics" in scopes)

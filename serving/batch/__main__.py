@@ -163,8 +163,8 @@ def check(source: RowSource, requests: Requests, options: Options) -> None:
         raise UsageError(f"{options.input}: no column is a field of {options.project}, which are: {fields}{hint}")
     for name in missing:
         if near := close(name, unknown):
-            said = f"column {near!r} is not a field; is {name!r} meant? It is taken as not given"
-            print(f"warning: {said}", file=sys.stderr)
+            warning = f"column {near!r} is not a field; is {name!r} meant? It is taken as not given"
+            print(f"warning: {warning}", file=sys.stderr)
         elif requests.columns.tabular:
             print(f"warning: no column {name!r}: it is taken as not given", file=sys.stderr)
     read = ", ".join(name for name in source.columns if name in requests.columns.names)

@@ -51,22 +51,22 @@ class Scorer:
         self.predictor, self.requests, self.strict = predictor, requests, strict
 
     def __call__(self, batch: RowBatch) -> Scored:
-        places, asked, errors = [], [], []
+        places, requests, errors = [], [], []
         warnings: dict[int, dict[str, Any]] = {}
         for place, row in enumerate(batch.rows):
             try:
                 if row.fault:
                     raise InvalidRow([{"pointer": "#", "detail": row.fault}])
-                request = self.requests.of(row.values)
+                request = self.requests.parse(row.values)
                 odd = [{"pointer": "#", "detail": row.warning}] if row.warning else []
                 if found := odd + self.notes(request):
                     warnings[place] = report(row, found, "warnings")
-                asked.append(request)
+                requests.append(request)
                 places.append(place)
             except InvalidRow as refused:
                 errors.append(report(row, refused.faults))
         scored = Scored(batch.end, [], [], [], errors, [], [], batch.table)
-        for place, request, output in zip(places, asked, self.answers(asked), strict=True):
+        for place, request, output in zip(places, requests, self.answers(requests), strict=True):
             row = batch.rows[place]
             if isinstance(output, str):
                 scored.errors.append(report(row, [{"pointer": "#", "detail": output}]))

@@ -133,17 +133,17 @@ def join(parts: list[Path], target: Path, schema: pa.Schema) -> None:
 def output_schema(layout: Layout, source: RowSource, request: type[BaseModel], response: type[BaseModel]) -> pa.Schema:
     """Fixed before the first row is read: by the input's own schema, else by the request's and the response's types."""
     fields = []
-    asked, answered = request.model_json_schema(), response.model_json_schema(mode="serialization")
+    inputs, outputs = request.model_json_schema(), response.model_json_schema(mode="serialization")
     for name in layout.kept:
         if isinstance(source, ParquetSource):
             fields.append(source.schema.field(name))
         else:
-            known = asked["properties"].get(name)
-            fields.append(pa.field(name, arrow_type(known, asked.get("$defs", {})) if known else pa.string()))
+            known = inputs["properties"].get(name)
+            fields.append(pa.field(name, arrow_type(known, inputs.get("$defs", {})) if known else pa.string()))
     if layout.number:
         fields.append(pa.field(layout.number, pa.int64()))
     for field, name in layout.outputs.items():
-        fields.append(pa.field(name, arrow_type(answered["properties"][field], answered.get("$defs", {}))))
+        fields.append(pa.field(name, arrow_type(outputs["properties"][field], outputs.get("$defs", {}))))
     return pa.schema(fields)
 
 

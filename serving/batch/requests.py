@@ -25,7 +25,7 @@ class Requests:
         """source: the format; rows of JSON Lines are taken as they are, as the server takes them"""
         self.request, self.columns, self.source, self.delimiter = request, columns, source, delimiter
 
-    def of(self, row: dict[str, Any]) -> BaseModel:
+    def parse(self, row: dict[str, Any]) -> BaseModel:
         """
         Raises:
             InvalidRow: the row doesn't fit.

@@ -35,9 +35,9 @@ class DeadlineMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         left = max(scope["aws.context"].get_remaining_time_in_millis() / 1000 - MARGIN, 0.001)
-        asked = dict(scope["headers"]).get(b"x-request-timeout", b"inf")
+        header = dict(scope["headers"]).get(b"x-request-timeout", b"inf")
         with suppress(ValueError):  # the server rejects what is not a number
-            if float(asked) > left:
+            if float(header) > left:
                 others = [header for header in scope["headers"] if header[0] != b"x-request-timeout"]
                 scope["headers"] = [*others, (b"x-request-timeout", b"%.3f" % left)]
         await self.app(scope, receive, send)
@@ -78,8 +78,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         return problem(400, "unknown event; expected one of API Gateway or of a load balancer")
     largest = LARGEST["alb" if "elb" in event["requestContext"] else "api"]
     if len(answer["body"]) * WIDEST > largest and len(json.dumps(answer)) > largest:
-        said = f"the response exceeds the limit of {largest // MIB} MB; send fewer inputs"
-        return problem(413, said, event.get("rawPath") or event["path"])
+        detail = f"the response exceeds the limit of {largest // MIB} MB; send fewer inputs"
+        return problem(413, detail, event.get("rawPath") or event["path"])
     return answer
 
 

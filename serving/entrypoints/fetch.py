@@ -27,7 +27,7 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
     Raises:
         SourceError, BundleError: a bundle is missing, damaged or of another version.
     """
-    said = []
+    lines = []
     with tempfile.TemporaryDirectory() as cache:
         found = open_source(source, Path(cache)).find()
         if not found:
@@ -42,8 +42,8 @@ def fetch(source: str, folder: Path, wanted: dict[str, str]) -> list[str]:
             if version and bundle.manifest.version != version:
                 raise BundleError(f"{source}: {project}: found version {bundle.manifest.version}; expected {version}")
             place(bundle, folder / project)
-            said.append(f"{project}: version {bundle.manifest.version}")
-    return said
+            lines.append(f"{project}: version {bundle.manifest.version}")
+    return lines
 
 
 def place(bundle: Bundle, folder: Path) -> None:

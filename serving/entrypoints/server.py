@@ -61,11 +61,11 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         why = "see the warning above, or " if ":" in settings.bundles else ""
         return fail(2, f"found no bundle in {settings.bundles}; {why}run `make run` or `dvc repro`")
     for info in infos:
-        said = f"version {info.version}, {info.profile}: {info.source}" if info.version else info.status
-        print(f"  {info.name:<16} {f'REFUSED: {info.reason}' if info.status == 'refused' else said}")
+        detail = f"version {info.version}, {info.profile}: {info.source}" if info.version else info.status
+        print(f"  {info.name:<16} {f'REFUSED: {info.reason}' if info.status == 'refused' else detail}")
     for info in app.state.challengers.store.infos() if app.state.challengers else []:
-        said = f"REFUSED: {info.reason}" if info.status == "refused" else f"version {info.version}"
-        print(f"  {info.name:<16} challenger: {said}")
+        detail = f"REFUSED: {info.reason}" if info.status == "refused" else f"version {info.version}"
+        print(f"  {info.name:<16} challenger: {detail}")
     announce(settings, listener)
     uvicorn.Server(config(app, settings)).run(sockets=[listener])
     return 0

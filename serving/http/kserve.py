@@ -234,7 +234,7 @@ def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{} for _ in range(min(count, len(tensors[0].data)))]
     for place, tensor in enumerate(tensors):
         if tensor.shape[0] != count:
-            raise bad(place, "shape", f"has {tensor.shape[0]} rows, but {tensors[0].name!r} has {count}")
+            raise tensor_error(place, "shape", f"has {tensor.shape[0]} rows, but {tensors[0].name!r} has {count}")
         values = batched(tensor, place)
         if tensor.datatype == "BYTES":
             values = [from_text(one, tensor.name, fields) for one in values]
@@ -248,8 +248,8 @@ def batched(tensor: Tensor, place: int) -> list[Any]:
     """The tensor's rows as nested lists. Data may come flat or nested."""
     flat = list(flattened(tensor.data, place))
     if len(flat) != math.prod(tensor.shape):
-        said = f"has {len(flat)} values, but shape {tensor.shape} needs {math.prod(tensor.shape)}"
-        raise bad(place, "data", said)
+        detail = f"has {len(flat)} values, but shape {tensor.shape} needs {math.prod(tensor.shape)}"
+        raise tensor_error(place, "data", detail)
     for size in reversed(tensor.shape[1:]):
         if not size:
             return [[] for _ in range(tensor.shape[0])]
@@ -260,12 +260,12 @@ def batched(tensor: Tensor, place: int) -> list[Any]:
 def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
     """The values, row by row. Raises: Refusal: 422, an object, or deeper than MAX_DIMENSIONS."""
     if depth > MAX_DIMENSIONS:
-        raise bad(place, "data", f"nested deeper than {MAX_DIMENSIONS} dimensions")
+        raise tensor_error(place, "data", f"nested deeper than {MAX_DIMENSIONS} dimensions")
     for one in data:
         if isinstance(one, list):
             yield from flattened(one, place, depth + 1)
         elif isinstance(one, dict):
-            raise bad(place, "data", "holds an object; send its JSON as BYTES")
+            raise tensor_error(place, "data", "holds an object; send its JSON as BYTES")
         else:
             yield one
 
@@ -277,10 +277,10 @@ def from_text(text: Any, name: str, fields: Columns) -> Any:
     return None if text == "null" and name not in fields.required else fields.value(name, text)
 
 
-def bad(place: int, member: str, said: str) -> Refusal:
+def tensor_error(place: int, member: str, detail: str) -> Refusal:
     """A 422 that points at one member of one tensor."""
-    errors = [{"pointer": f"#/inputs/{place}/{member}", "detail": said}]
-    return Refusal(422, f"inputs/{place}/{member}: {said}", errors=errors)
+    errors = [{"pointer": f"#/inputs/{place}/{member}", "detail": detail}]
+    return Refusal(422, f"inputs/{place}/{member}: {detail}", errors=errors)
 
 
 # ---------------------------------------------------------------- tensors out
@@ -295,9 +295,11 @@ def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[s
     names = list(dict.fromkeys(name for output in outputs for name in output))
     for place, name in enumerate(wanted):
         if name not in names:
-            said = f"no output is named {cut(name)!r}; outputs: {', '.join(names)}"
+            detail = f"no output is named {cut(name)!r}; outputs: {', '.join(names)}"
             raise Refusal(
-                422, f"outputs/{place}/name: {said}", errors=[{"pointer": f"#/outputs/{place}/name", "detail": said}]
+                422,
+                f"outputs/{place}/name: {detail}",
+                errors=[{"pointer": f"#/outputs/{place}/name", "detail": detail}],
             )
     return [column(name, [output.get(name) for output in outputs]) for name in wanted or names]
 

@@ -32,10 +32,10 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
     for place, one in enumerate(inputs, before):
         for field, kind, detail in model.predictor.notes(one):
             metrics.count_note(model.name, kind)
-            said = {"pointer": pointer(("inputs", place, field)), "detail": detail}
-            found.append(said)
+            note_ = {"pointer": pointer(("inputs", place, field)), "detail": detail}
+            found.append(note_)
             if kind == "unseen":
-                unseen.append(said)
+                unseen.append(note_)
     if unseen and refuse:
         first = unseen[0]
         more = f" (and {len(unseen) - 1} more)" if len(unseen) > 1 else ""
@@ -46,12 +46,12 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
 
 def strict(request: Request) -> bool:
     """By ?strict=true, else as the server is set."""
-    asked = request.query_params.get("strict")
-    if asked is None:
+    parameter = request.query_params.get("strict")
+    if parameter is None:
         return bool(request.app.state.settings.strict)
-    if asked.lower() not in TRUTHS:
-        raise Refusal(422, f"strict: found {cut(asked)!r}; expected true or false")
-    return TRUTHS[asked.lower()]
+    if parameter.lower() not in TRUTHS:
+        raise Refusal(422, f"strict: found {cut(parameter)!r}; expected true or false")
+    return TRUTHS[parameter.lower()]
 
 
 def notes(request: Request) -> dict[str, Noted]:
@@ -64,8 +64,8 @@ def headers(request: Request) -> dict[str, str]:
     """The same as a header, for answers that have no room for a field."""
     found = request.scope["state"].get("notes", [])
     shown = len(found)
-    while shown and len(said := json.dumps(found[:shown])) > LONGEST:
+    while shown and len(note_ := json.dumps(found[:shown])) > LONGEST:
         shown //= 2
     if not found:
         return {}
-    return {HEADER: said if shown else json.dumps(f"{len(found)} notes")}
+    return {HEADER: note_ if shown else json.dumps(f"{len(found)} notes")}

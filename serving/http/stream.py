@@ -77,8 +77,8 @@ async def stream(request: Request) -> Events:
     if not model.generates_text:
         raise Refusal(404, f"{model.name} does not stream; use /models/{model.name}/predict")
     json_only(request)
-    asked = validated(model.request.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
-    pieces = answers(request, model, [asked])
+    body = validated(model.request.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
+    pieces = answers(request, model, [body])
 
     async def events() -> AsyncGenerator[str, None]:
         async with aclosing(pieces):

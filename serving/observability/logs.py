@@ -14,12 +14,12 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line: time, level, logger, message, and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {"time": moment(record.created), "level": record.levelname, "logger": record.name}
-        said["message"] = record.getMessage()
-        said.update(getattr(record, "fields", {}))
+        fields_: dict[str, Any] = {"time": moment(record.created), "level": record.levelname, "logger": record.name}
+        fields_["message"] = record.getMessage()
+        fields_.update(getattr(record, "fields", {}))
         if record.exc_info:
-            said["exception"] = self.formatException(record.exc_info)
-        return ENCODE(said)  # pure ASCII: no line breaks or escape sequences
+            fields_["exception"] = self.formatException(record.exc_info)
+        return ENCODE(fields_)  # pure ASCII: no line breaks or escape sequences
 
 
 class TextFormatter(logging.Formatter):

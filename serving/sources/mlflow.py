@@ -167,20 +167,20 @@ class MlflowServer:
                 yield answer
         except HttpError as error:
             if error.status is None:
-                raise Unreachable(f"MLflow at {self.uri}: no response ({error.said})") from None
+                raise Unreachable(f"MLflow at {self.uri}: no response ({error.detail})") from None
             if error.status in (401, 403):
                 who = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
                 raise SourceError(f"MLflow at {self.uri}: {about}: not permitted ({error.status}); set {who}") from None
-            raise SourceError(f"MLflow at {self.uri}: {about}: {said(error)}") from None
+            raise SourceError(f"MLflow at {self.uri}: {about}: {error_message(error)}") from None
         except ValueError:
             raise SourceError(
                 f"MLflow at {self.uri}: {about}: the response is not JSON; expected an MLflow server"
             ) from None
 
 
-def said(error: HttpError) -> str:
+def error_message(error: HttpError) -> str:
     """MLflow's own message, if any."""
     try:
-        return str(json.loads(error.said)["message"]).splitlines()[0][:300]
+        return str(json.loads(error.detail)["message"]).splitlines()[0][:300]
     except (ValueError, KeyError, TypeError, IndexError):
-        return f"{error.status} {error.said}".strip()
+        return f"{error.status} {error.detail}".strip()

@@ -49,8 +49,8 @@ class Registry:
     def share(self, version: Version) -> float | None:
         """The share; 0 if invalid, so that no caller is routed there by mistake."""
         try:
-            said = self.mlflow.tags(version).get(SHARE)
-            share = None if said is None else float(said)
+            tag = self.mlflow.tags(version).get(SHARE)
+            share = None if tag is None else float(tag)
         except (SourceError, ValueError):
             return 0.0
         return share if share is None or 0 <= share <= 1 else 0.0

@@ -98,8 +98,8 @@ class S3Prefix:
         try:
             return call()
         except ClientError as error:
-            code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-            why = TROUBLE.get(code) or f"{code} {said}".strip()
+            code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+            why = TROUBLE.get(code) or f"{code} {message}".strip()
         except (BotoCoreError, Boto3Error, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             why = str(error).splitlines()[0]
         raise SourceError(f"{self._address(about)}: {why}")

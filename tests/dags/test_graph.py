@@ -229,7 +229,7 @@ def test_projects_keep_the_order_of_params_and_know_the_stages_they_share() -> N
     projects = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
     assert found.keys() == projects
     for project in projects:
-        own = found.of(project)
+        own = found.stages_of(project)
         assert {stage.key for stage in own} == {project, None}, "a shared stage is part of it"
         for stage in own:
             assert set(found.upstream[stage.address]) <= {one.address for one in own}

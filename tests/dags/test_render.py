@@ -142,7 +142,7 @@ def test_every_project_is_watched_by_the_clock_of_params(dags: dict[str, Any], p
 @pytest.mark.parametrize("name", [*PROJECTS, "roadmap"])
 def test_a_dag_has_dvcs_stages_and_dvcs_dependencies(dags: dict[str, Any], name: str) -> None:
     found = stages(dags[name])
-    expected = GRAPH.stages if name == "roadmap" else {stage.address: stage for stage in GRAPH.of(name)}
+    expected = GRAPH.stages if name == "roadmap" else {stage.address: stage for stage in GRAPH.stages_of(name)}
     assert set(found) == set(expected)
     ids = {task["id"]: address for address, task in found.items()}
     for address, task in found.items():

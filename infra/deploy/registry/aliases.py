@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from infra.deploy.registry.rollback import moved
+from infra.deploy.registry.rollback import move_tag
 from infra.deploy.target import DeployError
 from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, ask
@@ -49,7 +49,7 @@ class Aliases:
             self.api("registered-models/alias", body, "DELETE")
         else:
             self.api("registered-models/alias", {**body, "version": number}, None)
-        self.api("registered-models/set-tag", {"name": self.project, **moved(alias, number, before)}, None)
+        self.api("registered-models/set-tag", {"name": self.project, **move_tag(alias, number, before)}, None)
 
     def share(self, number: str, share: float) -> None:
         """Sets the fraction of callers routed to this version as canary."""
@@ -66,12 +66,12 @@ def over_http(uri: str) -> Api:
         try:
             return dict(ask(f"{server.uri}/api/2.0/mlflow/{what}", body, method=method, headers=headers).json())
         except HttpError as error:
-            raise refused(f"MLflow at {server.uri}", error) from None
+            raise alias_error(f"MLflow at {server.uri}", error) from None
 
     return api
 
 
-def refused(where: str, error: HttpError) -> DeployError:
-    if "RESOURCE_DOES_NOT_EXIST" in error.said or "Registered model alias" in error.said:
-        return AliasNotFound(f"{where}: {error.said}")
+def alias_error(where: str, error: HttpError) -> DeployError:
+    if "RESOURCE_DOES_NOT_EXIST" in error.detail or "Registered model alias" in error.detail:
+        return AliasNotFound(f"{where}: {error.detail}")
     return DeployError(f"{where}: {error}", TEMPORARY if error.passing else USAGE)

@@ -27,7 +27,7 @@ def champion(project: str) -> str | None:
     return _bundle(project, ALIAS, "")
 
 
-def before(project: str) -> str:
+def previous_version(project: str) -> str:
     """The bundle version of the previous champion.
 
     Raises:
@@ -45,32 +45,32 @@ def before(project: str) -> str:
     raise DeployError(f"{project}: the champion is the first: there is no earlier version")
 
 
-def give_back(project: str, rolled_back: str | None, version: str, say: Say) -> None:
+def restore_champion(project: str, rolled_back: str | None, version: str, say: Say) -> None:
     """If the rolled-back version is champion, makes the serving version champion."""
     found = champion(project)
     if found == rolled_back != version:
-        move(project, version, say)
+        move_alias(project, version, say)
     elif found != version:
         say(f"champion stays version {found}, which was not the one rolled back")
 
 
-def move(project: str, version: str, say: Say) -> None:
+def move_alias(project: str, version: str, say: Say) -> None:
     """
     Raises:
         DeployError: the registry has no such version, or is unreachable.
     """
-    words = ["-m", "pipelines.register", f"project={project}", f"rollback='{version}'"]
+    arguments = ["-m", "pipelines.register", f"project={project}", f"rollback='{version}'"]
     env = {**os.environ, "DEPLOYED_BY": f"{who()}, by a deployment's rollback"}
-    done = subprocess.run([sys.executable, *words], cwd=CHECKOUT, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, env=env, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
+        reason = (done.stderr.strip().splitlines() or ["no word"])[-1].removeprefix("error: ")
         again = f"`python -m pipelines.register project={project} rollback=\"'{version}'\"`"
         code = TEMPORARY if done.returncode == TEMPORARY else USAGE
-        raise DeployError(f"alias {ALIAS}: cannot move to {version}: {said}; later run {again}", code)
+        raise DeployError(f"alias {ALIAS}: cannot move to {version}: {reason}; later run {again}", code)
     say(done.stdout.strip().splitlines()[-1])
 
 
-def moved(alias: str, number: str | None, replaced: str | None) -> dict[str, str]:
+def move_tag(alias: str, number: str | None, replaced: str | None) -> dict[str, str]:
     """The move of an alias as a tag of the model, in the format of roadmap/promotion/log.py."""
     at, key = now(), uuid.uuid4().hex[:8]
     entry = {"at": at, "id": key, "by": who(), "event": "deployed" if number else "removed", "alias": alias}

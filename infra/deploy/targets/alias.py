@@ -17,7 +17,7 @@ from roadmap.io.errors import TEMPORARY
 
 LIVE = "live"
 PATIENCE = 900.0  # seconds until environments are warm
-LOOK = 1.0
+POLL_SECONDS = 1.0
 
 
 class Alias:
@@ -72,4 +72,4 @@ class Alias:
                 raise DeployError(
                     f"{self.function}: not warm after {PATIENCE:g} s; run the same command to resume", TEMPORARY
                 )
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)

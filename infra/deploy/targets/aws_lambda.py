@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from infra.deploy import aws, costs, image, package
-from infra.deploy.rollout import shift
+from infra.deploy.rollout import shift_traffic
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from infra.deploy.targets.alias import LIVE, Alias
 from infra.templates import templates
@@ -88,7 +88,7 @@ class Lambda:
         if number != stable:
             self.smoke(bundle, number)
             say(f"version {number} answers its example; nobody else has asked it yet")
-            shift(
+            shift_traffic(
                 self.options.steps,
                 self.options.bake,
                 to=lambda share: self.alias.route(stable, **({number: share} if share else {})),
@@ -103,8 +103,8 @@ class Lambda:
 
     def warm(self) -> int:
         """The number of warm environments: the given one, or that of the stack."""
-        told = {**aws.told(self.stacks, self.stack), **self.options.parameters}
-        return int(told.get("ProvisionedConcurrency", 0))
+        parameters = {**aws.parameters(self.stacks, self.stack), **self.options.parameters}
+        return int(parameters.get("ProvisionedConcurrency", 0))
 
     def settle_on(self, number: str, stable: str, say: Say) -> None:
         """Makes the version with all the weight the alias's own."""
@@ -183,10 +183,10 @@ class Lambda:
         answer = self.api.invoke(
             FunctionName=self.name, Qualifier=qualifier, Payload=json.dumps(event(bundle.manifest.project, body))
         )
-        said = answer["Payload"].read()
+        payload = answer["Payload"].read()
         if "FunctionError" in answer:
-            raise DeployError(f"smoke test: version {qualifier} of {self.name} failed: {said.decode()[:300]}")
-        content = json.loads(said)
+            raise DeployError(f"smoke test: version {qualifier} of {self.name} failed: {payload.decode()[:300]}")
+        content = json.loads(payload)
         checked(json.loads(content["body"]) if content.get("statusCode") == 200 else content, bundle)
 
     def tell_stack(self, uri: str, number: str, say: Say) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
 from infra.deploy.registry.aliases import Aliases, AliasNotFound
-from infra.deploy.rollout import shift
+from infra.deploy.rollout import shift_traffic
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
 from roadmap.io import http
@@ -24,7 +24,7 @@ from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, basic
 
 PATIENCE = 90.0  # seconds for the canary to start, and for `serving` to notice the alias
-ERRORS = 0.02  # tolerated fraction of 5xx responses of the canary
+MAX_ERROR_RATE = 0.02  # tolerated fraction of 5xx responses of the canary
 ALL = "map $uri $serving { default serving:8000; }"
 CONFIG = "/tmp/nginx.conf"
 
@@ -61,7 +61,7 @@ class Compose:
             self.start_canary(number)
             until(lambda: self.answers(bundle), "the canary does not respond", lambda: self.stack.logs("canary", 5))
             say(f"the canary answers with version {bundle.manifest.version}")
-            shift(
+            shift_traffic(
                 self.options.steps,
                 self.options.bake,
                 to=self.route,
@@ -134,7 +134,7 @@ class Compose:
 
     def alarms(self) -> list[str]:
         asked = f'serving_requests_total{{service="canary",project="{self.project}"'
-        share = f'sum(rate({asked},status=~"5.."}}[1m])) / sum(rate({asked}}}[1m])) > {ERRORS}'
+        share = f'sum(rate({asked},status=~"5.."}}[1m])) / sum(rate({asked}}}[1m])) > {MAX_ERROR_RATE}'
         found = self.ask(f"/prometheus/api/v1/query?query={quote(share)}")["data"]["result"]
         return [f"{float(one['value'][1]):.0%} of the canary's responses are errors" for one in found]
 
@@ -162,13 +162,13 @@ class Compose:
         except HttpError as error:
             if error.status is None:
                 raise DeployError(f"{error}; `make up` starts it", TEMPORARY) from None
-            if "RESOURCE_DOES_NOT_EXIST" in error.said or f"alias {self.alias} not found" in error.said:
-                raise AliasNotFound(f"{self.project}: {error.said}") from None
+            if "RESOURCE_DOES_NOT_EXIST" in error.detail or f"alias {self.alias} not found" in error.detail:
+                raise AliasNotFound(f"{self.project}: {error.detail}") from None
             passes = error.passing or error.status == 404  # not loaded by the canary yet
             raise DeployError(str(error), TEMPORARY if passes else USAGE) from None
 
 
-def until(ready: Any, what: str, said: Any) -> None:
+def until(ready: Any, what: str, state: Any) -> None:
     """
     Raises:
         DeployError: it did not happen within PATIENCE seconds.
@@ -176,7 +176,7 @@ def until(ready: Any, what: str, said: Any) -> None:
     end = time.monotonic() + PATIENCE
     while not ready():
         if time.monotonic() > end:
-            raise DeployError(f"{what} within {PATIENCE:.0f} s: {said()}", TEMPORARY)
+            raise DeployError(f"{what} within {PATIENCE:.0f} s: {state()}", TEMPORARY)
         time.sleep(1)
 
 

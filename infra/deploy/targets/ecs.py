@@ -36,7 +36,7 @@ class Ecs:
 
     def versions(self) -> dict[str, str]:
         """Project -> version of its bundle."""
-        return dict(PLACE.findall(aws.told(self.stacks, self.stack).get("Bundles", "")))
+        return dict(PLACE.findall(aws.parameters(self.stacks, self.stack).get("Bundles", "")))
 
     def serving(self) -> str | None:
         return self.versions().get(self.options.project)
@@ -46,7 +46,7 @@ class Ecs:
 
     def given(self, versions: dict[str, str]) -> dict[str, str]:
         """The stack's parameters; unset ones keep their values."""
-        storage, known = self.storage(), aws.told(self.stacks, self.stack)
+        storage, known = self.storage(), aws.parameters(self.stacks, self.stack)
         places = (f"s3://{storage['ModelsBucket']}/{key(*one)}" for one in sorted(versions.items()))
         given = {"Bundles": ",".join(places), **self.options.parameters}
         if self.options.image or "Image" not in {**known, **given}:
@@ -58,7 +58,7 @@ class Ecs:
         given = self.given({**self.versions(), self.options.project: version})
         changes = self.stacks.plan(self.template, self.options.stage, None, **given)
         model = [] if now == version else [f"{self.options.project}: {now or 'none'} -> {version}"]
-        known = {**aws.told(self.stacks, self.stack), **given}
+        known = {**aws.parameters(self.stacks, self.stack), **given}
         return Plan([*model, *changes] or ["nothing to change"], costs.tasks(known), costs.ECS_LEFT_OUT)
 
     # ------------------------------------------------------------ roll-out
@@ -103,18 +103,18 @@ class Ecs:
         Raises:
             DeployError: ECS rolled back; the message has the reason.
         """
-        watch = DeploymentFollower(self.api, f"roadmap-{self.options.stage}-serving", say, smoke if before else None)
-        self.stacks.look = watch.look
+        follower = DeploymentFollower(self.api, f"roadmap-{self.options.stage}-serving", say, smoke if before else None)
+        self.stacks.on_poll = follower.poll
         try:
             self.stacks.up(self.template, self.options.stage, None, **self.given(after))
         except StackError as error:
-            why = watch.refused or f"{error}{watch.reason()}"
+            why = follower.smoke_error or f"{error}{follower.reason()}"
             raise DeployError(f"{why}; {'what was there before answers' if before else 'nothing answers'}", 1) from None
         except BaseException:  # a signal: the stack's update is cancelled, so ECS rolls back at once
-            watch.take_back()
+            follower.stop_deployment()
             raise
         finally:
-            self.stacks.look = lambda: None
+            self.stacks.on_poll = lambda: None
 
     def smoke(self, bundle: Bundle, **headers: str) -> None:
         url = aws.outputs(self.stacks, self.stack)["ServingUrl"]
@@ -146,8 +146,8 @@ class DeploymentFollower:
 
     def __init__(self, api: Any, cluster: str, say: Say, smoke: Callable[[], None] | None) -> None:
         self.api, self.cluster, self.say, self.smoke = api, cluster, say, smoke
-        self.before, self.said = self.latest(), ""
-        self.refused: DeployError | None = None
+        self.before, self.last_line = self.latest(), ""
+        self.smoke_error: DeployError | None = None
 
     def latest(self) -> str | None:
         """The ARN of the service's latest deployment."""
@@ -164,23 +164,23 @@ class DeploymentFollower:
         found: dict[str, Any] = self.api.describe_service_deployments(serviceDeploymentArns=[arn])
         return dict(found["serviceDeployments"][0])
 
-    def look(self) -> None:
+    def poll(self) -> None:
         if (now := self.now()) is None:
             return
-        if (line := f"ECS: {now['status']} {now.get('lifecycleStage', '')}".rstrip()) != self.said:
+        if (line := f"ECS: {now['status']} {now.get('lifecycleStage', '')}".rstrip()) != self.last_line:
             self.say(line)
-            self.said = line
+            self.last_line = line
         if self.smoke and now["status"] == "IN_PROGRESS" and now.get("lifecycleStage") in REACHED:
             smoke, self.smoke = self.smoke, None
             try:
                 smoke()
                 self.say("the new tasks answer the example")
             except DeployError as error:
-                if self.take_back():  # else it ended by itself, which may be why the smoke test failed
-                    self.refused = error
+                if self.stop_deployment():  # else it ended by itself, which may be why the smoke test failed
+                    self.smoke_error = error
                     self.say("the new tasks fail the example: ECS takes them back")
 
-    def take_back(self) -> bool:
+    def stop_deployment(self) -> bool:
         """Rolls back; returns whether the deployment was still running."""
         if not (now := self.now()) or now["status"] not in ("PENDING", "IN_PROGRESS"):
             return False

@@ -53,7 +53,7 @@ class ServerTarget:
 
     def before(self) -> str | None:
         """The version to roll back to, from the registry."""
-        return rollback.before(self.project)
+        return rollback.previous_version(self.project)
 
     def plan(self, bundle: Bundle) -> Plan:
         return Plan([f"{self.url}: {self.serving()} -> {bundle.manifest.version}, by polling the registry"], {})
@@ -64,7 +64,7 @@ class ServerTarget:
         say(f"{self.url} has noticed it")
 
     def roll_back(self, version: str, say: Say) -> None:
-        rollback.move(self.project, version, say)
+        rollback.move_alias(self.project, version, say)
         self.follow(version)
         say(f"{self.url} has noticed it")
 

@@ -12,11 +12,11 @@ import math
 from typing import Any, NamedTuple
 
 from infra.deploy import aws
-from infra.deploy.rollout import shift
+from infra.deploy.rollout import shift_traffic
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from infra.deploy.targets.kubectl import Kubectl, NotFound
 from infra.deploy.targets.pods import config_of, failing, wait
-from infra.manifests import Manifest, ManifestError, of, serving
+from infra.manifests import Manifest, ManifestError, name_prefix, serving
 from roadmap.bundle import MANIFEST, Bundle
 
 READY = 300.0  # seconds for pods to become ready
@@ -33,7 +33,7 @@ NONE = Revision("0" * 12, "none")  # for manifests of which only the names matte
 class K8s:
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stable = f"{of(options.project)}serving"
+        self.stable = f"{name_prefix(options.project)}serving"
         self.canary = f"{self.stable}-canary"
         context = options.parameters.get("Context")
         self.cluster = Kubectl(f"roadmap-{options.stage}", [f"--context={context}"] if context else [])
@@ -88,7 +88,7 @@ class K8s:
                 self.start(new, say)
                 self.smoke(bundle, self.canary)
                 say(f"{self.canary} answers its example; nobody else has asked it yet")
-                shift(
+                shift_traffic(
                     self.options.steps,
                     self.options.bake,
                     to=lambda share: self.give(new, share, say),

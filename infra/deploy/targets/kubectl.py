@@ -70,11 +70,13 @@ class Kubectl:
             raise DeployError(f"kubectl {command[0]}: timed out after {4 * PATIENCE} s", TEMPORARY) from None
         if done.returncode == 0:
             return done.stdout
-        said = " ".join(done.stderr.split()).removeprefix("Error from server ")
-        if said.startswith("(NotFound)"):
-            raise NotFound(f"kubectl: {said}")
-        if "Unauthorized" in said or "must be logged in" in said or "getting credentials" in said:
-            raise DeployError(f"kubectl: {said}; the credentials are missing or have expired; sign in to the cluster")
-        if "Forbidden" in said:
-            raise DeployError(f"kubectl: {said}; infra/k8s/README.md lists the deployer's permissions")
-        raise DeployError(f"kubectl: {said[:600]}", TEMPORARY if any(one in said for one in PASSING) else 2)
+        message = " ".join(done.stderr.split()).removeprefix("Error from server ")
+        if message.startswith("(NotFound)"):
+            raise NotFound(f"kubectl: {message}")
+        if "Unauthorized" in message or "must be logged in" in message or "getting credentials" in message:
+            raise DeployError(
+                f"kubectl: {message}; the credentials are missing or have expired; sign in to the cluster"
+            )
+        if "Forbidden" in message:
+            raise DeployError(f"kubectl: {message}; infra/k8s/README.md lists the deployer's permissions")
+        raise DeployError(f"kubectl: {message[:600]}", TEMPORARY if any(one in message for one in PASSING) else 2)

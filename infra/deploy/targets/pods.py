@@ -8,7 +8,7 @@ from infra.deploy.target import DeployError, Say
 from infra.deploy.targets.kubectl import Kubectl, NotFound
 from roadmap.io.errors import TEMPORARY
 
-LOOK = 1.0  # seconds between polls
+POLL_SECONDS = 1.0  # seconds between polls
 HOPELESS = ("InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CrashLoopBackOff")
 FAILURES = 5, 0.01  # 5xx responses: more than this number, and this fraction
 ANSWERS = re.compile(r'^serving_requests_total{.*status="(\d+)".*} ([\d.e+]+)$', re.MULTILINE)
@@ -37,7 +37,7 @@ def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
     Raises:
         DeployError: they can't become ready; TEMPORARY on timeout.
     """
-    deadline, said = time.monotonic() + seconds, ""
+    deadline, last = time.monotonic() + seconds, ""
     while True:
         deployment = cluster.get("apis/apps/v1", "deployments", name)
         status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
@@ -47,8 +47,8 @@ def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
         for pod in pods(cluster, name) if wanted else []:
             if why := hopeless(cluster, pod):
                 raise DeployError(why, 1)
-        if (line := f"{name}: {min(counts[1:])} of {wanted} pods ready") != said:
-            say(said := line)
+        if (line := f"{name}: {min(counts[1:])} of {wanted} pods ready") != last:
+            say(last := line)
         if time.monotonic() > deadline:
             refused = [one["message"] for one in status.get("conditions", []) if one["type"] == "ReplicaFailure"]
             raise DeployError(
@@ -56,7 +56,7 @@ def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
                 + "".join(f": {one}" for one in refused),
                 TEMPORARY,
             )
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
 
 
 def hopeless(cluster: Kubectl, pod: dict[str, Any]) -> str | None:
@@ -68,8 +68,8 @@ def hopeless(cluster: Kubectl, pod: dict[str, Any]) -> str | None:
         waiting = state.get("waiting", {})
         refused = container["name"] == "bundle" and ended.get("exitCode") == 2
         if refused or waiting.get("reason") in HOPELESS:
-            said = cluster.log(name, container["name"]) or waiting.get("message", "")
-            return f"{name}, container {container['name']}: {said or waiting.get('reason')}"
+            last = cluster.log(name, container["name"]) or waiting.get("message", "")
+            return f"{name}, container {container['name']}: {last or waiting.get('reason')}"
     return None
 
 

@@ -28,7 +28,7 @@ class SageMaker:
         self.name = f"roadmap-{options.stage}-{options.project.replace('_', '-')}"
 
     def parameters(self) -> dict[str, str]:
-        return aws.told(self.stacks, self.stack)
+        return aws.parameters(self.stacks, self.stack)
 
     def serving(self) -> str | None:
         key = self.parameters().get("ModelKey")
@@ -83,14 +83,14 @@ class SageMaker:
             DeployError: SageMaker rolled back; the message has the reason.
         """
         before = self.serving()
-        self.stacks.look = EndpointFollower(self.api, self.name, say).look
+        self.stacks.on_poll = EndpointFollower(self.api, self.name, say).poll
         try:
             self.stacks.up(self.template, self.options.stage, self.options.project, **self.given(version))
         except StackError as error:
             now = "the version from before answers" if before else "nothing answers"
             raise DeployError(f"{error}{self.failure()}; {now}", 1) from None
         finally:
-            self.stacks.look = lambda: None
+            self.stacks.on_poll = lambda: None
 
     def failure(self) -> str:
         try:
@@ -103,11 +103,11 @@ class SageMaker:
         answer: Any = self.runtime.invoke_endpoint(
             EndpointName=self.name, ContentType="application/json", Body=json.dumps({"inputs": bundle.example})
         )
-        said = answer["Body"].read()
+        content_ = answer["Body"].read()
         try:
-            content = json.loads(said)
+            content = json.loads(content_)
         except ValueError:
-            content = said.decode(errors="replace")
+            content = content_.decode(errors="replace")
         checked(content, bundle)
 
     def roll_back(self, version: str, say: Say) -> None:
@@ -123,9 +123,9 @@ class SageMaker:
 
 class EndpointFollower:
     def __init__(self, api: Any, name: str, say: Say) -> None:
-        self.api, self.name, self.say, self.said = api, name, say, ""
+        self.api, self.name, self.say, self.last_line = api, name, say, ""
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Prints changes of the endpoint's status."""
         try:
             found = self.api.describe_endpoint(EndpointName=self.name)
@@ -133,9 +133,9 @@ class EndpointFollower:
             return  # not created yet
         variants = found.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
         doing = ", ".join(status["Status"] for one in variants for status in one.get("VariantStatus", []))
-        if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != self.said:
+        if (line := f"endpoint {found['EndpointStatus']}{': ' + doing if doing else ''}") != self.last_line:
             self.say(line)
-            self.said = line
+            self.last_line = line
 
 
 def open(options: Options) -> SageMaker:

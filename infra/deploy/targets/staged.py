@@ -11,7 +11,7 @@ import itertools
 
 from infra.deploy.arms import TrafficCounters, arms
 from infra.deploy.registry.aliases import CANARY, Aliases
-from infra.deploy.rollout import shift
+from infra.deploy.rollout import shift_traffic
 from infra.deploy.target import Options, Plan, Say, checked
 from infra.deploy.targets.following import ServerTarget
 from roadmap.bundle import Bundle
@@ -52,7 +52,7 @@ class StagedTarget(ServerTarget):
             self.route(bundle, number, ALONE)
             self.smoke(bundle)
             say("the canary answers its example; nobody else has asked it yet")
-            shift(
+            shift_traffic(
                 self.options.steps,
                 self.options.bake,
                 to=lambda share: self.give(bundle, number, before, share),

@@ -54,10 +54,10 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         schema = {"task": "images", "size": SIZE, "target": "label", "classes": classes}
         return PreparedData(splits=arrays, source=source, licence=licence, schema=schema)
 
-    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+    def labelled(self, request: Request, schema: Schema) -> Row | None:
         """The image of a request; None if it has another size."""
         try:
-            return {"image": images.decode(asked.get("image"), schema["size"])}
+            return {"image": images.decode(request.get("image"), schema["size"])}
         except ValueError:
             return None
 

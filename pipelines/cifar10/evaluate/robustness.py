@@ -79,6 +79,6 @@ def occlusion(predict: Predict, image: np.ndarray, label: int) -> np.ndarray:
     covered = np.zeros((len(corners), h, w), bool)
     for mask, (y, x) in zip(covered, corners, strict=True):
         mask[max(0, y) : y + PATCH, max(0, x) : x + PATCH] = True
-    asked = np.where(covered[..., None], np.uint8(128), image)
-    fall = predict(image[None])[0, label] - predict(asked)[:, label]
+    occluded = np.where(covered[..., None], np.uint8(128), image)
+    fall = predict(image[None])[0, label] - predict(occluded)[:, label]
     return np.tensordot(fall, covered, 1) / np.maximum(covered.sum(axis=0), 1)

@@ -22,9 +22,9 @@ class Predictor(bundle.Predictor):
     def __init__(self, bundle: Bundle) -> None:
         schema = bundle.json("schema.json")
         self.classes, size = schema["classes"], schema["size"]
-        said = f"{size} x {size} pixels in colour: a PNG or JPEG file in base64, or rows of [red, green, blue]"
+        description = f"{size} x {size} pixels in colour: a PNG or JPEG file in base64, or rows of [red, green, blue]"
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
-        image = (images.field(size), Field(description=said))
+        image = (images.field(size), Field(description=description))
         self.Request = create_model("cifar10_request", __config__=config, image=image)
         self.session = bundle.session()
 

@@ -72,8 +72,8 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         }
         return PreparedData(splits=parts, source=source, licence=licence, schema=schema, notes={"left_out": dropped})
 
-    def labelled(self, asked: Request, schema: Schema) -> Row | None:
-        text = asked.get("text")
+    def labelled(self, request: Request, schema: Schema) -> Row | None:
+        text = request.get("text")
         return {"text": text} if isinstance(text, str) and text.strip() else None
 
     def training(self, folder: Path) -> TrainingSet:

@@ -55,7 +55,7 @@ class Evaluation(project.Evaluation[Response]):
         texts = [text for part in parts for text in part["text"]]
         labels = np.concatenate([part["label"].to_numpy() for part in parts])
         requests, targets = Data().test_rows(folder)
-        asked = [request["text"] for request in requests]
+        texts_ = [request["text"] for request in requests]
         models = {
             "logistic regression on TF-IDF": make_pipeline(
                 TfidfVectorizer(token_pattern=WORD), LogisticRegression(max_iter=1000)
@@ -68,7 +68,7 @@ class Evaluation(project.Evaluation[Response]):
         rows = []
         for name, model in models.items():
             started = time.perf_counter()
-            right = (model.fit(texts, labels).predict(asked) == targets["label"]).astype(float)
+            right = (model.fit(texts, labels).predict(texts_) == targets["label"]).astype(float)
             row = {"name": name, "metric": "accuracy", "test": float(right.mean()), **by_tag(targets, right)}
             rows.append({**row, "seconds": round(time.perf_counter() - started, 2)})
             print(f"  {name:38s} accuracy {right.mean():.4f}")
@@ -86,7 +86,7 @@ class Evaluation(project.Evaluation[Response]):
             "confusion": plots.confusion(labels, predictions, classes),
             "calibration": plots.calibration(labels, chances, f"probability of {classes[1]}", f"share of {classes[1]}"),
             "accuracy_by_length": text_plots.by_length(np.array([len(text) for text in texts]), right),
-            "words_that_count": text_plots.words(
+            "words_that_count": text_plots.word_contributions(
                 [o.contributions for o in evaluated.outputs if o.contributions], classes
             ),
             "wrong_predictions": text_plots.mistakes(texts, labels, chances, classes),

@@ -43,7 +43,7 @@ def by_kind(accuracies: dict[str, float], ceiling: float) -> Figure:
     return figure
 
 
-def words(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Figure:
+def word_contributions(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Figure:
     """The tokens with the largest mean contribution to the log-odds of either class.
 
     explained: the contributions of each text, dictionaries with token and weight. Tokens in fewer than `seldom`
@@ -84,8 +84,8 @@ def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes
     figure = plt.figure(figsize=(9, 0.19 * lines + 0.3), layout="none")
     height = 1 / (lines + 1)
     at = 1 - height
-    said = f"{len(chosen)} of {len(wrong)} wrong predictions among {len(texts):,}, most confident first"
-    figure.text(0.02, at, said, va="top", weight="bold")
+    heading = f"{len(chosen)} of {len(wrong)} wrong predictions among {len(texts):,}, most confident first"
+    figure.text(0.02, at, heading, va="top", weight="bold")
     for title, excerpt in blocks:
         at -= 2 * height
         figure.text(0.02, at, title, va="top", fontsize=9, color=ORANGE)

@@ -27,10 +27,10 @@ SAMPLES, LENGTH = 6, 400  # generated texts, and tokens of each
 class Evaluation(project.Evaluation[Response]):
     def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
         """Bits per character, without the first token of each window, which has no context."""
-        asked = [output.logprobs for output in outputs if output.logprobs]  # all of them: `test_rows` requests them
-        bits = np.array([-sum(p for p in one.token_logprobs[1:] if p is not None) for one in asked]) / np.log(2)
-        characters = targets - np.array([len(one.tokens[0]) for one in asked])
-        tokens = sum(len(one.tokens) - 1 for one in asked)
+        found = [output.logprobs for output in outputs if output.logprobs]  # all of them: `test_rows` requests them
+        bits = np.array([-sum(p for p in one.token_logprobs[1:] if p is not None) for one in found]) / np.log(2)
+        characters = targets - np.array([len(one.tokens[0]) for one in found])
+        tokens = sum(len(one.tokens) - 1 for one in found)
         per_item = bits / characters.mean()  # so that their mean is total bits over total characters
         loss = float(bits.sum() * np.log(2) / tokens)
         metrics = {"loss": loss, "perplexity": float(np.exp(loss)), "characters": float(characters.sum())}
@@ -50,10 +50,10 @@ class Evaluation(project.Evaluation[Response]):
             alone, both = (len(compress(text.encode())) for text in (train, train + test))
             rows.append(_row(name, 8 * (both - alone) / len(test), started))
         letters = np.unique(np.array(list(map(ord, train + test))))
-        known, asked = (np.searchsorted(letters, list(map(ord, text))) for text in (train, test))
+        known, found = (np.searchsorted(letters, list(map(ord, text))) for text in (train, test))
         for order in (1, *ORDERS):
             started = time.perf_counter()
-            bits = -np.log2(ngrams.probabilities(known, asked, len(letters), order)).mean()
+            bits = -np.log2(ngrams.probabilities(known, found, len(letters), order)).mean()
             rows.append(_row(f"Kneser-Ney {order}-gram" if order > 1 else "unigram", float(bits), started))
         return rows
 

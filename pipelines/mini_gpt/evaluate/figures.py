@@ -59,8 +59,8 @@ def memorisation(generated: list[str], held_out: list[str]) -> Figure:
     for place, (runs, colour) in enumerate(rows.values()):
         ax.plot([len(run) for run in runs], [place] * len(runs), "o", color=colour, alpha=0.6)
         longest = max(runs, key=lambda run: len(run.strip()))  # rules and margins of tables don't count
-        said = f"longest, {len(longest)} characters: {textwrap.shorten(longest, 60, placeholder='…')!r}"
-        ax.annotate(said, (0.01, place + 0.16), xycoords=("axes fraction", "data"), fontsize=8, parse_math=False)
+        label = f"longest, {len(longest)} characters: {textwrap.shorten(longest, 60, placeholder='…')!r}"
+        ax.annotate(label, (0.01, place + 0.16), xycoords=("axes fraction", "data"), fontsize=8, parse_math=False)
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(-0.5, 1.6), xlim=(0, None))
     ax.set(title="Longest overlap with the training text", xlabel="characters, one point per text")
     return figure

@@ -22,10 +22,10 @@ def probabilities(train: np.ndarray, test: np.ndarray, vocab: int, order: int) -
             grams, counts = np.unique(np.unique(_codes(train, n + 1, vocab)) % vocab**n, return_counts=True)
         contexts, place = np.unique(grams // vocab, return_inverse=True)
         totals, kinds = np.bincount(place, counts), np.bincount(place)
-        asked = _codes(text[order - n :], n, vocab)
-        times = _look_up(asked, grams, counts)
-        total = _look_up(asked // vocab, contexts, totals)
-        spared = DISCOUNT * _look_up(asked // vocab, contexts, kinds)
+        wanted = _codes(text[order - n :], n, vocab)
+        times = _look_up(wanted, grams, counts)
+        total = _look_up(wanted // vocab, contexts, totals)
+        spared = DISCOUNT * _look_up(wanted // vocab, contexts, kinds)
         known = np.maximum(total, 1)
         discounted = (np.maximum(times - DISCOUNT, 0) + spared * found) / known
         found = np.where(total > 0, discounted, found)
@@ -41,7 +41,7 @@ def _codes(text: np.ndarray, n: int, vocab: int) -> np.ndarray:
     return codes
 
 
-def _look_up(asked: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _look_up(wanted: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The value of each key, 0 for missing ones."""
-    at = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[at] == asked, values[at], 0).astype(np.float64)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, values[at], 0).astype(np.float64)

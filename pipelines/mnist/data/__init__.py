@@ -47,9 +47,9 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         schema = {"task": "images", "size": images.shape[-1], "target": "digit", "classes": list("0123456789")}
         return PreparedData(splits=arrays, source=source, licence=licence, schema=schema)
 
-    def labelled(self, asked: Request, schema: Schema) -> Row | None:
+    def labelled(self, request: Request, schema: Schema) -> Row | None:
         """The picture of a request; None where it is none of this size."""
-        value, size = asked.get("image"), schema["size"]
+        value, size = request.get("image"), schema["size"]
         try:
             image = read(value, size, mode="L") if isinstance(value, str) else np.array(value, np.uint8)
         except (ValueError, TypeError, OverflowError):

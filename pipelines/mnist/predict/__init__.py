@@ -39,9 +39,9 @@ class Predictor(bundle.Predictor):
         rows = Annotated[list[row], Field(min_length=size, max_length=size)]
         schema = {"anyOf": [TypeAdapter(rows).json_schema(), images.TEXT]}
         image = Annotated[rows, BeforeValidator(partial(_unpacked, size=size)), WithJsonSchema(schema)]
-        said = f"{size} rows of {size} grey values, or base64 of a grey PNG or JPEG file; 0 is paper, 255 is ink"
+        description = f"{size} rows of {size} grey values, or base64 of a grey PNG or JPEG file; 0 is paper, 255 is ink"
         config = ConfigDict(extra="forbid", json_schema_extra={"example": bundle.example[0]})
-        self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=said)))
+        self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=description)))
         self.session = bundle.session()
 
     def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:

@@ -46,8 +46,8 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
             )
         if symbol in frames:
             raise UsageError(f"{file}: found a second file of {symbol}; expected one file per symbol")
-        frames[symbol], said = clean(read(file), str(file))
-        notes += said
+        frames[symbol], found_notes = clean(read(file), str(file))
+        notes += found_notes
     return frames, notes
 
 
@@ -179,8 +179,8 @@ def _days(column: pd.Series, where: str) -> pd.Series:
     when = pd.to_datetime(clock, errors="coerce", format="ISO8601")
     if when.isna().any():
         row = when.index[when.isna()][0]
-        said = "is missing" if pd.isna(column[row]) else f"found {column[row]!r}; expected a date"
-        raise UsageError(f"{where}: row {row}: {column.name} {said}")
+        found_notes = "is missing" if pd.isna(column[row]) else f"found {column[row]!r}; expected a date"
+        raise UsageError(f"{where}: row {row}: {column.name} {found_notes}")
     offsets = {_offset(found["zone"]) for found in stamps.dropna()}
     if offsets == {0.0} or (offsets and max(offsets) - min(offsets) > SUMMER):
         strange = when.index[stamps.notna() & (when != when.dt.normalize())]
@@ -221,6 +221,6 @@ def live(symbols: list[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
         table = found.rename_axis("date").reset_index().rename(columns=str.lower).reindex(columns=["date", *COLUMNS])
         table["date"] = table["date"].astype(str).str[:10]
         table.index += 2
-        frames[symbol], said = clean(table, f"yfinance: {symbol}")
-        notes += said
+        frames[symbol], found_notes = clean(table, f"yfinance: {symbol}")
+        notes += found_notes
     return frames, notes

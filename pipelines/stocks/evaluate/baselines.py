@@ -60,13 +60,13 @@ def ets(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     """ETS(A, N, N) of the log price: simple exponential smoothing (Hyndman et al., 2008, table 6.1)."""
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-    def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def fitted(known: np.ndarray, all_values: np.ndarray, places: np.ndarray) -> np.ndarray:
         fit = ETSModel(known, error="add").fit(disp=False, maxiter=50)
         alpha, level = float(fit.smoothing_level), float(fit.initial_level)
-        levels = np.empty(len(told))
-        for t, value in enumerate(told):
+        levels = np.empty(len(all_values))
+        for t, value in enumerate(all_values):
             levels[t] = level = level + alpha * (value - level)
-        mean = np.repeat((levels[places] - told[places])[:, None], len(HORIZONS), axis=1)
+        mean = np.repeat((levels[places] - all_values[places])[:, None], len(HORIZONS), axis=1)
         std = np.sqrt(fit.mse * (1 + (np.array(HORIZONS) - 1) * alpha**2))
         return normal(mean, np.broadcast_to(std, mean.shape))
 
@@ -77,12 +77,12 @@ def arima(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
     """ARIMA(1, 1, 1) with drift of the log price (Box and Jenkins, 1970)."""
     from statsmodels.tsa.arima.model import ARIMA
 
-    def fitted(known: np.ndarray, told: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def fitted(known: np.ndarray, all_values: np.ndarray, places: np.ndarray) -> np.ndarray:
         fit = ARIMA(
             100 * np.diff(known), order=(1, 0, 1), trend="c"
         ).fit()  # in percent: the optimizer works best near 1
         mean, ar, ma, variance = (float(value) for value in fit.params)
-        returns = 100 * np.diff(told) - mean
+        returns = 100 * np.diff(all_values) - mean
         shocks = np.zeros(len(returns))
         for t in range(1, len(returns)):
             shocks[t] = returns[t] - ar * returns[t - 1] - ma * shocks[t - 1]

@@ -43,8 +43,10 @@ class Request(BaseModel):
         if len(jumps):
             day = int(jumps[0])
             found = {"day": day, "next": day + 1, "before": f"{close[day]:g}", "after": f"{close[day + 1]:g}"}
-            said = "{before} at {day} and {after} at {next} are too far apart for one day; send split-adjusted prices"
-            raise PydanticCustomError("jump", said, found)
+            message = (
+                "{before} at {day} and {after} at {next} are too far apart for one day; send split-adjusted prices"
+            )
+            raise PydanticCustomError("jump", message, found)
         return close
 
 

@@ -27,9 +27,9 @@ class ChatTemplate:
         self.roles, self.answer, self.stop = roles, answer, stop
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "ChatTemplate":
-        said: dict[str, Any] = dict(bundle.json(FILE) if FILE in bundle.manifest.files else PLAIN)
-        return cls(answer=said.pop("answer"), stop=said.pop("stop"), roles=said)
+    def from_bundle(cls, bundle: Bundle) -> "ChatTemplate":
+        fields: dict[str, Any] = dict(bundle.json(FILE) if FILE in bundle.manifest.files else PLAIN)
+        return cls(answer=fields.pop("answer"), stop=fields.pop("stop"), roles=fields)
 
     def prompt(self, messages: Sequence[tuple[str, str]]) -> str:
         """messages: (role, content) pairs"""

@@ -41,10 +41,10 @@ class KVCache(NamedTuple):
         n, longest = len(self.padding), max(slots)
         padding = np.concatenate([self.padding + longest - slots[0], other.padding + longest - slots[1]])
         past = []
-        for mine, theirs in zip(self.past, other.past, strict=True):
-            both = np.zeros((len(padding), mine.shape[1], longest, mine.shape[3]), np.float32)
-            both[:n, :, longest - slots[0] :] = mine
-            both[n:, :, longest - slots[1] :] = theirs
+        for left, right in zip(self.past, other.past, strict=True):
+            both = np.zeros((len(padding), left.shape[1], longest, left.shape[3]), np.float32)
+            both[:n, :, longest - slots[0] :] = left
+            both[n:, :, longest - slots[1] :] = right
             past.append(both)
         return KVCache(np.concatenate([self.logits, other.logits]), padding, past)
 
@@ -138,8 +138,8 @@ class DecodingBatch:
             self._read()
         if self.cache is None:
             return []
-        asked, staying = self.texts, []
-        for row, (text, logits) in enumerate(zip(asked, self.cache.logits, strict=True)):
+        texts, staying = self.texts, []
+        for row, (text, logits) in enumerate(zip(texts, self.cache.logits, strict=True)):
             try:
                 token = text.choose(logits)
             except Exception as error:  # fails this text alone
@@ -155,7 +155,7 @@ class DecodingBatch:
         self._keep(staying)
         if self.cache is not None:
             self.cache = self.decoder.go_on(self.cache, np.array([[text.tokens[-1]] for text in self.texts]))
-        return asked
+        return texts
 
     def _keep(self, rows: list[int]) -> None:
         self.texts = [self.texts[row] for row in rows]

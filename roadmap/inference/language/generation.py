@@ -94,7 +94,7 @@ class Generator(Predictor, Batches, Chats, Tokenizes):
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
-        self.template = ChatTemplate.of(bundle)
+        self.template = ChatTemplate.from_bundle(bundle)
         # MAX_PROMPT is checked before tokenizing. Not as Annotated: typing's cache would keep the predictor for ever.
         seen = f"the model sees the last {self.block} tokens of a longer one"
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})

@@ -135,15 +135,15 @@ class CompletionState:
 
     def take(self) -> str:
         """New text, without what may be the beginning of a stop sequence."""
-        held, prompt = 0, ""
+        held_back, prompt = 0, ""
         if self.request.echo and not self.begun:
             prompt = self.request.prompt
         self.begun = True
         if not self.finish_reason:
             for stop in self.request.stop:
                 lengths = range(min(len(stop) - 1, len(self.text)), 0, -1)
-                held = max(held, next((n for n in lengths if self.text.endswith(stop[:n])), 0))
-        piece = self.text[self.sent : len(self.text) - held]
+                held_back = max(held_back, next((n for n in lengths if self.text.endswith(stop[:n])), 0))
+        piece = self.text[self.sent : len(self.text) - held_back]
         self.sent += len(piece)
         return prompt + piece
 

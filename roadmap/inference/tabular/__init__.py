@@ -29,16 +29,16 @@ def request_model(
     fields: dict[str, Any] = {}
     for column, spec in schema["columns"].items():
         if spec["kind"] == "number":
-            said, seen = f"{spec['min']:g} to {spec['max']:g}", [spec["min"], spec["max"]]
+            seen_values, seen = f"{spec['min']:g} to {spec['max']:g}", [spec["min"], spec["max"]]
             kind: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)] | None
         else:
-            said, seen = ", ".join(spec["levels"][:12]), spec["levels"]
+            seen_values, seen = ", ".join(spec["levels"][:12]), spec["levels"]
             kind = _category(spec["levels"], gaps)
         # Columns of a user's own CSV can have any name, so fields are numbered and known by their alias.
         about = Field(
             default=None,
             alias=column,
-            description=f"seen in training: {said}; {ABSENT[known.get(column, False)]}",
+            description=f"seen in training: {seen_values}; {ABSENT[known.get(column, False)]}",
             json_schema_extra={"x-seen": seen},  # the same for forms: ends of a slider, or choices
         )
         fields[f"column_{len(fields)}"] = (kind, about)

@@ -28,8 +28,8 @@ def notes_of(request: BaseModel, known: Mapping[str, Known]) -> list[Note]:
         if value is None:
             given = name in request.model_fields_set
             if not seen.gaps:
-                said = "null" if given else "not given"
-                found.append(Note(column, ABSENT, f"is {said}, where training had no gap: counts as an average row's"))
+                state = "null" if given else "not given"
+                found.append(Note(column, ABSENT, f"is {state}, where training had no gap: counts as an average row's"))
             elif not given:
                 found.append(Note(column, ABSENT, "is not given: counts as a gap, as rows of training had too"))
         elif seen.levels is not None and value not in seen.levels:

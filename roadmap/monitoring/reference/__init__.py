@@ -70,10 +70,10 @@ class Reference(BaseModel):
 
 def reference(columns: Columns) -> Reference:
     rows = len(next(iter(columns.values())))
-    return Reference(rows=rows, columns={name: profile(column) for name, column in columns.items()})
+    return Reference(rows=rows, columns={name: count_column(column) for name, column in columns.items()})
 
 
-def profile(column: Column) -> Numbers | Levels:
+def count_column(column: Column) -> Numbers | Levels:
     known = [value for value in column if value is not None]
     if any(isinstance(value, str | bool) for value in known):
         names, counts = np.unique([str(value) for value in known], return_counts=True)

@@ -7,12 +7,12 @@ from pydantic import BaseModel
 Column = list[float | str | None]  # numbers or categories; None for missing values
 Columns = dict[str, Column]
 
-ANSWER = "answer: "  # prefix of the columns of responses
+OUTPUT_PREFIX = "answer: "  # prefix of the columns of responses
 
 
-def watched(inputs: Columns, answers: Columns) -> Columns:
+def monitored_columns(inputs: Columns, outputs: Columns) -> Columns:
     """Input and output columns in one table; the names of the latter begin with ANSWER."""
-    return {**inputs, **{f"{ANSWER}{name}": column for name, column in answers.items()}}
+    return {**inputs, **{f"{OUTPUT_PREFIX}{name}": column for name, column in outputs.items()}}
 
 
 def table(requests: Sequence[BaseModel]) -> Columns:

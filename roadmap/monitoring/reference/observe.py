@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import predict_in_batches
+from roadmap.bundle.outputs import predict_in_batches
 from roadmap.monitoring.reference import ROWS, Reference, reference
-from roadmap.monitoring.reference.columns import watched
+from roadmap.monitoring.reference.columns import monitored_columns
 from roadmap.project import Project
 
 
-def observed(project: Project, data: Path, bundle: Bundle) -> Reference:
+def build_reference(project: Project, data: Path, bundle: Bundle) -> Reference:
     """At most ROWS evenly spaced test rows, or the requests that the project's `Monitoring` defines instead."""
     rows = project.monitoring.requests(data)
     if rows is None:
         rows, _ = project.data.test_rows(data)
         rows = [rows[number * len(rows) // ROWS] for number in range(ROWS)] if len(rows) > ROWS else rows
     predictor = load_predictor(bundle)
-    asked, answers = [predictor.Request.model_validate(row) for row in rows], predict_in_batches(predictor, rows)
-    return reference(watched(project.monitoring.inputs(asked), project.monitoring.answers(answers)))
+    requests, outputs = [predictor.Request.model_validate(row) for row in rows], predict_in_batches(predictor, rows)
+    return reference(monitored_columns(project.monitoring.inputs(requests), project.monitoring.answers(outputs)))

@@ -9,10 +9,10 @@ from scipy import stats
 
 from roadmap.reporting import html
 from roadmap.reporting.figures import chart, figure, panel, shorten, text_width
+from roadmap.reporting.formatting import count, signed
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import FONT, WIDTH
 from roadmap.reporting.tasks.dataset import TableDataset
-from roadmap.reporting.words import count, signed
 
 MAX_HEATMAP = 14  # columns
 FAINT = 0.1  # negligible below
@@ -118,6 +118,6 @@ def _heatmap(names: Sequence[str], matrix: np.ndarray) -> html.Html:
         "Training rows. From −1 to 1 between two numbers (Pearson's r; a binary target counts as 0 and 1), from 0 to 1 "
         "if a category is involved (correlation ratio, Cramér's V)."
     )
-    said = ", ".join(f"{name} {signed(value)}" for name, value in zip(names[1:], matrix[0, 1:], strict=True))
-    alt = f"Heatmap of {count(len(names), 'column')}, {names[0]} first: {said}"
+    summary = ", ".join(f"{name} {signed(value)}" for name, value in zip(names[1:], matrix[0, 1:], strict=True))
+    alt = f"Heatmap of {count(len(names), 'column')}, {names[0]} first: {summary}"
     return figure(drawing, "Associations", caption, alt, wide=True)

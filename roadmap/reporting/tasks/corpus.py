@@ -15,11 +15,11 @@ from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars
 from roadmap.reporting.figures import chart, figure, legend, panel, shorten
+from roadmap.reporting.formatting import percent, signed, tick
 from roadmap.reporting.histograms import outlines
 from roadmap.reporting.html import Html
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.style import BLUE, GREEN, MUTED, WIDTH
-from roadmap.reporting.words import percent, signed, tick
 
 TOP = 15  # characters and words shown
 ORDERS = range(1, 8)  # lengths of the n-grams

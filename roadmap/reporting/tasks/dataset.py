@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.ticker import Formatter, PercentFormatter
 
 from roadmap.data import splits
-from roadmap.reporting.words import number, percent, tick
+from roadmap.reporting.formatting import number, percent, tick
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from matplotlib.ticker import MaxNLocator
 from roadmap.reporting import html
 from roadmap.reporting.bars import beside, lines
 from roadmap.reporting.figures import chart, figure, panel, shorten
+from roadmap.reporting.formatting import count, number, tick
 from roadmap.reporting.histograms import FEW_VALUES, few_values, histogram, numbers_across, shown_range
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import BLUE, FONT, INK, MUTED, WIDTH
 from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.tasks.levels import MAX_LEVELS, MISSING, levels
-from roadmap.reporting.words import count, number, tick
 
 MAX_FIGURES = 20  # columns drawn; the rest are in the tables
 MAX_POINTS = 800  # of a scatter plot
@@ -165,5 +165,5 @@ def _category(table: TableDataset, name: str, groups: pd.DataFrame) -> html.Html
         lines(axes, labels, 3)
         axes.set_title(title, fontsize=FONT, color=MUTED, pad=8)
     outcome.tick_params(labelleft=False)
-    said = ", ".join(f"{label} {amount}" for label, amount in zip(groups["label"], groups["rows"], strict=True))
-    return figure(drawing, name, _caption(table, groups), f"Rows per level of {name}: {said}; and {table.outcome}")
+    summary = ", ".join(f"{label} {amount}" for label, amount in zip(groups["label"], groups["rows"], strict=True))
+    return figure(drawing, name, _caption(table, groups), f"Rows per level of {name}: {summary}; and {table.outcome}")

@@ -9,10 +9,10 @@ from scipy import stats
 from roadmap.reporting import html
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import figure
+from roadmap.reporting.formatting import count, join_with_and, number, percent
 from roadmap.reporting.histograms import numbers_across, outlines, shown_range
 from roadmap.reporting.page import Section
 from roadmap.reporting.tasks.levels import MAX_LEVELS, by_frequency, levels
-from roadmap.reporting.words import count, listed, number, percent
 
 # Train and test differ in a column if the gap is both large enough and significant.
 GAP, CHANCE = 0.05, 0.01
@@ -52,9 +52,9 @@ def compare(column: str, train: pd.Series, test: pd.Series, kind: str) -> SplitC
     if kind == "category":
         return SplitComparison(column, kind, *_levels_gap(train, test))
     gap, p = _levels_gap(train.isna(), test.isna())
-    known, asked = train.dropna(), test.dropna()
-    if len(known) and len(asked):
-        result = stats.ks_2samp(known, asked, method="asymp")
+    known, other = train.dropna(), test.dropna()
+    if len(known) and len(other):
+        result = stats.ks_2samp(known, other, method="asymp")
         gap, p = max(gap, float(result.statistic)), min(1.0, 2 * min(p, float(result.pvalue)))
     return SplitComparison(column, kind, gap, p)
 
@@ -108,7 +108,7 @@ def _lead(compared: list[SplitComparison], test_rows: int) -> str:
         return (
             f"{len(differing)} of {len(compared)} columns "
             f"{'differs' if len(differing) == 1 else 'differ'} between train and test: "
-            f"{listed(differing[:5])}{' and more' if len(differing) > 5 else ''}. The largest gap is "
+            f"{join_with_and(differing[:5])}{' and more' if len(differing) > 5 else ''}. The largest gap is "
             f"{percent(first.gap)}, in {first.column}."
         )
     return (

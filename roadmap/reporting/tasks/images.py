@@ -14,12 +14,12 @@ from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import figure
+from roadmap.reporting.formatting import percent
 from roadmap.reporting.histograms import outlines
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.pictures import montage, picture, thumbnails
 from roadmap.reporting.style import BLUE, GREEN, ORANGE, SPLIT_COLOURS
 from roadmap.reporting.tasks import drift
-from roadmap.reporting.words import percent
 
 EXAMPLES = 12  # per class in the montage
 MAX_CLASSES = 30  # with pictures
@@ -182,11 +182,13 @@ def _coarse(counts: np.ndarray) -> np.ndarray:
     return counts.reshape(16, 16).sum(axis=1) / max(1, counts.sum())
 
 
-def _histograms(shares: dict[str, np.ndarray], colours: dict[str, str], title: str, words: str, alt: str) -> html.Html:
+def _histograms(
+    shares: dict[str, np.ndarray], colours: dict[str, str], title: str, caption: str, alt: str
+) -> html.Html:
     drawing, axes = outlines(shares, np.arange(0, 257, 16), bottom=42, height=160, colours=colours)
     axes.set_xlabel("intensity")
     axes.set_xticks(np.arange(0, 257, 64))
-    return figure(drawing, title, words, alt)
+    return figure(drawing, title, caption, alt)
 
 
 def frequencies(pixels: np.ndarray) -> np.ndarray:

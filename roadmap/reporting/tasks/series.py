@@ -18,10 +18,10 @@ from scipy import stats
 from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.figures import chart, figure, legend, panel
+from roadmap.reporting.formatting import count, join_with_and, number, percent, signed, tick
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.style import BLUE, INK, MUTED, ORANGE, SPLIT_COLOURS
 from roadmap.reporting.tasks import drift
-from roadmap.reporting.words import count, listed, number, percent, signed, tick
 
 MAX_SYMBOLS = 12  # drawn; all are in the tables
 POINTS = 600  # per line, about one per pixel
@@ -79,7 +79,7 @@ def _overview(frames: dict[str, pd.DataFrame], card: dict[str, Any]) -> Section:
             (f"{name.capitalize()}", f"{of['date'].min():%Y-%m-%d} to {of['date'].max():%Y-%m-%d}")
             for name, of in frames.items()
         ),
-        ("Symbols", listed(symbols[:MAX_SYMBOLS]) + (" and more" if len(symbols) > MAX_SYMBOLS else "")),
+        ("Symbols", join_with_and(symbols[:MAX_SYMBOLS]) + (" and more" if len(symbols) > MAX_SYMBOLS else "")),
         *provenance(card),
     ]
     cleaned = [{"What was cleaned": note} for note in card.get("cleaning", [])]

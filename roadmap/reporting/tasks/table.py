@@ -9,11 +9,11 @@ from typing import Any
 
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars
+from roadmap.reporting.formatting import count, join_with_and, percent
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.tasks import associations, dataset, distributions, drift, target
 from roadmap.reporting.tasks.dataset import TableDataset
 from roadmap.reporting.tasks.levels import by_frequency
-from roadmap.reporting.words import count, listed, percent
 
 MAX_GAPS = 20  # columns with missing values shown
 
@@ -44,7 +44,7 @@ def _overview(table: TableDataset, card: dict[str, Any]) -> Section:
         if kind in kinds
     ]
     lead = (
-        f"{rows:,} rows with {listed(features)} to predict {table.target}"
+        f"{rows:,} rows with {join_with_and(features)} to predict {table.target}"
         f"{'' if table.classes is None else f' ({table.classes[0]} or {table.classes[1]})'}. "
         f"{percent(missing / (rows * (columns + 1))) if missing else 'None'} of the cells are missing, and "
         f"{percent(duplicates / rows) if duplicates else 'none'} of the rows repeat an earlier one."
@@ -89,10 +89,10 @@ def _leaks(leaks: dict[str, str], target: str) -> list[Section]:
     if not leaks:
         return []
     lead = (
-        f"{listed(list(leaks))} {'is' if len(leaks) == 1 else 'are'} {target}, or nearly. What is only known once the "
-        "target is makes a model that is right here and useless in production: leave it out of the file."
+        f"{join_with_and(list(leaks))} {'is' if len(leaks) == 1 else 'are'} {target}, or nearly. A column that is "
+        "known only once the target is makes the model accurate here and useless in production: remove it."
     )
-    rows = [{"Column": name, "How nearly": said} for name, said in leaks.items()]
+    rows = [{"Column": name, "How nearly": strength} for name, strength in leaks.items()]
     return [Section("Leakage", lead, [html.table(rows, "Columns that give the target away, training rows")])]
 
 

@@ -5,11 +5,11 @@ import numpy as np
 from roadmap.reporting import html
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import chart, figure, panel, shorten
+from roadmap.reporting.formatting import number, percent
 from roadmap.reporting.histograms import histogram
 from roadmap.reporting.page import Section
 from roadmap.reporting.style import INK
 from roadmap.reporting.tasks.dataset import TableDataset
-from roadmap.reporting.words import number, percent
 
 
 def section(table: TableDataset) -> Section:

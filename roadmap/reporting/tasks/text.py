@@ -16,10 +16,10 @@ from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars, split_bars
 from roadmap.reporting.figures import figure, shorten
+from roadmap.reporting.formatting import count, join_with_and, number, percent
 from roadmap.reporting.histograms import numbers_across, outlines
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.tasks import drift
-from roadmap.reporting.words import count, listed, number, percent
 
 # Words; in Chinese, which has no spaces, character bigrams: most of its words have two characters.
 WORD = re.compile(r"(?=([\u4e00-\u9fff]{2}))|([^\W\d_\u4e00-\u9fff]+(?:['’][^\W\d_]+)?)")
@@ -97,7 +97,7 @@ def _overview(parts: dict[str, Texts], classes: list[str], card: dict[str, Any])
     repeated = len(parts["train"].texts) - len(train)
     scripts = Counter(script(text) for part in parts.values() for text in part.texts)
     total = sum(scripts.values())
-    written = listed([f"{percent(amount / total)} {name}" for name, amount in scripts.most_common(3)])
+    written = join_with_and([f"{percent(amount / total)} {name}" for name, amount in scripts.most_common(3)])
     lead = (
         f"{total:,} texts in {len(classes)} classes; by script {written}. {leaked or 'No'} test "
         f"{'text is' if leaked < 2 else 'texts are'} in train too, ignoring case and spaces; "
@@ -106,7 +106,7 @@ def _overview(parts: dict[str, Texts], classes: list[str], card: dict[str, Any])
     left_out = {why: amount for why, amount in card.get("left_out", {}).items() if amount}
     facts = [
         *((f"Texts, {name}", f"{len(part.texts):,}") for name, part in parts.items()),
-        ("Classes", listed(classes)),
+        ("Classes", join_with_and(classes)),
         ("Distinct words in train", f"{len({word for words in parts['train'].words for word in words}):,}"),
         ("Test texts also in train", f"{leaked:,}"),
         ("Duplicates within train", f"{repeated:,}"),
@@ -164,7 +164,7 @@ def _lengths(parts: dict[str, Texts], limit: int | None) -> Section:
     alt = "Histograms of the number of words in train, val and test, one over the other"
     shown = figure(drawing, "Length", "Share of texts by number of words, up to the 99th percentile.", alt)
     rows = [
-        {"Split": name, **{said: float(np.percentile(part.lengths, at)) for said, at in QUANTILES.items()}}
+        {"Split": name, **{label: float(np.percentile(part.lengths, at)) for label, at in QUANTILES.items()}}
         for name, part in parts.items()
     ]
     return Section("Lengths", lead, [html.grid([shown, html.table(rows, "Words of a text")])])
@@ -200,7 +200,7 @@ def _telling(train: Texts, classes: list[str]) -> Section:
             first.append(f"{rows[0]['Word']} for {name}")
             lists.append(html.table(rows, f"Words typical of {name}"))
     lead = "Words that are significantly more frequent in one class than in the others" + (
-        f": above all {listed(first)}." if first else ": there are none."
+        f": above all {join_with_and(first)}." if first else ": there are none."
     )
     how = (
         "z is the log-odds of the word in the class against the rest, over its standard error, with all texts together "

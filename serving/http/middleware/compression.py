@@ -8,5 +8,7 @@ class CompressionMiddleware(GZipMiddleware):
     """Skips clients that don't accept gzip."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and any(k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"])
-        await (super().__call__ if asked else self.app)(scope, receive, send)
+        accepts_gzip = scope["type"] == "http" and any(
+            k == b"accept-encoding" and b"gzip" in v for k, v in scope["headers"]
+        )
+        await (super().__call__ if accepts_gzip else self.app)(scope, receive, send)

@@ -109,5 +109,5 @@ def test_holm_asks_more_of_two_than_of_one() -> None:
 def test_a_part_has_blocks_as_dense_as_its_rows() -> None:
     score = right(np.ones(160), block=80)
     places = np.arange(160)
-    assert score.of(places % 8 == 0).block == 11  # 20 rows, every eighth; the ends make it a little denser
-    assert score.of(places < 80).block == 80
+    assert score.subset(places % 8 == 0).block == 11  # 20 rows, every eighth; the ends make it a little denser
+    assert score.subset(places < 80).block == 80

@@ -106,7 +106,7 @@ def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.nda
     one, two = make(targets, noise), make(targets, noise + rng.normal(0, 0.05, 500))
     found = paired_test(one, two, seed=1)
     assert found.value == pytest.approx(one.value - two.value)
-    unpaired = float(np.percentile(one.resampled(1) - two.resampled(2), 5))
+    unpaired = float(np.percentile(one.bootstrap(1) - two.bootstrap(2), 5))
     assert found.low() <= found.value and found.value - found.low() < 0.5 * (found.value - unpaired)
 
 

@@ -90,7 +90,7 @@ def line(*numbers: int) -> bytes:
 
 
 def write(url: str, folder: Path) -> None:
-    SpoolWriter(url, folder, "server", 0.0).look(last=True)
+    SpoolWriter(url, folder, "server", 0.0).poll(last=True)
 
 
 class Killed(BaseException):
@@ -125,10 +125,10 @@ def test_half_a_line_waits_and_a_spoiled_one_is_left_out(tmp_path: Path) -> None
     with segment.open("ab") as server:
         spooling.fcntl.flock(server, spooling.fcntl.LOCK_EX)
         writer = SpoolWriter(url, folder, "another", 0.0)
-        writer.look()
+        writer.poll()
         assert sorted(numbers(read(url))) == [1, 2] and segment.exists()
         server.write(whole[20:])
-    writer.look()
+    writer.poll()
     assert sorted(numbers(read(url))) == [1, 2, 3] and not segment.exists()
 
 

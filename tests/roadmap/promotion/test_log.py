@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from infra.deploy.registry.rollback import moved
+from infra.deploy.registry.rollback import move_tag
 from roadmap.promotion import log as promotions
 
 
@@ -27,7 +27,7 @@ def test_moves_of_every_machine_and_the_refusals_of_this_one(
     )
     promotions.log(client, "titanic", here, event="refused", version=2, summary="bad")
     time.sleep(0.01)  # times are kept to the millisecond
-    tag = moved("staging", "1", None)
+    tag = move_tag("staging", "1", None)
     client.set_registered_model_tag("titanic", tag["key"], tag["value"])
     time.sleep(0.01)
     monkeypatch.setenv("DEPLOYED_BY", "ann@desk, by a deployment's rollback")

@@ -14,7 +14,7 @@ import pytest
 from pipelines.report import sections_of_task
 from roadmap.data import splits
 from roadmap.io.errors import UsageError
-from roadmap.reporting import words
+from roadmap.reporting import formatting
 from roadmap.reporting.page import write
 from roadmap.reporting.pictures import montage
 from roadmap.reporting.tasks import associations, corpus, drift, images, series
@@ -305,7 +305,7 @@ def test_an_unknown_task_is_refused_and_none_has_no_sections() -> None:
     ],
 )
 def test_numbers_in_words(value: float, number: str, share: str) -> None:
-    assert (words.number(value), words.percent(value)) == (number, share)
+    assert (formatting.number(value), formatting.percent(value)) == (number, share)
 
 
 def prepared_corpus(text: str) -> splits.PreparedData:

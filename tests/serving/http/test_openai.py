@@ -238,7 +238,7 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
     class Bare:
         manifest = type("Manifest", (), {"files": {}})
 
-    template = ChatTemplate.of(Bare())  # type: ignore[arg-type]
+    template = ChatTemplate.from_bundle(Bare())  # type: ignore[arg-type]
     prompt = template.prompt([("system", "Be kind."), ("user", "Hello"), ("assistant", "Hi"), ("user", "Who?")])
     assert prompt == "Be kind.\n\nUser:\nHello\n\nAssistant:\nHi\n\nUser:\nWho?\n\nAssistant:\n"
     assert template.stop == ["\n\n"]

@@ -81,7 +81,7 @@ def through_batch(path: Path, request: type[BaseModel], size: int) -> Iterator[d
     while batch := next(iter(source.batches(at, size)), None):
         for row in batch.rows:
             assert row.fault is None
-            yield asked.of(row.values).model_dump(by_alias=True)
+            yield asked.parse(row.values).model_dump(by_alias=True)
         at = batch.end
 
 

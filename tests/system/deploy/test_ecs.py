@@ -234,7 +234,7 @@ def test_a_killed_deployment_is_taken_up_by_the_next(
 def test_ctrl_c_gives_the_traffic_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = "infra.deploy.targets.ecs.DeploymentFollower.look"
+    look = "infra.deploy.targets.ecs.DeploymentFollower.poll"
 
     def stopped(watch: object) -> None:
         if len(deployed.containers.routed) > 1:  # the canary has its share

@@ -60,7 +60,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: None) -> Iterator
     for one in store.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         store.delete_object(Bucket=BUCKET, Key=one["Key"])
     cluster, faults = Cluster(tmp_path), list[Reply]()
-    monkeypatch.setattr(infra.deploy.targets.pods, "LOOK", 0.05)
+    monkeypatch.setattr(infra.deploy.targets.pods, "POLL_SECONDS", 0.05)
     monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "cache"))
     with running(cluster.routes, faults) as address:
         (tmp_path / "kubeconfig").write_text(kubeconfig(address))

@@ -23,7 +23,7 @@ WARM = "RequestedProvisionedConcurrentExecutions"
 @pytest.fixture
 def warm(deployed: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     """With two environments kept warm, as the stack has it."""
-    monkeypatch.setattr("infra.deploy.targets.alias.LOOK", 0.05)
+    monkeypatch.setattr("infra.deploy.targets.alias.POLL_SECONDS", 0.05)
     deployed.stacks().up(templates()["serving-lambda"], "staging", "titanic", ProvisionedConcurrency="2")
     boto3.client("lambda").put_provisioned_concurrency_config(
         FunctionName=NAME, Qualifier="live", ProvisionedConcurrentExecutions=2

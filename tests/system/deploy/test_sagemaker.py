@@ -179,12 +179,12 @@ def test_ctrl_c_gives_the_endpoint_its_old_model_back(
         if len(deployed.endpoints.endpoints.routed) > 1:  # the canary has its share
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.look", stopped)
+    monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.poll", stopped)
     code, _, err = command(capsys, *WHERE)
     assert code == 130 and "run the same command to resume" in err
     assert deployed.records()[-1]["result"] == "interrupted"
     until(lambda: deployed.stack(STACK)["status"] == "UPDATE_ROLLBACK_COMPLETE")
-    monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.look", lambda _: None)
+    monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.poll", lambda _: None)
     unharmed(deployed, store, capsys)
 
 

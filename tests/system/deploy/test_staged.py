@@ -76,7 +76,7 @@ def test_a_canary_that_fails_loses_its_share(
 
     def sick(text: str, project: str) -> dict[str, TrafficCounters]:
         number = next(looks) if halfway(text) else 0
-        return {store.second: TrafficCounters(answered=50 * number, failed=5 * number)}
+        return {store.second: TrafficCounters(succeeded=50 * number, failed=5 * number)}
 
     monkeypatch.setattr("infra.deploy.targets.staged.arms", sick)
     with Callers(running.address) as callers:
@@ -90,7 +90,7 @@ def test_a_canary_that_fails_loses_its_share(
 def halfway(metrics: str) -> bool:
     """Somebody but the deployment has met the canary."""
     found = arms(metrics, "titanic")
-    return len(found) > 1 and min(one.answered for one in found.values()) > 5
+    return len(found) > 1 and min(one.succeeded for one in found.values()) > 5
 
 
 def test_arms_are_read_from_the_servers_counters() -> None:

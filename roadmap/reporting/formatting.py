@@ -38,9 +38,9 @@ def count(amount: int, thing: str) -> str:
     return f"{amount:,} {thing}" + "s" * (amount != 1)
 
 
-def listed(words: Sequence[str]) -> str:
+def join_with_and(names: Sequence[str]) -> str:
     """a, b and c"""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _minus(text: str) -> str:
