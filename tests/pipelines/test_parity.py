@@ -188,7 +188,7 @@ def asked(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_answers_as_the_predictor_does(place: Place, asked: tuple[str, Rows, Rows], door: str) -> None:
+def test_every_entry_point_gives_the_predictors_outputs(place: Place, asked: tuple[str, Rows, Rows], door: str) -> None:
     project, requests, expected = asked
     answers = DOORS[door](place, project, requests)
     assert len(answers) == len(expected)

@@ -159,7 +159,7 @@ def test_a_wrong_checksum_stops_and_leaves_nothing(server: Server, cache: Path) 
     assert list(cache.iterdir()) == []
 
 
-def test_a_damaged_cache_is_fetched_again(server: Server, cache: Path) -> None:
+def test_a_corrupt_cache_is_fetched_again(server: Server, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "file.bin").write_bytes(CONTENT[:-1] + b"?")
     assert_whole(fetch("data", server.file, SHA256), cache)

@@ -68,12 +68,12 @@ def keyed(
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
-def test_a_key_opens_its_projects_by_either_header(keyed: Keyed, header: str) -> None:
+def test_a_key_grants_access_to_its_projects_in_either_header(keyed: Keyed, header: str) -> None:
     value = keyed.key if header == "X-API-Key" else f"Bearer {keyed.key}"
     assert ask(keyed.client, {header: value}).status_code == 200
 
 
-def test_without_a_key_there_is_401_with_the_scheme(keyed: Keyed) -> None:
+def test_a_missing_key_is_401_with_the_scheme(keyed: Keyed) -> None:
     response = ask(keyed.client, {})
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer realm="models"'
@@ -81,7 +81,7 @@ def test_without_a_key_there_is_401_with_the_scheme(keyed: Keyed) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["rk_guess", "", "a b", "é", "x" * 5000, "a.b.c"])
-def test_a_wrong_key_is_401_and_is_not_said_back(keyed: Keyed, wrong: str) -> None:
+def test_a_wrong_key_is_401_and_is_not_echoed(keyed: Keyed, wrong: str) -> None:
     response = keyed.client.post(
         "/models/titanic/predict", json=BODY, headers=[(b"Authorization", f"Bearer {wrong}".encode("latin-1"))]
     )
@@ -93,14 +93,14 @@ def test_a_wrong_key_is_401_and_is_not_said_back(keyed: Keyed, wrong: str) -> No
 @pytest.mark.parametrize(
     "method_path", ["POST /models/mnist/predict", "GET /models/mnist", "POST /models/mnist/stream"]
 )
-def test_another_project_is_403_that_names_it(keyed: Keyed, method_path: str) -> None:
+def test_another_project_is_403_and_is_named(keyed: Keyed, method_path: str) -> None:
     method, path = method_path.split()
     response = keyed.client.request(method, path, headers=bearer(keyed.key), json=BODY if method == "POST" else None)
     assert response.status_code == 403
     assert response.json()["detail"] == "ci may not use mnist; allowed: titanic"
 
 
-def test_a_percent_sign_does_not_get_past_the_scope(keyed: Keyed) -> None:
+def test_percent_encoding_does_not_bypass_the_scope(keyed: Keyed) -> None:
     response = keyed.client.post("/models/%6Dnist/predict", json=BODY, headers=bearer(keyed.key))
     assert response.status_code == 403
 
@@ -112,9 +112,7 @@ def test_a_project_named_in_the_body_is_checked_too(keyed: Keyed) -> None:
     assert keyed.client.get("/v1/models/mini_gpt", headers=bearer(keyed.key)).status_code == 403
 
 
-def test_a_project_that_neither_path_nor_body_names_is_checked_too(
-    keyed: Keyed, monkeypatch: pytest.MonkeyPatch, artifacts: Path
-) -> None:
+def test_the_default_project_is_checked_too(keyed: Keyed, monkeypatch: pytest.MonkeyPatch, artifacts: Path) -> None:
     monkeypatch.setenv("MODEL_PROJECT", "house_prices")
     settings = Settings(bundles=str(artifacts), api_keys=keyed.file)
     with TestClient(create_app(settings)) as client:
@@ -132,12 +130,12 @@ def test_a_project_that_neither_path_nor_body_names_is_checked_too(
 
 
 @pytest.mark.parametrize("path", ["/v2/models/mnist/infer", "/v2/models/mnist/versions/1/infer", "/v2/models/mnist"])
-def test_kserves_addresses_have_the_same_scopes(keyed: Keyed, path: str) -> None:
+def test_kserve_routes_have_the_same_scopes(keyed: Keyed, path: str) -> None:
     assert keyed.client.post(path, json={}, headers=bearer(keyed.key)).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/v1/embeddings"])
-def test_every_address_of_openai_checks_the_model(keyed: Keyed, path: str) -> None:
+def test_every_openai_route_checks_the_model(keyed: Keyed, path: str) -> None:
     given: dict[str, dict[str, Any]] = {
         "/v1/completions": {"prompt": "The "},
         "/v1/chat/completions": {"messages": [{"role": "user", "content": "The "}]},
@@ -148,23 +146,23 @@ def test_every_address_of_openai_checks_the_model(keyed: Keyed, path: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/"])
-def test_probes_and_the_page_stay_open(keyed: Keyed, path: str) -> None:
+def test_probes_and_the_playground_need_no_key(keyed: Keyed, path: str) -> None:
     assert keyed.client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/models", "/docs", "/openapi.json", "/metrics", "/nowhere", "//", "/v1/models"])
-def test_everything_else_is_closed(keyed: Keyed, path: str) -> None:
+def test_everything_else_needs_a_key(keyed: Keyed, path: str) -> None:
     assert keyed.client.get(f"http://testserver{path}").status_code == 401
 
 
-def test_metrics_have_a_right_of_their_own(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_need_their_own_permission(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
     assert keyed.client.get("/metrics", headers=bearer(keyed.key)).status_code == 403
     key = made(keyed.file, capsys, "prometheus", "--metrics")
     assert keyed.client.get("/metrics", headers=bearer(key)).status_code == 200
     assert ask(keyed.client, bearer(key)).status_code == 403
 
 
-def test_a_new_key_counts_at_once_and_a_revoked_one_no_longer(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_new_and_revoked_keys_take_effect_at_once(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
     late = made(keyed.file, capsys, "late", "--projects", "*")
     assert ask(keyed.client, bearer(late), "mnist").status_code == 422  # let in, and told that {} is no image
     assert auth.main(["revoke", "--name", "late", "--file", str(keyed.file)]) == 0
@@ -180,7 +178,7 @@ def test_an_expired_key_is_401(keyed: Keyed) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"keys": []', None])
-def test_a_broken_file_neither_opens_nor_locks(keyed: Keyed, content: str | None) -> None:
+def test_a_corrupt_key_file_keeps_the_previous_keys(keyed: Keyed, content: str | None) -> None:
     if content is None:
         keyed.file.unlink()
     else:
@@ -189,19 +187,19 @@ def test_a_broken_file_neither_opens_nor_locks(keyed: Keyed, content: str | None
     assert ask(keyed.client, bearer("rk_other")).status_code == 401
 
 
-def test_a_broken_file_at_the_start_is_said_with_its_place(tmp_path: Path, artifacts: Path) -> None:
+def test_a_corrupt_key_file_at_startup_is_reported_with_its_position(tmp_path: Path, artifacts: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text('{"keys": [{"name": "ci", "sha256": "short", "projects": ["*"]}]}')
     with pytest.raises(callers.KeysError, match=r"keys\.json: keys/0/sha256: "):
         create_app(Settings(bundles=str(artifacts), api_keys=file))
 
 
-def test_the_file_holds_no_key_and_is_its_owners_alone(keyed: Keyed) -> None:
+def test_the_key_file_holds_only_hashes_and_is_private(keyed: Keyed) -> None:
     assert keyed.key not in keyed.file.read_text()
     assert keyed.file.stat().st_mode & 0o077 == 0
 
 
-def test_the_command_lists_names_and_refuses_a_name_twice(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_names_and_rejects_duplicates(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
     assert auth.main(["list", "--file", str(keyed.file)]) == 0
     assert capsys.readouterr().out.split() == ["ci", "titanic", "for", "good"]
     assert auth.main(["new", "--name", "ci", "--file", str(keyed.file)]) == 2
@@ -281,7 +279,7 @@ def client(artifacts: Path, issuer: OpenId) -> Iterator[TestClient]:
         yield client
 
 
-def test_a_token_opens_the_projects_of_its_scope(client: TestClient, issuer: OpenId) -> None:
+def test_a_token_grants_access_to_the_projects_of_its_scope(client: TestClient, issuer: OpenId) -> None:
     assert ask(client, bearer(issuer.token())).status_code == 200
     assert ask(client, bearer(issuer.token()), "mnist").status_code == 403
     everything = issuer.token(scope="openid predict:*", aud=["others", AUDIENCE])
@@ -290,7 +288,7 @@ def test_a_token_opens_the_projects_of_its_scope(client: TestClient, issuer: Ope
     assert client.get("/metrics", headers=bearer(issuer.token(scope="metrics"))).status_code == 200
 
 
-def test_elliptic_curves_are_taken(client: TestClient, issuer: OpenId) -> None:
+def test_elliptic_curve_keys_are_accepted(client: TestClient, issuer: OpenId) -> None:
     key = ECKey.generate_key("P-256")
     key.ensure_kid()
     issuer.keys.append(key)
@@ -351,14 +349,14 @@ def forged(issuer: OpenId) -> str:
         *("not yet", "another audience", "no audience", "another issuer", "nobody", "empty", "junk", "too long"),
     ],
 )
-def test_a_token_at_fault_is_401(client: TestClient, issuer: OpenId, token: Any) -> None:
+def test_an_invalid_token_is_401(client: TestClient, issuer: OpenId, token: Any) -> None:
     assert ask(client, bearer(issuer.token())).status_code == 200
     response = ask(client, bearer(token(issuer)))
     assert response.status_code == 401
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
-def test_a_new_key_of_the_issuer_is_fetched_and_an_old_one_forgotten(
+def test_rotated_issuer_keys_are_fetched_and_old_ones_dropped(
     client: TestClient, issuer: OpenId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = issuer.token()
@@ -370,13 +368,13 @@ def test_a_new_key_of_the_issuer_is_fetched_and_an_old_one_forgotten(
     assert ask(client, bearer(old)).status_code == 401
 
 
-def test_unknown_keys_do_not_make_the_server_ask_the_issuer_each_time(client: TestClient, issuer: OpenId) -> None:
+def test_unknown_key_ids_do_not_cause_a_request_each(client: TestClient, issuer: OpenId) -> None:
     for _ in range(5):
         assert ask(client, bearer(issuer.token(RSA_KEYS[1]))).status_code == 401
     assert issuer.asked == 2  # one configuration, one set of keys
 
 
-def test_while_the_issuer_is_down_known_keys_go_on(
+def test_known_keys_work_while_the_issuer_is_down(
     client: TestClient, issuer: OpenId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ask(client, bearer(issuer.token())).status_code == 200
@@ -386,7 +384,7 @@ def test_while_the_issuer_is_down_known_keys_go_on(
     assert ask(client, bearer(issuer.token())).status_code == 200
 
 
-def test_an_issuer_that_was_never_reached_is_503(client: TestClient, issuer: OpenId) -> None:
+def test_an_unreachable_issuer_is_503(client: TestClient, issuer: OpenId) -> None:
     issuer.up = False
     response = ask(client, bearer(issuer.token()))
     assert response.status_code == 503
@@ -401,6 +399,6 @@ def test_an_issuer_that_was_never_reached_is_503(client: TestClient, issuer: Ope
         {"jwt_issuer": "http://localhost.evil.example", "jwt_audience": AUDIENCE},
     ],
 )
-def test_settings_that_would_let_strangers_in_are_refused(settings: dict[str, Any]) -> None:
+def test_insecure_settings_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"audience|https"):
         Settings(**settings)

@@ -29,7 +29,7 @@ class Clock:
         return self.now
 
 
-def test_a_minutes_worth_at_once_and_then_one_by_one() -> None:
+def test_a_burst_of_one_minute_and_then_the_steady_rate() -> None:
     clock = Clock()
     limit = RateLimit(6, clock=clock)
     assert [limit.take("a").allowed for _ in range(8)] == [True] * 6 + [False] * 2
@@ -42,7 +42,7 @@ def test_a_minutes_worth_at_once_and_then_one_by_one() -> None:
     assert [limit.take("a").allowed for _ in range(7)] == [True] * 6 + [False]
 
 
-def test_waiting_as_long_as_it_says_is_enough() -> None:
+def test_waiting_for_retry_after_is_enough() -> None:
     clock = Clock()
     for per_minute in (1, 7, 60, 1000):
         limit = RateLimit(per_minute, clock=clock)
@@ -54,7 +54,7 @@ def test_waiting_as_long_as_it_says_is_enough() -> None:
         assert limit.take("a").allowed
 
 
-def test_memory_is_bounded_and_those_seen_last_are_remembered() -> None:
+def test_memory_is_bounded_and_recent_callers_are_kept() -> None:
     limit = RateLimit(1, most=100, clock=Clock())
     for number in range(10_000):
         limit.take(str(number))
@@ -62,12 +62,12 @@ def test_memory_is_bounded_and_those_seen_last_are_remembered() -> None:
     assert not limit.take("9999").allowed
 
 
-def test_one_customer_of_ipv6_is_one_caller() -> None:
+def test_an_ipv6_prefix_is_one_caller() -> None:
     assert network("2001:db8:1:2::1") == network("2001:db8:1:2:ffff::9") != network("2001:db8:1:3::1")
     assert network("10.0.0.1") != network("10.0.0.2")
 
 
-def test_over_http_it_is_429_with_the_time_to_wait(artifacts: str) -> None:
+def test_exceeding_the_rate_is_429_with_retry_after(artifacts: str) -> None:
     with TestClient(create_app(Settings(bundles=artifacts, rate_per_minute=3))) as client:
         answers: list[Any] = [client.post("/models/titanic/predict", json={"inputs": [{}]}) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -78,7 +78,7 @@ def test_over_http_it_is_429_with_the_time_to_wait(artifacts: str) -> None:
         assert client.get("/health").status_code == 200  # a probe is no caller
 
 
-def test_keys_have_a_rate_each_and_guesses_share_their_addresss(
+def test_each_key_has_its_own_rate_and_invalid_keys_share_their_addresss(
     artifacts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.json"
@@ -100,7 +100,7 @@ def test_keys_have_a_rate_each_and_guesses_share_their_addresss(
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/models/titanic", "/nowhere"])
-def test_every_answer_has_the_security_headers(artifacts: str, path: str) -> None:
+def test_every_response_has_the_security_headers(artifacts: str, path: str) -> None:
     with TestClient(create_app(Settings(bundles=artifacts))) as client:
         headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -112,7 +112,7 @@ def test_every_answer_has_the_security_headers(artifacts: str, path: str) -> Non
     assert "access-control-allow-origin" not in headers
 
 
-def test_a_failure_has_them_too_and_https_asks_for_https(artifacts: str) -> None:
+def test_errors_have_them_too_and_https_sets_hsts(artifacts: str) -> None:
     app = create_app(Settings(bundles=artifacts))
 
     @app.get("/broken")
@@ -135,7 +135,7 @@ def preflight(client: TestClient, origin: str) -> Any:
     return client.options("/models/titanic/predict", headers=asked)
 
 
-def test_pages_of_named_origins_may_ask_and_others_not(artifacts: str, tmp_path: Path) -> None:
+def test_cors_allows_only_the_configured_origins(artifacts: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     auth.main(["new", "--name", "a", "--file", str(file)])
     settings = Settings(bundles=artifacts, cors_origins=f"{PAGE}, http://localhost:3000", api_keys=file)
@@ -150,6 +150,6 @@ def test_pages_of_named_origins_may_ask_and_others_not(artifacts: str, tmp_path:
 
 
 @pytest.mark.parametrize("origin", ["app.example.org", "https://app.example.org/", "https://a.org/path", "ftp://a.org"])
-def test_what_is_no_origin_is_refused_at_the_start(origin: str) -> None:
+def test_an_invalid_origin_is_rejected_at_startup(origin: str) -> None:
     with pytest.raises(ValueError, match="expected an origin"):
         Settings(cors_origins=origin)

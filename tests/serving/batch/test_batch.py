@@ -93,7 +93,7 @@ def many(path: Path, rows: int, note: str = "") -> Path:
 
 @pytest.mark.parametrize("output", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("input", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
-def test_every_format_gives_the_predictors_answers(
+def test_every_format_gives_the_predictors_outputs(
     run: Callable[..., int], artifacts: Path, tmp_path: Path, input: str, output: str
 ) -> None:
     write(tmp_path / f"people.{input}", PEOPLE)
@@ -107,7 +107,9 @@ def test_every_format_gives_the_predictors_answers(
     assert not left
 
 
-def test_text_becomes_the_type_of_the_request(run: Callable[..., int], artifacts: Path, tmp_path: Path) -> None:
+def test_text_is_converted_to_the_types_of_the_request(
+    run: Callable[..., int], artifacts: Path, tmp_path: Path
+) -> None:
     """Strict numbers from text, a gap from nothing, and a district named 007 stays text."""
     rows = [
         {"area_m2": " 80.5", "rooms": "3", "age_years": "", "distance_km": "1e1", "district": "007"},
@@ -137,7 +139,7 @@ def test_lists_in_csv_are_json_text(run: Callable[..., int], artifacts: Path, tm
     assert json.loads(read(tmp_path / "digits.out.csv")[0]["probabilities"]) == rows[0]["probabilities"]
 
 
-def test_parquet_columns_that_are_passed_through_keep_their_type(run: Callable[..., int], tmp_path: Path) -> None:
+def test_passed_through_parquet_columns_keep_their_type(run: Callable[..., int], tmp_path: Path) -> None:
     table = pa.table(
         {
             "when": pa.array([1, 2, 3], pa.timestamp("ns")),
@@ -157,7 +159,7 @@ def test_parquet_columns_that_are_passed_through_keep_their_type(run: Callable[.
     assert [rows[0][name] for name in ("took", "worth", "picture")] == [1, "1.50", "/w=="]
 
 
-def test_a_column_of_both_and_a_table_without_the_inputs(run: Callable[..., int], tmp_path: Path) -> None:
+def test_a_name_in_input_and_output_and_a_table_without_the_inputs(run: Callable[..., int], tmp_path: Path) -> None:
     write(tmp_path / "people.csv", [{**row, "label": "mine"} for row in PEOPLE])
     assert run("project=titanic", "input=people.csv", "output=both.csv") == 0
     assert {row["label"] for row in read(tmp_path / "both.csv")} == {"mine"}
@@ -169,7 +171,7 @@ def test_a_column_of_both_and_a_table_without_the_inputs(run: Callable[..., int]
 # ---------------------------------------------------------------- bad rows
 
 
-def test_bad_rows_of_csv_go_aside_with_their_reason(run: Callable[..., int], tmp_path: Path) -> None:
+def test_invalid_csv_rows_go_to_the_error_file(run: Callable[..., int], tmp_path: Path) -> None:
     lines = [
         b"area_m2,rooms,district",
         b"80,3,hills",
@@ -196,7 +198,7 @@ def test_bad_rows_of_csv_go_aside_with_their_reason(run: Callable[..., int], tmp
     assert unseen[0]["pointer"] == "#/district" and "was not seen in training" in unseen[0]["detail"]
 
 
-def test_a_level_never_seen_is_a_warning_or_refused_where_strict(run: Callable[..., int], tmp_path: Path) -> None:
+def test_an_unseen_level_is_a_warning_or_an_error_if_strict(run: Callable[..., int], tmp_path: Path) -> None:
     write(tmp_path / "people.csv", [PEOPLE[0], {**PEOPLE[1], "sex": "Female"}])
     assert run("project=titanic", "input=people.csv", "output=out.csv") == 0
     assert len(read(tmp_path / "out.csv")) == 2
@@ -209,7 +211,7 @@ def test_a_level_never_seen_is_a_warning_or_refused_where_strict(run: Callable[.
     assert row["errors"] == [{"pointer": "#/sex", "detail": detail}]
 
 
-def test_bad_lines_of_json_go_aside_with_their_reason(run: Callable[..., int], tmp_path: Path) -> None:
+def test_invalid_json_lines_go_to_the_error_file(run: Callable[..., int], tmp_path: Path) -> None:
     image = json.dumps({"image": bundles.glyphs()[4].tolist()})
     lines = [image, "{", "[1]", '{"image": NaN}', "", '{"image": [[1]]}', "[" * 100_000, image]
     lines.insert(2, '{"image": [], "note": "\\ud800"}')
@@ -223,7 +225,7 @@ def test_bad_lines_of_json_go_aside_with_their_reason(run: Callable[..., int], t
     assert errors[4]["errors"][0]["pointer"].startswith("#/image") and errors[4]["values"] == {"image": [[1]]}
 
 
-def test_a_row_that_breaks_the_model_does_not_take_its_batch_with_it(
+def test_a_row_that_fails_does_not_fail_its_batch(
     run: Callable[..., int], artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipelines.titanic.predict import Predictor
@@ -242,7 +244,7 @@ def test_a_row_that_breaks_the_model_does_not_take_its_batch_with_it(
     assert "RuntimeError: boom" in read(tmp_path / "out.csv.errors.jsonl")[0]["errors"][0]["detail"]
 
 
-def test_nothing_scored_is_exit_code_3_and_no_output(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+def test_no_scored_row_is_exit_code_3_without_output(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
     write(tmp_path / "houses.csv", [{"area_m2": "?"}, {"area_m2": "!"}])
     assert run("project=house_prices", "input=houses.csv", "output=out.csv") == 3
     assert "no row was scored" in capsys.readouterr().err
@@ -251,7 +253,7 @@ def test_nothing_scored_is_exit_code_3_and_no_output(run: Callable[..., int], tm
     assert run("project=house_prices", "input=empty.csv", "output=empty.out.csv") == 3
 
 
-def test_too_many_errors_stop_and_a_higher_limit_goes_on(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+def test_too_many_errors_stop_and_a_higher_limit_resumes(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
     many(tmp_path / "people.csv", 3000)  # five of them bad
     arguments = ("project=titanic", "input=people.csv", "output=out.csv", "rows=512")
     assert run(*arguments, "max_errors=2") == 1
@@ -272,7 +274,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_a_killed_job_goes_on_and_ends_with_the_same_file(
+def test_a_killed_job_resumes_and_ends_with_the_same_file(
     run: Callable[..., int], artifacts: Path, tmp_path: Path, kind: str, capsys: Any
 ) -> None:
     many(tmp_path / "people.csv", 6_000)
@@ -307,7 +309,7 @@ def half(run: Callable[..., int], tmp_path: Path, capsys: Any) -> tuple[str, ...
     return arguments
 
 
-def test_a_changed_input_is_not_gone_on_with(
+def test_a_changed_input_is_not_resumed(
     run: Callable[..., int], tmp_path: Path, half: tuple[str, ...], capsys: Any
 ) -> None:
     with (tmp_path / "people.csv").open("a") as file:
@@ -319,7 +321,7 @@ def test_a_changed_input_is_not_gone_on_with(
     assert len(read(tmp_path / "out.csv")) == 2996
 
 
-def test_another_model_is_not_gone_on_with(
+def test_another_model_version_is_not_resumed(
     run: Callable[..., int], tmp_path: Path, half: tuple[str, ...], capsys: Any
 ) -> None:
     bundles.house_prices(tmp_path / "new" / "house_prices" / "bundle")
@@ -334,7 +336,7 @@ def test_another_model_is_not_gone_on_with(
     assert "another model version" in capsys.readouterr().err
 
 
-def test_two_jobs_do_not_write_the_same_output(
+def test_two_jobs_cannot_write_the_same_output(
     run: Callable[..., int], tmp_path: Path, half: tuple[str, ...], capsys: Any
 ) -> None:
     import fcntl
@@ -345,7 +347,7 @@ def test_two_jobs_do_not_write_the_same_output(
     assert "another process" in capsys.readouterr().err
 
 
-def test_an_output_that_is_whole_is_left_alone(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+def test_a_complete_output_is_kept(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
     write(tmp_path / "people.csv", PEOPLE)
     arguments = ("project=titanic", "input=people.csv", "output=out.csv")
     assert run(*arguments) == 0
@@ -415,7 +417,7 @@ def test_memory_does_not_grow_with_the_file(artifacts: Path, tmp_path: Path, kin
         (["project=titanic", "input=colon.csv"], r"are the cells separated by commas"),
     ],
 )
-def test_mistakes_are_one_line_that_helps(
+def test_usage_errors_are_one_helpful_line(
     run: Callable[..., int], tmp_path: Path, capsys: Any, arguments: list[str], said: str
 ) -> None:
     write(tmp_path / "people.csv", PEOPLE)
@@ -431,22 +433,20 @@ def test_mistakes_are_one_line_that_helps(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_column_that_is_spelt_otherwise_is_pointed_out(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+def test_a_misspelt_column_is_reported(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "people.csv").write_text("class,Sex,age\n1st,male,adult\n")
     assert run("project=titanic", "input=people.csv", "output=out.csv") == 0
     assert "column 'Sex' is not a field; is 'sex' meant?" in capsys.readouterr().err
 
 
-def test_a_damaged_archive_stops_with_words(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
+def test_a_damaged_archive_is_one_line(run: Callable[..., int], tmp_path: Path, capsys: Any) -> None:
     content = gzip.compress(many(tmp_path / "people.csv", 2000).read_bytes())
     (tmp_path / "people.csv.gz").write_bytes(content[: len(content) // 2])
     assert run("project=titanic", "input=people.csv.gz", "output=out.csv") == 1
     assert "people.csv.gz: is damaged" in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
 
 
-def test_a_full_disk_stops_with_words(
-    run: Callable[..., int], tmp_path: Path, half: tuple[str, ...], capsys: Any
-) -> None:
+def test_a_full_disk_is_one_line(run: Callable[..., int], tmp_path: Path, half: tuple[str, ...], capsys: Any) -> None:
     part = json.loads((tmp_path / "out.csv.partial" / "state.json").read_text())["parts"]
     (tmp_path / "out.csv.partial" / f"{part:08}.csv").symlink_to("/dev/full")
     assert run(*half) == 1

@@ -111,7 +111,7 @@ def problem(answer: Any, status: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("project", sorted(bundles.MAKERS))
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_answers_as_the_predictor_does(
+def test_every_entry_point_gives_the_predictors_outputs(
     function: Function, task_root: Path, door: Callable[..., Event], project: str
 ) -> None:
     bundle = Bundle(task_root / "artifacts" / project / "bundle")
@@ -122,7 +122,7 @@ def test_every_door_answers_as_the_predictor_does(
     assert content(answer)["outputs"] == [one.model_dump(mode="json") for one in expected]
 
 
-def test_a_packed_body_and_a_packed_answer(function: Function) -> None:
+def test_compressed_request_and_response(function: Function) -> None:
     packed = gzip.compress(json.dumps({"inputs": [{"sex": "female"}] * 200}).encode())
     headers = {**JSON, "content-encoding": "gzip", "accept-encoding": "gzip"}
     event = http_api("/models/titanic/predict", base64.b64encode(packed).decode(), headers) | {"isBase64Encoded": True}
@@ -132,7 +132,7 @@ def test_a_packed_body_and_a_packed_answer(function: Function) -> None:
     assert len(json.loads(gzip.decompress(base64.b64decode(answer["body"])))["outputs"]) == 200
 
 
-def test_a_load_balancer_with_multi_value_headers_gets_such(function: Function) -> None:
+def test_a_load_balancer_with_multi_value_headers_gets_them_back(function: Function) -> None:
     headers = {**JSON, "X-Request-ID": "ours"}
     answer = function.invoke(multi_value("/models/titanic/predict", '{"inputs": [{}]}', headers))
     assert "headers" not in answer
@@ -152,7 +152,7 @@ def test_a_load_balancer_with_multi_value_headers_gets_such(function: Function) 
         ("/", None, {"host": "a:b:c"}, "GET", 400),
     ],
 )
-def test_what_the_caller_did_wrong_is_a_problem_in_words(
+def test_client_errors_are_problem_details(
     function: Function, door: Callable[..., Event], path: str, body: str | None, headers: Any, method: str, status: int
 ) -> None:
     problem(function.invoke(door(path, body, headers, method)), status)
@@ -161,11 +161,11 @@ def test_what_the_caller_did_wrong_is_a_problem_in_words(
 @pytest.mark.parametrize(
     "event", [{"inputs": [{}]}, [], "text", None, {"requestContext": {}}, {"source": "aws.events"}]
 )
-def test_an_event_of_another_kind(function: Function, event: Any) -> None:
+def test_an_unknown_event_is_rejected(function: Function, event: Any) -> None:
     assert "API Gateway" in problem(function.invoke(event), 400)["detail"]
 
 
-def test_a_body_and_an_answer_of_megabytes(function: Function) -> None:
+def test_bodies_and_responses_of_megabytes(function: Function) -> None:
     people = "class,sex,age\n" + "1st,female,adult\n" * 40_000
     headers = {"content-type": "text/csv", "accept": "application/jsonlines"}
     answer = function.invoke(http_api("/invocations", people, headers))
@@ -174,14 +174,14 @@ def test_a_body_and_an_answer_of_megabytes(function: Function) -> None:
     assert "1 MB" in problem(function.invoke(load_balancer("/invocations", people, headers)), 413)["detail"]
 
 
-def test_it_goes_on_after_a_freeze(function: Function) -> None:
+def test_it_continues_after_a_freeze(function: Function) -> None:
     event = http_api("/models/mnist/predict", json.dumps({"inputs": [{"image": bundles.glyphs()[3].tolist()}]}), JSON)
     first = function.invoke(event)
     time.sleep(1.0)  # the process is stopped, with its threads
     assert content(function.invoke(event)) == content(first)
 
 
-def test_too_late_is_said_before_lambda_ends_the_process(task_root: Path) -> None:
+def test_the_timeout_is_reported_before_lambda_kills_the_process(task_root: Path) -> None:
     images = json.dumps({"inputs": [{"image": image} for image in bundles.glyphs().tolist()] * 100})
     with Function(task_root, timeout=0.5) as function:
         for asked in ({}, {"x-request-timeout": "60"}):  # nor does a caller who would wait longer get the process ended
@@ -189,25 +189,25 @@ def test_too_late_is_said_before_lambda_ends_the_process(task_root: Path) -> Non
         problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, "x-request-timeout": "soon"})), 400)
 
 
-def test_it_starts_within_the_ten_seconds_of_initialisation(task_root: Path) -> None:
+def test_it_starts_within_lambdas_ten_seconds(task_root: Path) -> None:
     with Function(task_root) as function:
         assert function.invoke(http_api("/ready", None, {}, "GET"))["statusCode"] == 200
         used = psutil.Process(function.process.pid).cpu_times()
         assert used.user + used.system < 10
 
 
-def test_without_bundles_it_says_so_when_it_starts(tmp_path: Path) -> None:
+def test_missing_bundles_are_reported_at_startup(tmp_path: Path) -> None:
     with Function(tmp_path) as function, pytest.raises(FunctionError, match=f"found no bundle in {tmp_path}/artifacts"):
         function.invoke(http_api("/ready", None, {}, "GET"))
 
 
-def test_the_bundles_can_lie_elsewhere(task_root: Path, tmp_path: Path) -> None:
+def test_bundles_may_come_from_another_source(task_root: Path, tmp_path: Path) -> None:
     with Function(tmp_path, SERVING_BUNDLES=str(task_root / "artifacts")) as function:
         answer = function.invoke(http_api("/models", None, {}, "GET"))
     assert [card["name"] for card in content(answer)["models"]] == sorted(bundles.MAKERS)
 
 
-def test_a_new_bundle_takes_over_where_looking_for_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_new_bundle_takes_over_if_polling_is_on(tmp_path: Path) -> None:
     folder = tmp_path / "artifacts" / "titanic" / "bundle"
     old = bundles.titanic(folder)
     with Function(tmp_path, SERVING_POLL_SECONDS="0.05") as function:

@@ -25,7 +25,7 @@ def fetch(source: Path | str, folder: Path, project: str, version: str) -> subpr
     return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
 
 
-def test_the_version_that_is_expected_arrives_whole(mnist: Path, tmp_path: Path) -> None:
+def test_the_expected_version_is_fetched_completely(mnist: Path, tmp_path: Path) -> None:
     version = Bundle(mnist).manifest.version
     for source in (mnist, mnist.parents[1]):  # one bundle, and a folder of projects
         target = tmp_path / f"to-{source.name}"
@@ -35,7 +35,7 @@ def test_the_version_that_is_expected_arrives_whole(mnist: Path, tmp_path: Path)
         assert list(target.iterdir()) == [target / "mnist"]  # nothing else is left behind
 
 
-def test_a_second_start_mends_what_was_damaged(mnist: Path, tmp_path: Path) -> None:
+def test_a_second_start_repairs_damaged_files(mnist: Path, tmp_path: Path) -> None:
     version = Bundle(mnist).manifest.version
     assert fetch(mnist, tmp_path / "to", "mnist", version).returncode == 0
     (tmp_path / "to" / "mnist" / "bundle" / "example.json").write_text("[]")
@@ -43,7 +43,7 @@ def test_a_second_start_mends_what_was_damaged(mnist: Path, tmp_path: Path) -> N
     assert Bundle(tmp_path / "to" / "mnist" / "bundle").manifest.version == version
 
 
-def test_a_swapped_bundle_is_refused_and_leaves_nothing(mnist: Path, tmp_path: Path) -> None:
+def test_an_unexpected_version_is_rejected_and_leaves_nothing(mnist: Path, tmp_path: Path) -> None:
     expected = Bundle(mnist).manifest.version
     bundles.titanic(tmp_path / "other")
     manifest = json.loads((tmp_path / "other" / "bundle.json").read_text())
@@ -53,7 +53,7 @@ def test_a_swapped_bundle_is_refused_and_leaves_nothing(mnist: Path, tmp_path: P
     assert not list((tmp_path / "to").iterdir())
 
 
-def test_a_damaged_file_is_refused_by_name(mnist: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_rejected_by_name(mnist: Path, tmp_path: Path) -> None:
     version = Bundle(mnist).manifest.version
     with (mnist / "model.onnx").open("ab") as file:
         file.write(b"!")
@@ -61,13 +61,13 @@ def test_a_damaged_file_is_refused_by_name(mnist: Path, tmp_path: Path) -> None:
     assert done.returncode == 2 and "model.onnx" in done.stderr and not list((tmp_path / "to").iterdir())
 
 
-def test_a_project_that_is_not_there_is_a_mistake_and_says_what_is(mnist: Path, tmp_path: Path) -> None:
+def test_an_unknown_project_is_an_error_that_lists_the_known_ones(mnist: Path, tmp_path: Path) -> None:
     done = fetch(mnist.parents[1], tmp_path / "to", "titanic", "0" * 12)
     assert done.returncode == 2 and "found no bundle of titanic; it has mnist" in done.stderr
 
 
 @pytest.mark.usefixtures("s3")
-def test_from_s3_and_a_bucket_that_is_not_there(mnist: Path, tmp_path: Path) -> None:
+def test_s3_and_a_missing_bucket(mnist: Path, tmp_path: Path) -> None:
     version = Bundle(mnist).manifest.version
     client = boto3.client("s3")
     client.create_bucket(Bucket="fetch-models")

@@ -67,7 +67,7 @@ def ask(address: str) -> tuple[int, int]:
     return answer.status, len(json.load(answer)["outputs"])
 
 
-def test_sigterm_lets_requests_in_flight_end(artifacts: Path, tmp_path: Path) -> None:
+def test_sigterm_completes_requests_in_flight(artifacts: Path, tmp_path: Path) -> None:
     held = tmp_path / "held"
     with command(artifacts, str(held), program=("-c", SLOW)) as (server, address):
         answers: list[tuple[int, int]] = []
@@ -84,7 +84,7 @@ def test_sigterm_lets_requests_in_flight_end(artifacts: Path, tmp_path: Path) ->
             ask(address)
 
 
-def test_a_killed_worker_comes_back_and_the_others_go_on(artifacts: Path) -> None:
+def test_a_killed_worker_is_restarted_while_the_others_serve(artifacts: Path) -> None:
     with command(artifacts, "--workers", "2") as (server, address):
 
         def workers() -> list[int]:

@@ -46,7 +46,7 @@ def picture(digit: int) -> bytes:
     return file.getvalue()
 
 
-def test_pictures_are_uploaded_as_they_are(client: TestClient) -> None:
+def test_images_are_uploaded_as_files(client: TestClient) -> None:
     files = [("image", (f"{digit}.png", picture(digit), "image/png")) for digit in (3, 8)]
     response = client.post("/models/mnist/predict", files=files)
     assert response.status_code == 200, response.text
@@ -73,7 +73,7 @@ def test_a_form_has_the_fields_of_a_table(client: TestClient) -> None:
     assert several == client.post("/models/house_prices/predict", json={"inputs": rows}).json()["outputs"]
 
 
-def test_a_form_of_text_may_bring_it_as_a_file(client: TestClient) -> None:
+def test_a_text_field_may_be_a_file(client: TestClient) -> None:
     """What is read is the text, and not its base64."""
     text = "A wonderful film: warm, witty, beautifully played."
     plain = client.post("/models/imdb/predict", json={"inputs": [{"text": text}]}).json()["outputs"]
@@ -84,7 +84,7 @@ def test_a_form_of_text_may_bring_it_as_a_file(client: TestClient) -> None:
     assert refused.status_code == 422 and refused.json()["errors"][0]["pointer"] == "#/inputs/0/text"
 
 
-def test_a_form_of_lists_holds_their_json(client: TestClient, artifacts: Path) -> None:
+def test_lists_in_a_form_are_json(client: TestClient, artifacts: Path) -> None:
     example = json.loads((artifacts / "stocks" / "bundle" / "example.json").read_text())[0]
     cells = {name: value if isinstance(value, str) else json.dumps(value) for name, value in example.items()}
     answer = form(client, "stocks", **cells)
@@ -102,7 +102,7 @@ def test_a_form_of_lists_holds_their_json(client: TestClient, artifacts: Path) -
         ("titanic", {"class": "1st", "sex": ["female", "male"]}, "the same number of values"),
     ],
 )
-def test_a_bad_form_is_named(client: TestClient, project: str, fields: dict[str, Any], words: str) -> None:
+def test_an_invalid_form_field_is_named(client: TestClient, project: str, fields: dict[str, Any], words: str) -> None:
     answer = form(client, project, **fields)
     assert answer.status_code == 422 and words in answer.json()["detail"]
 
@@ -116,12 +116,12 @@ def test_a_bad_form_is_named(client: TestClient, project: str, fields: dict[str,
         ([("image", ("a.png", picture(1), "image/png"))] * 65, {}, 400, "Too many files"),
     ],
 )
-def test_a_bad_upload_is_named(client: TestClient, files: Any, data: Any, status: int, words: str) -> None:
+def test_an_invalid_upload_is_named(client: TestClient, files: Any, data: Any, status: int, words: str) -> None:
     response = client.post("/models/mnist/predict", files=files, data=data)
     assert response.status_code == status and words in response.json()["detail"], response.text
 
 
-def test_a_form_that_is_none(client: TestClient) -> None:
+def test_a_malformed_form_is_rejected(client: TestClient) -> None:
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
         response = post(client, b"what is this", "mnist", **{"content-type": kind})
         assert response.status_code in (400, 422) and response.json()["detail"]
@@ -166,7 +166,7 @@ def test_text_beyond_ascii_urlencoded(client: TestClient, body: str) -> None:
         (b"&".join([b"area_m2=90"] * 4097), 400, "more than 4096 fields"),
     ],
 )
-def test_a_bad_urlencoded_form_is_named(client: TestClient, body: bytes, status: int, words: str) -> None:
+def test_an_invalid_urlencoded_field_is_named(client: TestClient, body: bytes, status: int, words: str) -> None:
     answer = post(client, body, "house_prices", **URLENCODED)
     assert answer.status_code == status and words in answer.json()["detail"], answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -186,7 +186,7 @@ def part(name: str, value: bytes, *lines: str) -> bytes:
 FORM = {"content-type": "Multipart/Form-Data; boundary=x"}
 
 
-def test_a_form_s_text_is_utf8_and_a_browser_s_line_ends_are_line_ends(client: TestClient) -> None:
+def test_form_text_is_utf8_and_crlf_is_a_line_end(client: TestClient) -> None:
     body = parts(part("text", "\ufeffschön".encode(), "Content-Type: text/plain; charset=utf-8"))
     outputs = post(client, body, "imdb", **FORM).json()["outputs"]
     assert outputs == by_json(client, "imdb", {"text": "schön"})
@@ -213,7 +213,7 @@ def test_a_damaged_form_is_named(client: TestClient, body: bytes, status: int, w
     assert answer.status_code == status and words in answer.json()["detail"], answer.text
 
 
-def test_a_charset_that_is_not_utf8_is_refused(client: TestClient) -> None:
+def test_a_charset_other_than_utf8_is_rejected(client: TestClient) -> None:
     for kind in ("multipart/form-data; boundary=x; charset=gbk", "application/x-www-form-urlencoded; charset=gbk"):
         assert post(client, parts(part("text", b"a")), "imdb", **{"content-type": kind}).status_code == 415
 
@@ -234,7 +234,7 @@ def filled(schema: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("project", sorted(bundles.ALL))
-def test_a_form_filled_by_the_document_is_answered(client: TestClient, artifacts: Path, project: str) -> None:
+def test_a_form_built_from_the_openapi_schema_works(client: TestClient, artifacts: Path, project: str) -> None:
     example = Bundle(artifacts / project / "bundle").example[0]
     operation = client.get("/openapi.json").json()["paths"][f"/models/{project}/predict"]["post"]
     content = operation["requestBody"]["content"]
@@ -255,7 +255,7 @@ def test_a_form_filled_by_the_document_is_answered(client: TestClient, artifacts
     assert answer.status_code == 200 and answer.json()["outputs"] == plain, answer.text
 
 
-def test_the_document_says_the_types_of_a_form_s_fields(client: TestClient) -> None:
+def test_the_openapi_schema_has_the_types_of_form_fields(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
 
     def fields(project: str) -> Any:

@@ -32,7 +32,7 @@ def infer(client: TestClient, project: str, *tensors: dict[str, Any], **more: An
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_tensors_in_and_out_are_what_predict_says(client: TestClient, artifacts: Path, project: str) -> None:
+def test_tensors_match_predict(client: TestClient, artifacts: Path, project: str) -> None:
     example = Bundle(artifacts / project / "bundle").example
     plain = client.post(f"/models/{project}/predict", json={"inputs": example}).json()["outputs"]
     response = infer(client, project, *columns(example, []), id="42")
@@ -51,7 +51,7 @@ def test_tensors_in_and_out_are_what_predict_says(client: TestClient, artifacts:
         )
 
 
-def test_what_is_not_given_is_not_answered(client: TestClient) -> None:
+def test_omitted_members_stay_omitted(client: TestClient) -> None:
     """The protocol's `id` is a text or absent, never null."""
     [tensor] = columns([{"sex": "female"}], [])
     assert "id" not in infer(client, "titanic", tensor).json()
@@ -62,12 +62,12 @@ def test_what_is_not_given_is_not_answered(client: TestClient) -> None:
     ("method", "path"),
     [("get", "/v2/models/none"), ("get", "/v2/models/titanic/versions/0"), ("post", "/v2/models/titanic/infer")],
 )
-def test_a_refusal_has_the_protocols_member(client: TestClient, method: str, path: str) -> None:
+def test_errors_have_the_protocols_member(client: TestClient, method: str, path: str) -> None:
     answer = client.request(method, path, json={"inputs": []} if method == "post" else None)
     assert answer.status_code >= 400 and answer.json()["error"] == answer.json()["detail"]
 
 
-def test_a_refusal_points_at_the_tensor_and_its_row(client: TestClient) -> None:
+def test_errors_point_at_the_tensor_and_its_row(client: TestClient) -> None:
     tensors = columns([{"sex": "female", "class": "1st"}, {"sex": "male", "class": "1st"}], [])
     tensors[1] = {"name": "class", "shape": [2], "datatype": "INT64", "data": [1, 2]}
     assert infer(client, "titanic", *tensors).json()["errors"][0]["pointer"] == "#/inputs/1/data/0"
@@ -97,7 +97,7 @@ def test_data_may_be_flat_or_nested(client: TestClient) -> None:
     assert {one["name"]: one["data"] for one in answers[0]}["digit"] == [7]
 
 
-def test_only_the_wanted_outputs_come(client: TestClient) -> None:
+def test_only_the_requested_outputs_are_returned(client: TestClient) -> None:
     sexes = {"name": "sex", "shape": [2], "datatype": "BYTES", "data": ["male", "female"]}
     [only] = infer(client, "titanic", sexes, outputs=[{"name": "label"}]).json()["outputs"]
     assert (only["name"], only["datatype"], only["shape"]) == ("label", "BYTES", [2])
@@ -105,7 +105,7 @@ def test_only_the_wanted_outputs_come(client: TestClient) -> None:
     assert found.status_code == 422 and "outputs: label, probability" in found.json()["detail"]
 
 
-def test_a_gap_is_said_as_null(client: TestClient) -> None:
+def test_a_missing_value_is_null(client: TestClient) -> None:
     gaps = {"name": "sex", "shape": [2], "datatype": "BYTES", "data": ["null", "female"]}
     plain = client.post("/models/titanic/predict", json={"inputs": [{}, {"sex": "female"}]}).json()["outputs"]
     assert infer(client, "titanic", gaps).json()["outputs"] == columns(plain, [])
@@ -139,12 +139,12 @@ def test_health_metadata_and_versions(client: TestClient, artifacts: Path) -> No
         ({"name": "age", "shape": [1], "datatype": "BYTES", "data": [[[[[[[[[[["x"]]]]]]]]]]]}, "nested deeper"),
     ],
 )
-def test_faults_are_named(client: TestClient, tensor: dict[str, Any], words: str) -> None:
+def test_invalid_tensors_are_named(client: TestClient, tensor: dict[str, Any], words: str) -> None:
     response = infer(client, "titanic", tensor)
     assert response.status_code == 422 and words in response.json()["detail"], response.text
 
 
-def test_tensors_of_unequal_rows_are_refused(client: TestClient) -> None:
+def test_tensors_with_unequal_rows_are_rejected(client: TestClient) -> None:
     tensors = [
         {"name": name, "shape": [n], "datatype": "BYTES", "data": ["male"] * n} for name, n in (("sex", 2), ("age", 3))
     ]

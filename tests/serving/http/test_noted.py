@@ -45,14 +45,14 @@ def test_an_unseen_level_is_named_with_the_nearest_known_one(client: TestClient)
     assert chances[0] > chances[1] > chances[2], "neither a woman's answer nor a man's"
 
 
-def test_what_is_known_needs_no_note(client: TestClient) -> None:
+def test_known_values_need_no_note(client: TestClient) -> None:
     for inputs in (KNOWN, {**KNOWN, "sex": " female "}):
         answer = asked(client, inputs)
         assert "notes" not in answer.json() and "x-notes" not in answer.headers
     assert asked(client, {**KNOWN, "sex": " female "}).json()["outputs"] == asked(client, KNOWN).json()["outputs"]
 
 
-def test_what_an_absent_field_means_is_said(client: TestClient) -> None:
+def test_an_absent_field_is_noted(client: TestClient) -> None:
     notes = asked(client, {"class": "1st", "age": None}).json()["notes"]
     assert {one["pointer"]: one["detail"] for one in notes} == {
         "#/inputs/0/sex": "is not given, where training had no gap: counts as an average row's",
@@ -62,7 +62,7 @@ def test_what_an_absent_field_means_is_said(client: TestClient) -> None:
     assert "absent or null: an average row of training" in fields["sex"]["description"]
 
 
-def test_a_gap_that_training_had_too_is_noted_where_the_field_is_not_given() -> None:
+def test_an_absent_field_is_noted_even_if_training_had_gaps() -> None:
     schema = {"columns": {"age": {"kind": "number", "min": 1, "max": 9}}}
     features = Features.fit({"age": np.array([1.0, np.nan])})
     request = request_model("people", schema, {}, features)
@@ -74,7 +74,7 @@ def test_a_gap_that_training_had_too_is_noted_where_the_field_is_not_given() -> 
     assert note == ("age", "absent", "is not given: counts as a gap, as rows of training had too")
 
 
-def test_strict_refuses_it(client: TestClient, artifacts: Path) -> None:
+def test_strict_rejects_unseen_levels(client: TestClient, artifacts: Path) -> None:
     answer = asked(client, KNOWN, UNSEEN, query="?strict=true")
     assert answer.status_code == 422 and answer.json()["detail"] == f"inputs/1/sex: {SAID}"
     assert answer.json()["errors"] == [{"pointer": "#/inputs/1/sex", "detail": SAID}]
@@ -89,7 +89,7 @@ def test_strict_refuses_it(client: TestClient, artifacts: Path) -> None:
 CSV = {"content-type": "text/csv"}
 
 
-def test_doors_of_text_say_it_in_the_header_and_by_the_number_of_the_input(client: TestClient) -> None:
+def test_text_formats_note_in_the_header_by_input_number(client: TestClient) -> None:
     body = "class,sex,age\n" + "1st,female,adult\n" * 300 + "1st,Female,adult\n"
     answer = client.post("/invocations", content=body, headers=CSV)
     assert len(answer.text.splitlines()) == 301
@@ -99,7 +99,7 @@ def test_doors_of_text_say_it_in_the_header_and_by_the_number_of_the_input(clien
     assert json.loads(answer.headers["x-notes"])[0]["detail"] == SAID
 
 
-def test_a_counter_counts_it(client: TestClient) -> None:
+def test_notes_are_counted(client: TestClient) -> None:
     asked(client, UNSEEN, UNSEEN)
     lines = client.get("/metrics").text.splitlines()
     mine = ("serving_notes_total{", 'kind="unseen"', 'project="titanic"')
@@ -107,7 +107,7 @@ def test_a_counter_counts_it(client: TestClient) -> None:
     assert float(found.rpartition(" ")[2]) >= 2
 
 
-def test_header_of_many_notes_is_short(client: TestClient) -> None:
+def test_the_notes_header_is_bounded(client: TestClient) -> None:
     answer = asked(client, *[{**KNOWN, "sex": "日本" * 50}] * 200)
     assert answer.status_code == 200 and len(answer.headers["x-notes"]) <= 1500
     assert len(answer.json()["notes"]) == 100

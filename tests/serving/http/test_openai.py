@@ -59,15 +59,13 @@ def openai_client(running: tuple[Any, str]) -> OpenAI:
         ({"model": "mini_gpt", "prompt": "a", "stream": True, "temperature": -1}, 422, "temperature"),
     ],
 )
-def test_bad_completions_are_answered_in_words(
-    client: TestClient, body: dict[str, Any], status: int, said: str
-) -> None:
+def test_invalid_completions_are_explained(client: TestClient, body: dict[str, Any], status: int, said: str) -> None:
     answer = client.post("/v1/completions", json=body)
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
     assert said in answer.text
 
 
-def test_openais_client_completes(openai_client: Any, writer: Generator) -> None:
+def test_the_openai_client_completes(openai_client: Any, writer: Generator) -> None:
     asked = {"max_tokens": 20, "temperature": 0.7, "seed": 3}
     found = openai_client.completions.create(model="mini_gpt", prompt=["abc", "j"], logprobs=0, stop="a", **asked)
     expected = ask(writer, *({"prompt": prompt, "stop": ["a"], **asked} for prompt in ("abc", "j")))
@@ -78,28 +76,28 @@ def test_openais_client_completes(openai_client: Any, writer: Generator) -> None
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset)
 
 
-def test_openais_client_streams(openai_client: Any, writer: Generator) -> None:
+def test_the_openai_client_streams(openai_client: Any, writer: Generator) -> None:
     asked = {"prompt": "abc", "max_tokens": 20, "temperature": 0.7, "seed": 3}
     chunks = list(openai_client.completions.create(model="mini_gpt", stream=True, **asked))
     assert "".join(chunk.choices[0].text for chunk in chunks) == ask(writer, asked)[0].text
     assert chunks[-1].choices[0].finish_reason == "length" and len(chunks) > 2
 
 
-def test_openais_client_understands_refusals(openai_client: Any) -> None:
+def test_the_openai_client_raises_its_own_errors(openai_client: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="did you mean 'mini_gpt'"):
         openai_client.completions.create(model="minigpt", prompt="a")
     with pytest.raises(openai.UnprocessableEntityError, match="should have only characters"):
         openai_client.completions.create(model="mini_gpt", prompt="ß")
 
 
-def test_openais_client_lists_the_models(openai_client: Any) -> None:
+def test_the_openai_client_lists_the_models(openai_client: Any) -> None:
     assert [model.id for model in openai_client.models.list()] == ["mini_gpt"]
     assert openai_client.models.retrieve("mini_gpt").owned_by
     with pytest.raises(openai.NotFoundError):
         openai_client.models.retrieve("titanic")
 
 
-def test_openais_client_scores_a_text_as_evaluation_harnesses_do(openai_client: Any, writer: Generator) -> None:
+def test_the_openai_client_scores_a_text_as_evaluation_harnesses_do(openai_client: Any, writer: Generator) -> None:
     neutral = {"n": 1, "best_of": 1, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "user": "me"}
     found = openai_client.completions.create(
         model="mini_gpt", prompt="abcdef", max_tokens=0, echo=True, logprobs=1, temperature=0, **neutral
@@ -110,7 +108,7 @@ def test_openais_client_scores_a_text_as_evaluation_harnesses_do(openai_client: 
     assert list(logprobs.top_logprobs[3]) == [greedy]
 
 
-def test_openais_client_is_told_the_usage_of_a_stream(openai_client: Any) -> None:
+def test_the_openai_client_gets_the_usage_of_a_stream(openai_client: Any) -> None:
     *_, last = openai_client.completions.create(
         model="mini_gpt", prompt=["ab", "c"], max_tokens=7, stream=True, stream_options={"include_usage": True}
     )
@@ -137,7 +135,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", ["completions", "chat"])
-def test_a_client_that_closes_its_stream_ends_the_decoding(
+def test_closing_a_stream_stops_the_decoding(
     kind: str, running: tuple[Any, str], openai_client: OpenAI, slowly: None
 ) -> None:
     asked: Any = {"model": "mini_gpt", "max_tokens": 1000, "stream": True, "seed": 4}
@@ -151,7 +149,7 @@ def test_a_client_that_closes_its_stream_ends_the_decoding(
     until(lambda: idle(running[0]))
 
 
-def test_an_async_client_that_is_cancelled_ends_the_decoding(running: tuple[Any, str], slowly: None) -> None:
+def test_cancelling_an_async_client_stops_the_decoding(running: tuple[Any, str], slowly: None) -> None:
     """Of 100 s of decoding, whether it is streamed or not."""
 
     async def go(stream: bool) -> None:
@@ -170,7 +168,7 @@ def test_an_async_client_that_is_cancelled_ends_the_decoding(running: tuple[Any,
         until(lambda: idle(running[0]))
 
 
-def test_async_clients_side_by_side_get_what_they_get_alone(running: tuple[Any, str], writer: Generator) -> None:
+def test_concurrent_clients_get_the_same_text_as_alone(running: tuple[Any, str], writer: Generator) -> None:
     async def go() -> list[str]:
         async with AsyncOpenAI(base_url=running[1], api_key="none", max_retries=0) as client:
 
@@ -202,7 +200,7 @@ TALK: Any = [
 AS_TEXT = "j\naabc\nbd\nae\nb"  # by the template of tests/support/letters.py
 
 
-def test_openais_client_chats(openai_client: OpenAI, writer: Generator) -> None:
+def test_the_openai_client_chats(openai_client: OpenAI, writer: Generator) -> None:
     found = openai_client.chat.completions.create(
         model="mini_gpt", messages=TALK, max_completion_tokens=20, seed=3, logprobs=True, top_logprobs=7, stop="i"
     )
@@ -223,7 +221,7 @@ def test_openais_client_chats(openai_client: OpenAI, writer: Generator) -> None:
     assert openai_client.chat.completions.create(model="mini_gpt", messages=again, max_tokens=1).choices
 
 
-def test_openais_client_streams_a_chat(openai_client: OpenAI) -> None:
+def test_the_openai_client_streams_a_chat(openai_client: OpenAI) -> None:
     asked: Any = {"model": "mini_gpt", "messages": TALK, "max_tokens": 20, "seed": 3}
     whole = openai_client.chat.completions.create(**asked)
     chunks = list(openai_client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
@@ -267,7 +265,7 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
         ({"stream": True, "temperature": 11}, 422, "temperature"),
     ],
 )
-def test_bad_chats_are_answered_in_words(client: TestClient, changes: dict[str, Any], status: int, said: str) -> None:
+def test_invalid_chats_are_explained(client: TestClient, changes: dict[str, Any], status: int, said: str) -> None:
     body = {"model": "mini_gpt", "messages": [{"role": "user", "content": "a"}], **changes}
     answer = client.post("/v1/chat/completions", json=body)
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
@@ -277,7 +275,7 @@ def test_bad_chats_are_answered_in_words(client: TestClient, changes: dict[str, 
 # ---------------------------------------------------------------- embeddings
 
 
-def test_openais_client_embeds(openai_client: OpenAI, writer: Generator) -> None:
+def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> None:
     texts = ["abc", "j", "abcdefghij" * 9]
     found = openai_client.embeddings.create(model="mini_gpt", input=texts)  # asks for base64
     plain = openai_client.embeddings.create(model="mini_gpt", input=texts, encoding_format="float", dimensions=32)
@@ -305,7 +303,7 @@ def test_openais_client_embeds(openai_client: OpenAI, writer: Generator) -> None
         ({"model": "ada"}, 404, "model that embeds text"),
     ],
 )
-def test_bad_embeddings_are_answered_in_words(
+def test_invalid_embedding_requests_are_explained(
     client: TestClient, changes: dict[str, Any], status: int, said: str
 ) -> None:
     answer = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a", **changes})
@@ -313,7 +311,7 @@ def test_bad_embeddings_are_answered_in_words(
     assert said in answer.text
 
 
-def test_a_bundle_of_before_has_no_embeddings_and_still_writes(letters: Path, tmp_path: Path) -> None:
+def test_an_older_bundle_generates_text_without_embeddings(letters: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(letters, tmp_path / "old")) / "mini_gpt" / "bundle"
     graph = onnx.load(folder / "decoder.onnx")
     graph.graph.output.remove(next(one for one in graph.graph.output if one.name == "hidden"))

@@ -171,13 +171,13 @@ CLIENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_what_clients_send_is_answered(client: TestClient, name: str) -> None:
+def test_bodies_of_common_clients_are_accepted(client: TestClient, name: str) -> None:
     answer = chat(client, **CLIENTS[name])
     assert answer.status_code == 200, answer.text
     assert not CLIENTS[name].get("stream") or answer.text.endswith("data: [DONE]\n\n")
 
 
-def test_continue_completes_code(client: TestClient) -> None:
+def test_the_continue_extension_completes_code(client: TestClient) -> None:
     sent = {"max_tokens": 20, "temperature": 0.01, "stop": list("abcdefgh"), "stream": True, "suffix": ""}
     assert complete(client, **sent).status_code == 200
 
@@ -190,14 +190,14 @@ def test_continue_completes_code(client: TestClient) -> None:
         (EmbeddingRequest, embedding_create_params.EmbeddingCreateParams),
     ],
 )
-def test_every_field_of_openais_reference_is_known(request_type: Any, reference: Any) -> None:
+def test_every_field_of_the_openai_reference_is_known(request_type: Any, reference: Any) -> None:
     assert set(inspect.get_annotations(reference)) | set(reference.__annotations__) <= set(request_type.model_fields)
 
 
 # ---------------------------------------------------------------- honoured
 
 
-def test_what_is_ours_by_other_names_is_honoured(client: TestClient, writer: Generator) -> None:
+def test_aliases_of_supported_fields_are_honoured(client: TestClient, writer: Generator) -> None:
     plain = {"prompt": "abc", "temperature": 1.5, "seed": 5, "top_k": 3, "max_tokens": 9}
     expected = ask(writer, {**plain, "repetition_penalty": 1.5})[0].text
     by_llama = {**plain, "n_predict": 9, "repeat_penalty": 1.5, "max_tokens": 2}
@@ -205,7 +205,7 @@ def test_what_is_ours_by_other_names_is_honoured(client: TestClient, writer: Gen
     assert ask(writer, {**plain, "repetition_penalty": 1.0})[0].text != expected
 
 
-def test_the_seed_minus_one_is_none_and_other_negative_seeds_are_seeds(client: TestClient) -> None:
+def test_seed_minus_one_is_no_seed_and_other_negatives_are_seeds(client: TestClient) -> None:
     def said(seed: int) -> str:
         return str(complete(client, max_tokens=40, temperature=2, seed=seed).json()["choices"][0]["text"])
 
@@ -213,7 +213,7 @@ def test_the_seed_minus_one_is_none_and_other_negative_seeds_are_seeds(client: T
     assert said(-2) == said(-2) != said(-3)
 
 
-def test_token_ids_are_the_text_that_they_stand_for(client: TestClient, writer: Generator) -> None:
+def test_token_ids_are_decoded_to_text(client: TestClient, writer: Generator) -> None:
     ids = [writer.encode(text) for text in ("abc", "j")]
     by_text = complete(client, prompt=["abc", "j"], seed=1, logprobs=1, echo=True).json()
     assert complete(client, prompt=ids, seed=1, logprobs=1, echo=True).json()["choices"] == by_text["choices"]
@@ -223,11 +223,11 @@ def test_token_ids_are_the_text_that_they_stand_for(client: TestClient, writer: 
     assert pointer == "#/input/1" and "token id 15339 is none of this model's" in said
 
 
-def test_a_request_id_is_the_answers(client: TestClient) -> None:
+def test_the_request_id_is_in_the_response(client: TestClient) -> None:
     assert chat(client, request_id="mine").json()["id"] == "chatcmpl-mine"
 
 
-def test_an_assistants_refusal_is_what_it_said(client: TestClient) -> None:
+def test_an_assistants_refusal_counts_as_its_content(client: TestClient) -> None:
     def answer(message: dict[str, Any]) -> Any:
         turns = [*SAID, {"role": "assistant", **message}, {"role": "user", "content": "d"}]
         return chat(client, messages=turns, seed=1, max_tokens=20).json()["choices"]
@@ -286,7 +286,7 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_CHATS, ids=lambda one: str(one)[:40])
-def test_a_refused_chat_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_chat_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
     found, why = refusal(chat(client, **body))
     assert found == pointer and said in why
     there(found, body)
@@ -310,7 +310,7 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_COMPLETIONS, ids=lambda one: str(one)[:40])
-def test_a_refused_completion_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_completion_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
     found, why = refusal(complete(client, **body))
     assert found == pointer and said in why
     there(found, body)
@@ -327,12 +327,12 @@ def test_a_refused_completion_points_into_its_body(client: TestClient, body: Any
         ({"truncate_prompt_tokens": 5}, "#/truncate_prompt_tokens", "found 5"),
     ],
 )
-def test_a_refused_embedding_points_into_its_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_embedding_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
     found, why = refusal(embed(client, **body))
     assert found == pointer and said in why
     there(found, body)
 
 
-def test_what_is_missing_is_named(client: TestClient) -> None:
+def test_missing_fields_are_named(client: TestClient) -> None:
     response = client.post("/v1/chat/completions", json={"model": "mini_gpt", "messages": [{"role": "user"}]})
     assert refusal(response) == ("#/messages/0/content", "is missing")

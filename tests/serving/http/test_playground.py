@@ -99,7 +99,7 @@ def choose(page: Page, field: str, level: str) -> None:
     page.get_by_role("group", name=field).get_by_role("radio", name=level, exact=True).check()
 
 
-def test_the_status_page_is_one_click_away(visit: Visit) -> None:
+def test_the_status_page_is_linked(visit: Visit) -> None:
     page = visit.open("titanic")
     page.get_by_role("link", name="Status").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Status")
@@ -112,7 +112,7 @@ def test_the_status_page_is_one_click_away(visit: Visit) -> None:
 # ---------------------------------------------------------------- every widget: something done, and what it shows
 
 
-def test_a_drawn_digit_is_read(visit: Visit) -> None:
+def test_a_drawn_digit_is_recognised(visit: Visit) -> None:
     page = visit.open("mnist")
     expect(page.locator(".empty")).to_contain_text("Draw a digit")
     pad = page.locator("canvas.pad").bounding_box()
@@ -154,7 +154,7 @@ def test_an_uploaded_picture_is_recognised(visit: Visit, tmp_path: Path) -> None
     expect(page.locator(".alert")).to_contain_text("words.png is not a picture")
 
 
-def test_the_words_that_counted_are_coloured(visit: Visit) -> None:
+def test_influential_words_are_coloured(visit: Visit) -> None:
     page = visit.open("imdb")
     page.fill("#text", "\N{CLAPPER BOARD} A silly plot, but the cast is wonderful and good")
     expect(headline(page)).to_have_text("Positive")
@@ -170,7 +170,7 @@ def test_the_words_that_counted_are_coloured(visit: Visit) -> None:
     )
 
 
-def test_a_passenger_is_filled_in(visit: Visit) -> None:
+def test_a_passenger_can_be_entered(visit: Visit) -> None:
     page = visit.open("titanic")
     choose(page, "Class", "3rd")
     choose(page, "Sex", "Male")
@@ -183,7 +183,7 @@ def test_a_passenger_is_filled_in(visit: Visit) -> None:
     expect(page.locator(".more pre")).not_to_contain_text('"age"')
 
 
-def test_a_slider_moves_the_price(visit: Visit) -> None:
+def test_moving_a_slider_changes_the_price(visit: Visit) -> None:
     page = visit.open("house_prices")
     expect(headline(page)).to_be_visible()
     price = lambda: float(headline(page).inner_text().replace(",", ""))  # noqa: E731
@@ -202,7 +202,7 @@ def test_a_slider_moves_the_price(visit: Visit) -> None:
     expect(page.locator(".curve circle")).to_have_count(1)
 
 
-def test_a_field_at_fault_says_so_in_its_place(visit: Visit) -> None:
+def test_an_invalid_field_shows_its_error(visit: Visit) -> None:
     page = visit.open("house_prices")
     page.locator("#field-rooms").fill("many")
     expect(page.locator("[data-field=rooms] .fault")).to_contain_text("should be a valid number")
@@ -213,7 +213,7 @@ def test_a_field_at_fault_says_so_in_its_place(visit: Visit) -> None:
     expect(page.locator("[data-field=rooms] .fault")).to_be_hidden()
 
 
-def test_the_fan_of_a_forecast_widens_with_the_days_before(visit: Visit) -> None:
+def test_the_forecast_fan_widens_with_volatility(visit: Visit) -> None:
     page = visit.open("stocks")
     expect(page.locator(".fan .band")).to_have_count(2)
     expect(page.locator("tbody tr")).to_have_count(3)
@@ -234,7 +234,7 @@ def test_the_fan_of_a_forecast_widens_with_the_days_before(visit: Visit) -> None
     expect(headline(page)).to_contain_text("between 5")
 
 
-def test_gpt_writes_and_stops(visit: Visit) -> None:
+def test_generation_starts_and_stops(visit: Visit) -> None:
     page = visit.open("mini_gpt")
     page.fill("#prompt", "abc")
     page.locator("#set-temperature").fill("0")
@@ -291,7 +291,7 @@ def test_every_project_fits_a_phone_in_both_languages(
     visit.close()
 
 
-def test_the_language_is_switched_and_the_work_is_kept(visit: Visit) -> None:
+def test_switching_the_language_keeps_the_inputs(visit: Visit) -> None:
     page = visit.open("imdb")
     page.fill("#text", "bad")
     expect(headline(page)).to_have_text("Negative")
@@ -303,7 +303,7 @@ def test_the_language_is_switched_and_the_work_is_kept(visit: Visit) -> None:
     expect(page.locator("h1")).to_have_text("路线图模型")  # remembered
 
 
-def test_both_languages_have_the_same_words() -> None:
+def test_both_languages_have_the_same_keys() -> None:
     en, zh = (
         set(
             re.findall(
@@ -318,12 +318,12 @@ def test_both_languages_have_the_same_words() -> None:
     assert en == zh
 
 
-def test_a_refused_model_says_why(visit: Visit) -> None:
+def test_a_refused_model_shows_the_reason(visit: Visit) -> None:
     page = visit.open("broken")
     expect(page.locator(".alert")).to_contain_text("found a bundle of titanic")
 
 
-def test_a_project_without_a_widget_gets_a_form(browser: Browser, address: str) -> None:
+def test_a_project_without_a_widget_gets_a_generic_form(browser: Browser, address: str) -> None:
     """The page knows no names: here the document tells of a project that nobody has written yet."""
     visit = Visit(browser, address)
     fields = {
@@ -364,7 +364,7 @@ def test_a_project_without_a_widget_gets_a_form(browser: Browser, address: str) 
     visit.close()
 
 
-def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser: Browser, address: str) -> None:
+def test_a_key_is_requested_and_kept_in_session_storage(browser: Browser, address: str) -> None:
     visit = Visit(browser, address)
 
     def guarded(route: Route) -> None:
@@ -389,7 +389,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_alone(browser: Browser, address:
     visit.close()
 
 
-def test_an_idle_model_is_loaded_when_it_is_opened(browser: Browser, artifacts: Path) -> None:
+def test_an_idle_model_is_loaded_when_opened(browser: Browser, artifacts: Path) -> None:
     servers = served(Settings(bundles=str(artifacts), load="lazy"))
     visit = Visit(browser, next(servers))
     page = visit.open("titanic")
@@ -398,7 +398,7 @@ def test_an_idle_model_is_loaded_when_it_is_opened(browser: Browser, artifacts: 
     next(servers, None)
 
 
-def test_a_server_that_has_gone_is_told(browser: Browser, address: str) -> None:
+def test_an_unreachable_server_is_reported(browser: Browser, address: str) -> None:
     visit = Visit(browser, address)
     page = visit.open("titanic")
     expect(headline(page)).to_be_visible()
@@ -408,7 +408,7 @@ def test_a_server_that_has_gone_is_told(browser: Browser, address: str) -> None:
     visit.close()
 
 
-def test_files_come_with_a_strict_policy_and_are_asked_for_once(artifacts: Path) -> None:
+def test_files_have_a_strict_policy_and_are_revalidated(artifacts: Path) -> None:
     with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
         first = client.get("/")
         policy = first.headers["content-security-policy"]

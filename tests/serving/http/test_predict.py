@@ -73,7 +73,7 @@ def post(client: TestClient, body: str | bytes, project: str = "titanic", **head
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_http_answers_as_the_predictor_does(client: TestClient, artifacts: Path, project: str) -> None:
+def test_http_gives_the_predictors_outputs(client: TestClient, artifacts: Path, project: str) -> None:
     bundle = Bundle(artifacts / project / "bundle")
     predictor = load_predictor(bundle)
     expected = predictor.predict([predictor.Request.model_validate(one) for one in bundle.example])
@@ -86,7 +86,7 @@ def test_http_answers_as_the_predictor_does(client: TestClient, artifacts: Path,
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_the_documented_example_is_answered(client: TestClient, project: str) -> None:
+def test_the_documented_example_works(client: TestClient, project: str) -> None:
     operation = client.get("/openapi.json").json()["paths"][f"/models/{project}/predict"]["post"]
     example = operation["requestBody"]["content"]["application/json"]["examples"]["example"]["value"]
     response = client.post(f"/models/{project}/predict", json=example)
@@ -94,7 +94,7 @@ def test_the_documented_example_is_answered(client: TestClient, project: str) ->
     assert response.json() == operation["responses"]["200"]["content"]["application/json"]["example"]
 
 
-def test_the_hand_made_models_know_their_trade(client: TestClient) -> None:
+def test_the_hand_made_models_are_accurate(client: TestClient) -> None:
     images = [{"image": image.tolist()} for image in bundles.glyphs()]
     outputs = client.post("/models/mnist/predict", json={"inputs": images}).json()["outputs"]
     assert [output["digit"] for output in outputs] == list(range(10))
@@ -103,7 +103,7 @@ def test_the_hand_made_models_know_their_trade(client: TestClient) -> None:
     assert price == pytest.approx(150 + 90 + 420 + 72 - 30 - 45, abs=0.1)
 
 
-def test_1024_inputs_are_a_batch_and_1025_are_not(client: TestClient) -> None:
+def test_a_batch_has_at_most_1024_inputs(client: TestClient) -> None:
     response = client.post("/models/titanic/predict", json={"inputs": [{}] * 1024})
     assert len(response.json()["outputs"]) == 1024
     found = problem(client.post("/models/titanic/predict", json={"inputs": [{}] * 1025}), 422)
@@ -141,7 +141,7 @@ GETS += [
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
+def test_head_is_get_without_a_body(client: TestClient, path: str) -> None:
     """Load balancers and uptime checks ask that way."""
     got, headed = client.get(path), client.head(path)
     assert (headed.status_code, headed.content) == (got.status_code, b"") and got.content
@@ -150,7 +150,7 @@ def test_head_is_get_without_its_body(client: TestClient, path: str) -> None:
         assert headed.headers["content-length"] == got.headers["content-length"]
 
 
-def test_head_of_a_ping_says_whether_the_model_is_loaded(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_head_ping_reports_whether_the_model_is_loaded(artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_PROJECT", "titanic")
     with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
         assert client.head("/ping").status_code == 200
@@ -161,7 +161,7 @@ def test_head_of_a_ping_says_whether_the_model_is_loaded(artifacts: Path, monkey
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_documentation_loads_nothing_from_elsewhere(client: TestClient, path: str) -> None:
+def test_the_documentation_loads_nothing_from_other_hosts(client: TestClient, path: str) -> None:
     page = client.get(path).text
     addresses = re.findall(r"""(?:src|href|spec-url|url)(?:=|: )["']([^"']+)["']""", page)
     assert len(addresses) >= 3
@@ -169,7 +169,7 @@ def test_the_documentation_loads_nothing_from_elsewhere(client: TestClient, path
         assert "//" not in address and client.get(f"/{address}").status_code == 200, address
 
 
-def test_a_card_tells_all_of_the_manifest_but_the_files(client: TestClient, artifacts: Path) -> None:
+def test_model_info_has_the_manifest_without_its_files(client: TestClient, artifacts: Path) -> None:
     assert set(Manifest.model_fields) - {"files"} <= set(ModelInfo.model_fields)
     manifest = Bundle(artifacts / "titanic" / "bundle").manifest
     card = client.get("/models/titanic").json()
@@ -179,7 +179,7 @@ def test_a_card_tells_all_of_the_manifest_but_the_files(client: TestClient, arti
     assert card["size"] == sum(path.stat().st_size for path in files if path.name != "bundle.json")
 
 
-def test_openapi_names_every_project_and_documents_problems(client: TestClient) -> None:
+def test_openapi_has_every_project_and_the_errors(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     for project in PROJECTS:
         operation = schema["paths"][f"/models/{project}/predict"]["post"]
@@ -215,18 +215,18 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("body", FAULTS, ids=lambda body: body[:30] or "empty")
-def test_a_faulty_body_is_a_problem_in_words(client: TestClient, body: str) -> None:
+def test_an_invalid_body_is_a_problem(client: TestClient, body: str) -> None:
     status, words = FAULTS[body]
     assert words in problem(post(client, body), status)["detail"]
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 4000, '"x"', "[]", "{}", "1e308"])
-def test_a_number_that_is_none_is_refused(client: TestClient, value: str) -> None:
+def test_nan_and_infinity_are_rejected(client: TestClient, value: str) -> None:
     found = problem(post(client, f'{{"inputs": [{{}}, {{"area_m2": {value}}}]}}', "house_prices"), 422)
     assert found["errors"][0]["pointer"].startswith("#/inputs/1")
 
 
-def test_errors_have_pointers_and_do_not_say_the_input_back(client: TestClient) -> None:
+def test_errors_have_pointers_and_do_not_echo_the_input(client: TestClient) -> None:
     found = problem(client.post("/models/titanic/predict", json={"inputs": [{"class": 7, "a/b ~é": "secret"}]}), 422)
     assert [error["pointer"] for error in found["errors"]] == ["#/inputs/0/class", "#/inputs/0/a~1b%20~0%C3%A9"]
     assert found["detail"].endswith("(and 1 more)")
@@ -240,21 +240,21 @@ def test_the_list_of_errors_is_bounded(client: TestClient) -> None:
     assert len(problem(client.post("/models/titanic/predict", json={"inputs": [{long: 1}]}), 422)["detail"]) < 500
 
 
-def test_not_utf8(client: TestClient) -> None:
+def test_invalid_utf8_is_400(client: TestClient) -> None:
     problem(post(client, b'{"inputs": [{"class": "\xff"}]}'), 400)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "nonsense"])
-def test_another_content_type(client: TestClient, kind: str) -> None:
+def test_another_content_type_is_415(client: TestClient, kind: str) -> None:
     assert kind in problem(post(client, '{"inputs": [{}]}', **{"content-type": kind}), 415)["detail"]
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/ld+json"])
-def test_the_same_content_type_in_other_letters(client: TestClient, kind: str) -> None:
+def test_content_types_are_case_insensitive(client: TestClient, kind: str) -> None:
     assert post(client, '{"inputs": [{}]}', **{"content-type": kind}).status_code == 200
 
 
-def test_a_body_too_large(client: TestClient) -> None:
+def test_a_body_that_is_too_large_is_413(client: TestClient) -> None:
     large = b" " * (MAX_BODY + 1)
     assert "8 MiB" in problem(post(client, large), 413)["detail"]
     chunks = (large[start : start + 2**20] for start in range(0, len(large), 2**20))  # no Content-Length
@@ -264,7 +264,7 @@ def test_a_body_too_large(client: TestClient) -> None:
     assert post(client, b'{"inputs": [{}]}'.ljust(MAX_BODY)).status_code == 200
 
 
-def test_wrong_method_and_wrong_address(client: TestClient) -> None:
+def test_unknown_methods_and_paths(client: TestClient) -> None:
     assert "POST" in problem(client.get("/models/titanic/predict"), 405)["detail"]
     assert client.delete("/models").headers["allow"] == "GET"
     problem(client.get("/nowhere/é"), 404)
@@ -272,7 +272,7 @@ def test_wrong_method_and_wrong_address(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("ask", ["get", "post"])
-def test_an_unknown_model_gets_the_nearest_name_and_the_list(client: TestClient, ask: str) -> None:
+def test_an_unknown_model_is_404_with_the_nearest_name(client: TestClient, ask: str) -> None:
     found = problem(client.get("/models/titanc") if ask == "get" else post(client, '{"inputs": [{}]}', "titanc"), 404)
     assert "did you mean 'titanic'?" in found["detail"]
     assert found["models"] == PROJECTS
@@ -287,7 +287,7 @@ def test_request_ids(client: TestClient) -> None:
         assert len(client.get("/health", headers={b"x-request-id": given_id}).headers["x-request-id"]) == 32
 
 
-def test_a_predictor_that_fails_is_a_500_with_an_id_and_a_log(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_predictor_is_a_500_with_an_id_in_the_log(own: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(Settings(bundles=str(own)))
 
     def fails(inputs: Any) -> list[Any]:
@@ -313,7 +313,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "schema.json", "example.json"])
-def test_a_changed_byte_is_refused_by_name_while_the_others_serve(own: Path, file: str) -> None:
+def test_a_corrupt_bundle_is_refused_by_name_while_others_serve(own: Path, file: str) -> None:
     flip(own / "titanic" / "bundle" / file)
     client = TestClient(create_app(Settings(bundles=str(own))))
     cards = {card["name"]: card for card in client.get("/models").json()["models"]}
@@ -325,7 +325,7 @@ def test_a_changed_byte_is_refused_by_name_while_the_others_serve(own: Path, fil
     assert "/models/titanic/predict" not in client.get("/openapi.json").json()["paths"]
 
 
-def test_a_sealed_bundle_that_cannot_answer_is_refused(own: Path) -> None:
+def test_a_bundle_whose_example_fails_is_refused(own: Path) -> None:
     """Hashes are right, content isn't: a graph that ONNX can't read, an example of another schema, a foreign folder."""
     from roadmap.bundle import write_manifest
 
@@ -352,7 +352,7 @@ def test_a_sealed_bundle_that_cannot_answer_is_refused(own: Path) -> None:
     problem(client.post("/models/mnist/predict", json={"inputs": [{}]}), 503)
 
 
-def test_without_any_bundle(tmp_path: Path) -> None:
+def test_a_server_without_bundles(tmp_path: Path) -> None:
     client = TestClient(create_app(Settings(bundles=str(tmp_path / "nowhere"))))
     assert client.get("/health").status_code == 200
     assert client.get("/models").json() == {"models": []}
@@ -361,7 +361,7 @@ def test_without_any_bundle(tmp_path: Path) -> None:
     assert "There is none" in problem(post(client, '{"inputs": [{}]}'), 404)["detail"]
 
 
-def test_ready_names_what_is_missing(own: Path) -> None:
+def test_ready_lists_what_is_missing(own: Path) -> None:
     for project in PROJECTS:
         flip(own / project / "bundle" / "model.onnx")
     found = problem(TestClient(create_app(Settings(bundles=str(own)))).get("/ready"), 503)
@@ -406,7 +406,7 @@ def test_no_bytes_make_the_server_fail(client: TestClient, body: bytes) -> None:
 # ---------------------------------------------------------------- command line and imports
 
 
-def test_the_command_says_what_is_wrong_in_one_line(
+def test_command_errors_are_one_line(
     artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command.main(["--bundles", str(tmp_path)]) == 2
@@ -429,7 +429,7 @@ def test_port_and_host_come_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert Settings(port=9002).port == 9002
 
 
-def test_the_command_serves_without_delay_until_it_is_stopped(artifacts: Path) -> None:
+def test_the_command_serves_with_low_latency_until_stopped(artifacts: Path) -> None:
     arguments = [sys.executable, "-m", "serving", "--port", "0", "--bundles", str(artifacts)]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:

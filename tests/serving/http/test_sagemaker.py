@@ -80,7 +80,7 @@ def from_csv(text: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- what comes in and goes out
 
 
-def test_json_comes_back_in_the_shape_it_was_sent_in(titanic: TestClient, expected: list[Any]) -> None:
+def test_json_keeps_the_shape_of_the_request(titanic: TestClient, expected: list[Any]) -> None:
     batch = invoke(titanic, json.dumps({"inputs": PEOPLE}), "application/json").json()
     assert batch == titanic.post("/models/titanic/predict", json={"inputs": PEOPLE}).json()
     assert invoke(titanic, json.dumps(PEOPLE), "application/json; charset=utf-8").json() == expected
@@ -101,7 +101,7 @@ def test_json_comes_back_in_the_shape_it_was_sent_in(titanic: TestClient, expect
         ("Text/CSV; charset=UTF-8; header=absent", ROWS),
     ],
 )
-def test_lines_are_answered_in_their_order(titanic: TestClient, expected: list[Any], kind: str, body: str) -> None:
+def test_lines_are_answered_in_order(titanic: TestClient, expected: list[Any], kind: str, body: str) -> None:
     as_lines = invoke(titanic, body, kind, "application/jsonlines")
     assert as_lines.headers["content-type"] == "application/jsonlines"
     assert [json.loads(line) for line in as_lines.text.splitlines()] == expected
@@ -111,7 +111,7 @@ def test_lines_are_answered_in_their_order(titanic: TestClient, expected: list[A
     assert invoke(titanic, body, kind, "application/json").json()["outputs"] == expected
 
 
-def test_a_csv_answer_may_have_a_header(titanic: TestClient) -> None:
+def test_csv_responses_may_have_a_header(titanic: TestClient) -> None:
     answer = invoke(titanic, ROWS, "text/csv", "text/csv; header=present")
     assert answer.text.splitlines()[0] == "label,probability"
 
@@ -132,7 +132,7 @@ def test_the_accept_header_decides(titanic: TestClient, accept: str, sent: str, 
     assert invoke(titanic, body, sent, accept).headers["content-type"].partition(";")[0] == answered
 
 
-def test_numbers_of_a_table(artifacts: Path) -> None:
+def test_numeric_tables(artifacts: Path) -> None:
     house = {"area_m2": 100, "rooms": 4, "age_years": 20, "distance_km": 5, "district": "hills"}
     with serving(artifacts, "house_prices") as client:
         expected = client.post("/models/house_prices/predict", json={"inputs": [house]}).json()["outputs"]
@@ -142,7 +142,7 @@ def test_numbers_of_a_table(artifacts: Path) -> None:
         assert detail == "line 2/area_m2: should be a valid number"
 
 
-def test_what_is_no_table_is_json_in_a_cell(artifacts: Path) -> None:
+def test_nested_outputs_are_json_in_a_cell(artifacts: Path) -> None:
     image = json.dumps(bundles.glyphs()[3].tolist())
     with serving(artifacts, "mnist") as client:
         digit, probabilities = next(csv.reader([invoke(client, f'"{image}"\n', "text/csv").text]))
@@ -157,7 +157,7 @@ def test_what_is_no_table_is_json_in_a_cell(artifacts: Path) -> None:
     [("text/csv", ROWS * 200, "text/csv"), ("application/jsonlines", LINES * 200, "application/jsonlines")],
 )
 @pytest.mark.parametrize("size", [1, 7, 600])
-def test_a_file_split_at_line_ends_and_put_together_again(
+def test_a_file_split_by_line_and_assembled(
     titanic: TestClient, expected: list[Any], kind: str, file: str, accept: str, size: int
 ) -> None:
     """SplitType=Line, AssembleWith=Line: single records, mini-batches of records, and the whole as one."""
@@ -169,13 +169,13 @@ def test_a_file_split_at_line_ends_and_put_together_again(
     assert whole.endswith("\n")
 
 
-def test_more_lines_than_a_request_of_json_may_have(titanic: TestClient) -> None:
+def test_more_lines_than_the_json_limit(titanic: TestClient) -> None:
     people = 30_000
     answer = invoke(titanic, "1st,female,adult\n" * people, "text/csv")
     assert (answer.status_code, len(answer.text.splitlines())) == (200, people)
 
 
-def test_what_batch_transform_asks_first(titanic: TestClient) -> None:
+def test_batch_transforms_execution_parameters(titanic: TestClient) -> None:
     assert titanic.get("/execution-parameters").json() == {
         "MaxConcurrentTransforms": Settings().threads,
         "MaxPayloadInMB": 6,
@@ -211,18 +211,18 @@ def test_what_batch_transform_asks_first(titanic: TestClient) -> None:
         (b"1st,female,\xff\n", "text/csv", 400, "UTF-8"),
     ],
 )
-def test_a_body_that_does_not_fit_is_a_problem_in_words(
+def test_an_invalid_invocation_is_a_problem(
     titanic: TestClient, body: str | bytes, kind: str, status: int, said: str
 ) -> None:
     assert said in problem(invoke(titanic, body, kind), status)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/json;q=0", "text/csv;q=x"])
-def test_an_answer_that_cannot_be_given(titanic: TestClient, accept: str) -> None:
+def test_an_unsupported_accept_is_406(titanic: TestClient, accept: str) -> None:
     assert "text/csv" in problem(invoke(titanic, ROWS, "text/csv", accept), 406)
 
 
-def test_an_answer_that_is_no_number(artifacts: Path) -> None:
+def test_a_prediction_that_is_not_finite_is_422(artifacts: Path) -> None:
     with serving(artifacts, "house_prices") as client:
         app: Any = client.app
         [model] = [one for one in app.state.store.ready() if one.name == "house_prices"]
@@ -246,19 +246,19 @@ def test_custom_attributes_and_lineage_are_in_the_headers(titanic: TestClient) -
 # ---------------------------------------------------------------- which project
 
 
-def test_the_only_project_needs_no_name(artifacts: Path, tmp_path: Path) -> None:
+def test_a_single_project_needs_no_name(artifacts: Path, tmp_path: Path) -> None:
     shutil.copytree(artifacts / "titanic", tmp_path / "titanic")
     with TestClient(create_app(Settings(bundles=str(tmp_path)))) as client:
         assert client.get("/ping").json()["name"] == "titanic"
 
 
-def test_several_projects_do(artifacts: Path) -> None:
+def test_several_projects_need_a_name(artifacts: Path) -> None:
     with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
         for response in (client.get("/ping"), invoke(client, ROWS, "text/csv")):
             assert "house_prices, mnist, titanic; set MODEL_PROJECT" in problem(response, 404)
 
 
-def test_ping_is_200_only_for_a_model_that_answers(artifacts: Path, tmp_path: Path) -> None:
+def test_ping_is_200_only_if_the_model_is_loaded(artifacts: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(artifacts, tmp_path / "artifacts"))
     (own / "titanic" / "bundle" / "model.onnx").write_bytes(b"changed")
     with serving(own, "titanic") as client:
@@ -329,7 +329,7 @@ def packed(artifacts: Path, folder: Path, layout: str) -> Path:
 
 
 @pytest.mark.parametrize("layout", ["", "bundle", "titanic/bundle"])
-def test_serve_finds_the_bundle_wherever_it_lies(artifacts: Path, tmp_path: Path, layout: str) -> None:
+def test_serve_finds_the_bundle_at_any_depth(artifacts: Path, tmp_path: Path, layout: str) -> None:
     with container(packed(artifacts, tmp_path / "model", layout)) as (process, connect):
         await_ping(process, connect)
         connection = connect()
@@ -337,7 +337,7 @@ def test_serve_finds_the_bundle_wherever_it_lies(artifacts: Path, tmp_path: Path
         assert len(connection.getresponse().read().splitlines()) == 3
 
 
-def test_sigterm_answers_what_is_in_flight_and_then_ends(artifacts: Path, tmp_path: Path) -> None:
+def test_sigterm_answers_requests_in_flight(artifacts: Path, tmp_path: Path) -> None:
     with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
         await_ping(process, connect)
         connection = connect()
@@ -359,7 +359,7 @@ def test_sigterm_answers_what_is_in_flight_and_then_ends(artifacts: Path, tmp_pa
         assert process.wait(timeout=60) in (0, -signal.SIGTERM)
 
 
-def test_ping_is_answered_in_time_while_a_large_request_is_computed(artifacts: Path, tmp_path: Path) -> None:
+def test_ping_stays_responsive_during_a_large_request(artifacts: Path, tmp_path: Path) -> None:
     with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
         await_ping(process, connect)
         busy = connect()
@@ -369,7 +369,7 @@ def test_ping_is_answered_in_time_while_a_large_request_is_computed(artifacts: P
         assert (answer.status, len(answer.read().splitlines())) == (200, 100_000)
 
 
-def test_serve_says_what_is_missing(
+def test_serve_reports_what_is_missing(
     artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path))

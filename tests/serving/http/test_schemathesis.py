@@ -33,7 +33,7 @@ CHECKS = [
 
 
 @pytest.mark.slow
-def test_no_request_makes_the_server_fail(tmp_path: Path) -> None:
+def test_no_request_causes_a_server_error(tmp_path: Path) -> None:
     artifacts = bundles.make_all(tmp_path / "artifacts")
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(Settings(bundles=str(artifacts))))
     asked = 0

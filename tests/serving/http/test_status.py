@@ -51,7 +51,7 @@ def row(answer: Any, project: str = "titanic") -> dict[str, Any]:
     return found
 
 
-def test_without_any_record_there_is_none_yet(asked: Any, tmp_path: Path) -> None:
+def test_without_records_the_status_is_empty(asked: Any, tmp_path: Path) -> None:
     for settings in ({}, {"records": tmp_path / "nowhere"}):
         answer = asked("/status?format=json", **settings)
         assert answer.status_code == 200
@@ -64,7 +64,7 @@ def test_without_any_record_there_is_none_yet(asked: Any, tmp_path: Path) -> Non
     assert page.text.count("none yet") == 4 * len(PROJECTS)
 
 
-def test_bundles_that_lie_elsewhere_have_no_records_unless_a_folder_is_named(artifacts: Path) -> None:
+def test_remote_bundles_have_records_only_with_a_folder(artifacts: Path) -> None:
     from serving.http.status import folder_of
 
     assert folder_of(Settings(bundles="s3://bucket/models,models:/@champion")) is None
@@ -72,7 +72,7 @@ def test_bundles_that_lie_elsewhere_have_no_records_unless_a_folder_is_named(art
     assert folder_of(Settings(bundles="s3://bucket/models", records=artifacts)) == artifacts
 
 
-def test_a_row_says_what_was_written_down_last(asked: Any, artifacts: Path) -> None:
+def test_a_row_shows_the_latest_records(asked: Any, artifacts: Path) -> None:
     version = json.loads(asked("/models/titanic").text)["version"]
     put(artifacts, "monitoring/verdict.json",
         {"at": before(hours=3), "verdict": "drift", "summary": "titanic: drift, since class differs."})  # fmt: skip
@@ -104,12 +104,12 @@ def test_a_row_says_what_was_written_down_last(asked: Any, artifacts: Path) -> N
         assert words in page
 
 
-def test_a_score_of_another_version_is_not_the_champions(asked: Any, artifacts: Path) -> None:
+def test_the_score_of_another_version_is_not_shown(asked: Any, artifacts: Path) -> None:
     put(artifacts, "metrics.json", {"headline": {"name": "accuracy", "value": 0.9}, "bundle_version": "another"})
     assert row(asked("/status?format=json"))["score"] is None
 
 
-def test_without_a_log_the_last_decision_counts_and_a_rollback_is_told(asked: Any, artifacts: Path) -> None:
+def test_without_a_log_the_last_decision_and_rollbacks_are_shown(asked: Any, artifacts: Path) -> None:
     put(artifacts, "decision.json", {"promoted": False, "summary": "titanic: refused, since it is slow."})
     assert row(asked("/status?format=json"))["gate"]["said"] == "refused"
     put(artifacts, "promotions.jsonl", {"at": before(days=1), "event": "rollback", "champion": "3", "replaced": "4"})
@@ -118,7 +118,7 @@ def test_without_a_log_the_last_decision_counts_and_a_rollback_is_told(asked: An
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"at": 3}', "\x00" * 10])
-def test_a_record_that_cannot_be_read_is_shown_as_such(asked: Any, artifacts: Path, content: str) -> None:
+def test_an_unreadable_record_is_shown_as_such(asked: Any, artifacts: Path, content: str) -> None:
     names = ("monitoring/verdict.json", "promotions.jsonl", "deployments.jsonl", "monitoring/ab.json", "metrics.json")
     for name in names:
         put(artifacts, name, content)
@@ -129,7 +129,7 @@ def test_a_record_that_cannot_be_read_is_shown_as_such(asked: Any, artifacts: Pa
     assert row(answer, "mnist")["drift"] is None
 
 
-def test_a_page_or_json_as_it_is_asked_for(asked: Any) -> None:
+def test_the_accept_header_chooses_page_or_json(asked: Any) -> None:
     browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     for accept, kind in [(browser, "text/html"), ("*/*", "text/html"), ("application/json", "application/json")]:
         assert asked("/status", {"Accept": accept}).headers["content-type"].startswith(kind)
@@ -137,7 +137,7 @@ def test_a_page_or_json_as_it_is_asked_for(asked: Any) -> None:
     assert asked("/status?format=xml").status_code == 422
 
 
-def test_nothing_in_a_record_becomes_markup(asked: Any, artifacts: Path) -> None:
+def test_records_are_escaped(asked: Any, artifacts: Path) -> None:
     evil = "<script>alert(1)</script>"
     put(artifacts, "monitoring/verdict.json", {"at": evil, "verdict": evil, "summary": evil})
     put(artifacts, "monitoring/report.html", evil)
@@ -168,13 +168,13 @@ def test_a_report_is_served_in_a_sandbox(asked: Any, artifacts: Path, path: str,
         assert asked(path.replace("titanic", other)).status_code == 404
 
 
-def test_the_comparison_comes_as_json_too(asked: Any, artifacts: Path) -> None:
+def test_the_comparison_is_available_as_json(asked: Any, artifacts: Path) -> None:
     put(artifacts, "monitoring/ab.json", {"summary": "so"})
     for headers, query in [({}, "?format=json"), ({"Accept": "application/json"}, "")]:
         assert asked(f"/compare/titanic{query}", headers).json() == {"summary": "so"}
 
 
-def test_keys_are_asked_for_as_of_models(
+def test_reports_need_the_key_of_their_project(
     asked: Any, artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(artifacts, "monitoring/ab.html", "<h1>so</h1>")
@@ -188,7 +188,7 @@ def test_keys_are_asked_for_as_of_models(
     assert asked("/compare/titanic", key).status_code == asked("/status/titanic/drift", key).status_code == 403
 
 
-def test_a_challenger_is_on_the_page(asked: Any, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_a_challenger(asked: Any, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "SURVIVORS", {group: 1 - share for group, share in bundles.SURVIVORS.items()})
     version = bundles.titanic(artifacts / "titanic" / "challenger").version
     answer = asked("/status?format=json", challengers=str(artifacts), shadow=0.25)

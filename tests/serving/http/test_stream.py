@@ -41,7 +41,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("body", "said"), BAD, ids=lambda value: str(value)[:40])
-def test_bad_requests_are_answered_in_words(client: TestClient, body: dict[str, Any], said: str) -> None:
+def test_invalid_requests_are_explained(client: TestClient, body: dict[str, Any], said: str) -> None:
     headers = {"content-type": "application/json"}
     for path, content in (("predict", {"inputs": [body]}), ("stream", body)):
         answer = client.post(f"/models/mini_gpt/{path}", content=json.dumps(content), headers=headers)
@@ -49,7 +49,7 @@ def test_bad_requests_are_answered_in_words(client: TestClient, body: dict[str, 
         assert said in answer.text
 
 
-def test_a_stream_ends_with_the_answer(client: TestClient, writer: Generator) -> None:
+def test_a_stream_ends_with_the_response(client: TestClient, writer: Generator) -> None:
     body = {"prompt": "abc", "max_tokens": 30, "seed": 5}
     answer = client.post("/models/mini_gpt/stream", json=body)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -59,12 +59,12 @@ def test_a_stream_ends_with_the_answer(client: TestClient, writer: Generator) ->
     assert "".join(piece["text"] for _, piece in pieces) == last[1]["text"]
 
 
-def test_a_model_that_writes_no_text_has_no_stream(client: TestClient) -> None:
+def test_only_text_generators_have_a_stream(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert [path for path in paths if path.endswith("/stream")] == ["/models/mini_gpt/stream"]
 
 
-def test_a_request_brings_at_most_64_prompts(client: TestClient) -> None:
+def test_a_request_has_at_most_64_prompts(client: TestClient) -> None:
     asked = {"prompt": "a", "max_tokens": 1}
     assert client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 64}).status_code == 200
     answer = client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 65})

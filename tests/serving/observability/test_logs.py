@@ -38,7 +38,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
     return read
 
 
-def test_a_request_is_one_line_that_tells_who_what_and_how(
+def test_a_request_is_one_audit_line(
     artifacts: str, lines: Lines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys.json"
@@ -67,7 +67,7 @@ def test_a_request_is_one_line_that_tells_who_what_and_how(
     assert key not in str(line) and "SECRET" not in str(line) and "payload" not in line
 
 
-def test_refusals_and_failures_are_lines_too(artifacts: str, lines: Lines) -> None:
+def test_errors_are_audit_lines_too(artifacts: str, lines: Lines) -> None:
     app = create_app(Settings(bundles=artifacts))
 
     @app.get("/broken")
@@ -85,7 +85,7 @@ def test_refusals_and_failures_are_lines_too(artifacts: str, lines: Lines) -> No
     ]
 
 
-def test_payloads_are_there_only_when_asked_for_and_cut(artifacts: str, lines: Lines) -> None:
+def test_payloads_are_opt_in_and_truncated(artifacts: str, lines: Lines) -> None:
     body = json.dumps({"inputs": [{"sex": "female"}]}) + " " * 20_000
     headers = {"content-type": "application/json"}
     with TestClient(create_app(Settings(bundles=artifacts, audit="payload"))) as client:
@@ -94,7 +94,7 @@ def test_payloads_are_there_only_when_asked_for_and_cut(artifacts: str, lines: L
     assert lines()[0]["bytes_in"] == len(body)
 
 
-def test_there_may_be_no_audit(artifacts: str, lines: Lines) -> None:
+def test_the_audit_log_can_be_off(artifacts: str, lines: Lines) -> None:
     with TestClient(create_app(Settings(bundles=artifacts, audit="none"))) as client:
         client.get("/models")
     assert lines() == []
@@ -106,7 +106,7 @@ def record(message: str, **fields: Any) -> logging.LogRecord:
 
 @settings(deadline=None)  # a machine that is busy is no fault
 @given(st.text(), st.text())
-def test_what_a_caller_sends_stays_in_its_line(message: str, value: str) -> None:
+def test_client_input_cannot_break_a_line(message: str, value: str) -> None:
     line = logs.JsonFormatter().format(record(message, value=value))
     assert line.isascii() and line.isprintable()
     assert (json.loads(line)["message"], json.loads(line)["value"]) == (message, value)
@@ -133,9 +133,7 @@ def test_a_stack_trace_cannot_forge_a_line() -> None:
     assert "ValueError: bad" in json.loads(logs.JsonFormatter().format(found))["exception"]
 
 
-def test_the_log_of_a_server_is_json_from_its_first_line_to_its_last(
-    artifacts: str, server: Callable[..., Any]
-) -> None:
+def test_every_line_of_a_server_log_is_json(artifacts: str, server: Callable[..., Any]) -> None:
     with server(artifacts, "--log-format", "json") as running:
         running.get("/models/titanic")
     said = [json.loads(line) for line in running.stderr().splitlines()]

@@ -100,7 +100,7 @@ def test_tokens_give_a_rate(artifacts: Path) -> None:
     assert second[name] - first[name] == 40
 
 
-def test_no_caller_can_make_series_without_bound(artifacts: Path) -> None:
+def test_callers_cannot_create_unbounded_series(artifacts: Path) -> None:
     with TestClient(create_app(Settings(bundles=str(artifacts)))) as client:
         client.get("/models/x")
         client.get("/x")
@@ -115,7 +115,7 @@ def test_no_caller_can_make_series_without_bound(artifacts: Path) -> None:
         assert len(samples(client.get("/metrics").text)) == before
 
 
-def test_counting_costs_less_than_a_request_notices() -> None:
+def test_counting_is_cheap() -> None:
     metrics.start()
     for count in (metrics.batch, metrics.queue, metrics.tokens):
         arguments = ("titanic", 3, 0.01) if count is metrics.batch else ("titanic", 3)
@@ -130,7 +130,7 @@ def _seconds(function: Callable[..., None], *arguments: Any) -> float:
     return (time.thread_time() - began) / 1000
 
 
-def test_any_worker_answers_for_all_even_for_one_that_was_killed(artifacts: Path, server: Callable[..., Any]) -> None:
+def test_any_worker_reports_for_all_including_killed_ones(artifacts: Path, server: Callable[..., Any]) -> None:
     with server(str(artifacts), "--workers", "2") as running:
         pids = set()
         for count in range(200):  # connections of their own, so that both workers get some

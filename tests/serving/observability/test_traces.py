@@ -70,7 +70,7 @@ def attributes(span: Span) -> dict[str, Any]:
     return {one.key: getattr(one.value, str(one.value.WhichOneof("value"))) for one in span.attributes}
 
 
-def test_a_request_goes_on_with_its_callers_trace(
+def test_a_request_continues_its_callers_trace(
     collector: Collector, artifacts: str, server: Callable[..., Any]
 ) -> None:
     with server(artifacts, "--traces", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as running:
@@ -104,7 +104,7 @@ def test_a_request_goes_on_with_its_callers_trace(
     assert other.status.code != Status.STATUS_CODE_ERROR  # the caller's fault, not the server's
 
 
-def test_a_collector_that_is_down_costs_no_request(artifacts: str, server: Callable[..., Any]) -> None:
+def test_an_unreachable_collector_affects_no_request(artifacts: str, server: Callable[..., Any]) -> None:
     down = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
     with server(artifacts, "--traces", **down) as running:
         assert running.post("/models/titanic/predict", {"inputs": [{}]}) == 200

@@ -32,7 +32,7 @@ class Doubler:
         return [2 * one for one in inputs]
 
 
-def test_what_waits_meanwhile_is_one_batch() -> None:
+def test_waiting_inputs_form_one_batch() -> None:
     model, scheduler = Doubler(held=True), Scheduler(threads=2, max_batch=64)
 
     async def main() -> list[list[int]]:
@@ -47,7 +47,7 @@ def test_what_waits_meanwhile_is_one_batch() -> None:
     assert [len(batch) for batch in model.batches] == [1, 20]
 
 
-def test_a_large_request_is_answered_in_parts_and_lets_a_small_one_pass() -> None:
+def test_a_large_request_is_split_and_does_not_block_a_small_one() -> None:
     order: list[str] = []
 
     def slow(inputs: Sequence[int]) -> list[int]:
@@ -68,7 +68,7 @@ def test_a_large_request_is_answered_in_parts_and_lets_a_small_one_pass() -> Non
     assert order == ["small", "large"]
 
 
-def test_one_model_never_has_all_threads() -> None:
+def test_one_model_never_gets_all_threads() -> None:
     stuck = Doubler(held=True)
 
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_one_model_never_has_all_threads() -> None:
     run(main)
 
 
-def test_a_request_that_fails_fails_alone() -> None:
+def test_a_failing_request_fails_alone() -> None:
     model = Doubler(held=True)
 
     def picky(inputs: Sequence[int]) -> list[int]:
@@ -102,7 +102,7 @@ def test_a_request_that_fails_fails_alone() -> None:
     assert (zeroth, first, last) == ([0], [2], [6]) and isinstance(bad, ValueError)
 
 
-def test_a_full_queue_says_so_and_an_empty_one_takes_any_size() -> None:
+def test_a_full_queue_raises_and_an_empty_one_accepts_any_size() -> None:
     model = Doubler(held=True)
 
     async def main() -> None:
@@ -118,7 +118,7 @@ def test_a_full_queue_says_so_and_an_empty_one_takes_any_size() -> None:
     run(main)
 
 
-def test_what_nobody_waits_for_is_not_computed() -> None:
+def test_cancelled_inputs_are_not_computed() -> None:
     model = Doubler(held=True)
 
     async def main() -> None:
@@ -134,7 +134,7 @@ def test_what_nobody_waits_for_is_not_computed() -> None:
     assert model.batches == [[1], [4]]
 
 
-def test_a_batch_waits_for_company_where_it_shall() -> None:
+def test_a_batch_waits_for_more_inputs_if_configured() -> None:
     model = Doubler()
 
     async def main() -> None:
@@ -151,7 +151,7 @@ def test_a_batch_waits_for_company_where_it_shall() -> None:
     assert model.batches == [[0, 1, 2]]
 
 
-def test_many_requests_from_many_loops_all_get_their_own() -> None:
+def test_requests_of_many_event_loops_get_their_own_outputs() -> None:
     scheduler, queue = (
         Scheduler(threads=3, max_batch=16, max_queue=100_000),
         Queue(lambda inputs: [3 * n for n in inputs]),

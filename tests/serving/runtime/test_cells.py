@@ -24,7 +24,7 @@ def rows(text: str, header: bool | None = None, request: type[BaseModel] = Perso
     return [fields for _, fields in rows_from_csv(io.StringIO(text, newline=""), Columns(request), header)]
 
 
-def test_cells_get_the_type_of_their_field_and_gaps_its_default() -> None:
+def test_cells_get_their_fields_type_and_gaps_its_default() -> None:
     text = 'class,age,siblings,alone,tags\n1st,29.5,2,TRUE,"[""a"", ""b""]"\n3,.5,3.0,false,\n crew ,,,,\n'
     assert rows(text) == [
         {"class": "1st", "age": 29.5, "siblings": 2, "alone": True, "tags": ["a", "b"]},
@@ -35,13 +35,13 @@ def test_cells_get_the_type_of_their_field_and_gaps_its_default() -> None:
 
 
 @pytest.mark.parametrize("cell", ["abc", "nan", "inf", "1_000", "0x10", "1,5", "٣", "1e999", "9" * 5000])
-def test_what_is_no_number_is_left_to_the_model_to_refuse(cell: str) -> None:
+def test_invalid_numbers_are_left_to_validation(cell: str) -> None:
     [fields] = rows(f'class,age\n1st,"{cell}"\n')
     with pytest.raises(ValueError, match="age"):
         Person.model_validate(fields)
 
 
-def test_without_a_header_the_cells_are_all_fields_or_the_required_ones() -> None:
+def test_without_a_header_cells_are_all_or_the_required_fields() -> None:
     assert rows("1st,30,0,true,\ncrew\n") == [
         {"class": "1st", "age": 30, "siblings": 0, "alone": True},
         {"class": "crew"},
@@ -51,7 +51,7 @@ def test_without_a_header_the_cells_are_all_fields_or_the_required_ones() -> Non
     assert str(error) == "has 2 values for the 5 columns class, age, siblings, alone, tags"
 
 
-def test_a_header_is_seen_or_said() -> None:
+def test_a_header_is_detected_or_declared() -> None:
     assert rows(" class ,age\n1st,1\n") == [{"class": "1st", "age": 1}]
     assert rows("class\n", header=False) == [{"class": "class"}]
     assert rows("class\n") == []
@@ -63,7 +63,7 @@ def test_a_header_is_seen_or_said() -> None:
         rows("class,age,age\n1st,1,2\n")
 
 
-def test_a_broken_line_does_not_lose_those_after_it() -> None:
+def test_a_malformed_line_does_not_lose_the_following_ones() -> None:
     text = 'class\n"one\ntwo"\n"a"b\n\n3rd\n"open\n'
     found = list(rows_from_csv(io.StringIO(text, newline=""), Columns(Person)))
     assert [line for line, _ in found] == [3, 4, 6, 7]
@@ -71,7 +71,7 @@ def test_a_broken_line_does_not_lose_those_after_it() -> None:
     assert all(isinstance(found[index][1], TableError) for index in (1, 3))
 
 
-def test_answers_are_lines() -> None:
+def test_outputs_are_lines() -> None:
     answers = [{"label": 'a "b", c', "p": 0.1, "ok": True, "gap": None, "all": {"x": [1, 2]}}]
     assert csv_from_rows(answers, header=True) == ('label,p,ok,gap,all\n"a ""b"", c",0.1,true,,"{""x"": [1, 2]}"\n')
     assert csv_from_rows(answers).count("\n") == 1
@@ -81,7 +81,7 @@ Text = create_model("Text", text=(str, ...), number=(float | None, None))
 
 
 @given(text=st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip), number=st.floats(allow_nan=False))
-def test_what_is_written_is_read(text: str, number: float) -> None:
+def test_written_rows_are_read_back(text: str, number: float) -> None:
     text = text.lstrip(" ")
     written = csv_from_rows([{"text": text, "number": number if math.isfinite(number) else None}])
     [fields] = rows(written, header=False, request=Text)

@@ -104,7 +104,7 @@ def broken(*_: Any) -> Any:
 # ---------------------------------------------------------------- copies
 
 
-def test_a_copy_is_answered_by_the_challenger_and_recorded_beside_the_answer(visit: Any, artifacts: Path) -> None:
+def test_shadow_predictions_are_logged_beside_the_champions(visit: Any, artifacts: Path) -> None:
     with visit(shadow=1) as visitor:
         before = count("serving_arm_requests_total", version=visitor.challenger, role="shadow", outcome="answered")
         response = visitor.ask(**{"X-Request-ID": "r1"})
@@ -122,7 +122,7 @@ def test_a_copy_is_answered_by_the_challenger_and_recorded_beside_the_answer(vis
     assert count("serving_arm_requests_total", version=visitor.champion, role="champion") > 0
 
 
-def test_only_the_share_is_copied(visit: Any) -> None:
+def test_only_the_sampled_fraction_is_shadowed(visit: Any) -> None:
     with visit(shadow=0.3) as visitor:
         for _ in range(300):
             visitor.ask()
@@ -130,7 +130,7 @@ def test_only_the_share_is_copied(visit: Any) -> None:
     assert 50 < copied < 140
 
 
-def test_a_slow_challenger_delays_nobody_and_what_has_no_room_is_counted(
+def test_a_slow_challenger_delays_no_request_and_dropped_ones_are_counted(
     visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = threading.Event()
@@ -150,7 +150,7 @@ def test_a_slow_challenger_delays_nobody_and_what_has_no_room_is_counted(
     assert dropped == 45 and answered == 5
 
 
-def test_a_challenger_that_fails_unseen_is_counted_and_said_once(
+def test_shadow_failures_are_counted_and_logged_once(
     visit: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with visit(shadow=1) as visitor:
@@ -162,7 +162,7 @@ def test_a_challenger_that_fails_unseen_is_counted_and_said_once(
     assert {row.version for row in visitor.rows()} == {visitor.champion}
 
 
-def test_a_challenger_that_hangs_is_given_up(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_challenger_times_out(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     with visit(shadow=1) as visitor:
         visitor.client.app.state.challengers.mirror.seconds = 0.1
@@ -176,7 +176,7 @@ def test_a_challenger_that_hangs_is_given_up(visit: Any, monkeypatch: pytest.Mon
         held.set()
 
 
-def test_pairs_are_logged_whole_or_not_at_all(visit: Any) -> None:
+def test_pairs_are_logged_together_or_not_at_all(visit: Any) -> None:
     with visit(shadow=1, predictions_share=0.5) as visitor:
         for number in range(200):
             visitor.ask(**{"X-Request-ID": f"r{number}"})
@@ -185,7 +185,7 @@ def test_pairs_are_logged_whole_or_not_at_all(visit: Any) -> None:
     assert asked[visitor.champion] == asked[visitor.challenger] and 60 < len(asked[visitor.champion]) < 140
 
 
-def test_other_doors_are_mirrored_too(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_endpoints_are_shadowed_too(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_PROJECT", "titanic")
     tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in WOMAN.items()]
     with visit(shadow=1) as visitor:
@@ -197,7 +197,7 @@ def test_other_doors_are_mirrored_too(visit: Any, monkeypatch: pytest.MonkeyPatc
 # ---------------------------------------------------------------- a share of the callers
 
 
-def test_a_caller_stays_with_one_version_and_the_share_is_kept(visit: Any) -> None:
+def test_the_split_is_sticky_and_keeps_its_share(visit: Any) -> None:
     with visit(split=0.3) as visitor:
         first = {f"c{n}": visitor.version(f"c{n}") for n in range(200)}
         assert first == {name: visitor.version(name) for name in first}
@@ -208,14 +208,14 @@ def test_a_caller_stays_with_one_version_and_the_share_is_kept(visit: Any) -> No
     assert versions.count(visitor.challenger) == 2 * list(first.values()).count(visitor.challenger)
 
 
-def test_the_next_challenger_draws_anew() -> None:
+def test_the_next_challenger_reshuffles_callers() -> None:
     callers = [f"caller c{n}" for n in range(1000)]
     found = [{who for who in callers if bucket("p", version, who) < 0.5} for version in ("v1", "v2")]
     assert all(450 < len(those) < 550 for those in found)
     assert 200 < len(found[0] & found[1]) < 300
 
 
-def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None:
+def test_a_caller_is_identified_by_header_key_or_address() -> None:
     scope: dict[str, Any] = {"type": "http", "headers": [], "client": ("2001:db8:1:2:3:4:5:6", 50000)}
     assert answering.caller_of(Request(scope)) == "address 2001:db8:1:2::/64"
     scope["state"] = {"caller": Caller("ci", frozenset())}
@@ -224,7 +224,7 @@ def test_a_caller_is_who_the_header_says_then_the_key_then_the_address() -> None
     assert answering.caller_of(Request(scope)) == "caller ann"
 
 
-def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_challenger_falls_back_to_the_champion(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with visit(split=1) as visitor:
         assert visitor.version() == visitor.challenger
         monkeypatch.setattr(visitor.slot.model.predictor, "predict", broken)
@@ -235,7 +235,7 @@ def test_where_the_challenger_fails_the_champion_answers(visit: Any, monkeypatch
     assert [row.version for row in visitor.rows()] == [visitor.challenger, visitor.champion]
 
 
-def test_where_the_challenger_hangs_the_champion_answers_in_time(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_challenger_falls_back_in_time(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     with visit(split=1, threads=1) as visitor:
         model = visitor.slot.model
@@ -248,7 +248,7 @@ def test_where_the_challenger_hangs_the_champion_answers_in_time(visit: Any, mon
         held.set()
 
 
-def test_who_names_a_version_gets_no_other(visit: Any) -> None:
+def test_an_explicit_version_is_never_split(visit: Any) -> None:
     tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in WOMAN.items()]
     with visit(split=1) as visitor:
         path = "/v2/models/titanic{}/infer"
@@ -259,7 +259,7 @@ def test_who_names_a_version_gets_no_other(visit: Any) -> None:
         assert (named, free) == (visitor.champion, visitor.challenger)
 
 
-def test_a_wrong_request_is_refused_as_ever(visit: Any) -> None:
+def test_invalid_requests_are_rejected_as_before(visit: Any) -> None:
     with visit(split=1, shadow=1) as visitor:
         response = visitor.client.post("/models/titanic/predict", json={"inputs": [{"class": 1}]})
         assert response.status_code == 422
@@ -268,7 +268,7 @@ def test_a_wrong_request_is_refused_as_ever(visit: Any) -> None:
 # ---------------------------------------------------------------- which challenger
 
 
-def test_a_bundle_that_is_not_sound_leaves_everybody_with_the_champion(visit: Any, artifacts: Path) -> None:
+def test_a_corrupt_challenger_leaves_all_callers_with_the_champion(visit: Any, artifacts: Path) -> None:
     (artifacts / "titanic" / "challenger" / "model.onnx").write_bytes(b"nothing")
     with visit(split=1, shadow=1) as visitor:
         assert visitor.version() == visitor.champion
@@ -299,7 +299,7 @@ def test_a_champion_is_not_loaded_twice(visit: Any, artifacts: Path) -> None:
         assert visitor.version() == visitor.challenger
 
 
-def test_a_new_challenger_takes_the_place_and_one_that_is_withdrawn_ends(visit: Any, artifacts: Path) -> None:
+def test_challengers_are_replaced_and_withdrawn(visit: Any, artifacts: Path) -> None:
     home = artifacts / "titanic"
     with visit(split=1) as visitor:
         store = visitor.client.app.state.challengers.store
@@ -317,7 +317,7 @@ def test_a_new_challenger_takes_the_place_and_one_that_is_withdrawn_ends(visit: 
         assert count("serving_model_info", role="challenger", project="titanic") == 0
 
 
-def test_inputs_are_made_over_where_the_challenger_takes_others() -> None:
+def test_inputs_are_converted_for_another_request_type() -> None:
     class Served:
         input_limit = 10
 

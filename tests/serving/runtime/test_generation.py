@@ -41,7 +41,7 @@ def text(answer: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("chunk", [512, 8])
-def test_those_who_join_at_any_step_are_answered_as_if_alone(
+def test_joining_a_batch_does_not_change_the_text(
     writer: Generator, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "CHUNK", chunk)
@@ -65,9 +65,7 @@ def test_those_who_join_at_any_step_are_answered_as_if_alone(
         assert "".join(pieces.get(key, [])) == answers[key].text
 
 
-def test_a_long_newcomer_is_read_in_chunks_while_the_others_write(
-    writer: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_prompt_is_prefilled_in_chunks(writer: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "CHUNK", 4)
     batch = writer.batch()
     first = batch.add(writer.Request(prompt="abc", max_tokens=100, seed=1))
@@ -81,7 +79,7 @@ def test_a_long_newcomer_is_read_in_chunks_while_the_others_write(
     assert steps == [1] * (BLOCK // 4)
 
 
-def test_who_is_dropped_is_decoded_no_more(writer: Generator) -> None:
+def test_a_dropped_request_is_not_decoded(writer: Generator) -> None:
     batch = writer.batch()
     keys = [batch.add(writer.Request(prompt=prompt, max_tokens=100, seed=1)) for prompt in ("a", "bcd", "ef")]
     batch.step()
@@ -93,7 +91,7 @@ def test_who_is_dropped_is_decoded_no_more(writer: Generator) -> None:
     assert [len(key.tokens) for key in keys] == [6, 1, 6] and not late.tokens and len(batch) == 2
 
 
-def test_who_fails_fails_alone(writer: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_generation_fails_alone(writer: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = writer.batch()
     good, bad = (batch.add(writer.Request(prompt="abc", max_tokens=20, seed=1)) for _ in range(2))
     monkeypatch.setattr(bad, "take", bad.take)
@@ -148,7 +146,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_clients_that_come_at_different_times_get_their_own_answers(writer: Generator) -> None:
+def test_clients_arriving_at_different_times_get_their_own_text(writer: Generator) -> None:
     asked = requests(writer, 40)  # more than a batch holds
 
     async def one(loop: GenerationLoop, number: int) -> Any:
@@ -169,7 +167,7 @@ def test_clients_that_come_at_different_times_get_their_own_answers(writer: Gene
         assert text(answer) == text(writer.predict([request])[0])
 
 
-def test_a_newcomer_joins_those_who_write(writer: Generator, slow: Slow) -> None:
+def test_a_new_request_joins_the_running_batch(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
         loop = GenerationLoop(slow, 10)
         request = writer.Request(prompt="abc", max_tokens=50, seed=1)
@@ -185,7 +183,7 @@ def test_a_newcomer_joins_those_who_write(writer: Generator, slow: Slow) -> None
     asyncio.run(go())
 
 
-def test_who_hangs_up_leaves_at_the_next_step(writer: Generator, slow: Slow) -> None:
+def test_a_disconnected_client_leaves_at_the_next_step(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
         loop = GenerationLoop(slow, 10)
         stream = loop.stream([writer.Request(prompt="abc", max_tokens=1000, seed=1)])
@@ -204,7 +202,7 @@ def test_who_hangs_up_leaves_at_the_next_step(writer: Generator, slow: Slow) -> 
     asyncio.run(go())
 
 
-def test_when_too_many_wait_the_next_is_refused(writer: Generator, slow: Slow) -> None:
+def test_a_full_generation_queue_rejects_requests(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
         loop = GenerationLoop(slow, 3)
         request = writer.Request(prompt="abc", max_tokens=2)
@@ -220,7 +218,7 @@ def test_when_too_many_wait_the_next_is_refused(writer: Generator, slow: Slow) -
     asyncio.run(go())
 
 
-def test_time_that_is_up_ends_the_decoding(writer: Generator, slow: Slow) -> None:
+def test_a_timeout_stops_the_decoding(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
         loop = GenerationLoop(slow, 3)
         with pytest.raises(TimeoutError):
@@ -232,7 +230,7 @@ def test_time_that_is_up_ends_the_decoding(writer: Generator, slow: Slow) -> Non
     asyncio.run(go())
 
 
-def test_a_step_that_fails_is_told_and_the_next_request_answered(writer: Generator, slow: Slow) -> None:
+def test_a_failing_step_is_reported_and_the_next_request_served(writer: Generator, slow: Slow) -> None:
     async def go() -> None:
         loop = GenerationLoop(slow, 10)
         request = writer.Request(prompt="abc", max_tokens=5, seed=3)
@@ -246,7 +244,7 @@ def test_a_step_that_fails_is_told_and_the_next_request_answered(writer: Generat
     asyncio.run(go())
 
 
-def test_a_predictor_without_batches_writes_for_one_after_the_other(writer: Generator) -> None:
+def test_a_predictor_without_batching_generates_sequentially(writer: Generator) -> None:
     class Single:
         def stream(self, request: Any) -> Iterator[Any]:
             return writer.stream(request)
@@ -263,7 +261,7 @@ def test_a_predictor_without_batches_writes_for_one_after_the_other(writer: Gene
     assert list(map(text, asyncio.run(go()))) == list(map(text, writer.predict(asked)))
 
 
-def test_a_model_that_is_unloaded_is_freed(letters: Path) -> None:
+def test_an_unloaded_generator_is_freed(letters: Path) -> None:
     def use() -> Any:
         model = Model("mini_gpt", letters / "mini_gpt" / "bundle", Scheduler(1))
         assert len(asyncio.run(model.predict([model.request(prompt="abc", max_tokens=5)]))) == 1

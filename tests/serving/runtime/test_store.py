@@ -61,7 +61,7 @@ def server(settings: Settings) -> Iterator[str]:
         thread.join(20)
 
 
-def test_versions_are_swapped_under_load_and_no_request_fails(artifacts: Path) -> None:
+def test_hot_swaps_under_load_fail_no_request(artifacts: Path) -> None:
     folder = artifacts / "house_prices" / "bundle"
     row = Bundle(folder).example[0]
     served = [Bundle(folder).manifest.version]
@@ -103,7 +103,7 @@ def test_versions_are_swapped_under_load_and_no_request_fails(artifacts: Path) -
 
 
 @pytest.mark.parametrize("fault", ["hash", "example", "schema", "no manifest"])
-def test_a_newer_bundle_that_is_not_sound_is_refused_and_the_old_one_stays(artifacts: Path, fault: str) -> None:
+def test_a_corrupt_new_version_is_refused_and_the_old_one_serves(artifacts: Path, fault: str) -> None:
     folder = artifacts / "titanic" / "bundle"
     app = create_app(Settings(bundles=str(artifacts)))
     client = TestClient(app)
@@ -133,7 +133,7 @@ def test_a_newer_bundle_that_is_not_sound_is_refused_and_the_old_one_stays(artif
     assert answer.status_code == 200 and answer.headers["x-model-version"] == before["version"]
 
 
-def test_a_refused_bundle_is_served_once_it_is_mended_and_a_new_one_once_it_is_there(artifacts: Path) -> None:
+def test_repaired_and_new_bundles_are_served(artifacts: Path) -> None:
     graph = artifacts / "titanic" / "bundle" / "model.onnx"
     whole = graph.read_bytes()
     graph.write_bytes(whole[:-1])
@@ -152,7 +152,7 @@ def test_a_refused_bundle_is_served_once_it_is_mended_and_a_new_one_once_it_is_t
     assert "/models/mnist/predict" in client.get("/openapi.json").json()["paths"]
 
 
-def test_lazy_models_are_loaded_when_they_are_asked(artifacts: Path) -> None:
+def test_lazy_models_are_loaded_on_first_request(artifacts: Path) -> None:
     client = TestClient(create_app(Settings(bundles=str(artifacts), load="lazy")))
     assert {card["status"] for card in client.get("/models").json()["models"]} == {"idle"}
     assert client.get("/ready").status_code == 200
@@ -161,7 +161,7 @@ def test_lazy_models_are_loaded_when_they_are_asked(artifacts: Path) -> None:
     assert status == {"house_prices": "idle", "mnist": "idle", "titanic": "ready"}
 
 
-def test_the_least_recently_used_leaves_and_comes_back(artifacts: Path) -> None:
+def test_the_least_recently_used_model_is_evicted_and_reloaded(artifacts: Path) -> None:
     app = create_app(Settings(bundles=str(artifacts), load="lazy", memory_mb=100))
     client, store = TestClient(app), app.state.store
 
@@ -183,7 +183,7 @@ def test_the_least_recently_used_leaves_and_comes_back(artifacts: Path) -> None:
     assert asked("titanic") >= {"titanic", "mnist"}
 
 
-def test_an_unloaded_model_gives_its_memory_back(artifacts: Path) -> None:
+def test_an_unloaded_model_frees_its_memory(artifacts: Path) -> None:
     import gc
     import weakref
 
@@ -219,7 +219,7 @@ class Flaky:
 
 
 @pytest.mark.parametrize("load", ["eager", "lazy"])
-def test_a_source_that_is_away_for_a_moment_takes_nothing_with_it(artifacts: Path, load: Any) -> None:
+def test_a_source_outage_unloads_nothing(artifacts: Path, load: Any) -> None:
     store = create_app(Settings(bundles=str(artifacts), load=load)).state.store
     source = store.source = Flaky(store.source)
     before = store.infos()
@@ -232,7 +232,7 @@ def test_a_source_that_is_away_for_a_moment_takes_nothing_with_it(artifacts: Pat
     assert {card.reason for card in store.infos()} == {None}
 
 
-def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path) -> None:
+def test_a_failed_download_is_retried_at_the_next_poll(artifacts: Path) -> None:
     store = create_app(Settings(bundles=str(artifacts))).state.store
     source = store.source = Flaky(store.source)
     version = newer(artifacts / "house_prices" / "bundle", 1)
@@ -247,9 +247,7 @@ def test_a_download_that_failed_is_tried_again_at_the_next_look(artifacts: Path)
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_bundle_of_other_predictor_code_is_told_apart_and_refused_where_that_is_asked(
-    artifacts: Path, strict: bool
-) -> None:
+def test_changed_predictor_code_is_reported_and_rejected_by_strict_code(artifacts: Path, strict: bool) -> None:
     reseal(artifacts / "titanic" / "bundle", code_sha256="f" * 64)
     reseal(artifacts / "mnist" / "bundle", code_sha256=None)  # as bundles were before they had this field
     with TestClient(create_app(Settings(bundles=str(artifacts), strict_code=strict))) as client:

@@ -122,7 +122,7 @@ def through_json(rows: dict[float, dict[str, Any]], request: type[BaseModel]) ->
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 @given(content=files(), size=st.integers(1, 50))
-def test_a_messy_training_file_means_the_same_at_every_door(
+def test_a_messy_training_file_is_read_alike_at_every_entry_point(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, size: int
 ) -> None:
     path = tmp_path_factory.mktemp("messy") / "mine.csv"
@@ -179,7 +179,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_smallest_files_that_once_were_scored_wrong(tmp_path: Path, name: str) -> None:
+def test_minimal_files_that_were_scored_wrongly(tmp_path: Path, name: str) -> None:
     header, row = FILES[name]
     path, prepared = prepare(tmp_path, "\n".join([header, *(row(i) for i in range(60))]) + "\n")
     rows, columns = asked(path, prepared), list(prepared.schema["columns"])
@@ -190,7 +190,7 @@ def test_the_smallest_files_that_once_were_scored_wrong(tmp_path: Path, name: st
     assert len(rows) == 60 and columns
 
 
-def test_truth_values_are_json_s_own_too(tmp_path: Path) -> None:
+def test_json_booleans_are_accepted_too(tmp_path: Path) -> None:
     _, prepared = prepare(tmp_path, "ok,n,y\n" + "".join(f"{i % 2 == 0},{i % 7},{i % 2}\n" for i in range(60)))
     request = request_model("mine", prepared.schema, {})
     for said in (True, "true", "TRUE", " True "):
@@ -198,7 +198,7 @@ def test_truth_values_are_json_s_own_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "is_level"), [(3, True), (10, True), (50, False)])
-def test_a_word_like_na_is_a_level_where_it_is_frequent(tmp_path: Path, share: int, is_level: bool) -> None:
+def test_a_frequent_na_is_a_level(tmp_path: Path, share: int, is_level: bool) -> None:
     lands = ("NA" if i % share == 0 else ["DE", "FR"][i % 2] for i in range(200))
     text = "land,n,y\n" + "".join(f"{land},{i % 7},{i % 2}\n" for i, land in enumerate(lands))
     path, prepared = prepare(tmp_path, text)
@@ -209,14 +209,14 @@ def test_a_word_like_na_is_a_level_where_it_is_frequent(tmp_path: Path, share: i
     assert [row["land"] for row in asked(path, prepared)[:3]] == ["NA", "FR", None]
 
 
-def test_the_training_file_has_columns_that_no_request_has(tmp_path: Path) -> None:
+def test_columns_that_are_not_learnt_from_are_ignored(tmp_path: Path) -> None:
     path, prepared = prepare(tmp_path, "id,n,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60)))
     assert list(prepared.schema["columns"]) == ["n"] and "id" in prepared.schema["ignored"]
     assert list(asked(path, prepared)[1]) == ["n"]
 
 
 @pytest.mark.parametrize("body", ["1,5;2;\n", "1.5,2,\n", "b;n;k\n2;1,5;\n", "n,b,k\n1.5,2,NA\n", '"1.5" , 2 ,\n'])
-def test_a_body_may_be_separated_otherwise_than_the_training_file(tmp_path: Path, body: str) -> None:
+def test_a_body_may_have_another_separator_than_the_training_file(tmp_path: Path, body: str) -> None:
     rows = "".join(f"{i % 7},5;{i % 5};{'ab'[i % 2] * (i % 3 > 0)};{i % 2}\n" for i in range(60))
     _, prepared = prepare(tmp_path, f"n;b;k;y\n{rows}")
     request = request_model("mine", prepared.schema, {})
@@ -236,7 +236,7 @@ REAL = {
 @pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", REAL)
-def test_real_files_mean_the_same_at_every_door(tmp_path: Path, name: str) -> None:
+def test_real_files_are_read_alike_at_every_entry_point(tmp_path: Path, name: str) -> None:
     target, task, columns = REAL[name]
     source = Path(os.environ["DATA_MIRROR"]) / "tables" / name
     path = tmp_path / "mine.csv"

@@ -132,18 +132,18 @@ def found(models: str, cache: Path, name: str) -> DiscoveredBundle:
 
 
 @pytest.mark.parametrize("model", ["titanic/1", "titanic/2", "house_prices/1", "mnist/1"])
-def test_a_bundle_comes_from_wherever_its_artifacts_lie(model: str, server: Store, cache: Path) -> None:
+def test_bundles_come_from_any_artifact_store(model: str, server: Store, cache: Path) -> None:
     folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
     assert Bundle(folder).manifest == server.bundles[model]
 
 
 @pytest.mark.parametrize("model", ["house_prices/1", "mnist/1"])
-def test_without_a_server_the_file_is_read(model: str, file: Store, cache: Path) -> None:
+def test_the_sqlite_file_is_read_without_a_server(model: str, file: Store, cache: Path) -> None:
     folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
     assert Bundle(folder).manifest == file.bundles[model]
 
 
-def test_what_only_a_server_can_give_is_said(file: Store, cache: Path) -> None:
+def test_artifacts_that_need_a_server_are_reported(file: Store, cache: Path) -> None:
     with pytest.raises(SourceError, match=r"models:/titanic/1: .*a server in MLFLOW_TRACKING_URI"):
         found("models:/titanic/1", cache, "titanic").fetch()
 
@@ -154,7 +154,7 @@ def test_every_model_with_the_alias_is_found(either: Store, cache: Path) -> None
     assert open_source("models:/@nobody", cache).find() == {}
 
 
-def test_an_alias_that_moves_is_another_fingerprint(either: Store, cache: Path) -> None:
+def test_moving_an_alias_changes_the_fingerprint(either: Store, cache: Path) -> None:
     source = open_source("models:/titanic@champion,models:/mnist@champion", cache)
     before = source.find()
     assert source.find().keys() == before.keys() == {"titanic", "mnist"}
@@ -178,7 +178,7 @@ def test_an_alias_that_moves_is_another_fingerprint(either: Store, cache: Path) 
 
 
 @pytest.mark.parametrize("wrong", ["titanic@nobody", "titanic/99", "nobody@champion", "nobody/1"])
-def test_one_wrong_name_is_told_and_the_others_stand(wrong: str, either: Store, cache: Path) -> None:
+def test_one_unknown_name_does_not_affect_the_others(wrong: str, either: Store, cache: Path) -> None:
     there = open_source(f"models:/{wrong},models:/mnist@champion", cache).find()
     name = wrong.replace("@", "/").partition("/")[0]
     assert isinstance(there["mnist"], DiscoveredBundle)
@@ -186,19 +186,19 @@ def test_one_wrong_name_is_told_and_the_others_stand(wrong: str, either: Store, 
     assert wrong.replace("@", "/").rpartition("/")[2] in str(there[name])
 
 
-def test_a_model_without_a_bundle_is_refused(server: Store, cache: Path) -> None:
+def test_a_model_without_a_bundle_is_rejected(server: Store, cache: Path) -> None:
     with pytest.raises(BundleError, match=r"models:/foreign/1: found no artifacts/\*/bundle\.json"):
         found("models:/foreign/1", cache, "foreign").fetch()
 
 
-def test_what_was_fetched_over_http_or_s3_is_cached(server: Store, cache: Path) -> None:
+def test_downloads_over_http_and_s3_are_cached(server: Store, cache: Path) -> None:
     folder = found("models:/titanic/1", cache, "titanic").fetch()
     written = (folder / "model.onnx").stat().st_mtime_ns
     assert found("models:/titanic@champion", cache, "titanic").fetch() == folder
     assert (folder / "model.onnx").stat().st_mtime_ns == written
 
 
-def test_artifacts_on_another_machine_are_named(server: Store, cache: Path) -> None:
+def test_artifacts_on_another_machine_are_reported(server: Store, cache: Path) -> None:
     uri = server.client.get_model_version_download_uri("house_prices", "1")
     folder = Path(uri.removeprefix("file://"))
     folder.rename(f"{folder}.away")
@@ -262,7 +262,7 @@ def proxy(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 BASIC = f"Basic {base64.b64encode('anna:pass:wörd'.encode()).decode()}"
 
 
-def test_name_and_password_or_a_token_let_in(
+def test_basic_and_token_authentication(
     proxy: Callable[..., Proxy], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = proxy(BASIC).server_port
@@ -287,7 +287,7 @@ def test_name_and_password_or_a_token_let_in(
     Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
 
 
-def test_a_download_that_breaks_off_can_be_tried_again(proxy: Callable[..., Proxy], cache: Path) -> None:
+def test_an_interrupted_download_can_be_retried(proxy: Callable[..., Proxy], cache: Path) -> None:
     cutting = proxy(None)
     one = found("models:/titanic/1", cache, "titanic")
     cutting.change = lambda content: content[:-1]
@@ -298,7 +298,7 @@ def test_a_download_that_breaks_off_can_be_tried_again(proxy: Callable[..., Prox
     Bundle(one.fetch())
 
 
-def test_a_server_that_is_down_is_told_for_every_name_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported_for_every_name(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as silent:  # takes connections and never answers
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -314,15 +314,13 @@ def test_a_server_that_is_down_is_told_for_every_name_at_once(cache: Path, monke
                 open_source("models:/@champion", cache).find()
 
 
-def test_a_server_that_is_no_mlflow_is_told_so(s3_server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_other_than_mlflow_is_reported(s3_server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", s3_server)
     there = open_source("models:/titanic@champion", cache).find()
     assert isinstance(there["titanic"], SourceError) and s3_server in str(there["titanic"])
 
 
-def test_a_file_that_is_absent_or_no_store_is_named(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_or_foreign_file_is_reported(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     there = open_source("models:/titanic@champion", cache).find()
@@ -333,7 +331,7 @@ def test_a_file_that_is_absent_or_no_store_is_named(
 
 
 @pytest.mark.parametrize("uri", ["postgresql://db/mlflow", "databricks"])
-def test_a_store_of_another_kind_is_refused(uri: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsupported_store_is_rejected(uri: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(SourceError, match="MLflow server"):
         open_source("models:/titanic@champion", cache)

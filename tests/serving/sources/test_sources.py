@@ -53,7 +53,7 @@ def test_a_folder_may_hold_projects_or_be_one_bundle(inside: str, tmp_path: Path
     assert not cache.exists(), "what lies on this machine is not copied"
 
 
-def test_what_lies_beside_the_bundles_is_no_bundle(tmp_path: Path, cache: Path) -> None:
+def test_other_files_are_not_bundles(tmp_path: Path, cache: Path) -> None:
     bundles.make_all(tmp_path)
     shutil.copytree(tmp_path / "titanic" / "bundle", tmp_path / "titanic" / "champion")
     (tmp_path / "imdb" / "bundle").mkdir(parents=True)
@@ -61,11 +61,11 @@ def test_what_lies_beside_the_bundles_is_no_bundle(tmp_path: Path, cache: Path) 
     assert set(open_source(str(tmp_path), cache).find()) == {"titanic", "house_prices", "mnist"}
 
 
-def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path, cache: Path) -> None:
+def test_a_missing_folder_is_empty(tmp_path: Path, cache: Path) -> None:
     assert open_source(str(tmp_path / "absent"), cache).find() == {}
 
 
-def test_the_fingerprint_follows_the_content(tmp_path: Path, cache: Path) -> None:
+def test_the_fingerprint_depends_on_the_content(tmp_path: Path, cache: Path) -> None:
     bundle = tmp_path / "titanic" / "bundle"
     bundles.titanic(bundle)
     source = open_source(str(tmp_path), cache)
@@ -85,7 +85,7 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path, cache: Path) -> Non
     assert len(set(marks)) == len(marks)
 
 
-def test_a_bundle_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, cache: Path) -> None:
+def test_an_unreadable_bundle_does_not_hide_the_others(tmp_path: Path, cache: Path) -> None:
     bundles.make_all(tmp_path)
     (tmp_path / "mnist" / "bundle" / "gone.bin").symlink_to(tmp_path / "nowhere")
     there = open_source(str(tmp_path), cache).find()
@@ -93,7 +93,7 @@ def test_a_bundle_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, c
     assert isinstance(there["titanic"], DiscoveredBundle)
 
 
-def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(tmp_path: Path, cache: Path) -> None:
+def test_bundles_are_found_while_being_replaced(tmp_path: Path, cache: Path) -> None:
     bundle = tmp_path / "titanic" / "bundle"
     versions = {bundles.titanic(bundle).version}
     source, stop = open_source(str(tmp_path), cache), threading.Event()
@@ -123,7 +123,7 @@ def test_bundles_that_are_replaced_all_the_time_are_found_without_an_exception(t
     assert Bundle(found(source).fetch()).manifest.version in versions
 
 
-def test_looking_at_seven_projects_takes_less_than_five_milliseconds(tmp_path: Path, cache: Path) -> None:
+def test_polling_seven_projects_takes_less_than_five_milliseconds(tmp_path: Path, cache: Path) -> None:
     for number in range(7):
         bundles.titanic(tmp_path / f"project{number}" / "bundle")
     source = open_source(str(tmp_path), cache)
@@ -147,13 +147,13 @@ def test_looking_at_seven_projects_takes_less_than_five_milliseconds(tmp_path: P
         "models://mnist@champion", "models:/mnist/0", "models:/a/b@champion",
     ],
 )  # fmt: skip
-def test_what_names_no_place_is_refused_with_the_forms_there_are(wrong: str, cache: Path) -> None:
+def test_an_invalid_source_is_rejected_with_the_valid_forms(wrong: str, cache: Path) -> None:
     with pytest.raises(SourceError, match="models:/<name>@<alias>") as caught:
         open_source(wrong, cache)
     assert "\n" not in str(caught.value)
 
 
-def test_of_two_bundles_with_one_name_the_earlier_place_counts(tmp_path: Path, cache: Path) -> None:
+def test_the_earlier_source_wins(tmp_path: Path, cache: Path) -> None:
     bundles.titanic(tmp_path / "a" / "titanic" / "bundle")
     bundles.make_all(tmp_path / "b")
     there = open_source(f"{tmp_path}/a, {tmp_path}/b", cache).find()
@@ -215,7 +215,7 @@ def test_a_prefix_may_hold_projects_or_be_one_bundle(prefix: str, bucket: Bucket
     assert Bundle(one.fetch()).manifest == Bundle(made).manifest
 
 
-def test_files_in_folders_of_a_bundle_are_fetched_too(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_files_in_subfolders_are_fetched(bucket: Bucket, made: Path, cache: Path) -> None:
     (made / "graphs" / "deep").mkdir(parents=True)
     (made / "graphs" / "deep" / "größe 尺寸.bin").write_bytes(b"1")
     manifest = another(made)
@@ -223,7 +223,7 @@ def test_files_in_folders_of_a_bundle_are_fetched_too(bucket: Bucket, made: Path
     assert Bundle(found(open_source(f"s3://{bucket.name}", cache)).fetch()).manifest == manifest
 
 
-def test_what_is_cached_is_not_downloaded_again(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_cached_bundles_are_not_downloaded_again(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     first = found(open_source(f"s3://{bucket.name}", cache)).fetch()
     bucket.upload(made, "elsewhere/titanic/bundle")
@@ -231,9 +231,7 @@ def test_what_is_cached_is_not_downloaded_again(bucket: Bucket, made: Path, cach
     assert found(open_source(f"s3://{bucket.name}/elsewhere", cache)).fetch() == first
 
 
-def test_a_new_version_has_a_new_fingerprint_and_the_old_folder_stays_as_it_is(
-    bucket: Bucket, made: Path, cache: Path
-) -> None:
+def test_a_new_version_has_a_new_fingerprint_and_its_own_folder(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     source = open_source(f"s3://{bucket.name}", cache)
     old = found(source)
@@ -247,7 +245,7 @@ def test_a_new_version_has_a_new_fingerprint_and_the_old_folder_stays_as_it_is(
     assert Bundle(before.folder).manifest == before.manifest
 
 
-def test_the_same_files_with_another_lineage_are_told_apart(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_another_lineage_is_another_version(bucket: Bucket, made: Path, cache: Path) -> None:
     source = open_source(f"s3://{bucket.name}", cache)
     bucket.upload(made, "titanic/bundle")
     first = Bundle(found(source).fetch()).manifest
@@ -257,7 +255,7 @@ def test_the_same_files_with_another_lineage_are_told_apart(bucket: Bucket, made
     assert Bundle(found(source).fetch()).manifest.run == "f" * 32
 
 
-def test_a_corrupt_download_is_refused_and_nothing_of_it_is_kept(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_a_corrupt_download_is_rejected_and_removed(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     content = (made / "model.onnx").read_bytes()
     bucket.put("titanic/bundle/model.onnx", content[:-1] + b"?")
@@ -269,7 +267,7 @@ def test_a_corrupt_download_is_refused_and_nothing_of_it_is_kept(bucket: Bucket,
     assert Bundle(found(source).fetch()).manifest == Bundle(made).manifest
 
 
-def test_a_damaged_cache_is_fetched_again(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_a_corrupt_cache_is_fetched_again(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     source = open_source(f"s3://{bucket.name}", cache)
     folder = found(source).fetch()
@@ -299,13 +297,13 @@ def test_a_manifest_cannot_write_outside_the_cache(name: str, bucket: Bucket, ma
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"project": 1}', b"\xff\xfe"])
-def test_what_is_no_manifest_is_refused(content: bytes, bucket: Bucket, cache: Path) -> None:
+def test_an_invalid_manifest_is_rejected(content: bytes, bucket: Bucket, cache: Path) -> None:
     bucket.put(f"titanic/bundle/{MANIFEST}", content)
     with pytest.raises(BundleError, match=rf"titanic/bundle/{MANIFEST}: "):
         found(open_source(f"s3://{bucket.name}", cache)).fetch()
 
 
-def test_fetching_side_by_side_gives_one_folder(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_concurrent_fetches_give_one_folder(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     sources = [open_source(f"s3://{bucket.name}", cache) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
@@ -336,7 +334,7 @@ def test_every_page_of_a_long_listing_is_read(
     found(source).fetch()
 
 
-def test_a_cache_that_cannot_be_written_is_named(bucket: Bucket, made: Path, cache: Path) -> None:
+def test_an_unwritable_cache_is_reported(bucket: Bucket, made: Path, cache: Path) -> None:
     bucket.upload(made, "titanic/bundle")
     cache.write_bytes(b"a file")
     with pytest.raises(SourceError, match="SERVING_CACHE"):
@@ -374,7 +372,7 @@ def no_address(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> str:
         (no_address, "minio"),
     ],
 )
-def test_trouble_with_s3_is_one_clear_line_soon(
+def test_s3_errors_are_one_line_within_seconds(
     trouble: Callable[[Bucket, pytest.MonkeyPatch], str],
     words: str,
     bucket: Bucket,
@@ -389,7 +387,7 @@ def test_trouble_with_s3_is_one_clear_line_soon(
     assert time.monotonic() - started < 60  # botocore by itself tries for minutes
 
 
-def test_keys_that_may_not_read_are_told_so(
+def test_missing_s3_permissions_are_reported(
     s3_server: str, bucket: Bucket, made: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.upload(made, "titanic/bundle")
@@ -414,7 +412,7 @@ def test_keys_that_may_not_read_are_told_so(
         checks_after("inf")
 
 
-def test_a_server_that_is_away_does_not_take_its_models_with_it(
+def test_an_s3_outage_unloads_nothing(
     bucket: Bucket, made: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundles.mnist(tmp_path / "local" / "mnist" / "bundle")

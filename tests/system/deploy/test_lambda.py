@@ -111,7 +111,7 @@ def test_destroy_takes_the_function_away(deployed: Cloud, capsys: pytest.Capture
     [("AWS_ACCESS_KEY_ID", "AWS credentials: found none"), ("AWS_REGION", "AWS region: found none; set AWS_REGION")],
     ids=["credentials", "region"],
 )
-def test_what_is_missing_is_named(
+def test_missing_fields_are_named(
     aws: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, words: str
 ) -> None:
     for name in (variable, "AWS_SECRET_ACCESS_KEY") if "KEY" in variable else (variable, "AWS_DEFAULT_REGION"):
