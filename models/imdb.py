@@ -1,4 +1,4 @@
-"""Sentiment of a text: bidirectional recurrent networks, and the mean of embeddings as their baseline.
+"""Classes of texts: bidirectional recurrent networks, and the mean of embeddings as their baseline.
 
 All end in one linear layer on pooled features, so every logit is a sum over tokens. With h_t the features at token t
 and L the number of tokens
@@ -6,7 +6,8 @@ and L the number of tokens
     logit = b + sum_t [ w_mean . h_t / L + sum_{j: h_tj is the maximum} w_max_j h_tj ]
 
 where the bracket is the exact contribution of token t, in its context, to the log-odds. Tokens within TIE of a maximum
-share it equally; otherwise rounding would decide if states saturate.
+share it equally; otherwise rounding would decide if states saturate. Two classes have one logit, the log-odds of the
+second; k > 2 classes have k, of a softmax.
 """
 
 from abc import ABC, abstractmethod
@@ -38,16 +39,17 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Classifier(pl.LightningModule, ABC):
-    """Token ids -> log-odds of the second class.
+    """Token ids -> log-odds of the second of two classes, or the logits of more.
 
     Args:
-        embedding: [vocabulary, k], initial value: its first `width` columns, noise beyond.
+        embedding: [vocabulary, d], initial value: its first `width` columns, noise beyond.
         width: of a token's embedding.
         hidden: size of the recurrent state per direction.
         dropout: of embedding channels, over whole texts, and of pooled features.
         word_dropout: share of tokens replaced by the unknown one.
         lr: peak of the one-cycle schedule (Smith, "Super-Convergence", 2018).
         weight_decay: of AdamW.
+        classes: at least two.
     """
 
     maximum = True  # pools by maximum over time as well as by mean
@@ -61,6 +63,7 @@ class Classifier(pl.LightningModule, ABC):
         word_dropout: float,
         lr: float,
         weight_decay: float,
+        classes: int = 2,
     ) -> None:
         super().__init__()
         self.dropout, self.word_dropout, self.lr, self.weight_decay = dropout, word_dropout, lr, weight_decay
@@ -71,8 +74,10 @@ class Classifier(pl.LightningModule, ABC):
             self.embedding.weight[:, : known.shape[1]] = known
             self.embedding.weight[PAD] = 0
         features = self.build(width, hidden)
-        self.mean = nn.Linear(features, 1)
-        self.max = nn.Linear(features, 1, bias=False) if self.maximum else None
+        self.binary = classes == 2
+        outputs = 1 if self.binary else classes
+        self.mean = nn.Linear(features, outputs)
+        self.max = nn.Linear(features, outputs, bias=False) if self.maximum else None
 
     @abstractmethod
     def build(self, width: int, hidden: int) -> int:
@@ -94,23 +99,30 @@ class Classifier(pl.LightningModule, ABC):
         return h.masked_fill(~mask, 0), h.masked_fill(~mask, -torch.inf).amax(dim=1)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x: int [n, t] padded on the right, lengths: [n] -> log-odds [n]"""
+        """x: int [n, t] padded on the right, lengths: [n] -> log-odds [n], or logits [n, classes]"""
         return self.pool(*self.features(x, lengths), lengths)
 
     def pool(self, h: Tensor, highest: Tensor, lengths: Tensor) -> Tensor:
         logit = self.mean(F.dropout(h.sum(dim=1) / lengths[:, None], self.dropout, self.training))
         if self.max is not None:
             logit = logit + self.max(F.dropout(highest, self.dropout, self.training))
-        return logit.squeeze(-1)
+        return logit.squeeze(-1) if self.binary else logit
 
     def explain(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """-> log-odds [n], contribution of each token [n, t]; log-odds = bias of `mean` + sum of contributions."""
+        """-> as `forward`, and contribution of each token, [n, t] or [n, t, classes]
+
+        A logit is its bias in `mean` plus the sum of its contributions.
+        """
         h, highest = self.features(x, lengths)
-        share = h @ self.mean.weight[0] / lengths[:, None]  # [n, t]
+        share = h @ self.weights(self.mean) / (lengths[:, None] if self.binary else lengths[:, None, None])
         if self.max is not None:
             top = ((h > highest[:, None] - TIE) & inside(x, lengths)[:, :, None]).float()
-            share = share + (top / top.sum(dim=1, keepdim=True) * highest[:, None]) @ self.max.weight[0]
+            share = share + (top / top.sum(dim=1, keepdim=True) * highest[:, None]) @ self.weights(self.max)
         return self.pool(h, highest, lengths), share
+
+    def weights(self, layer: nn.Linear) -> Tensor:
+        """[d], or [d, classes]"""
+        return layer.weight[0] if self.binary else layer.weight.T
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         free = {"tokens": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
@@ -120,14 +132,18 @@ class Classifier(pl.LightningModule, ABC):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         x, lengths, y = batch
-        return F.binary_cross_entropy_with_logits(self(x, lengths).float(), y)
+        return self.loss(self(x, lengths).float(), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         x, lengths, y = batch
         logit = self(x, lengths).float()
-        loss = F.binary_cross_entropy_with_logits(logit, y)
-        self.log("val_loss", loss, sync_dist=True, batch_size=len(x))
-        self.log("val_accuracy", ((logit > 0) == (y > 0.5)).float().mean(), sync_dist=True, batch_size=len(x))
+        right = (logit > 0) == (y > 0.5) if self.binary else logit.argmax(dim=1) == y
+        self.log("val_loss", self.loss(logit, y), sync_dist=True, batch_size=len(x))
+        self.log("val_accuracy", right.float().mean(), sync_dist=True, batch_size=len(x))
+
+    def loss(self, logit: Tensor, y: Tensor) -> Tensor:
+        """y: the second of two classes as 0 or 1, or the numbers of the classes; float [n]"""
+        return F.binary_cross_entropy_with_logits(logit, y) if self.binary else F.cross_entropy(logit, y.long())
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)

@@ -10,6 +10,7 @@ A store that was down or lost is restored from artifacts/<project>/, without ret
 
 import json
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -91,12 +92,19 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
     )
     present = None
     if champion is not None:
-        try:
-            champion_scores: Scores | None = scores(evaluation, registry.bundle_of(run.name, champion.version), rows)
-        except ValidationError:  # other columns, or images of another size
-            champion_scores = None
+        current = registry.bundle_of(run.name, champion.version)
+        champion_scores: Scores | None = None
+        if classes_of(current) == classes_of(bundle):
+            with suppress(ValidationError):  # other columns, or images of another size
+                champion_scores = scores(evaluation, current, rows)
         present = Champion(champion.version, champion.tags.get("profile", "sample"), champion_scores)
     return evaluate_gate(candidate, present, run.settings.gate, run.seed)
+
+
+def classes_of(bundle: Bundle) -> list[str] | None:
+    """Targets are numbers of classes, which mean nothing to a model of others."""
+    schema: dict[str, Any] = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}
+    return schema.get("classes")
 
 
 def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:

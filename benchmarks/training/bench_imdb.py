@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import machine
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
+from pipelines.imdb.data.texts import from_files
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
@@ -127,7 +128,8 @@ CONTENDERS: dict[str, Callable[[Rows], float]] = {
 
 def training_rows(path: str | None, reviews: int) -> tuple[Rows, str]:
     try:
-        parts, _ = imdb.official(Path(path) if path else fetch("imdb", imdb.IMDB, imdb.IMDB_MD5), SEED)
+        files, _ = from_files(Path(path) if path else fetch("imdb", imdb.IMDB, imdb.IMDB_MD5))
+        parts, _ = imdb.official(files, SEED)
         train = parts["train"].sample(reviews, random_state=SEED)
         tokenizer = imdb.train_tokenizer(parts["train"]["text"], VOCABULARY, MOST)
         tokens, lengths = imdb.padded(imdb.encode(tokenizer, train["text"]))

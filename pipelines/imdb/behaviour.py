@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,32 +46,29 @@ MANDARIN = Words(
 
 class Behaviour(project.Behaviour[Predictor]):
     def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
-        """In the languages of the test rows; for classes other than sentiment only the invariance checks."""
+        """In the languages of the test rows; of classes other than sentiment only case: a name may tell a topic."""
         texts = [request["text"] for request in sample_cases(requests)]
         chinese = np.array([bool(CHINESE.search(text)) for text in texts])
 
-        def log_odds(texts: list[str]) -> np.ndarray:
-            outputs = predict_in_batches(predictor, [{"text": text, "explain": False} for text in texts])
-            return np.array([output.log_odds for output in outputs])
+        def answers(texts: list[str]) -> list[Any]:
+            return predict_in_batches(predictor, [{"text": text, "explain": False} for text in texts])
 
-        before = log_odds(texts)
-        yield BehaviouralCheck(
-            "capitals", "invariance", (log_odds([t.upper() for t in texts]) > 0) == (before > 0), 0.98
-        )
-        sentiment = predictor.classes == CLASSES
+        def labels(texts: list[str]) -> np.ndarray:
+            return np.array([answer.label for answer in answers(texts)])
+
+        def log_odds(texts: list[str]) -> np.ndarray:
+            return np.array([answer.log_odds for answer in answers(texts)])
+
+        yield BehaviouralCheck("capitals", "invariance", labels([t.upper() for t in texts]) == labels(texts), 0.98)
+        if predictor.classes != CLASSES:
+            return
         for language, phrases, selected in (("English", ENGLISH, ~chinese), ("Chinese", MANDARIN, chinese)):
             if selected.mean() < 0.1:
                 continue
             own = [text for text, chosen in zip(texts, selected, strict=True) if chosen]
-            positive = np.stack(
-                [log_odds([text + phrases.aside.format(name) for text in own]) > 0 for name in phrases.names]
-            )
-            yield BehaviouralCheck(
-                f"another name, {language}", "invariance", (positive == positive[0]).all(axis=0), 0.95
-            )
-            if not sentiment:
-                continue
-            praise = [text for text, odds in zip(own, before[selected], strict=True) if odds > 0 and len(text) <= NEAR]
+            named = np.stack([labels([text + phrases.aside.format(name) for text in own]) for name in phrases.names])
+            yield BehaviouralCheck(f"another name, {language}", "invariance", (named == named[0]).all(axis=0), 0.95)
+            praise = [text for text, odds in zip(own, log_odds(own), strict=True) if odds > 0 and len(text) <= NEAR]
             plain, worse = (
                 log_odds(praise),
                 log_odds([f"{text} {phrases.bad[1].format(phrases.subjects[0])}" for text in praise]),

@@ -14,6 +14,7 @@ from roadmap.data.splits import FOLDS, SPLITS, PreparedData, split_indices
 from roadmap.io.errors import UsageError
 
 Task = Literal["regression", "binary"]
+CLASSES = 1_000  # of a classification, at most
 
 
 def numeric_target(values: pd.Series, where: str) -> pd.Series:
@@ -30,13 +31,35 @@ def numeric_target(values: pd.Series, where: str) -> pd.Series:
 
 def binary_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
     """The target of a classification as 0 and 1, and the names of the two classes in that order."""
-    if pd.api.types.is_float_dtype(values):  # 0 and 1, by their own names
-        values = values.map(lambda value: str(int(value)) if value == int(value) else str(value))
-    levels = sorted(values.unique(), key=str)
-    if len(levels) != 2:
-        found = ", ".join(str(level) for level in levels[:5]) + (", ..." if len(levels) > 5 else "")
-        raise UsageError(f"{where}: target {values.name!r} must have two classes; found {len(levels)}: {found}")
-    return (values == levels[1]).astype("int64"), [str(level) for level in levels]
+    names = _levels(values)
+    if len(names) != 2:
+        raise UsageError(f"{where}: target {values.name!r} must have two classes; found {len(names)}: {_listed(names)}")
+    return class_target(values, where)
+
+
+def class_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
+    """The target of a classification as 0, 1, ..., and the names of the classes in that order."""
+    names = _levels(values)
+    if not 2 <= len(names) <= CLASSES:
+        found = f"found {len(names):,}: {_listed(names)}"
+        raise UsageError(f"{where}: target {values.name!r}: {found}; expected 2 to {CLASSES:,} classes")
+    places = {name: place for place, name in enumerate(names)}
+    return values.map(lambda value: places[_name(value)]).astype("int64"), names
+
+
+def _levels(values: pd.Series) -> list[str]:
+    """By size if they are numbers, else by name."""
+    numbers = pd.api.types.is_float_dtype(values)
+    return [_name(value) for value in sorted(values.unique(), key=None if numbers else str)]
+
+
+def _name(value: Any) -> str:
+    """Whole numbers without a point."""
+    return str(int(value)) if isinstance(value, float) and value == int(value) else str(value)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def typed(frame: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -100,7 +123,7 @@ def prepare(
     parts = {name: kept.iloc[index].reset_index(drop=True) for name, index in rows.items()}
     if all(parts["train"][name].nunique(dropna=False) < 2 for name in columns):
         raise UsageError(f"{source}: no column to learn from: each has one value only in train; give more rows")
-    _enough({name: part[target] for name, part in parts.items()}, source, classes)
+    check_enough({name: part[target] for name, part in parts.items()}, source, classes)
     leaks = suspects(parts["train"], columns, target, task == "binary")
     for name, detail in leaks.items():
         print(f"  warning: {name} nearly is the target ({detail}): is it known before the target is?")
@@ -110,7 +133,7 @@ def prepare(
     return PreparedData(parts, source, licence, schema, notes={"leaks": leaks} if leaks else {})
 
 
-def _enough(targets: dict[str, pd.Series], source: str, classes: list[str] | None) -> None:
+def check_enough(targets: dict[str, pd.Series], source: str, classes: list[str] | None) -> None:
     """
     Raises:
         UsageError: a split is empty, or has not what it is judged by: each class, or two values of the target.

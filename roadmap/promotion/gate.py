@@ -83,7 +83,9 @@ def _comparison_checks(
         yield Check("champion", False, reason)
         return
     if champion.scores is None:
-        yield Check("champion", True, f"{name} takes different requests, so the two cannot be compared")
+        yield Check(
+            "champion", True, f"{name} takes different requests or has other classes, so the two cannot be compared"
+        )
         return
     pairs = {rows: (candidate.scores[rows], champion.scores[rows]) for rows in candidate.scores}
     if all(np.array_equal(new.per_item, old.per_item) for new, old in pairs.values()):

@@ -26,7 +26,7 @@ TAGS = ("kind", "language")
 
 class Evaluation(project.Evaluation[Response]):
     def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
-        found = scores.classification(targets["label"], np.column_stack([1 - positive(outputs), positive(outputs)]))
+        found = scores.classification(targets["label"], probabilities(outputs))
         extra = by_tag(targets, found.per_item)
         if (targets["truth"] >= 0).all():
             extra["ceiling"] = float(
@@ -78,29 +78,35 @@ class Evaluation(project.Evaluation[Response]):
         from pipelines.imdb.evaluate import figures as text_plots
         from roadmap.evaluation import plots
 
-        classes, chances, labels = evaluated.schema["classes"], positive(evaluated.outputs), evaluated.targets["label"]
-        predictions = (chances >= 0.5).astype(int)
+        classes, labels = evaluated.schema["classes"], evaluated.targets["label"]
+        chances = probabilities(evaluated.outputs)
+        predictions = np.array([classes.index(output.label) for output in evaluated.outputs])
         texts = [request["text"] for request in evaluated.requests]
         right = predictions == labels
         found = {
             "confusion": plots.confusion(labels, predictions, classes),
-            "calibration": plots.calibration(labels, chances, f"probability of {classes[1]}", f"share of {classes[1]}"),
+            "calibration": text_plots.calibration(labels, predictions, chances, classes),
             "accuracy_by_length": text_plots.by_length(np.array([len(text) for text in texts]), right),
             "words_that_count": text_plots.word_contributions(
-                [o.contributions for o in evaluated.outputs if o.contributions], classes
+                [(o.label, o.contributions) for o in evaluated.outputs if o.contributions], classes
             ),
             "wrong_predictions": text_plots.mistakes(texts, labels, chances, classes),
         }
+        if len(classes) > 2:
+            found["classes"] = plots.per_class(labels, predictions, classes)
         if levels := by_tag(evaluated.targets, right):
             ceiling = float((evaluated.targets["truth"] == labels).mean())
             found["accuracy_by_kind"] = text_plots.by_kind(levels, ceiling)
         return found
 
 
-def positive(outputs: Sequence[Response]) -> np.ndarray:
-    """Probability of the second class: [n]"""
+def probabilities(outputs: Sequence[Response]) -> np.ndarray:
+    """[n, classes]"""
+    if outputs[0].probabilities:
+        return np.array([list((output.probabilities or {}).values()) for output in outputs])
     log_odds = np.array([output.log_odds for output in outputs])
-    return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+    positive = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+    return np.column_stack([1 - positive, positive])
 
 
 def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:
@@ -115,23 +121,33 @@ def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:
 
 class NBSVM:
     """A linear SVM on words and pairs, each scaled by its naive Bayes log-count ratio, with weights interpolated
-    towards their mean magnitude (Wang and Manning, "Baselines and Bigrams", 2012; C and beta are theirs)."""
+    towards their mean magnitude (Wang and Manning, "Baselines and Bigrams", 2012; C and beta are theirs). Of more than
+    two classes, one machine each against the rest."""
 
     C, BETA = 0.1, 0.25
 
     def fit(self, texts: list[str], labels: np.ndarray) -> "NBSVM":
         from sklearn.feature_extraction.text import CountVectorizer
-        from sklearn.svm import LinearSVC
 
         self.vectorizer = CountVectorizer(token_pattern=SIGN, ngram_range=(1, 2), binary=True)
         counts = self.vectorizer.fit_transform(texts)
-        good, bad = (np.asarray(counts[labels == label].sum(axis=0)).ravel() + 1 for label in (1, 0))
-        ratio = np.log((good / good.sum()) / (bad / bad.sum()))
-        machine = LinearSVC(C=self.C).fit(counts.multiply(ratio).tocsr(), labels)
-        weights = machine.coef_[0]
-        self.weights = ratio * ((1 - self.BETA) * np.abs(weights).mean() + self.BETA * weights)
-        self.bias = float(machine.intercept_[0])
+        self.classes = np.unique(labels)
+        sides = self.classes[1:] if len(self.classes) == 2 else self.classes
+        machines = [self.machine(counts, labels == side) for side in sides]
+        self.weights = np.stack([weights for weights, _ in machines])  # [1 or classes, features]
+        self.bias = np.array([bias for _, bias in machines])
         return self
 
+    def machine(self, counts: Any, mine: np.ndarray) -> tuple[np.ndarray, float]:
+        from sklearn.svm import LinearSVC
+
+        good, bad = (np.asarray(counts[chosen].sum(axis=0)).ravel() + 1 for chosen in (mine, ~mine))
+        ratio = np.log((good / good.sum()) / (bad / bad.sum()))
+        machine = LinearSVC(C=self.C).fit(counts.multiply(ratio).tocsr(), mine.astype(int))
+        weights = machine.coef_[0]
+        scaled = ratio * ((1 - self.BETA) * np.abs(weights).mean() + self.BETA * weights)
+        return scaled, float(machine.intercept_[0])
+
     def predict(self, texts: list[str]) -> np.ndarray:
-        return (self.vectorizer.transform(texts) @ self.weights + self.bias > 0).astype(int)
+        scores = self.vectorizer.transform(texts) @ self.weights.T + self.bias
+        return self.classes[scores.argmax(axis=1) if len(self.classes) > 2 else (scores[:, 0] > 0).astype(int)]

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from roadmap.evaluation import plots
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
 
+PANELS = 12  # classes whose words are drawn
 COLUMNS = 108  # per line of an excerpt; a Chinese character takes two
 
 
@@ -43,24 +45,35 @@ def by_kind(accuracies: dict[str, float], ceiling: float) -> Figure:
     return figure
 
 
-def word_contributions(explained: list[Any], classes: list[str], most: int = 15, seldom: int = 5) -> Figure:
-    """The tokens with the largest mean contribution to the log-odds of either class.
+def calibration(labels: np.ndarray, predictions: np.ndarray, chances: np.ndarray, classes: list[str]) -> Figure:
+    """Of the second of two classes; of more, of the class that is predicted. chances: [n, classes]"""
+    if len(classes) == 2:
+        return plots.calibration(labels, chances[:, 1], f"probability of {classes[1]}", f"share of {classes[1]}")
+    return plots.calibration(predictions == labels, chances.max(axis=1), "probability of the label", "share right")
 
-    explained: the contributions of each text, dictionaries with token and weight. Tokens in fewer than `seldom`
-    texts are left out.
+
+def word_contributions(
+    explained: list[tuple[str, list[Any]]], classes: list[str], most: int = 15, seldom: int = 5
+) -> Figure:
+    """The tokens with the largest mean contribution to the log-odds of either class, or of each of more than two.
+
+    explained: label and contributions of each text, the latter dictionaries with token and weight. Tokens in fewer
+        than `seldom` texts are left out.
     """
-    weights: dict[str, list[float]] = {}
-    for contributions in explained:
-        met: dict[str, list[float]] = {}
-        for one in contributions:
-            met.setdefault(one["token"].lower(), []).append(one["weight"])
-        for token, each in met.items():
-            weights.setdefault(token, []).append(float(np.mean(each)))
-    means = {token: float(np.mean(each)) for token, each in weights.items() if len(each) >= seldom}
-    ranked = sorted(means, key=lambda token: means[token])
-    sides = (ranked[:most], BLUE, classes[0]), (ranked[::-1][:most], ORANGE, classes[1])
-    figure, axes = plt.subplots(1, 2, figsize=(8, 0.26 * most + 1.2))
-    for ax, (tokens, colour, name) in zip(axes, sides, strict=True):
+    if len(classes) == 2:
+        means = mean_weights([contributions for _, contributions in explained], seldom)
+        ranked = sorted(means, key=lambda token: means[token])
+        sides = [(classes[0], BLUE, ranked[:most], means), (classes[1], ORANGE, ranked[::-1][:most], means)]
+    else:
+        sides = []
+        for name in classes[:PANELS]:
+            means = mean_weights([contributions for label, contributions in explained if label == name], seldom)
+            sides.append((name, BLUE, sorted(means, key=lambda token: -means[token])[:most], means))
+    rows = -(-len(sides) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(8, rows * (0.26 * most + 1.2)), squeeze=False)
+    for ax in axes.flat[len(sides) :]:
+        ax.axis("off")
+    for ax, (name, colour, tokens, means) in zip(axes.flat, sides, strict=False):
         ax.barh(range(len(tokens)), [means[token] for token in tokens], color=colour, height=0.7)
         ax.set_yticks(range(len(tokens)), tokens)
         ax.invert_yaxis()
@@ -70,10 +83,21 @@ def word_contributions(explained: list[Any], classes: list[str], most: int = 15,
     return figure
 
 
+def mean_weights(explained: list[list[Any]], seldom: int) -> dict[str, float]:
+    """Mean contribution of each token that at least `seldom` texts have."""
+    weights: dict[str, list[float]] = {}
+    for contributions in explained:
+        met: dict[str, list[float]] = {}
+        for one in contributions:
+            met.setdefault(one["token"].lower(), []).append(one["weight"])
+        for token, each in met.items():
+            weights.setdefault(token, []).append(float(np.mean(each)))
+    return {token: float(np.mean(each)) for token, each in weights.items() if len(each) >= seldom}
+
+
 def mistakes(texts: list[str], targets: np.ndarray, chances: np.ndarray, classes: list[str], most: int = 12) -> Figure:
-    """The most confident wrong predictions. chances: probability of the second class, [n]"""
-    predictions = (chances >= 0.5).astype(int)
-    sure = np.where(predictions == 1, chances, 1 - chances)
+    """The most confident wrong predictions. chances: [n, classes]"""
+    predictions, sure = chances.argmax(axis=1), chances.max(axis=1)
     wrong = np.flatnonzero(predictions != targets)
     chosen = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
     blocks = [

@@ -1,7 +1,8 @@
 """Sentiment over HTTP: a text in; a label, its probability and the contribution of every token out. No torch.
 
-The network's log-odds of the second class are a bias plus a sum over the tokens it read (models/imdb.py), so the
-contributions are no approximation: log_odds = bias + sum of weights, and sigmoid(log_odds) is the probability.
+The network's logits are biases plus sums over the tokens it read (models/imdb.py), so the contributions are no
+approximation: log_odds = bias + sum of weights. Of two classes log_odds are those of the second, and sigmoid(log_odds)
+is its probability; of more, they are the logit of `label` minus the mean of all logits.
 """
 
 import math
@@ -23,7 +24,7 @@ UNKNOWN = 1
 
 
 class Contribution(TypedDict):
-    """`weight` is the contribution of the token, in its context, to the log-odds of the second class."""
+    """`weight` is the contribution of the token, in its context, to the log-odds."""
 
     token: str
     start: int
@@ -33,10 +34,16 @@ class Contribution(TypedDict):
 
 class Response(BaseModel):
     label: str
-    probability: float = Field(ge=0.5, le=1, description="of `label`")
-    log_odds: float = Field(description="of the second class: bias + sum of the contributions")
+    probability: float = Field(ge=0, le=1, description="of `label`")
+    probabilities: dict[str, float] | None = Field(
+        None, exclude_if=lambda given: given is None, description="by class name, if there are more than two"
+    )
+    log_odds: float = Field(
+        description="bias + sum of the contributions: of the second of two classes, of more, of `label` against the "
+        "geometric mean of all"
+    )
     read: int = Field(ge=0, description="characters read; long texts are truncated")
-    bias: float = Field(description="log-odds of the second class without any token")
+    bias: float = Field(description="log-odds without any token")
     contributions: list[Contribution] | None = Field(
         description="contribution of each token, text[start:end], to the log-odds; null if `explain` is false"
     )
@@ -75,20 +82,26 @@ class Predictor(bundle.Predictor):
         for rows in batches([len(row) for row in ids]):
             logits, weights = self.run([ids[i] for i in rows])
             for i, logit, weight in zip(rows, logits, weights, strict=True):
-                weight = weight[: len(ids[i])]
-                answers[i] = self.response(inputs[i], encodings[i], float(logit), weight)
+                answers[i] = self.response(inputs[i], encodings[i], logit, weight[: len(ids[i])])
         return [answers[i] for i in range(len(ids))]
 
     def run(self, ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """-> log-odds [n], contributions [n, longest]"""
+        """-> log-odds [n], contributions [n, longest]; of more than two classes, each with a last axis of classes"""
         lengths = np.array([len(row) for row in ids])
         tokens = np.zeros((len(ids), lengths.max()), np.int32)
         tokens[np.arange(tokens.shape[1]) < lengths[:, None]] = np.concatenate(ids)
         logits, weights = self.session.run(["logit", "contributions"], {"tokens": tokens, "lengths": lengths})
         return logits, weights
 
-    def response(self, request: Any, encoding: Encoding, logit: float, weights: np.ndarray) -> BaseModel:
-        sure = 1 / (1 + math.exp(-min(abs(logit), 500.0)))  # of the more likely class
+    def response(self, request: Any, encoding: Encoding, logit: np.ndarray, weights: np.ndarray) -> BaseModel:
+        """logit: [] or [classes]; weights: [t] or [t, classes]"""
+        if logit.ndim:
+            best = int(logit.argmax())
+            answer = self.of_many(logit, best)
+            log_odds, weights = float(logit[best] - logit.mean()), weights[:, best] - weights.mean(axis=1)
+        else:
+            log_odds = float(logit)
+            answer = self.of_two(log_odds)
         spans = encoding.offsets or [(0, len(request.text))]
         contributions: list[Contribution] | None = None
         if request.explain:
@@ -97,13 +110,22 @@ class Predictor(bundle.Predictor):
                 for (start, end), weight in zip(spans, weights, strict=True)
             ]
         return Response(
-            label=self.classes[int(logit >= 0)],
-            probability=round(sure, 6),
-            log_odds=round(logit, 5),
+            **answer,
+            log_odds=round(log_odds, 5),
             read=spans[-1][1],
-            bias=round(logit - float(weights.sum()), 5),
+            bias=round(log_odds - float(weights.sum()), 5),
             contributions=contributions,
         )
+
+    def of_two(self, log_odds: float) -> dict[str, Any]:
+        sure = 1 / (1 + math.exp(-min(abs(log_odds), 500.0)))  # of the more likely class
+        return {"label": self.classes[int(log_odds >= 0)], "probability": round(sure, 6)}
+
+    def of_many(self, logits: np.ndarray, best: int) -> dict[str, Any]:
+        odds = np.exp(logits - logits.max(), dtype=np.float64)
+        shares = [round(float(share), 6) for share in odds / odds.sum()]
+        probabilities = dict(zip(self.classes, shares, strict=True))
+        return {"label": self.classes[best], "probability": shares[best], "probabilities": probabilities}
 
 
 def batches(lengths: list[int]) -> list[list[int]]:

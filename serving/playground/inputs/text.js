@@ -47,7 +47,7 @@ export function build(model, bench) {
     answer: (output, request) => [
       h("h3", {}, glossary("label")),
       h("p", { class: "headline" }, glossary(output.label)),
-      bars({ "": output.probability }),
+      bars(output.probabilities ?? { "": output.probability }),
       ...(output.contributions ? explained(output, request.text) : []),
     ],
   };
@@ -55,7 +55,7 @@ export function build(model, bench) {
 
 function explained(output, text) {
   const letters = Array.from(text); // the offsets count characters, and a JavaScript string counts halves of some
-  const sign = output.log_odds >= 0 ? 1 : -1; // contributions are to the second class
+  const sign = output.probabilities || output.log_odds >= 0 ? 1 : -1; // to the label of many, or the second of two
   const tokens = whole(output.contributions, letters).map(({ start, end, weight }) => {
     return {
       word: letters.slice(start, end).join(""),

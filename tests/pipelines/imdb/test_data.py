@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pipelines.imdb import data
+from pipelines.imdb.data import tokens as tokenizing
 from pipelines.imdb.settings import Data
 from roadmap.data import splits
 from roadmap.io.errors import UsageError
@@ -91,7 +92,7 @@ def test_what_is_wrong_with_a_path_is_said_in_one_line(tmp_path: Path) -> None:
     (latin / "aclImdb/test/neg/0_7.txt").write_bytes(b"caf\xe9")
     for path, said in (
         (tmp_path / "absent", "no such file or folder"),
-        (no_negatives, r"no texts in test/neg/\*\.txt"),
+        (no_negatives, "in the folders test/pos, train/neg, train/pos; expected <class>"),
         (tmp_path / "broken.tar.gz", "unreadable archive"),
         (cut, "unreadable archive"),
         (latin, "not UTF-8 text"),
@@ -117,10 +118,11 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_table_that_will_not_do(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"评论": [f"text {n}" for n in range(30)], "mood": ["sad", "happy", "angry"] * 10})
-    with pytest.raises(UsageError, match="must have two classes; found 3: angry, happy, sad"):
+    frame = pd.DataFrame({"评论": [f"text {n}" for n in range(60)], "mood": ["sad", "happy", "angry"] * 20})
+    frame.loc[59, "mood"] = "wistful"
+    with pytest.raises(UsageError, match="class 'wistful' is too rare: found 1 of 60 rows"):
         data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
-    with pytest.raises(UsageError, match="must have two classes; found 1: sad"):
+    with pytest.raises(UsageError, match="target 'mood': found 1: sad; expected 2 to 1,000 classes"):
         data.Data().prepare(settings(**own_csv(tmp_path, frame.assign(mood="sad"))), "sample", seed=1)
     with pytest.raises(UsageError, match="no column '评论' beside 'mood'; allowed: words"):
         data.Data().prepare(settings(**own_csv(tmp_path, frame.rename(columns={"评论": "words"}))), "sample", seed=1)
@@ -229,7 +231,7 @@ def test_word_vectors_put_like_words_together() -> None:
     rng = np.random.default_rng(0)
     group = rng.integers(0, 2, (400, 1))
     tokens = (1 + 10 * group + rng.integers(0, 10, (400, 12))).astype(np.int32)
-    vectors = data.word_vectors(tokens, np.full(400, 12), 21)[1:]
+    vectors = tokenizing.word_vectors(tokens, np.full(400, 12), 21)[1:]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     alike = unit @ unit.T
     assert alike[:10, :10].mean() > alike[:10, 10:].mean() + 0.3

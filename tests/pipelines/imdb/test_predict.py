@@ -175,12 +175,12 @@ def test_nb_svm_is_the_published_one() -> None:
     labels = np.array([1, 1, 1, 0, 0, 0] * 5)
     model = evaluate.NBSVM().fit(texts, labels)
     assert (model.predict(texts) == labels).all()
-    ratio = dict(zip(model.vectorizer.get_feature_names_out(), model.weights, strict=True))
+    ratio = dict(zip(model.vectorizer.get_feature_names_out(), model.weights[0], strict=True))
     assert ratio["good"] > 0 > ratio["bad"] and abs(ratio["day"]) < 1e-6
 
 
 def test_a_figure_with_chinese_is_an_svg_whose_text_is_text(tmp_path: Path) -> None:
-    texts, chances = ["剧情很无聊" * 200, "a good film"], np.array([0.99, 0.2])
+    texts, chances = ["剧情很无聊" * 200, "a good film"], np.array([[0.01, 0.99], [0.8, 0.2]])
     plots.save(text_plots.mistakes(texts, np.array([0, 1]), chances, ["bad", "good"]), tmp_path / "wrong.png")
     plots.save(text_plots.by_length(np.array([1, 2, 3]), np.array([1, 0, 1])), tmp_path / "length.png")
     assert {path.name for path in tmp_path.iterdir()} == {"wrong.svg", "length.png"}
