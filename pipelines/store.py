@@ -24,7 +24,7 @@ def identity() -> str | None:
         return "none"
     uri = store_uri()
     if path := local_store.file_of(uri):
-        if not path.exists() or not path.stat().st_size:
+        if (not path.exists() or not path.stat().st_size) and not local_store.copy_empty(path):
             connect()  # creates it once, so that parallel stages don't race
         try:
             with sqlite3.connect(path) as database:

@@ -2,12 +2,23 @@
 
 MLflow records artifacts by absolute paths. In a checkout that was moved or copied these lead to where it was, so they
 are corrected: what lies beside the store is found there, and new runs are written there.
+
+MLflow makes a store by all its migrations, which takes seconds, so an empty one is kept in the virtual environment, and
+copied for the next checkout or test.
 """
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import sys
+import tempfile
+import time
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from roadmap.io.atomic import atomic_file
 
 FILE, FOLDER = "mlflow.db", "mlruns"
 SQLITE = "sqlite:///"
@@ -33,6 +44,44 @@ def file_of(uri: str) -> Path | None:
 def artifacts(store: Path, project: str) -> str:
     """Where a project's runs keep their files, as MLflow takes it."""
     return (store.parent / FOLDER / project).as_uri()
+
+
+def copy_empty(store: Path) -> bool:
+    """Makes the store from the empty one that is kept; False if none is kept, or the store is there by now."""
+    if not _kept().is_file() or store.exists():
+        return False
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{store.name}.", dir=store.parent) as folder:
+        draft, now = Path(folder) / store.name, time.time_ns() // 10**6
+        shutil.copyfile(_kept(), draft)
+        with contextlib.closing(sqlite3.connect(draft)) as database, database:  # its identity is its own
+            database.execute(
+                "UPDATE experiments SET artifact_location = ?, creation_time = ?, last_update_time = ?",
+                (str(store.parent / FOLDER / "0"), now, now),
+            )
+        try:
+            os.link(draft, store)  # unlike a rename, it replaces nothing
+        except FileExistsError:
+            return False
+    return True
+
+
+def keep_empty(store: Path) -> None:
+    """Keeps a copy of a new store, unless somebody has written to it or the environment is read-only."""
+    with (
+        contextlib.suppress(OSError, sqlite3.Error),
+        atomic_file(_kept()) as draft,
+        contextlib.closing(sqlite3.connect(store)) as source,
+        contextlib.closing(sqlite3.connect(draft)) as copy,
+    ):
+        source.backup(copy)
+        if copy.execute("SELECT count(*) FROM experiments").fetchone() != (1,):
+            raise sqlite3.DataError(f"{store}: no longer empty")
+
+
+def _kept() -> Path:
+    """Where it lies: of this MLflow, whose schema another version may not know."""
+    return Path(sys.prefix) / "var" / f"mlflow-{version('mlflow')}.db"
 
 
 def follow_move(store: Path) -> None:

@@ -54,13 +54,17 @@ def connect() -> "MlflowClient":
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(store_uri())
-    if store := local_store.file_of(store_uri()):
+    store = local_store.file_of(store_uri())
+    new = store is not None and not store.exists() and not local_store.copy_empty(store)
+    if store:
         local_store.follow_move(store)
     client = mlflow.MlflowClient()
     try:
         client.search_experiments(max_results=1)
     except Exception as error:  # requests, SQLAlchemy and MLflow each raise their own
         raise Unavailable(f"MLflow at {store_uri()} cannot be reached ({str(error).splitlines()[0][:200]})") from None
+    if store and new:
+        local_store.keep_empty(store)
     return client
 
 

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from roadmap.io.errors import UsageError
+from roadmap.tracking import local_store
 from roadmap.tracking import mlflow as tracking
 from roadmap.tracking.local_store import address, file_of
 from serving.sources.registry import Registry
@@ -126,3 +129,40 @@ def test_a_deleted_experiment_is_one_line_and_a_way_on(checkout: Path) -> None:
     assert "\n" not in said and f"mlflow experiments restore --experiment-id {number}" in said
     client.restore_experiment(number)
     assert tracking.experiment_id(client, "titanic") == number and read(client, run) == "one"
+
+
+def test_an_empty_store_is_kept_once_and_copied_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy is a store of its own: MLflow takes it as it is, and its identity and artifacts are the copy's."""
+    monkeypatch.setattr(local_store, "_kept", lambda: tmp_path / "environment/var/mlflow.db")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "second":  # MLflow would have to run its migrations
+            monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", lambda engine: pytest.fail("made anew"))
+        run = logged(connected(), name)
+        assert read(connected(), run) == name
+    first, second = (tmp_path / name / "mlflow.db" for name in ("first", "second"))
+    assert schema(first) == schema(second)
+    assert creation_time(first) < creation_time(second)
+    assert connected().get_experiment("0").artifact_location == str(tmp_path / "second/mlruns/0")
+    assert not local_store.copy_empty(second), "a store that is there stays"
+    assert sorted(file.name for file in second.parent.iterdir()) == ["mlflow.db", "mlruns"]
+
+
+def test_a_store_with_experiments_is_not_kept_as_the_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_store, "_kept", lambda: tmp_path / "var/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    tracking.experiment_id(connected(), "titanic")
+    (tmp_path / "var/mlflow.db").unlink()
+    local_store.keep_empty(tmp_path / "mlflow.db")
+    assert not list((tmp_path / "var").iterdir())
+
+
+def schema(store: Path) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(store)) as database:
+        return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def creation_time(store: Path) -> int:
+    with closing(sqlite3.connect(store)) as database:
+        return int(database.execute("SELECT creation_time FROM experiments WHERE experiment_id = 0").fetchone()[0])
