@@ -48,7 +48,7 @@ def test_marked(through_another): pass
 """
 
 
-def test_what_uses_the_reproduction_or_the_mirror_is_marked_slow(tmp_path: Path) -> None:
+def test_tests_that_use_the_reproduction_or_the_mirror_are_slow(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(USES)
     (tmp_path / "test_it.py").write_text(CASES)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  slow: slow\n  mirror: mirror\n")
@@ -80,14 +80,14 @@ def test_no_test_imports_another() -> None:
     assert not found, "what two tests share belongs to tests/support"
 
 
-def test_rooms_mirror_the_tree() -> None:
+def test_test_packages_mirror_the_tree() -> None:
     for file in FILES:
         room = file.parent.relative_to(TESTS)
         if room.parts and room.parts[0] not in OF_ITS_OWN:
             assert (ROOT / room).is_dir() or (ROOT / room).with_suffix(".py").is_file(), f"{file}: no room {room}"
 
 
-def test_a_room_has_a_dozen_files() -> None:
+def test_a_package_has_at_most_a_dozen_files() -> None:
     rooms: dict[Path, int] = {}
     for file in FILES:
         rooms[file.parent] = rooms.get(file.parent, 0) + 1

@@ -28,7 +28,9 @@ CONTEXT = {
 }
 
 
-def test_the_webhook_hears_what_failed(answering: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_sent_to_the_webhook(
+    answering: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = answering(200)
     monkeypatch.setenv("ALERT_WEBHOOK", server.url)
     alerts.failed(CONTEXT)
@@ -41,7 +43,7 @@ def test_the_webhook_hears_what_failed(answering: Callable[[int], Listener], mon
 
 
 @pytest.mark.parametrize("webhook", [CLOSED, "500", "no address", "http://", ""])
-def test_an_alert_that_is_not_heard_fails_nothing(
+def test_an_undelivered_alert_fails_nothing(
     answering: Callable[[int], Listener],
     monkeypatch: pytest.MonkeyPatch,
     webhook: str,
@@ -52,7 +54,7 @@ def test_an_alert_that_is_not_heard_fails_nothing(
     assert "mnist: train failed" in caplog.text, "the log has it in any case"
 
 
-def test_news_come_in_the_format_of_the_place(
+def test_alerts_have_the_format_of_their_receiver(
     answering: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = answering(200)
@@ -68,16 +70,14 @@ def test_news_come_in_the_format_of_the_place(
     ]
 
 
-def test_an_unknown_format_is_named_in_the_log(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_format_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK", CLOSED)
     monkeypatch.setenv("ALERT_FORMAT", "teams")
     alerts.tell("titanic: drift")
     assert "ALERT_FORMAT: found 'teams'; allowed: json, slack, dingtalk, feishu" in caplog.text
 
 
-def test_news_come_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_are_sent_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     with socketserver.TCPServer(("127.0.0.1", 0), mailbox(said)) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()

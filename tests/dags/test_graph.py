@@ -54,7 +54,7 @@ def by_us(root: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_this_repository_is_read_as_dvc_reads_it() -> None:
+def test_this_repository_is_parsed_as_dvc_parses_it() -> None:
     assert by_us(ROOT) == by_dvc(ROOT)
 
 
@@ -214,7 +214,7 @@ def write(root: Path, pipeline: str) -> None:
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_what_dvc_allows_is_read_as_dvc_reads_it(tmp_path: Path, name: str) -> None:
+def test_dvcs_syntax_is_parsed_as_dvc_parses_it(tmp_path: Path, name: str) -> None:
     from dvc.repo import Repo
 
     write(tmp_path, PIPELINES[name])
@@ -222,7 +222,7 @@ def test_what_dvc_allows_is_read_as_dvc_reads_it(tmp_path: Path, name: str) -> N
     assert by_us(tmp_path) == by_dvc(tmp_path)
 
 
-def test_projects_keep_the_order_of_params_and_know_the_stages_they_share() -> None:
+def test_projects_keep_their_order_and_shared_stages() -> None:
     import yaml
 
     found = graph.read(ROOT)
@@ -258,7 +258,7 @@ def test_projects_keep_the_order_of_params_and_know_the_stages_they_share() -> N
     ids=["no dvc.yaml", "no YAML", "no mapping", "no vars", "unknown key", "unknown list", "no list", "no stage",
          "two writers", "a cycle"],
 )  # fmt: skip
-def test_a_mistake_names_file_and_stage(tmp_path: Path, files: dict[str, str], said: list[str]) -> None:
+def test_an_error_names_file_and_stage(tmp_path: Path, files: dict[str, str], said: list[str]) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(graph.GraphError) as caught:

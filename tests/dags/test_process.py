@@ -46,15 +46,15 @@ def piecewise(sink: int, reads: tuple[bytes, ...]) -> None:
     os.close(sink)
 
 
-def test_lines_come_whole_however_they_were_written() -> None:
+def test_lines_are_complete_however_they_are_written() -> None:
     assert shown(b"one\ntwo\n\nth", b"ree\nfo", b"ur") == ["one", "two", "three", "four"]
 
 
-def test_windows_ends_of_lines_are_ends_of_lines() -> None:
+def test_crlf_ends_a_line() -> None:
     assert shown(b"one\r\ntwo\r", b"\nthree\r\n") == ["one", "two", "three"]
 
 
-def test_of_a_progress_bar_a_state_is_shown_every_few_seconds() -> None:
+def test_progress_bars_are_throttled() -> None:
     states = [b"\rEpoch 0: %d%%" % number for number in range(100)]
     found = shown(*states, b"\rEpoch 0: 100%\n", b"done\n", every=10, seconds=1)
     assert found[0] == "Epoch 0: 0%"
@@ -62,19 +62,19 @@ def test_of_a_progress_bar_a_state_is_shown_every_few_seconds() -> None:
     assert 8 <= len(found) <= 14, found
 
 
-def test_lines_between_two_states_of_a_bar_are_all_shown() -> None:
+def test_lines_between_progress_updates_are_shown() -> None:
     found = shown(b"\r10%\r20%\rsaved a checkpoint\n30%\r40%\rwarning: loss is high\n", every=1000)
     assert [line for line in found if "%" not in line] == ["saved a checkpoint", "warning: loss is high"]
 
 
-def test_colours_and_cursor_moves_are_left_out() -> None:
+def test_ansi_sequences_are_removed() -> None:
     assert shown(b"\x1b[1;31mred\x1b[0m and\x1b[K plain\x1b[2A\x1b[?25h\n", b"\x1b[34m", b"blue\x1b[0m\n") == [
         "red and plain",
         "blue",
     ]
 
 
-def test_bytes_that_are_no_text_do_not_end_the_log() -> None:
+def test_invalid_utf8_does_not_end_the_log() -> None:
     assert shown("准确率 0.97\n".encode()[:4], "准确率 0.97\n".encode()[4:], b"\xff\xfe\nnext\n") == [
         "准确率 0.97",
         "\ufffd\ufffd",
@@ -111,23 +111,23 @@ def repro(folder: Path, stage: str) -> Failed:
     return caught.value
 
 
-def test_a_mistake_of_the_caller_is_not_tried_again(repository: Path) -> None:
+def test_usage_errors_are_not_retried(repository: Path) -> None:
     failure = repro(repository, "bad")
     assert not failure.retry
     assert str(failure) == "params.yaml: lr: found fast; must be a number"
 
 
-def test_a_service_that_does_not_answer_is_asked_again(repository: Path) -> None:
+def test_unavailable_services_are_retried(repository: Path) -> None:
     failure = repro(repository, "silent")
     assert failure.retry and str(failure) == "MLflow cannot be reached"
 
 
-def test_a_stage_that_was_killed_is_started_again(repository: Path) -> None:
+def test_a_killed_stage_is_retried(repository: Path) -> None:
     failure = repro(repository, "killed")
     assert failure.retry and str(failure) == "the stage was killed by signal 9"
 
 
-def test_what_a_stage_says_of_networks_is_its_own_affair(repository: Path) -> None:
+def test_network_words_in_a_stages_output_cause_no_retry(repository: Path) -> None:
     """A stage says by its exit code what is worth another try; only DVC's own words are searched."""
     assert not repro(repository, "crashed").retry
 
@@ -146,18 +146,18 @@ def test_what_a_stage_says_of_networks_is_its_own_affair(repository: Path) -> No
         ("", 1, False),
     ],
 )
-def test_dvcs_own_failures_are_tried_again_where_the_network_was_at_fault(said: str, code: int, retry: bool) -> None:
+def test_dvc_network_failures_are_retried(said: str, code: int, retry: bool) -> None:
     failure = process.failure([said] if said else [], code)
     assert isinstance(failure, Failed) and failure.retry is retry
     assert str(failure)
 
 
-def test_a_command_that_finds_the_repository_locked_has_done_nothing(repository: Path) -> None:
+def test_a_locked_repository_means_nothing_was_done(repository: Path) -> None:
     with workspace.dvc_locked(repository), pytest.raises(Blocked):
         command(repository).run([str(BIN / "dvc"), "repro", "--single-item", "bad"])
 
 
-def test_a_command_that_needs_what_another_is_making_has_done_nothing(repository: Path) -> None:
+def test_an_output_in_use_means_nothing_was_done(repository: Path) -> None:
     slow, after = ([str(BIN / "dvc"), "repro", "--single-item", name] for name in ("slow", "after"))
     with running(command(repository), slow, "sleep"), pytest.raises(Blocked):
         command(repository).run(after)
@@ -206,7 +206,7 @@ def gone(family: list[psutil.Process]) -> bool:
     return not left
 
 
-def test_stopping_a_command_stops_all_that_it_started(repository: Path) -> None:
+def test_stopping_a_command_stops_its_children(repository: Path) -> None:
     started = command(repository)
     with running(started, [str(BIN / "dvc"), "repro", "--single-item", "slow"], "sleep") as family:
         assert len(family) >= 2
@@ -217,7 +217,7 @@ def test_stopping_a_command_stops_all_that_it_started(repository: Path) -> None:
 @pytest.mark.parametrize(
     "deaf", ["trap '' TERM; sleep 30; true", "(trap '' TERM; sleep 30) & wait"], ids=["it", "child"]
 )
-def test_who_does_not_listen_is_killed(tmp_path: Path, deaf: str) -> None:
+def test_processes_that_ignore_sigterm_are_killed(tmp_path: Path, deaf: str) -> None:
     started = command(tmp_path)
     with running(started, ["sh", "-c", deaf], "sleep") as family:
         started.stop(patience=0.5)
@@ -251,14 +251,14 @@ def stage(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_mlflow_register_asks_to_be_tried_again() -> None:
+def test_register_without_mlflow_is_a_temporary_failure() -> None:
     done = stage("-m", "pipelines.register", MLFLOW_TRACKING_URI=CLOSED)
     assert done.returncode == process.TEMPORARY, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"error: MLflow at {CLOSED} cannot be reached")
 
 
 @pytest.mark.parametrize(("status", "code"), [(None, 75), (503, 75), (429, 75), (404, 2), (403, 2)])
-def test_a_download_that_may_come_later_asks_to_be_tried_again(
+def test_an_unavailable_download_is_a_temporary_failure(
     answering: Callable[[int], Listener], tmp_path: Path, status: int | None, code: int
 ) -> None:
     address = CLOSED if status is None else answering(status).url
@@ -268,6 +268,6 @@ def test_a_download_that_may_come_later_asks_to_be_tried_again(
     assert f"{address}/file.bin" in done.stderr.splitlines()[-1]
 
 
-def test_a_wrong_setting_is_the_callers_to_mend() -> None:
+def test_an_invalid_setting_is_a_usage_error() -> None:
     done = stage("-m", "pipelines.check", "projects.titanic.train.epochs=-1")
     assert done.returncode == 2 and "projects.titanic.train.epochs" in done.stderr

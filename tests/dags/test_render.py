@@ -133,14 +133,14 @@ def test_two_dags_per_project_one_for_all_and_one_that_deploys(dags: dict[str, A
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_every_project_is_watched_by_the_clock_of_params(dags: dict[str, Any], project: str) -> None:
+def test_every_project_is_monitored_on_its_schedule(dags: dict[str, Any], project: str) -> None:
     dag = dags[f"monitor_{project}"]
     assert dag["cron"] == PARAMS["projects"][project]["monitor"]["schedule"] is not None
     assert dag["tasks"]["look"]["outlets"] == [f"drift/{project} by monitor"] and project in dag["tags"]
 
 
 @pytest.mark.parametrize("name", [*PROJECTS, "roadmap"])
-def test_a_dag_has_dvcs_stages_and_dvcs_dependencies(dags: dict[str, Any], name: str) -> None:
+def test_a_dag_has_the_stages_and_dependencies_of_dvc(dags: dict[str, Any], name: str) -> None:
     found = stages(dags[name])
     expected = GRAPH.stages if name == "roadmap" else {stage.address: stage for stage in GRAPH.stages_of(name)}
     assert set(found) == set(expected)
@@ -174,19 +174,19 @@ def test_every_task_has_an_owner_a_limit_and_an_alert(dags: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("name", [*PROJECTS, "roadmap"])
-def test_retries_wait_longer_each_time(dags: dict[str, Any], name: str) -> None:
+def test_retries_back_off_exponentially(dags: dict[str, Any], name: str) -> None:
     for task in dags[name]["tasks"].values():
         assert task["retries"] >= 2 and task["delay"] >= 10
         assert task["backoff"] > 1 and task["longest"] > task["delay"]
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_the_page_of_a_project_shows_its_readme(dags: dict[str, Any], project: str) -> None:
+def test_a_dag_page_shows_the_projects_readme(dags: dict[str, Any], project: str) -> None:
     assert dags[project]["doc"] == (ROOT / "pipelines" / project / "README.md").read_text()
     assert project in dags[project]["tags"]
 
 
-def test_trainings_share_one_slot_and_nothing_else_waits_for_it(dags: dict[str, Any]) -> None:
+def test_trainings_share_one_pool_slot(dags: dict[str, Any]) -> None:
     pools = json.loads((ROOT / "infra" / "airflow" / "pools.json").read_text())
     assert pools["train"]["slots"] == 1 and pools["gpu"]["slots"] == 1
     for name in [*PROJECTS, "roadmap"]:
@@ -201,7 +201,7 @@ def test_a_worker_with_a_gpu_trains_in_the_pool_gpu(bags: dict[str, dict[str, An
 
 
 @pytest.mark.parametrize("name", [*PROJECTS, "roadmap", "deploy"])
-def test_the_trigger_form_says_what_each_field_is(dags: dict[str, Any], name: str) -> None:
+def test_the_trigger_form_describes_each_field(dags: dict[str, Any], name: str) -> None:
     fields = dags[name]["params"]
     assert set(fields) == ({"project", "target"} if name == "deploy" else
                            {"profile", "trainer", "overrides", "force", "deploy"})  # fmt: skip
@@ -215,7 +215,7 @@ def test_the_trigger_form_says_what_each_field_is(dags: dict[str, Any], name: st
         assert set(fields["trainer"]["enum"]) == {None, *trainers}
 
 
-def test_nothing_runs_by_the_clock_unless_params_say_so(dags: dict[str, Any]) -> None:
+def test_nothing_is_scheduled_unless_configured(dags: dict[str, Any]) -> None:
     for project in PROJECTS:
         assert PARAMS["projects"][project]["schedule"] is None
         assert (dags[project]["cron"], dags[project]["assets"]) == (None, [f"drift/{project}"])
@@ -223,14 +223,14 @@ def test_nothing_runs_by_the_clock_unless_params_say_so(dags: dict[str, Any]) ->
     assert dags["roadmap"]["when"] == "NullTimetable"
 
 
-def test_a_schedule_in_params_is_kept_beside_the_drift_asset(bags: dict[str, dict[str, Any]]) -> None:
+def test_a_schedule_is_combined_with_the_drift_asset(bags: dict[str, dict[str, Any]]) -> None:
     changed = bags["changed"]["dags"][PROJECTS[0]]
     assert changed["when"] == "AssetOrTimeSchedule"
     assert (changed["cron"], changed["assets"]) == (CRON, [f"drift/{PROJECTS[0]}"])
     assert changed["first"] > -61, "the last time before it was set is not made up for"
 
 
-def test_a_project_added_to_params_makes_its_dag_appear(bags: dict[str, dict[str, Any]]) -> None:
+def test_a_project_added_to_params_gets_a_dag(bags: dict[str, dict[str, Any]]) -> None:
     changed = bags["changed"]
     assert changed["errors"] == []
     assert set(changed["dags"]) == {
@@ -241,7 +241,7 @@ def test_a_project_added_to_params_makes_its_dag_appear(bags: dict[str, dict[str
     assert "throw_away" in changed["dags"]["deploy"]["params"]["project"]["enum"]
 
 
-def test_projects_that_know_days_see_nothing_later_than_their_run(dags: dict[str, Any]) -> None:
+def test_dated_projects_see_no_later_data(dags: dict[str, Any]) -> None:
     for project in PROJECTS:
         knows = "until" in PARAMS["projects"][project]["data"]
         assert dags[project]["dated"] == ([f"projects.{project}.data.until"] if knows else [])
@@ -254,7 +254,7 @@ def test_data_and_champions_are_assets(dags: dict[str, Any]) -> None:
         assert updated == {"prepare", "register"}
 
 
-def test_a_broken_cron_is_named_with_its_project(bags: dict[str, dict[str, Any]]) -> None:
+def test_an_invalid_cron_is_named_with_its_project(bags: dict[str, dict[str, Any]]) -> None:
     (error,) = bags["broken cron"]["errors"]
     assert f"{PROJECTS[0]}: schedule: found '61 * * * *'" in error
 

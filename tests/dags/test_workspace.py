@@ -131,7 +131,7 @@ def test_an_override_sets_one_key_as_hydra_reads_it(override: str, key: str, val
     assert {**changed, top: None} == {**before, top: None}, "and no other"  # type: ignore[dict-item]
 
 
-def test_without_overrides_params_stay_to_the_letter() -> None:
+def test_without_overrides_params_are_unchanged() -> None:
     assert workspace.override(PARAMS, []) == PARAMS
 
 
@@ -150,13 +150,13 @@ def test_without_overrides_params_stay_to_the_letter() -> None:
         ("names=[a", "is not a YAML value"),
     ],
 )
-def test_a_wrong_override_is_named_with_what_is_allowed(override: str, said: str) -> None:
+def test_an_invalid_override_names_the_allowed_keys(override: str, said: str) -> None:
     with pytest.raises(OverrideError) as caught:
         workspace.override(PARAMS, [override])
     assert said in str(caught.value) and repr(override) in str(caught.value)
 
 
-def test_every_key_of_this_repositorys_params_can_be_overridden_and_stays_what_it_was() -> None:
+def test_every_key_of_params_can_be_overridden() -> None:
     text = (ROOT / "params.yaml").read_text()
     changed = yaml.safe_load(workspace.override(text, ["seed=7"]))
     assert changed == {**yaml.safe_load(text), "seed": 7}
@@ -167,7 +167,7 @@ def test_every_key_of_this_repositorys_params_can_be_overridden_and_stays_what_i
 
 
 @pytest.mark.slow
-def test_a_clone_has_what_the_checkout_has_committed_or_not(repository: Repository) -> None:
+def test_a_clone_has_uncommitted_changes_too(repository: Repository) -> None:
     before = repository.state()
     folder = clone(repository, "projects.one.epochs=5")
     for name in ("input", "new.txt", "dvc.lock", "dvc.yaml"):
@@ -177,7 +177,7 @@ def test_a_clone_has_what_the_checkout_has_committed_or_not(repository: Reposito
 
 
 @pytest.mark.slow
-def test_a_stage_that_the_overrides_do_not_concern_stays_cached(repository: Repository) -> None:
+def test_unaffected_stages_stay_cached(repository: Repository) -> None:
     folder = clone(repository, "projects.one.epochs=5")
     said = repository.dvc("repro", folder=folder)
     assert "Stage 'prepare' didn't change" in said or "Stage 'prepare' is cached" in said
@@ -192,7 +192,7 @@ def test_a_file_removed_from_the_checkout_is_not_in_the_clone(repository: Reposi
 
 
 @pytest.mark.slow
-def test_the_tasks_of_a_run_share_one_clone(repository: Repository) -> None:
+def test_tasks_of_a_run_share_a_clone(repository: Repository) -> None:
     with ThreadPoolExecutor(4) as pool:
         folders = list(pool.map(lambda _: clone(repository, "seed=7"), range(4)))
     assert len(set(folders)) == 1
@@ -202,25 +202,25 @@ def test_the_tasks_of_a_run_share_one_clone(repository: Repository) -> None:
 
 
 @pytest.mark.slow
-def test_two_runs_have_a_clone_each(repository: Repository) -> None:
+def test_each_run_has_its_own_clone(repository: Repository) -> None:
     assert clone(repository, run="one manual__1") != clone(repository, run="one manual__2")
 
 
 @pytest.mark.slow
-def test_a_wrong_override_leaves_no_clone(repository: Repository) -> None:
+def test_an_invalid_override_leaves_no_clone(repository: Repository) -> None:
     with pytest.raises(OverrideError):
         clone(repository, "sed=7")
     assert list(workspace.clones(repository.folder).iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_clone_keeps_the_remote_that_only_this_checkout_knows(repository: Repository) -> None:
+def test_a_clone_keeps_the_local_remote(repository: Repository) -> None:
     repository.dvc("remote", "add", "--local", "-q", "-d", "store", str(repository.folder.parent / "store"))
     assert "store" in repository.dvc("remote", "list", folder=clone(repository))
 
 
 @pytest.mark.slow
-def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repository: Repository) -> None:
+def test_another_machines_commit_is_cloned_without_local_changes(repository: Repository) -> None:
     root = repository.folder
     first = workspace.head(root)
     repository.run("git", "commit", "-q", "-am", "second")
@@ -231,7 +231,7 @@ def test_another_machines_commit_is_cloned_without_changes_of_ones_own(repositor
 
 
 @pytest.mark.slow
-def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: Repository) -> None:
+def test_a_saved_run_is_an_experiment_and_leaves_the_checkout(repository: Repository) -> None:
     before = repository.state()
     folder = clone(repository, "projects.one.epochs=5", "projects.one.until=2020-01-31")
     repository.dvc("repro", "-q", "train", folder=folder)
@@ -251,7 +251,7 @@ def test_a_saved_run_is_an_experiment_and_the_checkout_is_as_before(repository: 
 
 
 @pytest.mark.slow
-def test_clones_of_runs_that_failed_long_ago_are_removed(repository: Repository) -> None:
+def test_old_clones_of_failed_runs_are_removed(repository: Repository) -> None:
     old, new = clone(repository, run="one old"), clone(repository, run="one new")
     queued = workspace.clones(repository.folder) / "tmpabc"  # DVC's own
     queued.mkdir()
@@ -266,7 +266,7 @@ def test_clones_of_runs_that_failed_long_ago_are_removed(repository: Repository)
 
 
 @pytest.mark.slow
-def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(repository: Repository) -> None:
+def test_merging_keeps_entries_of_other_machines_and_running_stages(repository: Repository) -> None:
     """Merges in a row while `dvc repro` writes dvc.lock again and again."""
     root, stop = repository.folder, threading.Event()
     done: list[int] = []
@@ -299,7 +299,7 @@ def test_entries_of_other_machines_and_stages_that_run_here_are_all_kept(reposit
 
 
 @pytest.mark.slow
-def test_an_entry_is_what_dvc_wrote_and_none_before_the_first_run(repository: Repository, tmp_path: Path) -> None:
+def test_a_lock_entry_is_what_dvc_wrote(repository: Repository, tmp_path: Path) -> None:
     entry = workspace.entry(repository.folder, "prepare")
     assert entry is not None and {out["path"] for out in entry["outs"]} == {"ready"}
     assert workspace.entry(repository.folder, "gone") is None
@@ -307,7 +307,7 @@ def test_an_entry_is_what_dvc_wrote_and_none_before_the_first_run(repository: Re
 
 
 @pytest.mark.slow
-def test_waiting_for_another_dvc_process_has_an_end(repository: Repository) -> None:
+def test_waiting_for_another_dvc_process_times_out(repository: Repository) -> None:
     late = workspace.dvc_locked(repository.folder, seconds=0.2)
     with workspace.dvc_locked(repository.folder), pytest.raises(OSError, match="another DVC process"), late:
         pass

@@ -47,12 +47,12 @@ def anchors(path: Path) -> set[str]:
     return {slug(words.replace("`", ""), "-") for _, words in headings(path)}
 
 
-def test_a_readme_is_one_screen_for_each_question() -> None:
+def test_a_readme_is_short() -> None:
     for path in READMES:
         assert len(path.read_text().splitlines()) <= 130, path.name
 
 
-def test_every_page_is_there_in_both_languages_and_in_the_menu() -> None:
+def test_every_page_exists_in_both_languages_and_in_the_menu() -> None:
     assert sorted(path.name for path in (ROOT / "docs" / "zh").glob("*.md")) == PAGES
     config = yaml.load((ROOT / "mkdocs.yml").read_text().replace("!!python/object/apply:", "!"), yaml.BaseLoader)
     menu = {title: page for one in config["nav"] for title, page in one.items()}
@@ -76,7 +76,7 @@ def test_both_languages_have_the_same_outline_commands_and_figures(pair: list[Pa
 
 
 @every_document
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_resolve(document: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
         target, _, anchor = link.partition("#")
         if "://" in link:
@@ -97,7 +97,7 @@ def test_make_targets_and_modules_exist(document: Path) -> None:
 
 
 @every_pair
-def test_flags_of_the_server_exist(pair: list[Path]) -> None:
+def test_server_flags_exist(pair: list[Path]) -> None:
     from serving.settings import Settings
 
     known = {f"--{name.replace('_', '-')}" for name in Settings.model_fields} | {"--help"}
@@ -121,14 +121,14 @@ def test_stages_projects_and_paths_exist(pair: list[Path]) -> None:
                 assert (ROOT / path).exists(), f"{document.name} names {path}"
 
 
-def test_every_package_of_the_machinery_is_on_the_map() -> None:
+def test_every_roadmap_package_is_documented() -> None:
     packages = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "roadmap").glob("*/__init__.py")}
     for language in ("en", "zh"):
         text = (ROOT / "docs" / language / "concepts.md").read_text()
         assert packages == set(re.findall(r"^\| `(roadmap/\w+)` \|", text, re.MULTILINE))
 
 
-def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> None:
+def test_documented_gate_settings_exist() -> None:
     from roadmap.config.limits import GateSettings
 
     for language in ("en", "zh"):
@@ -136,7 +136,7 @@ def test_the_gate_settings_that_the_documents_name_are_those_of_the_schema() -> 
         assert set(GateSettings.model_fields) <= set(re.findall(r"`(\w+)`", text))
 
 
-def test_the_block_of_the_example_project_fits_the_schema() -> None:
+def test_the_example_project_block_is_valid() -> None:
     from pipelines.titanic import settings
     from roadmap.config.schema import ProjectSettings
 
@@ -146,7 +146,7 @@ def test_the_block_of_the_example_project_fits_the_schema() -> None:
         ProjectSettings[settings.Data, settings.Model].model_validate(yaml.safe_load(block)["churn"])
 
 
-def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
+def test_the_quoted_error_is_current() -> None:
     from roadmap.config.check import check
     from roadmap.io.errors import UsageError
 
@@ -159,12 +159,12 @@ def test_the_error_that_the_documents_quote_is_the_one_that_comes() -> None:
         assert words in (ROOT / "docs" / language / "concepts.md").read_text()
 
 
-def test_contributing_is_one_screen() -> None:
+def test_contributing_is_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 45
 
 
 @pytest.mark.slow
-def test_the_options_of_commands_exist() -> None:
+def test_documented_options_exist() -> None:
     """By each command's --help; a stage takes the keys of params.yaml, which its own tests hold."""
     stages = {f"pipelines.{name}" for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]}
     used: dict[tuple[str, ...], set[str]] = {}
@@ -191,7 +191,7 @@ def test_the_options_of_commands_exist() -> None:
 
 
 @pytest.mark.slow
-def test_the_site_builds_strictly_in_both_languages_with_search(tmp_path: Path) -> None:
+def test_the_site_builds_in_both_languages_with_search(tmp_path: Path) -> None:
     command = [str(BIN / "mkdocs"), "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True

@@ -60,33 +60,31 @@ def said(lock: Path, *decisions: advisories.Accepted, capsys: pytest.CaptureFixt
     return stops, capsys.readouterr().out
 
 
-def test_an_advisory_is_named_with_what_mends_it(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_advisory_is_named_with_its_fix(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stops, out = said(lock, capsys=capsys)
     assert stops == 1 and out == f"{lock}: leaky 1.0: CVE-2026-1234, fixed in 1.1\n"
 
 
-def test_a_lock_without_any(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lock_without_advisories(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock.write_text("sound==2.0\n")
     assert said(lock, capsys=capsys) == (0, "")
 
 
 @pytest.mark.parametrize("name", [OLD["id"], "CVE-2026-1234"], ids=["its id", "an alias"])
-def test_what_is_accepted_stops_nothing_and_is_still_told(
+def test_accepted_advisories_are_reported_and_do_not_fail(
     osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     stops, out = said(lock, decision(id=name), capsys=capsys)
     assert stops == 0 and "CVE-2026-1234, accepted until 2026-12-31: never called" in out
 
 
-def test_it_is_accepted_for_its_package_alone(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_acceptance_applies_to_one_package(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stops, out = said(lock, decision(package="sound"), capsys=capsys)
     assert stops == 1 and "is no longer found; remove it" in out
 
 
 @pytest.mark.parametrize(("until", "stops"), [(TODAY, 0), (date(2026, 6, 30), 1)], ids=["the last day", "after it"])
-def test_a_decision_has_an_end(
-    osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], until: date, stops: int
-) -> None:
+def test_acceptance_expires(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], until: date, stops: int) -> None:
     found, out = said(lock, decision(until=until), capsys=capsys)
     assert found == stops and ("was accepted until 2026-06-30; review it" in out) == bool(stops)
 
@@ -104,18 +102,18 @@ def test_a_decision_has_an_end(
     ],
     ids=["no reason", "an empty reason", "no date", "no TOML"],
 )
-def test_a_decision_that_says_too_little_is_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_an_incomplete_acceptance_is_rejected(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "advisories.toml"
     file.write_text(text)
     with pytest.raises(advisories.AuditError, match=words):
         advisories.accepted(file)
 
 
-def test_the_project_s_own_list_can_be_read() -> None:
+def test_the_projects_own_list_is_valid() -> None:
     assert isinstance(advisories.accepted(), list)
 
 
-def test_the_command_fails_when_nobody_answers(
+def test_the_command_fails_without_a_response(
     osv: list[Reply], lock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(images, "LOCKS", (lock,))

@@ -26,19 +26,19 @@ def resources(template: StackTemplate, kind: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_cfn_lint_has_nothing_to_say() -> None:
+def test_cfn_lint_passes() -> None:
     files = sorted(map(str, FOLDER.glob("*.yaml")))
     done = subprocess.run([BIN / "cfn-lint", *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @every_template
-def test_every_wildcard_in_a_policy_has_a_written_reason(template: StackTemplate) -> None:
+def test_every_policy_wildcard_has_a_reason(template: StackTemplate) -> None:
     found = {name for name, _ in wide(template)}
     assert found == set(reasons(template)), "a wildcard without a reason, or a reason without a wildcard"
 
 
-def test_a_wildcard_is_seen_wherever_it_stands() -> None:
+def test_wildcards_are_found_everywhere() -> None:
     assert is_wide("s3:*", "${Bucket.Arn}")
     assert is_wide("s3:GetObject", "*")
     assert is_wide("logs:PutLogEvents", "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/*")
@@ -54,7 +54,7 @@ def test_a_role_is_assumed_by_a_named_service_or_provider(template: StackTemplat
 
 
 @every_template
-def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(template: StackTemplate) -> None:
+def test_stateful_resources_are_retained_and_logs_are_not(template: StackTemplate) -> None:
     for name, one in template.body["Resources"].items():
         if one["Type"] in HOLDS_DATA:
             assert one["DeletionPolicy"] in ("Retain", "Snapshot"), name
@@ -64,7 +64,7 @@ def test_what_holds_data_outlives_its_stack_and_logs_say_that_they_do_not(templa
 
 
 @every_template
-def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(template: StackTemplate) -> None:
+def test_buckets_are_private_encrypted_versioned_and_tls_only(template: StackTemplate) -> None:
     policies = resources(template, "AWS::S3::BucketPolicy").values()
     for name, bucket in resources(template, "AWS::S3::Bucket").items():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}, name
@@ -81,7 +81,7 @@ def test_buckets_are_private_encrypted_versioned_and_closed_to_plain_http(templa
 
 
 @every_template
-def test_images_are_scanned_and_their_tags_never_move(template: StackTemplate) -> None:
+def test_images_are_scanned_and_tags_are_immutable(template: StackTemplate) -> None:
     for name, repository in resources(template, "AWS::ECR::Repository").items():
         assert repository["ImageTagMutability"] == "IMMUTABLE", name
         assert repository["ImageScanningConfiguration"] == {"ScanOnPush": True}, name
@@ -89,7 +89,7 @@ def test_images_are_scanned_and_their_tags_never_move(template: StackTemplate) -
 
 
 @every_template
-def test_databases_are_encrypted_private_and_make_their_own_password(template: StackTemplate) -> None:
+def test_databases_are_encrypted_private_with_managed_passwords(template: StackTemplate) -> None:
     for name, database in resources(template, "AWS::RDS::DBInstance").items():
         assert database["StorageEncrypted"] is True and database["PubliclyAccessible"] is False, name
         assert database["ManageMasterUserPassword"] is True and "MasterUserPassword" not in database, name
@@ -97,7 +97,7 @@ def test_databases_are_encrypted_private_and_make_their_own_password(template: S
 
 
 @every_template
-def test_what_sounds_like_a_secret_is_never_shown(template: StackTemplate) -> None:
+def test_secret_parameters_are_noecho(template: StackTemplate) -> None:
     for name, parameter in template.body["Parameters"].items():
         if re.search("password|secret|token|credential", name, re.IGNORECASE):
             assert parameter.get("NoEcho") is True, name
@@ -107,12 +107,12 @@ def test_what_sounds_like_a_secret_is_never_shown(template: StackTemplate) -> No
 
 
 @every_template
-def test_no_account_is_named(template: StackTemplate) -> None:
+def test_no_account_id_is_hard_coded(template: StackTemplate) -> None:
     assert not re.findall(r"\b\d{12}\b", template.path.read_text())
 
 
 @every_template
-def test_every_import_is_an_export_of_a_stack_that_comes_before(template: StackTemplate) -> None:
+def test_every_import_is_exported_by_an_earlier_stack(template: StackTemplate) -> None:
     before = list(TEMPLATES.values())[: list(TEMPLATES).index(template.name)]
     assert template.imports <= {export for one in before for export in one.exports}
 
@@ -124,7 +124,7 @@ def test_every_stack_belongs_to_a_stage(template: StackTemplate) -> None:
 
 
 @every_template
-def test_services_take_a_failed_rollout_back(template: StackTemplate) -> None:
+def test_services_roll_failed_deployments_back(template: StackTemplate) -> None:
     for name, service in resources(template, "AWS::ECS::Service").items():
         breaker = service["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
         assert breaker == {"Enable": True, "Rollback": True}, name

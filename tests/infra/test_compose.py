@@ -36,7 +36,7 @@ def test_a_service_has_a_health_check_limits_and_a_pinned_image(name: str) -> No
 
 
 @each
-def test_only_the_proxy_has_a_port_and_it_is_bound_to_this_machine(name: str) -> None:
+def test_only_the_proxy_publishes_a_port_on_localhost(name: str) -> None:
     expected = ["${BIND:-127.0.0.1}:${PORT:-8000}:8080"] if name == "proxy" else None
     assert SERVICES[name].get("ports") == expected
     assert ("front" in SERVICES[name]["networks"]) == (name in ("mlflow", "airflow-api", "airflow-worker", "serving",
@@ -44,7 +44,7 @@ def test_only_the_proxy_has_a_port_and_it_is_bound_to_this_machine(name: str) ->
 
 
 @each
-def test_waiting_for_another_is_waiting_for_its_health(name: str) -> None:
+def test_dependencies_wait_for_health(name: str) -> None:
     for other, how in SERVICES[name].get("depends_on", {}).items():
         ends = SERVICES[other]["restart"] == "no"
         assert how == {"condition": "service_completed_successfully" if ends else "service_healthy"}
@@ -62,7 +62,7 @@ def test_no_secret_has_a_default() -> None:
     assert not literal and "version:" not in re.sub("#.*", "", TEXT)
 
 
-def test_settings_are_made_once_with_secrets_that_only_their_owner_reads(tmp_path: Path) -> None:
+def test_settings_are_created_once_with_private_secrets(tmp_path: Path) -> None:
     one, other = (settings(tmp_path / name, given={"PORT": "8123"}) for name in ("one", "other"))
     assert (tmp_path / "one").stat().st_mode & 0o777 == 0o600
     assert one["PORT"] == "8123" and one["PUBLIC_URL"] == "http://localhost:8123" and one["BIND"] == "127.0.0.1"
@@ -89,7 +89,7 @@ def test_without_settings_nothing_starts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "create it with `make up`")]
 )
-def test_a_deploy_wants_a_server_that_follows_its_stage(
+def test_a_deployment_needs_a_server_that_follows_its_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, said: str
 ) -> None:
     monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
@@ -112,7 +112,7 @@ def test_a_deploy_wants_a_server_that_follows_its_stage(
         ("created", "Created", False, False),
     ],
 )
-def test_what_a_container_says_of_itself(state: str, status: str, good: bool, bad: bool) -> None:
+def test_container_states_are_interpreted(state: str, status: str, good: bool, bad: bool) -> None:
     one = ContainerState("redis", state, status)
     assert (one.good, one.bad) == (good, bad)
 
@@ -123,7 +123,7 @@ NEW_ONE = ContainerState("redis", "running", "Up 1 second (healthy)", "new")
 
 
 @pytest.mark.parametrize("last, failed", [(NEW_ONE, False), (ENDED, True)], ids=["is replaced", "stays ended"])
-def test_the_end_of_what_compose_replaces_is_no_failure(
+def test_replaced_containers_are_not_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: ContainerState, failed: bool
 ) -> None:
     looks = [[OLD_ONE], [ENDED], [last]]  # before the start, while Compose works, and from then on

@@ -51,7 +51,7 @@ def pushed() -> dict[str, set[str]]:
     return {name: set(labels) for name, _, labels, _ in export.gauges(*look("p"))}
 
 
-def test_panels_and_alerts_ask_for_what_is_exported_by_labels_that_it_has() -> None:
+def test_panels_and_alerts_use_exported_metrics_and_labels() -> None:
     known = exported()
     asked = set(NAME.findall(" ".join([*expressions(), *alerts()])))
     assert asked <= set(known), asked - set(known)
@@ -73,14 +73,14 @@ def test_panels_and_alerts_ask_for_what_is_exported_by_labels_that_it_has() -> N
         *sorted(pushed()),
     ],
 )
-def test_what_matters_is_on_a_dashboard(name: str) -> None:
+def test_important_metrics_are_on_a_dashboard(name: str) -> None:
     assert name in NAME.findall(" ".join(expressions()))
 
 
 @pytest.mark.skipif(
     not shutil.which("promtool"), reason="promtool is not installed; on Debian: apt-get install prometheus"
 )
-def test_prometheus_can_read_every_query_and_its_own_files(tmp_path: Path) -> None:
+def test_prometheus_parses_every_query_and_config(tmp_path: Path) -> None:
     queries = [expression.replace("$__rate_interval", "1m").replace("$project", ".*") for expression in expressions()]
     rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "panels.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
@@ -93,7 +93,7 @@ def test_prometheus_can_read_every_query_and_its_own_files(tmp_path: Path) -> No
 
 
 @each
-def test_grafana_finds_what_it_is_given(board: dict[str, Any]) -> None:
+def test_grafana_provisioning_is_valid(board: dict[str, Any]) -> None:
     (source,) = yaml.safe_load((FOLDER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
     (provider,) = yaml.safe_load((FOLDER / "grafana/provisioning/dashboards/roadmap.yaml").read_text())["providers"]
     grafana = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]["grafana"]
@@ -115,6 +115,6 @@ def test_grafana_finds_what_it_is_given(board: dict[str, Any]) -> None:
     assert board["links"][0]["tags"] == board["tags"]
 
 
-def test_every_dashboard_has_an_address_of_its_own() -> None:
+def test_dashboard_uids_are_unique() -> None:
     assert [board["uid"] for board in BOARDS.values()] == list(BOARDS)
     assert len({board["title"] for board in BOARDS.values()}) == len(BOARDS)

@@ -27,7 +27,7 @@ def write(text: str) -> str:
     return "comparison.md"
 
 
-def test_a_comment_is_written_once_and_then_renewed(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comment_is_created_once_and_then_updated(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.comments = [{"id": 900 + i, "issue": 7, "body": "chatter"} for i in range(150)]  # more than a page
     for text in ("accuracy 0.91", "accuracy 0.95"):
         assert github.main(["comment", f"file={write(text)}", "topic=mnist", "pr=7", "link=https://a/page"]) == 0
@@ -38,13 +38,13 @@ def test_a_comment_is_written_once_and_then_renewed(hub: GitHub, capsys: pytest.
     assert len(hub.comments) == 152, "another topic is another comment"
 
 
-def test_who_quotes_our_comment_keeps_theirs(hub: GitHub) -> None:
+def test_quoted_comments_are_not_overwritten(hub: GitHub) -> None:
     hub.comments = [{"id": 1, "issue": 7, "body": "> <!-- roadmap: mnist -->\n> accuracy\n\nnice"}]
     github.main(["comment", f"file={write('new')}", "topic=mnist", "pr=7"])
     assert hub.comments[0]["body"].endswith("nice") and len(hub.comments) == 2
 
 
-def test_the_pull_request_is_the_events_or_the_branchs(hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pull_request_comes_from_the_event_or_the_branch(hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.pulls = [{"number": 12, "head": "octo:wider/net"}]
     monkeypatch.setenv("GITHUB_REF_NAME", "wider/net")
     monkeypatch.setenv("GITHUB_RUN_ID", "55")
@@ -64,7 +64,7 @@ def test_a_branch_without_a_pull_request_is_no_failure(
     assert "no open pull request" in capsys.readouterr().out and not hub.comments
 
 
-def test_a_bad_gateway_passes_and_a_lasting_one_is_temporary(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_gateway_is_retried_and_then_temporary(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.fail = 2
     assert github.main(["comment", f"file={write('x')}", "topic=mnist", "pr=7"]) == 0
     hub.fail = 99
@@ -83,7 +83,7 @@ def test_a_bad_gateway_passes_and_a_lasting_one_is_temporary(hub: GitHub, capsys
         ({}, ["dispatch", "project=mnist"], "event: missing"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(
+def test_an_invalid_command_line_is_one_line(
     hub: GitHub,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -100,12 +100,12 @@ def test_a_mistake_is_one_line(
     assert not hub.comments and not hub.dispatched
 
 
-def test_a_comment_that_is_too_long_is_refused(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comment_that_is_too_long_is_rejected(hub: GitHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert github.main(["comment", f"file={write('x' * 70_000)}", "topic=mnist", "pr=7"]) == 2
     assert "expected at most 65536" in capsys.readouterr().err and not hub.comments
 
 
-def test_drift_starts_the_workflow_that_waits_for_it(hub: GitHub) -> None:
+def test_drift_dispatches_the_retraining_workflow(hub: GitHub) -> None:
     assert github.main(["dispatch", "event=drift", "project=mnist"]) == 0
     assert hub.dispatched == [{"event_type": "drift", "client_payload": {"project": "mnist"}}]
 
@@ -121,7 +121,7 @@ def released(version: str = "0.2.0") -> None:
     Path("serving.json").write_text("{}")
 
 
-def test_a_release_has_its_section_and_files_and_can_be_repeated(hub: GitHub) -> None:
+def test_a_release_has_notes_and_files_and_is_idempotent(hub: GitHub) -> None:
     released()
     assert github.main(["release", "tag=v0.2.0", "file=serving.json"]) == 0
     Path("serving.json").write_text('{"again": true}')
@@ -139,7 +139,7 @@ def test_a_release_has_its_section_and_files_and_can_be_repeated(hub: GitHub) ->
         ("0.2.0", ["tag=v0.2.0", "file=gone.json"], "gone.json: missing"),
     ],
 )
-def test_a_release_that_is_not_ready_publishes_nothing(
+def test_an_incomplete_release_publishes_nothing(
     hub: GitHub, capsys: pytest.CaptureFixture[str], version: str, arguments: list[str], words: str
 ) -> None:
     released(version)

@@ -44,7 +44,7 @@ def test_a_dockerfile_has_one_base_and_it_is_an_argument(file: Path) -> None:
 
 
 @each
-def test_a_dockerfile_runs_as_nobody_in_particular(file: Path) -> None:
+def test_a_dockerfile_runs_as_any_non_root_user(file: Path) -> None:
     """But for train: SageMaker's /opt/ml belongs to root."""
     lines = instructions(file)
     users = [rest for word, rest in lines if word == "USER"]
@@ -57,14 +57,14 @@ def test_a_dockerfile_runs_as_nobody_in_particular(file: Path) -> None:
 
 
 @each
-def test_what_listens_says_how_it_is(file: Path) -> None:
+def test_listening_images_have_a_health_check(file: Path) -> None:
     words = [word for word, _ in instructions(file)]
     assert ("EXPOSE" in words) == ("HEALTHCHECK" in words)
     assert ("EXPOSE" in words) == (file.name == "serving.Dockerfile")
 
 
 @each
-def test_a_dockerfile_keeps_no_cache_and_fetches_nothing_unchecked(file: Path) -> None:
+def test_a_dockerfile_keeps_no_cache_and_verifies_downloads(file: Path) -> None:
     lines = instructions(file)
     assert not [rest for word, rest in lines if word == "ADD" or re.search(r"\b(sudo|curl|wget)\b|:latest", rest)]
     for rest in (rest for word, rest in lines if word == "RUN"):
@@ -72,7 +72,7 @@ def test_a_dockerfile_keeps_no_cache_and_fetches_nothing_unchecked(file: Path) -
         assert ("apt-get" in rest) == ("rm -rf /var/lib/apt/lists/*" in rest)
 
 
-def test_the_serving_image_s_lock_is_the_project_s() -> None:
+def test_the_serving_lock_is_a_subset_of_the_projects() -> None:
     """The same versions as the tests run with, every file with its hash, and nothing to train with."""
     whole = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     lock = (ROOT / "infra" / "docker" / "serving.lock").read_text()
@@ -84,7 +84,7 @@ def test_the_serving_image_s_lock_is_the_project_s() -> None:
     assert {line.split()[0] for line in wanted.splitlines() if line and line[0] != "#"} <= set(pins)
 
 
-def test_a_wrong_word_is_named() -> None:
+def test_an_unknown_argument_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "infra.images", "build", "servin"], cwd=ROOT, capture_output=True, text=True
     )
@@ -120,7 +120,7 @@ def mounted(artifacts: Path) -> tuple[str, ...]:
 
 @pytest.mark.slow
 @engine.needed
-def test_it_is_small_and_holds_nothing_to_train_with(serving: str) -> None:
+def test_the_serving_image_is_small_without_training_libraries(serving: str) -> None:
     sizes = [
         int(engine.docker("image", "inspect", "-f", "{{.Size}}", name).stdout) for name in (engine.base(), serving)
     ]
@@ -133,7 +133,7 @@ def test_it_is_small_and_holds_nothing_to_train_with(serving: str) -> None:
 
 @pytest.mark.slow
 @engine.needed
-def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
+def test_builds_are_reproducible(serving: str, tmp_path: Path) -> None:
     stage = engine.build("serving", "--no-cache", "--target", "packages", name="again-packages")
     again = engine.build("serving", name="again")  # on that stage: the newest
     command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
@@ -144,7 +144,7 @@ def test_two_builds_hold_the_same_bytes(serving: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @engine.needed
-def test_it_becomes_healthy_and_answers_on_a_file_system_that_cannot_be_written(serving: str, artifacts: Path) -> None:
+def test_it_serves_on_a_read_only_file_system(serving: str, artifacts: Path) -> None:
     bundle = Bundle(artifacts / "titanic" / "bundle")
     with engine.container(serving, options=mounted(artifacts)) as one:
         answer = one.ask("/models/titanic/predict", {"inputs": bundle.example})
@@ -159,7 +159,7 @@ def test_it_becomes_healthy_and_answers_on_a_file_system_that_cannot_be_written(
 
 @pytest.mark.slow
 @engine.needed
-def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_path: Path) -> None:
+def test_it_serves_the_way_sagemaker_starts_it(serving: str, artifacts: Path, tmp_path: Path) -> None:
     """model.tar.gz, as a deployment packs it, unpacked to /opt/ml/model; argv `serve`; port 8080."""
     bundle = Bundle(artifacts / "titanic" / "bundle")
     archive, model = tmp_path / "model.tar.gz", tmp_path / "model"
@@ -180,16 +180,14 @@ def test_it_serves_as_sagemaker_starts_it(serving: str, artifacts: Path, tmp_pat
     [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "found no bundle in artifacts")],
     ids=["a wrong word", "no bundle"],
 )
-def test_what_is_wrong_is_one_line(serving: str, words: tuple[str, ...], said: str) -> None:
+def test_startup_errors_are_one_line(serving: str, words: tuple[str, ...], said: str) -> None:
     done = engine.docker("run", "--rm", serving, *words, check=False)
     assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
 @engine.needed
-def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
-    serving: str, artifacts: Path, tmp_path: Path
-) -> None:
+def test_the_bundle_is_fetched_and_checked_before_the_start(serving: str, artifacts: Path, tmp_path: Path) -> None:
     version = Bundle(artifacts / "titanic" / "bundle").manifest.version
     place = tmp_path / "fetched"
     place.mkdir()
@@ -206,7 +204,7 @@ def test_a_bundle_is_fetched_before_a_start_and_another_version_is_refused(
 
 
 @engine.needed
-def test_the_base_is_recorded_and_one_that_is_nowhere_is_named(
+def test_the_base_is_recorded_and_a_missing_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -41,13 +41,13 @@ def pods(manifests: list[Manifest]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
 @every_stage
-def test_kubernetes_knows_every_field(stage: str, kubernetes: str) -> None:
+def test_manifests_fit_the_kubernetes_schema(stage: str, kubernetes: str) -> None:
     for manifest in everything(stage):
         if manifest["kind"] not in NO_SCHEMA:
             kubernetes_validate.validate(manifest, kubernetes, strict=True)
 
 
-def test_a_field_that_kubernetes_does_not_know_is_seen() -> None:
+def test_unknown_fields_are_detected() -> None:
     (policy,) = objects(serving("mnist", "staging", IMAGE, VERSION), "PodDisruptionBudget").values()
     policy["spec"]["maxUnavailble"] = policy["spec"].pop("maxUnavailable")
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -56,7 +56,7 @@ def test_a_field_that_kubernetes_does_not_know_is_seen() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("uv") is None and not (Path(sys.executable).parent / "uv").exists(), reason="needs uv")
-def test_the_policy_checker_has_nothing_to_say(tmp_path: Path) -> None:
+def test_policy_checks_pass(tmp_path: Path) -> None:
     for stage in STAGES:
         (tmp_path / f"{stage}.yaml").write_text(yaml.safe_dump_all(everything(stage)))
     done = subprocess.run(
@@ -68,7 +68,7 @@ def test_the_policy_checker_has_nothing_to_say(tmp_path: Path) -> None:
 
 
 @every_stage
-def test_pods_have_the_fewest_rights(stage: str) -> None:
+def test_pods_have_least_privilege(stage: str) -> None:
     manifests = everything(stage)
     (namespace,) = objects(manifests, "Namespace").values()
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -92,7 +92,7 @@ def test_pods_have_the_fewest_rights(stage: str) -> None:
 
 
 @every_stage
-def test_everything_is_in_the_stage_s_own_namespace(stage: str) -> None:
+def test_everything_is_in_the_stages_namespace(stage: str) -> None:
     for manifest in everything(stage):
         if manifest["kind"] == "Namespace":
             assert manifest["metadata"]["name"] == f"roadmap-{stage}"
@@ -100,7 +100,7 @@ def test_everything_is_in_the_stage_s_own_namespace(stage: str) -> None:
             assert manifest["metadata"]["namespace"] == f"roadmap-{stage}"
 
 
-def test_stages_differ_in_replicas_resources_and_hosts_alone() -> None:
+def test_stages_differ_only_in_replicas_resources_and_hosts() -> None:
     one, other = (serving("mnist", stage, IMAGE, VERSION) for stage in STAGES)
     named = {"minReplicas", "maxReplicas", "requests", "limits", "hostnames", "cidr", "BUNDLES"}
     for left, right in zip(one, other, strict=True):
@@ -123,7 +123,7 @@ def names_of_config(left: Any, right: Any) -> bool:
     return isinstance(left, str) and left[:-11] == right[:-11] and left.startswith("mnist-serving")
 
 
-def test_another_version_is_another_name_and_so_another_rollout() -> None:
+def test_another_version_is_another_rollout() -> None:
     before, after = (objects(serving("mnist", "staging", IMAGE, v), "Deployment") for v in (VERSION, CANARY))
     (was,), (is_) = config_of(before["mnist-serving"]), config_of(after["mnist-serving"])
     assert [was] != is_
@@ -134,7 +134,7 @@ def config_of(deployment: Manifest) -> list[str]:
     return [s["configMapRef"]["name"] for s in bundle["envFrom"] if not s["configMapRef"].get("optional")]
 
 
-def test_stable_and_canary_are_one_server_with_a_version_each() -> None:
+def test_stable_and_canary_differ_only_in_version() -> None:
     manifests = serving("mnist", "staging", IMAGE, VERSION, CANARY)
     deployments, maps = objects(manifests, "Deployment"), objects(manifests, "ConfigMap")
     for name, version in (("mnist-serving", VERSION), ("mnist-serving-canary", CANARY)):
@@ -165,7 +165,7 @@ def test_selectors_find_their_own_pods_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_the_route_leads_to_the_project_s_two_services(project: str) -> None:
+def test_the_route_has_both_services_of_the_project(project: str) -> None:
     manifests = serving(project, "production", IMAGE, VERSION)
     (route,) = objects(manifests, "HTTPRoute").values()
     (rule,) = route["spec"]["rules"]
@@ -183,7 +183,7 @@ def test_the_route_leads_to_the_project_s_two_services(project: str) -> None:
 
 
 @every_stage
-def test_what_is_not_allowed_by_name_does_not_pass(stage: str) -> None:
+def test_network_policies_deny_by_default(stage: str) -> None:
     policies = objects(everything(stage), "NetworkPolicy")
     deny = policies["mnist-default-deny"]["spec"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -196,7 +196,7 @@ def test_what_is_not_allowed_by_name_does_not_pass(stage: str) -> None:
     assert {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]} in internet  # a node's credentials are out of reach
 
 
-def test_a_gpu_is_asked_for_only_where_it_is_wanted() -> None:
+def test_a_gpu_is_requested_only_if_configured() -> None:
     plain, gpu = (objects(training("mnist", "staging", IMAGE, gpu=on), "Job")["mnist-training"] for on in (False, True))
     assert "nvidia" not in json.dumps(plain)
     spec = gpu["spec"]["template"]["spec"]
@@ -222,13 +222,13 @@ def test_the_command_prints_what_kubectl_applies() -> None:
         ({"project": "Mnist"}, "project: found 'Mnist'"),
     ],
 )
-def test_a_wrong_option_is_one_clear_line(changes: dict[str, str], said: str) -> None:
+def test_an_invalid_option_is_one_line(changes: dict[str, str], said: str) -> None:
     options = {"project": "mnist", "stage": "staging", "image": IMAGE, "version": VERSION}
     with pytest.raises(ManifestError, match=said):
         serving(**(options | changes))
 
 
-def test_without_kubectl_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_kubectl_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ManifestError, match="found no kubectl"):
         serving("mnist", "staging", IMAGE, VERSION)

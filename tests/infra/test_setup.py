@@ -23,7 +23,7 @@ def command(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-def test_a_wrong_python_is_named(tmp_path: Path) -> None:
+def test_an_unsupported_python_is_named(tmp_path: Path) -> None:
     old = command(tmp_path / "bin", "python3.9", 'case "$1" in -V) echo Python 3.9.2;; *) exit 1;; esac')
     done = setup(tmp_path, PYTHON=str(old))
     assert done.returncode == 1
@@ -35,7 +35,7 @@ def test_a_missing_python_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1 and "python3.99 is not installed" in done.stderr
 
 
-def test_a_full_disk_is_said_before_anything_is_downloaded(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_any_download(tmp_path: Path) -> None:
     command(tmp_path / "bin", "df", "echo header; echo /dev/x 100000 99000 1000 99% /")
     done = setup(tmp_path, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     assert done.returncode == 1 and "0 MB are free here" in done.stderr
@@ -43,7 +43,7 @@ def test_a_full_disk_is_said_before_anything_is_downloaded(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_no_network_is_said_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def test_a_network_failure_is_reported_and_the_next_run_resumes(tmp_path: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
     done = setup(tmp_path, lock="a-package-nobody-has==1.0\n", PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="", **nowhere)
     assert done.returncode == 1

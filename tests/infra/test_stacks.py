@@ -66,18 +66,18 @@ def up(script: Script) -> list[str]:
     return Stacks(script, poll=0).up(TEMPLATES["network"], "staging")
 
 
-def test_a_first_creation_that_failed_is_taken_away_and_tried_again() -> None:
+def test_a_failed_creation_is_deleted_and_retried() -> None:
     script = Script("ROLLBACK_COMPLETE", "CREATE_COMPLETE")
     assert up(script) == ["Modify Vpc (AWS::EC2::VPC)"]
     assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
 
 
-def test_a_failure_ends_with_the_first_reason() -> None:
+def test_a_failure_reports_the_first_reason() -> None:
     with pytest.raises(StackError, match=r"name: ROLLBACK_COMPLETE; Vpc CREATE_FAILED: limit of VPCs reached$"):
         up(Script(None, "ROLLBACK_COMPLETE", "limit of VPCs reached"))
 
 
-def test_a_change_that_is_under_way_is_waited_for() -> None:
+def test_a_change_in_progress_is_awaited() -> None:
     script = Script("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE")
     up(script)
     assert script.calls == ["UPDATE", "EXECUTE"]
@@ -89,25 +89,25 @@ def test_a_plan_changes_nothing_and_leaves_nothing() -> None:
     assert script.calls == ["CREATE", "FORGET", "DELETE"]
 
 
-def test_a_plan_that_was_interrupted_is_no_obstacle() -> None:
+def test_an_interrupted_plan_is_no_obstacle() -> None:
     script = Script("REVIEW_IN_PROGRESS", "CREATE_COMPLETE")
     up(script)
     assert script.calls == ["DELETE", "CREATE", "EXECUTE"]
 
 
-def test_nothing_is_done_where_nothing_changes() -> None:
+def test_no_change_does_nothing() -> None:
     words = "The submitted information didn't contain changes. Submit different information to create a change set."
     script = Script("UPDATE_COMPLETE", "", words, change="FAILED")
     assert up(script) == []
     assert script.calls == ["UPDATE", "FORGET"]
 
 
-def test_a_stack_that_could_not_go_back_is_left_to_a_person() -> None:
+def test_a_failed_rollback_needs_a_person() -> None:
     with pytest.raises(StackError, match="found state UPDATE_ROLLBACK_FAILED, which needs manual repair"):
         up(Script("UPDATE_ROLLBACK_FAILED", ""))
 
 
-def test_a_wrong_word_is_named_before_anything_is_asked() -> None:
+def test_an_invalid_argument_is_named_before_any_request() -> None:
     script = Script(None, "")
     with pytest.raises(StackError, match="found no parameter Cidr; it has Stage, CidrPrefix"):
         Stacks(script).up(TEMPLATES["network"], "staging", Cidr="10.1")

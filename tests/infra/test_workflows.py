@@ -49,17 +49,17 @@ def strings(tree: Any) -> Iterator[str]:
         yield from strings(value)
 
 
-def test_all_of_them_are_here() -> None:
+def test_all_workflows_exist() -> None:
     assert set(WORKFLOWS) == {"ci", "train", "deploy", "docs", "retrain", "release"}
 
 
-def test_the_linters_have_nothing_to_say() -> None:
+def test_workflow_linters_pass() -> None:
     for command in (["zizmor", "--offline", "--quiet", "."], ["jactionlint", "--shellcheck="]):
         done = subprocess.run([BIN / command[0], *command[1:]], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_linters_see_what_they_are_for(tmp_path: Path) -> None:
+def test_workflow_linters_find_planted_errors(tmp_path: Path) -> None:
     """A wrong context and a script injection, in a copy of ci."""
     text = (FOLDER / "ci.yaml").read_text()
     broken = text.replace("run: make lint", "run: make ${{ github.event.pull_request.title }} ${{ imputs.x }}")
@@ -73,7 +73,7 @@ def test_the_linters_see_what_they_are_for(tmp_path: Path) -> None:
 
 
 @every_workflow
-def test_actions_are_few_and_pinned_by_commit_with_the_version_beside(name: str) -> None:
+def test_actions_are_few_and_pinned_by_commit(name: str) -> None:
     for line in (FOLDER / f"{name}.yaml").read_text().splitlines():
         if (found := re.search(r"uses: (\S+)(.*)", line)) and not found[1].startswith("./.github/workflows/"):
             action, _, commit = found[1].partition("@")
@@ -87,7 +87,7 @@ def test_one_action_has_one_pin() -> None:
 
 
 @every_workflow
-def test_the_token_reads_and_no_more_but_where_a_job_says_so(name: str) -> None:
+def test_the_token_is_read_only_unless_a_job_needs_more(name: str) -> None:
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     for job, what in jobs(name):
         for permission, level in what.get("permissions", {}).items():
@@ -98,7 +98,7 @@ def test_the_token_reads_and_no_more_but_where_a_job_says_so(name: str) -> None:
 
 
 @every_workflow
-def test_every_job_ends_and_no_two_get_into_each_others_way(name: str) -> None:
+def test_every_job_has_a_timeout_and_a_concurrency_group(name: str) -> None:
     assert WORKFLOWS[name]["concurrency"]["group"].startswith(f"{name}-")
     for job, what in jobs(name):
         assert "uses" in what or 0 < what["timeout-minutes"] <= 350, f"{name}: {job}"
@@ -124,7 +124,7 @@ def test_a_step_is_a_make_target_and_takes_its_values_from_the_environment(name:
         ("release", "-m infra.github release tag=V"),
     ],
 )
-def test_a_value_from_the_environment_stays_one_word(target: str, heard: str, tmp_path: Path) -> None:
+def test_environment_values_are_quoted(target: str, heard: str, tmp_path: Path) -> None:
     """An input of a workflow is text that somebody typed; make and the shell must hand it on as it is."""
     value = "a b; touch $HOME/x `id` $(id) '\" * | &"
     recorder = tmp_path / ".venv" / "bin" / "python"
@@ -145,19 +145,19 @@ def test_a_value_from_the_environment_stays_one_word(target: str, heard: str, tm
 
 
 @every_workflow
-def test_checkouts_leave_no_token_behind(name: str) -> None:
+def test_checkouts_persist_no_token(name: str) -> None:
     for step in steps(name):
         if step.get("uses", "").startswith("actions/checkout"):
             assert step["with"]["persist-credentials"] is False
 
 
 @every_workflow
-def test_there_is_no_long_lived_key(name: str) -> None:
+def test_there_are_no_long_lived_keys(name: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text()
     assert "secrets." not in text and "secrets:" not in text and "aws-secret" not in text.lower()
 
 
-def test_aws_is_reached_from_an_environment_that_is_a_stage_and_by_its_role() -> None:
+def test_aws_is_accessed_by_the_role_of_a_stages_environment() -> None:
     using = {(name, job) for name in WORKFLOWS for job, what in jobs(name) if AWS in str(what.get("steps"))}
     assert using == {("deploy", "deploy"), ("train", "train")}
     for name, job in using:
@@ -171,7 +171,7 @@ def test_aws_is_reached_from_an_environment_that_is_a_stage_and_by_its_role() ->
     assert callers == set(choices) == set(STAGES)
 
 
-def test_only_what_deploys_or_trains_may_ask_for_the_token_of_aws() -> None:
+def test_only_deploying_and_training_jobs_get_an_oidc_token() -> None:
     asking = {
         (name, job) for name in WORKFLOWS for job, what in jobs(name) if "id-token" in what.get("permissions", {})
     }
@@ -180,7 +180,7 @@ def test_only_what_deploys_or_trains_may_ask_for_the_token_of_aws() -> None:
         assert Path(called).stem in ("deploy", "train") or (name, job) == ("docs", "publish"), f"{name}: {job}"
 
 
-def test_what_publishes_the_documentation_runs_nothing_and_asks_no_stage() -> None:
+def test_the_documentation_job_has_no_environment() -> None:
     """Pages takes the token of `id-token` as proof of origin; AWS's roles trust environments named like a stage."""
     publish = WORKFLOWS["docs"]["jobs"]["publish"]
     assert all("run" not in step for step in publish["steps"]) and "refs/heads/main" in publish["if"]
@@ -188,7 +188,7 @@ def test_what_publishes_the_documentation_runs_nothing_and_asks_no_stage() -> No
     assert "pages" not in str(WORKFLOWS["docs"]["jobs"]["build"].get("permissions"))
 
 
-def test_the_role_trusts_the_repository_in_the_environment_named_like_the_stage() -> None:
+def test_the_role_trusts_the_environment_of_its_stage() -> None:
     role = templates()["github-oidc"].body["Resources"]["DeployRole"]["Properties"]
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     conditions = statement["Condition"]["StringEquals"]
@@ -199,7 +199,7 @@ def test_the_role_trusts_the_repository_in_the_environment_named_like_the_stage(
     assert role["MaxSessionDuration"] >= WORKFLOWS["deploy"]["jobs"]["deploy"]["timeout-minutes"] * 60
 
 
-def test_a_deploy_is_not_cut_off_and_production_comes_after_a_release_only() -> None:
+def test_deployments_are_not_cancelled_and_production_needs_a_release() -> None:
     assert WORKFLOWS["deploy"]["concurrency"]["cancel-in-progress"] is False
     assert WORKFLOWS["ci"]["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
     where = {
@@ -210,14 +210,14 @@ def test_a_deploy_is_not_cut_off_and_production_comes_after_a_release_only() -> 
     assert set(staging["needs"]) == {"lint", "test", "images"} and "github.event_name == 'push'" in staging["if"]
 
 
-def test_the_shards_are_the_whole_suite() -> None:
+def test_the_shards_cover_the_whole_suite() -> None:
     matrix = WORKFLOWS["ci"]["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["shard"] == [f"{i + 1}/{len(matrix['shard'])}" for i in range(len(matrix["shard"]))]
     assert matrix["python"] == ["3.11"], "the lock is made for it"
 
 
 @every_workflow
-def test_an_expression_names_what_there_is(name: str) -> None:
+def test_expressions_refer_to_existing_names(name: str) -> None:
     """Inputs that are declared, steps that have that id, jobs that are needed, keys of the matrix."""
     workflow = WORKFLOWS[name]
     events = [value for value in workflow["on"].values() if isinstance(value, dict)]
@@ -237,7 +237,7 @@ def test_an_expression_names_what_there_is(name: str) -> None:
                 assert key in known[context], f"{name}: {context}.{key}"
 
 
-def test_what_the_environments_must_have_is_written_down() -> None:
+def test_required_environment_variables_are_documented() -> None:
     used = {
         found for name in WORKFLOWS for text in strings(WORKFLOWS[name]) for found in re.findall(r"vars\.(\w+)", text)
     }
@@ -255,7 +255,7 @@ def test_jenkins_runs_what_ci_runs() -> None:
     assert len(re.findall(r"\bsh\b", text)) == len(commands), "a script that is not one plain command"
 
 
-def test_every_list_of_targets_knows_all_that_a_machine_elsewhere_can_deploy_to() -> None:
+def test_every_list_of_targets_is_complete() -> None:
     remote = [name for name in DEPLOY_TARGETS if name not in LOCAL]
     form = WORKFLOWS["deploy"]["on"]["workflow_dispatch"]["inputs"]["target"]["options"]
     assert sorted(form) == sorted(["", *remote])
@@ -265,7 +265,7 @@ def test_every_list_of_targets_knows_all_that_a_machine_elsewhere_can_deploy_to(
     assert {name for name in remote if name != "k8s"} < set(re.findall(r'"(\w+)"', airflow)) - {"none"}
 
 
-def test_dependabot_looks_at_what_is_pinned_by_hand() -> None:
+def test_dependabot_covers_manual_pins() -> None:
     content = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
     for one in content["updates"]:
         assert one["cooldown"]["default-days"] >= 7, "a release that was taken over is noticed within days"

@@ -43,7 +43,7 @@ def ramps(n: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(planes).astype(np.uint8))
 
 
-def test_each_image_is_moved_and_mirrored_on_its_own() -> None:
+def test_augmentations_are_independent_per_image() -> None:
     torch.manual_seed(0)
     x, flip = ramps(200), torch.arange(200) % 2 == 0
     moved = networks.flip_and_shift(x, flip, 2)
@@ -57,17 +57,17 @@ def test_each_image_is_moved_and_mirrored_on_its_own() -> None:
     assert {a for a, _ in moves} == {b for _, b in moves} == {-2, -1, 0, 1, 2} and len(moves) == 25
 
 
-def test_no_flip_and_no_shift_is_no_change() -> None:
+def test_no_flip_and_no_shift_is_the_identity() -> None:
     x = ramps(3)
     assert torch.equal(networks.flip_and_shift(x, torch.zeros(3, dtype=torch.bool), 0), x)
     assert torch.equal(networks.flip_and_shift(x, torch.ones(3, dtype=torch.bool), 0), x.flip(2))
 
 
-def test_what_moves_in_is_a_reflection() -> None:
+def test_shifts_pad_by_reflection() -> None:
     assert networks.reflect(torch.arange(-2, 7), 5).tolist() == [2, 1, 0, 1, 2, 3, 4, 3, 2]
 
 
-def test_cutout_blanks_one_square_of_each_image() -> None:
+def test_cutout_blanks_one_square_per_image() -> None:
     torch.manual_seed(0)
     x = torch.ones(100, 3, 32, 32)
     gone = networks.cutout(x, 8) == 0
@@ -77,7 +77,7 @@ def test_cutout_blanks_one_square_of_each_image() -> None:
     assert torch.equal(networks.cutout(x, 0), x)
 
 
-def test_an_image_is_mirrored_in_every_other_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_mirrored_every_other_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
     def noted(x: torch.Tensor, flip: torch.Tensor, most: int) -> torch.Tensor:
@@ -113,7 +113,7 @@ def test_resnet20_has_the_parameters_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("name", ["CNN", "ResNet20", "ResNet9"])
-def test_the_graph_answers_as_the_network_and_the_same_for_a_mirror_image(name: str, tmp_path: Path) -> None:
+def test_the_graph_matches_the_network_and_mirror_images(name: str, tmp_path: Path) -> None:
     model = network(name)
     with torch.no_grad():  # statistics and weights that are not those of the start
         for module in model.modules():
@@ -185,7 +185,7 @@ def train(folder: Path, epochs: int, *more: pl.Callback) -> networks.Classifier:
     return model
 
 
-def test_a_killed_training_ends_with_the_same_averaged_weights(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_averaged_weights(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", 4).state_dict()
     with pytest.raises(Killed):
         train(tmp_path / "killed", 4, KillAfter(2))
@@ -195,7 +195,7 @@ def test_a_killed_training_ends_with_the_same_averaged_weights(tmp_path: Path) -
         assert torch.equal(value, resumed[name]), name
 
 
-def test_what_is_shipped_is_the_average(tmp_path: Path) -> None:
+def test_the_averaged_weights_are_exported(tmp_path: Path) -> None:
     """The checkpoint of the last epoch holds both: the average, and the weights it is the average of."""
     model = train(tmp_path / "run", 2)
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)

@@ -38,7 +38,7 @@ def theirs() -> Any:
 
 
 @torch.no_grad()
-def test_our_weights_answer_the_same_in_transformers_and_back() -> None:
+def test_our_weights_match_in_transformers_and_back() -> None:
     ours, reference, x = gpt(), theirs(), tokens(2, BLOCK)
     for parameter in ours.parameters():  # norms and biases too
         parameter.add_(0.1 * torch.randn_like(parameter))
@@ -51,7 +51,7 @@ def test_our_weights_answer_the_same_in_transformers_and_back() -> None:
 
 
 @torch.no_grad()
-def test_weights_of_transformers_answer_the_same_here() -> None:
+def test_weights_from_transformers_match_here() -> None:
     ours, reference, x = gpt(), theirs(), tokens(2, BLOCK)
     ours.load_state_dict(from_gpt2(reference.state_dict()))
     torch.testing.assert_close(ours(x), reference(x).logits, atol=1e-4, rtol=1e-4)
@@ -59,7 +59,7 @@ def test_weights_of_transformers_answer_the_same_here() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_no_token_sees_a_later_one(positions: str) -> None:
+def test_attention_is_causal(positions: str) -> None:
     model, x = gpt(positions=positions), tokens(1, 12)
     changed = x.clone()
     changed[0, 8] = (changed[0, 8] + 1) % VOCAB
@@ -70,14 +70,14 @@ def test_no_token_sees_a_later_one(positions: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_order_matters(positions: str) -> None:
+def test_the_order_of_tokens_matters(positions: str) -> None:
     model = gpt(positions=positions, layers=1)
     assert not torch.allclose(
         model(torch.tensor([[1, 2, 3]]))[0, -1], model(torch.tensor([[2, 1, 3]]))[0, -1], atol=1e-6
     )
 
 
-def test_weights_begin_as_published() -> None:
+def test_weights_are_initialised_as_published() -> None:
     model = gpt(width=128, layers=8)
     assert model.head.weight is model.tokens.weight
     first = model.blocks[0]
@@ -88,14 +88,14 @@ def test_weights_begin_as_published() -> None:
     assert loss == pytest.approx(np.log(VOCAB), abs=0.1), "before training all tokens are about as likely"
 
 
-def test_the_schedule_rises_and_falls() -> None:
+def test_the_schedule_warms_up_and_decays() -> None:
     paces = [gpt().pace(step, 20) for step in range(21)]
     assert paces[:3] == pytest.approx([1 / 3, 2 / 3, 1])
     assert paces[-1] == pytest.approx(0.1)
     assert all(a >= b for a, b in pairwise(paces[2:]))
 
 
-def test_muon_steps_the_matrices_of_the_blocks_and_a_schedule_reaches_both() -> None:
+def test_muon_updates_block_matrices_and_the_schedule_reaches_both_optimizers() -> None:
     model = gpt(muon=0.02, lr=1e-3)
     model._trainer = SimpleNamespace(estimated_stepping_batches=20)  # type: ignore[assignment]
     made = model.configure_optimizers()
@@ -113,7 +113,7 @@ def test_muon_steps_the_matrices_of_the_blocks_and_a_schedule_reaches_both() -> 
 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_it_learns_what_only_attention_can_know(positions: str) -> None:
+def test_it_learns_a_task_that_needs_attention(positions: str) -> None:
     """The second half of a text repeats the first: each of its tokens stands eight places before."""
     model = gpt(positions=positions, vocab=8, layers=2, width=64, heads=4).train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, fused=True)
@@ -141,7 +141,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @torch.no_grad()
-def test_reading_piece_by_piece_is_reading_at_once(exported: tuple[GPT, Any]) -> None:
+def test_reading_in_chunks_equals_reading_at_once(exported: tuple[GPT, Any]) -> None:
     model, session = exported
     x = tokens(3, 20)
     expected = model(x).numpy()

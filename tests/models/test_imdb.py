@@ -40,9 +40,7 @@ def ragged(lengths: list[int], width: int, seed: int = 0) -> tuple[torch.Tensor,
 
 
 @pytest.mark.parametrize(("kind", "layer"), zip(RECURRENT, (nn.RNN, nn.LSTM, nn.GRU), strict=True))
-def test_turning_rows_round_is_what_packing_does(
-    kind: type[networks.Recurrent], layer: Callable[..., nn.RNNBase]
-) -> None:
+def test_reversing_rows_equals_packing(kind: type[networks.Recurrent], layer: Callable[..., nn.RNNBase]) -> None:
     model = network(kind)
     both = layer(8, 6, batch_first=True, bidirectional=True)
     assert isinstance(model, networks.Recurrent)
@@ -59,7 +57,7 @@ def test_turning_rows_round_is_what_packing_does(
 
 
 @every_network
-def test_padding_and_company_change_nothing(kind: type[networks.Classifier]) -> None:
+def test_padding_and_the_batch_change_nothing(kind: type[networks.Classifier]) -> None:
     model = network(kind)
     tokens, lengths = ragged([12, 3, 7, 1], width=12)
     with torch.no_grad():
@@ -74,7 +72,7 @@ def test_padding_and_company_change_nothing(kind: type[networks.Classifier]) -> 
 
 
 @every_network
-def test_contributions_add_up_to_the_log_odds(kind: type[networks.Classifier]) -> None:
+def test_contributions_sum_to_the_log_odds(kind: type[networks.Classifier]) -> None:
     model = network(kind)
     tokens, lengths = ragged([30, 30, 11, 2, 1], width=30)
     tokens[1, :] = 5  # one token over and over: many share a maximum
@@ -101,7 +99,7 @@ def test_the_graph_answers_batches_of_any_shape(kind: type[networks.Classifier],
             np.testing.assert_allclose(got, wanted.numpy(), atol=1e-5)
 
 
-def test_the_mean_of_embeddings_does_not_see_order_and_the_others_do() -> None:
+def test_only_the_mean_of_embeddings_ignores_word_order() -> None:
     tokens, lengths = ragged([8], width=8)
     for kind in (*RECURRENT, networks.MeanEmbedding):
         with torch.no_grad():

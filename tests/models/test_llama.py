@@ -136,7 +136,7 @@ def tokens(n: int, t: int, seed: int = 0) -> torch.Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
-def test_files_of_transformers_answer_the_same_here_and_ours_there(name: str, tmp_path: Path) -> None:
+def test_files_round_trip_with_transformers(name: str, tmp_path: Path) -> None:
     case, x = CASES[name], tokens(2, 33)
     reference, model = theirs(case), ours(case.shape)
     reference.save_pretrained(tmp_path)
@@ -165,7 +165,7 @@ def test_files_of_transformers_answer_the_same_here_and_ours_there(name: str, tm
     ],
     ids=["llama_2", "llama_3", "mistral", "mixtral", "qwen_3", "gemma", "gemma_3", "smollm2"],
 )
-def test_a_setting_has_as_many_parameters_as_was_published(shape: Shape, published: int) -> None:
+def test_settings_have_the_published_number_of_parameters(shape: Shape, published: int) -> None:
     def count(layers: int) -> int:
         with torch.device("meta"):
             model = Llama(replace(shape, layers=layers), **TRAINING)
@@ -176,7 +176,7 @@ def test_a_setting_has_as_many_parameters_as_was_published(shape: Shape, publish
 
 
 @torch.no_grad()
-def test_a_window_hides_what_is_behind_it_and_a_layer_without_one_sees_it() -> None:
+def test_sliding_windows_limit_attention() -> None:
     x = tokens(1, 12)
     changed = x.clone()
     changed[0, 2] = (changed[0, 2] + 1) % VOCAB
@@ -190,7 +190,7 @@ def test_a_window_hides_what_is_behind_it_and_a_layer_without_one_sees_it() -> N
     assert reached(tiny(GEMMA_3_1B, kv_heads=1, layers=2, window=4, period=2)) == list(range(2, 12))
 
 
-def test_the_balance_of_experts_is_one_where_all_are_used_alike() -> None:
+def test_the_expert_balance_loss_is_one_if_uniform() -> None:
     torch.manual_seed(0)
     experts = Experts(tiny(MIXTRAL_8X7B, experts=4, active=1))
     x = torch.eye(4, 32).repeat(3, 1)[None]
@@ -204,7 +204,7 @@ def test_the_balance_of_experts_is_one_where_all_are_used_alike() -> None:
 
 
 @pytest.mark.parametrize("family", ["mistral", "mixtral"])
-def test_it_learns(family: str) -> None:
+def test_a_small_model_learns(family: str) -> None:
     """Of a text that repeats three tokens, every token after the third is known."""
     torch.manual_seed(0)
     sizes = {name: value for name, value in TINY.items() if name not in ("vocab", "context")}
@@ -220,7 +220,7 @@ def test_it_learns(family: str) -> None:
     assert loss.item() < 0.8, "two predictions of eleven are guesses: 2/11 ln 8 = 0.38"
 
 
-def test_an_unknown_family_is_refused() -> None:
+def test_an_unknown_family_is_rejected() -> None:
     with pytest.raises(ValueError, match="found 'gpt_5'; expected one of llama, llama_3"):
         small("gpt_5", 8, 16, TRAINING)
     assert set(FAMILY) <= set(CASES)
@@ -228,7 +228,7 @@ def test_an_unknown_family_is_refused() -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_the_exported_decoder_reads_piece_by_piece_and_padding_changes_nothing(tmp_path: Path) -> None:
+def test_the_exported_decoder_reads_in_chunks_and_ignores_padding(tmp_path: Path) -> None:
     import onnxruntime
 
     shape = replace(CASES["gemma_3"].shape, layers=2, experts=4, active=2)  # windows, norms and experts at once

@@ -81,7 +81,7 @@ def test_svd_finds_the_weights_of_scikit_learn(l2: float, batch_size: int) -> No
     np.testing.assert_allclose(answers, known.predict(X) * Y.std() + Y.mean(), atol=0.02)
 
 
-def test_svd_survives_columns_that_repeat_each_other() -> None:
+def test_svd_handles_collinear_columns() -> None:
     x = np.column_stack([X, X[:, 0], np.zeros(N)]).astype(np.float32)
     model = LinearRegression(D + 2, float(Y.mean()), float(Y.std()), "svd", 1, 0.0)
     answers = fit(model, x, Y, 1, N)(torch.from_numpy(x)).detach().numpy()
@@ -91,7 +91,7 @@ def test_svd_survives_columns_that_repeat_each_other() -> None:
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("gd", 0.1), ("momentum", 0.02), ("adam", 0.05)])
 @pytest.mark.parametrize("l2", [0.0, 0.1])
-def test_the_iterative_ways_end_at_the_closed_form(optimizer: str, lr: float, l2: float) -> None:
+def test_iterative_solvers_reach_the_closed_form(optimizer: str, lr: float, l2: float) -> None:
     best = objective(fit(linear("svd", lr=1, l2=l2), X, Y, 1, N))
     found = objective(fit(linear(optimizer, lr, l2), X, Y, epochs=20, batch_size=64))
     assert best <= found * (1 + 1e-5)
@@ -107,7 +107,7 @@ def test_without_hidden_layers_the_classifier_is_logistic_regression() -> None:
     np.testing.assert_allclose(model.logit[0].weight.detach()[0], known.coef_[0], atol=0.15)
 
 
-def test_hidden_layers_learn_what_no_line_separates() -> None:
+def test_hidden_layers_learn_a_nonlinear_boundary() -> None:
     labels = (X[:, 0] * X[:, 1] > 0).astype(np.float32)
     model = fit(Classifier(D, [16], dropout=0.0, lr=0.05, weight_decay=0.0), X, labels, epochs=20, batch_size=64)
     accuracy = ((model(torch.from_numpy(X)) > 0.5).numpy() == labels).mean()
@@ -122,13 +122,13 @@ def cnn(size: int, **changes: Any) -> CNN:
 
 
 @pytest.mark.parametrize("size", [8, 28])
-def test_the_cnn_gives_ten_logits_for_any_batch(size: int) -> None:
+def test_the_cnn_returns_ten_logits_for_any_batch(size: int) -> None:
     model = cnn(size).eval()
     for n in (1, 3):
         assert model(torch.rand(n, 1, size, size)).shape == (n, 10)
 
 
-def test_the_cnn_learns_to_tell_strokes_apart() -> None:
+def test_the_cnn_learns_to_classify_strokes() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 128)
     images = rng.random((128, 1, 8, 8), dtype=np.float32) * 0.3
@@ -138,7 +138,7 @@ def test_the_cnn_learns_to_tell_strokes_apart() -> None:
     assert (model(torch.from_numpy(images)).argmax(1).numpy() == labels).all()
 
 
-def test_shifts_are_the_moves_of_a_plain_loop_and_no_others() -> None:
+def test_shifts_match_a_plain_loop() -> None:
     most, images = 2, torch.rand(300, 1, 6, 5) + 0.1
     moved = random_shift(images, most)
     assert moved.shape == images.shape
@@ -164,7 +164,7 @@ def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
     return moved
 
 
-def test_no_ink_is_lost_where_the_margin_is_as_wide_as_the_shift() -> None:
+def test_shifts_within_the_margin_lose_no_ink() -> None:
     images = torch.zeros(50, 1, 8, 8)
     images[:, :, 2:6, 2:6] = torch.rand(50, 1, 4, 4)
     assert torch.equal(random_shift(images, 2).flatten(1).sort().values, images.flatten(1).sort().values)
@@ -179,7 +179,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_onnx_graph_answers_as_the_network_for_any_batch_size(name: str, tmp_path: Path) -> None:
+def test_the_onnx_graph_matches_the_network_for_any_batch_size(name: str, tmp_path: Path) -> None:
     import onnxruntime
 
     make, shape = NETWORKS[name]
@@ -193,7 +193,7 @@ def test_the_onnx_graph_answers_as_the_network_for_any_batch_size(name: str, tmp
         np.testing.assert_allclose(session.run(["y"], {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_graph_that_answers_differently_is_never_written_unnoticed(tmp_path: Path) -> None:
+def test_a_differing_graph_is_rejected_at_export(tmp_path: Path) -> None:
     """Dropout left on is the classical way to export a wrong graph."""
     model = Classifier(D, [64], dropout=0.9, lr=0.01, weight_decay=0.0).train()
     with pytest.raises(RuntimeError, match="from the exported graph"):

@@ -40,7 +40,7 @@ INPUT = json.dumps({"class": "1st", "sex": "female", "age": "adult"})
         ({"symbol": "X", "horizons": [{"p": 1.0}]}, {"symbol": "X", "horizons": [{"p": 2.0}]}, False, False),
     ],
 )
-def test_two_answers_agree(first: dict[str, Any], second: dict[str, Any], classes: bool, same: bool) -> None:
+def test_agreement_of_two_outputs(first: dict[str, Any], second: dict[str, Any], classes: bool, same: bool) -> None:
     assert agree(first, second, classes) is same
 
 
@@ -116,7 +116,7 @@ def test_the_better_version_is_named(log: Log, mode: str, right: tuple[float, fl
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
-def test_without_labels_it_tells_how_much_they_agree(log: Log) -> None:
+def test_without_labels_agreement_is_reported(log: Log) -> None:
     log.write("mirrored", (0.8, 0.7), days=1)
     shutil.rmtree(log.folder / "log" / "_labels", ignore_errors=True)
     known = labels.read(log.url, "titanic")
@@ -126,7 +126,7 @@ def test_without_labels_it_tells_how_much_they_agree(log: Log) -> None:
         assert found["score"] is None and "no labels yet" in found["summary"]
 
 
-def test_few_labels_say_nothing(log: Log) -> None:
+def test_few_labels_are_undecided(log: Log) -> None:
     log.write("mirrored", (0.2, 0.9), days=2, daily=40)
     found = log.judge()
     assert found["score"]["verdict"] == "undecided" and found["score"]["p"] == 1
@@ -138,7 +138,7 @@ def test_the_only_other_version_is_the_challenger(log: Log) -> None:
     assert log.judge()["arms"][1]["version"] == log.challenger.version
 
 
-def test_mistakes_are_one_line(log: Log) -> None:
+def test_errors_are_one_line(log: Log) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     for options, words in [
         ({"challenger": "abc"}, "challenger: found no predictions of abc in the log; it has"),
@@ -149,7 +149,7 @@ def test_mistakes_are_one_line(log: Log) -> None:
             log.judge(**options)
 
 
-def test_failures_come_from_the_server(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_read_from_the_server(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     log.write("mirrored", (0.8, 0.8), days=1, daily=2)
     assert log.judge()["arms"][0]["failed"] is None
     assert "is unreachable" in log.judge(server="http://127.0.0.1:9")["failures"]
@@ -175,7 +175,7 @@ def test_the_command_line(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("project", bundles.ALL)
-def test_every_project_is_judged_by_its_own_score_or_not_at_all(project: str, tmp_path: Path) -> None:
+def test_every_project_is_compared_by_its_own_score_or_not_at_all(project: str, tmp_path: Path) -> None:
     bundles.ALL[project](tmp_path / "bundle")
     bundle = Bundle(tmp_path / "bundle")
     predictor = load_predictor(bundle)

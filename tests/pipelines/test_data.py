@@ -58,7 +58,7 @@ def test_the_seed_decides_the_sample(project: str) -> None:
         ({"class": "crew", "sex": "male"}, 192, 862),
     ],
 )
-def test_titanic_adds_up_to_dawsons_table(group: dict[str, str], survived: int, people: int) -> None:
+def test_titanic_sums_to_dawsons_table(group: dict[str, str], survived: int, people: int) -> None:
     """Dawson (1995), table 1 and the margins that the article and R's `Titanic` data set give."""
     chosen = PEOPLE
     for column, level in group.items():
@@ -66,7 +66,7 @@ def test_titanic_adds_up_to_dawsons_table(group: dict[str, str], survived: int, 
     assert (int(chosen["survived"].sum()), len(chosen)) == (survived, people)
 
 
-def test_the_hedonic_prices_give_their_coefficients_back() -> None:
+def test_least_squares_recovers_the_hedonic_coefficients() -> None:
     """Ordinary least squares on 20,000 houses: every estimate within four standard errors of the truth."""
     frame = house_prices.hedonic(20_000, seed=7)
     districts = {name: worth for name, worth in house_prices.DISTRICTS.items() if worth}
@@ -81,7 +81,7 @@ def test_the_hedonic_prices_give_their_coefficients_back() -> None:
     assert errors.max() < 2, "the truth is found, not merely not excluded"
 
 
-def test_digits_are_uint8_images_over_the_whole_range() -> None:
+def test_digits_are_uint8_images_of_the_full_range() -> None:
     images, labels = mnist.digits()
     assert (images.shape, images.dtype, images.min(), images.max()) == ((1797, 8, 8), np.uint8, 0, 255)
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]

@@ -32,7 +32,7 @@ SLOW = frozenset[str]().union(*MAY.values()) | {"transformers", "dvc", "ray", "s
 AT_ONCE = {"pandas"}  # what a module may import before a function is called
 
 
-def test_importing_stages_and_projects_imports_nothing_slow() -> None:
+def test_stages_and_projects_import_nothing_slow() -> None:
     modules = [f"pipelines.{stage}" for stage in MEMBERS]
     for project in params(ROOT)["projects"]:
         members = {member for loaded in MEMBERS.values() for member in loaded}
@@ -58,7 +58,7 @@ def test_a_stage_imports_no_more_than_it_needs(reproduced: Checkout) -> None:
 
 
 @pytest.mark.slow
-def test_lightning_leaves_torchmetrics_for_whoever_asks() -> None:
+def test_lightning_imports_torchmetrics_lazily() -> None:
     code = """
 import sys
 from roadmap.training.lightning import pl

@@ -17,7 +17,7 @@ each_project = pytest.mark.parametrize("project", PROJECTS)
 
 
 @each_project
-def test_a_project_has_what_it_must_have(project: str) -> None:
+def test_a_project_has_its_required_members(project: str) -> None:
     found = load_project(project)
     for member in ("settings", "data", "predictor", "evaluation", "monitoring", "behaviour", "report"):
         getattr(found, member)  # raises where one is missing, or lacks a method
@@ -34,7 +34,7 @@ def test_serving_a_project_needs_no_training_library(project: str) -> None:
 
 
 @each_project
-def test_settings_say_what_every_key_means(project: str) -> None:
+def test_every_settings_key_has_a_description(project: str) -> None:
     settings = importlib.import_module(f"pipelines.{project}.settings")
     block = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]
     for schema, keys in ((settings.Data, block["data"]), (settings.Model, block["model"])):
@@ -43,7 +43,7 @@ def test_settings_say_what_every_key_means(project: str) -> None:
 
 @pytest.mark.slow
 @each_project
-def test_a_bundle_names_no_file_of_the_machine_it_was_made_on(reproduced: Checkout, project: str) -> None:
+def test_a_bundle_contains_no_local_paths(reproduced: Checkout, project: str) -> None:
     for path in filter(Path.is_file, reproduced.path("artifacts", project, "bundle").rglob("*")):
         content = path.read_bytes()
         assert str(reproduced.folder).encode() not in content and b"site-packages" not in content, path.name
@@ -51,7 +51,7 @@ def test_a_bundle_names_no_file_of_the_machine_it_was_made_on(reproduced: Checko
 
 @pytest.mark.slow
 @each_project
-def test_metrics_hold_what_people_compare(reproduced: Checkout, project: str) -> None:
+def test_metrics_have_the_compared_figures(reproduced: Checkout, project: str) -> None:
     metrics = json.loads(reproduced.path("artifacts", project, "metrics.json").read_text())
     headline = metrics["headline"]
     assert headline["ci95_low"] <= headline["value"] <= headline["ci95_high"]
@@ -65,9 +65,7 @@ def test_metrics_hold_what_people_compare(reproduced: Checkout, project: str) ->
 
 @pytest.mark.slow
 @each_project
-def test_a_project_says_how_it_should_behave_and_in_which_parts_it_is_judged(
-    reproduced: Checkout, project: str
-) -> None:
+def test_a_project_has_behavioural_checks_and_slices(reproduced: Checkout, project: str) -> None:
     metrics = json.loads(reproduced.path("artifacts", project, "metrics.json").read_text())
     kinds = {one["kind"] for one in metrics["behaviour"].values()}
     assert kinds == {"invariance", "directional", "minimum"}

@@ -85,12 +85,12 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("path", EDITS)
-def test_an_edit_reruns_what_depends_on_it_and_nothing_else(repo: Any, path: str) -> None:
+def test_an_edit_reruns_exactly_what_depends_on_it(repo: Any, path: str) -> None:
     with edited(repo, path), repo.lock:
         assert {stage.addressing for stage in repo.index.stages if stage.changed_deps()} == {"store"} | EDITS[path]
 
 
-def test_dvc_repro_runs_what_has_changed(repo: Any) -> None:
+def test_dvc_repro_runs_what_changed(repo: Any) -> None:
     """The same judgement by `dvc repro --dry`, which also takes the look at MLflow's store."""
     assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"}
     for path in ("pipelines/titanic/predict/features.py", "pipelines/titanic/README.md"):
@@ -98,7 +98,7 @@ def test_dvc_repro_runs_what_has_changed(repo: Any) -> None:
             assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"} | EDITS[path]
 
 
-def test_documentation_is_ignored_and_what_stages_write_is_not(repo: Any) -> None:
+def test_documentation_is_ignored_and_outputs_are_not(repo: Any) -> None:
     ignored = {path: repo.dvcignore.is_ignored_file(str(Path(repo.root_dir, path))) for path in (
         "pipelines/titanic/README.md", "pipelines/stocks/figure.png", "roadmap/monitoring/power.svg",
         "artifacts/titanic/plots/calibration.png", "artifacts/titanic/bundle/notes.md", "data/mnist/digits.svg",
@@ -106,7 +106,7 @@ def test_documentation_is_ignored_and_what_stages_write_is_not(repo: Any) -> Non
     assert list(ignored.values()) == [True] * 3 + [False] * 3, ignored
 
 
-def test_every_room_and_every_kind_of_project_file_has_a_row() -> None:
+def test_every_package_and_kind_of_project_file_is_covered() -> None:
     rooms = {path.parent.name for path in (ROOT / "roadmap").glob("*/__init__.py")}
     assert rooms == {path.split("/")[1] for path in EDITS if path.startswith("roadmap/") and path.count("/") > 1}
     own = {path.name for path in (ROOT / "pipelines/titanic").iterdir() if not path.name.startswith("__")}

@@ -3,7 +3,7 @@
 from pipelines import sagemaker
 
 
-def test_texts_become_overrides() -> None:
+def test_hyperparameters_become_overrides() -> None:
     given = {
         "project": "mnist",
         "profile": '"full"',

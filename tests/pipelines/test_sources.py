@@ -75,7 +75,7 @@ EDITS: dict[str, tuple[Any, set[str]]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_content_counts_and_nothing_else_does(edit: str) -> None:
+def test_only_content_counts(edit: str) -> None:
     before = looked()
     assert changed(before) == set()
     do, expected = EDITS[edit]
@@ -89,7 +89,7 @@ def test_the_full_profile_has_its_own_file(checkout: Path) -> None:
     assert changed(before) == {"either"}
 
 
-def test_what_is_unchanged_is_not_read_again(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_files_are_not_read_again(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gigabytes cost a look at their inodes."""
     monkeypatch.setattr(sources, "RECENT", -1.0)
     before = looked()
@@ -97,13 +97,13 @@ def test_what_is_unchanged_is_not_read_again(checkout: Path, monkeypatch: pytest
     assert looked() == before
 
 
-def test_a_project_that_is_gone_leaves_nothing(checkout: Path) -> None:
+def test_a_removed_project_leaves_nothing(checkout: Path) -> None:
     assert set(looked()) == {"table", "folder", "none", "either"}
     (checkout / "params.yaml").write_text("profile: sample\nprojects: {none: {data: {path: null}}}\n")
     assert looked() == {"none": json.dumps({"sha256": []}) + "\n"}
 
 
-def test_a_damaged_memory_is_forgotten(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrupt_cache_of_hashes_is_discarded(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "RECENT", -1.0)
     before = looked()
     for content in ("", "[]", '{"a": 5}', "{"):

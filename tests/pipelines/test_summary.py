@@ -22,7 +22,7 @@ def row(project: str) -> tuple[str, ...]:
     return (project, *("new",) * (len(summary.COLUMNS) - 1))
 
 
-def test_rows_at_hand_replace_theirs_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_rows_replace_old_ones_and_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = summary.renew(README, "full", [row("mnist"), row("house_prices")])
     names = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.startswith("| ")]
@@ -32,7 +32,7 @@ def test_rows_at_hand_replace_theirs_and_the_others_stay(monkeypatch: pytest.Mon
     assert summary.renew(text, "full", [row("mnist"), row("house_prices")]) == text
 
 
-def test_a_table_keeps_its_own_header_and_the_words_that_somebody_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_keeps_its_header_and_handwritten_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     table = "| 项目 | 内容 |\n| --- | --- |\n| [titanic](x) | 谁能生还 | old | old | old |\n"
     text = f"<!-- figures: projects -->\n{table}<!-- /figures -->\n"

@@ -257,7 +257,7 @@ def staged(run: Run) -> Bundle:
     return Bundle(run.artifacts / "bundle")
 
 
-def test_a_later_network_is_trained_on_what_the_earlier_one_makes(written: Write) -> None:
+def test_a_later_network_trains_on_the_earlier_ones_output(written: Write) -> None:
     run = written(CHAIN, "encoder: Encoder", {**HEAD, "encoder": ENCODER}, variants={"other": {}})
     bundle = staged(run)
     assert set(bundle.manifest.files) == {"encoder.onnx", "model.onnx", "example.json", "index.bin", "reference.json"}
@@ -286,7 +286,7 @@ def test_the_class_of_an_earlier_network_is_checked_too(written: Write) -> None:
         written(CHAIN, "encoder: Encoder", {**HEAD, "encoder": {**ENCODER, "_target_": "models.lines.Decoder"}})
 
 
-def test_an_environment_asks_the_network_that_learns_in_it(written: Write) -> None:
+def test_an_environment_queries_the_network_in_training(written: Write) -> None:
     run = written(ENVIRONMENT, "pass", HEAD, train={**TRAIN, "epochs": 20})
     bundle = staged(run)
     moves = bundle.session().run(["y"], {"x": np.array([[0.8], [-0.6]], np.float32)})[0]

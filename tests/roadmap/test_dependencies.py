@@ -41,7 +41,7 @@ def needed(stage: str, project: str) -> list[str]:
 
 
 @pytest.mark.parametrize("address", STAGES)
-def test_what_a_stage_imports_is_among_its_dependencies(address: str) -> None:
+def test_imports_of_a_stage_are_among_its_dependencies(address: str) -> None:
     stage = STAGES[address]
     if stage.name in WITHOUT:
         assert not stage.deps
@@ -52,7 +52,7 @@ def test_what_a_stage_imports_is_among_its_dependencies(address: str) -> None:
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_no_dependency_is_in_vain(name: str) -> None:
+def test_every_dependency_is_imported(name: str) -> None:
     """Each line of code in `deps:` is there for something that the stage of some project imports."""
     served: dict[str, bool] = {"pipelines/${key}": True}  # of optional members, which no project need have
     for stage in STAGES.values():
@@ -67,7 +67,7 @@ def test_no_dependency_is_in_vain(name: str) -> None:
 
 
 @pytest.mark.parametrize("entry", PLUMBING)
-def test_plumbing_is_there_and_would_be_missed(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excluded_plumbing_exists_and_is_imported(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ROOT / entry).exists() and PLUMBING[entry]
     monkeypatch.setattr(dependencies, "PLUMBING", {path: why for path, why in PLUMBING.items() if path != entry})
     project = next(iter(PROJECTS))
@@ -75,7 +75,7 @@ def test_plumbing_is_there_and_would_be_missed(entry: str, monkeypatch: pytest.M
     assert any(covered(file, (entry,)) for file in found), f"{entry}: no stage imports it; take it off the list"
 
 
-def test_what_a_project_does_not_say_is_empty() -> None:
+def test_omitted_project_keys_are_empty() -> None:
     """The defaults of roadmap/project.py change no output, or it would be no plumbing."""
     tree = ast.parse((ROOT / "roadmap/project.py").read_text())
     members = [
@@ -93,7 +93,7 @@ def sources(*rooms: str) -> Iterator[Path]:
         yield from (ROOT / room).rglob("*.py")
 
 
-def test_modules_that_are_loaded_by_name_are_known() -> None:
+def test_modules_loaded_by_name_are_included() -> None:
     names = {"import_module", "find_spec", "__import__", "run_module", "exec_module"}
     found = set()
     for path in sources("roadmap", "pipelines", "models"):
@@ -105,7 +105,7 @@ def test_modules_that_are_loaded_by_name_are_known() -> None:
     assert found == set(LOADERS), f"{sorted(found ^ set(LOADERS))} {said}"
 
 
-def test_a_folder_of_networks_is_known_whole(tmp_path: Path) -> None:
+def test_a_folder_of_networks_is_included_completely(tmp_path: Path) -> None:
     for path in sources("roadmap", "pipelines", "models"):
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     assert not (tmp_path / "server").exists()
 
 
-def test_a_fork_has_the_command_line_environment_and_streams_of_the_stage(served: Served) -> None:
+def test_a_fork_inherits_arguments_environment_and_streams(served: Served) -> None:
     served.write("echo", STAGE + "print(sys.stdin.read()); sys.exit('a reason')")
     process = served.work("stages.echo", "project=x", "a b", WORD="here")
     out, err = process.communicate("from outside", timeout=60)
@@ -90,7 +90,7 @@ def test_a_fork_has_the_command_line_environment_and_streams_of_the_stage(served
     assert (process.returncode, err) == (1, "a reason\n")
 
 
-def test_a_fork_has_what_the_server_imported(served: Served) -> None:
+def test_a_fork_has_the_servers_imports(served: Served) -> None:
     served.write("imported", "import sys\nprint('colorsys' in sys.modules)")  # as soon as nobody asks, it imports
     until(lambda: served.work("stages.imported").communicate(timeout=60)[0] == "True\n")
 
@@ -98,7 +98,7 @@ def test_a_fork_has_what_the_server_imported(served: Served) -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("sys.exit(75)", 75), ("1 / 0", 1), ("os.kill(os.getpid(), 9)", -9), ("", 0)]
 )
-def test_a_stage_ends_as_its_fork_ends(served: Served, code: str, status: int) -> None:
+def test_a_stage_exits_like_its_fork(served: Served, code: str, status: int) -> None:
     served.write("end", f"import os, sys\n{code}")
     process = served.work("stages.end")
     _, err = process.communicate(timeout=60)
@@ -116,7 +116,7 @@ def test_signals_reach_the_fork(served: Served) -> None:
 
 
 @pytest.mark.parametrize("victim", ["stage", "server"])
-def test_a_fork_does_not_outlive_who_waits_for_it(tmp_path: Path, victim: str) -> None:
+def test_a_fork_does_not_outlive_its_client(tmp_path: Path, victim: str) -> None:
     served = Served(tmp_path)
     served.write("wait", "import os\nprint(os.getpid(), flush=True)\ninput()")
     process = served.work("stages.wait")
@@ -155,7 +155,7 @@ def test_only_the_stages_of_one_repro_are_forked(stages: Stages, short: Path) ->
     assert not list(servers.iterdir())
 
 
-def test_a_server_that_is_gone_leaves_the_stage_to_itself(stages: Stages) -> None:
+def test_without_a_server_the_stage_runs_by_itself(stages: Stages) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(stages.folder / "socket"))
     assert stages.run("-m", "stages.work", FORK_SERVER="socket")[1].startswith("alone")

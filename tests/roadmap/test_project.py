@@ -52,20 +52,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     ],
 )
-def test_what_a_project_lacks_is_one_line(folder: Path, member: str, file: str, text: str, said: str) -> None:
+def test_a_missing_project_member_is_one_line(folder: Path, member: str, file: str, text: str, said: str) -> None:
     (folder / file).write_text(text)
     with pytest.raises(UsageError) as refused:
         getattr(load_project("shop"), member)
     assert str(refused.value).startswith(said) and "\n" not in str(refused.value)
 
 
-def test_what_may_be_left_out_has_a_default(folder: Path) -> None:
+def test_optional_members_have_defaults(folder: Path) -> None:
     project = load_project("shop")
     assert list(project.behaviour.expectations(None, [])) == []
     assert project.report.sections(folder, {}) is None
 
 
-def test_a_report_of_its_own_is_asked_before_that_of_the_task(folder: Path) -> None:
+def test_a_projects_own_report_takes_precedence(folder: Path) -> None:
     own = (
         "from roadmap import project\nclass Report(project.Report):\n    def sections(self, folder, card): return []\n"
     )
@@ -73,13 +73,13 @@ def test_a_report_of_its_own_is_asked_before_that_of_the_task(folder: Path) -> N
     assert load_project("shop").report.sections(folder, {}) == []
 
 
-def test_an_error_inside_a_member_is_not_taken_for_its_absence(folder: Path) -> None:
+def test_an_error_inside_a_member_is_not_taken_as_missing(folder: Path) -> None:
     (folder / "behaviour.py").write_text("import no_such_library")
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         _ = load_project("shop").behaviour
 
 
-def test_a_stage_loads_the_members_that_it_needs_and_no_others() -> None:
+def test_a_stage_loads_only_the_members_it_needs() -> None:
     code = "import sys; from roadmap.project import load_project; load_project('mnist').data; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
     loaded = {name for name in done.stdout.split() if name.startswith("pipelines.mnist.")}
@@ -113,7 +113,7 @@ project.Evaluation()
 """
 
 
-def test_mypy_refuses_a_project_with_another_signature(tmp_path: Path) -> None:
+def test_mypy_rejects_a_project_with_another_signature(tmp_path: Path) -> None:
     file = tmp_path / "evaluate.py"
     file.write_text(SIGNATURES)
     # What the contract's files import is left out: to read NumPy's and PyTorch's types takes a minute.

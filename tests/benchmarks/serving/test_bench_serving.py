@@ -12,7 +12,7 @@ def question(streams: bool = False) -> Question:
     return asked
 
 
-def test_the_table_sets_us_beside_the_peer_with_the_highest_rate() -> None:
+def test_the_table_compares_with_the_fastest_peer() -> None:
     rows: dict[str, Row] = {
         "this server": {16: Figures(2000, 4, 10, 0, 0.2)},
         "slow": {16: Figures(10, 1, 1, 0, 0.1)},
@@ -23,7 +23,7 @@ def test_the_table_sets_us_beside_the_peer_with_the_highest_rate() -> None:
     )
 
 
-def test_who_did_not_start_and_who_failed_are_in_the_table() -> None:
+def test_servers_that_failed_are_in_the_table() -> None:
     rows: dict[str, Row] = {"broken": "ended with exit code 1:\nno module", "flaky": {1: Figures(5, 1, 2, 7, 0.1)}}
     shown = table(question(), rows, [1])
     assert "| broken | not measured: ended with exit code 1: no module |" in shown
@@ -43,11 +43,11 @@ def test_who_did_not_start_and_who_failed_are_in_the_table() -> None:
         (None, False),
     ],
 )
-def test_an_answer_may_differ_by_rounding_alone(given: object, right: bool) -> None:
+def test_responses_may_differ_by_rounding_only(given: object, right: bool) -> None:
     assert same(given, [{"label": "survived", "probability": 0.985406}]) is right
 
 
-def test_a_stream_is_read_whatever_chunks_it_came_in() -> None:
+def test_a_stream_is_read_in_any_chunks() -> None:
     body = b'event: text\ndata: {"text": "to "}\n\ndata: {"text": "be"}\n\ndata: {"text": "to be", "usage": {}}\n\n'
     parts = [body[:7], body[7:40], body[40:]]
     raw = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"

@@ -84,7 +84,7 @@ def layered(registry: str, bundle: Bundle, name: str) -> tuple[image.ImageReposi
     return to, image.layered(base, "latest", to, name, layer, ["lambda"])
 
 
-def test_the_image_is_the_base_and_the_bundle(registry: str, bundle: Bundle, tmp_path: Path) -> None:
+def test_the_image_is_the_base_plus_the_bundle(registry: str, bundle: Bundle, tmp_path: Path) -> None:
     to, digest = layered(registry, bundle, "one")
     found = to.ask("GET", "manifests/one", Accept=image.DOCKER)
     assert found is not None and image.digest(found[1]) == digest == found[0]["Docker-Content-Digest"]
@@ -99,17 +99,17 @@ def test_the_image_is_the_base_and_the_bundle(registry: str, bundle: Bundle, tmp
     assert unpacked.manifest.version == bundle.manifest.version
 
 
-def test_the_same_bundle_on_the_same_base_is_the_same_image(registry: str, bundle: Bundle) -> None:
+def test_images_are_reproducible(registry: str, bundle: Bundle) -> None:
     assert layered(registry, bundle, "two")[1] == layered(registry, bundle, "three")[1]
 
 
-def test_a_base_that_is_not_there_is_named(registry: str, bundle: Bundle) -> None:
+def test_a_missing_base_image_is_named(registry: str, bundle: Bundle) -> None:
     base, to = image.ImageRepository(f"{registry}/nobody/serving"), image.ImageRepository(f"{registry}/stage/lambda")
     with pytest.raises(DeployError, match="found no image 'latest'; push the serving image first"):
         image.layered(base, "latest", to, "four", b"", ["lambda"])
 
 
-def test_a_registry_that_does_not_answer_is_worth_another_try(bundle: Bundle) -> None:
+def test_an_unreachable_registry_is_a_temporary_failure(bundle: Bundle) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(DeployError, match="run the same command to resume") as refused:
@@ -119,7 +119,7 @@ def test_a_registry_that_does_not_answer_is_worth_another_try(bundle: Bundle) ->
 
 @pytest.mark.slow
 @engine.needed
-def test_an_engine_pulls_it_and_finds_the_bundle_whole(registry: str, bundle: Bundle) -> None:
+def test_an_engine_pulls_it_with_a_valid_bundle(registry: str, bundle: Bundle) -> None:
     """docker pull checks every digest; the files' own hashes are checked against the manifest in the bundle."""
     _, pushed = layered(registry, bundle, "pulled")
     name = f"{registry.removeprefix('http://')}/stage/lambda:pulled"

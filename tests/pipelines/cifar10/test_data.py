@@ -20,7 +20,7 @@ SIZE = 32
 # --- the generator ---------------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_draws_the_same_pictures() -> None:
+def test_the_same_seed_draws_the_same_images() -> None:
     one, two, other = (shapes.classified(40, SIZE, seed) for seed in (1, 1, 2))
     for name, values in one.items():
         np.testing.assert_array_equal(values, two[name])
@@ -29,7 +29,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 
 
 @pytest.mark.parametrize("size", [24, 32, 64])
-def test_boxes_enclose_exactly_what_was_drawn(size: int) -> None:
+def test_boxes_enclose_the_drawn_shapes_exactly(size: int) -> None:
     for seed in range(30):
         found = shapes.scene(np.random.default_rng(seed), size, clean=True)
         (thing,) = found.things
@@ -55,7 +55,7 @@ def nearest_colour(pixels: np.ndarray) -> str:
     return min(away, key=lambda name: away[name])
 
 
-def test_captions_are_true() -> None:
+def test_captions_match_the_pixels() -> None:
     """Words against pixels: the colours, the place of the box, its extent."""
     plain_ones = 0
     for seed in range(80):
@@ -76,7 +76,7 @@ def test_captions_are_true() -> None:
     assert plain_ones > 10
 
 
-def test_several_things_have_a_box_and_a_phrase_each() -> None:
+def test_several_shapes_have_a_box_and_a_phrase_each() -> None:
     found = shapes.scene(np.random.default_rng(0), 64, ("ring", "star"), clean=True)
     assert found.masks.shape == (2, 64, 64) and [thing.shape for thing in found.things] == ["ring", "star"]
     assert found.caption.count(" at the ") == 2 and " and a" in found.caption
@@ -143,7 +143,7 @@ def test_the_python_version_is_read_as_opcodes(
         assert got["image"].shape == (len(labels), 32, 32, 3) and got["label"].dtype == np.int64
 
 
-def test_a_hostile_pickle_does_nothing(tmp_path: Path) -> None:
+def test_a_malicious_pickle_runs_nothing(tmp_path: Path) -> None:
     hostile = b"cos\nsystem\n(S'touch " + str(tmp_path / "owned").encode() + b"'\ntR."
     with pytest.raises(UsageError, match="expected 3,072 bytes per label"):
         project.read(archive(tmp_path / "x.tar.gz", {"data_batch_1": hostile, "test_batch": hostile}))
@@ -182,7 +182,7 @@ def test_the_binary_version_is_read(tmp_path: Path, kind: str) -> None:
         ({}, "found no batches"),
     ],
 )
-def test_what_is_wrong_with_a_folder_is_one_line(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
+def test_an_invalid_folder_is_one_line(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=words) as error:
@@ -190,7 +190,7 @@ def test_what_is_wrong_with_a_folder_is_one_line(tmp_path: Path, files: dict[str
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_no_such_path_and_no_archive(tmp_path: Path) -> None:
+def test_missing_paths_and_invalid_archives(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not found; data\.path must name"):
         project.read(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"nothing")
@@ -198,7 +198,7 @@ def test_no_such_path_and_no_archive(tmp_path: Path) -> None:
         project.read(tmp_path / "file")
 
 
-def test_a_path_of_ones_own_is_split_by_the_seed(tmp_path: Path) -> None:
+def test_a_users_own_path_is_split_by_the_seed(tmp_path: Path) -> None:
     for name, content in (("data_batch_1.bin", binary(*batch(50, 0))), ("test_batch.bin", binary(*batch(10, 1)))):
         (tmp_path / name).write_bytes(content)
     settings = Data(path=str(tmp_path), rows=100, split=(0.7, 0.1, 0.2))

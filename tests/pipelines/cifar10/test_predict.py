@@ -100,7 +100,7 @@ ROWS = RED.tolist()
     ],
     ids=["rows", "png", "data url", "jpeg"],
 )
-def test_an_image_in_each_form_is_answered(client: TestClient, image: Any) -> None:
+def test_every_image_format_is_accepted(client: TestClient, image: Any) -> None:
     answer = ask(client, image)
     assert answer.status_code == 200, answer.text
     (output,) = answer.json()["outputs"]
@@ -159,7 +159,7 @@ def bomb(edge: int) -> bytes:
         ("A" * (images.MAX_TEXT + 1), "should have at most 1,048,576 characters"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_an_image_is_said(client: TestClient, image: Any, words: str) -> None:
+def test_invalid_images_are_explained(client: TestClient, image: Any, words: str) -> None:
     answer = ask(client, image)
     assert answer.status_code == 422, answer.text
     (error,) = answer.json()["errors"]
@@ -170,13 +170,13 @@ def test_what_is_wrong_with_an_image_is_said(client: TestClient, image: Any, wor
 @pytest.mark.parametrize(
     "lines", [base64.encodebytes, lambda content: b" \r\n".join(base64.encodebytes(content).split())]
 )
-def test_base64_may_have_the_line_ends_that_tools_give_it(client: TestClient, lines: Any) -> None:
+def test_base64_may_contain_line_breaks(client: TestClient, lines: Any) -> None:
     assert ask(client, lines(PNG).decode()).json() == ask(client, base64.b64encode(PNG).decode()).json()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-def test_a_photo_is_read_upright(orientation: int, kind: str) -> None:
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     """EXIF says how the camera was held; every viewer shows the photo that way."""
     upright = np.zeros((SIZE, SIZE, 3), np.uint8)
     upright[: SIZE // 2, : SIZE // 2] = 200  # the first quarter alone is bright
@@ -192,19 +192,19 @@ def test_a_photo_is_read_upright(orientation: int, kind: str) -> None:
     assert np.abs(read.astype(int) - upright).max() < 8
 
 
-def test_a_damaged_exif_does_not_cost_the_picture() -> None:
+def test_corrupt_exif_is_ignored() -> None:
     buffer = io.BytesIO()
     Image.fromarray(RED).save(buffer, "png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\xff" + b"\xff" * 9)
     np.testing.assert_array_equal(images.read(base64.b64encode(buffer.getvalue()).decode(), SIZE), RED)
 
 
-def test_a_nan_is_not_json_or_not_a_pixel(client: TestClient) -> None:
+def test_nan_is_neither_json_nor_a_pixel(client: TestClient) -> None:
     body = json.dumps({"inputs": [{"image": changed([1, 2, float("nan")])}]})
     answer = client.post("/models/cifar10/predict", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422) and answer.json()["detail"]
 
 
-def test_damaged_files_never_break_the_server(client: TestClient) -> None:
+def test_corrupt_images_cause_no_server_error(client: TestClient) -> None:
     rng = np.random.default_rng(0)
     for kind in ("png", "jpeg"):
         whole = base64.b64decode(file(Image.fromarray(RED), kind))
@@ -216,7 +216,7 @@ def test_damaged_files_never_break_the_server(client: TestClient) -> None:
             assert answer.status_code in (200, 422), answer.text
 
 
-def test_encoding_loses_nothing() -> None:
+def test_encoding_is_lossless() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
     np.testing.assert_array_equal(images.decode(images.encode(noise), SIZE), noise)
     np.testing.assert_array_equal(images.decode(noise.tolist(), SIZE), noise)
@@ -226,7 +226,7 @@ def test_encoding_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", list(robustness.CORRUPTIONS))
-def test_each_severity_damages_more_than_the_one_before(name: str) -> None:
+def test_each_severity_distorts_more_than_the_last(name: str) -> None:
     pixels = shapes.classified(50, SIZE, 0)["image"]
     damage, strengths = robustness.CORRUPTIONS[name]
     away = [np.abs(damage(pixels, s).astype(int) - pixels).mean() for s in strengths]
@@ -235,7 +235,7 @@ def test_each_severity_damages_more_than_the_one_before(name: str) -> None:
     np.testing.assert_array_equal(damage(pixels, 1e-9), pixels)
 
 
-def test_occlusion_finds_the_one_place_that_matters() -> None:
+def test_occlusion_finds_the_decisive_place() -> None:
     def predict(pixels: np.ndarray) -> np.ndarray:  # sure only where the pixel at (20, 9) is red
         sure = (pixels[:, 20, 9, 0] == 200).astype(float)
         return np.stack([sure, 1 - sure], axis=1)
@@ -247,7 +247,7 @@ def test_occlusion_finds_the_one_place_that_matters() -> None:
     assert heat[:8].max() == 0 and heat[:, 24:].max() == 0
 
 
-def test_damaged_images_go_through_the_served_predictor(artifacts: Path) -> None:
+def test_corruptions_are_scored_by_the_served_predictor(artifacts: Path) -> None:
     predictor = load_predictor(Bundle(artifacts / "cifar10" / "bundle"))
     pixels = np.stack([plain((200, 0, 0)), plain((0, 200, 0)), plain((0, 0, 200))] * 4)
     found = robustness.accuracies(robustness.through(predictor), pixels, np.array([0, 1, 2] * 4))
@@ -256,7 +256,7 @@ def test_damaged_images_go_through_the_served_predictor(artifacts: Path) -> None
     assert found["blur"] == [1.0] * 5, "a plain image has nothing to blur"
 
 
-def test_patches_see_which_way_stripes_run() -> None:
+def test_patch_features_tell_stripe_directions_apart() -> None:
     """Stripes down or across, of any colour and phase under noise: no single pixel tells which."""
     from sklearn.linear_model import LogisticRegression
 
@@ -278,7 +278,7 @@ def test_patches_see_which_way_stripes_run() -> None:
 @pytest.mark.skipif(
     not (Path(os.environ.get("DATA_MIRROR") or "none") / "cifar10").is_dir(), reason="DATA_MIRROR holds no CIFAR-10"
 )
-def test_photographs_are_learned_within_a_minute(clone: Checkout) -> None:
+def test_a_narrow_network_learns_photographs_in_two_epochs(clone: Checkout) -> None:
     """Two epochs of a narrow network; the whole recipe takes minutes and is reported in the project's README."""
     settings = (
         "project=cifar10", "profile=full", f"projects.cifar10.data.path={os.environ['DATA_MIRROR']}/cifar10",

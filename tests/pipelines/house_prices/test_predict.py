@@ -14,7 +14,7 @@ SIGMAS = 4  # standard errors of a coefficient: one false alarm in 16,000
 
 
 @pytest.mark.slow
-def test_one_unit_more_costs_what_the_generator_says(reproduced: Checkout) -> None:
+def test_predicted_unit_prices_match_the_generator(reproduced: Checkout) -> None:
     predictor: Any = load_predictor(Bundle(reproduced.path("artifacts", "house_prices", "bundle")))
     train = splits.read(reproduced.path("data", "house_prices"), "train")
 

@@ -196,7 +196,7 @@ def test_baselines_are_of_all_classes(folder: Path) -> None:
     assert len(rows) == 3 and min(rows.values()) > 0.95
 
 
-def test_an_answer_can_be_checked_by_hand(evaluated: EvaluatedModel) -> None:
+def test_a_prediction_can_be_checked_by_hand(evaluated: EvaluatedModel) -> None:
     for request, output in zip(evaluated.requests, evaluated.outputs, strict=True):
         assert list(output.probabilities) == CLASSES and sum(output.probabilities.values()) == pytest.approx(
             1, abs=1e-4

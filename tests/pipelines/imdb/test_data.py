@@ -56,7 +56,7 @@ TEST = {"test/pos": [*texts("fine", 8), "in test too"], "test/neg": texts("poor"
 
 
 @pytest.mark.parametrize("form", ["folder", "archive", "folder of archives"])
-def test_the_official_layout_in_every_form(tmp_path: Path, form: str) -> None:
+def test_the_official_layout_as_archive_and_folder(tmp_path: Path, form: str) -> None:
     if form == "folder":
         path = layout(tmp_path, TRAIN | TEST)
     elif form == "archive":
@@ -83,7 +83,7 @@ def test_an_archive_and_a_folder_give_the_same_splits(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(one.splits[name], two.splits[name])
 
 
-def test_what_is_wrong_with_a_path_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_path_is_one_line(tmp_path: Path) -> None:
     no_negatives = layout(tmp_path / "one", TRAIN | {"test/pos": ["x"]})
     (tmp_path / "broken.tar.gz").write_bytes(b"\x1f\x8b\x08 not really")
     cut = packed(tmp_path, TRAIN | TEST, "cut.tar.xz")
@@ -107,7 +107,7 @@ def own_csv(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
     return {"path": str(folder / "own.csv"), "text": "评论", "target": "mood"}
 
 
-def test_a_table_of_ones_own(tmp_path: Path) -> None:
+def test_a_users_own_table(tmp_path: Path) -> None:
     rows = [(f"文本 {n}", "happy" if n % 2 else "sad") for n in range(60)] + [(None, "sad"), ("文本 1", "happy")]
     found = data.Data().prepare(
         settings(**own_csv(tmp_path, pd.DataFrame(rows, columns=["评论", "mood"]))), "sample", seed=1
@@ -117,7 +117,7 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     assert sum(len(part) for part in found.splits.values()) == 60
 
 
-def test_a_table_that_will_not_do(tmp_path: Path) -> None:
+def test_an_unusable_table_is_rejected(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"text {n}" for n in range(60)], "mood": ["sad", "happy", "angry"] * 20})
     frame.loc[59, "mood"] = "wistful"
     with pytest.raises(UsageError, match="class 'wistful' is too rare: found 1 of 60 rows"):
@@ -132,13 +132,13 @@ def test_a_table_that_will_not_do(tmp_path: Path) -> None:
         settings(text="评论", target="mood")
 
 
-def test_a_column_of_numbers_can_be_the_text(tmp_path: Path) -> None:
+def test_a_numeric_column_can_be_the_text(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"{n:03}" for n in range(60)], "mood": ["sad", "happy"] * 30})
     found = data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
     assert "007" in {text for part in found.splits.values() for text in part["text"]}
 
 
-def test_a_text_that_no_request_may_have_is_named_by_row(tmp_path: Path) -> None:
+def test_a_text_above_the_request_limit_is_named_by_row(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"text {n}" for n in range(60)], "mood": ["sad", "happy"] * 30})
     frame.loc[6, "评论"] = "x" * 20_001
     with pytest.raises(UsageError, match=r"own\.csv: data row 7, column '评论': found 20,001 characters"):
@@ -149,9 +149,7 @@ def test_a_text_that_no_request_may_have_is_named_by_row(tmp_path: Path) -> None
         data.Data().prepare(settings(path=str(long)), "full", seed=1)
 
 
-def test_a_null_among_the_hotel_reviews_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_missing_hotel_reviews_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     frame = pd.DataFrame({"label": [0, 1] * 30, "review": [f"房间 {n}" for n in range(60)]})
     frame.loc[7, "review"] = None
     frame.to_csv(tmp_path / "hotels.csv", index=False)
@@ -161,7 +159,7 @@ def test_a_null_among_the_hotel_reviews_is_left_out(
     assert "1 texts skipped (empty)" in capsys.readouterr().out
 
 
-def test_texts_of_one_word_can_be_learnt_from(tmp_path: Path) -> None:
+def test_one_word_texts_can_be_trained_on(tmp_path: Path) -> None:
     frame = pd.DataFrame({"评论": [f"{a}{b}" for a in "abcdefgh" for b in "rstuvw"], "mood": [0, 1] * 24})
     prepared = data.Data().prepare(settings(**own_csv(tmp_path, frame)), "sample", seed=1)
     splits.write(tmp_path / "imdb", prepared, "sample")
@@ -187,7 +185,7 @@ def tokenizer(prepared: Path) -> Any:
     "text",
     ["The plot was NOT boring.<br /><br />Really!", "虽然剧情很精彩，但是结局算不上动人。", "ﬁne ½ 🙂 naïve\x00"],
 )
-def test_spans_lead_back_to_the_text(tokenizer: Any, text: str) -> None:
+def test_spans_map_back_to_the_text(tokenizer: Any, text: str) -> None:
     encoding = tokenizer.encode(text)
     assert encoding.ids
     spans = dict.fromkeys(encoding.offsets)  # a sign like ½ becomes several tokens of one span
@@ -196,7 +194,7 @@ def test_spans_lead_back_to_the_text(tokenizer: Any, text: str) -> None:
     assert [start for start, _ in encoding.offsets] == sorted(start for start, _ in encoding.offsets)
 
 
-def test_case_and_line_breaks_make_no_difference(tokenizer: Any) -> None:
+def test_case_and_line_breaks_do_not_matter(tokenizer: Any) -> None:
     assert tokenizer.encode("The PLOT<br/>was<BR />dull").ids == tokenizer.encode("the plot was dull").ids
 
 
@@ -204,7 +202,7 @@ def test_chinese_words_become_tokens(tokenizer: Any) -> None:
     assert {"剧情", "但是"} & set(tokenizer.encode("剧情很精彩，但是结局无聊").tokens)
 
 
-def test_the_tokenizer_travels_as_json_and_cuts(tokenizer: Any) -> None:
+def test_the_tokenizer_is_json_and_truncates(tokenizer: Any) -> None:
     from tokenizers import Tokenizer
 
     again = Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str())))
@@ -226,7 +224,7 @@ def test_rows_keep_their_labels_and_lengths(prepared: Path) -> None:
             assert known[row[:length].numpy().tobytes()] == label
 
 
-def test_word_vectors_put_like_words_together() -> None:
+def test_word_vectors_group_similar_words() -> None:
     """Words 1 to 10 keep company with each other, 11 to 20 too: within a group vectors are alike."""
     rng = np.random.default_rng(0)
     group = rng.integers(0, 2, (400, 1))

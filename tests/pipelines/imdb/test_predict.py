@@ -73,7 +73,7 @@ def ask(client: TestClient, *inputs: Any) -> Any:
     return client.post("/models/imdb/predict", content=body, headers={"content-type": "application/json"})
 
 
-def test_an_answer_can_be_checked_by_hand(client: TestClient) -> None:
+def test_a_prediction_can_be_checked_by_hand(client: TestClient) -> None:
     texts = ["The plot was never boring, but the ending was dull.", "虽然剧情很精彩，但是结局算不上动人。", "Superb!"]
     outputs = ask(client, *({"text": text} for text in texts)).json()["outputs"]
     for text, output in zip(texts, outputs, strict=True):
@@ -87,7 +87,7 @@ def test_an_answer_can_be_checked_by_hand(client: TestClient) -> None:
     assert len({output["bias"] for output in outputs}) == 1 or np.ptp([o["bias"] for o in outputs]) < 1e-4
 
 
-def test_a_text_is_answered_the_same_alone_and_among_others(artifacts: Path) -> None:
+def test_predictions_do_not_depend_on_the_batch(artifacts: Path) -> None:
     predictor: Any = load_predictor(Bundle(artifacts / "imdb" / "bundle"))
     requests = [predictor.Request(text=review.text) for review in generate(60, seed=9)]
     together = predictor.predict(requests)
@@ -97,7 +97,7 @@ def test_a_text_is_answered_the_same_alone_and_among_others(artifacts: Path) -> 
         assert [c["token"] for c in one.contributions] == [c["token"] for c in other.contributions]
 
 
-def test_explanations_are_left_out_on_request(client: TestClient) -> None:
+def test_explanations_can_be_switched_off(client: TestClient) -> None:
     output = ask(client, {"text": "fine", "explain": False}).json()["outputs"][0]
     assert output["contributions"] is None and output["label"]
 
@@ -118,7 +118,7 @@ def test_explanations_are_left_out_on_request(client: TestClient) -> None:
         ("just a text", "should be a JSON object"),
     ],
 )
-def test_bad_input_is_named(client: TestClient, sent: Any, said: str) -> None:
+def test_invalid_input_is_named(client: TestClient, sent: Any, said: str) -> None:
     response = ask(client, {"text": "fine"}, sent)
     assert response.status_code == 422, response.text
     problem = response.json()
@@ -141,7 +141,7 @@ def test_bad_input_is_named(client: TestClient, sent: Any, said: str) -> None:
         ),
     ],
 )
-def test_odd_texts_get_an_answer_soon(client: TestClient, text: str) -> None:
+def test_unusual_texts_are_answered_quickly(client: TestClient, text: str) -> None:
     started = time.process_time()
     response = ask(client, {"text": text})
     assert response.status_code == 200, response.text
@@ -151,7 +151,7 @@ def test_odd_texts_get_an_answer_soon(client: TestClient, text: str) -> None:
     assert 0 < output["read"] <= 20_000 and len(output["contributions"]) <= 64
 
 
-def test_batches_bound_what_a_pass_may_hold() -> None:
+def test_batches_are_bounded_by_tokens() -> None:
     lengths = [int(length) for length in np.random.default_rng(0).integers(1, 512, 700)]
     groups = predict.batches(lengths)
     assert sorted(row for group in groups for row in group) == list(range(700))
@@ -162,14 +162,14 @@ def test_batches_bound_what_a_pass_may_hold() -> None:
 # ---------------------------------------------------------------- evaluation and report
 
 
-def test_the_bag_of_words_fails_where_words_are_denied(prepared: Path) -> None:
+def test_a_bag_of_words_fails_on_negation(prepared: Path) -> None:
     rows = {row["name"]: row for row in evaluate.Evaluation().baselines(prepared, seed=0)}
     plain = rows["logistic regression on TF-IDF"]
     assert plain["accuracy_negation"] < 0.5 and plain["accuracy_contrast"] < 0.7
     assert {"NB-SVM on pairs", "logistic regression on TF-IDF of pairs"} < set(rows)
 
 
-def test_nb_svm_is_the_published_one() -> None:
+def test_nb_svm_matches_the_paper() -> None:
     """On separable counts: the right answers, and weights between the mean of their sizes and the machine's own."""
     texts = ["good fine", "good", "fine day", "bad", "poor bad", "poor day"] * 5
     labels = np.array([1, 1, 1, 0, 0, 0] * 5)
@@ -179,7 +179,7 @@ def test_nb_svm_is_the_published_one() -> None:
     assert ratio["good"] > 0 > ratio["bad"] and abs(ratio["day"]) < 1e-6
 
 
-def test_a_figure_with_chinese_is_an_svg_whose_text_is_text(tmp_path: Path) -> None:
+def test_chinese_figures_are_svg_with_real_text(tmp_path: Path) -> None:
     texts, chances = ["剧情很无聊" * 200, "a good film"], np.array([[0.01, 0.99], [0.8, 0.2]])
     plots.save(text_plots.mistakes(texts, np.array([0, 1]), chances, ["bad", "good"]), tmp_path / "wrong.png")
     plots.save(text_plots.by_length(np.array([1, 2, 3]), np.array([1, 0, 1])), tmp_path / "length.png")
@@ -190,12 +190,12 @@ def test_a_figure_with_chinese_is_an_svg_whose_text_is_text(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["word " * 500, "x" * 5000, "字" * 3000, "short", ""])
-def test_excerpts_fit(text: str) -> None:
+def test_excerpts_fit_the_width(text: str) -> None:
     lines = text_plots.wrapped(text)
     assert len(lines) <= 5 and all(text_plots.width(line) <= text_plots.COLUMNS for line in lines)
 
 
-def test_telling_words_are_those_of_the_class() -> None:
+def test_distinctive_words_belong_to_their_class() -> None:
     texts = [["the", "good", "film"]] * 40 + [["the", "bad", "film"]] * 40
     z = report.telling(report.Texts([""] * 80, np.repeat([1, 0], 40), texts), 2)
     assert max(z, key=lambda word: z[word][1]) == "good" and max(z, key=lambda word: z[word][0]) == "bad"
@@ -239,7 +239,7 @@ def trained(folder: Path, *overrides: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.mirror
 @mirror
-def test_imdb_in_two_epochs_is_above_logistic_regression(tmp_path: Path) -> None:
+def test_two_epochs_on_imdb_beat_logistic_regression(tmp_path: Path) -> None:
     path = Path(os.environ["DATA_MIRROR"]) / "imdb"
     short = ("train.epochs=2", "data.max_tokens=400", "model.dropout=0.3", "model.word_dropout=0.1")
     found = trained(tmp_path, f"data.path={path}", *short)
@@ -251,7 +251,7 @@ def test_imdb_in_two_epochs_is_above_logistic_regression(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.mirror
 @mirror
-def test_chinese_hotel_reviews(tmp_path: Path) -> None:
+def test_chinese_hotel_reviews_end_to_end(tmp_path: Path) -> None:
     found = trained(tmp_path, "data.path=chnsenticorp", "data.vocabulary=6000", "data.max_tokens=256")
     assert found["headline"]["value"] >= 0.86
     assert found["source"].startswith("ChnSentiCorp")

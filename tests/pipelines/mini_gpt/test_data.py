@@ -43,13 +43,13 @@ def prepared(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("tokenizer", [tokens.characters(TEXT), tokens.byte_pairs(TEXT, 400)], ids=["char", "bpe"])
-def test_text_survives_its_tokens(tokenizer: Any) -> None:
+def test_tokens_round_trip(tokenizer: Any) -> None:
     encoded = tokens.encode(tokenizer, TEXT)
     assert tokenizer.decode(encoded.tolist(), skip_special_tokens=False) == TEXT
     assert encoded.dtype == np.int32 and encoded.max() < tokenizer.get_vocab_size()
 
 
-def test_characters_have_a_token_each_and_byte_pairs_take_any_text() -> None:
+def test_characters_are_tokens_and_byte_pairs_take_any_text() -> None:
     assert len(tokens.encode(tokens.characters(TEXT), TEXT)) == len(TEXT)
     pairs = tokens.byte_pairs(TEXT, 400)
     assert len(tokens.encode(pairs, TEXT)) < len(TEXT.encode()) / 2
@@ -64,7 +64,7 @@ def test_chunks_do_not_change_the_tokens(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(tokens.encode(made, TEXT), expected)
 
 
-def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
+def test_byte_order_marks_are_removed(tmp_path: Path) -> None:
     """Windows' editors write one; where files were joined, it stands in the middle."""
     (tmp_path / "marked.txt").write_text(f"\ufeff{TEXT}\ufeff{TEXT}", encoding="utf-8")
     text, *_ = data.corpus(settings(path=str(tmp_path / "marked.txt")), "sample")
@@ -72,17 +72,17 @@ def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\ufeff", " \n"])
-def test_an_empty_text_is_said_to_be_empty(tmp_path: Path, content: str) -> None:
+def test_an_empty_text_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "empty.txt").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match=r"empty\.txt: is empty"):
         data.Data().prepare(settings(path=str(tmp_path / "empty.txt")), "sample", 0)
 
 
-def test_splits_follow_each_other(prepared: Path) -> None:
+def test_splits_are_consecutive(prepared: Path) -> None:
     assert "".join(data.text_of(splits.read(prepared, name)) for name in splits.SPLITS) == TEXT
 
 
-def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
+def test_windows_are_views_and_targets_are_shifted_by_one(prepared: Path) -> None:
     made = data.Data().training(prepared)
     encoded = splits.read(prepared, "train")["tokens"]
     assert len(made.train[0]) == len(encoded) - 16 and made.train[0].base is not None
@@ -93,7 +93,7 @@ def test_windows_are_views_and_targets_come_one_later(prepared: Path) -> None:
     np.testing.assert_array_equal(inputs[1:, 0], targets[:-1, -1])  # every character once
 
 
-def test_the_sample_does_not_repeat_its_paragraphs() -> None:
+def test_the_sample_has_no_repeated_paragraphs() -> None:
     text, *_ = data.corpus(settings(), "sample")
     paragraphs = text.strip("\n").split("\n\n")
     assert len(text) > 300_000 and len(paragraphs) == len(set(paragraphs))
@@ -103,7 +103,7 @@ def test_the_sample_does_not_repeat_its_paragraphs() -> None:
     ("content", "said"),
     [(b"\xff\xfe", "not UTF-8"), (b"too short", "expected more than 32"), (None, "No such file")],
 )
-def test_text_that_cannot_be_used(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_unusable_text_is_rejected(tmp_path: Path, content: bytes | None, said: str) -> None:
     path = tmp_path / "mine.txt"
     if content is not None:
         path.write_bytes(content)
@@ -112,7 +112,7 @@ def test_text_that_cannot_be_used(tmp_path: Path, content: bytes | None, said: s
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_ngram_probabilities_add_up_to_one(order: int) -> None:
+def test_ngram_probabilities_sum_to_one(order: int) -> None:
     rng = np.random.default_rng(0)
     train, vocab = rng.integers(0, 4, 300), 5  # one character is never seen
     for context in itertools.product(range(vocab), repeat=order - 1):
@@ -120,7 +120,7 @@ def test_ngram_probabilities_add_up_to_one(order: int) -> None:
         assert total == pytest.approx(1)
 
 
-def test_ngrams_find_the_entropy_of_a_markov_chain() -> None:
+def test_ngrams_reach_the_entropy_of_a_markov_chain() -> None:
     rng = np.random.default_rng(0)
     chain = rng.dirichlet(np.ones(6) * 0.5, 6)
     text = [0]
@@ -134,7 +134,7 @@ def test_ngrams_find_the_entropy_of_a_markov_chain() -> None:
 
 
 @pytest.mark.parametrize("prepared", ["char", "bpe"], indirect=True)
-def test_evaluation_windows_hold_the_test_text(prepared: Path) -> None:
+def test_evaluation_windows_cover_the_test_text(prepared: Path) -> None:
     requests, targets = data.Data().test_rows(prepared)
     asked = [request["prompt"] for request in requests]
     test = data.text_of(splits.read(prepared, "test"))
@@ -142,7 +142,7 @@ def test_evaluation_windows_hold_the_test_text(prepared: Path) -> None:
     assert [len(text) for text in asked] == targets.tolist()
 
 
-def test_bits_per_character_of_a_coin() -> None:
+def test_bits_per_character_of_coin_flips() -> None:
     """Windows of characters that are each as likely as not have one bit per character, the first left out."""
     half = float(np.log(0.5))
     outputs: list[Any] = [
@@ -214,7 +214,7 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_killed_training_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(prepared: Path, tmp_path: Path) -> None:
     expected = train(prepared, tmp_path / "undisturbed", None)
     with pytest.raises(Killed):
         train(prepared, tmp_path / "killed", 2)

@@ -31,14 +31,14 @@ def cleaned(folder: Path, text: str, name: str = "ACME.csv") -> tuple[pd.DataFra
     return frames["ACME"], notes
 
 
-def test_columns_in_any_case_and_order_and_more_than_needed(tmp_path: Path) -> None:
+def test_columns_in_any_case_and_order_with_extra_ones(tmp_path: Path) -> None:
     text = "\ufeffClose, Adj Close,DATE,volume\n10,1,2020-01-02,5\n11,1,2020-01-03,6\n"
     frame, notes = cleaned(tmp_path, text, "ACME_2020 daily.csv")
     assert frame["close"].tolist() == [10, 11] and frame["volume"].tolist() == [5, 6] and notes == []
     assert frame["open"].isna().all()
 
 
-def test_what_can_be_mended_is_and_is_noted(tmp_path: Path) -> None:
+def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
     days = [
         line("2020-01-03"),
         line("2020-01-02", opened=""),
@@ -85,7 +85,7 @@ def test_what_can_be_mended_is_and_is_noted(tmp_path: Path) -> None:
         (HEADER + line("2020-01-02", 700) + line("2020-01-03", 100), "row 3: the close goes from 700 to 100"),
     ],
 )
-def test_what_cannot_is_refused_by_file_and_row(tmp_path: Path, text: str, said: str) -> None:
+def test_other_faults_are_rejected_by_file_and_row(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=r"ACME\.csv") as refused:
         cleaned(tmp_path, text)
     assert said in str(refused.value) and "\n" not in str(refused.value)
@@ -103,7 +103,7 @@ def test_what_cannot_is_refused_by_file_and_row(tmp_path: Path, text: str, said:
         ["20240308T093000-0500", "2024-03-11 09:30:00-04:00[America/New_York]"],
     ],
 )
-def test_a_day_is_the_exchanges_own_whatever_the_zone(tmp_path: Path, days: list[str]) -> None:
+def test_dates_with_offsets_are_exchange_days(tmp_path: Path, days: list[str]) -> None:
     """What `yfinance` writes: offsets that change in summer."""
     frame, notes = cleaned(tmp_path, HEADER + "".join(map(line, days)))
     assert [str(day) for day in frame["date"]] == ["2024-03-08 00:00:00", "2024-03-11 00:00:00"] and notes == []
@@ -116,7 +116,7 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path: Path, end: str) -> Non
     assert frame["close"].tolist() == [10.5, 11.25] and frame["volume"].isna().tolist() == [False, True]
 
 
-def test_folders_that_are_none(tmp_path: Path) -> None:
+def test_invalid_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         prices.read_folder(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match=r"found no \.csv file"):
@@ -137,7 +137,7 @@ def own_files(folder: Path, symbols: int = 2, days: int = 1200) -> Path:
     return folder
 
 
-def test_files_of_ones_own_are_split_at_the_same_dates(tmp_path: Path) -> None:
+def test_users_own_files_are_split_at_common_dates(tmp_path: Path) -> None:
     settings = Data.model_validate({**KEYS, "path": str(own_files(tmp_path))})
     found = data.Data().prepare(settings, "full", 1)
     assert found.source.startswith("csv:") and found.schema["symbols"] == ["OWN0", "OWN1"]
@@ -148,13 +148,13 @@ def test_files_of_ones_own_are_split_at_the_same_dates(tmp_path: Path) -> None:
     assert shares == pytest.approx([0.6, 0.15, 0.25], abs=0.001)
 
 
-def test_too_few_days_are_refused_with_the_number_needed(tmp_path: Path) -> None:
+def test_too_few_days_are_rejected_with_the_number_needed(tmp_path: Path) -> None:
     settings = Data.model_validate({**KEYS, "path": str(own_files(tmp_path, symbols=1, days=300))})
     with pytest.raises(UsageError, match=r"300 days leave 180 for train; expected at least 273"):
         data.Data().prepare(settings, "full", 1)
 
 
-def test_without_the_optional_package_live_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_prices_name_the_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yfinance", None)
     with pytest.raises(UsageError, match="pip install yfinance"):
         prices.live(["AAPL"])
@@ -185,7 +185,7 @@ def test_live_prices_are_cleaned_like_files(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("keys", [{"path": "x", "live": ["A"]}, {"live": []}, {"live": ["A", "A"]}])
-def test_one_source_at_a_time(keys: dict[str, Any]) -> None:
+def test_only_one_source_can_be_set(keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"mutually exclusive|distinct symbols"):
         Data.model_validate({**KEYS, **keys})
 
@@ -194,7 +194,7 @@ def test_one_source_at_a_time(keys: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_the_sample_forecaster_knows_the_generators_quantiles(reproduced: Checkout) -> None:
+def test_the_sample_forecaster_learns_the_generators_quantiles(reproduced: Checkout) -> None:
     """The share of the true conditional distribution that its intervals hold, at every horizon."""
     found = json.loads(reproduced.path("artifacts", "stocks", "metrics.json").read_text())["metrics"]
     for days in (1, 5, 20):
@@ -222,7 +222,7 @@ class TestOfficialPrices:
     def no_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATA_CACHE", str(tmp_path))
 
-    def test_four_symbols_and_a_note_on_ibm(self) -> None:
+    def test_the_official_data_has_four_symbols_and_a_note_on_ibm(self) -> None:
         found = data.Data().prepare(Data.model_validate(KEYS), "full", 1)
         assert found.schema["symbols"] == ["AAPL", "AMZN", "IBM", "MSFT"]
         days = pd.concat(found.splits.values())
@@ -234,7 +234,7 @@ class TestOfficialPrices:
 class TestFullTraining:
     pytestmark = MIRROR
 
-    def test_no_baseline_is_better_and_the_intervals_hold_what_they_say_at_every_horizon(self, tmp_path: Path) -> None:
+    def test_no_baseline_wins_and_intervals_are_calibrated_at_every_horizon(self, tmp_path: Path) -> None:
         """The answers as served; two seeds."""
         clone = Checkout(checkout(tmp_path / "clone"))
         options = ("project=stocks", "profile=full")

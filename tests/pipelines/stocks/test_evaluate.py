@@ -56,7 +56,7 @@ def moved(network: Forecaster, by: float = 0.3) -> Forecaster:
 # ---------------------------------------------------------------- the generator's truth
 
 
-def test_the_quantiles_of_one_day_are_those_of_its_simulation() -> None:
+def test_one_day_quantiles_match_the_simulation() -> None:
     h = np.array([0.5, 1.0, 3.0])
     exact = Garch().quantiles(h, 1, LEVELS)
     simulated = Garch().simulated(h, 1, LEVELS, seed=3)
@@ -64,7 +64,7 @@ def test_the_quantiles_of_one_day_are_those_of_its_simulation() -> None:
     assert exact[2] == pytest.approx(exact[1] * np.sqrt(3))
 
 
-def test_generated_days_fall_below_their_quantiles_as_often_as_these_say() -> None:
+def test_generated_returns_are_calibrated() -> None:
     """Each day against what was known on the evening before; bounds are four binomial standard errors."""
     [one] = generate(1, 12_000, seed=4)
     logs = np.log(one.columns["close"])
@@ -75,7 +75,7 @@ def test_generated_days_fall_below_their_quantiles_as_often_as_these_say() -> No
         assert np.all(np.abs(below.mean(axis=0) - LEVELS) < 4 * error), days
 
 
-def test_volatility_clusters_and_candles_hold_their_prices() -> None:
+def test_volatility_clusters_and_candles_contain_their_prices() -> None:
     [one] = generate(1, 6000, seed=5)
     returns = np.diff(np.log(one.columns["close"]))
     assert (
@@ -88,7 +88,7 @@ def test_volatility_clusters_and_candles_hold_their_prices() -> None:
         assert np.all((low <= one.columns[name]) & (one.columns[name] <= high))
 
 
-def test_the_same_seed_gives_the_same_prices_whatever_the_number_of_symbols() -> None:
+def test_prices_do_not_depend_on_the_number_of_symbols() -> None:
     one, two = generate(1, 1000, seed=6)[0], generate(2, 1000, seed=6)[0]
     assert np.array_equal(one.columns["close"], two.columns["close"])
 
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_prices_whatever_the_number_of_symbols() ->
 # ---------------------------------------------------------------- the network
 
 
-def test_pinball_is_least_at_the_true_quantile() -> None:
+def test_pinball_loss_is_minimal_at_the_true_quantile() -> None:
     y = torch.from_numpy(np.random.default_rng(0).normal(size=(200_000, 1)))
     grid = torch.linspace(-3, 3, 121, dtype=torch.float64)
     for level, truth in ((0.025, -1.96), (0.5, 0.0), (0.9, 1.2816)):
@@ -116,7 +116,7 @@ def test_quantiles_never_cross(seed: int, size: float, direction: bool) -> None:
 
 
 @pytest.mark.parametrize("network", [LSTM, TCN])
-def test_before_training_it_answers_with_the_quantiles_of_the_past(network: Any, training_set: TrainingSet) -> None:
+def test_the_untrained_network_predicts_past_quantiles(network: Any, training_set: TrainingSet) -> None:
     model = network(**training_set.model, **NETWORK).eval()
     x, scale, y = training_set.train
     with torch.no_grad():
@@ -125,7 +125,7 @@ def test_before_training_it_answers_with_the_quantiles_of_the_past(network: Any,
     assert below == pytest.approx(np.broadcast_to(LEVELS, below.shape), abs=0.01)
 
 
-def test_without_direction_the_history_moves_no_median(training_set: TrainingSet) -> None:
+def test_without_direction_the_median_does_not_depend_on_history(training_set: TrainingSet) -> None:
     x = torch.from_numpy(training_set.train[0][:200])
     for direction in (False, True):
         model = moved(LSTM(**training_set.model, **{**NETWORK, "direction": direction}))
@@ -134,7 +134,7 @@ def test_without_direction_the_history_moves_no_median(training_set: TrainingSet
 
 
 @pytest.mark.parametrize("network", [LSTM, TCN])
-def test_the_graph_answers_as_the_network(network: Any, training_set: TrainingSet, tmp_path: Path) -> None:
+def test_the_graph_matches_the_network(network: Any, training_set: TrainingSet, tmp_path: Path) -> None:
     import onnxruntime
 
     model = moved(network(**training_set.model, **NETWORK))
@@ -150,7 +150,7 @@ def test_the_graph_answers_as_the_network(network: Any, training_set: TrainingSe
 # ---------------------------------------------------------------- no look into the future
 
 
-def test_features_of_a_window_know_no_other_and_have_no_unit() -> None:
+def test_window_features_are_independent_and_scale_free() -> None:
     closes = generate(1, 1000, seed=7)[0].columns["close"]
     x, scale = features.window_features(features.windows(closes))
     single = features.window_features(closes[None, 100 : 100 + HISTORY])
@@ -159,7 +159,7 @@ def test_features_of_a_window_know_no_other_and_have_no_unit() -> None:
     assert x == pytest.approx(dearer[0], abs=1e-4) and scale == pytest.approx(dearer[1], rel=1e-4)
 
 
-def test_no_outcome_of_a_split_lies_in_the_next(folder: Path) -> None:
+def test_outcomes_do_not_cross_splits(folder: Path) -> None:
     days = origins.history(folder, splits.SPLITS)
     ends = {}
     for number, name in enumerate(splits.SPLITS):
@@ -173,11 +173,11 @@ def test_no_outcome_of_a_split_lies_in_the_next(folder: Path) -> None:
     assert last == max(HORIZONS) + 1
 
 
-def test_the_check_lets_the_honest_pass(folder: Path) -> None:
+def test_the_leak_check_passes_without_a_leak(folder: Path) -> None:
     data.Data().training(folder)  # or it would raise
 
 
-def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_feature_from_the_future_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = features.windows
 
     def tomorrow(close: np.ndarray) -> np.ndarray:
@@ -188,7 +188,7 @@ def test_a_feature_that_knows_tomorrow_is_caught(folder: Path, monkeypatch: pyte
         data.Data().training(folder)
 
 
-def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = origins.window_features
 
     def hindsight(closes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +200,7 @@ def test_a_volatility_of_the_whole_series_is_caught(folder: Path, monkeypatch: p
         data.Data().training(folder)
 
 
-def test_a_scaler_fitted_on_validation_too_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scaler_fitted_on_validation_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = data.assemble
 
     def greedy(days: Any) -> Any:
@@ -220,7 +220,7 @@ def test_a_training_outcome_in_validation_is_caught(folder: Path, monkeypatch: p
         data.check_past(days, origins.Origins(**late), val)
 
 
-def test_baselines_do_not_know_what_comes_after_an_origin(folder: Path) -> None:
+def test_baselines_do_not_see_past_an_origin(folder: Path) -> None:
     _, _, series = targets.walked(folder, "test")
     logs, at, _ = next(iter(series.values()))
     at, cut = at[:60], int(at[40])
@@ -231,7 +231,7 @@ def test_baselines_do_not_know_what_comes_after_an_origin(folder: Path) -> None:
         assert one == pytest.approx(two, abs=1e-12), name
 
 
-def test_a_run_for_a_past_date_sees_nothing_later() -> None:
+def test_a_run_for_a_past_date_sees_no_later_prices() -> None:
     now = data.Data().prepare(settings_of(until="2020-06-30"), "sample", 1)
     assert max(part["date"].max() for part in now.splits.values()) <= pd.Timestamp("2020-06-30")
     with pytest.raises(UsageError, match=r"days leave \d+ for"):
@@ -241,7 +241,7 @@ def test_a_run_for_a_past_date_sees_nothing_later() -> None:
 # ---------------------------------------------------------------- metrics
 
 
-def test_diebold_mariano_cries_wolf_five_times_in_a_hundred() -> None:
+def test_diebold_mariano_has_a_false_alarm_rate_of_five_percent() -> None:
     """2,000 pairs of equally good forecasts; for five days ahead errors overlap, as those of real forecasts do."""
     rng = np.random.default_rng(1)
     for days in (1, 5):
@@ -253,7 +253,7 @@ def test_diebold_mariano_cries_wolf_five_times_in_a_hundred() -> None:
         assert 0.03 <= np.mean(np.array(p) < 0.05) <= 0.085, days
 
 
-def test_diebold_mariano_finds_the_better_one() -> None:
+def test_diebold_mariano_finds_the_better_forecast() -> None:
     losses = np.random.default_rng(2).exponential(size=300)
     statistic, p = forecasts.diebold_mariano(losses + 0.2 * losses**2, losses, 5)
     assert statistic > 0 and p < 0.01

@@ -107,7 +107,7 @@ def textbook(quantiles: np.ndarray, came: np.ndarray) -> np.ndarray:
     return np.sort(found, axis=-1)
 
 
-def test_all_at_once_gives_what_the_textbook_gives_evening_by_evening() -> None:
+def test_vectorised_recalibration_matches_the_textbook() -> None:
     rng = np.random.default_rng(0)
     quantiles = np.sort(rng.normal(size=(6, 101, 3, 7)), axis=-1)
     quantiles[1, :, :, 4:] = quantiles[1, :, :, 3:4]  # no width above the median
@@ -118,7 +118,7 @@ def test_all_at_once_gives_what_the_textbook_gives_evening_by_evening() -> None:
     assert found == pytest.approx(np.stack([textbook(*one) for one in zip(quantiles, came, strict=True)]), abs=1e-12)
 
 
-def test_what_is_too_narrow_or_too_wide_is_nearly_repaired_in_a_year() -> None:
+def test_wrong_interval_widths_are_corrected_within_a_year() -> None:
     came = np.random.default_rng(1).normal(size=(4000, 253, 3))
     for width in (0.7, 1.0, 1.3):  # of 80%: 63%, 80%, 90%
         quantiles = np.broadcast_to(width * NORMAL, (4000, 253, 3, 7))
@@ -128,7 +128,7 @@ def test_what_is_too_narrow_or_too_wide_is_nearly_repaired_in_a_year() -> None:
         assert np.all(found[..., 3] == 0)
 
 
-def test_an_outcome_counts_when_it_is_known_and_not_before() -> None:
+def test_outcomes_count_only_once_known() -> None:
     rng = np.random.default_rng(2)
     quantiles = np.broadcast_to(NORMAL, (1, 253, 3, 7))
     came = rng.normal(size=(1, 252, 3))
@@ -142,7 +142,7 @@ def test_an_outcome_counts_when_it_is_known_and_not_before() -> None:
                 assert np.array_equal(changed, found) != counts, (days, day)
 
 
-def test_outcomes_are_the_returns_to_come() -> None:
+def test_outcomes_are_future_returns() -> None:
     found = outcomes(np.array(CLOSE[:30]), HORIZONS)
     assert found[3] == pytest.approx([np.log(CLOSE[3 + days] / CLOSE[3]) for days in HORIZONS])
     assert np.isfinite(found).sum(axis=0).tolist() == [29, 25, 10]
@@ -151,7 +151,7 @@ def test_outcomes_are_the_returns_to_come() -> None:
 # ---------------------------------------------------------------- over HTTP
 
 
-def test_an_answer_is_a_ladder_of_prices_around_the_last(client: TestClient) -> None:
+def test_a_forecast_is_ordered_prices_around_the_last_close(client: TestClient) -> None:
     response = post(client, symbol="ACME", close=CLOSE)
     assert response.status_code == 200, response.text
     [output] = response.json()["outputs"]
@@ -165,7 +165,7 @@ def test_an_answer_is_a_ladder_of_prices_around_the_last(client: TestClient) -> 
     assert list(widths(output)) == sorted(widths(output))
 
 
-def test_a_year_is_answered_as_forecast_and_two_are_all_that_counts(client: TestClient, predictor: Any) -> None:
+def test_recalibration_starts_after_one_year_and_uses_two(client: TestClient, predictor: Any) -> None:
     short, two, long = (
         post(client, close=CLOSE[-count:]).json()["outputs"][0] for count in (HISTORY, COUNT, len(CLOSE))
     )
@@ -175,21 +175,21 @@ def test_a_year_is_answered_as_forecast_and_two_are_all_that_counts(client: Test
     assert [horizon["median"] for horizon in two["horizons"]] == [horizon["median"] for horizon in short["horizons"]]
 
 
-def test_the_unit_of_the_prices_does_not_count(client: TestClient) -> None:
+def test_forecasts_are_scale_free(client: TestClient) -> None:
     one, cents = (post(client, close=[unit * price for price in CLOSE]).json()["outputs"][0] for unit in (1, 100))
     assert widths(cents) == pytest.approx(widths(one), rel=1e-5)
     assert cents["horizons"][2]["median"] == pytest.approx(100 * one["horizons"][2]["median"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("width", "wider"), [(0.5, True), (2.0, False)])
-def test_a_longer_history_repairs_a_forecaster_that_is_wrong(tmp_path: Path, width: float, wider: bool) -> None:
+def test_a_longer_history_corrects_a_wrong_forecaster(tmp_path: Path, width: float, wider: bool) -> None:
     wrong = load_predictor(Bundle(forecaster(tmp_path / "stocks", width)))
     short, long = predict_in_batches(wrong, [{"close": CLOSE[-count:]} for count in (HISTORY, COUNT)])
     ratio = widths(long.model_dump()) / widths(short.model_dump())
     assert np.all(ratio > 1.3) if wider else np.all(ratio < 0.75)
 
 
-def test_many_at_once_are_answered_as_one_by_one(predictor: Any) -> None:
+def test_a_batch_matches_single_requests(predictor: Any) -> None:
     lengths = [*range(HISTORY, COUNT + 60, 23), HISTORY, HISTORY + 1, COUNT - 1, COUNT, COUNT + 1]
     other = generate(1, 1000, seed=9)[0].columns["close"].tolist()
     requests = [
@@ -202,9 +202,7 @@ def test_many_at_once_are_answered_as_one_by_one(predictor: Any) -> None:
             assert list(two.quantiles.values()) == pytest.approx(list(one.quantiles.values()), rel=1e-6)
 
 
-def test_the_graph_sees_a_window_once_however_many_requests_share_it(
-    predictor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_windows_are_computed_once(predictor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     honest = Predictor.returns
 
@@ -217,14 +215,14 @@ def test_the_graph_sees_a_window_once_however_many_requests_share_it(
     assert sum(seen) == DAYS + 200
 
 
-def test_the_server_answers_as_evaluation_does(client: TestClient, predictor: Any, folder: Path) -> None:
+def test_the_server_matches_evaluation(client: TestClient, predictor: Any, folder: Path) -> None:
     requests, targets = data.Data().test_rows(folder)
     online = client.post("/models/stocks/predict", json={"inputs": requests[:60]}).json()["outputs"]
     assert [output.model_dump() for output in predict_in_batches(predictor, requests[:60])] == online
     assert len(requests) == len(targets) and np.isfinite(targets["y"]).all()
 
 
-def test_evaluation_asks_with_all_closes_that_count(folder: Path) -> None:
+def test_evaluation_uses_the_full_history(folder: Path) -> None:
     requests, targets = data.Data().test_rows(folder)
     days = origins.history(folder, splits.SPLITS)
     for n in (0, 1, len(requests) - 1):
@@ -235,7 +233,7 @@ def test_evaluation_asks_with_all_closes_that_count(folder: Path) -> None:
 
 @pytest.mark.parametrize("price", [42.0, 1e-6, 1e9])
 @pytest.mark.parametrize("count", [HISTORY, HISTORY + 1, COUNT])
-def test_prices_that_stand_still_get_a_narrow_sane_answer(client: TestClient, price: float, count: int) -> None:
+def test_constant_prices_get_a_narrow_forecast(client: TestClient, price: float, count: int) -> None:
     response = post(client, close=[price] * count)
     assert response.status_code == 200
     for horizon in response.json()["outputs"][0]["horizons"]:
@@ -243,7 +241,7 @@ def test_prices_that_stand_still_get_a_narrow_sane_answer(client: TestClient, pr
         assert 0.998 * price < low <= price <= high < 1.002 * price
 
 
-def test_more_requests_than_memory_allows_are_refused(client: TestClient) -> None:
+def test_more_requests_than_memory_allows_are_rejected(client: TestClient) -> None:
     response = client.post("/models/stocks/predict", json={"inputs": [{"close": CLOSE[:HISTORY]}] * 257})
     assert response.status_code == 422 and "256" in response.json()["detail"]
 
@@ -266,14 +264,14 @@ def test_more_requests_than_memory_allows_are_refused(client: TestClient) -> Non
         (None, "valid array"),
     ],
 )
-def test_bad_closes_are_refused_in_words(client: TestClient, close: Any, said: str) -> None:
+def test_invalid_closes_are_explained(client: TestClient, close: Any, said: str) -> None:
     response = post(client, close=close)
     assert response.status_code == 422
     assert said in response.json()["detail"] and response.json()["detail"].startswith("inputs/0/close")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])
-def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
+def test_nan_and_infinite_closes_are_rejected(client: TestClient, number: str) -> None:
     closes = ", ".join(map(str, CLOSE[:-1])) + f", {number}"
     body = f'{{"inputs": [{{"close": [{closes}]}}]}}'
     response = client.post("/models/stocks/predict", content=body, headers={"content-type": "application/json"})
@@ -284,7 +282,7 @@ def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> N
     "request_",
     [{}, {"close": CLOSE, "open": CLOSE}, {"close": CLOSE, "symbol": "x" * 33}, {"close": CLOSE, "symbol": 7}],
 )
-def test_other_faults_are_refused_too(client: TestClient, request_: dict[str, Any]) -> None:
+def test_other_errors_are_rejected_too(client: TestClient, request_: dict[str, Any]) -> None:
     assert post(client, **request_).status_code == 422
 
 
@@ -296,7 +294,7 @@ def test_other_faults_are_refused_too(client: TestClient, request_: dict[str, An
     st.integers(HISTORY, COUNT + 10),
     st.floats(0.98, 1.03),
 )
-def test_whatever_moves_less_than_a_split_gets_finite_ordered_prices(
+def test_any_valid_history_gets_finite_ordered_prices(
     client: TestClient, seed: int, volatility: float, price: float, count: int, growth: float
 ) -> None:
     """Also where every day is louder than the one before, so that intervals are missed again and again."""

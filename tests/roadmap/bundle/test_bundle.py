@@ -43,7 +43,7 @@ def sealed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_is_sealed_opens_and_says_where_it_comes_from(tmp_path: Path) -> None:
+def test_a_written_bundle_opens_with_its_lineage(tmp_path: Path) -> None:
     folder = filled(tmp_path / "bundle")
     manifest = write_manifest(folder, **LINEAGE)
     bundle = Bundle(folder)
@@ -90,7 +90,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_bundle_that_is_not_what_was_sealed_is_refused_by_name(sealed: Path, what: str) -> None:
+def test_a_changed_bundle_is_rejected_by_file_name(sealed: Path, what: str) -> None:
     damage, said = DAMAGE[what]
     damage(sealed)
     with pytest.raises(BundleError) as caught:
@@ -109,7 +109,7 @@ def test_a_bundle_that_is_not_what_was_sealed_is_refused_by_name(sealed: Path, w
         "pipelines.titanic.predict\n", "pipelines.Titanic.predict", "../pipelines.titanic.predict", "",
     ],
 )  # fmt: skip
-def test_only_a_projects_predictor_is_ever_imported(sealed: Path, predictor: str) -> None:
+def test_only_project_predictors_are_imported(sealed: Path, predictor: str) -> None:
     edit(sealed, predictor=predictor)
     with pytest.raises(BundleError, match=r"bundle\.json: "):
         Bundle(sealed)
@@ -117,7 +117,7 @@ def test_only_a_projects_predictor_is_ever_imported(sealed: Path, predictor: str
         Manifest(**{**LINEAGE, "predictor": predictor}, files={})
 
 
-def test_the_version_names_the_content_and_nothing_else(tmp_path: Path) -> None:
+def test_the_version_depends_on_content_only(tmp_path: Path) -> None:
     one, same, other = (filled(tmp_path / name) for name in ("one", "same", "other"))
     flip(other / "model.onnx")
     later = {**LINEAGE, "created": "2027-01-01T00:00:00+00:00", "run": "4" * 32, "git_commit": "5" * 40}
@@ -132,7 +132,7 @@ def test_the_version_names_the_content_and_nothing_else(tmp_path: Path) -> None:
     assert write_manifest(one, **LINEAGE).version != versions[0], "names of files count as content"
 
 
-def test_sealing_again_changes_nothing(sealed: Path) -> None:
+def test_writing_the_manifest_again_changes_nothing(sealed: Path) -> None:
     before = (sealed / "bundle.json").read_bytes()
     write_manifest(sealed, **LINEAGE)
     assert (sealed / "bundle.json").read_bytes() == before
@@ -164,7 +164,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.nda
     return folder / "artifacts" / "titanic" / "bundle", model, content.train[0][:2]
 
 
-def test_a_trained_bundle_holds_json_and_onnx_and_no_pickle(written: tuple[Path, Any, np.ndarray]) -> None:
+def test_a_trained_bundle_has_json_and_onnx_and_no_pickle(written: tuple[Path, Any, np.ndarray]) -> None:
     folder, *_ = written
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".onnx"}
@@ -176,7 +176,7 @@ def test_a_trained_bundle_holds_json_and_onnx_and_no_pickle(written: tuple[Path,
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
 
 
-def test_a_trained_bundle_answers_its_example_as_the_network_does(written: tuple[Path, Any, np.ndarray]) -> None:
+def test_a_trained_bundle_matches_the_network_on_its_example(written: tuple[Path, Any, np.ndarray]) -> None:
     folder, model, x = written
     bundle = Bundle(folder)
     predictor: Any = load_predictor(bundle)
@@ -192,7 +192,7 @@ def made_with(folder: Path, **changes: Any) -> Bundle:
     return Bundle(folder)
 
 
-def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
+def test_a_bundle_records_its_predictor_code(tmp_path: Path) -> None:
     same, other = made_with(tmp_path / "same"), made_with(tmp_path / "other", code_sha256="f" * 64)
     assert same.manifest.code_sha256 == code_sha256("pipelines.titanic.predict")
     assert (same.manifest.code, other.manifest.code) == ("same", "changed")
@@ -204,7 +204,7 @@ def test_a_bundle_knows_the_code_it_was_made_with(tmp_path: Path) -> None:
     assert "found ffffffffffff; expected" in said and "dvc repro register@titanic" in said and "\n" not in said
 
 
-def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
+def test_an_older_bundle_has_no_code_hash(tmp_path: Path) -> None:
     write_manifest(filled(tmp_path / "old"), **LINEAGE)
     path = tmp_path / "old" / "bundle.json"
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "code_sha256"}))
@@ -213,7 +213,7 @@ def test_a_bundle_from_before_has_no_code_to_compare(tmp_path: Path) -> None:
     old.require_same_code()
 
 
-def test_a_predictor_that_lies_elsewhere_has_no_hash(tmp_path: Path) -> None:
+def test_a_predictor_outside_the_checkout_has_no_hash(tmp_path: Path) -> None:
     assert (
         write_manifest(filled(tmp_path / "one"), **{**LINEAGE, "predictor": "pipelines.elsewhere.predict"}).code
         == "unknown"

@@ -31,7 +31,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_packages_functions_and_circles_are_followed_and_nothing_is_run(tree: Path) -> None:
+def test_packages_functions_and_cycles_are_followed_without_running_code(tree: Path) -> None:
     assert code.closure("shop.office", root=tree) == sorted(set(TREE) - {"shop/__init__.py", "shop/unused.py"})
     assert code.closure("shop.stock.shelves", root=tree) == [
         "shop/stock/__init__.py", "shop/stock/labels.py", "shop/stock/shelves.py"
@@ -39,19 +39,21 @@ def test_packages_functions_and_circles_are_followed_and_nothing_is_run(tree: Pa
     assert "shop" not in sys.modules
 
 
-def test_what_lies_beyond_a_file_is_left_out_with_it(tree: Path) -> None:
+def test_imports_of_an_excluded_file_are_excluded(tree: Path) -> None:
     kept = code.closure("shop.till", root=tree, beyond=frozenset({"shop/stock/__init__.py", "shop/prices.py"}))
     assert kept == ["shop/stock/shelves.py", "shop/till.py"]
 
 
-def test_a_root_that_is_no_module_of_ours_is_an_error(tree: Path) -> None:
+def test_an_unknown_root_module_is_an_error(tree: Path) -> None:
     for name in ("json", "shop.gone", "gone"):
         with pytest.raises(ModuleNotFoundError, match=name):
             code.closure(name, root=tree)
     assert code.code_sha256("shop.gone", tree) is None
 
 
-def test_names_and_contents_of_the_closure_make_the_hash(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_hash_covers_names_and_contents_of_the_closure(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     paths = code.closure("shop.till", root=tree)
     before = code.sha256_of(paths, tree)
     (tree / "shop/unused.py").write_text("changed = True\n")
@@ -60,7 +62,7 @@ def test_names_and_contents_of_the_closure_make_the_hash(tree: Path, tmp_path_fa
     assert code.sha256_of(paths, tree) != before
 
 
-def test_the_closure_is_what_python_imports() -> None:
+def test_the_closure_matches_pythons_imports() -> None:
     """Of every predictor, imports inside functions aside: those are in the closure whether they run or not."""
     for project in ("titanic", "stocks", "mini_gpt"):
         files = "(vars(module).get('__file__') for module in sys.modules.values())"
@@ -73,7 +75,7 @@ def test_the_closure_is_what_python_imports() -> None:
         assert found == sorted(file.relative_to(code.ROOT).as_posix() for file in run)
 
 
-def test_it_costs_a_start_little() -> None:
+def test_computing_the_closure_is_fast() -> None:
     program = (
         "import time; from roadmap.bundle.code import code_sha256; started = time.process_time();"
         "code_sha256('pipelines.titanic.predict'); code_sha256('pipelines.mini_gpt.predict');"

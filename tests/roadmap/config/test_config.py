@@ -89,14 +89,14 @@ LR, SPLIT = "projects__mnist__model__lr", "projects__mnist__data__split"
         ({"profile": "ful"}, ["profile", "found 'ful'", "did you mean 'full'"]),
     ],
 )
-def test_a_mistake_is_named_by_file_key_found_and_allowed(change: dict[str, Any], said: list[str]) -> None:
+def test_an_error_names_file_key_found_and_allowed(change: dict[str, Any], said: list[str]) -> None:
     message = refusal(**change)
     assert message.startswith("params.yaml: ")
     for part in said:
         assert part.replace("__", ".") in message
 
 
-def test_old_names_of_gate_keys_are_taken_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_deprecated_gate_keys_are_accepted_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     raw = composed()
     gate = raw["projects"]["mnist"]["gate"]
     gate["effect"], gate["margin"] = gate.pop("minimum_improvement"), gate.pop("maximum_regression")
@@ -105,7 +105,7 @@ def test_old_names_of_gate_keys_are_taken_with_a_warning(capsys: pytest.CaptureF
     assert "found both; keep minimum_improvement" in refusal(projects__mnist__gate__effect=0.1)
 
 
-def test_a_misspelt_block_is_called_unknown_rather_than_the_right_one_missing() -> None:
+def test_a_misspelt_block_is_reported_as_unknown() -> None:
     raw = composed()
     raw["projects"]["mnist"]["trian"] = raw["projects"]["mnist"].pop("train")
     with pytest.raises(UsageError, match=r"projects\.mnist\.trian: unknown key; did you mean 'train'"):
@@ -117,14 +117,14 @@ def test_no_top_level_key_is_accepted_without_effect(key: str) -> None:
     assert key in refusal(**{key: "x"})
 
 
-def test_unknown_project_is_answered_with_the_nearest_and_the_list() -> None:
+def test_an_unknown_project_gets_the_nearest_name_and_the_list() -> None:
     message = refusal(project="mist")
     assert "project: found 'mist'; did you mean 'mnist'?" in message
     assert all(name in message for name in PARAMS["projects"])
 
 
 @pytest.mark.parametrize("name", [False, True, None, 7])
-def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(name: Any) -> None:
+def test_project_names_that_yaml_converts_must_be_quoted(name: Any) -> None:
     """`no` is a name for DVC, which reads YAML 1.2, and false for Hydra."""
     raw = {**PARAMS, "projects": {name: {}, **PARAMS["projects"]}, "project": "mnist"}
     with pytest.raises(UsageError, match=rf"found the name {str(name).lower()}, .*put the name in quotes"):
@@ -141,17 +141,17 @@ def test_a_project_needs_its_folder() -> None:
     "target",
     ["os.system", "models.titanic.Classifier", "models.mnist.sub.CNN", "builtins.eval", "models.mnist", 3, None],
 )
-def test_only_classes_of_the_projects_network_file_are_built(target: Any) -> None:
+def test_only_classes_of_the_network_file_are_instantiated(target: Any) -> None:
     assert "_target_" in refusal(projects__mnist__model___target_=target)
     assert "_target_" in refusal(projects__mnist__variants__other={"_target_": target})
 
 
-def test_a_class_that_the_network_file_lacks_is_refused_before_training() -> None:
+def test_an_unknown_network_class_is_rejected_before_training() -> None:
     message = refusal(projects__mnist__model={**PARAMS["projects"]["mnist"]["model"], "_target_": "models.mnist.CNM"})
     assert "projects.mnist" in message and "CNM" in message and "CNN" in message
 
 
-def test_a_variant_cannot_take_the_place_of_the_shipped_model() -> None:
+def test_a_variant_cannot_replace_the_shipped_model() -> None:
     assert "shipped" in refusal(projects__mnist__variants={"shipped": {"lr": 1.0}})
 
 
@@ -161,19 +161,19 @@ def test_values_by_profile_resolve_at_any_depth() -> None:
     assert for_profile(node, "full") == {"a": {"b": 3}, "c": [5], "d": {}}
 
 
-def test_a_plain_value_stands_for_both_profiles() -> None:
+def test_a_plain_value_applies_to_both_profiles() -> None:
     for profile in ("sample", "full"):
         run = check(composed(profile=profile, projects__mnist__train__epochs=3))
         assert run.settings.train.epochs == 3
 
 
-def test_a_value_that_the_profile_lacks_is_named() -> None:
+def test_a_value_missing_for_the_profile_is_named() -> None:
     message = refusal(profile="full", projects__mnist__train__epochs={"sample": 3})
     assert message.startswith("params.yaml: projects.mnist.train.epochs: ")
     assert "full" in message
 
 
-def test_the_parameters_hash_follows_what_defines_the_model_and_nothing_else() -> None:
+def test_the_parameters_hash_covers_exactly_what_defines_the_model() -> None:
     first = check(composed()).params_sha256()
     assert check(composed(projects__mnist__gate__floor=0.5, rollback=True)).params_sha256() == first
     assert check(composed(projects__titanic__model__lr=0.5)).params_sha256() == first
@@ -226,7 +226,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         (["--multirun", "seed=1,2"], "--multirun"),
     ],
 )
-def test_command_line_mistakes_end_in_one_line_and_leave_nothing(stages: Path, arguments: list[str], said: str) -> None:
+def test_command_line_errors_are_one_line_and_write_nothing(stages: Path, arguments: list[str], said: str) -> None:
     before = sorted(stages.rglob("*"))
     assert_refused(prepare(stages, "project=mnist", *arguments), said)
     assert sorted(stages.rglob("*")) == before
@@ -241,9 +241,7 @@ def test_command_line_mistakes_end_in_one_line_and_leave_nothing(stages: Path, a
     ],
     ids=["not YAML", "key given twice", "no file"],
 )
-def test_a_control_panel_that_cannot_be_read_is_one_line_too(
-    stages: Path, tmp_path: Path, content: bytes | None, said: str
-) -> None:
+def test_an_unreadable_params_yaml_is_one_line(stages: Path, tmp_path: Path, content: bytes | None, said: str) -> None:
     for name in ("roadmap", "pipelines", "models"):
         (tmp_path / name).symlink_to(stages / name)
     if content is not None:

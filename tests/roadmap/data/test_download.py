@@ -106,7 +106,7 @@ def assert_whole(path: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("checksum", [SHA256, f"md5:{hashlib.md5(CONTENT).hexdigest()}"], ids=["sha256", "md5"])
-def test_a_file_is_fetched_once_and_then_comes_from_the_cache(server: Server, cache: Path, checksum: str) -> None:
+def test_a_file_is_downloaded_once_and_then_cached(server: Server, cache: Path, checksum: str) -> None:
     assert_whole(fetch("data", server.file, checksum), cache)
     requests = len(server.served)
     assert_whole(fetch("data", server.file, checksum), cache)
@@ -114,7 +114,7 @@ def test_a_file_is_fetched_once_and_then_comes_from_the_cache(server: Server, ca
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
-def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, cache: Path, ranges: bool) -> None:
+def test_an_interrupted_download_resumes(server: Server, cache: Path, ranges: bool) -> None:
     server.ranges, server.cut = ranges, 6 * MIB
     with pytest.raises(UsageError, match=r"cannot get file\.bin of data"):
         fetch("data", server.file, SHA256)
@@ -131,13 +131,13 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: Server, cache:
 
 
 @pytest.mark.parametrize("begun", [0, 4 * MIB])
-def test_a_server_that_ignores_ranges_without_a_word_is_no_obstacle(server: Server, cache: Path, begun: int) -> None:
+def test_a_server_that_ignores_ranges_is_handled(server: Server, cache: Path, begun: int) -> None:
     server.ranges = None
     begin(cache, begun)
     assert_whole(fetch("data", server.file, SHA256), cache)
 
 
-def test_what_the_mirror_began_the_publisher_ends(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_publisher_resumes_the_mirrors_download(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(cache, 4 * MIB)
     monkeypatch.setenv("DATA_MIRROR", CLOSED)
     assert_whole(fetch("data", server.file, SHA256), cache)
@@ -150,7 +150,7 @@ def begin(cache: Path, size: int) -> None:
     (cache / "file.bin.part").write_bytes(CONTENT[:size])
 
 
-def test_a_wrong_checksum_stops_and_leaves_nothing(server: Server, cache: Path) -> None:
+def test_a_wrong_checksum_fails_and_leaves_nothing(server: Server, cache: Path) -> None:
     wrong = f"sha256:{'0' * 64}"
     with pytest.raises(UsageError, match=wrong) as caught:
         fetch("data", server.file, wrong)
@@ -190,7 +190,7 @@ MIRRORS: dict[str, Callable[[pytest.FixtureRequest], str]] = {
 
 
 @pytest.mark.parametrize("kind", MIRRORS)
-def test_a_mirror_of_any_kind_is_asked_first(
+def test_every_kind_of_mirror_is_tried_first(
     kind: str, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("DATA_MIRROR", MIRRORS[kind](request) + "/")
@@ -200,7 +200,7 @@ def test_a_mirror_of_any_kind_is_asked_first(
 @pytest.mark.parametrize(
     "mirror", ["{tmp}", "{tmp}/absent", "{http}/absent", "{s3}/absent", CLOSED, "carrier-pigeon://loft"]
 )
-def test_a_mirror_without_the_file_leads_to_the_publisher(
+def test_a_mirror_without_the_file_falls_back_to_the_publisher(
     mirror: str, server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
 ) -> None:
     monkeypatch.setenv("DATA_MIRROR", mirror.format(tmp=tmp_path, http=server.url, s3=bucket))
@@ -208,7 +208,7 @@ def test_a_mirror_without_the_file_leads_to_the_publisher(
 
 
 @pytest.mark.parametrize("mirror", [None, CLOSED], ids=["no mirror", "mirror"])
-def test_nothing_reachable_is_one_clear_line(mirror: str | None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_servers_are_one_line(mirror: str | None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if mirror:
         monkeypatch.setenv("DATA_MIRROR", mirror)
     with pytest.raises(UsageError) as caught:

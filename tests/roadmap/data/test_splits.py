@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     st.integers(0, 2**31 - 1),
     st.integers(1, 4),
 )
-def test_every_row_lands_in_exactly_one_split(
+def test_every_row_is_in_exactly_one_split(
     rows: int, shares: tuple[float, float, float], seed: int, levels: int
 ) -> None:
     strata = np.arange(rows) % levels
@@ -50,7 +50,7 @@ def test_every_row_lands_in_exactly_one_split(
         assert sorted(np.concatenate(list(parts.values()))) == list(range(rows))
 
 
-def test_shares_hold_within_every_class_even_a_rare_one() -> None:
+def test_splits_are_stratified_even_for_rare_classes() -> None:
     strata = np.repeat(["common", "rare"], [960, 40])
     parts = split_indices(1000, SHARES, 1, strata)
     for level, total in (("common", 960), ("rare", 40)):
@@ -58,7 +58,7 @@ def test_shares_hold_within_every_class_even_a_rare_one() -> None:
         assert got == [round(total * share) for share in SHARES]
 
 
-def test_the_seed_decides_and_it_alone() -> None:
+def test_splits_depend_on_the_seed_alone() -> None:
     first, again, other = (split_indices(200, SHARES, seed)["test"].tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
@@ -66,7 +66,7 @@ def test_the_seed_decides_and_it_alone() -> None:
 
 
 @pytest.mark.parametrize("content", [FRAME, ARRAYS], ids=["table", "arrays"])
-def test_what_is_written_is_read_again(tmp_path: Path, content: Any) -> None:
+def test_written_splits_are_read_back(tmp_path: Path, content: Any) -> None:
     card = splits.write(tmp_path / "data", prepared(content, pixels=3), "sample")
     assert splits.read_card(tmp_path / "data") == card
     assert card["rows"] == dict.fromkeys(splits.SPLITS, len(content["label" if content is FRAME else "digit"]))
@@ -104,7 +104,7 @@ def test_the_card_hash_changes_with_a_single_value(tmp_path: Path) -> None:
     assert cards[0]["files"]["train.npz"] == cards[1]["files"]["train.npz"]
 
 
-def test_a_failing_write_leaves_the_old_folder_and_no_litter(tmp_path: Path) -> None:
+def test_a_failing_write_leaves_the_old_folder_and_no_temporary_files(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "project"
     splits.write(folder, prepared(), "sample")
     before = contents(folder)
@@ -116,13 +116,13 @@ def test_a_failing_write_leaves_the_old_folder_and_no_litter(tmp_path: Path) -> 
     assert [path.name for path in folder.parent.iterdir()] == ["project"]
 
 
-def test_a_new_write_takes_files_of_another_kind_with_it(tmp_path: Path) -> None:
+def test_a_new_write_removes_files_of_another_kind(tmp_path: Path) -> None:
     splits.write(tmp_path / "data", prepared(ARRAYS), "sample")
     splits.write(tmp_path / "data", prepared(FRAME), "full")
     assert sorted(contents(tmp_path / "data")) == ["card.json", "test.parquet", "train.parquet", "val.parquet"]
     assert json.loads((tmp_path / "data" / "card.json").read_text())["profile"] == "full"
 
 
-def test_without_prepared_data_the_message_says_what_to_run(tmp_path: Path) -> None:
+def test_missing_data_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"card\.json: not there; run `dvc repro prepare@titanic` first"):
         splits.read_card(tmp_path / "titanic")

@@ -66,7 +66,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_csv_that_cannot_be_used_is_refused_in_one_line(prepare: Callable[..., PreparedData], name: str) -> None:
+def test_an_unusable_csv_is_rejected_in_one_line(prepare: Callable[..., PreparedData], name: str) -> None:
     content, said = REFUSED[name]
     with pytest.raises(UsageError, match=said) as caught:
         prepare(content)
@@ -82,7 +82,7 @@ def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData]
         prepare(csv_of(row=lambda i: f"{i},red,{levels[i % len(levels)]}"), task="binary")
 
 
-def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.csv", tmp_path):
         with pytest.raises(UsageError, match=f"{path}: no such file"):
             prepare_csv(str(path), "price", "regression", SHARES, 1)
@@ -123,7 +123,7 @@ def test_csv_dialects_are_read(prepare: Callable[..., PreparedData], content: An
     assert len(whole(found)) == ROWS
 
 
-def test_column_kinds_are_inferred_and_said(
+def test_inferred_column_kinds_are_printed(
     prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def row(i: int) -> str:
@@ -146,13 +146,13 @@ def test_column_kinds_are_inferred_and_said(
     assert "void: left out" in said
 
 
-def test_text_longer_than_a_request_may_hold_is_left_out(prepare: Callable[..., PreparedData]) -> None:
+def test_columns_of_long_text_are_dropped(prepare: Callable[..., PreparedData]) -> None:
     prose = ["x" * (MAX_TEXT + 1) + end for end in "yz"]
     found = prepare(csv_of(row=lambda i: f"{i * 2},{prose[i % 2]},{i}"))
     assert list(found.schema["columns"]) == ["area"]
 
 
-def test_rows_without_a_target_are_left_out(prepare: Callable[..., PreparedData]) -> None:
+def test_rows_without_a_target_are_dropped(prepare: Callable[..., PreparedData]) -> None:
     assert len(whole(prepare(csv_of(row=lambda i: f"{i * 2},red,{i if i > 10 else ''}")))) == 50
 
 
@@ -165,7 +165,7 @@ def test_classes_keep_their_names_and_their_shares(prepare: Callable[..., Prepar
     assert whole(flags)["price"].sum() == 20
 
 
-def test_rows_without_a_target_are_counted_aloud(
+def test_dropped_rows_are_counted_in_the_output(
     prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(csv_of(row=lambda i: f"{i * 2},red,{i if i > 10 else ['', 'NA'][i % 2]}"))
@@ -173,7 +173,7 @@ def test_rows_without_a_target_are_counted_aloud(
     assert "10 rows without target 'price' left out (5 NA, 5 empty), the first data row 1" in said
 
 
-def test_a_class_that_is_called_none_is_a_class(prepare: Callable[..., PreparedData]) -> None:
+def test_a_class_named_none_is_a_class(prepare: Callable[..., PreparedData]) -> None:
     classes = ["None", "None", "Insomnia", "Sleep Apnea"]
     with pytest.raises(UsageError, match="two classes; found 3: Insomnia, None, Sleep Apnea"):
         prepare(csv_of(row=lambda i: f"{i * 2},red,{classes[i % 4]}"), task="binary")
@@ -182,7 +182,7 @@ def test_a_class_that_is_called_none_is_a_class(prepare: Callable[..., PreparedD
 
 
 @pytest.mark.parametrize("rare", [1, 2, 5])
-def test_a_class_that_is_too_rare_is_named(prepare: Callable[..., PreparedData], rare: int) -> None:
+def test_a_class_that_is_too_rare_is_rejected_by_name(prepare: Callable[..., PreparedData], rare: int) -> None:
     said = rf"class 'ja' is too rare: found {rare} of 60 rows; expected one in each of train, val, test"
     with pytest.raises(UsageError, match=said):
         prepare(csv_of(row=lambda i: f"{i * 2},red,{'ja' if i <= rare else 'nein'}"), task="binary")
@@ -194,7 +194,7 @@ def test_a_class_that_is_too_rare_is_named(prepare: Callable[..., PreparedData],
     ("header", "cell"),
     [("", "{0}"), ("PassengerId", "{0}"), ("seq", "{0}"), ("customer_id", "{1}"), ("CustomerID", "{1}"), ("序号", "{1}")],
 )
-def test_an_index_is_left_out_and_said_unless_kept(
+def test_index_columns_are_dropped_and_reported_unless_kept(
     prepare: Callable[..., PreparedData], tmp_path: Path, header: str, cell: str
 ) -> None:
     text = csv_of(f"{header},colour,price", lambda i: f"{cell.format(i - 1, i * 7919 % 6007)},{'ab'[i % 2]},{i}")
@@ -212,7 +212,7 @@ def test_an_index_is_left_out_and_said_unless_kept(
         ("?", "59 of 60 cells are numbers, but data row 1 has '\?'"),
     ],
 )
-def test_which_cell_keeps_a_column_from_being_numbers_is_said(
+def test_the_cell_that_makes_a_column_text_is_reported(
     prepare: Callable[..., PreparedData], cell: str, said: str
 ) -> None:
     def row(i: int) -> str:
@@ -223,14 +223,14 @@ def test_which_cell_keeps_a_column_from_being_numbers_is_said(
     assert re.search(said, found.schema["ignored"]["area"])
 
 
-def test_a_question_mark_may_be_set_to_be_a_gap(tmp_path: Path) -> None:
+def test_missing_value_markers_can_be_set(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(csv_of(row=lambda i: f"{i * 1.5 if i % 9 else '?'},red,{i}"))
     found = prepare_csv(str(tmp_path / "mine.csv"), "price", "regression", SHARES, 1, gaps=["?"])
     assert found.schema["columns"]["area"]["kind"] == "number" and whole(found)["area"].isna().sum() == 6
     assert found.schema["reading"] == {"delimiter": ",", "gaps": ["?"]}
 
 
-def test_a_column_that_is_the_target_is_warned_of(
+def test_target_leakage_is_warned_about(
     prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def row(i: int) -> str:
@@ -246,12 +246,12 @@ def test_a_column_that_is_the_target_is_warned_of(
 
 
 @pytest.mark.parametrize("cell", ["1e31", "-1e31", "1e400"])
-def test_a_number_that_no_request_may_have_is_named_by_row(prepare: Callable[..., PreparedData], cell: str) -> None:
+def test_a_number_above_the_request_limit_is_named_by_row(prepare: Callable[..., PreparedData], cell: str) -> None:
     with pytest.raises(UsageError, match=f"data row 7: 'area' is '{cell}'"):
         prepare(csv_of(row=lambda i: f"{cell if i == 7 else i * 2},red,{i}"))
 
 
-def test_gaps_of_a_category_carry_what_they_tell(tmp_path: Path) -> None:
+def test_missing_categories_are_informative(tmp_path: Path) -> None:
     """rent = 4 area + 200 where `kind` is empty."""
     rng = np.random.default_rng(0)
     area, gap = rng.integers(20, 200, 400), rng.random(400) < 0.3
@@ -293,7 +293,7 @@ SCHEMAS: dict[str, tuple[Any, pd.DataFrame]] = {
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_good_rows_pass_the_schemas(name: str) -> None:
+def test_valid_rows_pass_the_schemas(name: str) -> None:
     schema, frame = SCHEMAS[name]
     tables.validate(frame, schema, name)
 
@@ -313,7 +313,7 @@ def test_good_rows_pass_the_schemas(name: str) -> None:
         ("passengers", "Name", "Nobody", "'Nobody' breaks the rule str_contains"),
     ],
 )
-def test_a_bad_row_is_named_by_row_column_value_and_rule(name: str, column: str, value: Any, rule: str) -> None:
+def test_an_invalid_row_is_named_by_row_column_value_and_rule(name: str, column: str, value: Any, rule: str) -> None:
     schema, frame = SCHEMAS[name]
     bad = frame.astype({column: object}) if isinstance(value, str) else frame.copy()
     bad.loc[16, column] = value

@@ -15,7 +15,7 @@ def right(values: np.ndarray, block: int = 1) -> Score:
     return Score("accuracy", True, values.astype(float), {}, block=block)
 
 
-def test_accuracies_are_compared_by_the_exact_test() -> None:
+def test_accuracies_are_compared_by_mcnemars_exact_test() -> None:
     rng = np.random.default_rng(0)
     mine, theirs = rng.random(300) < 0.9, rng.random(300) < 0.8
     found = paired_test(right(mine), right(theirs), 0)
@@ -25,7 +25,7 @@ def test_accuracies_are_compared_by_the_exact_test() -> None:
 
 
 @pytest.mark.parametrize(("won", "lost", "rows"), [(0, 0, 100), (5, 0, 1000), (4, 0, 1000), (30, 10, 400), (0, 40, 40)])
-def test_the_bound_and_the_chance_agree(won: int, lost: int, rows: int) -> None:
+def test_the_bound_and_the_p_value_agree(won: int, lost: int, rows: int) -> None:
     found = McNemar(won, lost, rows)
     assert -1 <= found.low() <= found.value
     assert (found.low() > 0) == (found.p(0) <= ALPHA) or found.low() == 0
@@ -34,14 +34,14 @@ def test_the_bound_and_the_chance_agree(won: int, lost: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("difference", [0.0, -0.03, 0.05])
-def test_mcnemar_is_wrong_no_more_often_than_it_says(difference: float) -> None:
+def test_mcnemar_keeps_its_error_rate(difference: float) -> None:
     rng = np.random.default_rng(1)
     shares = [(0.12 + difference) / 2, (0.12 - difference) / 2, 0.88]
     draws = rng.multinomial(400, shares, size=RUNS)
     assert sum(McNemar(int(won), int(lost), 400).p(difference) <= ALPHA for won, lost, _ in draws) <= MOST
 
 
-def test_forecasts_that_overlap_are_not_taken_for_so_many_independent_ones() -> None:
+def test_overlapping_forecasts_are_not_counted_as_independent() -> None:
     rng, steps, wrong = np.random.default_rng(2), 20, 0
     for _ in range(RUNS):
         moving = np.convolve(rng.normal(size=400 + steps - 1), np.ones(steps), "valid")
@@ -53,7 +53,7 @@ def test_forecasts_that_overlap_are_not_taken_for_so_many_independent_ones() -> 
 
 
 @pytest.mark.slow
-def test_a_model_that_loses_seldom_but_much_is_not_taken_for_better() -> None:
+def test_rare_large_losses_are_not_an_improvement() -> None:
     """The plain percentile bootstrap would let it pass 11 times in 100."""
     rng, wrong = np.random.default_rng(3), 0
     for run in range(RUNS):
@@ -64,7 +64,7 @@ def test_a_model_that_loses_seldom_but_much_is_not_taken_for_better() -> None:
     assert wrong <= MOST + 0.03 * RUNS
 
 
-def test_r2_is_compared_in_its_own_units() -> None:
+def test_r2_is_compared_in_its_own_unit() -> None:
     rng = np.random.default_rng(4)
     targets = rng.normal(0, 3, 500)
     good, bad = (regression(targets, targets + rng.normal(0, spread, 500)) for spread in (1, 1.5))
@@ -82,7 +82,7 @@ def test_r2_is_compared_in_its_own_units() -> None:
         Score("loss", False, np.linspace(0, 1, 100), {}),
     ],
 )
-def test_the_same_answers_gain_and_lose_nothing(score: Score) -> None:
+def test_equal_predictions_neither_gain_nor_lose(score: Score) -> None:
     found = paired_test(score, score, 0)
     assert found.value == 0 and found.low() <= 0 and found.p(0) == 1 and found.p(-0.2) <= ALPHA
 
@@ -99,14 +99,14 @@ def test_p_values_are_corrected_as_published() -> None:
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
 
 
-def test_holm_asks_more_of_two_than_of_one() -> None:
+def test_holm_requires_more_of_two_tests_than_of_one() -> None:
     assert holm([0.03]) == [0.03]
     assert holm([0.03, 0.5]) == [0.06, 0.5]
     assert holm([0.02, 0.04]) == [0.04, 0.04]
     assert holm([float("nan"), 0.02]) == [1.0, 0.04]
 
 
-def test_a_part_has_blocks_as_dense_as_its_rows() -> None:
+def test_a_subset_has_shorter_blocks() -> None:
     score = right(np.ones(160), block=80)
     places = np.arange(160)
     assert score.subset(places % 8 == 0).block == 11  # 20 rows, every eighth; the ends make it a little denser

@@ -61,22 +61,22 @@ def test_regression_metrics_agree_with_scikit_learn(rows: list[tuple[int, float]
     assert found.metrics["median_absolute_error"] == pytest.approx(sklearn.median_absolute_error(targets, predictions))
 
 
-def test_the_mean_predicts_with_r2_of_zero_and_the_truth_with_one() -> None:
+def test_r2_is_zero_for_the_mean_and_one_for_the_truth() -> None:
     targets = np.array([1.0, 5.0, 9.0, -3.0])
     assert regression(targets, targets).value == 1
     assert regression(targets, np.full(4, targets.mean())).value == pytest.approx(0)
 
 
-def test_without_one_of_the_classes_there_is_no_roc_auc() -> None:
+def test_roc_auc_needs_both_classes() -> None:
     assert np.isnan(roc_auc(np.ones(5, dtype=int), np.linspace(0, 1, 5)))
 
 
-def test_a_wrong_certainty_costs_a_finite_log_loss() -> None:
+def test_a_confident_error_has_a_finite_log_loss() -> None:
     found = classification(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]))
     assert 1 < found.metrics["log_loss"] < 20
 
 
-def test_the_interval_covers_the_true_accuracy_about_95_times_in_100(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interval_covers_the_true_accuracy_in_95_percent(monkeypatch: pytest.MonkeyPatch) -> None:
     """300 samples of 200 answers that are right with probability 0.8; 95% ± 4 standard errors of the simulation."""
     monkeypatch.setattr(score, "RESAMPLES", 300)
     rng = np.random.default_rng(2)
@@ -87,7 +87,7 @@ def test_the_interval_covers_the_true_accuracy_about_95_times_in_100(monkeypatch
     assert 0.90 <= np.mean(covered) <= 0.99
 
 
-def test_the_interval_is_as_wide_as_the_normal_approximation() -> None:
+def test_the_interval_matches_the_normal_approximation() -> None:
     hits = np.arange(1000) % 10 < 8
     low, high = accuracy(hits).interval(seed=1)
     assert low < 0.8 < high
@@ -99,7 +99,7 @@ def r2(targets: np.ndarray, noise: np.ndarray) -> Score:
 
 
 @pytest.mark.parametrize("make", [lambda t, e: accuracy(e < 1), r2], ids=["accuracy", "r2"])
-def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.ndarray], Score]) -> None:
+def test_pairing_narrows_the_comparison(make: Callable[[np.ndarray, np.ndarray], Score]) -> None:
     """Two models that fail on almost the same rows differ far less than their own intervals suggest."""
     rng = np.random.default_rng(3)
     targets, noise = rng.normal(0, 2, 500), rng.normal(0, 1, 500)
@@ -110,7 +110,7 @@ def test_pairing_makes_the_comparison_sharper(make: Callable[[np.ndarray, np.nda
     assert found.low() <= found.value and found.value - found.low() < 0.5 * (found.value - unpaired)
 
 
-def test_a_lower_error_is_a_gain() -> None:
+def test_a_lower_error_is_an_improvement() -> None:
     losses = np.random.default_rng(4).exponential(1, 300)
     good, bad = (Score("perplexity", False, values, {}, np.exp) for values in (losses, losses + 0.5))
     found = paired_test(good, bad, seed=1)

@@ -11,7 +11,7 @@ def looks(differences: np.ndarray, days: int) -> list[sequential.IntervalEstimat
     return [sequential.confidence_sequence(sequential.pairs(differences[: part[-1] + 1])) for part in parts]
 
 
-def test_sixty_looks_at_nothing_find_nothing_and_a_plain_test_does() -> None:
+def test_sixty_looks_without_an_effect_find_none_unlike_a_fixed_test() -> None:
     rng = np.random.default_rng(0)
     ours = plain = 0
     for _ in range(200):
@@ -23,7 +23,7 @@ def test_sixty_looks_at_nothing_find_nothing_and_a_plain_test_does() -> None:
     assert ours <= 10 and plain > 40  # 5% of 200
 
 
-def test_a_better_challenger_is_found_and_the_interval_holds_the_truth() -> None:
+def test_a_better_challenger_is_found_and_the_interval_covers_the_truth() -> None:
     rng = np.random.default_rng(1)
     found = held = 0
     for _ in range(100):
@@ -33,7 +33,7 @@ def test_a_better_challenger_is_found_and_the_interval_holds_the_truth() -> None
     assert found >= 95 and held >= 95
 
 
-def test_two_samples_are_judged_by_their_own_errors() -> None:
+def test_two_samples_use_their_own_variances() -> None:
     rng = np.random.default_rng(2)
     estimate = sequential.samples(rng.normal(0, 1, 4000), rng.normal(0.5, 3, 1000))
     assert estimate.value == pytest.approx(0.5, abs=0.3)
@@ -41,6 +41,6 @@ def test_two_samples_are_judged_by_their_own_errors() -> None:
     assert sequential.confidence_sequence(estimate).low > 0
 
 
-def test_where_all_are_equal_nothing_is_said() -> None:
+def test_equal_samples_are_undecided() -> None:
     look = sequential.confidence_sequence(sequential.pairs(np.zeros(1000)))
     assert (look.low, look.high, look.p) == (-np.inf, np.inf, 1.0)

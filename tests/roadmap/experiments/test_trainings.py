@@ -53,11 +53,11 @@ OLD = metrics(0.90, 0.89, 0.91)
         (None, OLD, "accuracy 0.9000"),
     ],
 )
-def test_the_first_line_says_which_way_and_whether_it_may_be_chance(old: Any, new: Any, words: str) -> None:
+def test_the_headline_gives_direction_and_significance(old: Any, new: Any, words: str) -> None:
     assert verdict(old, new, "main") == words
 
 
-def test_the_comment_has_figures_intervals_parameters_and_the_gates_reasons() -> None:
+def test_the_comment_has_metrics_intervals_parameters_and_gate_reasons() -> None:
     new = metrics(0.95, 0.94, 0.96, size_bytes=200_000, data_sha256="other")
     text = markdown(
         "mnist", Training("main", PARAMS, OLD, None), Training("now", {"model.lr": 0.1}, new, None, DECISION)
@@ -71,18 +71,18 @@ def test_the_comment_has_figures_intervals_parameters_and_the_gates_reasons() ->
     assert "The data differ" in text
 
 
-def test_without_figures_before_it_says_so() -> None:
+def test_missing_previous_metrics_are_reported() -> None:
     text = markdown("mnist", Training("main", PARAMS, None, None), Training("now", PARAMS, OLD, None))
     assert "`main` has no results of mnist" in text and "The gate has not run." in text
     assert "params.yaml" not in text
 
 
-def test_a_value_cannot_break_out_of_the_table() -> None:
+def test_values_are_escaped_in_the_table() -> None:
     new = Training("now", {"data.path": "a|b`c"}, OLD, None)
     assert '| `data.path` |  | `"a\\|b\'c"` |' in markdown("mnist", Training("main", {}, OLD, None), new)
 
 
-def test_the_chart_shows_the_shipped_model_of_both_at_few_enough_points() -> None:
+def test_the_chart_shows_both_shipped_models_downsampled() -> None:
     history = "epoch,val_loss,variant/val_loss\n" + "".join(f"{i},{1 / i},9\n" for i in range(1, 101))
     drawn = chart(Training("main", {}, None, b"epoch,val_loss\n1,0.5\n"), Training("now", {}, OLD, history.encode()))
     lines = [line.split("[")[1].rstrip("]").split(", ") for line in drawn.splitlines() if " line [" in line]
@@ -126,7 +126,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_both_sides_come_from_dvc_and_the_working_tree(repository: Path, tmp_path: Path) -> None:
+def test_both_sides_are_read_from_dvc_and_the_working_tree(repository: Path, tmp_path: Path) -> None:
     summary, output = tmp_path / "summary.md", tmp_path / "output"
     files = {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
     compare = [sys.executable, "-m", "pipelines.compare", "project=mnist", "base=main"]
@@ -148,14 +148,14 @@ def test_both_sides_come_from_dvc_and_the_working_tree(repository: Path, tmp_pat
         (["project=mnist", "bose=main"], "bose: unknown option; did you mean 'base'?"),
     ],
 )
-def test_a_mistake_is_named_and_nothing_is_written(repository: Path, arguments: list[str], words: str) -> None:
+def test_an_error_is_named_and_nothing_is_written(repository: Path, arguments: list[str], words: str) -> None:
     done = run(repository, sys.executable, "-m", "pipelines.compare", *arguments)
     assert done.returncode == 2 and words in done.stderr
     assert not (repository / "artifacts" / "comparison").exists()
 
 
 @pytest.mark.slow
-def test_a_project_that_was_not_evaluated_is_said(repository: Path) -> None:
+def test_a_project_without_metrics_is_reported(repository: Path) -> None:
     (repository / "artifacts" / "mnist" / "metrics.json").unlink()
     done = run(repository, sys.executable, "-m", "pipelines.compare", "project=mnist", "base=main")
     assert done.returncode == 2 and "dvc repro evaluate@mnist" in done.stderr

@@ -67,7 +67,7 @@ def test_nothing_is_collected_twice(tmp_path: Path) -> None:
     assert len(ids(folder)) == 5
 
 
-def test_every_collection_says_where_its_rows_come_from(tmp_path: Path) -> None:
+def test_every_collection_records_its_origin(tmp_path: Path) -> None:
     folder = tmp_path / "titanic"
     collected.add(folder, [answered(0), answered(1, version="v2")], NOW + 9 * MINUTE)
     collected.add(folder, [answered(2, version="v3")], NOW + 10 * MINUTE)
@@ -81,25 +81,25 @@ def test_every_collection_says_where_its_rows_come_from(tmp_path: Path) -> None:
     assert collected.windows(other)[0]["sha256"] == first["sha256"] != second["sha256"]
 
 
-def test_the_answer_of_a_mirror_is_the_same_row(tmp_path: Path) -> None:
+def test_a_shadow_prediction_is_the_same_row(tmp_path: Path) -> None:
     assert collected.add(tmp_path / "x", [answered(0), answered(0, version="shadow")], NOW) == 1
     assert [row.version for row in collected.read(tmp_path / "x")] == ["v1"]
 
 
-def test_a_label_put_right_counts(tmp_path: Path) -> None:
+def test_corrected_labels_count(tmp_path: Path) -> None:
     collected.add(tmp_path / "x", [answered(0), answered(1)], NOW)
     assert collected.add(tmp_path / "x", [answered(0, label="died"), answered(1)], NOW) == 1
     assert [row.label for row in collected.read(tmp_path / "x")] == ["died", "survived"]
 
 
-def test_old_rows_give_way_to_new_ones(tmp_path: Path) -> None:
+def test_new_rows_replace_the_oldest(tmp_path: Path) -> None:
     collected.add(tmp_path / "x", [answered(n) for n in range(4)], NOW, most=4)
     assert collected.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 2
     assert ids(tmp_path / "x") == ["r2", "r3", "r4", "r5"]
     assert collected.add(tmp_path / "x", [answered(n) for n in range(6)], NOW, most=4) == 0
 
 
-def test_a_collection_that_is_killed_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_killed_collection_leaves_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "titanic"
     collected.add(folder, [answered(0)], NOW)
     before = contents(folder)
@@ -136,7 +136,7 @@ def prepared() -> Callable[[str], PreparedData]:
     return lambda project: known.get(project) or known.setdefault(project, prepared_of(project))
 
 
-def test_a_row_stays_in_its_split_for_ever() -> None:
+def test_a_row_never_changes_its_split() -> None:
     found = pd.Series([recent.split_of(f"request {n}") for n in range(20_000)]).value_counts(normalize=True)
     assert found.to_dict() == pytest.approx(recent.SHARES, abs=0.015)
     names = ("a", "b", "c", "abc", "请求")
@@ -144,7 +144,7 @@ def test_a_row_stays_in_its_split_for_ever() -> None:
 
 
 @pytest.mark.parametrize("project", LABELLED)
-def test_a_request_and_its_label_are_the_row_again(
+def test_a_request_and_its_label_restore_the_row(
     tmp_path: Path, prepared: Callable[[str], PreparedData], project: str
 ) -> None:
     """The test split as requests, as `evaluate` makes them, and as rows again."""
@@ -169,7 +169,7 @@ def test_a_request_and_its_label_are_the_row_again(
 
 
 @pytest.mark.parametrize("project", LABELLED)
-def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, project: str) -> None:
+def test_without_collected_rows_the_data_are_unchanged(tmp_path: Path, project: str) -> None:
     old = PreparedData({}, "somewhere", "ours", {"task": "a project's own"})
     collected.begin(tmp_path / "x")
     for folder in (tmp_path / "x", tmp_path / "nowhere"):
@@ -177,7 +177,7 @@ def test_without_collected_rows_the_data_are_what_they_were(tmp_path: Path, proj
 
 
 @pytest.mark.parametrize("project", LABELLED)
-def test_what_does_not_fit_the_data_is_left_out_and_told(
+def test_rows_that_do_not_fit_are_skipped_and_reported(
     tmp_path: Path, prepared: Callable[[str], PreparedData], project: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = prepared(project)
@@ -192,7 +192,7 @@ def test_what_does_not_fit_the_data_is_left_out_and_told(
     assert "1 labelled rows skipped (profile full)" in said
 
 
-def test_a_class_that_the_data_do_not_have_is_left_out(
+def test_unknown_classes_are_skipped(
     tmp_path: Path, prepared: Callable[[str], PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     collected.add(tmp_path / "x", [answered(0, label="drowned"), answered(1)], NOW)
@@ -201,7 +201,7 @@ def test_a_class_that_the_data_do_not_have_is_left_out(
     assert "1 labelled rows skipped (no such class)" in capsys.readouterr().out
 
 
-def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
+def test_levels_and_ranges_are_widened_and_test_rows_stay(
     tmp_path: Path, prepared: Callable[[str], PreparedData]
 ) -> None:
     old = prepared("titanic")
@@ -227,9 +227,7 @@ def test_levels_and_ranges_are_renewed_and_the_test_rows_stay(
     assert "moon" in columns["district"]["levels"]
 
 
-def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
-    tmp_path: Path, prepared: Callable[[str], PreparedData]
-) -> None:
+def test_known_texts_and_images_are_skipped(tmp_path: Path, prepared: Callable[[str], PreparedData]) -> None:
     old = prepared("imdb")
     known = [{"text": old.splits[name]["text"][0]} for name in splits.SPLITS]
     texts = [*known, {"text": "new"}, {"text": "new"}, {"text": "newer"}]
@@ -246,7 +244,7 @@ def test_texts_and_pictures_that_are_known_would_give_the_answer_away(
     assert " + 1 " in recent.with_feedback(digits, tmp_path / "y", "sample", LABELLED["mnist"]).source
 
 
-def test_what_the_server_records_is_what_a_project_takes(tmp_path: Path) -> None:
+def test_logged_requests_are_valid_training_rows(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     artifacts = bundles.make_all(tmp_path / "artifacts")
     made = [name for name in LABELLED if (artifacts / name).exists()]
@@ -288,15 +286,13 @@ def ran(output: str) -> list[str]:
 
 
 @pytest.mark.parametrize("project", sorted(set(DATA) - set(LABELLED)))
-def test_a_project_whose_truth_comes_with_the_data_collects_nothing(
-    clone: Checkout, tmp_path: Path, project: str
-) -> None:
+def test_projects_that_take_no_labels_collect_nothing(clone: Checkout, tmp_path: Path, project: str) -> None:
     done = clone.stage("collect", f"project={project}", SERVING_PREDICTIONS=str(tmp_path))
     assert "nothing to collect, the project takes no labels" in done.stdout
     assert json.loads(clone.path("feedback", project, "windows.json").read_text()) == []
 
 
-def test_a_log_that_does_not_answer_may_be_tried_again(clone: Checkout) -> None:
+def test_an_unreachable_log_is_a_temporary_failure(clone: Checkout) -> None:
     url = "sqlite:////nowhere/at/all/log.db"
     done = clone.stage("collect", "project=mnist", check=False, SERVING_PREDICTIONS=url)
     assert (done.returncode, done.stderr.count("\n")) == (75, 1)
@@ -304,7 +300,7 @@ def test_a_log_that_does_not_answer_may_be_tried_again(clone: Checkout) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_collected_is_a_new_version_of_the_data(clone: Checkout, tmp_path: Path) -> None:
+def test_collected_rows_are_a_new_data_version(clone: Checkout, tmp_path: Path) -> None:
     log = tmp_path / "log"
     drifted(log, range(200))
     first = clone.run("dvc", "repro", "prepare@titanic").stdout

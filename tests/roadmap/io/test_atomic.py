@@ -8,7 +8,7 @@ import pytest
 from roadmap.io.atomic import atomic_file, atomic_folder, write_atomically
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+def test_a_file_is_written_atomically(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file.txt"
     write_atomically(path, "one")
     with pytest.raises(RuntimeError), atomic_file(path) as draft:
@@ -18,14 +18,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["file.txt"]
 
 
-def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:
+def test_secrets_are_never_readable_by_others(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     with atomic_file(path, mode=0o600) as draft:
         assert draft.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     for content in ("one", "two"):
         with atomic_folder(path) as draft:
@@ -36,7 +36,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
 
 
-def test_content_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a power failure leaves a file of 0 bytes under the name."""
     events: list[str] = []
     fsync, replace = os.fsync, Path.replace
@@ -63,7 +63,7 @@ def test_content_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypat
     assert events[-1] == here
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_symbolic_links_are_replaced_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "kept").write_text("kept")
     (tmp_path / "link").symlink_to("target")

@@ -33,12 +33,12 @@ def test_options_have_types_and_defaults() -> None:
     assert parse(Deploy, ["project=a=b", "days="]).model_dump() == {"project": "a=b", "days": 60, "force": False}
 
 
-def test_places() -> None:
+def test_positional_arguments() -> None:
     found = parse(Fetch, ["s3://bucket/a=b", "to", "mnist=12", "imdb"])
     assert (found.source, found.folder, found.projects) == ("s3://bucket/a=b", Path("to"), ["mnist=12", "imdb"])
 
 
-def test_open_options_and_repeated_ones() -> None:
+def test_open_and_repeated_options() -> None:
     found = parse(Trigger, ["mnist", "profile=full", "overrides=a=1", "overrides=b=2"])
     assert (found.dag, found.overrides, found.model_extra) == ("mnist", ["a=1", "b=2"], {"profile": "full"})
 
@@ -53,7 +53,7 @@ def test_open_options_and_repeated_ones() -> None:
         (["project=a", "days=0"], "days: found '0'; expected greater than 0"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], said: str) -> None:
+def test_an_invalid_command_line_is_one_line(words: list[str], said: str) -> None:
     with pytest.raises(UsageError) as error:
         parse(Deploy, words)
     assert str(error.value).startswith(said) and "\n" not in str(error.value)

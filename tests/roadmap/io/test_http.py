@@ -68,7 +68,7 @@ def test_a_body_is_posted_as_json_and_bytes_as_they_are(server: Any) -> None:
     assert kinds == [None, "application/json", "application/octet-stream"]
 
 
-def test_a_refusal_tells_status_and_words(server: Any) -> None:
+def test_an_error_has_status_and_detail(server: Any) -> None:
     server.codes = [404]
     with pytest.raises(http.HttpError) as error:
         http.ask(f"{server.url}/status")
@@ -76,13 +76,13 @@ def test_a_refusal_tells_status_and_words(server: Any) -> None:
     assert str(error.value) == f'GET {server.url}/status: 404: {{"detail": "because"}}'
 
 
-def test_nobody_answers() -> None:
+def test_no_response() -> None:
     with pytest.raises(http.HttpError, match=r"GET http://127\.0\.0\.1:1/: no response \(.*refused\)") as error:
         http.ask("http://127.0.0.1:1/")
     assert error.value.status is None and error.value.passing
 
 
-def test_what_may_pass_is_tried_again_and_nothing_else(server: Any) -> None:
+def test_only_transient_failures_are_retried(server: Any) -> None:
     server.codes = [503, 429, 200]
     assert http.ask(f"{server.url}/status", pauses=(0, 0)).status == 200
     server.codes = [503, 503]
@@ -103,7 +103,7 @@ def test_credentials_stay_with_their_host(server: Any, tmp_path: Path, monkeypat
     assert sent == ["Bearer ours", None]
 
 
-def test_an_answer_that_breaks_off_or_is_too_long_is_no_answer(server: Any) -> None:
+def test_truncated_and_oversized_responses_are_errors(server: Any) -> None:
     with pytest.raises(http.HttpError, match="no response"):
         http.ask(f"{server.url}/cut")
     with pytest.raises(http.HttpError, match="more than 10 bytes"):

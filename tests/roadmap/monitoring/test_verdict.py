@@ -48,25 +48,25 @@ def test_a_quiet_window_is_quiet() -> None:
         ({"third": 0.45}, ("kind", "values")),
     ],
 )
-def test_what_has_changed_is_named(change: dict[str, Any], found: tuple[str, str]) -> None:
+def test_drifted_columns_are_named(change: dict[str, Any], found: tuple[str, str]) -> None:
     assert drifted(columns(500, **change)) == {found}
 
 
-def test_levels_that_were_never_seen_count() -> None:
+def test_unseen_levels_count_as_drift() -> None:
     window = columns(500)
     window["kind"] = ["moon" if number % 5 == 0 else kind for number, kind in enumerate(window["kind"])]
     (one,) = [one for one in compare(reference(columns(1000, seed=0)), window, 0.02, 0.1) if one.drifted]
     assert one.column == "kind" and one.unseen == 0.2 and one.gap == pytest.approx(0.2, abs=0.05)
 
 
-def test_a_certain_but_small_difference_is_no_drift() -> None:
+def test_a_significant_but_small_difference_is_no_drift() -> None:
     then, window = reference(columns(20_000, seed=0)), columns(20_000, shift=0.1)
     (size, *_) = compare(then, window, alpha=0.02, gap=0.1)
     assert size.p < 1e-6 and not size.drifted
     assert compare(then, window, alpha=0.02, gap=0.02)[0].drifted
 
 
-def test_the_binned_statistic_is_that_of_the_values() -> None:
+def test_the_binned_statistic_matches_the_exact_one() -> None:
     """With an interval edge at every value there is nothing to lose."""
     from scipy import stats
 
@@ -75,7 +75,7 @@ def test_the_binned_statistic_is_that_of_the_values() -> None:
     assert found.gap == pytest.approx(stats.ks_2samp(one, other).statistic, abs=0.02)
 
 
-def test_no_row_can_be_read_out_of_a_reference() -> None:
+def test_a_reference_reveals_no_row() -> None:
     names: Column = ["ann", "bob", *["carol"] * RARE, *["dave"] * 50]
     ages = RNG.normal(40, 10, len(names)).tolist()
     found = reference({"name": names, "age": ages})
@@ -87,13 +87,13 @@ def test_no_row_can_be_read_out_of_a_reference() -> None:
     assert Reference.model_validate_json(text) == found
 
 
-def test_a_column_that_is_always_missing_can_be_watched() -> None:
+def test_a_column_that_is_always_missing_can_be_monitored() -> None:
     found = reference({"x": [None] * 30, "y": [1.0] * 30})
     (one,) = [one for one in compare(found, {"x": [2.0] * 30, "y": [1.0] * 30}, 0.02, 0.1) if one.drifted]
     assert (one.column, one.kind, one.gap) == ("x", "missing", 1.0)
 
 
-def test_numbers_beyond_all_edges_are_counted() -> None:
+def test_numbers_outside_all_edges_are_counted() -> None:
     then = reference({"x": np.linspace(0, 1, 200).tolist()}).columns["x"]
     assert isinstance(then, Numbers)
     now = then.count([-1e9, 1e9, None])
@@ -110,14 +110,14 @@ def test_numbers_beyond_all_edges_are_counted() -> None:
         ([5, 31], True, "1 of 2"),
     ],
 )
-def test_retrainings_can_not_thrash(days: list[float], allowed: bool, said: str) -> None:
+def test_retraining_respects_cooldown_and_budget(days: list[float], allowed: bool, said: str) -> None:
     past = [NOW - timedelta(days=one) for one in days]
     found, why = retraining_allowed(past, NOW, SETTINGS)
     assert found is allowed and said in why
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_every_project_says_what_is_watched(project: str) -> None:
+def test_every_project_has_monitored_columns(project: str) -> None:
     assert load_project(project).monitoring
     assert MonitorSettings.model_validate(
         yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]["monitor"]

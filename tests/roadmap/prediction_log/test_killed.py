@@ -36,7 +36,7 @@ for number in itertools.count():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["server", "server and writer"])
-def test_of_a_killed_server_what_was_kept_is_written(
+def test_the_spool_of_a_killed_server_is_written(
     what: str, tmp_path: Path, start: Callable[..., PredictionLogger]
 ) -> None:
     log, spool = str(tmp_path / "log"), tmp_path / "spool"
@@ -98,7 +98,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("moment", ["done", "remove"])
-def test_what_was_written_when_the_writer_was_killed_is_not_written_again(
+def test_rows_written_before_a_kill_are_not_written_twice(
     moment: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (segment := tmp_path / "1-server.jsonl").write_bytes(line(1) + line(2, 3))
@@ -117,7 +117,7 @@ def test_what_was_written_when_the_writer_was_killed_is_not_written_again(
     assert not list(tmp_path.glob("*.json*"))
 
 
-def test_half_a_line_waits_and_a_spoiled_one_is_left_out(tmp_path: Path) -> None:
+def test_a_partial_line_waits_and_a_corrupt_one_is_skipped(tmp_path: Path) -> None:
     url, folder = str(tmp_path / "log"), tmp_path / "spool"
     folder.mkdir()
     whole = line(3)
@@ -132,7 +132,7 @@ def test_half_a_line_waits_and_a_spoiled_one_is_left_out(tmp_path: Path) -> None
     assert sorted(numbers(read(url))) == [1, 2, 3] and not segment.exists()
 
 
-def test_the_writer_imports_nothing_of_the_server() -> None:
+def test_the_writer_does_not_import_the_server() -> None:
     asked = "import sys, roadmap.prediction_log.writer; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = {name.partition(".")[0] for name in found.stdout.split()}

@@ -60,7 +60,7 @@ def joined(log: str, since: datetime = SINCE, until: datetime = UNTIL) -> list[t
     return [(one.request_id, one.index, one.version, one.input["n"], one.label) for one in found]
 
 
-def test_a_label_finds_its_input_among_those_of_the_request(log: str) -> None:
+def test_a_label_is_joined_by_index_within_the_request(log: str) -> None:
     answered(log, "b", 20)
     answered(log, "a", 10, 11, 12, ago=2 * DAY)
     answered(log, "a", 99, project="mnist")
@@ -78,7 +78,7 @@ def test_several_versions_may_have_answered_one_request(log: str) -> None:
     assert sorted(joined(log)) == [("a", 1, "shadow", 2, "died"), ("a", 1, "v1", 2, "died"), ("a", 1, "v1", 4, "died")]
 
 
-def test_requests_of_the_same_moment_are_not_confused(log: str) -> None:
+def test_requests_at_the_same_time_are_not_mixed_up(log: str) -> None:
     rows = [
         PredictionRecord(NOW - DAY, name, "titanic", "v1", "sample", json.dumps({"n": n}), "{}", 0.1)
         for n, name in enumerate(["a", "a", "b", "b", "b"])
@@ -88,7 +88,7 @@ def test_requests_of_the_same_moment_are_not_confused(log: str) -> None:
     assert [(name, index, n) for name, index, _, n, _ in joined(log)] == [("a", 1, 1), ("b", 0, 2), ("b", 2, 4)]
 
 
-def test_the_last_label_counts_however_late_it_comes(log: str) -> None:
+def test_the_latest_label_wins(log: str) -> None:
     answered(log, "a", 1, ago=50 * DAY)
     given(log, ("a", 0, "died"), ("a", 0, "survived"), time=NOW - 40 * DAY)
     assert joined(log) == [("a", 0, "v1", 1, "survived")]
@@ -97,7 +97,7 @@ def test_the_last_label_counts_however_late_it_comes(log: str) -> None:
     assert joined(log, until=NOW - 50 * DAY) == []  # `until` is of the prediction
 
 
-def test_labels_are_read_by_the_time_at_which_they_became_known(log: str) -> None:
+def test_labels_are_read_by_arrival_time(log: str) -> None:
     for n in range(3):
         given(log, (f"r{n}", 0, "died"), time=NOW - n * DAY)
     assert [one.request_id for one in labels.read(log, "titanic", NOW - DAY, NOW)] == ["r1"]
@@ -106,7 +106,7 @@ def test_labels_are_read_by_the_time_at_which_they_became_known(log: str) -> Non
     assert labels.read(log, "house_prices") == []
 
 
-def test_other_tools_still_read_the_predictions_as_one_table(tmp_path: Path) -> None:
+def test_predictions_are_still_one_table_for_other_tools(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     answered(log, "a", 1)
     given(log, ("a", 0, "died"))
@@ -119,7 +119,7 @@ def test_other_tools_still_read_the_predictions_as_one_table(tmp_path: Path) -> 
         ]
 
 
-def test_labels_that_cannot_all_be_written_are_not_written(log: str) -> None:
+def test_labels_are_written_all_or_none(log: str) -> None:
     given(log, ("a", 0, "died"))
     with pytest.raises(OverflowError):
         given(log, ("b", 0, "died"), ("c", 2**80, "died"))
@@ -148,7 +148,7 @@ def written(folder: Path, text: str, name: str = "labels.csv") -> str:
     return str(folder / name)
 
 
-def test_a_file_of_labels_is_joined_and_unknown_requests_are_told(log: str, checkout: Path) -> None:
+def test_a_label_file_is_joined_and_unknown_requests_reported(log: str, checkout: Path) -> None:
     answered(log, "a", 1, 2)
     answered(log, "b", 3, ago=labels.LOOKBACK + DAY)
     text = "request_id,index,label,time\na,1,died,2026-03-01T12:00:00+02:00\na,0,survived,\nb,0,died,\na,2,died,\n"
@@ -173,7 +173,7 @@ def test_labels_are_read_as_training_reads_a_table(log: str, checkout: Path, end
     assert [(one.index, one.label) for one in labels.read(log, "titanic")] == [(0, "survived"), (1, "died")]
 
 
-def test_parquet_and_numbers(log: str, checkout: Path) -> None:
+def test_parquet_files_and_numeric_labels(log: str, checkout: Path) -> None:
     answered(log, "a", 1, 2, project="house_prices")
     frame = pd.DataFrame({"request_id": ["a", "a"], "index": [0, 1], "label": [412.5, 300.0]})
     frame.to_parquet(checkout / "labels.parquet")
@@ -202,7 +202,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_is_refused_as_a_whole(tmp_path: Path, checkout: Path, case: str) -> None:
+def test_an_invalid_file_is_rejected_completely(tmp_path: Path, checkout: Path, case: str) -> None:
     log = str(tmp_path / "log")
     answered(log, "a", 1)
     text, said = WRONG[case]
@@ -212,7 +212,7 @@ def test_a_wrong_file_is_refused_as_a_whole(tmp_path: Path, checkout: Path, case
     assert labels.read(log, "titanic") == []
 
 
-def test_a_number_is_refused_with_its_row_too(tmp_path: Path, checkout: Path) -> None:
+def test_an_invalid_number_is_rejected_with_its_row(tmp_path: Path, checkout: Path) -> None:
     for value in ("cheap", "nan", "inf"):
         with pytest.raises(UsageError, match=f"row 2: label: found '{value}'; expected a number"):
             command.label("house_prices", written(checkout, f"request_id,label\na,1.5\na,{value}\n"), str(tmp_path))
@@ -240,14 +240,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         (["project=titanic", "file=params.yaml", "log=."], "params.yaml: "),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(checkout: Path, run: Run, arguments: list[str], said: str) -> None:
+def test_errors_are_one_line_and_exit_code_2(checkout: Path, run: Run, arguments: list[str], said: str) -> None:
     written(checkout, "request_id,label\na,died\n")
     code, out, errors = run(*arguments)
     assert (code, out, errors.count("\n")) == (2, "", 1)
     assert errors.startswith("error: ") and said in errors
 
 
-def test_the_command_says_what_it_takes_and_what_it_did(checkout: Path, run: Run, tmp_path: Path) -> None:
+def test_the_command_has_help_and_a_summary(checkout: Path, run: Run, tmp_path: Path) -> None:
     code, out, _ = run("--help")
     assert code == 0 and "python -m pipelines.label project=titanic file=labels.csv" in out
     assert run("project=titanic", "fiel=x")[0] == 2
@@ -256,7 +256,7 @@ def test_the_command_says_what_it_takes_and_what_it_did(checkout: Path, run: Run
     assert run("project=titanic", f"file={file}", f"log={tmp_path / 'log'}") == (0, "titanic: 1 labels stored\n", "")
 
 
-def test_a_log_that_cannot_be_reached_may_be_tried_again(checkout: Path) -> None:
+def test_an_unreachable_prediction_log_is_a_temporary_failure(checkout: Path) -> None:
     file = written(checkout, "request_id,label\na,died\n")
     with pytest.raises(Unavailable, match=r"log: unreachable \(OperationalError\)"):
         command.label("titanic", file, f"sqlite:///{checkout}/missing/log.db")
@@ -265,7 +265,7 @@ def test_a_log_that_cannot_be_reached_may_be_tried_again(checkout: Path) -> None
     assert "secret" not in str(refused.value)
 
 
-def test_projects_whose_truth_comes_with_the_data_take_no_labels(checkout: Path) -> None:
+def test_projects_without_late_labels_take_none(checkout: Path) -> None:
     without = [name for name in PROJECTS if not isinstance(load_project(name).data, TakesLabels)]
     assert without
     for project in without:

@@ -34,7 +34,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> str:
 # ---------------------------------------------------------------- what is found again
 
 
-def test_what_was_answered_is_found_again(artifacts: str, url: str, tmp_path: Path) -> None:
+def test_predictions_are_read_back(artifacts: str, url: str, tmp_path: Path) -> None:
     settings = Settings(bundles=artifacts, predictions=url, predictions_spool=tmp_path / "spool")
     with TestClient(create_app(settings)) as client:
         inputs = [{"class": "1st", "sex": "female", "age": "adult"}, {"class": "crew"}]
@@ -54,7 +54,7 @@ def test_what_was_answered_is_found_again(artifacts: str, url: str, tmp_path: Pa
     assert json.loads(read(url, "mnist")[0].input) == image
 
 
-def test_what_was_written_in_a_stream_is_found_too(tmp_path: Path) -> None:
+def test_streamed_text_is_logged_too(tmp_path: Path) -> None:
     bundles.mini_gpt(tmp_path / "artifacts" / "mini_gpt" / "bundle")
     log, spool = str(tmp_path / "log"), tmp_path / "spool"
     settings = Settings(bundles=str(tmp_path / "artifacts"), predictions=log, predictions_spool=spool)
@@ -78,7 +78,7 @@ class Odd(BaseModel):
     nested: dict[str, list[int]] = {"a": [2**60]}
 
 
-def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
+def test_inputs_are_logged_as_json(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"))
     given = [Odd(**{"class": "x"}), Odd(**{"class": "y", "gap": 1 / 3, "wide": float("nan")})]
     recorder.record(Served(), given, [{"y": 0.1 + 0.2}, {"text": "ü\n"}], "r", 0.01)
@@ -88,7 +88,7 @@ def test_an_input_is_the_json_of_its_type(tmp_path: Path, start: Callable[..., P
     assert [row.output for row in rows] == ['{"y":0.30000000000000004}', '{"text":"ü\\n"}']
 
 
-def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
+def test_reading_filters_by_project_and_time(url: str) -> None:
     target = recording.open_store(url)
     days = [datetime(2026, 3, day, hour, tzinfo=UTC) for day, hour in ((1, 23), (2, 0), (2, 12), (3, 0))]
     row = PredictionRecord(days[0], "r", "titanic", "v1", "sample", "{}", "{}", 0.5)
@@ -101,7 +101,7 @@ def test_only_the_project_and_time_asked_for_are_read(url: str) -> None:
     assert read(url, "titanic", days[2], days[3])[0] == row._replace(time=days[2], request_id="2")
 
 
-def test_other_tools_read_it(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
+def test_other_tools_can_read_the_log(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"))
     record(recorder, 1, 2)
     record(recorder, 3, name="mnist")
@@ -119,7 +119,7 @@ def test_other_tools_read_it(tmp_path: Path, start: Callable[..., PredictionLogg
         assert database.execute("SELECT project, output FROM predictions").fetchall() == [("titanic", '{"y":7}')]
 
 
-def test_it_is_written_every_few_seconds_and_counted(
+def test_the_log_is_written_periodically_and_counted(
     url: str, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     recorder = start(url, flush_seconds=0.05)
@@ -132,7 +132,7 @@ def test_it_is_written_every_few_seconds_and_counted(
     assert (metrics.written, metrics.lost) == ({"titanic": 2}, {})
 
 
-def test_a_share_is_a_sample_of_whole_requests(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
+def test_sampling_keeps_whole_requests(tmp_path: Path, start: Callable[..., PredictionLogger]) -> None:
     recorder = start(str(tmp_path / "log"), share=0.25)
     taken = [number for number in range(2000) if record(recorder, number, number)]
     recorder.close()
@@ -141,7 +141,7 @@ def test_a_share_is_a_sample_of_whole_requests(tmp_path: Path, start: Callable[.
     assert found[::2] == found[1::2] == taken
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_never_see_a_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Path]] = []
     write_table: Callable[..., Any] = prediction_files.parquet.write_table
 
@@ -157,9 +157,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(list(tmp_path.glob("log/project=titanic/date=*/*"))) == 1
 
 
-def test_several_workers_have_one_writer(
-    tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics
-) -> None:
+def test_workers_share_one_writer(tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics) -> None:
     url = str(tmp_path / "log")
     workers = [start(url, flush_seconds=0.05) for _ in range(3)]
     for number in range(30):
@@ -177,7 +175,7 @@ def test_several_workers_have_one_writer(
 # ---------------------------------------------------------------- what can't be written
 
 
-def test_a_spool_without_room_drops_rows_and_slows_nobody(
+def test_a_full_spool_drops_rows_without_slowing_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     monkeypatch.setattr(spooling, "MAX_BUFFER_BYTES", 10_000)
@@ -188,7 +186,7 @@ def test_a_spool_without_room_drops_rows_and_slows_nobody(
     assert metrics.lost["titanic"] == 1000 and read(str(tmp_path / "log")) == []
 
 
-def test_a_full_disk_keeps_rows_whole(
+def test_a_full_disk_corrupts_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     full, tried, write = threading.Event(), threading.Event(), os.writev
@@ -215,7 +213,7 @@ def test_a_full_disk_keeps_rows_whole(
     assert metrics.lost == {}
 
 
-def test_a_target_that_comes_back_gets_what_was_kept(
+def test_a_recovered_store_gets_the_waiting_rows(
     tmp_path: Path, start: Callable[..., PredictionLogger], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "log"
@@ -229,7 +227,7 @@ def test_a_target_that_comes_back_gets_what_was_kept(
     assert numbers(read(str(folder))) == [1, 2]
 
 
-def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
+def test_an_unavailable_store_fails_no_request_and_the_next_server_writes(
     artifacts: str,
     tmp_path: Path,
     start: Callable[..., PredictionLogger],
@@ -249,7 +247,7 @@ def test_a_target_that_stays_away_fails_no_request_and_the_next_server_writes(
     assert len(read(url)) == 3
 
 
-def test_a_password_in_the_address_is_seen_nowhere(
+def test_passwords_in_addresses_are_never_shown(
     tmp_path: Path, start: Callable[..., PredictionLogger], caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
@@ -263,7 +261,7 @@ def test_a_password_in_the_address_is_seen_nowhere(
     assert spooling.folder_of(tmp_path, recorder.url) == spooling.folder_of(tmp_path, other)
 
 
-def test_a_row_that_a_database_refuses_holds_up_no_other(
+def test_a_rejected_row_does_not_block_others(
     tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"

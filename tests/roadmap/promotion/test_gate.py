@@ -57,11 +57,11 @@ def failed(checks: dict[str, Check]) -> list[str]:
         (accuracy(900), float("nan"), ["floor"]),
     ],
 )
-def test_the_floor_is_a_least_or_a_most(score: Score, floor: float, refused: list[str]) -> None:
+def test_the_floor_is_a_minimum_or_a_maximum(score: Score, floor: float, refused: list[str]) -> None:
     assert failed(judged(score, settings=SETTINGS.model_copy(update={"floor": floor}))) == refused
 
 
-def test_a_model_that_answers_nan_is_refused() -> None:
+def test_a_model_that_predicts_nan_is_rejected() -> None:
     broken = Score("r2", True, np.full(ROWS, np.nan), {})
     assert failed(judged(broken)) == ["floor"]
     assert failed(judged(broken, accuracy(900))) == ["floor", "champion"]
@@ -77,7 +77,7 @@ def test_the_size_budget(size: int, refused: list[str]) -> None:
     assert failed(judged(accuracy(900), size_bytes=size)) == refused
 
 
-def test_behaviour_that_is_not_as_expected_refuses_by_name() -> None:
+def test_failed_behavioural_checks_are_named() -> None:
     shown = {"a mirror": {"rate": 0.9, "asked": 0.8, "cases": 10, "passed": True}}
     assert failed(judged(accuracy(900), behaviour=shown)) == []
     shown["plainly good"] = {"rate": 0.5, "asked": 0.9, "cases": 20, "passed": False}
@@ -86,7 +86,7 @@ def test_behaviour_that_is_not_as_expected_refuses_by_name() -> None:
     assert checks["behaviour"].reason == "'plainly good' passes in 50.0% of 20 cases, required: 90.0%"
 
 
-def test_the_first_model_needs_no_champion_to_beat() -> None:
+def test_the_first_model_needs_no_champion() -> None:
     checks = judged(accuracy(900))
     assert failed(checks) == []
     assert "no champion yet" in checks["champion"].reason
@@ -107,27 +107,29 @@ def test_the_first_model_needs_no_champion_to_beat() -> None:
         (accuracy(900, start=100), -0.02, False),  # equal on average, but on so different rows that it could be worse
     ],
 )
-def test_a_candidate_must_be_shown_to_gain_more_than_the_effect(score: Score, effect: float, passed: bool) -> None:
+def test_a_candidate_must_significantly_exceed_the_minimum_improvement(
+    score: Score, effect: float, passed: bool
+) -> None:
     check = judged(score, accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))["champion"]
     assert check.passed == passed, check.reason
     assert "champion version 3 on the same 1000 test rows" in check.reason
 
 
 @pytest.mark.parametrize("effect", [0.0, -0.1])
-def test_one_that_answers_just_as_well_row_by_row_changes_nothing(effect: float) -> None:
+def test_an_equal_candidate_is_not_promoted(effect: float) -> None:
     check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))[
         "champion"
     ]
     assert not check.passed and "on each of 1000 rows" in check.reason
 
 
-def test_where_lower_is_better_the_lower_one_wins() -> None:
+def test_for_errors_the_lower_one_wins() -> None:
     settings = SETTINGS.model_copy(update={"floor": 10})
     assert failed(judged(error(0.4), error(0.5), settings)) == []
     assert failed(judged(error(0.6), error(0.5), settings)) == ["champion"]
 
 
-def test_with_recent_rows_it_must_win_on_one_set_and_may_not_lose_on_the_other() -> None:
+def test_with_recent_rows_one_set_is_won_and_none_lost() -> None:
     better, same = (accuracy(960), accuracy(900)), (accuracy(900), accuracy(900))
     slightly, worse = (accuracy(897), accuracy(900)), (accuracy(850), accuracy(900))
     assert with_recent(same, better).passed
@@ -141,7 +143,7 @@ def test_with_recent_rows_it_must_win_on_one_set_and_may_not_lose_on_the_other()
     assert not with_recent((accuracy(905), accuracy(900)), slightly).passed
 
 
-def test_a_slice_that_loses_refuses_what_is_better_as_a_whole() -> None:
+def test_a_regressed_slice_blocks_an_overall_improvement() -> None:
     rows = np.arange(ROWS)
     few = rows < 60
     right = np.where(few, rows < 20, rows < 990).astype(float)
@@ -154,7 +156,7 @@ def test_a_slice_that_loses_refuses_what_is_better_as_a_whole() -> None:
     assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"maximum_regression": 0.6}), slices=slices)) == []
 
 
-def test_a_slice_of_few_rows_is_not_judged() -> None:
+def test_small_slices_are_not_tested() -> None:
     few = np.arange(ROWS) < 29
     mine, theirs = accuracy(960), accuracy(900)
     mine.per_item[few], theirs.per_item[few] = 0, 1
@@ -162,7 +164,7 @@ def test_a_slice_of_few_rows_is_not_judged() -> None:
     assert checks["slices"].passed and "none of 0 slices" in checks["slices"].reason
 
 
-def test_many_equal_slices_seldom_refuse_a_better_model() -> None:
+def test_many_equal_slices_rarely_block_a_better_model() -> None:
     """Corrected for how many are looked at: 20 slices in which nothing changes but by chance."""
     rng, refused = np.random.default_rng(0), 0
     masks = {str(part): np.arange(ROWS) % 20 == part for part in range(20)}
@@ -175,7 +177,7 @@ def test_many_equal_slices_seldom_refuse_a_better_model() -> None:
     assert refused <= 10
 
 
-def test_a_model_of_the_sample_never_replaces_one_of_the_full_data() -> None:
+def test_a_sample_model_never_replaces_a_full_one() -> None:
     champion = Champion("7", "full", {"test": accuracy(100)})
     on_sample, on_full = (
         {check.name: check for check in evaluate_gate(candidate(accuracy(990), profile=profile), champion, SETTINGS, 1)}
@@ -186,16 +188,16 @@ def test_a_model_of_the_sample_never_replaces_one_of_the_full_data() -> None:
     assert failed(on_full) == []
 
 
-def test_a_champion_that_cannot_answer_these_rows_is_not_compared() -> None:
+def test_an_incomparable_champion_is_not_compared() -> None:
     check = evaluate_gate(candidate(accuracy(900)), Champion("2", "sample", None), SETTINGS, 1)[-1]
     assert check.passed and "cannot be compared" in check.reason
 
 
-def test_the_full_data_rule_holds_for_an_incomparable_champion_too() -> None:
+def test_the_full_profile_rule_holds_for_incomparable_champions() -> None:
     assert not evaluate_gate(candidate(accuracy(900)), Champion("2", "full", None), SETTINGS, 1)[-1].passed
 
 
-def test_the_verdict_is_a_paragraph_with_figures() -> None:
+def test_the_decision_is_a_paragraph_with_figures() -> None:
     good = decision_record("titanic", list(judged(accuracy(960), accuracy(900)).values()))
     assert good["promoted"] is True
     assert good["summary"].startswith("titanic: promoted because accuracy is 0.9600, required: at least 0.8; ")
@@ -208,7 +210,7 @@ def test_the_verdict_is_a_paragraph_with_figures() -> None:
     )
 
 
-def test_a_refusal_gives_the_reasons_against_and_names_the_rest() -> None:
+def test_a_rejection_gives_its_reasons_and_names_passed_checks() -> None:
     bad = decision_record("titanic", list(judged(accuracy(700), latency_ms=9).values()))
     assert bad["promoted"] is False
     assert bad["summary"] == (

@@ -18,7 +18,7 @@ def client(tmp_path: Path) -> Any:
     return client
 
 
-def test_moves_of_every_machine_and_the_refusals_of_this_one(
+def test_history_has_moves_of_all_machines_and_local_rejections(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = tmp_path / "here" / "promotions.jsonl", tmp_path / "there" / "promotions.jsonl"
@@ -42,5 +42,5 @@ def test_moves_of_every_machine_and_the_refusals_of_this_one(
     assert [entry["event"] for entry in promotions.history(None, "titanic", here)] == ["promoted", "refused"]
 
 
-def test_before_anything_has_been_registered_there_is_no_history(client: Any, tmp_path: Path) -> None:
+def test_without_registrations_there_is_no_history(client: Any, tmp_path: Path) -> None:
     assert promotions.history(client, "mnist", tmp_path / "promotions.jsonl") == []

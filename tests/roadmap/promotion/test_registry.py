@@ -12,7 +12,7 @@ from tests.support import bundles
 
 
 @pytest.mark.parametrize("rooms", [[3, 4], [3.0, 4.5], [3, None]])
-def test_whole_numbers_fractions_and_gaps_are_taken(tmp_path: Path, rooms: list[float | None]) -> None:
+def test_integers_floats_and_missing_values_are_accepted(tmp_path: Path, rooms: list[float | None]) -> None:
     bundles.house_prices(tmp_path / "bundle")
     example, signature = _signature(Bundle(tmp_path / "bundle"))
     frame = pd.DataFrame({"area_m2": [90, 80], "rooms": rooms, "district": ["hills", None]})

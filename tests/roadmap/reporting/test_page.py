@@ -138,7 +138,7 @@ def is_whole(page: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
-def test_a_table_gives_a_page_whole_in_itself(tmp_path: Path, task: str) -> None:
+def test_a_table_report_is_self_contained(tmp_path: Path, task: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Chinese glyphs that matplotlib's font lacks are no one's business
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -151,14 +151,14 @@ def test_a_table_gives_a_page_whole_in_itself(tmp_path: Path, task: str) -> None
     assert "备注" in texts and "text with 600 distinct values" in texts
 
 
-def test_sentences_have_the_numbers(page: str) -> None:
+def test_sentences_contain_the_figures(page: str) -> None:
     shares = prepared_table().splits["train"].groupby("性别")["生还"].mean()
     assert f"{shares['女']:.0%} for 女, {shares['男']:.0%} for 男" in page
     assert "2 columns of 4 have gaps; 年龄 has the most, 4.4% of its values." in page
     assert "680 rows with 2 numeric columns and 2 text columns to predict 生还" in page
 
 
-def test_no_gaps_no_section_about_gaps(tmp_path: Path) -> None:
+def test_without_missing_values_there_is_no_section_on_them(tmp_path: Path) -> None:
     prepared = prepared_table()
     for part in prepared.splits.values():
         part.dropna(inplace=True)
@@ -166,7 +166,7 @@ def test_no_gaps_no_section_about_gaps(tmp_path: Path) -> None:
     assert "Missing values" not in page and "None of the cells are missing" in page
 
 
-def test_a_column_that_gives_the_target_away_is_warned_of(tmp_path: Path, page: str) -> None:
+def test_leaking_columns_are_warned_about(tmp_path: Path, page: str) -> None:
     prepared = prepared_table()
     notes = {"leaks": {"性别": "100.0% of the target's variance lies between its levels"}}
     texts = Parsed(render(tmp_path, replace(prepared, notes=notes))).texts
@@ -174,7 +174,7 @@ def test_a_column_that_gives_the_target_away_is_warned_of(tmp_path: Path, page: 
     assert "Leakage" not in Parsed(page).texts
 
 
-def test_same_data_same_bytes(tmp_path: Path, page: str) -> None:
+def test_the_same_data_give_the_same_page(tmp_path: Path, page: str) -> None:
     assert render(tmp_path / "table", prepared_table()) == page
     assert render(tmp_path / "a", prepared_images()) == render(tmp_path / "b", prepared_images())
 
@@ -184,7 +184,7 @@ def verdicts(page: str) -> dict[str, str]:
     return dict(found)
 
 
-def test_drift_is_called_by_name(tmp_path: Path, page: str) -> None:
+def test_drifted_columns_appear_by_name(tmp_path: Path, page: str) -> None:
     alike = verdicts(page)
     assert len(alike) == 5 and set(alike.values()) == {"alike"}
     drifted = render(tmp_path, prepared_table(older=12))
@@ -192,7 +192,7 @@ def test_drift_is_called_by_name(tmp_path: Path, page: str) -> None:
     assert "1 of 5 columns differs between train and test: 年龄" in drifted
 
 
-def test_drift_of_categories_and_of_gaps() -> None:
+def test_drift_of_categories_and_missing_values() -> None:
     rng = np.random.default_rng(0)
     train, test = pd.Series(rng.choice(["a", "b", "c"], 2000)), pd.Series(rng.choice(["a", "b", "d"], 500))
     assert drift.compare("x", train, test, "category").verdict(10) == "differs"
@@ -203,7 +203,7 @@ def test_drift_of_categories_and_of_gaps() -> None:
     assert few.verdict(10) == "too few rows"
 
 
-def test_chance_is_rarely_called_drift() -> None:
+def test_chance_is_rarely_reported_as_drift() -> None:
     rng = np.random.default_rng(0)
     columns = {f"{kind} {n}": kind for kind in ("number", "category") for n in range(50)}
     calls = []
@@ -252,7 +252,7 @@ def test_brighter_test_images_differ(tmp_path: Path) -> None:
     assert verdicts(render(tmp_path, prepared_images(brighter=20)))["brightness"] == "differs"
 
 
-def test_series_show_prices_returns_and_their_memory(tmp_path: Path) -> None:
+def test_series_show_prices_returns_and_autocorrelation(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -266,7 +266,7 @@ def test_series_show_prices_returns_and_their_memory(tmp_path: Path) -> None:
     assert "$" not in "".join(Parsed(page).texts), "no tick label is a formula"
 
 
-def test_a_louder_test_period_differs(tmp_path: Path) -> None:
+def test_a_more_volatile_test_period_differs(tmp_path: Path) -> None:
     assert verdicts(render(tmp_path, prepared_series(alike=False)))["its size"] == "differs"
 
 
@@ -287,7 +287,7 @@ def test_images_in_any_layout(shape: tuple[int, ...]) -> None:
     assert montage(found, 12).shape == (6, 12 * 6, 4)
 
 
-def test_an_unknown_task_is_refused_and_none_has_no_sections() -> None:
+def test_an_unknown_task_is_rejected_and_none_has_no_sections() -> None:
     folder = Path("data/titanic")
     with pytest.raises(UsageError, match=r"titanic/card.json: schema.task: found 'image'; did you mean 'images'"):
         sections_of_task(folder, {"schema": {"task": "image"}})
@@ -304,7 +304,7 @@ def test_an_unknown_task_is_refused_and_none_has_no_sections() -> None:
         (1, "1", "100%"),
     ],
 )
-def test_numbers_in_words(value: float, number: str, share: str) -> None:
+def test_formatting_of_numbers(value: float, number: str, share: str) -> None:
     assert (formatting.number(value), formatting.percent(value)) == (number, share)
 
 
@@ -315,7 +315,7 @@ def prepared_corpus(text: str) -> splits.PreparedData:
     return splits.PreparedData(splits=arrays, source="a text", licence="none", schema={"task": "corpus"})
 
 
-def test_running_text_gives_a_page(tmp_path: Path) -> None:
+def test_a_text_corpus_report(tmp_path: Path) -> None:
     words = ["the", "cat", "sat", "on", "a", "mat", HOSTILE, "$x_1$"]
     rng = np.random.default_rng(0)
     text = "\n".join(" ".join(rng.choice(words, 6)) for _ in range(300)) + "\nünique"
@@ -326,7 +326,7 @@ def test_running_text_gives_a_page(tmp_path: Path) -> None:
     assert render(tmp_path / "b", prepared_corpus(text)) == page
 
 
-def test_chinese_text_is_counted_by_characters(tmp_path: Path) -> None:
+def test_chinese_text_is_counted_in_characters(tmp_path: Path) -> None:
     page = render(tmp_path, prepared_corpus("天地玄黄宇宙洪荒\n日月盈昃辰宿列张\n" * 60))
     is_whole(page)
     assert "distinct, 0% of which occur once" in page and "characters" in page

@@ -76,7 +76,7 @@ def checkout(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_checkout_may_be_called_anything_and_be_moved_there(checkout: Path, name: str, tmp_path: Path) -> None:
+def test_any_checkout_path_works_even_after_a_move(checkout: Path, name: str, tmp_path: Path) -> None:
     old = logged(connected(), "old")
     (tmp_path / "elsewhere").mkdir()
     place = checkout.rename(tmp_path / "elsewhere" / name)
@@ -91,7 +91,7 @@ def test_a_checkout_may_be_called_anything_and_be_moved_there(checkout: Path, na
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"], "nothing is written where it was"
 
 
-def test_a_copy_leaves_the_original_alone(checkout: Path, tmp_path: Path) -> None:
+def test_a_copy_does_not_touch_the_original(checkout: Path, tmp_path: Path) -> None:
     run = logged(connected(), "original")
     before = sorted(path for path in checkout.rglob("*") if path.is_file())
     copy = Path(shutil.copytree(checkout, tmp_path / "copy"))
@@ -106,7 +106,7 @@ def test_a_copy_leaves_the_original_alone(checkout: Path, tmp_path: Path) -> Non
     assert sorted(path for path in checkout.rglob("*") if path.is_file()) == before
 
 
-def test_a_store_without_its_artifacts_takes_new_runs_here(checkout: Path, tmp_path: Path) -> None:
+def test_a_store_without_artifacts_takes_new_runs(checkout: Path, tmp_path: Path) -> None:
     old = logged(connected(), "old")
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -118,7 +118,7 @@ def test_a_store_without_its_artifacts_takes_new_runs_here(checkout: Path, tmp_p
     assert read(client, old) == "old", "which is only there"
 
 
-def test_a_deleted_experiment_is_one_line_and_a_way_on(checkout: Path) -> None:
+def test_a_deleted_experiment_is_one_line_with_a_remedy(checkout: Path) -> None:
     client = connected()
     run = logged(client, "one")
     number = tracking.experiment_id(client, "titanic")

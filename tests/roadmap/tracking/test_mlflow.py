@@ -17,13 +17,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_default_store_lies_at_the_root_of_the_checkout(here: Path) -> None:
+def test_the_default_store_is_at_the_checkouts_root(here: Path) -> None:
     assert root() == here
     assert store_uri() == f"sqlite:///{here}/mlflow.db"
 
 
 @pytest.mark.parametrize("uri", ["http://mlflow.example:5000", "sqlite:////elsewhere/mlflow.db", "databricks"])
-def test_mlflow_tracking_uri_has_the_last_word(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_tracking_uri_takes_precedence(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert store_uri() == uri
 
@@ -49,7 +49,7 @@ def fresh_store(path: Path, created: int) -> None:
     database.close()
 
 
-def test_the_identity_changes_with_the_store_and_not_with_what_is_logged(here: Path) -> None:
+def test_the_identity_depends_on_the_store_only(here: Path) -> None:
     path = here / "mlflow.db"
     fresh_store(path, 1_000)
     first = store.identity()
@@ -61,7 +61,7 @@ def test_the_identity_changes_with_the_store_and_not_with_what_is_logged(here: P
     assert store.identity() not in (first, None)
 
 
-def test_a_real_store_is_made_where_only_an_empty_file_lies(here: Path) -> None:
+def test_an_empty_file_becomes_a_store(here: Path) -> None:
     """That is what is left where the first process was killed while it made the store."""
     (here / "mlflow.db").touch()
     first = store.identity()
@@ -69,7 +69,7 @@ def test_a_real_store_is_made_where_only_an_empty_file_lies(here: Path) -> None:
     assert store.identity() == first
 
 
-def test_another_place_is_another_store(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_address_is_another_store(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = set()
     for name, created in (("a.db", 1), ("b.db", 2)):
         fresh_store(here / name, created)
@@ -78,13 +78,13 @@ def test_another_place_is_another_store(here: Path, monkeypatch: pytest.MonkeyPa
     assert len(found) == 2
 
 
-def test_without_tracking_no_store_is_asked_or_made(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tracking_no_store_is_used(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKING", "none")
     assert store.identity() == "none"
     assert list(here.iterdir()) == []
 
 
-def test_a_server_that_is_down_is_warned_of_and_what_was_known_stays(
+def test_an_unreachable_server_is_a_warning_and_the_identity_stays(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fresh_store(here / "mlflow.db", 1_000)
@@ -97,7 +97,7 @@ def test_a_server_that_is_down_is_warned_of_and_what_was_known_stays(
     assert (here / "artifacts" / "store.json").read_text() == before
 
 
-def test_a_file_that_is_no_store_is_one_clear_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_store_file_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "mlflow.db").write_bytes(b"this is no database, but it lies where one should be" * 20)
     with pytest.raises(SystemExit) as ended:
         store.main()
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_store_is_one_clear_line(here: Path, capsys: pytest.Ca
     assert said.startswith("error: ") and "mlflow.db" in said and said.count("\n") == 1
 
 
-def test_whatever_a_baseline_is_called_mlflow_takes_its_name() -> None:
+def test_any_baseline_name_is_valid_in_mlflow() -> None:
     from mlflow.utils.validation import _validate_metric_name
 
     for name in ("TF-IDF + logistic regression", "ARIMA(1, 0, 1)", "朴素预测", "80% & 95%"):

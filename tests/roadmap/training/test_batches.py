@@ -31,7 +31,7 @@ def epoch(
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 200), st.integers(1, 70), st.one_of(st.none(), st.integers(0, 2**31 - 1)), st.integers(0, 5))
-def test_rows_come_once_in_batches_of_nearly_equal_size(rows: int, size: int, seed: int | None, number: int) -> None:
+def test_every_row_comes_once_in_nearly_equal_batches(rows: int, size: int, seed: int | None, number: int) -> None:
     batches = epoch(number, rows=rows, size=size, seed=seed)
     seen = [row for batch in batches for row in batch]
     assert len(set(seen)) == len(seen) and set(seen) <= set(range(rows))
@@ -41,24 +41,24 @@ def test_rows_come_once_in_batches_of_nearly_equal_size(rows: int, size: int, se
     assert max(sizes) - min(sizes) <= GRAIN
 
 
-def test_processes_get_equal_shares_so_that_their_mean_gradient_is_that_of_one() -> None:
+def test_processes_get_equal_shares_of_each_batch() -> None:
     for world in (2, 4, 8):
         shares = [[len(batch) for batch in epoch(rank=rank, world=world)] for rank in range(world)]
         assert all(share == shares[0] for share in shares)
 
 
-def test_each_epoch_has_an_order_of_its_own_which_seed_and_epoch_decide() -> None:
+def test_the_order_depends_on_seed_and_epoch() -> None:
     orders = {(seed, number): str(epoch(number, seed=seed)) for seed in (1, 50) for number in range(4)}
     assert len(set(orders.values())) == len(orders)
     assert all(order == str(epoch(number, seed=seed)) for (seed, number), order in orders.items())
 
 
-def test_two_seeds_do_not_share_their_epochs() -> None:
+def test_two_seeds_share_no_order() -> None:
     """Else a second seed would repeat the first one's batches, one epoch later."""
     assert epoch(1, seed=1) != epoch(0, seed=2)
 
 
-def test_without_a_seed_the_rows_stay_in_order() -> None:
+def test_without_a_seed_rows_stay_in_order() -> None:
     assert [row for batch in epoch(3, seed=None) for row in batch] == list(range(ROWS))
 
 
@@ -73,7 +73,7 @@ def test_processes_together_see_the_batches_of_one(world: int, seed: int | None)
         assert all(parts), "a process without a row would hang the others"
 
 
-def test_batches_smaller_than_the_number_of_processes_are_refused() -> None:
+def test_batches_smaller_than_the_world_size_are_rejected() -> None:
     """A process without a row would average nothing, and its NaN would reach all weights."""
     with pytest.raises(UsageError, match="batch_size"):
         epoch(rows=10, size=3, rank=3, world=4)
@@ -84,7 +84,7 @@ def test_iterating_twice_within_an_epoch_gives_the_same_batches() -> None:
     assert list(map(rows_of, batches)) == list(map(rows_of, batches))
 
 
-def test_an_epoch_of_fewer_rows_draws_them_anew_from_all() -> None:
+def test_a_shorter_epoch_samples_from_all_rows() -> None:
     batches = BatchLoader((torch.arange(ROWS),), SIZE, seed=1, rows=40)
     seen = []
     for number in range(40):
@@ -96,7 +96,7 @@ def test_an_epoch_of_fewer_rows_draws_them_anew_from_all() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, None])
-def test_like_lengths_share_a_batch_which_is_cut_to_the_longest(seed: int | None) -> None:
+def test_similar_lengths_share_a_batch_cut_to_the_longest(seed: int | None) -> None:
     generator = torch.Generator().manual_seed(5)
     lengths = torch.randint(1, 60, (2_000,), generator=generator)
     text = torch.where(torch.arange(60) < lengths[:, None], torch.arange(2_000)[:, None] + 1, 0)  # [2000, 60]
@@ -111,14 +111,14 @@ def test_like_lengths_share_a_batch_which_is_cut_to_the_longest(seed: int | None
     assert seed is None or [x.shape[1] for x, *_ in batches] != sorted(x.shape[1] for x, *_ in batches)
 
 
-def test_processes_cut_their_shares_of_a_batch_alike() -> None:
+def test_processes_cut_their_shares_to_the_same_length() -> None:
     lengths = torch.arange(1, 65)
     text = torch.ones(64, 64)
     shares = [list(BatchLoader((text,), 16, seed=1, lengths=lengths, rank=rank, world=2)) for rank in (0, 1)]
     assert [x.shape for (x,) in shares[0]] == [x.shape for (x,) in shares[1]]
 
 
-def test_sliding_windows_are_read_as_the_view_they_are() -> None:
+def test_sliding_windows_are_read_without_copies() -> None:
     tokens = np.arange(1_000, dtype=np.int32)
     windows = tensor(np.lib.stride_tricks.sliding_window_view(tokens, 9))
     for (x,) in BatchLoader((windows,), 8, seed=1, rows=64):

@@ -58,7 +58,7 @@ def test_a_damaged_fingerprint_starts_anew(tmp_path: Path, capsys: pytest.Captur
     assert "fingerprint.json: is damaged" in capsys.readouterr().out
 
 
-def test_another_training_starts_anew(tmp_path: Path) -> None:
+def test_a_different_training_starts_anew(tmp_path: Path) -> None:
     key = begun(tmp_path / "checkpoints", "model")
     assert resume_or_start(tmp_path / "checkpoints", PRINT) == key
     assert resume_or_start(tmp_path / "checkpoints", {"data_sha256": "2"}) != key
@@ -75,7 +75,7 @@ with sole_training("titanic", Path(sys.argv[1])):
 """
 
 
-def test_a_second_training_says_who_trains(tmp_path: Path) -> None:
+def test_a_second_training_names_the_running_one(tmp_path: Path) -> None:
     first = subprocess.Popen(
         [sys.executable, "-c", TRAINING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

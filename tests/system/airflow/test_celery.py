@@ -217,7 +217,7 @@ def outs(entry: dict[str, Any]) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in entry["outs"]}
 
 
-def test_the_stages_spread_over_both_workers_and_give_what_one_machine_gives(
+def test_stages_run_on_both_workers_with_the_same_results(
     cluster: Cluster, first: tuple[str, dict[str, Any]], reproduced: Checkout
 ) -> None:
     _, results = first
@@ -240,7 +240,7 @@ def network(root: Path, project: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (root / "artifacts" / project / "bundle").glob("*.onnx")}
 
 
-def test_what_one_worker_ran_is_cached_on_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+def test_workers_share_the_cache(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
     before = stages(first[1])
     now = stages(cluster.succeeds("roadmap", cluster.start("roadmap")))
     ran = {task for task, result in now.items() if result["state"] == "ran"}
@@ -251,13 +251,13 @@ def test_what_one_worker_ran_is_cached_on_the_other(cluster: Cluster, first: tup
     assert any(cluster.worker(now[task]) != cluster.worker(before[task]) for task in now)
 
 
-def test_the_page_shows_the_log_of_a_worker(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+def test_the_ui_shows_a_workers_log(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
     run, results = first
     task = next(task for task, result in stages(results).items() if cluster.worker(result) == "ada")
     assert any("dvc repro --single-item" in line for line in cluster.client.log("roadmap", run, task))
 
 
-def test_a_run_with_overrides_ends_as_one_experiment_whoever_ran_its_stages(
+def test_a_run_with_overrides_is_one_experiment_across_workers(
     cluster: Cluster, first: tuple[str, dict[str, Any]]
 ) -> None:
     results = cluster.succeeds("titanic", cluster.start("titanic", overrides=["projects.titanic.model.lr=0.004"]))
@@ -289,7 +289,7 @@ def test_two_runs_of_the_same_stages_at_once(cluster: Cluster, first: tuple[str,
         assert known and all(entry == first[1][f"{project}.evaluate"]["entry"] for entry in known)
 
 
-def test_a_worker_that_dies_leaves_its_stage_to_the_other(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
+def test_a_dead_workers_stage_is_taken_over(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> None:
     run = cluster.start("house_prices", overrides=["projects.house_prices.model.lr=0.003"])
     victim = wait_for(
         "train@house_prices", lambda: next(name for name in cluster.workers if trains(cluster.workers[name]))
@@ -308,7 +308,7 @@ def trains(worker: "subprocess.Popen[bytes]") -> bool:
     )
 
 
-def test_a_remote_that_does_not_answer_is_worth_another_try(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_remote_is_a_temporary_failure(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "dags"))
     from dvc_airflow.process import Command, Failed
 

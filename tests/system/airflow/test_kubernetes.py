@@ -88,7 +88,7 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     yield body
 
 
-def test_the_pod_runs_the_task_in_a_checkout_of_its_own(pod: dict[str, Any]) -> None:
+def test_the_pod_runs_the_task_in_its_own_checkout(pod: dict[str, Any]) -> None:
     (base,) = pod["spec"]["containers"]
     assert base["name"] == "base" and base["args"][:3] == [
         "python",
@@ -107,7 +107,7 @@ def test_the_pod_runs_the_task_in_a_checkout_of_its_own(pod: dict[str, Any]) -> 
     assert pod["spec"]["restartPolicy"] == "Never"
 
 
-def test_the_pod_has_the_fewest_rights(pod: dict[str, Any]) -> None:
+def test_the_pod_has_least_privilege(pod: dict[str, Any]) -> None:
     assert pod["spec"]["securityContext"]["runAsNonRoot"] and pod["spec"]["securityContext"]["runAsUser"] > 0
     assert pod["spec"]["automountServiceAccountToken"] is False
     writable = {volume["name"] for volume in pod["spec"]["volumes"]} - {"dvc"}
@@ -130,7 +130,7 @@ def test_settings_and_secrets_come_from_outside(pod: dict[str, Any]) -> None:
     assert not [entry["name"] for entry in base["env"] if "SECRET" in entry["name"] or "PASSWORD" in entry["name"]]
 
 
-def test_the_commented_lines_for_a_gpu_are_a_pod_too(tmp_path: Path) -> None:
+def test_the_commented_gpu_lines_are_valid(tmp_path: Path) -> None:
     lines = TEMPLATE.read_text().splitlines()
     text = "\n".join(
         line.replace("# ", "", 1) if "gpu" in line and line.lstrip().startswith("# ") else line
@@ -144,7 +144,7 @@ def test_the_commented_lines_for_a_gpu_are_a_pod_too(tmp_path: Path) -> None:
     assert {"name": "TRAINER", "value": "gpu"} in base["env"]
 
 
-def test_the_init_container_makes_the_checkout(tmp_path: Path) -> None:
+def test_the_init_container_creates_the_checkout(tmp_path: Path) -> None:
     origin, secret, target = checkout(tmp_path / "origin"), tmp_path / "dvc", tmp_path / "checkout"
     secret.mkdir()
     target.mkdir()

@@ -111,7 +111,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield found
 
 
-def test_drift_is_seen_and_answered_without_a_lost_request(world: World, record_property: Any) -> None:
+def test_drift_triggers_retraining_without_a_lost_request(world: World, record_property: Any) -> None:
     client = world.airflow.client
     run = client.trigger("deploy", {"project": "titanic", "target": "server"})
     assert world.airflow.wait("deploy", run) == "success"

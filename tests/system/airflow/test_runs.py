@@ -111,7 +111,7 @@ def test_it_knows_every_project_and_has_its_pools(airflow: Airflow) -> None:
     assert pools["train"] == 1 and pools["gpu"] == 1
 
 
-def test_what_has_not_changed_ends_as_cached(airflow: Airflow, runs: Runs) -> None:
+def test_unchanged_stages_end_as_cached(airflow: Airflow, runs: Runs) -> None:
     results = airflow.succeeds(*runs["again"])
     stages = {result["stage"]: result for result in results.values() if result and "stage" in result}
     assert set(stages) == {address for address, stage in STAGES.items() if stage.key in ("titanic", None)}
@@ -122,16 +122,16 @@ def test_what_has_not_changed_ends_as_cached(airflow: Airflow, runs: Runs) -> No
     assert "artifacts/titanic/metrics.json" in results["summary"]["metrics"]
 
 
-def test_a_wrong_value_fails_before_anything_runs_in_the_schemas_words(airflow: Airflow, runs: Runs) -> None:
+def test_an_invalid_value_fails_before_any_stage(airflow: Airflow, runs: Runs) -> None:
     fails_at(airflow, *runs["wrong value"], task="check", said="projects.house_prices.train.epochs")
 
 
-def test_a_wrong_key_fails_before_anything_runs_and_says_what_is_allowed(airflow: Airflow, runs: Runs) -> None:
+def test_an_unknown_key_fails_before_any_stage(airflow: Airflow, runs: Runs) -> None:
     said = "projects.house_prices.train has no 'epoch'; allowed: epochs"
     fails_at(airflow, *runs["wrong key"], task="check", said=said)
 
 
-def test_a_stage_that_fails_for_good_is_told_to_the_webhook(airflow: Airflow, runs: Runs, webhook: Listener) -> None:
+def test_a_finally_failed_stage_alerts_the_webhook(airflow: Airflow, runs: Runs, webhook: Listener) -> None:
     fails_at(airflow, *runs["failing"], task="prepare", said="nowhere")
     told = [json.loads(body) for kind, body in webhook.told]
     by_run = {one["run"]: one for one in told}
@@ -176,7 +176,7 @@ def mlflow_params(airflow: Airflow, run: str) -> dict[str, str]:
     return dict(client.get_run(run).data.params)
 
 
-def test_a_run_for_a_past_day_sees_nothing_later(airflow: Airflow, runs: Runs) -> None:
+def test_a_run_for_a_past_day_sees_no_later_data(airflow: Airflow, runs: Runs) -> None:
     results = airflow.succeeds(*runs["past"])
     assert f"projects.stocks.data.until={PAST}" in results["check"]["overrides"]
     card = airflow.card(results["summary"]["experiment"], "stocks")
@@ -185,13 +185,13 @@ def test_a_run_for_a_past_day_sees_nothing_later(airflow: Airflow, runs: Runs) -
     assert today["periods"]["test"][1] > "2024", "the checkout's own data go on to the present"
 
 
-def test_nothing_is_made_up_for_when_a_schedule_is_set(airflow: Airflow) -> None:
+def test_setting_a_schedule_causes_no_catchup(airflow: Airflow) -> None:
     assert airflow.client.ask("/api/v2/dags/stocks")["next_dagrun_run_after"] > datetime.now(UTC).isoformat()
     found = airflow.client.ask("/api/v2/dags/stocks/dagRuns?limit=100")["dag_runs"]
     assert "scheduled" not in {run["run_type"] for run in found}
 
 
-def test_a_backfill_runs_each_of_the_schedules_days_with_what_was_known_then(airflow: Airflow) -> None:
+def test_a_backfill_runs_each_day_with_the_data_known_then(airflow: Airflow) -> None:
     span = {"from_date": "2020-01-01T00:00:00Z", "to_date": "2024-03-01T00:00:00Z"}
     asked = {"dag_id": "stocks", **span, "dag_run_conf": LIGHT, "max_active_runs": 1}
 
@@ -211,7 +211,7 @@ def test_a_backfill_runs_each_of_the_schedules_days_with_what_was_known_then(air
         assert f"{month}-25" < last <= f"{month}-29"
 
 
-def test_drift_told_from_outside_retrains_the_project(airflow: Airflow) -> None:
+def test_an_external_drift_event_retrains_the_project(airflow: Airflow) -> None:
     airflow.event("drift/house_prices", feature="area_m2", psi=0.4)
     (run,) = airflow.runs("house_prices", "asset_triggered")
     results = airflow.succeeds("house_prices", run)
@@ -219,7 +219,7 @@ def test_drift_told_from_outside_retrains_the_project(airflow: Airflow) -> None:
     assert set(states.values()) == {"ran"}, "an old outcome is not good enough"
 
 
-def test_the_page_of_a_project_shows_its_stages_and_its_readme(airflow: Airflow, tmp_path: Path) -> None:
+def test_the_ui_shows_a_projects_stages_and_readme(airflow: Airflow, tmp_path: Path) -> None:
     password = json.loads((airflow.home / "passwords.json").read_text())["admin"]
     with (
         sync_playwright() as playwright,
@@ -247,7 +247,7 @@ def test_the_page_of_a_project_shows_its_stages_and_its_readme(airflow: Airflow,
     assert (tmp_path / "graph.png").stat().st_size > 20_000
 
 
-def test_two_runs_of_the_same_stages_at_once_leave_one_sound_lock(airflow: Airflow) -> None:
+def test_concurrent_runs_leave_one_valid_lock(airflow: Airflow) -> None:
     started = {dag: airflow.client.trigger(dag) for dag in ("roadmap", "titanic")}
     for dag, run in started.items():
         results = airflow.succeeds(dag, run)
@@ -258,7 +258,7 @@ def test_two_runs_of_the_same_stages_at_once_leave_one_sound_lock(airflow: Airfl
     assert set(status) <= {address for address, stage in STAGES.items() if stage.always}
 
 
-def test_a_new_champion_is_deployed_where_its_run_says(airflow: Airflow) -> None:
+def test_a_new_champion_is_deployed_to_its_target(airflow: Airflow) -> None:
     params = airflow.folder / "params.yaml"
     changed = yaml.safe_load(params.read_text())
     changed["projects"]["titanic"]["model"] |= {"hidden": [], "dropout": 0.0, "lr": 0.05}
@@ -308,7 +308,7 @@ def serving(airflow: Airflow) -> Iterator[Running]:
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["the scheduler alone", "the scheduler and all it started"])
-def test_a_killed_scheduler_comes_back_and_the_run_goes_on(airflow: Airflow, tmp_path: Path, everything: bool) -> None:
+def test_a_killed_scheduler_restarts_and_the_run_continues(airflow: Airflow, tmp_path: Path, everything: bool) -> None:
     hold = Hold(airflow.folder, "titanic.Classifier", tmp_path / "hold")
     overrides = ["projects.titanic.train.epochs=6", f"seed={int(everything)}"]
     run = airflow.client.trigger("titanic", {"overrides": overrides})

@@ -77,7 +77,7 @@ def stack(started: tuple[Stack, list[str]]) -> Stack:
     return started[0]
 
 
-def test_they_start_after_those_they_need(started: tuple[Stack, list[str]]) -> None:
+def test_services_start_after_their_dependencies(started: tuple[Stack, list[str]]) -> None:
     stack, order = started
     assert set(order) == set(SERVICES) - {"grafana", "canary"}
     for name in order:
@@ -85,7 +85,7 @@ def test_they_start_after_those_they_need(started: tuple[Stack, list[str]]) -> N
     assert all(one.good for one in stack.states())
 
 
-def test_the_four_doors(stack: Stack) -> None:
+def test_the_four_entry_points_work(stack: Stack) -> None:
     done = subprocess.run([sys.executable, "-m", "infra.smoke"], cwd=ROOT, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line[2:].split()[0] for line in done.stdout.splitlines() if line[0] == "✓"] == [
@@ -94,7 +94,7 @@ def test_the_four_doors(stack: Stack) -> None:
     assert re.search(r"serving +up ", done.stdout)
 
 
-def test_prometheus_answers_what_the_dashboard_asks(stack: Stack) -> None:
+def test_prometheus_answers_the_dashboards_queries(stack: Stack) -> None:
     doors = Doors(stack, "house_prices")
     example = json.loads(doors.worker("cat", "artifacts/house_prices/bundle/example.json"))
     quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps", "arm_", "mirror", "fallbacks", "roadmap_")
@@ -115,7 +115,7 @@ def test_prometheus_answers_what_the_dashboard_asks(stack: Stack) -> None:
     assert {"pushgateway": "up"}.items() <= {one["labels"]["job"]: one["health"] for one in targets}.items()
 
 
-def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
+def test_the_password_is_required(stack: Stack) -> None:
     def status(path: str, data: bytes | None = None) -> int:
         headers = {"Content-Type": "application/json", "Authorization": "Basic YWRtaW46YWRtaW4="}  # admin:admin
         try:
@@ -135,7 +135,7 @@ def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
         assert not [one for one in SERVICES[service]["networks"] if one != "back"]
 
 
-def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(stack: Stack, tmp_path: Path) -> None:
+def test_an_interrupted_deployment_returns_the_traffic(stack: Stack, tmp_path: Path) -> None:
     stack.file.write_text(stack.file.read_text().replace("SERVING_ALIAS=champion", "SERVING_ALIAS=staging"))
     stack = Stack(stack.file)
     stack.run("rm", "-sf", "serving")  # it has the champion by now
@@ -176,7 +176,7 @@ def test_a_deploy_shifts_traffic_to_a_canary_and_gives_it_back_when_interrupted(
     assert results == ["interrupted", "deployed"]
 
 
-def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
+def test_a_restarted_service_is_found_again(stack: Stack) -> None:
     stack.run("rm", "-sf", "serving")
     begun = time.monotonic()
     with pytest.raises(DoorClosed, match=r"/health: 50[24]"):
@@ -186,14 +186,14 @@ def test_one_that_is_started_anew_is_found_again(stack: Stack) -> None:
     assert json.loads(Doors(stack, "house_prices").get("/health"))
 
 
-def test_a_taken_port_is_said_before_anything_starts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "compose-test-other")
     done = subprocess.run([sys.executable, "-m", "infra.compose", "up"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and f"127.0.0.1:{stack.env['PORT']} is unavailable" in done.stderr
     assert stack.states() == []
 
 
-def test_a_service_that_fails_is_named_with_its_last_words(stack: Stack, tmp_path: Path) -> None:
+def test_a_failed_service_is_named_with_its_last_output(stack: Stack, tmp_path: Path) -> None:
     """The database keeps the password that it was made with."""
     file = tmp_path / ".env"
     file.write_text(re.sub("AIRFLOW_DB_PASSWORD=.*", "AIRFLOW_DB_PASSWORD=another", stack.file.read_text()))

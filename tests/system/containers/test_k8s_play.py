@@ -123,7 +123,7 @@ def ask(port: int, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def test_the_pod_answers_with_the_version_of_the_manifest(
+def test_the_pod_serves_the_manifests_version(
     play: Play, podman: Podman, port: int, version: str, tmp_path: Path
 ) -> None:
     done = play(version)

@@ -51,7 +51,7 @@ def answered(outcome: Outcome, status: int = 200) -> Any:
 WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
 
 
-def test_many_callers_get_their_own_answers_from_a_few_environments(serving: str, artifacts: Path) -> None:
+def test_concurrent_callers_get_their_own_responses(serving: str, artifacts: Path) -> None:
     """Who is refused because all environments are busy comes again, as AWS's clients do."""
     predictor = load_predictor(Bundle(artifacts / "titanic" / "bundle"))
     rows = [{"class": cls, "sex": sex, "age": age} for cls, sex, age in bundles.SURVIVORS] * 4
@@ -77,7 +77,7 @@ def test_many_callers_get_their_own_answers_from_a_few_environments(serving: str
     assert len({environment for environment, _ in answers}) == 2 and refused
 
 
-def test_an_environment_is_frozen_in_between_and_used_again(serving: str, artifacts: Path) -> None:
+def test_environments_are_frozen_and_reused(serving: str, artifacts: Path) -> None:
     with Platform(serving, artifacts) as platform:
         first = platform.invoke(titanic(WOMAN))
         (kept,) = platform.free
@@ -87,7 +87,7 @@ def test_an_environment_is_frozen_in_between_and_used_again(serving: str, artifa
     assert answered(first) == answered(second) and first.environment == second.environment
 
 
-def test_an_invocation_that_hangs_ends_its_environment_and_no_other(serving: str, artifacts: Path) -> None:
+def test_a_hanging_invocation_ends_only_its_environment(serving: str, artifacts: Path) -> None:
     """The server itself says 504 in time (tests/serving/entrypoints/); this is a process that says nothing any more."""
 
     def stop(environment: Environment) -> None:
@@ -103,7 +103,7 @@ def test_an_invocation_that_hangs_ends_its_environment_and_no_other(serving: str
         assert answered(after) and after.environment != late.environment
 
 
-def test_an_invocation_that_needs_more_memory_than_there_is(serving: str, artifacts: Path) -> None:
+def test_an_invocation_out_of_memory(serving: str, artifacts: Path) -> None:
     """128 MB, Lambda's least, carry the server and its model, and not the largest request of all."""
     largest = csv(PAYLOAD // 19)
     with Platform(serving, artifacts, options=(*TABLES, "--memory", "128m", "--memory-swap", "128m")) as platform:
@@ -114,7 +114,7 @@ def test_an_invocation_that_needs_more_memory_than_there_is(serving: str, artifa
         assert answered(after) and after.environment != died.environment
 
 
-def test_one_that_has_no_memory_to_start_with_is_killed_and_says_nothing(serving: str, artifacts: Path) -> None:
+def test_too_little_memory_to_start_is_a_silent_kill(serving: str, artifacts: Path) -> None:
     one = Environment(serving, artifacts, 30, ("--memory", "40m", "--memory-swap", "40m"))
     try:
         assert engine.Container(one.name, "").wait(60) == 137 and one.state()["OOMKilled"]
@@ -123,14 +123,14 @@ def test_one_that_has_no_memory_to_start_with_is_killed_and_says_nothing(serving
         one.end()
 
 
-def test_an_event_of_more_than_six_megabytes_never_reaches_the_function(serving: str, artifacts: Path) -> None:
+def test_an_event_above_six_megabytes_is_rejected(serving: str, artifacts: Path) -> None:
     with Platform(serving, artifacts) as platform:
         refused = platform.invoke(csv(PAYLOAD // 16))
         assert (refused.status, refused.error) == (413, "RequestTooLargeException")
         assert not platform.free, "no environment was made for it"
 
 
-def test_an_answer_of_more_than_six_megabytes_is_a_problem_in_words(serving: str, artifacts: Path) -> None:
+def test_a_response_above_six_megabytes_is_a_problem(serving: str, artifacts: Path) -> None:
     """Lambda would end the invocation with an error of its own; the function sees to it that the caller learns why."""
     with Platform(serving, artifacts, options=(*TABLES, "--memory", "1024m")) as platform:
         outcome = platform.invoke(csv(150_000))
@@ -139,7 +139,7 @@ def test_an_answer_of_more_than_six_megabytes_is_a_problem_in_words(serving: str
         assert fits.payload["statusCode"] == 200 and fits.size > 1_000_000 and fits.environment == outcome.environment
 
 
-def test_one_without_a_bundle_says_so_when_it_starts(serving: str, tmp_path: Path) -> None:
+def test_an_image_without_a_bundle_reports_it_at_startup(serving: str, tmp_path: Path) -> None:
     engine.readable(tmp_path)
     one = Environment(serving, tmp_path, 30, ())
     try:

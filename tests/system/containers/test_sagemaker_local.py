@@ -68,7 +68,7 @@ def session(folder: Path) -> Any:
     return found
 
 
-def test_what_a_local_job_trains_a_local_endpoint_serves(images: dict[str, str], prepared: Path, folder: Path) -> None:
+def test_a_local_endpoint_serves_a_local_jobs_model(images: dict[str, str], prepared: Path, folder: Path) -> None:
     local = session(folder)
     api = local.sagemaker_client
     source = {"FileDataSource": {"FileUri": f"file://{prepared}", "FileDataDistributionType": "FullyReplicated"}}
@@ -123,7 +123,7 @@ def trainer(images: dict[str, str], folder: Path, **changes: Any) -> Any:
     )
 
 
-def test_the_model_trainer_runs_a_job_and_says_when_it_fails(
+def test_the_model_trainer_runs_jobs_and_reports_failures(
     images: dict[str, str], prepared: Path, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from sagemaker.core.training.configs import InputData

@@ -97,7 +97,7 @@ def checkout_version(folder: Path, hyperparameters: dict[str, str]) -> str:
     return Bundle(root / "model" / "bundle").manifest.version
 
 
-def test_a_job_leaves_the_bundle_that_a_checkout_makes(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_job_makes_the_same_bundle_as_a_checkout(jobs: Jobs, tmp_path: Path) -> None:
     job = jobs.start("job", SHORT)
     assert job.wait() == 0, job.log()
     assert job.bundle.manifest.version == checkout_version(tmp_path / "checkout", SHORT)
@@ -107,12 +107,12 @@ def test_a_job_leaves_the_bundle_that_a_checkout_makes(jobs: Jobs, tmp_path: Pat
 
 
 @pytest.mark.parametrize("words", [(), ("nonsense",)], ids=["nothing to do", "a wrong word"])
-def test_another_start_is_refused_in_one_line(train: str, words: tuple[str, ...]) -> None:
+def test_an_unknown_start_command_is_one_line(train: str, words: tuple[str, ...]) -> None:
     done = engine.docker("run", "--rm", train, *words, check=False)
     assert done.returncode in (2, 127) and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_a_channel_s_data_are_what_it_trains_on(jobs: Jobs) -> None:
+def test_a_job_trains_on_its_channels_data(jobs: Jobs) -> None:
     """`prepare` made them elsewhere: the job only trains."""
     whole = jobs.start("whole", SHORT)
     assert whole.wait() == 0, whole.log()
@@ -140,7 +140,7 @@ def test_a_channel_s_data_are_what_it_trains_on(jobs: Jobs) -> None:
     ],
     ids=["unknown key", "unknown project", "no way to the data"],
 )
-def test_a_failure_is_a_code_and_a_line(jobs: Jobs, changes: dict[str, str], reason: str) -> None:
+def test_a_failure_is_an_exit_code_and_one_line(jobs: Jobs, changes: dict[str, str], reason: str) -> None:
     given = changes if "project" in changes else {**SHORT, **changes}
     job = jobs.start("job", given)
     assert job.wait() == 1, job.log()
@@ -149,7 +149,7 @@ def test_a_failure_is_a_code_and_a_line(jobs: Jobs, changes: dict[str, str], rea
     assert not any((job.root / "model").iterdir()), "nothing half done"
 
 
-def test_a_spot_interruption_costs_no_more_than_the_way_since_the_last_checkpoint(jobs: Jobs, tmp_path: Path) -> None:
+def test_a_spot_interruption_resumes_from_the_last_checkpoint(jobs: Jobs, tmp_path: Path) -> None:
     """SIGTERM, 120 s, SIGKILL; another machine then has the checkpoints and nothing else of the first."""
     code = image(tmp_path / "code")
     hold = Hold(code, "titanic.Classifier", jobs.folder / "first" / "hold", seen_as=Path("/opt/ml/hold"))

@@ -78,14 +78,14 @@ def test_a_plan_of_the_first_deployment_leaves_nothing(
     assert ready.stack(STACK)["status"] == "is not there" and not ready.containers.calls
 
 
-def test_the_first_deployment_creates_the_stack_and_answers(deployed: Cloud, store: Champions) -> None:
+def test_the_first_deployment_creates_the_stack_and_serves(deployed: Cloud, store: Champions) -> None:
     assert answers(deployed) == {store.first}
     told = deployed.stack(STACK)
     assert told["status"] == "CREATE_COMPLETE" and told["Bundles"].endswith(f"/bundles/titanic/{store.first}")
     assert len(deployed.containers.routed) == 1, "there is nobody yet to compare with"
 
 
-def test_a_canary_comes_first_and_is_asked_before_it_has_all_requests(
+def test_the_canary_is_tested_before_it_gets_all_requests(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = command(capsys, "plan", *WHERE)
@@ -103,7 +103,7 @@ def test_a_canary_comes_first_and_is_asked_before_it_has_all_requests(
     assert (last["from"], last["to"], last["result"]) == (store.first, store.second, "deployed")
 
 
-def test_repeating_it_changes_nothing_and_rollback_and_status_follow(
+def test_deployments_are_idempotent_and_rollback_and_status_work(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(capsys, *WHERE)[0] == 0
@@ -117,7 +117,7 @@ def test_repeating_it_changes_nothing_and_rollback_and_status_follow(
     assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 4
 
 
-def test_the_projects_share_a_service_and_the_last_one_takes_the_stack_away(
+def test_projects_share_a_service_and_the_last_one_deletes_the_stack(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     other = fetched(deployed, store.first, tmp_path / "other")
@@ -140,7 +140,7 @@ def test_the_projects_share_a_service_and_the_last_one_takes_the_stack_away(
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["asked at once", "asked when ECS is through with it"])
-def test_an_alarm_has_ecs_take_it_back(
+def test_an_alarm_makes_ecs_roll_back(
     deployed: Cloud,
     store: Champions,
     capsys: pytest.CaptureFixture[str],
@@ -167,7 +167,7 @@ def test_an_alarm_has_ecs_take_it_back(
     unharmed(deployed, store, capsys)
 
 
-def test_a_task_that_never_becomes_healthy_gets_no_request(
+def test_an_unhealthy_task_gets_no_request(
     deployed: Cloud,
     store: Champions,
     capsys: pytest.CaptureFixture[str],
@@ -184,7 +184,7 @@ def test_a_task_that_never_becomes_healthy_gets_no_request(
     unharmed(deployed, store, capsys)
 
 
-def test_a_canary_that_fails_the_example_never_gets_all_requests(
+def test_a_canary_that_fails_its_smoke_test_is_rolled_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     first = fetched(deployed, store.first, tmp_path / "first")
@@ -199,7 +199,7 @@ def test_a_canary_that_fails_the_example_never_gets_all_requests(
     assert answers(deployed) == {store.second}
 
 
-def test_a_smoke_test_that_fails_after_the_shift_brings_the_old_version_back(
+def test_a_smoke_test_failure_after_the_shift_rolls_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.containers.outages = 1
@@ -209,7 +209,7 @@ def test_a_smoke_test_that_fails_after_the_shift_brings_the_old_version_back(
     unharmed(deployed, store, capsys)
 
 
-def test_a_killed_deployment_is_taken_up_by_the_next(
+def test_a_killed_deployment_is_resumed_by_the_next(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """kill -9 of a process while ECS is at it: ECS goes on, and the next command waits for it."""
@@ -231,7 +231,7 @@ def test_a_killed_deployment_is_taken_up_by_the_next(
     assert code == 0 and answers(deployed) == {store.first}, "the killed one left no record, and yet: " + err
 
 
-def test_ctrl_c_gives_the_traffic_back(
+def test_ctrl_c_rolls_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = "infra.deploy.targets.ecs.DeploymentFollower.poll"
@@ -249,7 +249,7 @@ def test_ctrl_c_gives_the_traffic_back(
     assert answers(deployed) == {store.first} and deployed.stack(STACK)["Bundles"].endswith(store.first)
 
 
-def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+def test_a_failed_creation_does_not_block_the_next(
     ready: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.promote(store.first)
@@ -267,7 +267,7 @@ def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
     assert answers(ready) == {store.first}
 
 
-def test_two_projects_at_once_one_waits(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_concurrent_deployments_take_turns(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     from infra.deploy import lock
 
     with lock.bucket(deployed.client("s3"), deployed.bucket, "deployments/ecs/lock", "here"):

@@ -69,7 +69,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: None) -> Iterator
         cluster.stop()
 
 
-def test_the_first_version_is_made_whole_and_the_second_gets_traffic_in_steps(world: World) -> None:
+def test_the_first_version_gets_all_traffic_and_the_second_steps(world: World) -> None:
     first, second = (one.manifest.version for one in world.bundles)
     assert world.target().serving() is None
     world.roll_out(0)
@@ -86,7 +86,7 @@ def test_the_first_version_is_made_whole_and_the_second_gets_traffic_in_steps(wo
     assert any("10% of the requests" in line for line in world.said)
 
 
-def test_the_same_again_changes_nothing(world: World) -> None:
+def test_deploying_the_same_version_changes_nothing(world: World) -> None:
     world.roll_out(0)
     pods = [one["metadata"]["name"] for one in world.cluster.behind(SPACE, "titanic-serving")]
     plan = world.target().plan(world.bundles[0])
@@ -95,7 +95,7 @@ def test_the_same_again_changes_nothing(world: World) -> None:
     assert [one["metadata"]["name"] for one in world.cluster.behind(SPACE, "titanic-serving")] == pods
 
 
-def test_failures_of_the_canary_take_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_canary_failures_roll_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.roll_out(0)
     world.cluster.weights.clear()
 
@@ -113,7 +113,7 @@ def test_failures_of_the_canary_take_it_back(world: World, monkeypatch: pytest.M
     assert not world.versions("titanic-serving-canary")
 
 
-def test_a_pod_that_was_restarted_takes_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restarted_pod_rolls_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.roll_out(0)
 
     def restarted(cluster: object, name: str) -> list[str]:
@@ -127,7 +127,7 @@ def test_a_pod_that_was_restarted_takes_it_back(world: World, monkeypatch: pytes
     assert world.target().serving() == world.bundles[0].manifest.version and world.cluster.weights[-1] == [100, 0]
 
 
-def test_a_bundle_that_was_swapped_in_the_bucket_gets_no_traffic(world: World) -> None:
+def test_a_swapped_bundle_gets_no_traffic(world: World) -> None:
     world.roll_out(0)
     world.cluster.weights.clear()
     target, (first, second) = world.target(), world.bundles
@@ -141,7 +141,7 @@ def test_a_bundle_that_was_swapped_in_the_bucket_gets_no_traffic(world: World) -
     assert world.versions("titanic-serving") == [first.manifest.version]
 
 
-def test_what_was_interrupted_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_deployment_resumes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.roll_out(0)
     target = world.target()
     new = target.wanted(world.bundles[1].manifest.version, target.deployed())
@@ -158,7 +158,7 @@ def test_what_was_interrupted_goes_on(world: World, monkeypatch: pytest.MonkeyPa
         target.roll_back("0" * 12, print)
 
 
-def test_the_command_deploys_the_champion_records_it_and_goes_back(
+def test_the_command_deploys_records_and_rolls_back(
     world: World,
     tmp_path: Path,
     elsewhere: Path,
@@ -181,7 +181,7 @@ def test_the_command_deploys_the_champion_records_it_and_goes_back(
     assert out.startswith(f"answers: {registry.first}") and f"{registry.first} -> {registry.second}" in out
 
 
-def test_destroy_leaves_the_namespace_and_the_bundles(world: World) -> None:
+def test_destroy_keeps_the_namespace_and_the_bundles(world: World) -> None:
     world.roll_out(0)
     said: list[str] = []
     world.target().destroy(said.append)
@@ -197,14 +197,14 @@ def test_destroy_leaves_the_namespace_and_the_bundles(world: World) -> None:
         (503, "ServiceUnavailable", "kubectl: ", TEMPORARY),
     ],
 )
-def test_a_refusal_of_the_cluster_is_one_line(world: World, code: int, reason: str, said: str, exit_code: int) -> None:
+def test_cluster_errors_are_one_line(world: World, code: int, reason: str, said: str, exit_code: int) -> None:
     world.faults += [status(code, reason, f"{reason}: no")] * 20
     with pytest.raises(DeployError, match=said) as error:
         world.target().serving()
     assert error.value.code == exit_code
 
 
-def test_no_cluster_and_no_image(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_cluster_and_missing_image(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="image: missing"):
         world.roll_out(0, image=None)
     (tmp_path / "closed").write_text(kubeconfig("http://127.0.0.1:9"))

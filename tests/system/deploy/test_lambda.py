@@ -17,7 +17,7 @@ def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
     return deploy_first(aws, store, capsys)
 
 
-def test_the_first_deployment_creates_the_stack_and_answers(
+def test_the_first_deployment_creates_the_stack_and_serves(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.promote(store.first)
@@ -27,7 +27,7 @@ def test_the_first_deployment_creates_the_stack_and_answers(
     assert answers(aws) == {store.first}
 
 
-def test_cloudformation_gets_the_role_of_the_stage(
+def test_cloudformation_uses_the_role_of_the_stage(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GitHub job may hand a change to CloudFormation, and has not itself the rights that the change takes."""
@@ -38,7 +38,7 @@ def test_cloudformation_gets_the_role_of_the_stage(
     assert found and found["RoleARN"] == role
 
 
-def test_traffic_moves_in_steps_and_the_stack_agrees_at_the_end(
+def test_traffic_moves_in_steps_and_the_stack_is_updated(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _out, err = command(capsys, *WHERE, "steps=0.05,0.25,0.5")
@@ -59,14 +59,14 @@ def test_traffic_moves_in_steps_and_the_stack_agrees_at_the_end(
     assert last["files"]["model.onnx"] and last["by"] and [one["did"] for one in last["steps"]]
 
 
-def test_repeating_it_changes_nothing(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_deployments_are_idempotent(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(capsys, *WHERE)[0] == 0
     routed, sent = len(deployed.functions.routed), deployed.registry.sent
     assert command(capsys, *WHERE)[0] == 0
     assert (len(deployed.functions.routed), deployed.registry.sent) == (routed, sent)
 
 
-def test_rollback_points_to_the_version_before_at_once_and_so_does_the_registry(
+def test_rollback_restores_the_previous_version_and_the_registry(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], elsewhere: Path
 ) -> None:
     assert command(capsys, *WHERE)[0] == 0
@@ -81,7 +81,7 @@ def test_rollback_points_to_the_version_before_at_once_and_so_does_the_registry(
     assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 3
 
 
-def test_plan_says_what_would_change_and_what_it_costs_and_changes_nothing(
+def test_plan_shows_changes_and_costs_without_changing_anything(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = len(deployed.records()), deployed.registry.sent
@@ -93,13 +93,13 @@ def test_plan_says_what_would_change_and_what_it_costs_and_changes_nothing(
     assert (len(deployed.records()), deployed.registry.sent) == before
 
 
-def test_the_stages_do_not_meet(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stages_are_isolated(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = command(capsys, "target=lambda", "project=titanic", "stage=production")
     assert code == 0, err
     assert deployed.weights("roadmap-production-titanic") == ("1", {}) and answers(deployed) == {store.first}
 
 
-def test_destroy_takes_the_function_away(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_destroy_deletes_the_function(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = command(capsys, "destroy", *WHERE)
     assert code == 0, err
     with pytest.raises(ClientError, match="does not exist"):
@@ -124,7 +124,7 @@ def test_missing_fields_are_named(
     assert code == 2 and words in err
 
 
-def test_a_champion_that_is_gone_or_that_nobody_judged_is_refused(
+def test_a_missing_or_unpromoted_champion_is_rejected(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.client.delete_registered_model_alias("titanic", "champion")
@@ -141,7 +141,7 @@ def test_a_champion_that_is_gone_or_that_nobody_judged_is_refused(
     unharmed(deployed, store, capsys)
 
 
-def test_without_the_stage_s_storage_it_says_what_comes_first(aws: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_storage_stack_is_reported(aws: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     Stacks(aws.client("cloudformation")).down(templates()["storage"], "staging")
     code, _, err = command(capsys, *WHERE)
     assert code == 2 and "python -m infra.stacks up stack=storage stage=staging" in err
@@ -160,7 +160,7 @@ def test_without_the_stage_s_storage_it_says_what_comes_first(aws: Cloud, capsys
     ],
     ids=["target", "stage", "option", "steps"],
 )
-def test_a_wrong_word_is_named_before_anything_is_asked(
+def test_an_invalid_argument_is_named_before_any_request(
     capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ) -> None:
     code, _, err = command(capsys, *words)

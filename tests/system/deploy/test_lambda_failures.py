@@ -19,7 +19,7 @@ def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
     return deploy_first(aws, store, capsys)
 
 
-def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+def test_a_failed_creation_does_not_block_the_next(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.promote(store.first)
@@ -35,7 +35,7 @@ def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
     assert answers(aws) == {store.first}
 
 
-def test_a_version_that_fails_its_example_never_gets_a_request(
+def test_a_version_that_fails_its_smoke_test_gets_no_request(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.functions.broken.add(store.second)
@@ -46,7 +46,7 @@ def test_a_version_that_fails_its_example_never_gets_a_request(
     unharmed(deployed, store, capsys)
 
 
-def test_an_alarm_takes_the_traffic_back(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alarm_rolls_back(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
     deployed.alarm("roadmap-production-lambda-titanic-errors", "ALARM")  # of the other stage: none of ours
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "ALARM")
     code, out, err = command(capsys, *WHERE)
@@ -57,7 +57,7 @@ def test_an_alarm_takes_the_traffic_back(deployed: Cloud, store: Champions, caps
     unharmed(deployed, store, capsys)
 
 
-def test_a_smoke_test_that_fails_after_the_shift_takes_it_back(
+def test_a_smoke_test_that_fails_after_the_shift_rolls_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     route = deployed.functions.route
@@ -76,7 +76,7 @@ def test_a_smoke_test_that_fails_after_the_shift_takes_it_back(
 
 
 @pytest.mark.parametrize("what", ["blob", "manifest"])
-def test_an_interrupted_push_leaves_no_tag_and_is_taken_up(
+def test_an_interrupted_push_leaves_no_tag_and_is_resumed(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     deployed.registry.breaks.append(what)
@@ -87,7 +87,7 @@ def test_an_interrupted_push_leaves_no_tag_and_is_taken_up(
 
 
 @pytest.mark.parametrize("point", ["is pushed", "is published", "has 10% of", "has 50% of"])
-def test_a_killed_deployment_is_taken_up_by_the_next(
+def test_a_killed_deployment_is_resumed_by_the_next(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], point: str
 ) -> None:
     """kill -9 of a process: a canary may have its share, the lock lies there, nobody cleans up."""
@@ -109,7 +109,7 @@ def test_a_killed_deployment_is_taken_up_by_the_next(
     assert answers(deployed) == {store.second} and deployed.weights() == ("2", {})
 
 
-def test_ctrl_c_gives_the_traffic_back(
+def test_ctrl_c_rolls_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: Any) -> list[str]:
@@ -124,7 +124,7 @@ def test_ctrl_c_gives_the_traffic_back(
     assert answers(deployed) == {store.first} and deployed.weights() == ("1", {})
 
 
-def test_two_at_once_one_is_refused_and_told_who(
+def test_a_concurrent_deployment_is_rejected_with_the_holders_name(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3, key = deployed.client("s3"), "deployments/lambda/titanic/lock"
@@ -139,7 +139,7 @@ QUOTA = Reply(400, {"message": "Code storage limit exceeded."}, x_amzn_ErrorType
 EXPIRED = Reply(403, {"message": "The security token is expired"}, x_amzn_ErrorType="ExpiredTokenException")
 
 
-def test_throttling_is_waited_out(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_throttling_is_retried(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
     deployed.faults += [THROTTLED, THROTTLED]
     code, _, err = command(capsys, *WHERE)
     assert code == 0, err
@@ -150,7 +150,7 @@ def test_throttling_is_waited_out(deployed: Cloud, store: Champions, capsys: pyt
     [(QUOTA, "Code storage limit"), (EXPIRED, "have expired; renew them with `aws sso login`")],
     ids=["quota", "expired"],
 )
-def test_what_aws_refuses_is_one_line(
+def test_aws_errors_are_one_line(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], fault: Reply, words: str
 ) -> None:
     deployed.faults.append(fault)

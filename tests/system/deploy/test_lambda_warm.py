@@ -45,7 +45,7 @@ def test_environments_stay_warm_through_a_rollout_and_a_rollback(
     assert warm.functions.cooled == 1, "or the bad one is asked until all are warm"
 
 
-def test_a_version_that_cannot_be_warmed_is_taken_back(
+def test_a_version_that_cannot_be_warmed_is_rolled_back(
     warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move = Alias.move
@@ -62,7 +62,7 @@ def test_a_version_that_cannot_be_warmed_is_taken_back(
     unharmed(warm, store, capsys)
 
 
-def test_a_rollout_that_was_killed_while_it_warmed_is_taken_up(
+def test_a_rollout_killed_while_warming_is_resumed(
     warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lambda holds the old version in the alias's weights meanwhile, which looks like a canary that was left behind."""

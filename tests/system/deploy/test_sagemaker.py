@@ -67,7 +67,7 @@ def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
     assert answers(aws) == {store.second} and served(aws) == key(store.second)
 
 
-def test_one_address_that_speaks_for_aws_is_all_it_takes(aws: Cloud, store: Champions) -> None:
+def test_one_endpoint_for_all_aws_services_is_enough(aws: Cloud, store: Champions) -> None:
     """The command as a person types it, first creation and canary."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_ENDPOINT_URL")}
 
@@ -88,9 +88,7 @@ def test_one_address_that_speaks_for_aws_is_all_it_takes(aws: Cloud, store: Cham
     assert [one["result"] for one in aws.records()] == ["deployed", "deployed"]
 
 
-def test_the_archive_is_a_bundle_and_the_same_bytes_each_time(
-    deployed: Cloud, store: Champions, tmp_path: Path
-) -> None:
+def test_the_archive_is_a_reproducible_bundle(deployed: Cloud, store: Champions, tmp_path: Path) -> None:
     body = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"]
     archive = tmp_path / "model.tar.gz"
     archive.write_bytes(content := body.read())
@@ -114,7 +112,7 @@ def test_plan_deploy_status_and_rollback(deployed: Cloud, store: Champions, caps
     assert code == 0 and out.startswith(f"answers: {store.first}") and out.count("deployed") == 3
 
 
-def test_destroy_takes_the_endpoint_away(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_destroy_deletes_the_endpoint(deployed: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = command(capsys, "destroy", *WHERE)
     assert code == 0 and deployed.stack(STACK)["status"] == "is not there", err
     assert not deployed.endpoints.endpoints.endpoints and not deployed.endpoints.endpoints.models
@@ -124,7 +122,7 @@ def test_destroy_takes_the_endpoint_away(deployed: Cloud, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("what", ["alarm", "capacity"])
-def test_what_sagemaker_takes_back_is_told_with_its_reason(
+def test_a_sagemaker_rollback_is_reported_with_its_reason(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     if what == "alarm":
@@ -148,7 +146,7 @@ def put(aws: Cloud, version: str, content: bytes) -> None:
     aws.client("s3").put_object(Bucket=aws.bucket, Key=key(version), Body=content)
 
 
-def test_a_model_that_does_not_start_never_gets_a_request(
+def test_a_model_that_does_not_start_gets_no_request(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     routed = len(deployed.endpoints.endpoints.routed)
@@ -161,7 +159,7 @@ def test_a_model_that_does_not_start_never_gets_a_request(
     unharmed(deployed, store, capsys)
 
 
-def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(
+def test_an_endpoint_that_fails_its_smoke_test_is_rolled_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"].read()
@@ -172,7 +170,7 @@ def test_an_endpoint_that_fails_the_example_gets_its_old_model_back(
     assert deployed.records()[-1]["result"] == "failed" and answers(deployed) == {store.first}
 
 
-def test_ctrl_c_gives_the_endpoint_its_old_model_back(
+def test_ctrl_c_restores_the_old_model(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(_: Any) -> None:
@@ -188,7 +186,7 @@ def test_ctrl_c_gives_the_endpoint_its_old_model_back(
     unharmed(deployed, store, capsys)
 
 
-def test_a_first_creation_that_failed_leaves_nothing_in_the_way(
+def test_a_failed_creation_does_not_block_the_next(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.promote(store.first)

@@ -86,13 +86,13 @@ def made(stage: str, template: StackTemplate) -> dict[str, Any]:
     return {name: found[name] for name in template.body["Resources"] if found[name] is not None}
 
 
-def test_what_moto_skips_is_what_the_list_says() -> None:
+def test_resources_that_moto_skips_are_listed() -> None:
     from moto.cloudformation.parsing import get_model_map
 
     assert cloudformation.used() - set(get_model_map()) == cloudformation.SKIPPED
 
 
-def test_every_stack_stands_and_every_import_is_resolved(stage: tuple[str, Stacks]) -> None:
+def test_every_stack_is_created_with_resolved_imports(stage: tuple[str, Stacks]) -> None:
     name, stacks = stage
     exports = {one["Name"]: one["Value"] for one in stacks.client.list_exports()["Exports"]}
     for template in TEMPLATES.values():
@@ -106,7 +106,7 @@ def test_every_stack_stands_and_every_import_is_resolved(stage: tuple[str, Stack
             assert "Fn::" not in said, f"{resource}: {said}"
 
 
-def test_what_was_asked_for_is_really_there(stage: tuple[str, Stacks], address: str) -> None:
+def test_resources_exist_with_their_properties(stage: tuple[str, Stacks], address: str) -> None:
     name, stacks = stage
     network = made(name, TEMPLATES["network"])
     assert ("Nat" in network) == (name == "production")
@@ -120,7 +120,7 @@ def test_what_was_asked_for_is_really_there(stage: tuple[str, Stacks], address: 
     assert [int(port) for port in listeners] == ([443, 80] if name == "production" else [80])
 
 
-def test_the_alias_shares_traffic_only_while_a_canary_is_out(stage: tuple[str, Stacks]) -> None:
+def test_the_alias_splits_traffic_only_during_a_canary(stage: tuple[str, Stacks]) -> None:
     name, _ = stage
     alias = made(name, TEMPLATES["serving-lambda"])["Alias"].properties
     assert str(alias["FunctionVersion"]) == "1"
@@ -131,7 +131,7 @@ def test_the_alias_shares_traffic_only_while_a_canary_is_out(stage: tuple[str, S
         assert "RoutingConfig" not in alias
 
 
-def test_the_pipeline_asks_sagemaker_for_what_sagemaker_takes(stage: tuple[str, Stacks], address: str) -> None:
+def test_the_pipeline_sends_valid_sagemaker_requests(stage: tuple[str, Stacks], address: str) -> None:
     name, _ = stage
     pipeline = made(name, TEMPLATES["training"])["Pipeline"].properties
     definition = json.loads(pipeline["PipelineDefinition"]["PipelineDefinitionBody"])
@@ -154,7 +154,7 @@ def test_the_pipeline_asks_sagemaker_for_what_sagemaker_takes(stage: tuple[str, 
         assert not report.has_errors(), report.generate_report()
 
 
-def test_every_stack_takes_a_changed_parameter_and_keeps_the_others(stage: tuple[str, Stacks]) -> None:
+def test_changing_one_parameter_keeps_the_others(stage: tuple[str, Stacks]) -> None:
     name, stacks = stage
     for template in TEMPLATES.values():
         stack = template.stack(name, project(template))
@@ -168,7 +168,7 @@ def test_every_stack_takes_a_changed_parameter_and_keeps_the_others(stage: tuple
     assert made(name, TEMPLATES["serving-lambda"])["Function"].memory_size == 3008
 
 
-def test_every_stack_goes_and_what_holds_data_stays(stage: tuple[str, Stacks], address: str) -> None:
+def test_stacks_are_deleted_and_stateful_resources_kept(stage: tuple[str, Stacks], address: str) -> None:
     name, stacks = stage
     data = stacks.outputs(f"roadmap-{name}-storage")["DataBucket"]
     for template in reversed(TEMPLATES.values()):
@@ -191,7 +191,7 @@ def test_every_stack_goes_and_what_holds_data_stays(stage: tuple[str, Stacks], a
     ],
     ids=["credentials", "region"],
 )
-def test_what_is_missing_in_the_environment_is_one_line(settings: dict[str, str], words: str) -> None:
+def test_missing_environment_settings_are_one_line(settings: dict[str, str], words: str) -> None:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     nowhere = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/none", "AWS_SHARED_CREDENTIALS_FILE": "/none"}
     done = subprocess.run(

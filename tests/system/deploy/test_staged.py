@@ -38,7 +38,7 @@ def aliases(store: Champions) -> dict[str, str]:
     }
 
 
-def test_a_canary_gets_its_share_and_then_everything(
+def test_a_canary_gets_its_share_and_then_all_traffic(
     staged: tuple[Champions, Running], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, running = staged
@@ -65,7 +65,7 @@ def test_a_canary_gets_its_share_and_then_everything(
     assert json.loads(running.get("/models/titanic"))["version"] == store.first
 
 
-def test_a_canary_that_fails_loses_its_share(
+def test_a_failing_canary_is_rolled_back(
     staged: tuple[Champions, Running], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, running = staged
@@ -93,7 +93,7 @@ def halfway(metrics: str) -> bool:
     return len(found) > 1 and min(one.succeeded for one in found.values()) > 5
 
 
-def test_arms_are_read_from_the_servers_counters() -> None:
+def test_traffic_counters_are_read_from_the_server() -> None:
     text = """
 # TYPE serving_arm_requests_total counter
 serving_arm_requests_total{outcome="answered",project="titanic",role="champion",version="a"} 40.0
@@ -121,7 +121,7 @@ serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
         ({"SERVING_ALIAS": "staging", "MLFLOW_TRACKING_URI": "sqlite:///x.db"}, "needs an MLflow server"),
     ],
 )
-def test_a_wrong_setting_is_said(
+def test_an_invalid_setting_is_reported(
     env: dict[str, str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in env.items():

@@ -16,7 +16,7 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
-def test_a_second_repro_does_nothing_but_look_at_the_store(
+def test_a_second_repro_runs_only_the_store_stage(
     reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]
 ) -> None:
     assert stages_run(copy_of(reproduced).run("dvc", "repro").stdout) == ["store"]

@@ -28,7 +28,7 @@ def metrics(full: Checkout, project: str) -> dict:
     return json.loads(full.path("artifacts", project, "metrics.json").read_text())
 
 
-def test_house_prices_meets_the_closed_form(full: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_house_prices_matches_the_closed_form(full: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     found = metrics(full, "house_prices")
     monkeypatch.chdir(full.folder)
     from sklearn.linear_model import LinearRegression
@@ -43,7 +43,7 @@ def test_house_prices_meets_the_closed_form(full: Checkout, monkeypatch: pytest.
     assert found["baselines"]["XGBoost"]["test"] >= 0.83
 
 
-def test_titanic_best_model_in_five_folds(full: Checkout) -> None:
+def test_titanic_best_model_by_cross_validation(full: Checkout) -> None:
     found = metrics(full, "titanic")
     best = max(row["cv_mean"] for row in found["baselines"].values())
     assert best >= 0.82

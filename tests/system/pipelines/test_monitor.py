@@ -64,7 +64,7 @@ def verdict(clone: Checkout, project: str) -> dict[str, Any]:
     return dict(json.loads(clone.path("artifacts", project, "monitoring", "verdict.json").read_text()))
 
 
-def test_its_own_test_rows_are_quiet_for_every_project(trained: Checkout, tmp_path: Path) -> None:
+def test_the_test_rows_show_no_drift_for_every_project(trained: Checkout, tmp_path: Path) -> None:
     for project in PROJECTS:
         answered(trained, project, tmp_path / "log")
         found = look(trained, project, tmp_path / "log", "tracking=none")
@@ -75,7 +75,7 @@ def test_its_own_test_rows_are_quiet_for_every_project(trained: Checkout, tmp_pa
 
 
 @pytest.mark.parametrize("place", ["folder", "sqlite"])
-def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tmp_path: Path, place: str) -> None:
+def test_drift_requests_one_retraining_and_then_cools_down(trained: Checkout, tmp_path: Path, place: str) -> None:
     log = tmp_path / "log" if place == "folder" else f"sqlite:///{tmp_path}/log.db"
     answered(trained, "titanic", log, change=SHIFTED)
     with listening() as gateway:
@@ -96,9 +96,7 @@ def test_drift_asks_for_one_retraining_and_then_cools_down(trained: Checkout, tm
 
 
 @pytest.mark.parametrize(("flipped", "verdict"), [(0.0, "quiet"), (0.5, "drift")])
-def test_late_labels_tell_how_good_the_answers_were(
-    trained: Checkout, tmp_path: Path, flipped: float, verdict: str
-) -> None:
+def test_late_labels_give_a_live_score(trained: Checkout, tmp_path: Path, flipped: float, verdict: str) -> None:
     """Labels that the champion itself would give, some of them turned round."""
     log = tmp_path / "log"
     answered(trained, "titanic", log)
@@ -117,7 +115,7 @@ def test_late_labels_tell_how_good_the_answers_were(
     assert "Performance" in trained.path("artifacts", "titanic", "monitoring", "report.html").read_text()
 
 
-def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None:
+def test_each_monitoring_run_is_in_mlflow(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log", change=SHIFTED)
     look(trained, "titanic", tmp_path / "log")
     said = trained.run(
@@ -130,7 +128,7 @@ def test_each_look_is_a_run_in_mlflow(trained: Checkout, tmp_path: Path) -> None
     assert said.split("\n")[-2] == "drift yes 1.0 ['report.html', 'verdict.json']"
 
 
-def test_the_kill_switch_and_a_quiet_hour(trained: Checkout, tmp_path: Path) -> None:
+def test_disabled_monitoring_and_too_few_rows(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log", 50, SHIFTED)
     few = look(trained, "titanic", tmp_path / "log", "tracking=none")
     assert few["verdict"] == "too few rows" and "50 predictions" in few["summary"] and "at least 200" in few["summary"]
@@ -138,7 +136,7 @@ def test_the_kill_switch_and_a_quiet_hour(trained: Checkout, tmp_path: Path) -> 
     assert off["verdict"] == "off" and not off["retrain"]
 
 
-def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Checkout, tmp_path: Path) -> None:
+def test_other_versions_and_unreadable_rows_are_skipped(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log")
     trained.run(
         "python", "-c",
@@ -161,13 +159,13 @@ def test_other_versions_and_rows_that_can_not_be_read_are_left_out(trained: Chec
         ({"SERVING_PREDICTIONS": "nowhere"}, "found no champion"),
     ],
 )
-def test_what_is_missing_is_said_in_a_line(clone: Checkout, env: dict[str, str], said: str) -> None:
+def test_missing_inputs_are_one_line(clone: Checkout, env: dict[str, str], said: str) -> None:
     done = clone.stage("monitor", "project=titanic", check=False, **env)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
     assert not clone.path("artifacts", "titanic", "monitoring").exists()
 
 
-def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> None:
+def test_a_missing_log_is_named(trained: Checkout, tmp_path: Path) -> None:
     found = look(trained, "titanic", tmp_path / "nowhere", "tracking=none")
     assert found["verdict"] == "too few rows" and f"(folder {tmp_path}/nowhere does not exist)" in found["summary"]
     url = "postgresql://somebody:secret@127.0.0.1:9/log"
@@ -176,7 +174,7 @@ def test_a_log_that_is_not_there_is_named(trained: Checkout, tmp_path: Path) -> 
     assert "secret" not in done.stderr + done.stdout
 
 
-def test_a_bundle_from_before_the_watch_says_so(trained: Checkout, tmp_path: Path) -> None:
+def test_a_bundle_without_a_reference_is_reported(trained: Checkout, tmp_path: Path) -> None:
     code = (
         "import json, pathlib; from roadmap.bundle import Bundle, Manifest, write_manifest\n"
         "folder = pathlib.Path('artifacts/titanic/bundle'); about = Bundle(folder).manifest.model_dump()\n"

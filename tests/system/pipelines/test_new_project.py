@@ -21,7 +21,7 @@ with TestClient(create_app(Settings())) as client:
 """
 
 
-def test_one_folder_and_one_block(tmp_path: Path) -> None:
+def test_a_new_project_needs_one_folder_and_one_block(tmp_path: Path) -> None:
     clone = Checkout(checkout(tmp_path / "clone"))
     shutil.copytree(PROJECT, clone.path("pipelines", "throw_away"), ignore=shutil.ignore_patterns("*.yaml", "*.pyc"))
     params = yaml.safe_load(clone.path("params.yaml").read_text())

@@ -41,7 +41,7 @@ def retrain(clone: Checkout, *overrides: str) -> None:
         clone.stage(stage, "project=titanic", *overrides)
 
 
-def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
+def test_promotion_rejection_and_rollback(clone: Checkout) -> None:
     assert champion(clone) == "1" and decision(clone)["promoted"]
 
     # Other weights, the same answers: no reason to change anything.
@@ -80,7 +80,7 @@ def test_promotion_refusal_and_rollback(clone: Checkout) -> None:
     assert [line.split()[1] for line in shown.splitlines()] == ["promoted", "promoted", "rollback"]
 
 
-def test_the_run_holds_parameters_curves_plots_and_lineage(clone: Checkout) -> None:
+def test_the_run_has_parameters_curves_plots_and_lineage(clone: Checkout) -> None:
     version = client(clone).get_model_version_by_alias("titanic", "champion")
     run = client(clone).get_run(version.run_id)
     assert run.info.status == "FINISHED"
@@ -100,7 +100,7 @@ def test_registering_twice_changes_nothing(clone: Checkout) -> None:
     assert len(client(clone).search_model_versions("name='titanic'")) == 1
 
 
-def test_a_lost_store_is_noticed_and_filled_again_without_training(clone: Checkout) -> None:
+def test_a_lost_store_is_refilled_without_training(clone: Checkout) -> None:
     bundle = clone.path("artifacts", "titanic", "bundle", "bundle.json").read_bytes()
     clone.run("dvc", "repro", "-q", "register@titanic")
     for name in ("mlflow.db", "mlruns"):
@@ -114,7 +114,7 @@ def test_a_lost_store_is_noticed_and_filled_again_without_training(clone: Checko
     assert clone.path("artifacts", "titanic", "bundle", "bundle.json").read_bytes() == bundle
 
 
-def test_a_refused_model_does_not_inherit_a_lost_store(clone: Checkout) -> None:
+def test_a_rejected_model_is_not_promoted_into_a_lost_store(clone: Checkout) -> None:
     """The champion is restored first, so the candidate that lost against it still loses."""
     retrain(clone, "projects.titanic.model.lr=1e-9")
     clone.path("mlflow.db").unlink()
@@ -125,7 +125,7 @@ def test_a_refused_model_does_not_inherit_a_lost_store(clone: Checkout) -> None:
     )["run"]  # fmt: skip
 
 
-def test_a_server_that_is_down_costs_no_training(clone: Checkout) -> None:
+def test_an_unreachable_server_fails_no_training(clone: Checkout) -> None:
     down = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = clone.stage("train", "project=titanic", "projects.titanic.train.epochs=12", **down)
     assert done.stdout.count("warning: MLflow at http://127.0.0.1:9 cannot be reached") == 1

@@ -58,7 +58,7 @@ def files(clone: Checkout) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("batch_size", [64, 256], ids=["sample batches", "full-size batches"])
-def test_a_killed_training_ends_with_the_same_metrics(clone: Checkout, tmp_path: Path, batch_size: int) -> None:
+def test_a_killed_training_resumes_to_the_same_metrics(clone: Checkout, tmp_path: Path, batch_size: int) -> None:
     params = clone.path("params.yaml")
     text = params.read_text().replace("epochs: {sample: 25, full: 9}", "epochs: 6")
     params.write_text(text.replace("batch_size: {sample: 64, full: 256}", f"batch_size: {batch_size}"))
@@ -82,7 +82,7 @@ def test_a_killed_training_ends_with_the_same_metrics(clone: Checkout, tmp_path:
     assert not clone.path("artifacts", "mnist", "checkpoints").exists()
 
 
-def test_checkpoints_of_another_training_are_not_resumed(clone: Checkout, tmp_path: Path) -> None:
+def test_other_trainings_checkpoints_are_not_resumed(clone: Checkout, tmp_path: Path) -> None:
     hold = Hold(clone.folder, "mnist.CNN", tmp_path / "hold")
     command = ("project=mnist", "projects.mnist.train.epochs=6")
     kill_while_training(clone, hold, "python", "-m", "pipelines.train", *command)
@@ -91,7 +91,7 @@ def test_checkpoints_of_another_training_are_not_resumed(clone: Checkout, tmp_pa
     assert len(curve(clone)) == 3
 
 
-def test_checkpoints_are_resumed_on_the_code_that_made_them(clone: Checkout, tmp_path: Path) -> None:
+def test_checkpoints_are_resumed_only_with_the_same_code(clone: Checkout, tmp_path: Path) -> None:
     """The predictor makes the bundle's reference, so it is part of a training; how the model is scored is not."""
     hold = Hold(clone.folder, "mnist.CNN", tmp_path / "hold")
     command = ("project=mnist", "projects.mnist.train.epochs=6")
@@ -104,7 +104,7 @@ def test_checkpoints_are_resumed_on_the_code_that_made_them(clone: Checkout, tmp
         assert ("resuming run" in done.stdout) is resumed, part
 
 
-def test_two_processes_have_the_loss_curve_of_one(clone: Checkout) -> None:
+def test_two_processes_match_the_loss_curve_of_one(clone: Checkout) -> None:
     overrides = ("project=mnist", "projects.mnist.train.epochs=6", f"projects.mnist.model.lr={LR}")
     curves: list[Any] = []
     for trainer in ("cpu", "ddp"):

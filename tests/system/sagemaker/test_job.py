@@ -51,7 +51,7 @@ def job(tmp_path: Path) -> Job:
     return Job(tmp_path)
 
 
-def test_a_job_prepares_trains_evaluates_and_hands_over_what_an_endpoint_takes(job: Job, tmp_path: Path) -> None:
+def test_a_job_trains_and_packages_a_deployable_model(job: Job, tmp_path: Path) -> None:
     code, said = job.run(SHORT)
     assert code == 0, said
     assert "val_loss " in said and "test accuracy 0." in said
@@ -63,7 +63,7 @@ def test_a_job_prepares_trains_evaluates_and_hands_over_what_an_endpoint_takes(j
     assert not (job.root / "output" / "failure").exists()
 
 
-def test_an_interrupted_job_goes_on_from_its_checkpoints_to_the_same_weights(tmp_path: Path) -> None:
+def test_an_interrupted_job_resumes_to_the_same_weights(tmp_path: Path) -> None:
     long = {**SHORT, "projects.titanic.train.epochs": "6", "projects.titanic.variants": "{}"}
     channel = prepared(tmp_path / "prepared")
     whole, broken = Job(tmp_path / "whole", channel), Job(tmp_path / "broken", channel)
@@ -101,14 +101,14 @@ def test_an_interrupted_job_goes_on_from_its_checkpoints_to_the_same_weights(tmp
     ],
     ids=["unknown key", "wrong type", "not ours", "unknown project", "another project's", "two instances"],
 )
-def test_a_mistake_is_the_jobs_failure_in_one_line(job: Job, changes: dict[str, str], hosts: int, reason: str) -> None:
+def test_a_usage_error_fails_the_job_in_one_line(job: Job, changes: dict[str, str], hosts: int, reason: str) -> None:
     given = changes if "project" in changes else {**SHORT, **changes}
     code, said = job.run(given, hosts)
     assert code == 1 and reason in job.failure and "\n" not in job.failure, said
     assert not any((job.root / "model").iterdir()), "nothing half done"
 
 
-def test_no_hyperparameters_and_broken_ones_are_told(job: Job) -> None:
+def test_missing_and_invalid_hyperparameters_are_reported(job: Job) -> None:
     code, _ = job.run({})
     assert code == 1 and "hyperparameter project: found None" in job.failure
     (job.root / "input/config/hyperparameters.json").write_text("{")

@@ -63,7 +63,7 @@ def stage(prepared: Checkout, copy_of: Callable[[Checkout], Checkout], aws: Sage
     return Stage(copy_of(prepared), aws)
 
 
-def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(stage: Stage, aws: SageMaker) -> None:
+def test_the_stage_downloads_the_jobs_model_and_reuses_a_finished_job(stage: Stage, aws: SageMaker) -> None:
     aws.fail("CreateTrainingJob", "ThrottlingException", times=2)  # which passes by itself
     done = stage.run("projects.titanic.train.epochs=3")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -81,9 +81,7 @@ def test_the_stage_brings_what_the_job_made_and_a_second_one_takes_the_same_job(
     assert not list(stage.artifacts.glob(".*")), "no scratch left"
 
 
-def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
-    stage: Stage, aws: SageMaker, tmp_path: Path
-) -> None:
+def test_a_stopped_stage_stops_its_job_and_a_killed_one_resumes(stage: Stage, aws: SageMaker, tmp_path: Path) -> None:
     hold = Hold(stage.clone.folder, "titanic.Classifier", tmp_path / "hold")
     aws.jobs.code = stage.clone.folder
     first = stage.start()
@@ -108,7 +106,7 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_finds_it_again(
         ("ExpiredTokenException", 2, "renew them with `aws sso login`"),
     ],
 )
-def test_a_refusal_is_one_line_and_the_right_exit_code(
+def test_errors_are_one_line_with_the_right_exit_code(
     stage: Stage, aws: SageMaker, code: str, exit_code: int, says: str
 ) -> None:
     aws.fail("*", code, times=50)
@@ -117,7 +115,7 @@ def test_a_refusal_is_one_line_and_the_right_exit_code(
     assert not stage.artifacts.joinpath("bundle").exists()
 
 
-def test_what_is_set_nowhere_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_settings_are_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     done = stage.run(SAGEMAKER_ROLE="")
     wanted = "SAGEMAKER_ROLE: not set, and found no stack roadmap-staging-training-titanic with RoleArn"
     assert done.returncode == 2 and wanted in done.stderr
@@ -126,7 +124,7 @@ def test_what_is_set_nowhere_is_named(stage: Stage, monkeypatch: pytest.MonkeyPa
     assert done.returncode == 2 and "AWS region: found none" in done.stderr, done.stderr
 
 
-def test_a_job_that_fails_says_why(stage: Stage, aws: SageMaker) -> None:
+def test_a_failed_job_reports_the_reason(stage: Stage, aws: SageMaker) -> None:
     network = stage.clone.path("models", "titanic.py")
     network.write_text(network.read_text() + "\n# not in the image\n")
     done = stage.run()

@@ -93,9 +93,7 @@ def alarm(state: str) -> None:
     cloudwatch.set_alarm_state(AlarmName="errors", StateValue=state, StateReason="the test says so")
 
 
-def test_an_update_shifts_the_canary_first_and_then_everything(
-    aws: SageMaker, updated: Callable[[], dict[str, Any]]
-) -> None:
+def test_an_update_shifts_a_canary_first(aws: SageMaker, updated: Callable[[], dict[str, Any]]) -> None:
     alarm("OK")
     assert ask(aws) == "one x"
     found = updated()
@@ -106,7 +104,7 @@ def test_an_update_shifts_the_canary_first_and_then_everything(
 
 
 @pytest.mark.parametrize("reason", ["alarm", "capacity", "health"])
-def test_what_goes_wrong_leaves_the_old_model_serving_and_says_why(
+def test_a_failed_update_keeps_the_old_model_and_reports_why(
     aws: SageMaker, api: Any, updated: Callable[[], dict[str, Any]], reason: str
 ) -> None:
     alarm("ALARM" if reason == "alarm" else "OK")
@@ -123,7 +121,7 @@ def test_what_goes_wrong_leaves_the_old_model_serving_and_says_why(
     assert updated()["EndpointConfigName"] == "two", "it can be tried again"
 
 
-def test_wrong_calls_are_refused_as_aws_does(aws: SageMaker, api: Any) -> None:
+def test_invalid_calls_are_rejected_like_aws(aws: SageMaker, api: Any) -> None:
     with pytest.raises(ClientError, match="Could not find endpoint"):
         api.describe_endpoint(EndpointName="house")
     with pytest.raises(ClientError, match="pattern"):
@@ -230,7 +228,7 @@ def said(name: str) -> str:
     return "\n".join(event["message"] for one in events for event in one)
 
 
-def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
+def test_an_interrupted_spot_job_resumes_from_its_checkpoint(
     aws: SageMaker, api: Any, start: Callable[..., str], hold: Hold
 ) -> None:
     bucket = start("spot", **SPOT)
@@ -247,7 +245,7 @@ def test_a_spot_job_whose_instance_is_taken_away_goes_on_from_its_checkpoint(
     assert "out/spot/output/model.tar.gz" in keys(bucket)
 
 
-def test_a_stopped_job_keeps_its_checkpoints_and_makes_no_model(
+def test_a_stopped_job_keeps_its_checkpoints_without_a_model(
     aws: SageMaker, api: Any, start: Callable[..., str]
 ) -> None:
     bucket = start("stopped")
@@ -261,7 +259,7 @@ def test_a_stopped_job_keeps_its_checkpoints_and_makes_no_model(
         api.stop_training_job(TrainingJobName="stopped")
 
 
-def test_tags_are_kept_from_the_creation_on_and_added_to(api: Any) -> None:
+def test_tags_are_kept_and_added(api: Any) -> None:
     container = {"Image": IMAGE, "ModelDataUrl": "s3://models/one"}
     stage = [{"Key": "stage", "Value": "staging"}]
     arn = api.create_model(ModelName="one", ExecutionRoleArn=ROLE, PrimaryContainer=container, Tags=stage)["ModelArn"]

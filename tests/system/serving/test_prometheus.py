@@ -25,7 +25,7 @@ PROGRAMS = ("prometheus", "prometheus-pushgateway")
 
 
 @pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"{' and '.join(PROGRAMS)} are not installed")
-def test_prometheus_answers_what_the_panels_ask(
+def test_prometheus_answers_the_panels_queries(
     tmp_path: Path, server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server, the Pushgateway and Prometheus as processes: what they have measured comes out of the queries."""

@@ -134,7 +134,7 @@ def deployed(runner: Runner, vars: dict[str, str], **inputs: str) -> tuple[list[
     return steps, (runner.folder / "deployed").read_text().splitlines()
 
 
-def test_deploy_plans_and_then_deploys_with_the_rights_of_the_stages_role(runner: Runner) -> None:
+def test_deploy_plans_and_deploys_with_the_stages_role(runner: Runner) -> None:
     there = {"AWS_ROLE": "arn:aws:iam::1:role/roadmap-staging-github", "AWS_REGION": "eu-west-1",
              "MLFLOW_TRACKING_URI": "http://mlflow.internal"}  # fmt: skip
     steps, calls = deployed(runner, there, project="mnist", stage="staging")
@@ -151,13 +151,13 @@ def test_deploy_plans_and_then_deploys_with_the_rights_of_the_stages_role(runner
     assert len(calls) == 1 and calls[0].startswith("plan target=k8s")
 
 
-def test_a_plan_that_fails_ends_the_deploy_before_anything_is_changed(runner: Runner) -> None:
+def test_a_failed_plan_stops_the_deployment(runner: Runner) -> None:
     steps, calls = deployed(runner, {}, project="broken", stage="staging")
     assert [step.state for step in steps if step.name == "make deploy"] == ["failed", "skipped"]
     assert len(calls) == 1
 
 
-def test_deploy_takes_champions_to_lambda_and_back(runner: Runner, tmp_path: Path) -> None:
+def test_deploy_to_lambda_and_roll_back(runner: Runner, tmp_path: Path) -> None:
     """The whole of the job against servers that speak AWS's protocols."""
     (tmp_path / "store").mkdir()
     store = champions(tmp_path / "store")
@@ -182,9 +182,7 @@ def test_deploy_takes_champions_to_lambda_and_back(runner: Runner, tmp_path: Pat
         assert aws.weights() == ("1", {})
 
 
-def test_train_pushes_an_experiment_and_comments_with_the_difference(
-    runner: Runner, hub: GitHub, tmp_path: Path
-) -> None:
+def test_train_pushes_an_experiment_and_comments(runner: Runner, hub: GitHub, tmp_path: Path) -> None:
     """Twice on a branch: main has no figures yet, then it has; the pull request has one comment throughout."""
     hub.pulls = [{"number": 12, "head": "octo:wider"}]
     runner.env |= hub.env(GITHUB_REF_NAME="wider", GITHUB_RUN_ID="55", GITHUB_SHA="0" * 40)
@@ -238,7 +236,7 @@ def test_release(runner: Runner, hub: GitHub) -> None:
     assert steps[-1].state == "failed" and "expected v0.1.0" in steps[-1].output
 
 
-def test_drift_reaches_the_workflow_that_retrains(runner: Runner, hub: GitHub) -> None:
+def test_drift_dispatches_the_training_workflow(runner: Runner, hub: GitHub) -> None:
     """What dispatch sends is what retrain reads, and the gate's word decides whether a deploy follows."""
     subprocess.run(
         [str(BIN / "python"), "-m", "infra.github", "dispatch", "event=drift", "project=mnist"],

@@ -21,14 +21,14 @@ def test_the_same_seed_gives_the_same_reviews() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
-def test_labels_are_wrong_at_the_rate_of_the_noise(noise: float) -> None:
+def test_labels_are_wrong_at_the_noise_rate(noise: float) -> None:
     found = generate(4000, seed=5, noise=noise)
     wrong = np.mean([review.label != review.truth for review in found])
     assert wrong == pytest.approx(noise, abs=3 * np.sqrt(noise * (1 - noise) / 4000))
     assert [review.text for review in found[:1]] == [review.text for review in generate(1, seed=5)]
 
 
-def test_noise_is_blind_to_all_else(many: list[Review]) -> None:
+def test_label_noise_is_independent_of_everything_else(many: list[Review]) -> None:
     for tag in ("kind", "language", "truth"):
         for level, count in Counter(getattr(review, tag) for review in many).items():
             wrong = np.mean([r.label != r.truth for r in many if getattr(r, tag) == level])
@@ -42,7 +42,7 @@ def test_shares_of_kinds_languages_and_verdicts(many: list[Review]) -> None:
     assert np.mean([review.language == "en" for review in many]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_verdict_can_be_read_from_the_text(many: list[Review]) -> None:
+def test_the_label_can_be_read_from_the_text(many: list[Review]) -> None:
     """A reader who knows the patterns is always right: nothing but the noise parts him from the label."""
     for review in many[:2000]:
         assert verdict(review) == review.truth, review.text
@@ -75,7 +75,7 @@ def main_clause(body: str) -> str:
     return body.split(", " if "," in body else "，")[1]
 
 
-def test_a_word_alone_says_little(many: list[Review]) -> None:
+def test_single_words_say_little(many: list[Review]) -> None:
     """Where something is denied, the word that stands there is one of the other side."""
     for language, known in sample.LANGUAGES.items():
         held = [r for r in many if r.language == language and r.kind == "negation"]

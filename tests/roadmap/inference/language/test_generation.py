@@ -36,12 +36,12 @@ def naive(decoder: Decoder, text: list[int], steps: int) -> list[int]:
     return written
 
 
-def test_the_cache_changes_nothing_also_where_the_context_is_full(predictor: Generator) -> None:
+def test_the_kv_cache_changes_nothing_even_with_a_full_context(predictor: Generator) -> None:
     answer = ask(predictor, {"prompt": "abc", "max_tokens": 70, "temperature": 0})[0]
     assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode("abc"), 70)
 
 
-def test_each_text_forgets_when_its_own_context_is_full(predictor: Generator) -> None:
+def test_each_text_drops_tokens_when_its_context_is_full(predictor: Generator) -> None:
     """Prompts of all lengths fill their contexts at different steps; each goes on as if it were alone."""
     prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
     lengths = (90, 40, 75, 90, 3)
@@ -53,7 +53,7 @@ def test_each_text_forgets_when_its_own_context_is_full(predictor: Generator) ->
         assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode(prompt), length)
 
 
-def test_an_answer_does_not_depend_on_its_batch_mates(predictor: Generator) -> None:
+def test_text_does_not_depend_on_the_batch(predictor: Generator) -> None:
     rng = np.random.default_rng(0)
     requests = [
         {
@@ -76,13 +76,13 @@ def test_an_answer_does_not_depend_on_its_batch_mates(predictor: Generator) -> N
         np.testing.assert_allclose(given, wanted, atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_answer_and_another_another(predictor: Generator) -> None:
+def test_the_seed_determines_the_text(predictor: Generator) -> None:
     asked = [{"prompt": "abc", "max_tokens": 40, "temperature": 1.5, "seed": seed} for seed in (7, 7, 8)]
     first, second, third = (answer.text for answer in ask(predictor, *asked))
     assert first == second != third
 
 
-def test_echo_gives_the_probabilities_of_the_prompt_itself(predictor: Generator) -> None:
+def test_echo_returns_the_prompts_log_probabilities(predictor: Generator) -> None:
     answer = ask(predictor, {"prompt": "abcdefg", "max_tokens": 0, "echo": True, "logprobs": True})[0]
     assert answer.text == "abcdefg" and answer.usage.completion_tokens == 0
     ids = predictor.encode("abcdefg")
@@ -92,7 +92,7 @@ def test_echo_gives_the_probabilities_of_the_prompt_itself(predictor: Generator)
     assert answer.logprobs.token_logprobs[0] is None and answer.logprobs.tokens == list("abcdefg")
 
 
-def test_of_a_long_prompt_the_model_sees_the_end(predictor: Generator) -> None:
+def test_long_prompts_are_truncated_on_the_left(predictor: Generator) -> None:
     prompt = (LETTERS * 10)[: 3 * BLOCK + 1]
     asked = {"max_tokens": 20, "temperature": 0}
     long, short = ask(predictor, {"prompt": prompt, **asked}, {"prompt": prompt[-BLOCK:], **asked})
@@ -100,7 +100,7 @@ def test_of_a_long_prompt_the_model_sees_the_end(predictor: Generator) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, BLOCK, BLOCK + 1, BLOCK + 2, 3 * BLOCK - 1, 3 * BLOCK + 1])
-def test_each_token_of_a_long_echo_is_judged_by_half_a_context_or_more(predictor: Generator, length: int) -> None:
+def test_tokens_of_a_long_echo_have_at_least_half_a_context(predictor: Generator, length: int) -> None:
     prompt = (LETTERS * 10)[:length]
     asked = {"prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": True, "top_logprobs": 5}
     logprobs = ask(predictor, asked)[0].logprobs
@@ -164,7 +164,7 @@ def _request(**changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["predictor", "byte_predictor"])
-def test_the_pieces_of_a_stream_are_the_answer(kind: str, request: pytest.FixtureRequest) -> None:
+def test_the_pieces_of_a_stream_are_the_text(kind: str, request: pytest.FixtureRequest) -> None:
     predictor = request.getfixturevalue(kind)
     for seed in range(8):
         asked = {"prompt": "abc", "max_tokens": 50, "seed": seed, "temperature": 2, "stop": ["ab", "\n"], "echo": True}
@@ -173,7 +173,7 @@ def test_the_pieces_of_a_stream_are_the_answer(kind: str, request: pytest.Fixtur
         assert "".join(pieces) == last.text
 
 
-def test_half_a_character_is_not_sent(byte_predictor: Generator) -> None:
+def test_incomplete_characters_are_not_sent(byte_predictor: Generator) -> None:
     request = byte_predictor.Request(prompt="a", max_tokens=3, temperature=0)
     writer, pieces = CompletionState(request, byte_predictor.tokenizer), []
     for token in byte_predictor.encode("你"):

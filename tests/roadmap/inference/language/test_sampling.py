@@ -12,7 +12,7 @@ LOGITS = np.array([2.0, 1.0, 0.5, -1.0, 0.0, -3.0])
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_tokens_come_as_often_as_their_probability_says(temperature: float) -> None:
+def test_tokens_are_sampled_by_probability(temperature: float) -> None:
     rng = np.random.default_rng(0)
     exact = np.exp(LOGITS / temperature) / np.exp(LOGITS / temperature).sum()
     counts = Counter(draw(distribution(LOGITS, Sampling(temperature)), rng) for _ in range(20_000))
@@ -20,19 +20,19 @@ def test_tokens_come_as_often_as_their_probability_says(temperature: float) -> N
     assert stats.chisquare(observed, exact * 20_000).pvalue > 0.001
 
 
-def test_temperature_zero_takes_the_likeliest_and_a_tiny_one_too() -> None:
+def test_temperature_near_zero_is_greedy() -> None:
     for temperature in (0, 1e-300):
         assert distribution(LOGITS, Sampling(temperature)).tolist() == [1, 0, 0, 0, 0, 0]
 
 
-def test_top_k_keeps_k_even_among_equals() -> None:
+def test_top_k_keeps_k_tokens_with_ties() -> None:
     assert (distribution(LOGITS, Sampling(top_k=3)) > 0).tolist() == [True, True, True, False, False, False]
     assert (distribution(np.zeros(6), Sampling(top_k=2)) > 0).sum() == 2
     assert (distribution(LOGITS, Sampling(top_k=100)) > 0).all()
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.8, 0.9, 0.99])
-def test_top_p_keeps_the_fewest_tokens_that_suffice(top_p: float) -> None:
+def test_top_p_keeps_the_smallest_sufficient_set(top_p: float) -> None:
     whole = distribution(LOGITS, Sampling())
     kept = np.flatnonzero(distribution(LOGITS, Sampling(top_p=top_p)))
     assert whole[kept].sum() >= top_p
@@ -40,12 +40,12 @@ def test_top_p_keeps_the_fewest_tokens_that_suffice(top_p: float) -> None:
     np.testing.assert_allclose(distribution(LOGITS, Sampling(top_p=top_p))[kept], whole[kept] / whole[kept].sum())
 
 
-def test_top_p_of_exactly_what_some_tokens_have() -> None:
+def test_top_p_equal_to_a_cumulative_probability() -> None:
     logits = np.log([0.4, 0.3, 0.2, 0.1])
     assert (distribution(logits, Sampling(top_p=0.7)) > 0).sum() == 2
 
 
-def test_the_repetition_penalty_makes_what_was_said_less_likely() -> None:
+def test_the_repetition_penalty_lowers_repeated_tokens() -> None:
     seen = np.array([True, False, False, True, False, False])
     before, after = distribution(LOGITS, Sampling()), distribution(LOGITS, Sampling(repetition_penalty=1.5), seen)
     assert (after[seen] < before[seen]).all() and (after[~seen] > before[~seen]).all()

@@ -32,7 +32,7 @@ def fit_transform(**columns: np.ndarray) -> tuple[list[str], np.ndarray]:
     return features.names, features.transform(columns)
 
 
-def test_numbers_come_out_with_mean_0_and_deviation_1() -> None:
+def test_numbers_are_standardised() -> None:
     rng = np.random.default_rng(1)
     columns = {
         "normal": rng.normal(1e6, 3, 500),
@@ -46,7 +46,7 @@ def test_numbers_come_out_with_mean_0_and_deviation_1() -> None:
     np.testing.assert_allclose(x[:, :3].std(axis=0), 1, atol=1e-5)
 
 
-def test_gaps_take_the_median_and_are_marked() -> None:
+def test_missing_numbers_take_the_median_and_an_indicator() -> None:
     names, x = fit_transform(age=number(1, NAN, 3, 8, NAN))
     assert names == ["age", "age missing"]
     known = number(1, 3, 3, 8, 3)  # 3 is the median of 1, 3, 8
@@ -54,7 +54,7 @@ def test_gaps_take_the_median_and_are_marked() -> None:
     assert x[:, 1].tolist() == [0, 1, 0, 0, 1]
 
 
-def test_a_gap_in_a_column_that_had_none_is_an_average_row() -> None:
+def test_an_unexpected_gap_is_an_average_row() -> None:
     features = Features.fit({"age": number(1, 3, 8)})
     assert features.names == ["age"]
     assert features.transform({"age": number(NAN)}).item() == pytest.approx(
@@ -62,7 +62,7 @@ def test_a_gap_in_a_column_that_had_none_is_an_average_row() -> None:
     )
 
 
-def test_only_skewed_columns_without_negatives_are_logged() -> None:
+def test_only_skewed_non_negative_columns_are_log_transformed() -> None:
     skewed = number(*[1] * 20, 1000)
     names, x = fit_transform(income=skewed, debt=-skewed, change=skewed - 2, height=number(*range(21)))
     assert names == ["log(income)", "debt", "change", "height"]
@@ -70,7 +70,7 @@ def test_only_skewed_columns_without_negatives_are_logged() -> None:
     np.testing.assert_allclose(x[:, 0], (logged - logged.mean()) / logged.std(), rtol=1e-5)
 
 
-def test_the_most_frequent_level_is_zeros_and_gaps_have_a_column_of_their_own() -> None:
+def test_the_most_frequent_level_is_zeros_and_gaps_have_a_column() -> None:
     features = Features.fit({"c": text("b", "a", "b", None, "b", "c", "a")})
     assert features.names == ["c=a", "c=c", "c missing"]
     rows = {"b": [0, 0, 0], "a": [1, 0, 0], "c": [0, 1, 0], None: [0, 0, 1]}
@@ -78,23 +78,23 @@ def test_the_most_frequent_level_is_zeros_and_gaps_have_a_column_of_their_own() 
 
 
 @pytest.mark.parametrize("asked", ["never seen", "B", "", None])
-def test_what_training_has_never_seen_is_an_average_row(asked: str | None) -> None:
+def test_unseen_levels_are_an_average_row(asked: str | None) -> None:
     features = Features.fit({"c": text("b", "a", "b", "c")})
     assert features.transform({"c": text(asked)}).tolist() == [[0.25, 0.25]]
     assert features.transform({"c": text("b", "a", "b", "c")}).mean(axis=0).tolist() == [0.25, 0.25]
 
 
-def test_features_of_bundles_made_before_are_what_they_were() -> None:
+def test_features_of_older_bundles_are_unchanged() -> None:
     features = Features.from_json([{"column": "c", "levels": ["a", "c"], "kind": "category"}])
     assert features.transform({"c": text("a", "never seen", None)}).tolist() == [[1, 0], [0, 0], [0, 0]]
 
 
-def test_levels_equally_frequent_are_ordered_by_name_not_by_row() -> None:
+def test_ties_between_levels_are_ordered_by_name() -> None:
     one, two = (Features.fit({"c": text(*order)}) for order in ("xyz", "zyx"))
     assert one.names == two.names
 
 
-def test_statistics_come_from_the_training_rows_alone() -> None:
+def test_statistics_come_from_training_rows_only() -> None:
     train = {"n": number(0, 10, 20), "c": text("a", "b", "a")}
     features = Features.fit(train)
     before = features.to_json()
@@ -108,14 +108,14 @@ def test_statistics_come_from_the_training_rows_alone() -> None:
     st.lists(st.one_of(st.just(NAN), st.floats(-1e9, 1e9)), min_size=1, max_size=8),
     st.lists(st.one_of(st.just(NAN), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8),
 )
-def test_whatever_number_a_request_holds_the_network_sees_a_finite_one(train: list[float], asked: list[float]) -> None:
+def test_any_number_becomes_a_finite_feature(train: list[float], asked: list[float]) -> None:
     features = Features.fit({"n": number(*train)})
     assert np.isfinite(features.transform({"n": number(*asked)})).all()
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.one_of(st.just(NAN), st.floats(-1e6, 1e6)), WORDS), min_size=1, max_size=12))
-def test_json_keeps_the_transform_bit_for_bit(rows: list[tuple[float, str | None]]) -> None:
+def test_json_round_trips_the_transform_exactly(rows: list[tuple[float, str | None]]) -> None:
     columns = {"n": number(*(n for n, _ in rows)), "c": text(*(c for _, c in rows))}
     features = Features.fit(columns)
     again = Features.from_json(json.loads(json.dumps(features.to_json(), allow_nan=False)))
@@ -159,18 +159,18 @@ def test_a_request_and_a_table_row_give_the_same_features(
         ("", "Other"),
     ],
 )
-def test_titles_of_the_passenger_list(name: str, title: str) -> None:
+def test_titles_are_extracted_from_names(name: str, title: str) -> None:
     assert titanic_features.title(name) == title
 
 
-def test_families_are_counted_with_the_passenger() -> None:
+def test_family_size_includes_the_passenger() -> None:
     found = titanic_features.derive({"SibSp": number(0, 1, 4, NAN), "Parch": number(0, 0, 2, 1)})
     np.testing.assert_array_equal(found["family"], [1, 2, 7, NAN])
     np.testing.assert_array_equal(found["alone"], [1, 0, 0, NAN])
     np.testing.assert_array_equal(found["large_family"], [0, 0, 1, NAN])
 
 
-def test_household_ratios_and_their_gaps() -> None:
+def test_household_ratios_and_missing_values() -> None:
     """The first census block of the published table, then blocks with zero households, zero rooms and a gap."""
     found = house_prices_features.derive(
         {
