@@ -114,7 +114,9 @@ def from_files(path: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     marked = [(match[1], match[2], file) for file in found if (match := SPLIT.search(file.place))]
     if not marked:
         marked = [("", match[1], file) for file in found if (match := PLAIN.search(file.place))]
-    in_split = {split: {label for of, label, _ in marked if of == split} for split, _, _ in marked}
+    in_split: dict[str, set[str]] = {}
+    for split, label, _ in marked:
+        in_split.setdefault(split, set()).add(label)
     labels = sorted(set.intersection(*in_split.values())) if in_split else []
     lone = Counter(f"{split}/{label}" for split, label, _ in marked if split and label not in labels)
     if set(in_split) not in ({""}, {"train", "test"}) or len(labels) < 2:
