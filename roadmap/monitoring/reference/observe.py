@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.outputs import predict_in_batches
+from roadmap.bundle.answers import predict_in_batches
 from roadmap.monitoring.reference import ROWS, Reference, reference
 from roadmap.monitoring.reference.columns import monitored_columns
 from roadmap.project import Project
