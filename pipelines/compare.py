@@ -21,8 +21,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field
 
-from roadmap.config.params import known_project
-from roadmap.experiments.trainings import Training, flat, markdown
+from roadmap.config.params import flat, known_project
+from roadmap.experiments.trainings import Training, markdown
 from roadmap.io import command_line
 from roadmap.io.errors import UsageError
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import machine
+from benchmarks.training.lightning import fit
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
 from pipelines.imdb.data.texts import from_files
@@ -34,7 +34,6 @@ from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
 from roadmap.io.errors import UsageError
 from roadmap.training.batches import InMemoryDataModule
-from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -71,23 +70,7 @@ def ours(rows: Rows) -> float:
         TrainSettings(epochs=1, batch_size=BATCH, threads=None),
         SEED,
     )
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        precision=PRECISION,
-        max_epochs=1,
-        gradient_clip_val=1.0,
-        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(Path(tempfile.mkdtemp()), SEED)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-    )
-    started = time.perf_counter()
-    trainer.fit(network(), data)
-    return time.perf_counter() - started
+    return fit(network(), data, SEED, max_epochs=1, precision=PRECISION, gradient_clip_val=1.0)
 
 
 class Reviews(Dataset):

@@ -14,18 +14,17 @@ import math
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 import yaml
 from torch.nn import functional as F
 
 from benchmarks import machine
+from benchmarks.training.lightning import fit
 from models.gpt import GPT
 from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
@@ -33,7 +32,6 @@ from roadmap.config.check import for_profile
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.training.batches import InMemoryDataModule
-from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -110,24 +108,15 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
     if settings.threads:
         torch.set_num_threads(settings.threads)
     precision: Any = precision_for({"precision": "32-true"}, settings.bf16)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        precision=precision,
+    return fit(
+        model,
+        InMemoryDataModule(data, settings, SEED),
+        SEED,
         max_epochs=1,
+        precision=precision,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip,
-        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(Path(tempfile.mkdtemp()), SEED)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
     )
-    started = time.perf_counter()
-    trainer.fit(model, InMemoryDataModule(data, settings, SEED))
-    return time.perf_counter() - started
 
 
 def ours(steps: int) -> tuple[float, float]:

@@ -10,26 +10,23 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import machine
+from benchmarks.training.lightning import fit
 from models.mnist import CNN, random_shift
 from pipelines.mnist.data import idx, pixels
 from roadmap.config.settings import TrainSettings
 from roadmap.data.training_set import TrainingSet
 from roadmap.io.errors import UsageError
 from roadmap.training.batches import BatchLoader, InMemoryDataModule
-from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
@@ -45,25 +42,9 @@ def network() -> CNN:
 def ours(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
     """What `pipelines.train` does: Lightning, in-memory batches, history and checkpoints, no validation."""
     keep_freed_memory()
-    folder = Path(tempfile.mkdtemp())
     training_set = TrainingSet((pixels(images), labels), (pixels(images[:256]), labels[:256]), {}, {})
     data = InMemoryDataModule(training_set, TrainSettings(epochs=epochs, batch_size=BATCH, threads=None), SEED)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        precision=PRECISION,
-        max_epochs=epochs,
-        callbacks=[MetricHistory("bench", lambda row: None), ResumeCheckpoint(folder, SEED)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-    )
-    started = time.perf_counter()
-    trainer.fit(network(), data)
-    return time.perf_counter() - started
+    return fit(network(), data, SEED, max_epochs=epochs, precision=PRECISION)
 
 
 def optimizer_for(model: CNN, steps: int) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:

@@ -25,6 +25,15 @@ def params(folder: Path = Path()) -> dict[str, Any]:
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
 
 
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found.update(flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
+    return found
+
+
 def projects() -> list[str]:
     """Project names, in the order of params.yaml."""
     return names_of(params()["projects"])

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from roadmap.config.params import flat
+
 POINTS = 25  # per line of the chart
 LESS_IS_BETTER = {
     "latency.batch_1.p50_ms": ("one request, median", "ms"),
@@ -39,15 +41,6 @@ def markdown(project: str, old: Training, new: Training) -> str:
         parts.append(f"**The data differ** from those of `{old.name}`: the metrics are not comparable.")
     parts += [changed(old.params, new.params), gate(new.decision), chart(old, new)]
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        found.update(flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return found
 
 
 def verdict(before: Any, after: Any, base: str) -> str:

@@ -38,6 +38,14 @@ def count(amount: int, thing: str) -> str:
     return f"{amount:,} {thing}" + "s" * (amount != 1)
 
 
+def overlap(thing: str, leaked: int, repeated: int, alike: str) -> str:
+    """No test image is in train too, pixel for pixel; 2 training images repeat an earlier one."""
+    return (
+        f"{leaked or 'No'} test {f'{thing} is' if leaked < 2 else f'{thing}s are'} in train too, {alike}; "
+        f"{repeated or 'no'} training {f'{thing} repeats' if repeated < 2 else f'{thing}s repeat'} an earlier one."
+    )
+
+
 def join_with_and(names: Sequence[str]) -> str:
     """a, b and c"""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

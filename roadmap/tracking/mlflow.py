@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roadmap.bundle import MANIFEST, Manifest
+from roadmap.config.params import flat
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.tracking import local_store
@@ -110,18 +111,10 @@ def ensure_run(client: "MlflowClient", run: Run, key: str, lineage: dict[str, An
     from mlflow.entities import Dataset, DatasetInput, Param
 
     if lineage["params_sha256"] == run.params_sha256():  # differs if an older bundle is restored
-        client.log_batch(run_id, params=[Param(name, str(value)[:6000]) for name, value in _flat(run.params()).items()])
+        client.log_batch(run_id, params=[Param(name, str(value)[:6000]) for name, value in flat(run.params()).items()])
     data = Dataset(run.name, lineage["data_sha256"][:32], "local", json.dumps({"source": lineage["source"]}))
     client.log_inputs(run_id, [DatasetInput(data)])
     return run_id
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        flat.update(_flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
-    return flat
 
 
 def metric_name(text: str) -> str:
@@ -157,7 +150,7 @@ def publish(client: "MlflowClient", run: Run) -> str:
         if found.get("bundle_version") != manifest.version:
             continue  # missing, or of an earlier bundle
         at = int(path.stat().st_mtime * 1000)
-        numbers = {k: v for k, v in _flat(found).items() if isinstance(v, int | float)}
+        numbers = {k: v for k, v in flat(found).items() if isinstance(v, int | float)}
         # MLflow treats a slash in the name of a slice as a folder.
         names = {k: metric_name(f"{path.stem}/{k.replace('/', '_')}") for k in numbers}
         metrics = [Metric(names[k], float(v), at, 0) for k, v in numbers.items()]

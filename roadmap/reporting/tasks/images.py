@@ -14,7 +14,7 @@ from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import figure
-from roadmap.reporting.formatting import percent
+from roadmap.reporting.formatting import overlap, percent
 from roadmap.reporting.histograms import outlines
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.pictures import montage, picture, thumbnails
@@ -68,8 +68,7 @@ def _overview(parts: dict[str, Images], classes: list[str], card: dict[str, Any]
     repeated = len(parts["train"].pixels) - len(train)
     lead = (
         f"{sum(card['rows'].values()):,} {colour} images of {width} × {height} pixels in {len(classes)} classes. "
-        f"{leaked or 'No'} test {'image is' if leaked < 2 else 'images are'} in train too, pixel for pixel; "
-        f"{repeated or 'no'} training {'image repeats' if repeated < 2 else 'images repeat'} an earlier one."
+        + overlap("image", leaked, repeated, "pixel for pixel")
     )
     facts = [
         *((f"Images, {name}", f"{len(part.labels):,}") for name, part in parts.items()),

@@ -16,7 +16,7 @@ from roadmap.data import splits
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars, split_bars
 from roadmap.reporting.figures import figure, shorten
-from roadmap.reporting.formatting import count, join_with_and, number, percent
+from roadmap.reporting.formatting import count, join_with_and, number, overlap, percent
 from roadmap.reporting.histograms import numbers_across, outlines
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.tasks import drift
@@ -98,10 +98,8 @@ def _overview(parts: dict[str, Texts], classes: list[str], card: dict[str, Any])
     scripts = Counter(script(text) for part in parts.values() for text in part.texts)
     total = sum(scripts.values())
     written = join_with_and([f"{percent(amount / total)} {name}" for name, amount in scripts.most_common(3)])
-    lead = (
-        f"{total:,} texts in {len(classes)} classes; by script {written}. {leaked or 'No'} test "
-        f"{'text is' if leaked < 2 else 'texts are'} in train too, ignoring case and spaces; "
-        f"{repeated or 'no'} training {'text repeats' if repeated < 2 else 'texts repeat'} an earlier one."
+    lead = f"{total:,} texts in {len(classes)} classes; by script {written}. " + overlap(
+        "text", leaked, repeated, "ignoring case and spaces"
     )
     left_out = {why: amount for why, amount in card.get("left_out", {}).items() if amount}
     facts = [

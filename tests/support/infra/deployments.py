@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +194,28 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
     code = main([*words, *quick])
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+def deploy_first(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], where: Sequence[str]) -> Cloud:
+    """The first version answers, the second is champion."""
+    store.promote(store.first)
+    code, out, err = command(capsys, *where)
+    assert code == 0, out + err
+    store.promote(store.second)
+    return aws
+
+
+def recovers(
+    answers: Callable[[], set[str]], store: Champions, capsys: pytest.CaptureFixture[str], where: Sequence[str]
+) -> None:
+    """The old version has all requests, and the same command, repeated, ends well.
+
+    answers: the bundles that requests meet
+    """
+    assert answers() == {store.first}
+    code, out, err = command(capsys, *where)
+    assert code == 0, out + err
+    assert answers() == {store.second}
 
 
 def stages(folder: Path) -> Path:

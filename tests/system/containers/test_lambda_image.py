@@ -3,12 +3,9 @@
 import json
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from roadmap.bundle import Bundle, load_predictor
 from tests.standins.aws.aws_lambda.platform import PAYLOAD, Environment, Outcome, Platform, event
@@ -16,18 +13,6 @@ from tests.support import bundles
 from tests.support.infra import engine
 
 pytestmark = [engine.needed]
-
-
-@pytest.fixture(scope="module")
-def serving() -> str:
-    return engine.built("serving")
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
-    engine.readable(folder)
-    yield folder
 
 
 def titanic(*rows: dict[str, str], **headers: str) -> bytes:

@@ -8,13 +8,13 @@ from botocore.exceptions import ClientError
 
 from infra.stacks import Stacks
 from infra.templates import templates
-from tests.support.infra.deployments import Champions, Cloud, command
-from tests.support.infra.lambda_deployments import WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command, deploy_first
+from tests.support.infra.lambda_deployments import WHERE, answers, unharmed
 
 
 @pytest.fixture
 def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
-    return deploy_first(aws, store, capsys)
+    return deploy_first(aws, store, capsys, WHERE)
 
 
 def test_the_first_deployment_creates_the_stack_and_serves(

@@ -10,13 +10,13 @@ from infra.deploy import lock
 from tests.standins.aws import stack_changes
 from tests.standins.protocol_server import Reply
 from tests.support.checkouts import ROOT
-from tests.support.infra.deployments import Champions, Cloud, command
-from tests.support.infra.lambda_deployments import WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command, deploy_first
+from tests.support.infra.lambda_deployments import WHERE, answers, unharmed
 
 
 @pytest.fixture
 def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
-    return deploy_first(aws, store, capsys)
+    return deploy_first(aws, store, capsys, WHERE)
 
 
 def test_a_failed_creation_does_not_block_the_next(

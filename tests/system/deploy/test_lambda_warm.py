@@ -8,13 +8,13 @@ import pytest
 from infra.deploy.targets.alias import Alias
 from infra.deploy.targets.aws_lambda import Lambda
 from infra.templates import templates
-from tests.support.infra.deployments import Champions, Cloud, command
-from tests.support.infra.lambda_deployments import NAME, WHERE, answers, deploy_first, unharmed
+from tests.support.infra.deployments import Champions, Cloud, command, deploy_first
+from tests.support.infra.lambda_deployments import NAME, WHERE, answers, unharmed
 
 
 @pytest.fixture
 def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> Cloud:
-    return deploy_first(aws, store, capsys)
+    return deploy_first(aws, store, capsys, WHERE)
 
 
 WARM = "RequestedProvisionedConcurrentExecutions"

@@ -1,0 +1,22 @@
+"""What the tests of the images share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import bundles
+from tests.support.infra import engine
+
+
+@pytest.fixture(scope="session")
+def serving() -> str:
+    """The serving image, built of this tree."""
+    return engine.built("serving")
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of every project, for a container's user to read."""
+    folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
+    engine.readable(folder)
+    return folder
