@@ -83,6 +83,8 @@ class ChatCompletionRequest(openai.GenerationRequest):
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: int | None = Field(default=None, description=f"{MAX_TOKENS} where none is said; -1: as many as can be")
     max_completion_tokens: int | None = Field(default=None, description="the newer name of max_tokens")
+    continue_final_message: bool | None = Field(default=None, description="writes on what the assistant said last")
+    add_generation_prompt: bool | None = Field(default=None, description="not with continue_final_message, else true")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 
@@ -109,6 +111,22 @@ class ChatCompletionRequest(openai.GenerationRequest):
             raise ValueError("top_logprobs needs logprobs: true")
         return top
 
+    @field_validator("continue_final_message")
+    @classmethod
+    def _begun(cls, continues: bool | None, info: ValidationInfo) -> bool | None:
+        messages = info.data.get("messages")
+        if continues and messages and messages[-1].role != "assistant":
+            raise ValueError(f"the final message is of role {messages[-1].role}; only an assistant's is continued")
+        return continues
+
+    @field_validator("add_generation_prompt")
+    @classmethod
+    def _one_of_both(cls, adds: bool | None, info: ValidationInfo) -> bool | None:
+        continues = bool(info.data.get("continue_final_message"))
+        if adds is not None and adds == continues and "continue_final_message" in info.data:
+            raise ValueError(f"found {str(adds).lower()}; expected the opposite of continue_final_message, or nothing")
+        return adds
+
     def ours(self, model: Model) -> BaseModel:
         """The model's own request, its prompt written by the model's template.
 
@@ -117,13 +135,14 @@ class ChatCompletionRequest(openai.GenerationRequest):
         """
         said = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
         assert model.chats is not None
+        begun = said.pop()[1] if self.continue_final_message else ""
         prompt, ends = model.chats.chat(said)
         given = self.shared(max_tokens=MAX_TOKENS)
         logprobs = {"logprobs": bool(self.logprobs), "top_logprobs": self.top_logprobs or 0}
         fields = {**given, **logprobs, "stop": [*given["stop"], *ends]}
         places: dict[str, Place] = {ours: (theirs,) for ours, theirs in self.names().items()}
         try:
-            return openai.validated(model, {**fields, "prompt": prompt}, {**places, "prompt": ("messages",)})
+            return openai.validated(model, {**fields, "prompt": prompt + begun}, {**places, "prompt": ("messages",)})
         except Refusal as refusal:
             if refusal.members["errors"][0]["pointer"] == "#/messages":
                 self._blame(model, fields, refusal.members["errors"][0]["detail"])

@@ -2,7 +2,8 @@
 
 A field may say that it is off, or what its servers take where it is left out; anything else is refused by name. Hints,
 which change no answer on any server, are taken as they are.
-Sources: OpenAI's Python client 3.57; vLLM, vllm/entrypoints/openai/*/protocol.py; llama.cpp, tools/server/README.md.
+Sources: OpenAI's Python client 3.57; vLLM, vllm/entrypoints/openai/*/protocol.py; llama.cpp,
+tools/server/server-schema.cpp; Open WebUI 0.12, which also sends Ollama's.
 """
 
 import re
@@ -69,8 +70,12 @@ SAMPLING: Fields = {
         "grammar": (),
         "grammar_lazy": (False,),
         "grammar_triggers": (),
+        "grammar_type": (),
         "preserved_tokens": (),
         "json_schema": (),
+        "format": (),
+        "chat_format": (0,),
+        "chat_parser": (),
     },
     "an answer says text, log-probabilities and usage": {
         "prompt_logprobs": (0, False),
@@ -82,6 +87,7 @@ SAMPLING: Fields = {
         "return_progress": (False,),
         "return_prompt_text": (False,),
         "timings_per_token": (False,),
+        "verbose": (False,),
         "post_sampling_probs": (False,),
         "response_fields": (),
     },
@@ -89,6 +95,9 @@ SAMPLING: Fields = {
         "truncate_prompt_tokens": (-1,),
         "truncation_side": ("left",),
         "n_keep": (0,),
+        "num_keep": (0,),
+        "num_ctx": (),
+        "generation_prompt": (),
         "n_discard": (0,),
     },
     "the model doesn't reason before it answers": {
@@ -99,6 +108,7 @@ SAMPLING: Fields = {
         "thinking_forced_open": (False,),
         "thinking": (False, {"type": "disabled"}),
         "enable_thinking": (False,),
+        "think": (False,),
     },
     "the server has one queue and one tier": {
         "service_tier": ("auto", "default"),
@@ -129,8 +139,6 @@ CHAT: Fields = {
     "the conversation is written by the bundle's own template": {
         "chat_template": (),
         "chat_template_kwargs": (),
-        "add_generation_prompt": (True,),
-        "continue_final_message": (False,),
         "echo": (False,),
     },
 }
@@ -147,7 +155,7 @@ EMBEDDING: Fields = {
         "use_activation": (True,),
         "embd_normalize": (2,),
     },
-    "a text is embedded as it is": {"input_type": (), "chat_template_kwargs": ()},
+    "a text is embedded as it is": {"input_type": (), "chat_template_kwargs": (), "mm_processor_kwargs": ()},
     "the server has one queue and one tier": {"priority": (0,)},
 }
 
@@ -165,6 +173,13 @@ HINTS = (
     "n_cache_reuse",
     "id_slot",
     "stream_interval",
+    "sse_ping_interval",
+    "keep_alive",
+    "num_batch",
+    "num_gpu",
+    "num_thread",
+    "use_mlock",
+    "use_mmap",
     "backend_sampling",
     "speculative.n_max",
     "speculative.n_min",
@@ -185,6 +200,11 @@ HINTS = (
     "parallel_tool_calls",
     "parse_tool_calls",
     "include_reasoning",
+    "reasoning_budget_end_tag",
+    "reasoning_budget_end_tags",
+    "reasoning_budget_message",
+    "reasoning_budget_start_tag",
+    "reasoning_control",
     "reasoning_format",
     "reasoning_in_content",
     "skip_special_tokens",
