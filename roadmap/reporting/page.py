@@ -36,7 +36,7 @@ def write(path: Path, project: str, card: dict[str, Any], sections: Callable[[],
     return len(content)
 
 
-def render(title: str, about: str, sections: Sequence[Section]) -> str:
+def render(title: str, about: str, sections: Sequence[Section], language: str = "en") -> str:
     """`about`: markup of the line below the title."""
     links = "".join(f'<li><a href="#s{n}">{escape(part.title)}</a></li>' for n, part in enumerate(sections, 1))
     body = "".join(
@@ -45,7 +45,7 @@ def render(title: str, about: str, sections: Sequence[Section]) -> str:
         for n, part in enumerate(sections, 1)
     )
     return f"""<!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

@@ -1,0 +1,1 @@
+"""What a language model costs before it is built: parameters, arithmetic, memory and speed, from its paper."""
