@@ -87,7 +87,7 @@ class Lambda:
         number = self.publish(uri, bundle, say)
         if number != stable:
             self.smoke(bundle, number)
-            say(f"version {number} answers its example; nobody else has asked it yet")
+            say(f"version {number} passed its smoke test; it has no traffic yet")
             shift_traffic(
                 self.options.steps,
                 self.options.bake,

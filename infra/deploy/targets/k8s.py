@@ -87,7 +87,7 @@ class K8s:
             try:
                 self.start(new, say)
                 self.smoke(bundle, self.canary)
-                say(f"{self.canary} answers its example; nobody else has asked it yet")
+                say(f"{self.canary} passed its smoke test; it has no traffic yet")
                 shift_traffic(
                     self.options.steps,
                     self.options.bake,

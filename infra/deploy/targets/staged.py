@@ -51,7 +51,7 @@ class StagedTarget(ServerTarget):
         try:
             self.route(bundle, number, ALONE)
             self.smoke(bundle)
-            say("the canary answers its example; nobody else has asked it yet")
+            say("the canary passed its smoke test; it has no traffic yet")
             shift_traffic(
                 self.options.steps,
                 self.options.bake,

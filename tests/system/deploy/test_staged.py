@@ -56,7 +56,7 @@ def test_a_canary_gets_its_share_and_then_all_traffic(
         assert {one.version for one in callers.more(20)[1:]} == {store.second}  # one may have been under way
     assert code == 0, err
     assert callers.failed == [] and shared == {store.first, store.second}
-    assert "nobody else has asked it yet" in out and "the new version has 60% of the requests" in out
+    assert "it has no traffic yet" in out and "the new version has 60% of the requests" in out
     assert aliases(store) == {"champion": store.second, "staging": store.second}
 
     code, out, err = command(capsys, "rollback", *WHERE)
