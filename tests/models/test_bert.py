@@ -1,0 +1,168 @@
+"""models/bert.py against transformers' classes, on random weights; its question and its rates."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from models.bert import (
+    BERT_BASE,
+    IGNORED,
+    MINILM_L6,
+    Bert,
+    Classifier,
+    MaskedLanguageModel,
+    Shape,
+    from_transformers,
+    hide,
+    sentence_vectors,
+    to_transformers,
+)  # fmt: skip
+
+SHAPES = {
+    "narrow": Shape(50, 24, 2, 2, 40, context=20, dropout=0.0),
+    "many kinds": Shape(31, 32, 3, 8, 16, context=12, kinds=4, eps=1e-5, dropout=0.0),
+}
+
+
+def config(shape: Shape) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=shape.vocab, hidden_size=shape.width, num_hidden_layers=shape.layers, pad_token_id=0,
+        num_attention_heads=shape.heads, intermediate_size=shape.hidden, max_position_embeddings=shape.context,
+        type_vocab_size=shape.kinds, layer_norm_eps=shape.eps, id2label={0: "a", 1: "b", 2: "c"},
+    )  # fmt: skip
+
+
+def shaken(model: Any) -> Any:
+    """Norms and biases begin at 1 and 0, which would hide an exchange of two."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def batch(shape: Shape, n: int = 3, t: int = 11) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens, which of them are no padding (each row's own length), kinds."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(shape.vocab, (n, t), generator=generator)
+    kinds = torch.randint(shape.kinds, (n, t), generator=generator)
+    return tokens, torch.arange(t) < torch.tensor([t, 1, 6])[:n, None], kinds
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", SHAPES)
+def test_hidden_states_are_those_of_transformers(name: str) -> None:
+    from transformers import BertModel
+
+    shape = SHAPES[name]
+    reference, ours = shaken(BertModel(config(shape))), Bert(shape).eval()
+    state = from_transformers({f"bert.{key}": value for key, value in reference.state_dict().items()})
+    ours.load_state_dict({key.removeprefix("bert."): value for key, value in state.items()})
+    tokens, seen, kinds = batch(shape)
+    for mask, types in ((seen, kinds), (seen, None), (None, kinds), (None, None)):
+        wanted = reference(
+            tokens, None if mask is None else mask.long(), token_type_ids=types, output_hidden_states=True
+        )
+        inside = torch.ones_like(seen) if mask is None else mask
+        for found, expected in zip(ours.states(tokens, mask, types), wanted.hidden_states, strict=True):
+            torch.testing.assert_close(found[inside], expected[inside], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours.pool(ours(tokens, mask, types)), wanted.pooler_output, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", ["BertForMaskedLM", "BertForSequenceClassification"])
+def test_heads_answer_the_same_both_ways(head: str) -> None:
+    import transformers
+
+    shape = SHAPES["narrow"]
+    tokens, seen, kinds = batch(shape)
+
+    def ours() -> Any:
+        bert = Bert(shape)
+        return MaskedLanguageModel(bert, lr=1e-3) if head == "BertForMaskedLM" else Classifier(bert, 3, lr=1e-3)
+
+    reference, model = shaken(getattr(transformers, head)(config(shape))), shaken(ours())
+    missing, unexpected = model.load_state_dict(from_transformers(reference.state_dict()), strict=False)
+    assert not unexpected and all(name.startswith("bert.pooler") for name in missing)  # a masked one has none
+    wanted = reference(tokens, seen.long(), token_type_ids=kinds).logits
+    pick = seen if head == "BertForMaskedLM" else slice(None)
+    torch.testing.assert_close(model(tokens, seen, kinds)[pick], wanted[pick], atol=1e-5, rtol=1e-5)
+
+    model = shaken(ours())
+    reference.load_state_dict(to_transformers(model.state_dict()), strict=False)
+    wanted = reference(tokens, seen.long(), token_type_ids=kinds).logits
+    torch.testing.assert_close(model(tokens, seen, kinds)[pick], wanted[pick], atol=1e-5, rtol=1e-5)
+
+
+def test_the_settings_have_as_many_parameters_as_was_published() -> None:
+    def count(shape: Shape) -> int:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in Bert(shape).parameters())
+
+    assert count(BERT_BASE) == 109_482_240
+    assert count(MINILM_L6) == 22_713_216
+
+
+@torch.no_grad()
+def test_padding_changes_nothing() -> None:
+    shape = SHAPES["narrow"]
+    model = shaken(Bert(shape))
+    tokens, seen, _ = batch(shape)
+    other = torch.where(seen, tokens, (tokens + 7) % shape.vocab)
+    torch.testing.assert_close(model(tokens, seen)[seen], model(other, seen)[seen])
+    vectors = sentence_vectors(model(tokens, seen), seen)
+    torch.testing.assert_close(vectors, sentence_vectors(model(other, seen), seen))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+
+
+def test_a_seventh_of_the_tokens_is_asked_and_mostly_masked() -> None:
+    tokens = torch.randint(10, 1000, (200, 100), generator=torch.Generator().manual_seed(1))
+    free = torch.arange(100) > 0  # not [CLS]
+    read, targets = hide(tokens, free.expand(200, -1), mask=3, vocab=1000, generator=torch.Generator().manual_seed(0))
+    asked = targets != IGNORED
+    assert asked.float().mean().item() == pytest.approx(0.15 * 0.99, abs=0.01)
+    assert not asked[:, 0].any() and torch.equal(read[~asked], tokens[~asked])
+    assert torch.equal(targets[asked], tokens[asked])
+    assert (read[asked] == 3).float().mean().item() == pytest.approx(0.8, abs=0.03)
+    assert (read[asked] == tokens[asked]).float().mean().item() == pytest.approx(0.1, abs=0.03)
+    again, _ = hide(tokens, free.expand(200, -1), mask=3, vocab=1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(read, again)
+
+
+def test_lower_blocks_learn_more_slowly() -> None:
+    model = Classifier(Bert(SHAPES["many kinds"]), 2, lr=1.0, decay=0.5, weight_decay=0.1)
+    rates = {id(p): group["lr"] for group in model.groups() for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    bert = model.bert
+    assert [rates[id(block.get_parameter("expand.weight"))] for block in bert.blocks] == [0.25, 0.5, 1.0]
+    assert rates[id(bert.tokens.weight)] == 0.125 and rates[id(model.head.weight)] == rates[id(bert.pooler.bias)] == 1
+    decays = {id(p): group["weight_decay"] for group in model.groups() for p in group["params"]}
+    assert decays[id(model.head.weight)] == 0.1 and decays[id(model.head.bias)] == 0
+
+    model._trainer = SimpleNamespace(estimated_stepping_batches=20)  # type: ignore[assignment]
+    paces = [model.pace(step, 20) for step in range(21)]
+    assert paces[:3] == [0.5, 1.0, 1.0] and paces[-1] == 0
+    made = model.configure_optimizers()
+    assert {group["initial_lr"] for group in made["optimizer"].param_groups} == {0.125, 0.25, 0.5, 1.0}
+
+
+def test_it_learns_to_say_a_hidden_token_by_those_before_and_behind() -> None:
+    """Every token is one of its neighbour before and one less than that behind."""
+    torch.manual_seed(0)
+    model = MaskedLanguageModel(Bert(replace(SHAPES["narrow"], vocab=12)), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.groups(), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.ones(32, 8, dtype=torch.bool)
+    for _ in range(120):
+        text = (torch.randint(10, (32, 1), generator=generator) + torch.arange(8)) % 10
+        read, targets = hide(text, seen, 11, 10, generator)
+        loss = model.loss(read, seen, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1.2, "a guess is ln 10 = 2.3, and copying the tokens that stay 2.1"
