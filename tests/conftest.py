@@ -1,4 +1,4 @@
-"""Fixtures that more than one room uses."""
+"""Fixtures shared by several test packages."""
 
 import contextlib
 import functools
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    """A server started in this process sets up logging on streams that are closed when its test has ended."""
+    """Restores logging: a server in this process configures it on streams that are closed after its test."""
     loggers = [logging.getLogger(name) for name in (None, "serving", "uvicorn", "uvicorn.access")]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield
@@ -42,13 +42,13 @@ def restored_logging() -> Iterator[None]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Checkout:
-    """A clone of its own for a test that changes files."""
+    """A separate clone for a test that changes files."""
     return Checkout(checkout(tmp_path / "clone"))
 
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Checkout:
-    """One clone in which `dvc repro` has run on the sample, shared by all workers. Nobody changes it.
+    """One clone in which `dvc repro` has run on the sample, shared by all workers and never changed.
 
     What its processes imported is in <folder>.jsonl, as benchmarks/pipeline/startup has it.
     """
@@ -67,7 +67,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Chec
 
 @pytest.fixture
 def copy_of(tmp_path: Path) -> Callable[[Checkout], Checkout]:
-    """A copy of a clone with everything in it, to change at will."""
+    """A full copy of a clone, which a test may change."""
 
     def make(source: Checkout) -> Checkout:
         target = tmp_path / "copy"
@@ -79,7 +79,7 @@ def copy_of(tmp_path: Path) -> Callable[[Checkout], Checkout]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The address of a server that speaks S3."""
+    """The address of an S3 server."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", port=0)
@@ -91,7 +91,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """boto3 and everything above it talk to `s3_server`."""
+    """Makes boto3 use `s3_server`."""
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "dummy",
@@ -128,7 +128,7 @@ def writer(letters: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """MLflow's registry with two versions that the gate has promoted."""
+    """MLflow's registry with two promoted versions."""
     from tests.support.infra.deployments import champions
 
     return champions(tmp_path_factory.mktemp("store"))
@@ -136,7 +136,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture
 def aws(tmp_path: Path, store: Any, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """AWS as servers on this machine, with the stacks that a deployment stands on."""
+    """Stand-ins for AWS on this machine, with the stacks that a deployment needs."""
     from tests.support.infra.deployments import cloud
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
@@ -147,7 +147,7 @@ def aws(tmp_path: Path, store: Any, elsewhere: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a deployment's rollback runs the register stage, which writes beside the artifacts."""
+    """A working directory for the register stage of a rollback, which writes to artifacts/."""
     from tests.support.infra.deployments import stages
 
     folder = stages(tmp_path / "stages")

@@ -1,1 +1,1 @@
-"""Other people's servers, as far as our code talks to them: AWS, GitHub, Kubernetes, registries."""
+"""Stand-ins for the servers that our code calls: AWS, GitHub, Kubernetes, registries."""

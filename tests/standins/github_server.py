@@ -1,4 +1,4 @@
-"""GitHub's REST API as far as infra.github asks it, with state: pull requests, comments, releases, dispatches.
+"""The part of GitHub's REST API that infra.github uses, with state: pull requests, comments, releases, dispatches.
 
 Shapes and status codes are those of GitHub's own description of the API (version 2022-11-28).
 """
@@ -16,7 +16,7 @@ NAME = "octo/roadmap"
 
 
 class GitHub:
-    """Start with `with GitHub() as github`; `fail` answers so many requests with 502 first."""
+    """Start with `with GitHub() as github`; the first `fail` requests get 502."""
 
     def __init__(self) -> None:
         self.pulls: list[dict[str, Any]] = []

@@ -1,8 +1,9 @@
-"""A cluster for tests: the part of Kubernetes' API that kubectl and infra.deploy use, with state, and pods that serve.
+"""A cluster for tests: the part of the Kubernetes API that kubectl and infra.deploy use, with state, and pods that
+serve.
 
-A pod is what the kubelet would make of it: the init container's fetch, for real, then a process of `python -m serving`
-(one for all pods of a version). Server-side apply replaces what it is given and leaves a Deployment's replicas alone
-where they aren't said. There is no scheduler, no admission and no router: weights are kept, nothing is sent by them.
+A pod does what the kubelet would: it runs the init container's fetch, then a process of `python -m serving` (one for
+all pods of a version). Server-side apply replaces the given fields and keeps a Deployment's replicas if they are
+omitted. There is no scheduler, admission or router: weights are stored, but not applied.
 """
 
 import json
@@ -45,7 +46,7 @@ class Cluster:
         self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}  # namespace, plural, name
         self.servers: dict[str, tuple[subprocess.Popen[str], str]] = {}  # version -> process, address
         self.logs: dict[str, str] = {}
-        self.weights: list[list[int]] = []  # that a route has had, in their order
+        self.weights: list[list[int]] = []  # the history of a route's weights
         self.lock = threading.RLock()
         self.stopped = False
 
@@ -152,7 +153,7 @@ class Cluster:
         }}  # fmt: skip
 
     def reconcile(self, namespace: str, name: str) -> None:
-        """A rollout with maxSurge 1 and maxUnavailable 0: an old pod goes when a new one is ready."""
+        """A rollout with maxSurge 1 and maxUnavailable 0: an old pod is removed when a new one is ready."""
         while not self.stopped:
             with self.lock:
                 deployment = self.objects.get((namespace, "deployments", name))

@@ -1,4 +1,4 @@
-"""An HTTP server for tests that stands in for a service: routes by method and path, answers with status and JSON."""
+"""An HTTP server for stand-ins: routes by method and path, responds with status and JSON."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 class Reply(Exception):
-    """Ends a request with this answer."""
+    """Ends a request with this response."""
 
     def __init__(self, status: int, content: Any = b"", **headers: str) -> None:
         super().__init__(status)
@@ -23,7 +23,7 @@ class Request:
     def __init__(self, handler: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(handler.path)
         self.method, self.path, self.headers = handler.command, unquote(parts.path), handler.headers
-        self.target = handler.path  # as it was sent, with the query
+        self.target = handler.path  # as sent, with the query
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
         length = int(handler.headers.get("Content-Length") or 0)
         self.body = handler.rfile.read(length) if length else b"".join(chunks(handler))
@@ -33,18 +33,18 @@ class Request:
 
 
 def chunks(handler: BaseHTTPRequestHandler) -> Iterator[bytes]:
-    """A body whose length isn't said beforehand, as kubectl sends it."""
+    """A chunked body, as kubectl sends it."""
     while "chunked" in handler.headers.get("Transfer-Encoding", "") and (size := int(handler.rfile.readline(), 16)):
         yield handler.rfile.read(size)
         handler.rfile.readline()
 
 
-Route = tuple[str, str, Callable[..., Reply]]  # method, pattern of the path, what answers; groups are its arguments
+Route = tuple[str, str, Callable[..., Reply]]  # method, path pattern, handler; groups are its arguments
 
 
 @contextmanager
 def running(routes: list[Route], faults: list[Reply]) -> Iterator[str]:
-    """The server's address. Whatever is in `faults` is answered first, one request each."""
+    """The server's address. Responses in `faults` come first, one per request."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -56,7 +56,7 @@ def running(routes: list[Route], faults: list[Reply]) -> Iterator[str]:
                 reply = faults.pop(0) if faults else self.routed(request)
             except Reply as ended:
                 reply = ended
-            except Exception as error:  # a mistake of the stand-in's: boto3 shows it
+            except Exception as error:  # an error of the stand-in: boto3 shows it
                 reply = Reply(400, {"message": f"{type(error).__name__}: {error}"})
             self.send_response(reply.status)
             for name, value in {"Content-Type": "application/json", **reply.headers}.items():
@@ -75,7 +75,7 @@ def running(routes: list[Route], faults: list[Reply]) -> Iterator[str]:
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = answer
 
         def log_message(self, *_: Any) -> None:
-            """Not in the tests' output."""
+            """Keeps requests out of the tests' output."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

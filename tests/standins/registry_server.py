@@ -1,4 +1,4 @@
-"""A registry of images for tests: the part of its HTTP API that pushing and pulling needs, with immutable tags."""
+"""An image registry for tests: the part of the HTTP API for pushing and pulling, with immutable tags."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ class Registry:
     def __init__(self) -> None:
         self.blobs: dict[tuple[str, str], bytes] = {}  # by repository and digest
         self.tags: dict[tuple[str, str], bytes] = {}  # by repository and tag: the manifest
-        self.sent = 0  # bytes of blobs that came
-        self.breaks: list[str] = []  # what of: "blob", "manifest" is refused next
+        self.sent = 0  # bytes of uploaded blobs
+        self.breaks: list[str] = []  # "blob" or "manifest": rejected next
         self.routes: list[Route] = [
             ("GET", r"/v2/(.+)/manifests/(.+)", self.pull),
             ("PUT", r"/v2/(.+)/manifests/(.+)", self.tag),
@@ -70,7 +70,7 @@ class Registry:
         return Reply(201)
 
     def put(self, name: str, tag: str, layers: list[bytes]) -> None:
-        """An image, as somebody has pushed it before. `layers`: gzipped archives."""
+        """Adds an image. `layers`: gzipped archives."""
         config = json.dumps(
             {"config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:0"] * len(layers)}}
         ).encode()

@@ -1,1 +1,1 @@
-"""What tests share: checkouts, bundles, running servers."""
+"""Shared by tests: checkouts, bundles, running servers."""

@@ -1,4 +1,4 @@
-"""What the tests of dags/ share: Airflow's own environment, a running Airflow, and somebody who hears what is sent."""
+"""Shared by the tests of dags/: Airflow's environment, a running Airflow, and a receiver of alerts."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,7 @@ def environment(home: Path, **changes: str) -> dict[str, str]:
 
 
 def python(code: str, folder: Path, home: Path, *arguments: str, **env: str) -> str:
-    """What `code` prints, last line, when Airflow's Python runs it in `folder`."""
+    """The last line that `code` prints, run by Airflow's Python in `folder`."""
     done = subprocess.run(
         [str(VENV / "bin" / "python"), "-c", code, *arguments],
         cwd=folder, env=environment(home, **env), capture_output=True, text=True, timeout=120,
@@ -46,7 +46,7 @@ def python(code: str, folder: Path, home: Path, *arguments: str, **env: str) -> 
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """Answers everything with `status`, and keeps what it was told: type and body."""
+    """Responds with `status`, and records each request's type and body."""
 
     daemon_threads = True
 
@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
     def log_message(self, *_: Any) -> None:
-        """Not in the tests' output."""
+        """Keeps requests out of the tests' output."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def listening(status: int = 200) -> Iterator[Listener]:
 
 
 def moved(source: Path, target: Path) -> None:
-    """MLflow's store knows its files by absolute paths: in a copy of a checkout they are the copy's."""
+    """MLflow's store has absolute paths: rewrites them for the copy of a checkout."""
     with contextlib.closing(sqlite3.connect(target / "mlflow.db")) as database, database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
@@ -98,7 +98,7 @@ def moved(source: Path, target: Path) -> None:
 
 
 class Airflow:
-    """What `make airflow` starts, in a checkout and with a home of its own."""
+    """What `make airflow` starts, in a checkout and with its own home."""
 
     def __init__(self, folder: Path, home: Path, **env: str) -> None:
         self.folder, self.home, self.port = folder, home, free_port()
@@ -117,7 +117,7 @@ class Airflow:
             )  # fmt: skip
 
     def connect(self, seconds: float = 600) -> Client:
-        """Once it answers, its scheduler is alive and it knows its DAGs."""
+        """Waits until it responds, its scheduler is alive and its DAGs are parsed."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -135,7 +135,7 @@ class Airflow:
             time.sleep(0.5)
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)  # as Ctrl-C does
+        os.killpg(self.process.pid, signal.SIGINT)  # like Ctrl-C
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(20)
         for one in self.family():
@@ -145,7 +145,7 @@ class Airflow:
             process.wait(20)
 
     def family(self) -> list[psutil.Process]:
-        """Everything that runs in the checkout, whoever started it."""
+        """All processes that run in the checkout."""
         found = []
         for one in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -160,7 +160,7 @@ class Airflow:
         return next(one for one in found if "scheduler" in one.cmdline()[-1:])
 
     def kill_scheduler(self, everything: bool) -> Callable[[], None]:
-        """SIGKILL for it, and, if so wished, all that it has started; what is returned starts it again."""
+        """Kills it, and optionally its children; returns a function that restarts it."""
         scheduler = self.scheduler()
         command, env = scheduler.cmdline(), scheduler.environ()
         children = scheduler.children(recursive=True)
@@ -181,7 +181,7 @@ class Airflow:
     # ---------------------------------------------------------------- runs
 
     def wait(self, dag: str, run: str, seconds: float = 900) -> str:
-        """The state that the run ends in."""
+        """The final state of the run."""
         deadline = time.monotonic() + seconds
         while (state := self.client.state(dag, run)) not in ("success", "failed"):
             if time.monotonic() > deadline:
@@ -191,7 +191,7 @@ class Airflow:
         return state
 
     def succeeds(self, dag: str, run: str, seconds: float = 900) -> dict[str, Any]:
-        """What each task returned, once the run has succeeded."""
+        """Waits for the run to succeed; returns each task's result."""
         if self.wait(dag, run, seconds) != "success":
             failed = [task["task_id"] for task in self.client.tasks(dag, run) if task["state"] == "failed"]
             pytest.fail(f"{dag}: {failed} failed: {self.client.log(dag, run, failed[0])[-30:] if failed else ''}")
@@ -199,7 +199,7 @@ class Airflow:
         return {task: self.client.result(dag, run, task) for task in tasks}
 
     def runs(self, dag: str, kind: str, seconds: float = 600) -> list[str]:
-        """The runs of a DAG that came about in this way; waits for the first."""
+        """The runs of a DAG with this trigger; waits for the first."""
         deadline = time.monotonic() + seconds
         while True:
             found = self.client.ask(f"/api/v2/dags/{dag}/dagRuns?limit=100")["dag_runs"]
@@ -209,7 +209,7 @@ class Airflow:
             time.sleep(0.5)
 
     def event(self, asset: str, **extra: Any) -> None:
-        """Somebody outside says that an asset has been updated."""
+        """Creates an external asset event."""
         found = self.client.ask(f"/api/v2/assets?name_pattern={asset}")["assets"]
         (number,) = [one["id"] for one in found if one["name"] == asset]
         self.client.ask("/api/v2/assets/events", {"asset_id": number, "extra": extra})
@@ -222,12 +222,12 @@ class Airflow:
         return done.stdout
 
     def lock(self, address: str, text: str | None = None) -> str:
-        """The hash of a stage's entry in dvc.lock, as the tasks give it."""
+        """The hash of a stage's entry in dvc.lock, as in the tasks' results."""
         entry = yaml.safe_load(text or (self.folder / "dvc.lock").read_text())["stages"][address]
         return hashlib.md5(json.dumps(entry, sort_keys=True).encode()).hexdigest()
 
     def experiments(self) -> dict[str, Any]:
-        """What `dvc exp show` knows of each experiment."""
+        """What `dvc exp show` has on each experiment."""
         shown = json.loads(self.run("dvc", "exp", "show", "--json"))
         return {one["name"]: one["revs"][0]["data"] for base in shown for one in base.get("experiments") or []}
 

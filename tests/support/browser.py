@@ -1,10 +1,10 @@
-"""The browser that pages are tried with."""
+"""The browser for tests of pages."""
 
 import os
 import shutil
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# The system's browser; without one, Playwright's own, and without that, its words on how to get it.
+# The system's browser, or Playwright's own, or its message on how to install it.
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 ARGUMENTS = [
     "--no-sandbox",

@@ -1,4 +1,4 @@
-"""Tiny sealed bundles for the real predictors: graphs written by hand, no training, no torch."""
+"""Tiny bundles for the real predictors: hand-written graphs, no training, no torch."""
 
 import json
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def mnist(folder: Path) -> Manifest:
 
 
 def cifar10(folder: Path) -> Manifest:
-    """The colour that there is most of."""
+    """Predicts the dominant colour."""
     size, colours = 8, ["red", "green", "blue"]
     nodes = [
         helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
@@ -97,7 +97,7 @@ def cifar10(folder: Path) -> Manifest:
 
 
 def imdb(folder: Path) -> Manifest:
-    """A weight per word: what each contributes is its weight, wherever it stands."""
+    """A weight per word, which is its contribution at any position."""
     weights = {"[PAD]": 0.0, "[UNK]": 0.0, "the": 0.1, "wonderful": 2.0, "good": 1.0, "silly": -1.5, "bad": -2.0}
     words = {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(weights)}, "unk_token": "[UNK]"}
     tokenizer = {
@@ -163,7 +163,7 @@ def stocks(folder: Path) -> Manifest:
 
 
 def mini_gpt(folder: Path) -> Manifest:
-    """Says the alphabet: after each letter the next, whatever came before. Its cache holds zeros."""
+    """Generates the alphabet: after each letter the next. Its cache is all zeros."""
     letters = "abcdefghijklmnopqrstuvwxyz "
     after = 9 * np.roll(np.eye(len(letters)), 1, axis=1)
     vocab = {letter: i for i, letter in enumerate(letters)}
@@ -233,7 +233,7 @@ def write(
     predictor: str = "",
     model: str = "model.onnx",
 ) -> Manifest:
-    """Graph and assets as a sealed bundle."""
+    """Writes graph and assets as a bundle."""
     folder.mkdir(parents=True)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(network)
@@ -282,7 +282,7 @@ def _table(
 def _dense(
     weights: np.ndarray, bias: np.ndarray, nodes: list[onnx.NodeProto] | None = None, *, x: str = "x", scores: str
 ) -> onnx.GraphProto:
-    """x -> y through scores = x @ weights + bias; `nodes` stand before it (if they make x) or after it."""
+    """x -> y through scores = x @ weights + bias; `nodes` come before it (if they compute x) or after it."""
     initializers = [
         numpy_helper.from_array(weights.astype(np.float32), "weights"),
         numpy_helper.from_array(bias.astype(np.float32), "bias"),

@@ -1,4 +1,4 @@
-"""Checkouts to run stages in, as a user would run them: in processes of their own."""
+"""Checkouts to run stages in, as a user would: in separate processes."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ RUN = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex[:12])  # the same in al
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The caller's environment, with this interpreter first and nothing that points to a store of the caller's."""
+    """The caller's environment, with this interpreter first and without the caller's stores."""
     kept = {
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "TRACKING", "TRAINER", "PYTHONPATH")
     }
-    # Two workers share the cores: threads that wait had better sleep than spin.
+    # Two workers share the cores: waiting threads should sleep, not spin.
     return {
         "OMP_WAIT_POLICY": "passive",
         **kept,
@@ -31,7 +31,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def checkout(folder: Path) -> Path:
-    """A clean git clone of the working tree as it stands, uncommitted changes included, with DVC set up."""
+    """A git clone of the working tree, uncommitted changes included, with DVC set up."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -51,7 +51,7 @@ def checkout(folder: Path) -> Path:
 
 
 class Checkout:
-    """A clone in which commands run. `stage` runs one stage; both give the finished process."""
+    """A clone in which commands run. `stage` runs one stage; both return the finished process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What is decided when tests are collected: which are slow, and which of them this machine runs."""
+"""Decisions at collection: which tests are slow, and which of them this machine runs."""
 
 import os
 import zlib
@@ -7,7 +7,7 @@ import pytest
 
 
 def refuse_unmarked(items: list[pytest.Item]) -> None:
-    """`-m "not slow"` is quick because nothing costly escapes the mark.
+    """Keeps `-m "not slow"` quick: costly tests must be marked.
 
     Raises: pytest.UsageError, when a test needs the reproduced checkout or the official data and isn't marked slow.
     """

@@ -1,4 +1,4 @@
-"""A tiny untrained language model that knows a few letters, and a server to ask it through."""
+"""A tiny untrained language model of a few letters, and a server for it."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ CHAT = {"system": "{content}\n", "user": "a{content}\n", "assistant": "b{content
 
 
 def bundle_of(folder: Path, tokenizer: Any, kind: str) -> Path:
-    """A sealed bundle of an untrained network with lively logits."""
+    """A bundle of an untrained network with varied logits."""
     torch.manual_seed(0)
     recipe: dict[str, Any] = {
         "dropout": 0.0,
@@ -66,7 +66,7 @@ def ask(predictor: Generator, *requests: dict[str, Any]) -> list[Any]:
 
 @contextmanager
 def served(artifacts: Path, **settings: Any) -> Iterator[tuple[Api, str]]:
-    """The app on a free port, and its address."""
+    """Runs the app on a free port; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

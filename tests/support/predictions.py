@@ -1,4 +1,4 @@
-"""A prediction log to write and read without a server."""
+"""A prediction log without a server."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ def read(
 
 
 def numbers(rows: Sequence[PredictionRecord]) -> list[int]:
-    """Of rows that `record` has made."""
+    """The numbers in rows that `record` has written."""
     return [json.loads(row.input)["n"] for row in rows]
 
 
@@ -31,7 +31,7 @@ class Manifest:
 
 
 class Served:
-    """As much of a model as the recorder asks for."""
+    """The parts of a model that the recorder uses."""
 
     manifest = Manifest()
 

@@ -1,4 +1,4 @@
-"""`python -m serving` as a process of its own."""
+"""`python -m serving` as a separate process."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class Running:
-    """A server in a process of its own. Every request has a connection of its own."""
+    """A server in a separate process. Every request has its own connection."""
 
     def __init__(self, process: "subprocess.Popen[str]", address: str, log: Path) -> None:
         self.process, self.address, self.log = process, address, log
@@ -35,7 +35,7 @@ class Running:
             return str(response.read().decode())
 
     def post(self, path: str, content: Any, patience: float = 0.0, **headers: str) -> int:
-        """The status. A connection that breaks is tried again for so many seconds."""
+        """The status. Broken connections are retried for so many seconds."""
         headers = {"Content-Type": "application/json", **headers}
         until = time.monotonic() + patience
         while True:
@@ -56,7 +56,7 @@ class Running:
 
         found = set()
         for one in psutil.Process(self.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too: it has ended since
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too: it has ended
                 if "spawn_main" in " ".join(one.cmdline()):
                     found.add(one.pid)
         return found
@@ -67,7 +67,7 @@ class Running:
 
 @contextlib.contextmanager
 def serving(log: Path, bundles: str, *options: str, **env: str) -> Iterator[Running]:
-    """`python -m serving` with these options, until the block ends; then SIGTERM, and what it left is written."""
+    """`python -m serving` with these options until the block ends; then SIGTERM, and its spool is written."""
     command = [sys.executable, "-m", "serving", "--port", "0", "--bundles", bundles, *options]
     with log.open("w") as errors:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""An MLflow server over a store, and callers who ask a server all the time."""
+"""An MLflow server over a store, and callers that send requests continuously."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @contextmanager
 def mlflow(store: str, folder: Path) -> Iterator[str]:
-    """The address of an MLflow server over this store, which keeps files in `folder`."""
+    """The address of an MLflow server over this store, with artifacts in `folder`."""
     port = free_port()
     arguments = ["server", "--backend-store-uri", store, "--artifacts-destination", str(folder / "served")]
     with (folder / "mlflow.log").open("w") as log:
@@ -60,7 +60,7 @@ def woman(rng: random.Random) -> tuple[Row, str]:
 
 
 class Callers:
-    """Ask titanic all the time, each with a name of its own. `draws` gives a passenger and what became of them."""
+    """Send requests to titanic continuously, each as another caller. `draws` returns a passenger and the true label."""
 
     def __init__(self, address: str, draws: Callable[[random.Random], tuple[Row, str]] = woman) -> None:
         self.address, self.draws = address, draws
@@ -89,7 +89,7 @@ class Callers:
             self.answered.append(Asked(about["X-Request-ID"], row, truth, version, answer))
 
     def more(self, count: int, seconds: float = 900) -> list[Asked]:
-        """Waits for so many more answers, and returns them."""
+        """Waits for so many more responses, and returns them."""
         start, deadline = len(self.answered), time.monotonic() + seconds
         while len(self.answered) < start + count:
             assert time.monotonic() < deadline and self.thread.is_alive(), self.failed[-3:]

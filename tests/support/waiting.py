@@ -1,4 +1,4 @@
-"""Waiting for what another thread or process does: by looking, never by guessing how long it takes."""
+"""Waiting for another thread or process by polling, never by fixed times."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Found = TypeVar("Found")
 
 
 def until(condition: Callable[[], Found | None], seconds: float = 60.0) -> Found:
-    """What `condition` says once it is true; a generous limit, since machines may be busy.
+    """The value of `condition` once it is true; the limit is generous, since machines may be busy.
 
     Raises: AssertionError after so many seconds.
     """

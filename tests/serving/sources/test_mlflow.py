@@ -51,7 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)  # what is logged has the code beside it
+        patch.chdir(ROOT)  # the logged model includes the code
         for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_server, "MLFLOW_DISABLE_TELEMETRY": "true"}.items():
             patch.setenv(name, value)
         before = mlflow.get_tracking_uri()

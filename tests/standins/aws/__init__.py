@@ -1,1 +1,1 @@
-"""AWS, in so far as our code talks to it: CloudFormation, ECS, Lambda, SageMaker."""
+"""The parts of AWS that our code calls: CloudFormation, ECS, Lambda, SageMaker."""

@@ -1,7 +1,7 @@
-"""moto's CloudFormation, with what it lacks for our templates.
+"""moto's CloudFormation, extended by what our templates need.
 
-A type in SKIPPED that moto learns makes a test fail, so that it is struck out; the other gaps are looked at by hand
-when moto is updated.
+When moto learns a type in SKIPPED, a test fails, so that it is removed here; the other gaps are reviewed when moto is
+updated.
 """
 
 import urllib.request
@@ -22,7 +22,7 @@ from infra import templates
 from tests.standins.aws import stack_changes
 from tests.standins.aws.providers import Made, Provider
 
-# moto skips these without a word, and fails on what refers to them. Here each is a record: its properties are resolved
+# moto skips these silently, and fails on references to them. Here each is a record: its properties are resolved
 # (so a name that leads nowhere fails), it has a name and any attribute, and it can be changed and deleted.
 SKIPPED = {
     "AWS::ApiGatewayV2::Api",
@@ -53,14 +53,14 @@ ATTRIBUTES: dict[type, dict[str, Callable[[Any], str]]] = {
 # moto leaves a stack's route tables behind, and then refuses to delete the VPC that they are in.
 HELD = {"AWS::EC2::VPC"}
 
-# moto has these, but they refer to what it has not: the permission is for an alias.
+# moto has these, but they refer to a type that it lacks: the permission is for an alias.
 ORPHANED = {"AWS::Lambda::Permission"}
 
 
 PROJECT = "house_prices"
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/roadmap:1"
 
-# By a parameter's name, for whichever template has it.
+# By parameter name, for every template that has it.
 NEEDED = {
     "Bundles": "s3://models/bundles/house_prices/0123456789ab",
     "Email": "someone@example.org",
@@ -71,7 +71,7 @@ NEEDED = {
     "Repository": "owner/name",
     "ServingImage": IMAGE,
     "TrainImage": IMAGE,
-    "InstanceType": "ml.c5.large",  # moto knows no younger one
+    "InstanceType": "ml.c5.large",  # the newest that moto knows
 }
 
 
@@ -117,7 +117,7 @@ def read(change: models.ChangeSet) -> None:
 
 
 def with_attributes(kind: type) -> dict[str, Any]:
-    """What to patch into a class of moto's so that it answers for ATTRIBUTES too."""
+    """A patch for a class of moto that adds the ATTRIBUTES."""
     more = ATTRIBUTES[kind]
     get, has = getattr(kind, "get_cfn_attribute", None), kind.has_cfn_attr  # type: ignore[attr-defined]
 
@@ -133,7 +133,7 @@ def with_attributes(kind: type) -> dict[str, Any]:
 
 @contextmanager
 def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer: str = "") -> Iterator[None]:
-    """moto, in this process, with the above.
+    """moto in this process, with these extensions.
 
     Args:
         provided: type of a resource -> what makes it instead of moto.
@@ -152,7 +152,7 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
 
     def update_or_keep(name: str, definition: Any, resources: Any, account_id: str, region_name: str) -> Any:
         there = resources[name]
-        if there is None or isinstance(there, Made):  # its condition is false; and a provider's has its turn later
+        if there is None or isinstance(there, Made):  # its condition is false, or a provider handles it later
             return there
         return update(name, definition, resources, account_id, region_name) or there
 
@@ -179,7 +179,7 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
             *((kind, name, value) for kind in ATTRIBUTES for name, value in with_attributes(kind).items()),
         ]:
             stack.enter_context(mock.patch.object(target, name, value, create=True))
-        # what Ref gives; without it moto passes on the object itself
+        # the value of Ref; otherwise moto passes the object itself
         stack.enter_context(
             mock.patch.object(DBParameterGroup, "physical_resource_id", property(lambda self: self.name), create=True)
         )
@@ -190,7 +190,7 @@ def completed(provided: Mapping[str, Provider] = MappingProxyType({}), balancer:
 
 
 def emptied(address: str) -> str:
-    """moto's server there, without what other tests of this process have left."""
+    """moto's server, without the state of other tests."""
     urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30).close()
     return address
 

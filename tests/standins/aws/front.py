@@ -1,6 +1,6 @@
-"""One address for all of AWS: requests go to the stand-in of the service that they were signed for, else to moto.
+"""One endpoint for all of AWS: requests go to the stand-in of the service that they are signed for, else to moto.
 
-`python -m infra.deploy ... endpoint=<this address>` is all that somebody has to say then.
+Used as `python -m infra.deploy ... endpoint=<this address>`.
 """
 
 import http.client

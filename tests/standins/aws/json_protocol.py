@@ -1,9 +1,9 @@
-"""A service that speaks AWS's JSON protocol, for stand-ins: requests are held against botocore's model of the service.
+"""A service with AWS's JSON protocol, for stand-ins: requests are validated against botocore's model of the service.
 
     api.fail("CreateService", "ThrottlingException", times=2)      # faults, in front of an operation
 
-A subclass has a method for each operation, or names in `parts` the objects that have them; what these raise becomes an
-answer by `error`. https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+A subclass has a method for each operation, or `parts` lists the objects that have them; `error` converts their
+exceptions to responses. https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 """
 
 import re
@@ -33,12 +33,12 @@ def model(service: str) -> Any:
 
 
 class Service:
-    invalid = "ValidationException"  # what this service calls a request that is not well formed
+    invalid = "ValidationException"  # this service's error for a malformed request
 
     def __init__(self, name: str) -> None:
         self.address = ""
         self.model = model(name)
-        self.faults: dict[str, list[tuple[str, str]]] = {}  # operation, or * -> what it is answered with
+        self.faults: dict[str, list[tuple[str, str]]] = {}  # operation, or * -> the response
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.lock = threading.RLock()
 
@@ -56,7 +56,7 @@ class Service:
         return ServiceError(self.invalid, str(error))
 
     def made(self, operation: str, given: dict[str, Any], answer: Any) -> None:
-        """Told of every answer."""
+        """Called after every response."""
 
     def call(self, request: Request) -> Reply:
         operation = request.headers["X-Amz-Target"].partition(".")[2]
@@ -96,7 +96,7 @@ class Service:
 
 
 def mistakes(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """What botocore leaves to the service: patterns, lengths, names that are not in an enumeration."""
+    """Validation that botocore leaves to the service: patterns, lengths, enumerations."""
     if shape.type_name == "structure":
         for name, one in value.items():
             if name not in shape.members:

@@ -1,7 +1,7 @@
-"""CloudFormation's handlers of ECS's and SageMaker's resources, in place of moto's: they call the service's own API,
-wait as CloudFormation does, and fail as it does. tests/standins/aws/cloudformation.py puts them into moto.
+"""CloudFormation's handlers of ECS and SageMaker resources, in place of moto's: they call the service's API, wait like
+CloudFormation, and fail like it. tests/standins/aws/cloudformation.py puts them into moto.
 
-A service that takes an update back has done what the stack's rollback asks of its handler; so that does nothing more.
+If the service has already rolled an update back, the handler's rollback does nothing.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Named = tuple[str, dict[str, str]]  # what Ref gives, and the attributes
 
 @dataclass
 class Made:
-    """A resource, as moto keeps it."""
+    """A resource in moto's form."""
 
     provider: "Provider"
     properties: Properties
@@ -39,7 +39,7 @@ class Made:
 
 @dataclass
 class Provider:
-    """Of one type of resource; moto takes it for a class. One without `change` is replaced."""
+    """Handles one resource type; moto treats it as a class. Without `change`, a resource is replaced."""
 
     create: Callable[[Properties], Named]
     delete: Callable[[Made], None]
@@ -53,7 +53,7 @@ class Provider:
 
 
 def request(shape: Any, value: Any) -> Any:
-    """Properties as the API's operation takes them: its members are named alike but for case, and numbers are numbers.
+    """Properties as arguments of the API's operation: the names differ only in case, and numbers are converted.
 
     Raises:
         KeyError: the operation has no such member.
@@ -111,7 +111,7 @@ def ecs(address: str) -> dict[str, Provider]:
     def change(made: Made, given: Properties) -> None:
         name, cluster = made.attributes["Name"], given["Cluster"]
         now = api("DescribeServices", {"Services": [name], "Cluster": cluster})["services"][0]
-        fixed = ("ServiceName", "Cluster", "LaunchType")  # UpdateService has other names for these, or none
+        fixed = ("ServiceName", "Cluster", "LaunchType")  # UpdateService has other names for these, or lacks them
         api(
             "UpdateService",
             {key: one for key, one in given.items() if key not in fixed} | {"Service": name, "Cluster": cluster},
@@ -132,7 +132,8 @@ def sagemaker(address: str) -> dict[str, Provider]:
     numbers = iter(range(1, 1_000_000))
 
     def named(kind: str) -> Provider:
-        """A resource without a name in the template: CloudFormation makes one up, and a changed one is a new one."""
+        """A resource without a name in the template: CloudFormation generates one, and a change replaces the
+        resource."""
 
         def create(given: Properties) -> Named:
             name = f"{kind}-{next(numbers)}"

@@ -1,8 +1,8 @@
-"""How moto's stacks change in our tests: in the background, seen under way, and taken back where something fails.
+"""How moto's stacks change in our tests: in the background, with visible progress, and with rollback on failure.
 
     stack_changes.broken["AWS::ECS::Service"] = "why"      # the next creation of one fails
 
-moto changes a stack within the call and leaves what fails half done. cloudformation.py puts this in its place.
+moto changes a stack within the call and leaves failures half done. cloudformation.py replaces that by this.
 """
 
 import threading
@@ -18,7 +18,7 @@ from tests.standins.aws.providers import Made
 
 
 class Failure(Exception):
-    """A resource that could not be made or changed."""
+    """A resource that could not be created or changed."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(reason)
@@ -26,21 +26,21 @@ class Failure(Exception):
 
 
 broken: dict[str, str] = {}  # type of a resource -> why its next creation fails
-cancelled: set[str] = set()  # stacks whose update is to go back
+cancelled: set[str] = set()  # stacks whose update is to be rolled back
 changing: list[threading.Thread] = []
 
 
 def execute(backend: models.CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-    """In the background, as AWS does it; and what fails is taken back, which moto doesn't do."""
+    """In the background, like AWS, and with rollback on failure, which moto lacks."""
     change = backend.describe_change_set(change_set_name)
     assert change is not None
     stack, creates = change.stack, change.change_set_type == "CREATE"
     stack.status = f"{change.change_set_type}_IN_PROGRESS"
     if creates:
-        stack.template, stack.cross_stack_resources = change.template, backend.exports  # moto's change sets see none
+        stack.template, stack.cross_stack_resources = change.template, backend.exports  # moto's change sets find none
         stack._parse_template()
         stack.resource_map = stack._create_resource_map()
-        stack.output_map = parsing.OutputMap(stack.resource_map, {}, stack.stack_id)  # its own would make resources
+        stack.output_map = parsing.OutputMap(stack.resource_map, {}, stack.stack_id)  # its own would create resources
     worker = threading.Thread(
         target=attempt, args=(created if creates else updated, backend, stack, change), daemon=True
     )
@@ -51,7 +51,7 @@ def execute(backend: models.CloudFormationBackend, change_set_name: str, stack_n
 def attempt(act: Callable[..., None], backend: Any, stack: models.Stack, change: models.ChangeSet) -> None:
     try:
         act(backend, stack, change)
-    except Exception as error:  # a mistake of moto's or ours: whoever waits is told
+    except Exception as error:  # an error of moto's or ours: reported to whoever waits
         stack._add_stack_event(f"{change.change_set_type}_FAILED", f"{type(error).__name__}: {error}")
         stack.status = f"{change.change_set_type}_FAILED"
 
@@ -90,8 +90,8 @@ def updated(backend: models.CloudFormationBackend, stack: models.Stack, change: 
 
 
 def move(stack: models.Stack, template: Any, parameters: dict[str, Any], replaced: dict[str, Made]) -> None:
-    """Everything as these have it. moto looks for changed parameters in Refs alone; providers' resources are looked at
-    again, in the template's order. `replaced` gets those that a new one has taken the place of."""
+    """Applies these properties. moto detects changed parameters only in Refs; providers' resources are checked again,
+    in the template's order. `replaced` gets the resources that were replaced."""
     stack.template = template
     stack._parse_template()
     stack.resource_map.update(stack.template_dict, parameters)
@@ -132,7 +132,7 @@ def ended(backend: models.CloudFormationBackend, stack: models.Stack, status: st
 
 
 def over() -> None:
-    """Nothing is left for the next test."""
+    """Resets the state for the next test."""
     for worker in changing:
         worker.join(60)
     for left in (changing, broken, cancelled):

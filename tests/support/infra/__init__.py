@@ -1,1 +1,1 @@
-"""What the tests of infra/ and of its workflows share."""
+"""Shared by the tests of infra/ and of the workflows."""

@@ -1,4 +1,4 @@
-"""What infra/compose's dashboards and alerts ask Prometheus for, and a verdict to answer it with."""
+"""The queries of infra/compose's dashboards and alerts, and a drift result to export."""
 
 import json
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def alerts() -> list[str]:
 
 
 def look(project: str) -> tuple[Any, ...]:
-    """What roadmap.monitoring.export is given after a look at the log."""
+    """The arguments of roadmap.monitoring.export after a monitoring run."""
     now = datetime.now(UTC).isoformat()
     column = SimpleNamespace(column="a", kind="values", gap=0.1, p=0.5)
     verdict = SimpleNamespace(verdict="drift", findings=[column], live=SimpleNamespace(metric="accuracy", value=0.9))

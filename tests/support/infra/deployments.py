@@ -1,4 +1,4 @@
-"""What the tests of infra.deploy share: a registry of champions, AWS as servers, and the command."""
+"""Shared by the tests of infra.deploy: a registry of champions, stand-ins for AWS, and the command."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ FOUNDATION = {"observability": {"Email": "someone@example.org", "MonthlyBudget":
 
 @dataclass
 class Champions:
-    """MLflow's registry in a SQLite file, with two versions of titanic; the gate has promoted both."""
+    """MLflow's registry in a SQLite file, with two promoted versions of titanic."""
 
     uri: str
     client: Any
@@ -61,7 +61,7 @@ def champions(folder: Path) -> Champions:
 
     uri, before = f"sqlite:///{folder}/mlflow.db", mlflow.get_tracking_uri()
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)  # what is logged has the code beside it
+        patch.chdir(ROOT)  # the logged model includes the code
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient()
         experiment = client.create_experiment("titanic", artifact_location=f"file://{folder}/files")
@@ -82,7 +82,7 @@ def champions(folder: Path) -> Champions:
 
 @dataclass
 class Cloud:
-    """AWS: moto for most, a Lambda, an ECS, a SageMaker and an ECR that answer, and a registry of images."""
+    """AWS: moto for most services, stand-ins for Lambda, ECS, SageMaker and ECR, and an image registry."""
 
     address: str
     registry: Registry
@@ -104,7 +104,7 @@ class Cloud:
         return {**told, "status": found["StackStatus"]}
 
     def records(self) -> list[dict[str, Any]]:
-        """Of all deployments, oldest first for each project and target."""
+        """The records of all deployments, oldest first for each project and target."""
         s3 = self.client("s3")
         found = s3.list_objects_v2(Bucket=self.bucket, Prefix="deployments/").get("Contents", [])
         keys = sorted(one["Key"] for one in found if "/records/" in one["Key"])
@@ -129,14 +129,14 @@ class Cloud:
 
 @contextmanager
 def cloud(scratch: Path, scale: float = 0.001) -> Iterator[Cloud]:
-    """With the stacks that a deployment stands on, in both stages, and a serving image.
+    """With the stacks that a deployment needs, in both stages, and a serving image.
 
     Args:
         scale: how long a second of ECS's and SageMaker's takes here.
     """
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's lines would bury what a test says
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's log would bury a test's output
     scratch.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -197,7 +197,7 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
 
 
 def deploy_first(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], where: Sequence[str]) -> Cloud:
-    """The first version answers, the second is champion."""
+    """Deploys the first version; the second is champion."""
     store.promote(store.first)
     code, out, err = command(capsys, *where)
     assert code == 0, out + err
@@ -208,7 +208,7 @@ def deploy_first(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str
 def recovers(
     answers: Callable[[], set[str]], store: Champions, capsys: pytest.CaptureFixture[str], where: Sequence[str]
 ) -> None:
-    """The old version has all requests, and the same command, repeated, ends well.
+    """The old version has all traffic, and repeating the command succeeds.
 
     answers: the bundles that requests meet
     """
@@ -219,7 +219,7 @@ def recovers(
 
 
 def stages(folder: Path) -> Path:
-    """A place to run stages in that shares the code of this one, and keeps its artifacts to itself."""
+    """A directory to run stages in that shares this code but has its own artifacts."""
     folder.mkdir()
     for name in ("params.yaml", "roadmap", "pipelines", "models", "serving"):
         (folder / name).symlink_to(ROOT / name)

@@ -1,6 +1,6 @@
-"""A container engine for the tests that need one, and what to do with it. Without one they skip and say so.
+"""A container engine for the tests that need one; without one they are skipped with the reason.
 
-Images are built once for all workers of a run and go when it ends; the engine keeps their layers for the next build.
+Images are built once for all workers of a run and removed at its end; the engine keeps their layers for the next build.
 """
 
 import ipaddress
@@ -29,7 +29,7 @@ from tests.support.checkouts import ROOT, RUN
 
 BASES = ("python:3.11-slim-bookworm", "python:3.11-slim")  # the second may have been made on this machine
 LOCKS = Path(tempfile.gettempdir())  # of all runs on this machine
-PORT = 8999  # of a folder of packages: a layer is found again by what it was built with, this included
+PORT = 8999  # of a folder of packages: part of the layer cache's key
 
 
 def docker(*arguments: str, check: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -82,19 +82,19 @@ def built(image: str) -> str:
 
 
 def readable(folder: Path) -> None:
-    """For the user of a container that it is mounted in; pytest's own folders are for their owner alone."""
+    """Makes it readable for a container's user; pytest's folders are private."""
     subprocess.run(["chmod", "-R", "a+rX", folder, *folder.parents[:2]], check=True)
 
 
 def give_back(folder: Path, image: str) -> None:
-    """What a container has written as root, to whoever runs the tests."""
+    """Changes the owner of files that a container wrote as root back to this user."""
     docker(
         "run", "--rm", "--entrypoint", "chmod", "-v", f"{folder}:/given", image, "-R", "a+rwX", "/given", check=False
     )
 
 
 def remove_images() -> None:
-    """Those of this run. Their layers stay, as an engine keeps those of any build: `docker image prune` clears them."""
+    """Removes the images of this run. Their layers stay in the build cache: `docker image prune` clears them."""
     names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", f"roadmap-test/*:{RUN}", check=False).stdout
     if names:
         docker("rmi", "-f", "--no-prune", *names.split(), check=False)
@@ -102,7 +102,7 @@ def remove_images() -> None:
 
 @contextmanager
 def packages() -> Iterator[dict[str, str]]:
-    """Build arguments from the environment. A folder of packages on this machine is served to the builder meanwhile."""
+    """Build arguments from the environment. Serves a local folder of packages to the builder meanwhile."""
     given = {name: os.environ[name] for name in PASSED if os.environ.get(name)}
     folder = given.get("PIP_FIND_LINKS", "")
     if not Path(folder or "://").is_dir():
@@ -119,7 +119,7 @@ def packages() -> Iterator[dict[str, str]]:
 
 class Files(SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
-        """Not in the tests' output."""
+        """Keeps requests out of the tests' output."""
 
 
 @contextmanager
@@ -147,7 +147,7 @@ class Container:
         return done.stdout + done.stderr
 
     def ask(self, path: str, content: Any = None, patience: float = 30.0) -> Any:
-        """What a GET, or a POST of the content, is answered with, as soon as somebody answers."""
+        """The response to a GET, or a POST of the content, as soon as there is one."""
         body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
         until = time.monotonic() + patience
@@ -161,5 +161,5 @@ class Container:
                 time.sleep(0.05)
 
     def wait(self, seconds: float = 30.0) -> int:
-        """The exit code, once it has ended."""
+        """Waits for its end; returns the exit code."""
         return int(docker("wait", self.name, timeout=seconds).stdout)

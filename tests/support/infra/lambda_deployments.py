@@ -1,4 +1,4 @@
-"""What the tests of infra.deploy's target lambda share."""
+"""Shared by the tests of infra.deploy's target lambda."""
 
 import json
 from typing import Any

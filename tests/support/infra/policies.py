@@ -1,4 +1,4 @@
-"""What the policies in the templates allow, and where that is wide."""
+"""What the policies in the templates allow, and where they have wildcards."""
 
 import re
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ def statements(template: StackTemplate) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def grants(statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every action of a statement and what it may be done to."""
+    """Every action of a statement, with its resources."""
     for action in listed(statement["Action"]):
         for on in map(text, listed(statement.get("Resource", ""))):
             yield action, on
 
 
 def text(resource: Any) -> str:
-    """What stands in the template; of a reference only that it is one."""
+    """The text in the template; references are abbreviated."""
     if isinstance(resource, str):
         return resource
     inside = resource.get("Fn::Sub", "${reference}")
@@ -34,7 +34,7 @@ def text(resource: Any) -> str:
 
 
 def is_wide(action: str, on: str) -> bool:
-    """A wildcard in the action, or in a resource of which neither the stage nor a thing of the stack is named."""
+    """A wildcard in the action, or in a resource that names neither the stage nor a resource of the stack."""
     named = re.search(r"\$\{(?!AWS::)", on)
     return "*" in action or ("*" in on and not named)
 
@@ -45,6 +45,6 @@ def wide(template: StackTemplate) -> list[tuple[str, dict[str, Any]]]:
 
 
 def reasons(template: StackTemplate) -> dict[str, str]:
-    """By resource: why its policy has wildcards."""
+    """By resource: the reason for the wildcards of its policy."""
     found: dict[str, str] = template.body.get("Metadata", {}).get("Wildcards", {})
     return found

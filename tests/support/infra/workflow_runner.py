@@ -1,6 +1,6 @@
-"""Runs a workflow's job on this machine as GitHub's runner does: expressions, `if:`, environment, and what one step
-hands to the next through GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY. `uses:` steps are not run:
-what they would give is told beforehand.
+"""Runs a workflow's job on this machine like GitHub's runner: expressions, `if:`, environment, and what a step passes
+to the next through GITHUB_OUTPUT, GITHUB_ENV, GITHUB_PATH and GITHUB_STEP_SUMMARY. `uses:` steps are not run: their
+outputs are given.
 """
 
 import json
@@ -17,7 +17,7 @@ TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(\d+(?:\.\d+)?)|(==|!=|&&|\|\||[!()\
 
 
 class Loader(yaml.SafeLoader):
-    """`on:` is a key and not the truth."""
+    """`on:` is a key, not a boolean."""
 
 
 Loader.yaml_implicit_resolvers = {
@@ -129,7 +129,7 @@ class Expression:
 
 
 def fill(template: Any, context: dict[str, Any]) -> Any:
-    """Every `${{ }}` in a string replaced; one that stands alone keeps its type."""
+    """Replaces every `${{ }}` in a string; a single one keeps its type."""
     if not isinstance(template, str):
         return template
     parts = re.split(r"\$\{\{(.*?)\}\}", template)
@@ -148,7 +148,7 @@ def written(value: Any) -> str:
 
 @dataclass
 class Step:
-    """What came of one."""
+    """The result of a step."""
 
     name: str
     state: str  # ran | failed | skipped | used
@@ -164,11 +164,11 @@ class Runner:
     scratch: Path
     env: dict[str, str]
     actions: dict[str, dict[str, str]] = field(default_factory=dict)
-    without: tuple[str, ...] = ()  # commands that this machine has no need of
+    without: tuple[str, ...] = ()  # commands to skip on this machine
     summary: str = ""
 
     def job(self, workflow: dict[str, Any], name: str, **context: Any) -> list[Step]:
-        """Stops at the first step that fails, but for those with always() or failure()."""
+        """Stops at the first failing step, except for steps with always() or failure()."""
         job = workflow["jobs"][name]
         empty: dict[str, Any] = {key: {} for key in ("inputs", "vars", "matrix", "github", "needs", "secrets")}
         known: dict[str, Any] = {**empty, "steps": {}, **context}
@@ -201,7 +201,7 @@ class Runner:
         return {key: written(fill(value, known)) for key, value in (env or {}).items()}
 
     def check(self, action: str, given: dict[str, str]) -> None:
-        """What is uploaded must be there."""
+        """Uploaded files must exist."""
         if action == "actions/upload-artifact":
             path = self.folder / given["path"]
             assert path.is_file() or (path.is_dir() and any(path.iterdir())), f"{given['path']}: nothing to upload"

@@ -1,1 +1,1 @@
-"""What the tests of pipelines/ share."""
+"""Shared by the tests of pipelines/."""

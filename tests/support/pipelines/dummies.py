@@ -1,4 +1,4 @@
-"""Outputs that nobody made: a checkout that is reproduced as far as DVC knows, without a second of training."""
+"""Dummy outputs: a checkout that DVC considers reproduced, without any training."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_dummies(folder: Path) -> None:
-    """Whatever dvc.yaml says that stages write; `dvc commit --force` then takes it for their outputs."""
+    """Writes all outputs of dvc.yaml; `dvc commit --force` then accepts them."""
     from dvc.repo import Repo
 
     with Repo(str(folder)) as repo:

@@ -1,4 +1,4 @@
-"""A training that stops in its third epoch and waits: whoever interrupts it needn't be quicker than it is."""
+"""A training that stops in its third epoch and waits, so that interrupting it needs no timing."""
 
 import shutil
 import time
@@ -27,13 +27,13 @@ def _wait(self, batch, number):
 
 
 class Hold:
-    """Of a network of a checkout, or of what stands for an image; the module is a copy afterwards.
+    """Patches a network of a checkout, or of the files of an image; its module becomes a copy.
 
     Args:
         root: where models/ is.
         network: the module and the class, as params.yaml has them: titanic.Classifier.
-        folder: where the training and the test leave word for each other.
-        seen_as: where the training finds that folder, if elsewhere.
+        folder: where the training and the test signal each other.
+        seen_as: the folder's path in the training, if different.
     """
 
     def __init__(self, root: Path, network: str, folder: Path, seen_as: Path | None = None) -> None:
@@ -50,7 +50,7 @@ class Hold:
             file.write(HELD.format(network=name, reached=str(seen / "reached"), open=str(seen / "open")))
 
     def open(self) -> None:
-        """Nobody waits any more."""
+        """Lets the training continue."""
         self._open.touch()
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Hold:
             path.unlink(missing_ok=True)
 
     def reached(self, alive: Callable[[], bool] = lambda: True, seconds: float = 300) -> None:
-        """Waits until a training waits, and has two epochs in its checkpoint."""
+        """Waits until the training is held with two epochs in its checkpoint."""
         until = time.monotonic() + seconds
         while not self._reached.exists():
             assert alive(), "the training ended before it could be interrupted"

@@ -1,7 +1,7 @@
-"""What Lambda does around a function's image: environments, their end, limits. Its client is `invoke`.
+"""Lambda's part around a function's image: environments, their lifecycle, limits. Its client is `invoke`.
 
-An environment is a container with a Runtime API of its own. The invocation that finds none free makes one; it is frozen
-in between, and goes with its process when an invocation takes too long or ends the process.
+An environment is a container with its own Runtime API. An invocation that finds none free starts one; it is frozen
+between invocations, and ends with its process when an invocation times out or ends the process.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
@@ -25,7 +25,7 @@ CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-o
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the caller sees: Invoke's status; the function's answer, or what the platform says of its failure."""
+    """What the caller sees: Invoke's status, and the function's response or the platform's error."""
 
     status: int
     error: str  # its type; empty after an answer of the function's own
@@ -52,7 +52,7 @@ class Environment:
         return engine.Container(self.name, "").state()
 
     def wait_until_ready(self, patience: float = 60.0) -> None:
-        """Until it asks for its first event."""
+        """Until it requests its first event."""
         until = time.monotonic() + patience
         while not self.runtime.asked:
             assert time.monotonic() < until and self.state()["Running"], engine.Container(self.name, "").log()
@@ -66,7 +66,7 @@ class Environment:
         if self.frozen:
             self.freeze(False)
         request = str(uuid.uuid4())
-        self.wait_until_ready()  # initialisation has ten seconds of its own, which are not the invocation's
+        self.wait_until_ready()  # initialisation has its own ten seconds
         self.runtime.events.put((request, event))
         until = time.monotonic() + self.runtime.timeout_seconds
         while (left := until - time.monotonic()) > 0:
@@ -98,7 +98,7 @@ class Environment:
 
 
 class Platform:
-    """A function with so many environments at most; `options` are the container's, such as its memory."""
+    """A function with a maximum number of environments; `options` are the container's, such as its memory."""
 
     def __init__(self, image: str, artifacts: Path, timeout: float = 30, most: int = 1, options: Any = ()) -> None:
         self.make: Callable[[], Environment] = lambda: Environment(image, artifacts, timeout, tuple(options))
@@ -113,7 +113,7 @@ class Platform:
             one.end()
 
     def invoke(self, event: bytes, before: Callable[[Environment], Any] = lambda environment: None) -> Outcome:
-        """`before` gets the environment when it is ready, and then it gets the event."""
+        """`before` is called with the ready environment, before the event is sent."""
         if len(event) > PAYLOAD:
             said = f"{len(event)} byte payload is too large for the RequestResponse invocation type (limit {PAYLOAD})"
             return Outcome(413, "RequestTooLargeException", {"message": said})
@@ -139,7 +139,7 @@ class Platform:
 
 
 def event(path: str, body: str, **headers: str) -> bytes:
-    """A POST as API Gateway's HTTP API hands it on."""
+    """A POST as API Gateway's HTTP API forwards it."""
     http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "test"}
     context = {"http": http, "requestId": "JKJaXmPLvHcESHA=", "stage": "$default"}
     head = {"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": ""}

@@ -1,4 +1,4 @@
-"""Lambda's Runtime API on this machine, and the real runtime client as a process that asks it for work.
+"""Lambda's Runtime API on this machine, and the real runtime client as a process that polls it.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
@@ -21,11 +21,11 @@ VERSION = "/2018-06-01/runtime"
 
 
 class FunctionError(Exception):
-    """The function failed: what it said to /error or /init/error."""
+    """The function failed, with its message to /error or /init/error."""
 
 
 class Runtime(ThreadingHTTPServer):
-    """What Lambda offers to the function's process: the next event, and a place for the answer."""
+    """The API for the function's process: the next event, and a place for the response."""
 
     daemon_threads = True
 
@@ -34,11 +34,11 @@ class Runtime(ThreadingHTTPServer):
         self.timeout_seconds = timeout  # of an invocation, as the function's setting is
         self.events: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.answers: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self.asked = 0.0  # when it asked for its first event: it had initialised
+        self.asked = 0.0  # when it requested its first event, so was initialised
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_: Any) -> None:
-        """The function's process ends while it asks for the next event: that is how Lambda ends it."""
+        """Ignores that the process ends during its request for the next event: Lambda ends it that way."""
 
     @property
     def address(self) -> str:
@@ -48,7 +48,7 @@ class Runtime(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Runtime
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two packets: the second would wait 40 ms for the first
+    disable_nagle_algorithm = True  # header and body are two packets: the second would wait 40 ms for the first
 
     def do_GET(self) -> None:
         if self.path != f"{VERSION}/invocation/next":
@@ -124,18 +124,18 @@ class Function:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.process.kill()  # as Lambda ends it
+        self.process.kill()  # like Lambda
         self.process.wait()
         self.runtime.shutdown()
         self.runtime.server_close()
 
     @property
     def initialised(self) -> float:
-        """Seconds from the start of the process until it asked for its first event, once it has."""
+        """Seconds from the start of the process to its first request for an event."""
         return self.runtime.asked - self.started
 
     def invoke(self, event: Any, timeout: float = 30.0) -> Any:
-        """The function's answer to the event.
+        """The function's response to the event.
 
         Raises:
             FunctionError: it failed, or did not start.

@@ -1,7 +1,7 @@
-"""Lambda and ECR as a deployment sees them: versions, an alias with weights, and functions that really answer.
+"""Lambda and ECR as a deployment sees them: versions, a weighted alias, and functions that actually run.
 
-A function's answer comes from serving.entrypoints.aws_lambda, in the process of this server, on the bundle that lies in
-the last layer of its image: an image that was put together wrongly does not answer. moto has no `invoke` of images.
+A function runs serving.entrypoints.aws_lambda in this server's process, on the bundle in the last layer of its image,
+so a wrongly assembled image fails. moto cannot invoke images.
 https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 """
 
@@ -40,7 +40,8 @@ def missing(what: str) -> Reply:
 
 
 class Lambda:
-    """`adopt` gives the image of a function that a stack has made meanwhile; its first version has the alias `live`."""
+    """`adopt` returns the image of a function that a stack has created meanwhile; its first version has the alias
+    `live`."""
 
     def __init__(self, registry: Registry, scratch: Path, adopt: Callable[[str], str | None]) -> None:
         self.registry, self.scratch, self.adopt = registry, scratch, adopt
@@ -50,7 +51,7 @@ class Lambda:
         self.routed: list[tuple[str, dict[str, float]]] = []  # every position of an alias
         self.broken: set[str] = set()  # bundles whose functions fail
         self.warm: dict[str, dict[str, Any]] = {}  # name -> provisioned concurrency of `live`
-        self.cooled = 0  # how often it was taken away
+        self.cooled = 0  # how often it was removed
         self.answers: dict[str, Answer] = {}  # by image
         self.registry_address = ""
         self.routes: list[Route] = [
@@ -111,7 +112,7 @@ class Lambda:
         return Reply(200, {"Versions": [{"FunctionName": name, "Version": number} for number in ["$LATEST", *numbers]]})
 
     def publish(self, request: Request, name: str) -> Reply:
-        """No new one where nothing has changed, as Lambda has it."""
+        """No new version without a change, like Lambda."""
         if self.versions[name][-1][0] != self.code[name]:
             self.versions[name].append((self.code[name], request.json().get("Description", "")))
         return Reply(201, {"FunctionName": name, "Version": str(len(self.versions[name]))})
@@ -132,12 +133,12 @@ class Lambda:
         return Reply(200, self.aliases[name])
 
     def warmed(self, name: str) -> None:
-        """What has come to pass meanwhile of an alias with provisioned concurrency."""
+        """The current state of an alias with provisioned concurrency."""
         warm = self.warm.get(name, {})
         if warm.get("Status") != "IN_PROGRESS" or time.monotonic() < warm["since"] + WARMING:
             return
         if any(f"-{bundle}-" in self.image(name, "live") for bundle in self.broken):
-            warm |= {"Status": "FAILED", "StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}  # and the weights stay
+            warm |= {"Status": "FAILED", "StatusReason": "FUNCTION_ERROR_INIT_FAILURE"}  # the weights stay
             return
         warm["Status"] = "READY"
         if warm.pop("kept", None):
@@ -180,7 +181,7 @@ class Lambda:
         return Reply(200, self.answers[image](request.json()))
 
     def start(self, image: str) -> Answer:
-        """What Lambda does with an image: unpack, set the environment, load the handler. One event at a time."""
+        """What Lambda does with an image: unpacks it, sets the environment, loads the handler. One event at a time."""
         repository, _, tag = image.partition("/")[2].partition(":")
         manifest = json.loads(self.registry.tags[repository, tag])
         layer = self.registry.blobs[repository, manifest["layers"][-1]["digest"]]

@@ -5,9 +5,9 @@
         aws.balancer                                          # the load balancer's address
         aws.outages = 1                                       # the next request, but for a rehearsal, is answered 503
 
-A task is the real server, `python -m serving`, with the environment of its task definition; there is one of each
-revision, however many are wanted. A second of ECS's takes `scale` seconds here. The load balancer's listener rules are
-not looked at: all requests are weighed, those with `X-Roadmap-Rehearsal` go to the newest revision.
+A task is the real server, `python -m serving`, with the environment of its task definition; there is one per revision,
+whatever the desired count. A second of ECS's takes `scale` seconds here. The load balancer's listener rules are
+ignored: all requests are weighted, those with `X-Roadmap-Rehearsal` go to the newest revision.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html
 """
 
@@ -45,7 +45,7 @@ class Ecs(Service):
 
     @property
     def routed(self) -> list[dict[str, float]]:
-        """Every position of the traffic: task definition -> its share."""
+        """The history of the traffic weights: task definition -> its share."""
         return self.front.routed
 
     # ------------------------------------------------------------ task definitions

@@ -23,7 +23,7 @@ PATIENCE = 20.0  # seconds for a task to become healthy
 
 
 class Failed(Exception):
-    """Why a deployment is taken back."""
+    """The reason for a rollback."""
 
 
 class Task:
@@ -66,13 +66,13 @@ class Task:
 
 
 class Balancer:
-    """Requests to tasks, by the weights of the moment."""
+    """Forwards requests to tasks by the current weights."""
 
     def __init__(self) -> None:
         self.outages = 0
         self.routed: list[dict[str, float]] = []
         self.tasks: dict[str, Task] = {}  # by task definition
-        self.newest: str | None = None  # where the rehearsal leads
+        self.newest: str | None = None  # the target of rehearsal requests
 
     def route(self, **shares: float) -> None:
         self.routed.append({arn: share for arn, share in shares.items() if share})
@@ -95,7 +95,7 @@ class Balancer:
 
 
 class Deployment(threading.Thread):
-    """New tasks beside the old ones, the canary's share, all requests; or back."""
+    """A canary deployment: new tasks, the canary's share, all requests; or a rollback."""
 
     def __init__(
         self, about: dict[str, Any], ecs: Any, service: dict[str, Any], before: str | None, after: str
@@ -150,11 +150,11 @@ class Deployment(threading.Thread):
                 return task
             task.end()
             self.watch(0)
-            patience = 2.0  # what did not start once is not waited for long again
+            patience = 2.0  # no long wait for a task that failed to start before
         raise Failed("Service deployment rolled back because the circuit breaker threshold was exceeded.")
 
     def watch(self, minutes: float) -> None:
-        """For so long; raises where an alarm goes off or the deployment is stopped."""
+        """Waits; raises if an alarm fires or the deployment is stopped."""
         alarms = self.about["deploymentConfiguration"].get("alarms", {})
         names = alarms.get("alarmNames", []) if alarms.get("enable") else []
         cloudwatch = boto3.client("cloudwatch", endpoint_url=self.ecs.moto, region_name="us-east-1")

@@ -1,1 +1,1 @@
-"""SageMaker: its API, endpoints that answer and training jobs that train."""
+"""SageMaker: its API, endpoints that serve and training jobs that train."""

@@ -1,8 +1,8 @@
 """Models, endpoint configurations and endpoints, for tests/standins/aws/sagemaker/server.py.
 
-A blue/green update: the new fleet starts and must answer its health check; the canary takes its share of the traffic
-and bakes while the alarms are watched; then the rest follows and bakes again. An alarm, or a container that does
-not start, brings the old configuration back with a FailureReason.
+A blue/green update: the new fleet starts and must pass its health check; the canary gets its share of the traffic and
+bakes while the alarms are watched; then the rest follows and bakes again. An alarm, or a container that does not start,
+restores the old configuration with a FailureReason.
 https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green-canary.html
 """
 
@@ -37,9 +37,9 @@ class Endpoints:
         self.configs: dict[str, dict[str, Any]] = {}
         self.endpoints: dict[str, dict[str, Any]] = {}
         self.fleets: dict[str, list[tuple[str, float]]] = {}  # endpoint -> configurations and their shares now
-        self.routed: list[tuple[str, list[tuple[str, float]]]] = []  # every position of the traffic
-        self.containers: dict[str, Answer] = {}  # ModelDataUrl -> what answers
-        self.broken_updates = 0  # how many of the next updates fail half way
+        self.routed: list[tuple[str, list[tuple[str, float]]]] = []  # the history of the traffic weights
+        self.containers: dict[str, Answer] = {}  # ModelDataUrl -> the container's function
+        self.broken_updates = 0  # how many of the next updates fail halfway
         self.processes: list[subprocess.Popen[bytes]] = []
 
     # ------------------------------------------------------------ models and configurations
@@ -202,7 +202,7 @@ class Endpoints:
         return container
 
     def _start(self, config: str) -> None:
-        """Raises RuntimeError where a container does not answer its health check."""
+        """Raises RuntimeError if a container fails its health check."""
         for variant in self.configs[config]["ProductionVariants"]:
             container = self._container(variant)
             if (url := container["ModelDataUrl"]) not in self.containers:
@@ -219,7 +219,7 @@ class Endpoints:
             raise RuntimeError(f"Could not find model data at {url}. ({error})") from None
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
-        for _ in range(2):  # another process may have taken the port meanwhile
+        for _ in range(2):  # another process may have taken the port
             if answer := self._process(folder, environment):
                 return answer
         health = f"The primary container for production variant {variant} did not pass the ping health check."

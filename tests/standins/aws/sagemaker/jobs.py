@@ -1,4 +1,4 @@
-"""Training jobs that train, for server.py: the image's command in a process, on a tree like /opt/ml.
+"""Training jobs for server.py: the image's command in a process, on a tree like /opt/ml.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -104,7 +104,7 @@ class Jobs:
             self.running[TrainingJobName].terminate()
 
     def interrupt(self, name: str) -> None:
-        """EC2 takes the spot instance back."""
+        """EC2 reclaims the spot instance."""
         self.interrupted.add(name)
         self.running[name].terminate()
 
@@ -120,7 +120,7 @@ class Jobs:
         name = job["TrainingJobName"]
         try:
             self._attempts(job, name)
-        except Exception as error:  # a mistake of the stand-in's, or what it was asked for is not in S3
+        except Exception as error:  # an error of the stand-in, or an object missing in S3
             job |= {"FailureReason": f"ClientError: {type(error).__name__}: {error}", "TrainingJobStatus": "Failed"}
             self._now(job, "Failed", job["FailureReason"])
 
@@ -129,7 +129,7 @@ class Jobs:
         workplace = image(self.scratch / name / "image", self.code)
         for attempt in range(10):
             root = tree(self.scratch / name / "ml", job.get("HyperParameters", {}))
-            if attempt:  # another machine: nothing is left but what was synchronised
+            if attempt:  # another machine: only synchronised files remain
                 for path in sorted((root / "checkpoints").rglob("*"), reverse=True):
                     path.unlink() if path.is_file() else path.rmdir()
             self._now(job, "Downloading", "Downloading input data")

@@ -1,15 +1,16 @@
-"""SageMaker's API on this machine: endpoints with canaries and rollbacks, training jobs that really train.
+"""SageMaker's API on this machine: endpoints with canaries and rollbacks, training jobs that actually train.
 
     with sagemaker(tmp_path, moto_address) as aws:            # S3, CloudWatch and logs are moto's
         api = boto3.client("sagemaker", endpoint_url=aws.address)
         runtime = boto3.client("sagemaker-runtime", endpoint_url=aws.address)
         aws.fail("CreateTrainingJob", "ThrottlingException", times=2)      # faults, in front of an operation
         aws.endpoints.containers["s3://.../model.tar.gz"] = answer         # answer(body: bytes) -> bytes, raises: 5xx
-        aws.endpoints.broken_updates = 1                                   # the next update fails half way
-        aws.jobs.interrupt(name)                                           # the spot instance is taken away
+        aws.endpoints.broken_updates = 1                                   # the next update fails halfway
+        aws.jobs.interrupt(name)                                           # the spot instance is reclaimed
 
-Requests are held against botocore's model of the service, patterns and lengths included. A second of SageMaker's takes
-`scale` seconds here. Where no container was named, a model is the real server, `python -m serving.entrypoints.sagemaker
+Requests are validated against botocore's model of the service, patterns and lengths included. A second of SageMaker's
+takes `scale` seconds here. Unless a container is given, a model is the real
+server, `python -m serving.entrypoints.sagemaker
 serve`, on the archive in S3. DescribeAlarms and SetAlarmState are moto's.
 """
 

@@ -1,1 +1,1 @@
-"""A project that tests add to a checkout, as pipelines/throw_away."""
+"""A project that tests add to a checkout as pipelines/throw_away."""
