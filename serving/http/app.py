@@ -11,7 +11,7 @@ from starlette.routing import Route
 from serving.errors import Refusal
 from serving.http import predict, problems, stream
 from serving.http.docs import add_docs
-from serving.http.kserve import add_kserve
+from serving.http.kserve.api import add_kserve
 from serving.http.middleware import stack
 from serving.http.openai.api import add_models
 from serving.http.openai.chat import add_chat

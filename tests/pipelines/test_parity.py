@@ -24,7 +24,7 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.project import load_project
 from serving.batch.__main__ import main
 from serving.http.app import create_app
-from serving.http.kserve import columns
+from serving.http.kserve.tensors import columns
 from serving.runtime.cells import csv_from_rows
 from serving.settings import Settings
 from tests.standins.aws.aws_lambda.runtime import Function

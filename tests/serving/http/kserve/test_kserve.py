@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from roadmap.bundle import Bundle
 from serving.http.app import create_app
-from serving.http.kserve import columns
+from serving.http.kserve.tensors import columns
 from serving.settings import Settings
 from tests.support import bundles
 

@@ -1,9 +1,7 @@
-"""The Open Inference Protocol v2 (KServe, Triton): each field of a request is a tensor with one row per input.
-
-    {"inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [22, 38]}, ...]}
+"""Tensors of the Open Inference Protocol as the model's requests, and its responses as tensors.
 
 Numbers are FP64, integers INT64, booleans BOOL, and BYTES is text, including the JSON of values that are no tensor
-(ragged lists, objects, nulls). https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+(ragged lists, objects, nulls).
 """
 
 import json
@@ -12,19 +10,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.errors import Refusal, cut, describe
-from serving.http import noted, predict
-from serving.http.answering import answer, answer_with_split
-from serving.http.media import json_only
-from serving.http.openapi import ModelName
-from serving.http.problems import documented
+from serving.http import predict
 from serving.runtime.cells import Columns
 from serving.runtime.models import Model
-from serving.runtime.store import ModelStore
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -48,155 +40,6 @@ class Tensor(Lenient):
     shape: Annotated[list[Size], Field(min_length=1, max_length=MAX_DIMENSIONS, description="the first is the batch")]
     datatype: Datatype
     data: list[Any] = Field(description="flat in row-major order, or nested according to `shape`")
-
-
-class RequestedOutput(Lenient):
-    """An output tensor that the response should have."""
-
-    name: str
-
-
-class InferenceRequest(Lenient):
-    """A batch of inputs, one tensor per field."""
-
-    id: Annotated[str, Field(max_length=200)] | None = Field(None, description="repeated in the response")
-    inputs: Annotated[list[Tensor], Field(min_length=1, max_length=100)]
-    outputs: Annotated[list[RequestedOutput], Field(max_length=100)] | None = Field(
-        None, description="tensors to return; default: all"
-    )
-
-
-class InferenceResponse(BaseModel):
-    """The outputs, one tensor per field."""
-
-    model_name: str
-    model_version: str
-    id: str | None = Field(None, description="id of the request")
-    outputs: list[Tensor]
-
-
-class TensorMetadata(BaseModel):
-    """Name, type and shape of a tensor."""
-
-    name: str
-    datatype: Datatype
-    shape: list[int] = Field(description="-1: any size")
-
-
-class ModelMetadata(BaseModel):
-    """A model's version and tensors."""
-
-    name: str
-    versions: list[str] = Field(description="the served version")
-    platform: str = Field(description="library that runs the network")
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
-
-
-class ServerMetadata(BaseModel):
-    """The server's name and protocol extensions."""
-
-    name: str
-    version: str
-    extensions: list[str]
-
-
-def add_kserve(app: FastAPI, store: ModelStore) -> None:
-    """The routes under /v2."""
-
-    @app.get("/v2", tags=["kserve"], summary="Server metadata")
-    async def v2_server_metadata() -> ServerMetadata:
-        """The server's name, version and protocol extensions."""
-        return ServerMetadata(name="roadmap", version=app.version, extensions=[])
-
-    @app.get("/v2/health/live", tags=["kserve"], summary="Server liveness")
-    async def v2_live() -> dict[str, bool]:
-        """200 while the process is up."""
-        return {"live": True}
-
-    @app.get("/v2/health/ready", tags=["kserve"], summary="Server readiness", responses=documented(503))
-    async def v2_server_ready() -> dict[str, bool]:
-        """200 if at least one model is loaded."""
-        if not store.ready():
-            raise Refusal(503, "no model is loaded")
-        return {"ready": True}
-
-    async def known(name: str, version: str | None) -> Model:
-        model = await store.model(name)
-        if version is not None and version != model.version:
-            raise Refusal(404, f"{name} has no version {cut(version)!r}; version {model.version} is served")
-        return model
-
-    def routes(path: str, suffix: str) -> None:
-        @app.get(
-            path,
-            tags=["kserve"],
-            summary="Model metadata",
-            responses=documented(404, 503),
-            operation_id=f"v2_metadata{suffix}",
-        )
-        async def metadata(name: ModelName, version: str | None = None) -> ModelMetadata:
-            """Version, runtime, and the names, types and shapes of the tensors."""
-            return described(await known(name, version))
-
-        @app.get(
-            f"{path}/ready",
-            tags=["kserve"],
-            summary="Model readiness",
-            responses=documented(404, 503),
-            operation_id=f"v2_ready{suffix}",
-        )
-        async def model_ready(name: ModelName, version: str | None = None) -> dict[str, Any]:
-            """200 if the model is loaded; an idle one is loaded first."""
-            model = await known(name, version)
-            return {"name": model.name, "ready": True}
-
-        @app.post(
-            f"{path}/infer",
-            tags=["kserve"],
-            summary="Infer",
-            dependencies=[Depends(json_only)],
-            response_model=InferenceResponse,
-            responses=documented(400, 404, 413, 415, 422, 503, 504),
-            operation_id=f"v2_infer{suffix}",
-        )
-        async def infer(
-            name: ModelName, body: InferenceRequest, request: Request, version: str | None = None
-        ) -> Response:
-            """Predicts a batch of inputs. Each tensor is one field of the model's request, with one row per input."""
-            model = await known(name, version)
-            batch = validated(model, body.inputs)
-            if version is None:
-                outputs, model = await answer_with_split(request, model, batch.inputs)
-            else:  # no fallback for a request of a specific version
-                outputs = await answer(request, model, batch.inputs)
-            tensors = columns(outputs, [output.name for output in body.outputs or []])
-            id = {} if body.id is None else {"id": body.id}
-            content = {"model_name": model.name, "model_version": model.version, **id, "outputs": tensors}
-            headers = model.headers | noted.headers(request)
-            return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=headers)
-
-    routes("/v2/models/{name}", "")
-    routes("/v2/models/{name}/versions/{version}", "_of_version")
-
-
-def described(model: Model) -> ModelMetadata:
-    """Names, types and shapes of the tensors, from the model's example."""
-
-    def metadata(examples: Sequence[dict[str, Any]]) -> list[TensorMetadata]:
-        return [
-            TensorMetadata(name=one["name"], datatype=one["datatype"], shape=[-1, *one["shape"][1:]])
-            for one in columns(examples, [])
-        ]
-
-    platform = "onnxruntime_onnx" if model.manifest.runtime == "onnx" else "pytorch"
-    return ModelMetadata(
-        name=model.name,
-        versions=[model.version],
-        platform=platform,
-        inputs=metadata(model.example),
-        outputs=metadata(model.example_outputs),
-    )
 
 
 # ---------------------------------------------------------------- tensors in
@@ -235,7 +78,9 @@ def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
     for place, tensor in enumerate(tensors):
         if tensor.shape[0] != count:
             raise tensor_error(place, "shape", f"has {tensor.shape[0]} rows, but {tensors[0].name!r} has {count}")
-        values = batched(tensor, place)
+        if tensor.name in [other.name for other in tensors[:place]]:
+            raise tensor_error(place, "name", f"{cut(tensor.name)!r} is the name of an earlier tensor too")
+        values = batched(tensor, place, scalar="array" not in fields.kinds.get(tensor.name, ["array"]))
         if tensor.datatype == "BYTES":
             values = [from_text(one, tensor.name, fields) for one in values]
         for row, one in zip(found, values, strict=True):
@@ -244,12 +89,17 @@ def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
     return found
 
 
-def batched(tensor: Tensor, place: int) -> list[Any]:
-    """The tensor's rows as nested lists. Data may come flat or nested."""
+def batched(tensor: Tensor, place: int, scalar: bool = False) -> list[Any]:
+    """The tensor's rows as nested lists. Data may come flat or nested.
+
+    scalar: the field is no list, so that [n, 1] is [n], as MLServer and Triton have a column
+    """
     flat = list(flattened(tensor.data, place))
     if len(flat) != math.prod(tensor.shape):
         detail = f"has {len(flat)} values, but shape {tensor.shape} needs {math.prod(tensor.shape)}"
         raise tensor_error(place, "data", detail)
+    if scalar and set(tensor.shape[1:]) == {1}:
+        return flat
     for size in reversed(tensor.shape[1:]):
         if not size:
             return [[] for _ in range(tensor.shape[0])]
