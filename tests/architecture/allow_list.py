@@ -1,4 +1,4 @@
-"""import-linter's contract type `allowed`: what a package may import of ours, and nothing else.
+"""import-linter's contract type `allowed`: which of our packages a package may import.
 
 import-linter 2.16 knows what is forbidden, who may import (`protected`) and which layer lies above which, but no list
 of what a package may import.
@@ -11,7 +11,7 @@ from importlinter import Contract, ContractCheck, fields, output
 class AllowedImports(Contract):
     """Every direct import from `source`, or from below it, leads to `source` itself or to one of `allowed`.
 
-    Packages stand for what lies below them. Only the session's root packages are looked at: libraries are not ours.
+    Packages include their submodules. Only root packages are checked, not libraries.
     """
 
     type_name = "allowed"

@@ -1,4 +1,4 @@
-"""Who imports whom, beyond the lists of pyproject.toml, which `lint-imports` holds: no circle, and what DAGs may load.
+"""Imports, beyond the contracts of pyproject.toml that `lint-imports` checks: no cycles, and what DAGs may load.
 
 Imports inside functions count like any other; those for type checkers alone don't: they never run.
 """
@@ -28,7 +28,7 @@ def imports(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
 
 
 def circle(edges: Iterable[tuple[str, str]]) -> list[str]:
-    """The way round, if there is one."""
+    """A cycle, if there is one."""
     above: defaultdict[str, set[str]] = defaultdict(set)
     for one, other in edges:
         above[one].add(other)
@@ -54,7 +54,7 @@ def test_no_package_has_an_import_cycle(imports: list[tuple[str, str]], package:
 
 
 def test_dags_import_only_the_standard_library_yaml_and_airflow(imports: list[tuple[str, str]]) -> None:
-    """Airflow parses them again and again, in an environment that has nothing of ours."""
+    """Airflow parses them repeatedly, in an environment without our packages."""
     allowed = {"dvc_airflow", "yaml", "airflow", *sys.stdlib_module_names}
     loaded = {(one, other) for one, other in imports if one.partition(".")[0] == "dvc_airflow"}
     assert loaded and [pair for pair in sorted(loaded) if pair[1].partition(".")[0] not in allowed] == []

@@ -1,4 +1,4 @@
-"""The suite's own rules: what is slow says so, no test leans on another, and the rooms are those of the tree."""
+"""Rules of the test suite: slow tests are marked, no test imports another, and packages mirror the tree."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from tests.support.checkouts import ROOT, environment
 
 TESTS = ROOT / "tests"
 FILES = sorted(TESTS.rglob("test_*.py"))
-OF_ITS_OWN = {"architecture", "system"}  # what is of no single room, and what starts servers
+OF_ITS_OWN = {"architecture", "system"}  # shared code, and tests that start servers
 
 USES = """
 import pytest

@@ -1,4 +1,4 @@
-"""Who hears of what fails and of what is new, and in which words."""
+"""Alerts: recipients and formats."""
 
 import contextlib
 import json
@@ -90,7 +90,7 @@ def test_alerts_are_sent_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mailbox(said: list[str]) -> type[socketserver.StreamRequestHandler]:
-    """As much of a mail server as one letter needs (RFC 5321)."""
+    """A minimal mail server for one message (RFC 5321)."""
 
     class Mailbox(socketserver.StreamRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""dvc.yaml read as data says what DVC itself says, and reading it costs a scheduler nothing but yaml."""
+"""Parsing dvc.yaml as data gives the same graph as DVC, and needs only a YAML parser."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ DAGS = ROOT / "dags"
 
 
 def by_dvc(root: Path) -> dict[str, dict[str, Any]]:
-    """Each stage as DVC's own index has it."""
+    """Each stage in DVC's own index."""
     from dvc.dependency.param import ParamsDependency
     from dvc.repo import Repo
 
@@ -307,7 +307,7 @@ def test_dags_import_nothing_but_the_standard_library_yaml_and_airflow() -> None
 
 
 def test_the_graph_can_be_read_without_airflow() -> None:
-    """The reader is of use to other schedulers too."""
+    """The reader can be used with other schedulers."""
     code = "import sys; from dvc_airflow import graph; graph.read(graph.Path('.')); print('airflow' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(DAGS)}, capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""A command as a task runs it: what its log shows, whether its end is worth another try, and how it is stopped."""
+"""A command as a task runs it: its log, retries, and how it is stopped."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
 def shown(*reads: bytes, every: float = 10, seconds: float = 1) -> list[str]:
-    """The lines made of what a program wrote piece by piece, `seconds` apart by the clock."""
+    """The log lines of output written in pieces, `seconds` apart."""
     source, sink = os.pipe()
     now = iter(range(10_000))
     found = []
@@ -87,7 +87,7 @@ def test_invalid_utf8_does_not_end_the_log() -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A DVC repository whose stages end in all the ways there are."""
+    """A DVC repository whose stages end in every possible way."""
     stages = {
         "bad": {"cmd": "echo 'error: params.yaml: lr: found fast; must be a number' >&2; exit 2"},
         "silent": {"cmd": "echo 'error: MLflow cannot be reached' >&2; exit 75"},
@@ -128,7 +128,7 @@ def test_a_killed_stage_is_retried(repository: Path) -> None:
 
 
 def test_network_words_in_a_stages_output_cause_no_retry(repository: Path) -> None:
-    """A stage says by its exit code what is worth another try; only DVC's own words are searched."""
+    """A stage's exit code decides on a retry; only DVC's own output is searched."""
     assert not repro(repository, "crashed").retry
 
 
@@ -168,7 +168,7 @@ def test_an_output_in_use_means_nothing_was_done(repository: Path) -> None:
 
 @contextmanager
 def running(started: Command, arguments: list[str], until: str) -> Iterator[list[psutil.Process]]:
-    """The processes of the command, once one of that name is among them; it is stopped when the block ends."""
+    """The processes of the command, once one has that name; it is stopped when the block ends."""
     ends: list[Failed | Blocked] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""The DAGs as Airflow has them: its own DagBag reads them in its own environment and says what it found."""
+"""The DAGs in Airflow: its own DagBag parses them in its own environment."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ CRON = "30 6 * * 1-5"
 
 
 def copy(folder: Path, **changes: Any) -> Path:
-    """What the DAGs read of the repository, with other values in the first project's block of params.yaml."""
+    """A copy of the files that the DAGs read, with other values in the first project's block of params.yaml."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     block = params["projects"][PROJECTS[0]]
     for key, value in changes.items():
@@ -93,7 +93,7 @@ def copy(folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What Airflow finds in this repository and in copies of it that somebody has changed."""
+    """The DAGs that Airflow finds in this repository and in changed copies."""
     base = tmp_path_factory.mktemp("dags")
     changed = copy(base / "changed", schedule=CRON)
     with (changed / "params.yaml").open("a") as file:

@@ -1,4 +1,4 @@
-"""Where a run works: real Git and DVC, in a small repository whose files people have changed and not committed."""
+"""The workspace of a run: real Git and DVC, in a small repository with uncommitted changes."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ class Repository:
         return self.run(str(BIN / "dvc"), *arguments, folder=folder)
 
     def state(self) -> dict[str, bytes]:
-        """What a run must leave alone: what Git sees, and the files themselves."""
+        """The state that a run must not change: Git's status, and the files."""
         names = ("params.yaml", "dvc.lock", "input", "new.txt", "ready", "model.json")
         files = {name: (self.folder / name).read_bytes() for name in names if (self.folder / name).exists()}
         return {**files, "git status": self.run("git", "status", "--porcelain").encode()}
@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(made: Path, tmp_path: Path) -> Repository:
-    """A copy of it, with a change and a new file that are not committed, and dvc.lock, which never is."""
+    """A copy with an uncommitted change, a new file, and dvc.lock, which is never committed."""
     shutil.copytree(made, tmp_path / "repository", symlinks=True)
     found = Repository(tmp_path / "repository")
     (found.folder / "input").write_text("other data\n")
@@ -267,14 +267,14 @@ def test_old_clones_of_failed_runs_are_removed(repository: Repository) -> None:
 
 @pytest.mark.slow
 def test_merging_keeps_entries_of_other_machines_and_running_stages(repository: Repository) -> None:
-    """Merges in a row while `dvc repro` writes dvc.lock again and again."""
+    """Repeated merges while `dvc repro` keeps writing dvc.lock."""
     root, stop = repository.folder, threading.Event()
     done: list[int] = []
 
     def reproduce() -> None:
         while not stop.is_set():
             (root / "input").write_text(f"{len(done)}\n")
-            with contextlib.suppress(Blocked):  # as a task does, which then takes its turn again
+            with contextlib.suppress(Blocked):  # like a task, which then retries
                 Command(root, environment(), lambda line: None).run([str(BIN / "dvc"), "repro", "--force"])
                 done.append(1)
 

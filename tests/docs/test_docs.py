@@ -1,4 +1,4 @@
-"""What the documents say: both languages in step, links that resolve, commands and paths that exist."""
+"""The documentation: both languages match, links resolve, commands and paths exist."""
 
 import importlib.util
 import json
@@ -165,7 +165,7 @@ def test_contributing_is_short() -> None:
 
 @pytest.mark.slow
 def test_documented_options_exist() -> None:
-    """By each command's --help; a stage takes the keys of params.yaml, which its own tests hold."""
+    """By each command's --help; a stage takes keys of params.yaml, which have their own tests."""
     stages = {f"pipelines.{name}" for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]}
     used: dict[tuple[str, ...], set[str]] = {}
     for document, _ in PAIRS:

@@ -1,4 +1,4 @@
-"""The audit against a server that speaks OSV's protocol: what is found, what is accepted and until when."""
+"""The audit against a server that implements OSV's protocol: advisories, and their acceptance."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -1,4 +1,4 @@
-"""The templates as text: what AWS's linter says, and what the house asks of every one of them."""
+"""The templates as text: AWS's linter, and our own rules."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What the files of infra/compose promise, and what its commands say when something is missing."""
+"""The files of infra/compose, and its commands' messages when something is missing."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def test_a_service_has_a_health_check_limits_and_a_pinned_image(name: str) -> No
     assert service["security_opt"] == ["no-new-privileges:true"]
     ours = re.fullmatch(r"roadmap/(serving|train|airflow):\$\{TAG:-latest\}", service["image"])
     assert ours or re.fullmatch(r"[\w./-]+:[\w.-]*\d[\w.-]*@sha256:[0-9a-f]{64}", service["image"])
-    if name != "s3":  # its image starts as root, gives its data to its user, and is not ours to know better
+    if name != "s3":  # its image starts as root and then changes to its user
         assert service["read_only"] and service["cap_drop"] == ["ALL"] and int(service["user"].partition(":")[0]) > 0
 
 

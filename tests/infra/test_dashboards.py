@@ -1,4 +1,4 @@
-"""Dashboards and alerts as code: they ask for what is exported, Prometheus can read them, and Grafana finds them."""
+"""Dashboards and alerts as code: they query exported metrics, and Prometheus and Grafana can load them."""
 
 import json
 import re
@@ -39,7 +39,7 @@ print(metrics.render()[0].decode())
 
 
 def exported() -> dict[str, set[str]]:
-    """Every series that the server and the monitoring job make, with its labels."""
+    """Every series of the server and the monitoring job, with its labels."""
     page = subprocess.run([sys.executable, "-c", EXPORT], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^([a-z_]+)(?:{(.*)})? \S+$", page, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""infra.github against a server that speaks GitHub's REST API: one comment that is renewed, releases, dispatches."""
+"""infra.github against a server with GitHub's REST API: one updated comment, releases, dispatches."""
 
 import json
 from collections.abc import Iterator

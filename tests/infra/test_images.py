@@ -1,4 +1,4 @@
-"""The images, by what their files promise; what they are and do: tests/system/containers."""
+"""The Dockerfiles as text; tests/system/containers builds and runs them."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def test_a_dockerfile_has_one_base_and_it_is_an_argument(file: Path) -> None:
 
 @each
 def test_a_dockerfile_runs_as_any_non_root_user(file: Path) -> None:
-    """But for train: SageMaker's /opt/ml belongs to root."""
+    """Except train: SageMaker's /opt/ml belongs to root."""
     lines = instructions(file)
     users = [rest for word, rest in lines if word == "USER"]
     if file.name == "train.Dockerfile":
@@ -61,7 +61,7 @@ def test_a_dockerfile_keeps_no_cache_and_verifies_downloads(file: Path) -> None:
 
 
 def test_the_serving_lock_is_a_subset_of_the_projects() -> None:
-    """The same versions as the tests run with, every file with its hash, and nothing to train with."""
+    """The same versions as in the tests, every file with its hash, and no training libraries."""
     whole = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     lock = (ROOT / "infra" / "docker" / "serving.lock").read_text()
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""infra/k8s as it is rendered: by Kubernetes' schemas, by a policy checker, and by what the house asks of it."""
+"""The rendered infra/k8s: Kubernetes' schemas, a policy checker, and our own rules."""
 
 import json
 import shutil
@@ -17,8 +17,8 @@ from tests.support.checkouts import ROOT, environment
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl, which renders infra/k8s")
 IMAGE = f"registry.example.org/roadmap/serving@sha256:{'a' * 64}"
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
-KUBERNETES = ("1.32", "1.37")  # the oldest with all that is used, and the newest whose schemas are at hand
-NO_SCHEMA = {"HTTPRoute"}  # Gateway API's own; test_the_route_* judges it
+KUBERNETES = ("1.32", "1.37")  # the oldest version with all features used, and the newest with available schemas
+NO_SCHEMA = {"HTTPRoute"}  # of Gateway API; checked by test_the_route_*
 VERSION, CANARY = "0123456789ab", "ba9876543210"
 
 every_stage = pytest.mark.parametrize("stage", STAGES)
@@ -142,7 +142,7 @@ def test_stable_and_canary_differ_only_in_version() -> None:
         assert maps[config]["data"]["VERSION"] == version and maps[config]["data"]["PROJECT"] == "mnist"
     stable, canary = (json.dumps(deployments[name]["spec"]["template"], sort_keys=True) for name in sorted(deployments))
     assert deployments["mnist-serving-canary"]["spec"]["replicas"] == 0
-    assert "replicas" not in deployments["mnist-serving"]["spec"]  # the autoscaler has the say
+    assert "replicas" not in deployments["mnist-serving"]["spec"]  # set by the autoscaler
     for track in ("canary", "stable"):
         stable, canary = stable.replace(track, ""), canary.replace(track, "")
     assert len(stable.replace("-", "")) == pytest.approx(len(canary.replace("-", "")), abs=2)
@@ -193,7 +193,7 @@ def test_network_policies_deny_by_default(stage: str) -> None:
                 assert rule["ports"] and rule[peers], f"{name} lets everyone through"
                 assert {} not in rule[peers]
     internet = [p["ipBlock"] for r in policies["mnist-serving"]["spec"]["egress"] for p in r["to"] if "ipBlock" in p]
-    assert {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]} in internet  # a node's credentials are out of reach
+    assert {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]} in internet  # no access to the node's credentials
 
 
 def test_a_gpu_is_requested_only_if_configured() -> None:

@@ -1,4 +1,4 @@
-"""`make setup` on a machine that lacks something: one sentence that says what to do."""
+"""`make setup` on a machine that lacks something: one sentence with the remedy."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The driver of the stacks when things go wrong, which moto never lets them."""
+"""infra.stacks when things fail, which moto cannot simulate."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ TEMPLATES = templates()
 
 
 class Script:
-    """CloudFormation as far as the driver calls it: a stack in a state, and what the next change makes of it."""
+    """The part of CloudFormation that infra.stacks calls: a stack's state, and the result of the next change."""
 
     def __init__(self, state: str | None, ends: str, reason: str = "", change: str = "CREATE_COMPLETE") -> None:
         self.state, self.ends, self.reason, self.change = state, ends, reason, change

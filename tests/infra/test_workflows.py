@@ -1,4 +1,4 @@
-"""The workflows as text: pinned, with few rights, and every step something that a person can call."""
+"""The workflows as text: pinned actions, least privilege, and steps that can be run by hand."""
 
 import os
 import re
@@ -125,7 +125,7 @@ def test_a_step_is_a_make_target_and_takes_its_values_from_the_environment(name:
     ],
 )
 def test_environment_values_are_quoted(target: str, heard: str, tmp_path: Path) -> None:
-    """An input of a workflow is text that somebody typed; make and the shell must hand it on as it is."""
+    """A workflow's input is arbitrary text; make and the shell must pass it on unchanged."""
     value = "a b; touch $HOME/x `id` $(id) '\" * | &"
     recorder = tmp_path / ".venv" / "bin" / "python"
     recorder.parent.mkdir(parents=True)
@@ -181,7 +181,7 @@ def test_only_deploying_and_training_jobs_get_an_oidc_token() -> None:
 
 
 def test_the_documentation_job_has_no_environment() -> None:
-    """Pages takes the token of `id-token` as proof of origin; AWS's roles trust environments named like a stage."""
+    """Pages uses the `id-token` as proof of origin; AWS's roles trust environments named like a stage."""
     publish = WORKFLOWS["docs"]["jobs"]["publish"]
     assert all("run" not in step for step in publish["steps"]) and "refs/heads/main" in publish["if"]
     assert publish["environment"]["name"] not in STAGES
@@ -195,7 +195,7 @@ def test_the_role_trusts_the_environment_of_its_stage() -> None:
     issuer = "token.actions.githubusercontent.com"
     assert conditions[f"{issuer}:sub"] == {"Fn::Sub": "repo:${Repository}:environment:${Stage}"}
     assert conditions[f"{issuer}:aud"] == "sts.amazonaws.com"
-    # The session outlives the job, or a deploy would lose its rights half way.
+    # The session outlives the job, or a deployment would lose its credentials midway.
     assert role["MaxSessionDuration"] >= WORKFLOWS["deploy"]["jobs"]["deploy"]["timeout-minutes"] * 60
 
 
@@ -218,7 +218,7 @@ def test_the_shards_cover_the_whole_suite() -> None:
 
 @every_workflow
 def test_expressions_refer_to_existing_names(name: str) -> None:
-    """Inputs that are declared, steps that have that id, jobs that are needed, keys of the matrix."""
+    """Declared inputs, existing step ids, needed jobs, keys of the matrix."""
     workflow = WORKFLOWS[name]
     events = [value for value in workflow["on"].values() if isinstance(value, dict)]
     inputs = {key for event in events for key in event.get("inputs", {})}

@@ -196,7 +196,7 @@ def test_a_killed_training_resumes_to_the_same_averaged_weights(tmp_path: Path) 
 
 
 def test_the_averaged_weights_are_exported(tmp_path: Path) -> None:
-    """The checkpoint of the last epoch holds both: the average, and the weights it is the average of."""
+    """The checkpoint of the last epoch has both: the average, and the averaged weights."""
     model = train(tmp_path / "run", 2)
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     name = "layers.2.weight"

@@ -114,7 +114,7 @@ def test_muon_updates_block_matrices_and_the_schedule_reaches_both_optimizers() 
 
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_it_learns_a_task_that_needs_attention(positions: str) -> None:
-    """The second half of a text repeats the first: each of its tokens stands eight places before."""
+    """The second half of a text repeats the first: each of its tokens occurs eight positions earlier."""
     model = gpt(positions=positions, vocab=8, layers=2, width=64, heads=4).train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, fused=True)
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Sentiment, its networks: any batch is read alike, and answers add up."""
+"""The networks for sentiment: independence of the batch, and additive contributions."""
 
 from collections.abc import Callable
 from pathlib import Path

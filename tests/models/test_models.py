@@ -1,4 +1,4 @@
-"""Networks against what is known about them: closed forms, scikit-learn, a plain loop, and their own ONNX graphs."""
+"""Networks against references: closed forms, scikit-learn, a plain loop, and their own ONNX graphs."""
 
 import itertools
 import logging
@@ -23,7 +23,7 @@ from roadmap.training.export import export
 
 N, D = 600, 4
 RNG = np.random.default_rng(1)
-X = RNG.normal(size=(N, D)).astype(np.float32)  # well conditioned: what Features makes of most tables
+X = RNG.normal(size=(N, D)).astype(np.float32)  # well conditioned, like Features of most tables
 Y = (X @ [3.0, -2.0, 0.5, 0.0] * 10 + 250 + RNG.normal(0, 8, N)).astype(np.float32)
 LABELS = (RNG.random(N) < 1 / (1 + np.exp(-X @ [1.5, -1.0, 0.5, 0.0] - 0.3))).astype(np.float32)
 
@@ -69,7 +69,7 @@ def objective(model: LinearRegression) -> float:
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("batch_size", [N, 64])
 def test_svd_finds_the_weights_of_scikit_learn(l2: float, batch_size: int) -> None:
-    """Ridge minimises the sum of squares plus alpha |w|^2, we the mean plus l2 |w|^2: alpha = n l2."""
+    """Ridge minimises the sum of squares plus alpha |w|^2, ours the mean plus l2 |w|^2: alpha = n l2."""
     model = fit(linear("svd", lr=1, l2=l2), X, Y, epochs=1, batch_size=batch_size)
     target = (Y.astype(np.float64) - Y.mean()) / Y.std()
     known = (linear_model.Ridge(alpha=N * l2, solver="cholesky") if l2 else linear_model.LinearRegression()).fit(
@@ -155,7 +155,7 @@ def test_shifts_match_a_plain_loop() -> None:
 
 
 def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """One image, moved pixel by pixel."""
+    """One image, shifted pixel by pixel."""
     height, width = image.shape
     moved = np.zeros_like(image)
     for row, column in itertools.product(range(height), range(width)):
@@ -194,7 +194,7 @@ def test_the_onnx_graph_matches_the_network_for_any_batch_size(name: str, tmp_pa
 
 
 def test_a_differing_graph_is_rejected_at_export(tmp_path: Path) -> None:
-    """Dropout left on is the classical way to export a wrong graph."""
+    """Active dropout is the classic way to export a wrong graph."""
     model = Classifier(D, [64], dropout=0.9, lr=0.01, weight_decay=0.0).train()
     with pytest.raises(RuntimeError, match="from the exported graph"):
         export(model, (X[:2],), tmp_path)

@@ -1,4 +1,4 @@
-"""python -m pipelines.ab: both versions from the log, and a verdict that may be looked at every day."""
+"""python -m pipelines.ab: both versions from the log, and a verdict that may be checked every day."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_agreement_of_two_outputs(first: dict[str, Any], second: dict[str, Any],
 
 
 class Log:
-    """A log in which two versions of titanic answer, and the truth comes day by day."""
+    """A log of two versions of titanic, with labels arriving day by day."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url

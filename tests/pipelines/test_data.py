@@ -1,4 +1,4 @@
-"""The data sets are the published ones: totals, sizes and a ground truth that can be found again."""
+"""The datasets are the published ones: totals, sizes and a recoverable ground truth."""
 
 import os
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_digits_are_uint8_images_of_the_full_range() -> None:
 
 @pytest.fixture
 def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checksums are checked on the mirror's files, not on what an earlier run left."""
+    """Checksums are verified on the mirror's files, not on cached ones."""
     monkeypatch.setenv("DATA_CACHE", str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""What each stage may import of the packages that take long: a stage is a process, and imports are its bill."""
+"""Which slow packages each stage may import: a stage is a process, and imports dominate its time."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from roadmap.config.params import params
 from roadmap.dependencies import MEMBERS
 from tests.support.checkouts import ROOT, Checkout
 
-MLFLOW = {"mlflow", "sqlalchemy", "fastapi", "boto3", "pandas", "scipy"}  # what `import mlflow` brings by itself
+MLFLOW = {"mlflow", "sqlalchemy", "fastapi", "boto3", "pandas", "scipy"}  # imported by `import mlflow`
 MAY = {
     "collect": set(),
     "prepare": {"pandas", "pandera", "sklearn", "scipy"},
@@ -29,7 +29,7 @@ MAY = {
     "process": MLFLOW,  # roadmap/tracking/process.py, beside train and evaluate
 }
 SLOW = frozenset[str]().union(*MAY.values()) | {"transformers", "dvc", "ray", "sagemaker", "s3fs"}
-AT_ONCE = {"pandas"}  # what a module may import before a function is called
+AT_ONCE = {"pandas"}  # what a module may import at module level
 
 
 def test_stages_and_projects_import_nothing_slow() -> None:
@@ -45,7 +45,7 @@ def test_stages_and_projects_import_nothing_slow() -> None:
 
 @pytest.mark.slow
 def test_a_stage_imports_no_more_than_it_needs(reproduced: Checkout) -> None:
-    """As seen in the processes of `dvc repro`: imports in functions included."""
+    """As recorded in the processes of `dvc repro`, including imports in functions."""
     too_many = defaultdict(set)
     seen = set()
     for line in map(json.loads, Path(f"{reproduced.folder}.jsonl").read_text().splitlines()):

@@ -1,9 +1,8 @@
-"""Walks params.yaml: whichever door a request comes through, the answer is that of the project's predictor.
+"""For every project of params.yaml: every entry point gives the outputs of the project's predictor.
 
-What may differ is rounding. A door answers its requests in batches of its own, and on some processors a sum of float32
-depends in its last digits on what stands beside it in the batch; so numbers are the same to `RELATIVE`, or, since some
-answers are rounded to five digits, to `ABSOLUTE`. Everything else, a generator's text included, is the same to the
-letter.
+Only rounding may differ. Entry points batch requests differently, and on some processors the last digits of a float32
+sum depend on the rest of the batch; so numbers must be equal to `RELATIVE`, or, since some outputs are rounded to five
+digits, to `ABSOLUTE`. Everything else, generated text included, must be identical.
 """
 
 import json
@@ -40,7 +39,7 @@ Rows = list[dict[str, Any]]
 
 
 class Place:
-    """The checkout in which everything was trained, with what several doors share."""
+    """The checkout with all trained projects, and what several entry points share."""
 
     def __init__(self, checkout: Checkout, folder: Path, server: httpx2.Client, function: Function) -> None:
         self.checkout, self.folder, self.server, self.function = checkout, folder, server, function
@@ -89,7 +88,7 @@ def kserve(place: Place, project: str, requests: Rows) -> Rows:
 
 
 def element(tensor: dict[str, Any], row: int) -> Any:
-    """What is no tensor comes as JSON."""
+    """Decodes JSON of values that are not tensors."""
     size = math.prod(tensor["shape"][1:])
     values = tensor["data"][row * size : (row + 1) * size]
     for length in reversed(tensor["shape"][2:]):
@@ -157,7 +156,7 @@ def mlflow_pyfunc(place: Place, project: str, requests: Rows) -> Rows:
         patch.chdir(place.checkout.folder)
         mlflow.set_tracking_uri(f"sqlite:///{place.checkout.folder}/mlflow.db")
         model = mlflow.pyfunc.load_model(f"models:/{project}@champion")
-        # In a table, every row has every column: requests that give other fields are a table of their own.
+        # In a table every row has every column: requests with other fields are a separate table.
         tables = [pd.DataFrame(list(some)) for _, some in groupby(requests, key=list)]
         rows = [row for table in tables for row in model.predict(table).to_dict("records")]
     return [{name: plain(value) for name, value in row.items()} for row in rows]
@@ -177,7 +176,7 @@ DOORS: dict[str, Callable[[Place, str, Rows], Rows]] = {
 
 @pytest.fixture(scope="module", params=PROJECTS)
 def asked(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows]:
-    """A project, requests, and what its predictor says to them."""
+    """A project, requests, and its predictor's outputs."""
     project = request.param
     bundle = Bundle(place.artifacts / project / "bundle")
     rows, _ = load_project(project).data.test_rows(place.checkout.path("data", project))

@@ -1,4 +1,4 @@
-"""Walks params.yaml: whatever project stands there keeps the contract that the stages and the server rely on."""
+"""Every project of params.yaml keeps the contract that the stages and the server rely on."""
 
 import importlib
 import json

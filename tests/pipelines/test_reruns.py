@@ -1,4 +1,4 @@
-"""What an edit makes DVC run again, asked of DVC itself in a checkout whose outputs are dummies: nothing is trained."""
+"""What DVC reruns after an edit, in a checkout with dummy outputs: nothing is trained."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def of(*stages: str, projects: tuple[str, ...] = PROJECTS) -> set[str]:
 
 
 TITANIC, MNIST, MINI_GPT = (("titanic",), ("mnist",), ("mini_gpt",))
-# A dry run names the stages whose own inputs changed; what hangs on their outputs follows if these change.
+# A dry run names the stages whose own inputs changed; dependent stages follow if the outputs change.
 EDITS: dict[str, set[str]] = {
     "roadmap/bundle/bundle.py": of(*MODEL),
     "roadmap/config/schema.py": set(),
@@ -91,7 +91,7 @@ def test_an_edit_reruns_exactly_what_depends_on_it(repo: Any, path: str) -> None
 
 
 def test_dvc_repro_runs_what_changed(repo: Any) -> None:
-    """The same judgement by `dvc repro --dry`, which also takes the look at MLflow's store."""
+    """The same from `dvc repro --dry`, which also includes the stage `store`."""
     assert {stage.addressing for stage in repo.reproduce(dry=True)} == {"store"}
     for path in ("pipelines/titanic/predict/features.py", "pipelines/titanic/README.md"):
         with edited(repo, path):

@@ -1,4 +1,4 @@
-"""A changed file or folder behind `data.path` counts by its content, and nothing else of it does."""
+"""A file or folder behind `data.path` counts by its content only."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def changed(before: dict[str, str]) -> set[str]:
 
 
 def same_size_and_time(path: Path) -> None:
-    """Another content that `ls -l` can't tell from the old one."""
+    """Other content with the same size and time."""
     found = path.stat()
     path.write_text(path.read_text().replace("1", "3"))
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -90,7 +90,7 @@ def test_the_full_profile_has_its_own_file(checkout: Path) -> None:
 
 
 def test_unchanged_files_are_not_read_again(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gigabytes cost a look at their inodes."""
+    """For gigabytes only the inodes are read."""
     monkeypatch.setattr(sources, "RECENT", -1.0)
     before = looked()
     monkeypatch.setattr(sources.hashlib, "file_digest", lambda *_: pytest.fail("is read"))

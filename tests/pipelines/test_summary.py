@@ -1,4 +1,4 @@
-"""The tables of figures: what is at hand is renewed in the documents, what is not stays, in the roadmap's order."""
+"""The tables of figures: available results are updated in the documents, others stay, in the roadmap's order."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Training beyond one network on one table: networks of which each gets those before it, and an environment."""
+"""Training beyond one network on one table: several networks in sequence, and an environment."""
 
 import csv
 import inspect
@@ -110,7 +110,7 @@ class Head(Net):
         return self.fit_to(*batch)
 """
 
-# An encoder, a head on what it encodes, and an index of the training rows by the trained networks.
+# An encoder, a head on its output, and an index of the training rows made by the trained networks.
 CHAIN = """
 import numpy as np
 import torch
@@ -155,8 +155,8 @@ class Data(project.Data):
 
         return {"encoder": encoder, "model": model}
 """
-# A point on a line that should be moved to 0. The prepared data are the starts of episodes; what the network learns
-# from are the states to which it moves itself.
+# A point on a line that should be moved to 0. The prepared data are initial states of episodes; the network learns
+# from the states that it reaches.
 ENVIRONMENT = """
 import numpy as np
 import pytorch_lightning as pl
@@ -218,7 +218,7 @@ Write = Callable[..., Run]
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes a project into an empty folder, which becomes the present one, and returns its checked run."""
+    """Writes a project into an empty folder, which becomes the working directory, and returns its validated run."""
 
     def write(data: str, fields: str, model: dict[str, object], **changes: object) -> Run:
         files = {"settings": SETTINGS.format(fields=fields), "data": data, "predict": PREDICT, "monitoring": MONITORING}
@@ -267,7 +267,7 @@ def test_a_later_network_trains_on_the_earlier_ones_output(written: Write) -> No
     index = np.frombuffer((bundle.folder / "index.bin").read_bytes(), np.float32)
     np.testing.assert_allclose(index, answers, atol=1e-5)
     rows = list(csv.DictReader((run.artifacts / "history.csv").open()))
-    assert [bool(row["encoder/val_loss"]) for row in rows] == [True, True, True]  # three epochs, by its own block
+    assert [bool(row["encoder/val_loss"]) for row in rows] == [True, True, True]  # three epochs, from its own block
     assert [bool(row["val_loss"]) for row in rows] == [True, True, False]
     assert {"other/val_loss", "other/encoder/val_loss"} <= rows[0].keys()
     summary = json.loads((run.artifacts / "train.json").read_text())

@@ -1,4 +1,4 @@
-"""dvc.yaml tells the truth: what a stage imports for a project is among its dependencies there."""
+"""dvc.yaml is complete: what a stage imports for a project is among its dependencies."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.support.checkouts import ROOT
 
 PROJECTS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"]
 STAGES = graph.read(ROOT).stages
-WITHOUT = {  # stages that depend on no file of ours
+WITHOUT = {  # stages that depend on no file of the repository
     "collect": "adds what production has labelled meanwhile: it runs when it is told to",
     "store": "runs always",
 }
@@ -53,7 +53,7 @@ def test_imports_of_a_stage_are_among_its_dependencies(address: str) -> None:
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_dependency_is_imported(name: str) -> None:
-    """Each line of code in `deps:` is there for something that the stage of some project imports."""
+    """Each code entry of `deps:` is imported by the stage for some project."""
     served: dict[str, bool] = {"pipelines/${key}": True}  # of optional members, which no project need have
     for stage in STAGES.values():
         if stage.name == name and stage.key is not None:
@@ -76,7 +76,7 @@ def test_excluded_plumbing_exists_and_is_imported(entry: str, monkeypatch: pytes
 
 
 def test_omitted_project_keys_are_empty() -> None:
-    """The defaults of roadmap/project.py change no output, or it would be no plumbing."""
+    """The defaults of roadmap/project.py change no output; otherwise it would not be plumbing."""
     tree = ast.parse((ROOT / "roadmap/project.py").read_text())
     members = [
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name not in ("Project", "Settings")

@@ -23,7 +23,7 @@ print(how, *sys.argv[1:], os.environ.get("WORD"))
 
 
 class Stages:
-    """A package of stages, as pipelines/ is one."""
+    """A package of stages, like pipelines/."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class Stages:
 
 
 class Served(Stages):
-    """The same beside a server, whose `dvc` is a process that waits."""
+    """The same with a server, whose `dvc` is a waiting process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -91,7 +91,7 @@ def test_a_fork_inherits_arguments_environment_and_streams(served: Served) -> No
 
 
 def test_a_fork_has_the_servers_imports(served: Served) -> None:
-    served.write("imported", "import sys\nprint('colorsys' in sys.modules)")  # as soon as nobody asks, it imports
+    served.write("imported", "import sys\nprint('colorsys' in sys.modules)")  # it imports while idle
     until(lambda: served.work("stages.imported").communicate(timeout=60)[0] == "True\n")
 
 
@@ -132,7 +132,7 @@ def test_a_fork_does_not_outlive_its_client(tmp_path: Path, victim: str) -> None
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """Where temporary files go: the path of a socket is 107 bytes at most."""
+    """A short folder for temporary files: a socket's path has at most 107 bytes."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 

@@ -1,4 +1,4 @@
-"""The contract of a project: what is missing is said in one line, a wrong signature is refused before anything runs."""
+"""The contract of a project: missing members are one line, and a wrong signature is rejected by mypy."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ class Data(project.Data):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """pipelines/shop, of a project that nobody has written yet."""
+    """pipelines/shop, a new project."""
     monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path)])
     for name in [name for name in sys.modules if name.startswith("pipelines.shop")]:
         monkeypatch.delitem(sys.modules, name)
@@ -116,7 +116,7 @@ project.Evaluation()
 def test_mypy_rejects_a_project_with_another_signature(tmp_path: Path) -> None:
     file = tmp_path / "evaluate.py"
     file.write_text(SIGNATURES)
-    # What the contract's files import is left out: to read NumPy's and PyTorch's types takes a minute.
+    # Imports of the contract's files are skipped: reading the types of NumPy and PyTorch takes a minute.
     options = ["--follow-imports=skip", "--disable-error-code=empty-body", f"--cache-dir={tmp_path}"]
     checked = ["roadmap/project.py", "roadmap/evaluation/scores.py", str(file)]
     done = subprocess.run([sys.executable, "-m", "mypy", *options, *checked], cwd=ROOT, capture_output=True, text=True)

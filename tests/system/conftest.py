@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# The longest files begin first, or one worker would wait for the other at the end. The first needs the reproduction,
-# the next two don't: the second worker has something to do meanwhile.
+# The longest files start first, or one worker would wait for the other at the end. The first needs the reproduction,
+# the next two don't, so the second worker is busy meanwhile.
 FIRST = [
     HERE / name
     for name in (

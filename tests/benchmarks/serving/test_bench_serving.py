@@ -1,4 +1,4 @@
-"""What the serving benchmark concludes from what it measured."""
+"""The conclusions of the serving benchmark from its measurements."""
 
 import pytest
 

@@ -55,7 +55,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def base_image(repository: image.ImageRepository, tag: str) -> None:
-    """An image of one layer with one file, pushed as any client does it."""
+    """An image of one layer with one file, pushed like any client does."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as archive:
         entry = tarfile.TarInfo("etc/base")

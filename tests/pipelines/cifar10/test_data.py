@@ -1,4 +1,4 @@
-"""CIFAR-10's project, its data: drawn scenes and the publisher's files."""
+"""The data of cifar10: drawn scenes and the publisher's files."""
 
 import io
 import lzma
@@ -44,7 +44,7 @@ def test_boxes_enclose_the_drawn_shapes_exactly(size: int) -> None:
 
 
 def span(shape: str) -> float:
-    """Of a shape in its unit circle."""
+    """The extent of a shape in its unit circle."""
     u, v = np.meshgrid(np.linspace(-1, 1, 401), np.linspace(-1, 1, 401))
     drawn = shapes.SHAPES[shape](u, v)
     return max(np.ptp(u[drawn]), np.ptp(v[drawn]))
@@ -56,7 +56,7 @@ def nearest_colour(pixels: np.ndarray) -> str:
 
 
 def test_captions_match_the_pixels() -> None:
-    """Words against pixels: the colours, the place of the box, its extent."""
+    """Compares captions with pixels: colours, and position and size of the box."""
     plain_ones = 0
     for seed in range(80):
         found = shapes.scene(np.random.default_rng(seed), 48, clean=True)
@@ -91,7 +91,7 @@ def batch(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def python_batch(pixels: np.ndarray, labels: np.ndarray, labels_first: bool) -> bytes:
-    """What Python 2's cPickle wrote at protocol 2, opcode by opcode, with numpy's way to rebuild an array."""
+    """What Python 2's cPickle wrote at protocol 2, opcode by opcode, with numpy's reconstruction of an array."""
 
     def text(value: bytes) -> bytes:  # SHORT_BINSTRING, BINPUT
         return b"U" + bytes([len(value)]) + value + b"q\x01"

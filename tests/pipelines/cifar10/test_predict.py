@@ -1,4 +1,4 @@
-"""CIFAR-10's project, what is served: requests, damaged images, explanations, the official data."""
+"""Serving cifar10: requests, corrupted images, explanations, the official data."""
 
 import base64
 import io
@@ -118,7 +118,7 @@ PNG = base64.b64decode(images.encode(np.random.default_rng(0).integers(0, 256, (
 
 
 def bomb(edge: int) -> bytes:
-    """A small file that says it is huge: PNG's header with other numbers, and their checksum."""
+    """A small file that claims to be huge: a PNG header with other numbers and their checksum."""
     header = b"IHDR" + struct.pack(">II", edge, edge) + PNG[24:29]
     return PNG[:12] + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
 
@@ -177,7 +177,7 @@ def test_base64_may_contain_line_breaks(client: TestClient, lines: Any) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
-    """EXIF says how the camera was held; every viewer shows the photo that way."""
+    """EXIF has the camera's orientation, which every viewer applies."""
     upright = np.zeros((SIZE, SIZE, 3), np.uint8)
     upright[: SIZE // 2, : SIZE // 2] = 200  # the first quarter alone is bright
     mirrored = upright.transpose(1, 0, 2)
@@ -257,7 +257,7 @@ def test_corruptions_are_scored_by_the_served_predictor(artifacts: Path) -> None
 
 
 def test_patch_features_tell_stripe_directions_apart() -> None:
-    """Stripes down or across, of any colour and phase under noise: no single pixel tells which."""
+    """Vertical or horizontal stripes of any colour and phase under noise: single pixels reveal nothing."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
@@ -279,7 +279,7 @@ def test_patch_features_tell_stripe_directions_apart() -> None:
     not (Path(os.environ.get("DATA_MIRROR") or "none") / "cifar10").is_dir(), reason="DATA_MIRROR holds no CIFAR-10"
 )
 def test_a_narrow_network_learns_photographs_in_two_epochs(clone: Checkout) -> None:
-    """Two epochs of a narrow network; the whole recipe takes minutes and is reported in the project's README."""
+    """Two epochs of a narrow network; the full training takes minutes and is reported in the project's README."""
     settings = (
         "project=cifar10", "profile=full", f"projects.cifar10.data.path={os.environ['DATA_MIRROR']}/cifar10",
         "projects.cifar10.train.epochs=2", "projects.cifar10.model.width=24", "tracking=none",

@@ -1,4 +1,4 @@
-"""The shipped linear model has found the generator's truth again, read off its own predictions."""
+"""The shipped linear model recovers the generator's coefficients, read from its predictions."""
 
 from typing import Any
 

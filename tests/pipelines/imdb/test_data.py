@@ -1,4 +1,4 @@
-"""Sentiment, its data: where texts come from, and what tokens they become."""
+"""The data of imdb: sources of texts, and tokenization."""
 
 import io
 import json
@@ -68,7 +68,7 @@ def test_the_official_layout_as_archive_and_folder(tmp_path: Path, form: str) ->
     found = data.Data().prepare(settings(path=str(path)), "full", seed=1)
     train, val, test = (found.splits[name] for name in ("train", "val", "test"))
     assert len(test) == 18 and test["label"].sum() == 9
-    # One text is known from test, one is there twice: neither may teach what test asks.
+    # One text is also in test, one is duplicated: both are dropped.
     assert found.notes["left_out"] == {"of train, in test too": 1, "repeated in train": 1}
     assert len(train) + len(val) == 81 and len(val) == 4
     assert not set(train["text"]) & (set(test["text"]) | set(val["text"]))
@@ -225,7 +225,7 @@ def test_rows_keep_their_labels_and_lengths(prepared: Path) -> None:
 
 
 def test_word_vectors_group_similar_words() -> None:
-    """Words 1 to 10 keep company with each other, 11 to 20 too: within a group vectors are alike."""
+    """Words 1 to 10 co-occur, and so do 11 to 20: within a group vectors are similar."""
     rng = np.random.default_rng(0)
     group = rng.integers(0, 2, (400, 1))
     tokens = (1 + 10 * group + rng.integers(0, 10, (400, 12))).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Sentiment, what is served: answers over HTTP, evaluation, report, the official data."""
+"""Serving imdb: predictions over HTTP, evaluation, report, the official data."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle as training writes it, of a network that has learnt nothing."""
+    """A bundle as training writes it, of an untrained network."""
     folder = tmp_path_factory.mktemp("artifacts")
     bundle = folder / "imdb" / "bundle"
     bundle.mkdir(parents=True)
@@ -69,7 +69,7 @@ def client(artifacts: Path) -> Iterator[TestClient]:
 
 
 def ask(client: TestClient, *inputs: Any) -> Any:
-    body = json.dumps({"inputs": list(inputs)})  # escapes surrogates, as a client that sends half an emoji does
+    body = json.dumps({"inputs": list(inputs)})  # escapes surrogates, like a client that sends half an emoji
     return client.post("/models/imdb/predict", content=body, headers={"content-type": "application/json"})
 
 
@@ -170,7 +170,8 @@ def test_a_bag_of_words_fails_on_negation(prepared: Path) -> None:
 
 
 def test_nb_svm_matches_the_paper() -> None:
-    """On separable counts: the right answers, and weights between the mean of their sizes and the machine's own."""
+    """On separable counts: right predictions, and weights interpolated between their mean magnitude and the SVM's
+    own."""
     texts = ["good fine", "good", "fine day", "bad", "poor bad", "poor day"] * 5
     labels = np.array([1, 1, 1, 0, 0, 0] * 5)
     model = evaluate.NBSVM().fit(texts, labels)
@@ -228,7 +229,7 @@ mirror = pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRR
 
 
 def trained(folder: Path, *overrides: str) -> dict[str, Any]:
-    """Prepare, baselines, train and evaluate with the settings of `full`, some changed; -> metrics"""
+    """Runs prepare, baselines, train and evaluate with the settings of `full`, some changed; -> metrics"""
     clone = Checkout(checkout(folder / "clone"))
     common = ("project=imdb", "profile=full", "tracking=none", *(f"projects.imdb.{one}" for one in overrides))
     for stage in ("prepare", "baselines", "train", "evaluate"):

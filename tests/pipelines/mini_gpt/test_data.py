@@ -65,7 +65,7 @@ def test_chunks_do_not_change_the_tokens(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_byte_order_marks_are_removed(tmp_path: Path) -> None:
-    """Windows' editors write one; where files were joined, it stands in the middle."""
+    """Windows editors write one; in concatenated files it is in the middle."""
     (tmp_path / "marked.txt").write_text(f"\ufeff{TEXT}\ufeff{TEXT}", encoding="utf-8")
     text, *_ = data.corpus(settings(path=str(tmp_path / "marked.txt")), "sample")
     assert text == TEXT + TEXT
@@ -143,7 +143,7 @@ def test_evaluation_windows_cover_the_test_text(prepared: Path) -> None:
 
 
 def test_bits_per_character_of_coin_flips() -> None:
-    """Windows of characters that are each as likely as not have one bit per character, the first left out."""
+    """Coin flips have one bit per character, without the first of each window."""
     half = float(np.log(0.5))
     outputs: list[Any] = [
         SimpleNamespace(logprobs=SimpleNamespace(tokens=list("abcd"), token_logprobs=[None, half, half, half])),
@@ -166,7 +166,7 @@ class Killed(Exception):
 
 
 class KillIn(Callback):
-    """Ends the process, as far as training can tell, amid an epoch."""
+    """Simulates a kill in the middle of an epoch."""
 
     def __init__(self, epoch: int | None) -> None:
         self.epoch = epoch
@@ -177,7 +177,7 @@ class KillIn(Callback):
 
 
 def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
-    """With everything that has a state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
+    """Trains with everything that has state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
     made = data.Data().training(prepared)
     settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
     folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Prices as people have them: files of all sorts, an optional publisher, and the official set in the mirror."""
+"""Prices: users' files, Yahoo Finance, and the official data in the mirror."""
 
 import json
 import os
@@ -195,13 +195,13 @@ def test_only_one_source_can_be_set(keys: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_the_sample_forecaster_learns_the_generators_quantiles(reproduced: Checkout) -> None:
-    """The share of the true conditional distribution that its intervals hold, at every horizon."""
+    """The share of the true conditional distribution inside its intervals, at every horizon."""
     found = json.loads(reproduced.path("artifacts", "stocks", "metrics.json").read_text())["metrics"]
     for days in (1, 5, 20):
         assert 0.78 <= found[f"true_coverage80_{days}d"] <= 0.82, days
         assert 0.935 <= found[f"true_coverage95_{days}d"] <= 0.965, days
         assert 0.78 <= found[f"coverage80_{days}d"] <= 0.82, days
-    # Twelve outcomes a year tell little of 20 days: there the correction costs more than there is to correct.
+    # Twelve 20-day outcomes a year say little: there the correction costs more than it gains.
     for days, error, loss in ((1, 0.06, 1.02), (5, 0.08, 1.02), (20, 0.14, 1.05)):
         assert found[f"quantile_error_{days}d"] < error, "widths of the 80% interval"
         assert found[f"pinball_{days}d"] < loss * found[f"pinball_truth_{days}d"]
@@ -235,7 +235,7 @@ class TestFullTraining:
     pytestmark = MIRROR
 
     def test_no_baseline_wins_and_intervals_are_calibrated_at_every_horizon(self, tmp_path: Path) -> None:
-        """The answers as served; two seeds."""
+        """The forecasts as served; two seeds."""
         clone = Checkout(checkout(tmp_path / "clone"))
         options = ("project=stocks", "profile=full")
         clone.stage("prepare", *options)

@@ -1,4 +1,4 @@
-"""Forecasts of prices: against a truth that is known, and without a look into the future."""
+"""Forecasts of prices: against a known ground truth, and without look-ahead."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def training_set(folder: Path) -> TrainingSet:
 
 
 def moved(network: Forecaster, by: float = 0.3) -> Forecaster:
-    """As training might leave it, far from where it starts."""
+    """A network with weights far from their initial values, as after training."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -65,7 +65,7 @@ def test_one_day_quantiles_match_the_simulation() -> None:
 
 
 def test_generated_returns_are_calibrated() -> None:
-    """Each day against what was known on the evening before; bounds are four binomial standard errors."""
+    """Each day against the distribution known the evening before; bounds are four binomial standard errors."""
     [one] = generate(1, 12_000, seed=4)
     logs = np.log(one.columns["close"])
     for days in HORIZONS:
@@ -242,7 +242,7 @@ def test_a_run_for_a_past_date_sees_no_later_prices() -> None:
 
 
 def test_diebold_mariano_has_a_false_alarm_rate_of_five_percent() -> None:
-    """2,000 pairs of equally good forecasts; for five days ahead errors overlap, as those of real forecasts do."""
+    """2,000 pairs of equally good forecasts; for five days ahead errors overlap, like those of real forecasts."""
     rng = np.random.default_rng(1)
     for days in (1, 5):
         kernel = np.ones(days)

@@ -1,4 +1,4 @@
-"""Stocks over HTTP: what a request brings and gets, and intervals that correct themselves by a longer history."""
+"""Stocks over HTTP: requests and responses, and intervals that are recalibrated by a longer history."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ CLOSE = generate(1, 1000, seed=8)[0].columns["close"].tolist()
 
 
 def forecaster(folder: Path, width: float) -> Path:
-    """A bundle that says: normal, `width` times as wide as the volatility of the last days would have it."""
+    """A bundle that predicts normal quantiles, `width` times as wide as recent volatility implies."""
     shape = (1, len(HORIZONS), len(QUANTILES))
     table = (width * NORMAL * np.sqrt(HORIZONS)[:, None]).astype(np.float32).reshape(shape)
     nodes = [
@@ -82,7 +82,7 @@ def post(client: TestClient, **request: Any) -> Any:
 
 
 def widths(output: Any) -> np.ndarray:
-    """Of the answer's 80% intervals, in logarithms of the price. -> [h]"""
+    """The widths of the 80% intervals, in log prices. -> [h]"""
     return np.array([np.log(high / low) for low, high in (horizon["interval_80"] for horizon in output["horizons"])])
 
 
@@ -90,7 +90,7 @@ def widths(output: Any) -> np.ndarray:
 
 
 def textbook(quantiles: np.ndarray, came: np.ndarray) -> np.ndarray:
-    """One history as Gibbs and Candes have it, evening by evening: [k + 1, h, q], [k, h] -> [h, q]"""
+    """The algorithm of Gibbs and Candes for one history, day by day: [k + 1, h, q], [k, h] -> [h, q]"""
     found = quantiles[-1].copy()
     for h, days in enumerate(HORIZONS):
         for low, high in ((0, 6), (1, 5), (2, 4)):
@@ -297,7 +297,7 @@ def test_other_errors_are_rejected_too(client: TestClient, request_: dict[str, A
 def test_any_valid_history_gets_finite_ordered_prices(
     client: TestClient, seed: int, volatility: float, price: float, count: int, growth: float
 ) -> None:
-    """Also where every day is louder than the one before, so that intervals are missed again and again."""
+    """Even if volatility rises every day, so that outcomes keep leaving the intervals."""
     steps = volatility * growth ** np.arange(count) * np.random.default_rng(seed).standard_t(3, count)
     steps = np.clip(steps - steps.mean(), -0.6, 0.6)
     close = np.clip(price * np.exp(np.cumsum(steps)), 1e-6, 1e9).tolist()

@@ -1,4 +1,4 @@
-"""Bundles: sealed once, refused if anything in them is not what was sealed, and free of code."""
+"""Bundles: their manifest, rejection of any change, and no executable code."""
 
 import json
 import shutil
@@ -140,7 +140,7 @@ def test_writing_the_manifest_again_changes_nothing(sealed: Path) -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.ndarray]:
-    """A bundle as `train` writes it, its network (untrained, which is as good here) and the first training rows."""
+    """A bundle as `train` writes it, its (untrained) network and the first training rows."""
     from models.titanic import Classifier
     from pipelines.titanic.data import Data
     from roadmap.config.check import check

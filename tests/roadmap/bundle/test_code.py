@@ -1,4 +1,4 @@
-"""The import closure of a module, read from its sources."""
+"""The import closure of a module, computed from its sources."""
 
 import ast
 import subprocess
@@ -63,7 +63,7 @@ def test_the_hash_covers_names_and_contents_of_the_closure(
 
 
 def test_the_closure_matches_pythons_imports() -> None:
-    """Of every predictor, imports inside functions aside: those are in the closure whether they run or not."""
+    """For every predictor, except imports inside functions: the closure has those whether they run or not."""
     for project in ("titanic", "stocks", "mini_gpt"):
         files = "(vars(module).get('__file__') for module in sys.modules.values())"
         command = [sys.executable, "-c", f"import sys, pipelines.{project}.predict; print(*{files})"]

@@ -1,4 +1,4 @@
-"""The control panel: every mistake in params.yaml or on the command line is one line that helps, before any work."""
+"""params.yaml and the command line: every error is one helpful line, before any work."""
 
 import copy
 import os
@@ -27,7 +27,7 @@ REMOVE = object()
 
 
 def composed(project: str = "mnist", profile: str = "sample", **changes: Any) -> dict[str, Any]:
-    """The configuration as Hydra composes it; `changes` are dotted keys with `__` for the dots."""
+    """The configuration composed by Hydra; `changes` are dotted keys with `__` for the dots."""
     raw = copy.deepcopy({**PARAMS, **COMPOSED, "project": project, "profile": profile})
     for dotted, value in changes.items():
         *parents, last = dotted.split("__")

@@ -1,4 +1,4 @@
-"""Downloads against real servers: resumed, checked, from a mirror of any kind, and never half a file."""
+"""Downloads from real servers: resumed, verified, from every kind of mirror, and never partial."""
 
 import hashlib
 import threading
@@ -20,7 +20,7 @@ CLOSED = "http://127.0.0.1:9"  # the discard port: nothing listens
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT at /data/file.bin, and writes down (start of the range asked for, bytes sent) of each request.
+    """Serves CONTENT at /data/file.bin, and records (start of the requested range, bytes sent) of each request.
 
     ranges  True: serves them; False: says that it does not; None: says nothing and ignores them
     cut     breaks the connection once so many bytes have been sent in all
@@ -37,7 +37,7 @@ class Server(ThreadingHTTPServer):
         self.file = f"{self.url}/data/file.bin"
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignores disconnected clients."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -145,7 +145,7 @@ def test_the_publisher_resumes_the_mirrors_download(server: Server, cache: Path,
 
 
 def begin(cache: Path, size: int) -> None:
-    """What an interrupted download leaves."""
+    """Creates the partial file of an interrupted download."""
     cache.mkdir(parents=True)
     (cache / "file.bin.part").write_bytes(CONTENT[:size])
 

@@ -1,4 +1,4 @@
-"""Splits: seeded, disjoint, stratified, and written whole or not at all."""
+"""Splits: seeded, disjoint, stratified, and written atomically."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A user's own CSV is first class: what is wrong with it is said in one line, what is taken for what is said too."""
+"""A user's own CSV: errors are one line, and what was inferred is printed."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The gate's tests of one model against another: against what they promise, and against libraries."""
+"""The gate's paired tests: their error rates, and results against libraries."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from roadmap.evaluation.paired import ALPHA, Bootstrap, DieboldMariano, McNemar,
 from roadmap.evaluation.scores import Score, regression
 
 RUNS = 400
-MOST = ALPHA * RUNS + 2 * np.sqrt(ALPHA * (1 - ALPHA) * RUNS)  # of false alarms: the rate, and two standard errors
+MOST = ALPHA * RUNS + 2 * np.sqrt(ALPHA * (1 - ALPHA) * RUNS)  # limit of the false-alarm rate: plus two standard errors
 
 
 def right(values: np.ndarray, block: int = 1) -> Score:
@@ -54,7 +54,7 @@ def test_overlapping_forecasts_are_not_counted_as_independent() -> None:
 
 @pytest.mark.slow
 def test_rare_large_losses_are_not_an_improvement() -> None:
-    """The plain percentile bootstrap would let it pass 11 times in 100."""
+    """A plain percentile bootstrap would accept it in 11% of cases."""
     rng, wrong = np.random.default_rng(3), 0
     for run in range(RUNS):
         losses = rng.exponential(size=150) * (rng.random(150) < 0.15)  # 0.15 on average
@@ -109,5 +109,5 @@ def test_holm_requires_more_of_two_tests_than_of_one() -> None:
 def test_a_subset_has_shorter_blocks() -> None:
     score = right(np.ones(160), block=80)
     places = np.arange(160)
-    assert score.subset(places % 8 == 0).block == 11  # 20 rows, every eighth; the ends make it a little denser
+    assert score.subset(places % 8 == 0).block == 11  # 20 rows, every eighth; the ends make it slightly denser
     assert score.subset(places < 80).block == 80

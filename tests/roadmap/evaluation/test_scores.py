@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, and intervals against what they promise."""
+"""Scores against scikit-learn, and the coverage of intervals."""
 
 from collections.abc import Callable
 
@@ -54,7 +54,7 @@ def test_multiclass_metrics_agree_with_scikit_learn() -> None:
 def test_regression_metrics_agree_with_scikit_learn(rows: list[tuple[int, float]]) -> None:
     targets, predictions = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     found = regression(targets, predictions)
-    if np.ptp(targets):  # scikit-learn has a convention of its own for constant targets
+    if np.ptp(targets):  # scikit-learn has another convention for constant targets
         assert found.value == pytest.approx(sklearn.r2_score(targets, predictions))
     assert found.metrics["rmse"] == pytest.approx(sklearn.root_mean_squared_error(targets, predictions))
     assert found.metrics["mae"] == pytest.approx(sklearn.mean_absolute_error(targets, predictions))
@@ -77,7 +77,7 @@ def test_a_confident_error_has_a_finite_log_loss() -> None:
 
 
 def test_the_interval_covers_the_true_accuracy_in_95_percent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """300 samples of 200 answers that are right with probability 0.8; 95% ± 4 standard errors of the simulation."""
+    """300 samples of 200 predictions, each right with probability 0.8; 95% ± 4 standard errors of the simulation."""
     monkeypatch.setattr(score, "RESAMPLES", 300)
     rng = np.random.default_rng(2)
     covered = []

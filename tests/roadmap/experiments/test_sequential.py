@@ -1,4 +1,4 @@
-"""A test that may be looked at every day: against what it promises."""
+"""A sequential test that may be checked every day: its error rates."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a training changed: the comment's words, and both sides read from a real DVC repository."""
+"""What a training changed: the text of the comment, with both sides read from a real DVC repository."""
 
 import json
 import subprocess
@@ -99,7 +99,7 @@ def run(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess[
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """main has figures in DVC's cache; the working tree has better ones."""
+    """main has metrics in DVC's cache; the working tree has better ones."""
     folder = tmp_path / "repository"
     (folder / "source").mkdir(parents=True)
     (folder / "params.yaml").write_text("profile: sample\nprojects: {mnist: {model: {lr: 0.05}}}\n")

@@ -1,4 +1,4 @@
-"""Labelled rows of the prediction log become a new version of the data, and stay in their split for ever."""
+"""Labelled rows of the prediction log become a new version of the data, and never change their split."""
 
 import json
 import signal
@@ -147,7 +147,7 @@ def test_a_row_never_changes_its_split() -> None:
 def test_a_request_and_its_label_restore_the_row(
     tmp_path: Path, prepared: Callable[[str], PreparedData], project: str
 ) -> None:
-    """The test split as requests, as `evaluate` makes them, and as rows again."""
+    """The test split as requests, as in `evaluate`, and back to rows."""
     old = prepared(project)
     splits.write(tmp_path / "data", old, "sample")
     requests, _ = DATA[project].test_rows(tmp_path / "data")

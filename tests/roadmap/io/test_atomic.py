@@ -1,4 +1,4 @@
-"""Atomic writes: an error inside the block leaves what was there, and no draft."""
+"""Atomic writes: an error inside the block leaves the old content and no temporary files."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_folder_is_replaced_atomically(tmp_path: Path) -> None:
 
 
 def test_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a power failure leaves a file of 0 bytes under the name."""
+    """Otherwise a power failure could leave an empty file under the name."""
     events: list[str] = []
     fsync, replace = os.fsync, Path.replace
 

@@ -1,4 +1,4 @@
-"""Commands: verbs, options and places, and that every mistake is one line that helps."""
+"""Commands: verbs, options and positional arguments, and one helpful line for every error."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The HTTP client against a real server: what it sends, and that every failure is one typed error."""
+"""The HTTP client against a real server: its requests, and one typed error for every failure."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from roadmap.io import http
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what its path asks for."""
+    """Responds as the path says."""
 
     def do_GET(self) -> None:
         self.server.seen.append((self.command, self.path, dict(self.headers)))  # type: ignore[attr-defined]

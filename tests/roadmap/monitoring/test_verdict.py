@@ -1,4 +1,4 @@
-"""The monitor: what the reference keeps, which windows are called drifted, and when a retraining is asked for."""
+"""Monitoring: the contents of the reference, which windows count as drifted, and when retraining is requested."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,7 +67,7 @@ def test_a_significant_but_small_difference_is_no_drift() -> None:
 
 
 def test_the_binned_statistic_matches_the_exact_one() -> None:
-    """With an interval edge at every value there is nothing to lose."""
+    """With an interval edge at every value binning loses nothing."""
     from scipy import stats
 
     one, other = RNG.integers(0, 30, 400).astype(float), RNG.integers(3, 33, 300).astype(float)

@@ -1,4 +1,4 @@
-"""A log of either kind, and recorders that write to it."""
+"""A log of either kind, and recorders for it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""kill -9 of the server's process group and of the log's writer: no row that was kept is lost, none is there twice."""
+"""kill -9 of the server's process group and of the log's writer: no spooled row is lost or duplicated."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_the_spool_of_a_killed_server_is_written(
     until(lambda: not writer.is_running() and not segments(folder))
     found = numbers(read(log))
     assert found == list(range(len(found))) and len(found) >= len(before) > 0
-    assert spooling.SYNC_SECONDS <= 0.5  # so long the last ones may be in the server's memory alone
+    assert spooling.SYNC_SECONDS <= 0.5  # as long the last rows may be only in the server's memory
 
 
 @pytest.mark.slow

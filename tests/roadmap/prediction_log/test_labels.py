@@ -1,4 +1,4 @@
-"""Late ground truth: joined with the prediction log by request id, stored whole or not at all."""
+"""Late labels: joined with the prediction log by request id, stored all or none."""
 
 import json
 import sqlite3
@@ -42,7 +42,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def answered(
     log: str, request_id: str, *numbers: int, ago: timedelta = DAY, version: str = "v1", project: str = "titanic"
 ) -> None:
-    """A request with these inputs, as the server records it."""
+    """Logs a request with these inputs, as the server does."""
     time = NOW - ago
     rows = [
         PredictionRecord(time, request_id, project, version, "sample", json.dumps({"n": n}), json.dumps({"y": n}), 0.01)
@@ -162,7 +162,7 @@ def test_a_label_file_is_joined_and_unknown_requests_reported(log: str, checkout
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_labels_are_read_as_training_reads_a_table(log: str, checkout: Path, end: str) -> None:
-    """Semicolons, blanks, and a comma too many in every row, which once shifted the columns."""
+    """Semicolons, blanks, and an extra comma in every row, which once shifted the columns."""
     answered(log, "a", 1, 2)
     text = end.join(["label; request_id ;index;", ' survived ; "a" ;0;', "died;a;1;", ""])
     (checkout / "labels.csv").write_bytes(text.encode())

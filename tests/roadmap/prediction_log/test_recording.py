@@ -1,4 +1,4 @@
-"""The prediction log: what was asked and answered is found again, and no request ever pays for it."""
+"""The prediction log: predictions are read back, and logging affects no request."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_predictions_are_read_back(artifacts: str, url: str, tmp_path: Path) -> 
     with TestClient(create_app(settings)) as client:
         inputs = [{"class": "1st", "sex": "female", "age": "adult"}, {"class": "crew"}]
         response = client.post("/models/titanic/predict", json={"inputs": inputs}, headers={"X-Request-ID": "abc"})
-        client.post("/models/titanic/predict", json={"inputs": []})  # refused: nothing to record
+        client.post("/models/titanic/predict", json={"inputs": []})  # rejected: nothing to log
         image = {"image": bundles.glyphs()[3].tolist()}
         client.post("/models/mnist/predict", json={"inputs": [image]})
     rows = read(url)  # the server has ended: all is written
@@ -69,7 +69,7 @@ def test_streamed_text_is_logged_too(tmp_path: Path) -> None:
 
 
 class Odd(BaseModel):
-    """What JSON and its encoders treat each in its own way."""
+    """Values that JSON encoders treat differently."""
 
     kind: str = Field(alias="class")
     gap: float | None = None
@@ -166,7 +166,7 @@ def test_workers_share_one_writer(tmp_path: Path, start: Callable[..., Predictio
     assert len([one for one in workers if one.writer]) == 1
     for number in range(30, 60):
         record(workers[number % 3], number)
-    for worker in workers:  # the first takes the writer along, if it is its; the next one starts another
+    for worker in workers:  # the first ends with the writer, if it is its own; the next one starts another
         worker.close()
     assert sorted(numbers(read(url))) == list(range(60))
     assert metrics.written["titanic"] == 60
@@ -265,7 +265,7 @@ def test_a_rejected_row_does_not_block_others(
     tmp_path: Path, start: Callable[..., PredictionLogger], metrics: Metrics
 ) -> None:
     url = f"sqlite:///{tmp_path / 'log.db'}"
-    recording.open_store(url)  # makes the table
+    recording.open_store(url)  # creates the table
     with sqlite3.connect(tmp_path / "log.db") as database:
         refused = "BEFORE INSERT ON predictions WHEN new.request_id = 'r5' BEGIN SELECT RAISE(ABORT, 'too long'); END"
         database.execute(f"CREATE TRIGGER narrow {refused}")

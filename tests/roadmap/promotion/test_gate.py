@@ -1,4 +1,4 @@
-"""The gate: who may become champion, and in which words it is decided."""
+"""The gate: which candidates are promoted, and the text of the decision."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ ROWS = 1000
 
 
 def accuracy(right: int, start: int = 0) -> Score:
-    """`right` of ROWS answers are right, from row `start` on."""
+    """`right` of ROWS predictions are right, from row `start` on."""
     return Score("accuracy", True, np.roll(np.arange(ROWS) < right, start).astype(float), {})
 
 
@@ -97,14 +97,14 @@ def test_the_first_model_needs_no_champion() -> None:
     [
         (accuracy(960), 0.0, True),
         (accuracy(905), 0.0, True),  # five rows won and none lost
-        (accuracy(904), 0.0, False),  # four: once in sixteen times that is chance
+        (accuracy(904), 0.0, False),  # four: chance in one of sixteen cases
         (accuracy(900, start=50), 0.0, False),  # equal on average
         (accuracy(850), 0.0, False),
         (accuracy(930), 0.02, True),
-        (accuracy(925), 0.02, False),  # better, but not for sure by so much
+        (accuracy(925), 0.02, False),  # better, but not significantly by as much
         (accuracy(895), -0.02, True),  # half a point lost, where two are tolerated
         (accuracy(880), -0.02, False),
-        (accuracy(900, start=100), -0.02, False),  # equal on average, but on so different rows that it could be worse
+        (accuracy(900, start=100), -0.02, False),  # equal on average, but on so different rows that it might be worse
     ],
 )
 def test_a_candidate_must_significantly_exceed_the_minimum_improvement(
@@ -139,7 +139,7 @@ def test_with_recent_rows_one_set_is_won_and_none_lost() -> None:
     assert not lost.passed and "a larger loss is possible" in lost.reason
     assert with_recent(worse, better, maximum_regression=0.1).passed
     assert not with_recent(slightly, slightly).passed
-    # Five rows are enough on one set (p = 0.031), and not where there were two to win on.
+    # Five rows are enough on one set (p = 0.031), but not with two sets.
     assert not with_recent((accuracy(905), accuracy(900)), slightly).passed
 
 
@@ -165,7 +165,7 @@ def test_small_slices_are_not_tested() -> None:
 
 
 def test_many_equal_slices_rarely_block_a_better_model() -> None:
-    """Corrected for how many are looked at: 20 slices in which nothing changes but by chance."""
+    """Corrected for the number of slices: 20 slices that change only by chance."""
     rng, refused = np.random.default_rng(0), 0
     masks = {str(part): np.arange(ROWS) % 20 == part for part in range(20)}
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""The signature of the MLflow model takes what the model's own request takes."""
+"""The signature of the MLflow model accepts what the model's request accepts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report page: whole in itself, escaped, the same twice, and right about drift."""
+"""The report page: self-contained, escaped, reproducible, and right about drift."""
 
 import re
 import warnings
@@ -20,7 +20,7 @@ from roadmap.reporting.pictures import montage
 from roadmap.reporting.tasks import associations, corpus, drift, images, series
 
 HOSTILE = "<script>alert('x')</script>"
-PROJECT = "titanic"  # any project without a report of its own
+PROJECT = "titanic"  # any project without its own report
 
 
 def people(rows: int, seed: int, older: float = 0.0) -> pd.DataFrame:
@@ -118,7 +118,7 @@ class Parsed(HTMLParser):
 
 
 def is_whole(page: str) -> None:
-    """Nothing to fetch, nothing to run, unique ids, an alternative for every picture."""
+    """Checks for no external resources or scripts, unique ids, and alt text for every image."""
     parsed = Parsed(page)
     assert {"script", "link", "iframe", "object", "embed"}.isdisjoint(tag for tag, _ in parsed.tags)
     ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
@@ -140,14 +140,14 @@ def is_whole(page: str) -> None:
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_a_table_report_is_self_contained(tmp_path: Path, task: str) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Chinese glyphs that matplotlib's font lacks are no one's business
+        warnings.simplefilter("error")  # ignore Chinese glyphs that matplotlib's font lacks
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         page = render(tmp_path, prepared_table(task))
     is_whole(page)
     texts = Parsed(page).texts
     assert "<script" not in page and HOSTILE in texts
-    assert {"性别", "女", "$x_1$"} <= set(texts)  # names in tables and in figures, none read as mathematics
+    assert {"性别", "女", "$x_1$"} <= set(texts)  # names in tables and figures are not parsed as mathematics
     assert "备注" in texts and "text with 600 distinct values" in texts
 
 
@@ -333,7 +333,7 @@ def test_chinese_text_is_counted_in_characters(tmp_path: Path) -> None:
 
 
 def test_entropy_of_runs_of_characters() -> None:
-    """A coin has one bit each time; a period of four has two bits, and none once a character is known."""
+    """A coin flip has one bit; a period of four has two bits, and none once a character is known."""
     coin = np.random.default_rng(0).integers(0, 2, 200_000)
     joint, last = corpus.entropies(coin)
     np.testing.assert_allclose(joint, range(1, 8), atol=0.01)

@@ -1,4 +1,4 @@
-"""MLflow's store in a file: in folders of any name, moved, copied, and with an experiment that was deleted."""
+"""MLflow's store in a file: in folders of any name, moved, copied, and with a deleted experiment."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ NAMES = ["a b", "a%20b", "100%", "a#b", "a?b", "a&b=c", "a;b", "ä你", "mlruns"
 
 
 def connected() -> Any:
-    """As a new process connects: MLflow leaves the store's address in the environment."""
+    """Connects like a new process: MLflow leaves the store's address in the environment."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     return tracking.connect()
 
@@ -40,7 +40,7 @@ def logged(client: Any, text: str) -> Any:
 
 
 def read(client: Any, run: str) -> str:
-    """As a new process reads it: MLflow remembers where the runs of a process lie."""
+    """Reads like a new process: MLflow caches the runs' locations per process."""
     from mlflow.tracking._tracking_service import utils
 
     utils._artifact_repos_cache.clear()
@@ -48,7 +48,7 @@ def read(client: Any, run: str) -> str:
 
 
 def served(place: Path) -> str:
-    """What the server finds under the alias."""
+    """What the server finds by the alias."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", address(place))
         found: Any = Registry([("titanic", "champion", "")], place / "cache").find()["titanic"]
@@ -57,7 +57,7 @@ def served(place: Path) -> str:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without experiments of ours: MLflow makes its tables once for all tests."""
+    """A store without our experiments: MLflow creates its tables once for all tests."""
     folder = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -68,8 +68,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkout(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with a run, entered."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # and as it was before, afterwards
+    """A checkout with a run, as the working directory."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # restores the previous state
     folder = Path(shutil.copytree(empty, tmp_path / "checkout"))
     monkeypatch.chdir(folder)
     return folder
@@ -132,7 +132,7 @@ def test_a_deleted_experiment_is_one_line_with_a_remedy(checkout: Path) -> None:
 
 
 def test_an_empty_store_is_kept_once_and_copied_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copy is a store of its own: MLflow takes it as it is, and its identity and artifacts are the copy's."""
+    """The copy is a separate store: MLflow accepts it, and its identity and artifacts are the copy's."""
     monkeypatch.setattr(local_store, "_kept", lambda: tmp_path / "environment/var/mlflow.db")
     for name in ("first", "second"):
         (tmp_path / name).mkdir()

@@ -41,7 +41,7 @@ def test_a_queued_experiment_uses_the_store_of_its_checkout(
 
 
 def fresh_store(path: Path, created: int) -> None:
-    """The table and row of an MLflow store that tell it from others."""
+    """The table and row that identify an MLflow store."""
     path.unlink(missing_ok=True)
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE experiments (experiment_id INTEGER, creation_time BIGINT)")
@@ -62,7 +62,7 @@ def test_the_identity_depends_on_the_store_only(here: Path) -> None:
 
 
 def test_an_empty_file_becomes_a_store(here: Path) -> None:
-    """That is what is left where the first process was killed while it made the store."""
+    """An empty file is left if the first process is killed while creating the store."""
     (here / "mlflow.db").touch()
     first = store.identity()
     assert first is not None and int(first.removeprefix("sqlite ")) > 1_700_000_000_000

@@ -1,4 +1,5 @@
-"""Batches: a row at most once an epoch, an order that seed and epoch decide, and shares that add up over processes."""
+"""Batches: each row at most once an epoch, an order that depends on seed and epoch, and shares for several
+processes."""
 
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_the_order_depends_on_seed_and_epoch() -> None:
 
 
 def test_two_seeds_share_no_order() -> None:
-    """Else a second seed would repeat the first one's batches, one epoch later."""
+    """Otherwise a second seed would repeat the first one's batches, one epoch later."""
     assert epoch(1, seed=1) != epoch(0, seed=2)
 
 
@@ -74,7 +75,7 @@ def test_processes_together_see_the_batches_of_one(world: int, seed: int | None)
 
 
 def test_batches_smaller_than_the_world_size_are_rejected() -> None:
-    """A process without a row would average nothing, and its NaN would reach all weights."""
+    """The mean of a process without rows would be NaN, and reach all weights."""
     with pytest.raises(UsageError, match="batch_size"):
         epoch(rows=10, size=3, rank=3, world=4)
 

@@ -1,4 +1,4 @@
-"""Resuming: only what is whole and of the same training; and one training at a time."""
+"""Resuming: only from valid checkpoints of the same training; and one training at a time."""
 
 import os
 import signal
@@ -87,5 +87,5 @@ def test_a_second_training_names_the_running_one(tmp_path: Path) -> None:
         pass
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    with sole_training("titanic", tmp_path):  # a killed one leaves no lock behind
+    with sole_training("titanic", tmp_path):  # a killed process leaves no lock
         pass

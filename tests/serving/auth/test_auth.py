@@ -1,4 +1,4 @@
-"""Who may ask: keys, tokens of a real OIDC issuer on this machine, and what stays open."""
+"""Authentication: keys, tokens of a real OIDC issuer on this machine, and open endpoints."""
 
 import base64
 import hmac
@@ -34,7 +34,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(file: Path, capsys: pytest.CaptureFixture[str], name: str, *options: str) -> str:
-    """A new key, by the command that an operator uses."""
+    """A new key, created by the operator's command."""
     assert auth.main(["new", "--name", name, "--file", str(file), *options]) == 0
     return capsys.readouterr().out.strip()
 
@@ -56,7 +56,7 @@ class Keyed:
 def keyed(
     artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Keyed]:
-    """A server with one key for titanic, that looks at its file on every request."""
+    """A server with one key for titanic that checks its key file on every request."""
     monkeypatch.setattr(keys, "LOOK_SECONDS", 0.0)
     file = tmp_path / "keys.json"
     key = made(file, capsys, "ci", "--projects", "titanic")
@@ -164,7 +164,7 @@ def test_metrics_need_their_own_permission(keyed: Keyed, capsys: pytest.CaptureF
 
 def test_new_and_revoked_keys_take_effect_at_once(keyed: Keyed, capsys: pytest.CaptureFixture[str]) -> None:
     late = made(keyed.file, capsys, "late", "--projects", "*")
-    assert ask(keyed.client, bearer(late), "mnist").status_code == 422  # let in, and told that {} is no image
+    assert ask(keyed.client, bearer(late), "mnist").status_code == 422  # authorised, but {} is not an image
     assert auth.main(["revoke", "--name", "late", "--file", str(keyed.file)]) == 0
     assert ask(keyed.client, bearer(late)).status_code == 401
     assert ask(keyed.client, bearer(keyed.key)).status_code == 200
@@ -211,7 +211,7 @@ def test_the_command_lists_names_and_rejects_duplicates(keyed: Keyed, capsys: py
 
 
 class OpenId:
-    """An issuer that publishes its keys over HTTP, as the real ones do."""
+    """An issuer that publishes its keys over HTTP, like real ones."""
 
     def __init__(self) -> None:
         self.keys: list[Key] = []
@@ -304,7 +304,7 @@ def unsigned(issuer: OpenId) -> str:
 
 
 def confused(issuer: OpenId) -> str:
-    """Signed by HMAC with the issuer's public key as the secret, which everybody has."""
+    """Signed by HMAC with the issuer's public key as the secret."""
     key = issuer.keys[0]
     assert isinstance(key, RSAKey)
     signed = f"{part({'alg': 'HS256', 'kid': key.kid})}.{part(issuer.claims())}"
@@ -320,7 +320,7 @@ def changed(issuer: OpenId) -> str:
 
 
 def forged(issuer: OpenId) -> str:
-    """Another key under the name of the issuer's."""
+    """Another key with the id of the issuer's."""
     header = {"alg": "RS256", "kid": issuer.keys[0].kid}
     return jwt.encode(header, issuer.claims(), RSA_KEYS[1], algorithms=["RS256"])
 
@@ -362,7 +362,7 @@ def test_rotated_issuer_keys_are_fetched_and_old_ones_dropped(
     old = issuer.token()
     assert ask(client, bearer(old)).status_code == 200
     issuer.keys = [RSA_KEYS[1]]
-    assert ask(client, bearer(issuer.token())).status_code == 401  # not asked again so soon
+    assert ask(client, bearer(issuer.token())).status_code == 401  # not requested again so soon
     monkeypatch.setattr(oidc, "PAUSE_SECONDS", 0.0)
     assert ask(client, bearer(issuer.token())).status_code == 200
     assert ask(client, bearer(old)).status_code == 401

@@ -1,4 +1,4 @@
-"""How often one may ask, and the headers that protect browsers."""
+"""Rate limits, and the security headers for browsers."""
 
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def test_exceeding_the_rate_is_429_with_retry_after(artifacts: str) -> None:
         assert answers[0].headers["ratelimit-policy"] == '"default";q=3;w=60'
         assert 1 <= int(answers[3].headers["retry-after"]) <= 20
         assert answers[3].json()["title"] == "Too Many Requests"
-        assert client.get("/health").status_code == 200  # a probe is no caller
+        assert client.get("/health").status_code == 200  # probes are not limited
 
 
 def test_each_key_has_its_own_rate_and_invalid_keys_share_their_addresss(
@@ -140,7 +140,7 @@ def test_cors_allows_only_the_configured_origins(artifacts: str, tmp_path: Path)
     auth.main(["new", "--name", "a", "--file", str(file)])
     settings = Settings(bundles=artifacts, cors_origins=f"{PAGE}, http://localhost:3000", api_keys=file)
     with TestClient(create_app(settings)) as client:
-        allowed = preflight(client, PAGE)  # which brings no key, says the standard
+        allowed = preflight(client, PAGE)  # preflight requests have no key
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == PAGE
         assert preflight(client, "https://evil.example").status_code == 400

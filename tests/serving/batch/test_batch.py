@@ -1,4 +1,4 @@
-"""Batch inference: types of cells, bad rows aside, bounded memory, and a kill -9 that costs nothing."""
+"""Batch scoring: types of cells, rejected rows, bounded memory, and resuming after kill -9."""
 
 import csv
 import gzip
@@ -110,7 +110,7 @@ def test_every_format_gives_the_predictors_outputs(
 def test_text_is_converted_to_the_types_of_the_request(
     run: Callable[..., int], artifacts: Path, tmp_path: Path
 ) -> None:
-    """Strict numbers from text, a gap from nothing, and a district named 007 stays text."""
+    """Strict numbers from text, missing values from empty cells, and a district named 007 stays text."""
     rows = [
         {"area_m2": " 80.5", "rooms": "3", "age_years": "", "distance_km": "1e1", "district": "007"},
         {"area_m2": "+60", "rooms": "2.0", "age_years": "7", "distance_km": ".5", "district": "true"},
@@ -301,7 +301,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_file(
 
 @pytest.fixture
 def half(run: Callable[..., int], tmp_path: Path, capsys: Any) -> tuple[str, ...]:
-    """A job that stopped in the middle, as if it had been killed."""
+    """A job that stopped in the middle, as if killed."""
     many(tmp_path / "people.csv", 3000)
     arguments = ("project=titanic", "input=people.csv", "output=out.csv", "rows=512")
     assert run(*arguments, "max_errors=2") == 1
@@ -372,7 +372,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 def peak(folder: Path, *arguments: str) -> int:
-    """MiB of memory at most."""
+    """Peak memory in MiB."""
     command = [sys.executable, "-c", PEAK, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The Lambda function under AWS's own runtime client, asked through API Gateway's and the load balancer's events."""
+"""The Lambda function under AWS's runtime client, with events of API Gateway and the load balancer."""
 
 import base64
 import gzip
@@ -24,7 +24,7 @@ Event = dict[str, Any]
 
 
 def http_api(path: str, body: str | None, headers: dict[str, str], method: str = "POST") -> Event:
-    """API Gateway, payload format 2.0: also what a function URL sends."""
+    """API Gateway, payload format 2.0, which function URLs send too."""
     http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "test"}
     return {
         "version": "2.0",
@@ -177,14 +177,14 @@ def test_bodies_and_responses_of_megabytes(function: Function) -> None:
 def test_it_continues_after_a_freeze(function: Function) -> None:
     event = http_api("/models/mnist/predict", json.dumps({"inputs": [{"image": bundles.glyphs()[3].tolist()}]}), JSON)
     first = function.invoke(event)
-    time.sleep(1.0)  # the process is stopped, with its threads
+    time.sleep(1.0)  # the process is stopped with its threads
     assert content(function.invoke(event)) == content(first)
 
 
 def test_the_timeout_is_reported_before_lambda_kills_the_process(task_root: Path) -> None:
     images = json.dumps({"inputs": [{"image": image} for image in bundles.glyphs().tolist()] * 100})
     with Function(task_root, timeout=0.5) as function:
-        for asked in ({}, {"x-request-timeout": "60"}):  # nor does a caller who would wait longer get the process ended
+        for asked in ({}, {"x-request-timeout": "60"}):  # a longer timeout of the caller does not end the process
             problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, **asked})), 504)
         problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, "x-request-timeout": "soon"})), 400)
 

@@ -1,4 +1,4 @@
-"""The server as a process: it stops without losing what it has begun, and a worker that is killed comes back."""
+"""The server as a process: it stops without losing requests in flight, and restarts killed workers."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-# A predictor that waits as long as a file is there, put before the real one: the server is the real command.
+# Wraps the predictor: it waits while a file exists. The server is the real command.
 SLOW = """
 import pathlib, sys, time
 from serving.runtime.models import Model
@@ -90,7 +90,7 @@ def test_a_killed_worker_is_restarted_while_the_others_serve(artifacts: Path) ->
         def workers() -> list[int]:
             alive = []
             for child in psutil.Process(server.pid).children():
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
                     if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
                         alive.append(child.pid)
             return alive
@@ -114,4 +114,4 @@ def test_a_killed_worker_is_restarted_while_the_others_serve(artifacts: Path) ->
             except (ConnectionError, TimeoutError):
                 lost += 1
         assert victim not in workers() and len(workers()) == 2 and answered >= 50
-        assert lost <= 2  # what the victim had taken
+        assert lost <= 2  # the killed worker's request

@@ -1,4 +1,4 @@
-"""What training has never seen is answered as an average row, and said; where strict, it is refused."""
+"""Unseen values are treated as an average row and noted; with strict they are rejected."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The OpenAPI document describes every operation in words that were written for it."""
+"""Every operation of the OpenAPI document has a written summary and description."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def test_operation_ids_are_unique_names(document: dict[str, Any]) -> None:
 
 
 def test_no_summary_is_a_function_name(document: dict[str, Any]) -> None:
-    """FastAPI makes a summary of the function's name where none is given."""
+    """FastAPI derives a summary from the function's name if none is given."""
     for name, operation in operations(document).items():
         assert operation["summary"] != operation["operationId"].replace("_", " ").title(), name
 

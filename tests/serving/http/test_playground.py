@@ -1,4 +1,4 @@
-"""The page at `/` in headless Chromium: every widget, both languages, a phone, a key, and nothing from elsewhere."""
+"""The page at `/` in headless Chromium: every widget, both languages, a phone, a key, and no external resources."""
 
 import re
 import threading
@@ -54,7 +54,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """A person's browser. Closing it checks that nothing went wrong unseen."""
+    """A user's browser. Closing it checks for unnoticed errors."""
 
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
         self.address = address
@@ -324,7 +324,7 @@ def test_a_refused_model_shows_the_reason(visit: Visit) -> None:
 
 
 def test_a_project_without_a_widget_gets_a_generic_form(browser: Browser, address: str) -> None:
-    """The page knows no names: here the document tells of a project that nobody has written yet."""
+    """The page knows no names: here the OpenAPI document has a new project."""
     visit = Visit(browser, address)
     fields = {
         "flavour": {"type": "string", "enum": ["sweet", "sour"]},

@@ -1,4 +1,4 @@
-"""The HTTP surface: what it answers, and that every refusal is a problem in words."""
+"""The HTTP API: its responses, and problem details for every error."""
 
 import json
 import re
@@ -142,7 +142,7 @@ GETS += [
 
 @pytest.mark.parametrize("path", GETS)
 def test_head_is_get_without_a_body(client: TestClient, path: str) -> None:
-    """Load balancers and uptime checks ask that way."""
+    """Load balancers and uptime checks use HEAD."""
     got, headed = client.get(path), client.head(path)
     assert (headed.status_code, headed.content) == (got.status_code, b"") and got.content
     assert headed.headers["content-type"] == got.headers["content-type"]
@@ -294,7 +294,7 @@ def test_a_failing_predictor_is_a_500_with_an_id_in_the_log(own: Path, caplog: p
         raise ZeroDivisionError("a secret of the house")
 
     app.state.store.slots["titanic"].model.predictor.predict = fails
-    client = TestClient(app)  # raises what the server lets through: nothing
+    client = TestClient(app)  # raises exceptions that the server doesn't handle: none
     response = post(client, '{"inputs": [{}]}', **{"x-request-id": "find-me"})
     found = problem(response, 500)
     assert found["request_id"] == response.headers["x-request-id"] == "find-me"
@@ -326,7 +326,7 @@ def test_a_corrupt_bundle_is_refused_by_name_while_others_serve(own: Path, file:
 
 
 def test_a_bundle_whose_example_fails_is_refused(own: Path) -> None:
-    """Hashes are right, content isn't: a graph that ONNX can't read, an example of another schema, a foreign folder."""
+    """Valid hashes but invalid content: an unreadable ONNX graph, an example of another schema, another project."""
     from roadmap.bundle import write_manifest
 
     def reseal(folder: Path) -> None:
@@ -382,7 +382,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(FIELDS, inner, max_size=4)),
     max_leaves=12,
 )
-# Half of the bodies have the outer shape, so that the inner one is reached.
+# Half of the bodies have a valid outer shape, so that inner validation is reached.
 BODIES = st.one_of(JSON, st.lists(st.dictionaries(FIELDS, JSON, max_size=4), max_size=3).map(lambda x: {"inputs": x}))
 
 

@@ -1,4 +1,4 @@
-"""What a request may be beside plain JSON, how long it may take, and that it ends with the client."""
+"""Requests other than plain JSON, timeouts, and disconnected clients."""
 
 import asyncio
 import gzip
@@ -43,14 +43,14 @@ def post(client: TestClient, body: bytes, project: str = "titanic", **headers: s
 
 
 class Held:
-    """Holds a model's first call until it is let go."""
+    """Holds a model's first call until released."""
 
     def __init__(self, app: Api, project: str) -> None:
         self.begun, self.gate, self.calls = threading.Event(), threading.Event(), 0
         self.model = app.state.store.slots[project].model
         self.answer = self.model.queue.answer
         self.model.queue.answer = self
-        self.model.queue.slowest = 1.0  # so that it is held in a thread, not in the event loop
+        self.model.queue.slowest = 1.0  # so that it runs in a thread, not in the event loop
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         self.calls += 1
@@ -163,7 +163,7 @@ def test_a_full_queue_is_503_with_retry_after(artifacts: Path) -> None:
 
 
 def test_disconnected_clients_requests_are_not_computed(app: Api) -> None:
-    """Straight on ASGI: two clients wait behind a first one, and one of them goes."""
+    """Directly on ASGI: two clients wait behind a first one, and one of them disconnects."""
     held = Held(app, "titanic")
 
     async def ask(leave: asyncio.Event | None = None) -> int:

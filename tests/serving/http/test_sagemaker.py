@@ -1,4 +1,4 @@
-"""SageMaker's contract: what its endpoints and its batch transform ask of a container."""
+"""SageMaker's contract: what its endpoints and batch transform require of a container."""
 
 import csv
 import io
@@ -160,7 +160,7 @@ def test_nested_outputs_are_json_in_a_cell(artifacts: Path) -> None:
 def test_a_file_split_by_line_and_assembled(
     titanic: TestClient, expected: list[Any], kind: str, file: str, accept: str, size: int
 ) -> None:
-    """SplitType=Line, AssembleWith=Line: single records, mini-batches of records, and the whole as one."""
+    """SplitType=Line, AssembleWith=Line: single records, mini-batches of records, and the whole file."""
     lines = file.splitlines(keepends=True)[: 30 if size == 1 else None]
     parts = ["".join(lines[start : start + size]) for start in range(0, len(lines), size)]
     whole = "".join(invoke(titanic, part, kind, accept).text for part in parts)
@@ -299,7 +299,7 @@ def container(
 
 
 def await_ping(process: subprocess.Popen[str], connect: Connect) -> None:
-    """As SageMaker does: asks again until 200 comes within two seconds."""
+    """Polls like SageMaker until the response is 200 within two seconds."""
 
     def answered() -> bool:
         assert process.poll() is None, process.communicate()[0]
@@ -323,7 +323,7 @@ def refuses(connection: HTTPConnection) -> bool:
 
 
 def packed(artifacts: Path, folder: Path, layout: str) -> Path:
-    """What lies in /opt/ml/model after SageMaker has unpacked model.tar.gz there."""
+    """The contents of /opt/ml/model after SageMaker has unpacked model.tar.gz."""
     shutil.copytree(artifacts / "titanic" / "bundle", folder / layout)
     return folder
 

@@ -1,4 +1,4 @@
-"""Nothing that a caller sends gives a 5xx, and OpenAPI's promises are kept: thousands of generated cases."""
+"""No request causes a 5xx, and responses match the OpenAPI document: thousands of generated cases."""
 
 from contextlib import nullcontext, suppress
 from itertools import product
@@ -22,7 +22,7 @@ from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
 
-CASES = 60  # of each operation, both of requests that fit the document and of those that do not
+CASES = 60  # per operation, of valid and of invalid requests each
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -52,7 +52,7 @@ def test_no_request_causes_a_server_error(tmp_path: Path) -> None:
             asked += 1
             case.call_and_validate(checks=CHECKS)
 
-        # What takes neither parameters nor a body can't be asked wrongly.
+        # Without parameters and body there are no invalid requests.
         with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
             holds()
     assert asked > 1000

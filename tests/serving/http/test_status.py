@@ -1,4 +1,4 @@
-"""/status and the pages behind it: what the stages wrote down, one row per project, and never an error."""
+"""/status and its reports: what the stages recorded, one row per project, and never an error."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def asked(artifacts: Path) -> Callable[..., Any]:
-    """GET from a server of these bundles."""
+    """GET from a server with these bundles."""
     clients: list[TestClient] = []
 
     def get(path: str, headers: dict[str, str] | None = None, **settings: Any) -> Any:
@@ -163,7 +163,7 @@ def test_a_report_is_served_in_a_sandbox(asked: Any, artifacts: Path, path: str,
     answer = asked(path)
     assert answer.text == "<h1>so it is</h1>"
     assert "sandbox allow-scripts" in answer.headers["content-security-policy"]
-    assert "connect-src" not in answer.headers["content-security-policy"]  # default-src 'none' it is
+    assert "connect-src" not in answer.headers["content-security-policy"]  # default-src is 'none'
     for other in ("nobody", "..%2ftitanic", "..%2f..%2fetc", "titanic%2f.."):
         assert asked(path.replace("titanic", other)).status_code == 404
 

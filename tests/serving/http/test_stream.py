@@ -1,4 +1,4 @@
-"""POST /models/<project>/stream, and what it refuses."""
+"""POST /models/<project>/stream, and its errors."""
 
 import json
 from collections.abc import Iterator

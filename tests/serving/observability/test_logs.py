@@ -1,4 +1,4 @@
-"""What the logs say, and what nobody can make them say."""
+"""Logs: their content, and no injection."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Lines:
-    """What the audit log holds, as JSON."""
+    """The lines of the audit log, as JSON."""
     caplog.set_level(logging.INFO, logger=logs.AUDIT)
 
     def read() -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ def record(message: str, **fields: Any) -> logging.LogRecord:
     return logging.makeLogRecord({"msg": "%s", "args": (message,), "levelname": "INFO", "fields": fields})
 
 
-@settings(deadline=None)  # a machine that is busy is no fault
+@settings(deadline=None)  # tolerates a busy machine
 @given(st.text(), st.text())
 def test_client_input_cannot_break_a_line(message: str, value: str) -> None:
     line = logs.JsonFormatter().format(record(message, value=value))

@@ -1,4 +1,4 @@
-"""What Prometheus reads: counted right, of all workers together, and never without bound."""
+"""Metrics: correct counts, over all workers, and bounded cardinality."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def samples(page: str) -> Counter[tuple[str, frozenset[tuple[str, str]]]]:
-    """Value by name and labels. Tests look at differences, since one process counts for all its tests."""
+    """Value by name and labels. Tests compare differences, since one process counts for all tests."""
     return Counter(
         {
             (sample.name, frozenset(sample.labels.items())): sample.value
@@ -63,7 +63,7 @@ def test_requests_batches_and_models_are_counted(artifacts: Path) -> None:
     assert grew("serving_batch_size_sum", project="titanic") == 4
     assert grew("serving_batch_seconds_count", project="titanic") == 2
     assert after[key("serving_queue_length", project="titanic")] == 0
-    assert after[key("serving_in_flight")] == 1  # the one that asks
+    assert after[key("serving_in_flight")] == 1  # this request itself
     version = response.headers["x-model-version"]
     assert after[key("serving_model_info", project="titanic", role="champion", version=version)] == 1
     assert after[key("process_resident_memory_bytes")] > 2**20

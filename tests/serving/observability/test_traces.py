@@ -1,4 +1,4 @@
-"""Spans as a collector gets them: a real OTLP receiver on this machine, and the servers that send to it."""
+"""Spans as a collector gets them: a real OTLP receiver on this machine, and servers that export to it."""
 
 import gzip
 import threading
@@ -77,7 +77,7 @@ def test_a_request_continues_its_callers_trace(
         sent = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "abc"}
         assert running.post("/models/titanic/predict", {"inputs": [{}, {}]}, **sent) == 200
         assert running.post("/models/nothing/predict", {"inputs": [{}]}) == 404
-    # Nothing waited for: what was not sent before is sent when the server ends.
+    # No waiting: unsent spans are exported when the server ends.
     ours = {span.name: span for span in collector.spans if span.trace_id.hex() == TRACE}
     assert set(ours) == {"POST /models/{name}/predict", "queue", "predict"}
     assert collector.services == {"serving"}

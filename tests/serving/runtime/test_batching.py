@@ -1,4 +1,4 @@
-"""The queue before the models: what is batched with what, who has to wait, and what one request can do to another."""
+"""Micro-batching: which inputs share a batch, which wait, and isolation between requests."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 class Doubler:
-    """A model that doubles, remembers its batches, and holds the first until it is let go."""
+    """A model that doubles, records its batches, and holds the first until released."""
 
     def __init__(self, held: bool = False) -> None:
         self.batches: list[list[int]] = []

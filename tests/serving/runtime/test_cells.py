@@ -1,4 +1,4 @@
-"""Text cells become what a request's fields ask for."""
+"""Text cells are converted to the types of a request's fields."""
 
 import io
 import math

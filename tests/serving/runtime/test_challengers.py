@@ -1,4 +1,4 @@
-"""A challenger beside the champion: it sees copies or a share of the callers, and nobody pays for it."""
+"""A challenger: it gets shadow requests or a share of the callers, and never affects responses."""
 
 import json
 import re
@@ -36,7 +36,7 @@ HANGS = 120.0  # seconds, as long as a predictor that hangs
 
 @pytest.fixture
 def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """titanic, and a challenger that says the opposite."""
+    """titanic, and a challenger that predicts the opposite."""
     folder = tmp_path / "artifacts"
     bundles.titanic(folder / "titanic" / "bundle")
     bundles.house_prices(folder / "house_prices" / "bundle")
@@ -88,7 +88,7 @@ def visit(artifacts: Path, tmp_path: Path) -> Callable[..., Any]:
 
 
 def count(name: str, **labels: str) -> float:
-    """What /metrics counts now, of all series with these labels."""
+    """The current sum in /metrics over all series with these labels."""
     found = 0.0
     for line in metrics.render()[0].decode().splitlines():
         if match := re.fullmatch(rf"{name}{{(.*)}} ([\d.e+]+)", line):
@@ -280,7 +280,7 @@ def test_a_promotion_ends_the_comparison(visit: Any, artifacts: Path, share: dic
     with visit(**share) as visitor:
         asked = count("serving_arm_requests_total", version=visitor.challenger)
         visitor.ask()
-        until(lambda: count("serving_arm_requests_total", version=visitor.challenger) > asked)  # the copy comes later
+        until(lambda: count("serving_arm_requests_total", version=visitor.challenger) > asked)  # it comes later
         home = artifacts / "titanic"
         shutil.rmtree(home / "bundle")
         shutil.copytree(home / "challenger", home / "bundle")

@@ -1,4 +1,4 @@
-"""Continuous batching: requests join and leave between two steps, and none of them notices the others."""
+"""Continuous batching: requests join and leave between two steps without affecting the others."""
 
 import asyncio
 import gc
@@ -176,7 +176,7 @@ def test_a_new_request_joins_the_running_batch(writer: Generator, slow: Slow) ->
         await until(lambda: slow.steps == 5)
         second = asyncio.ensure_future(loop.complete([request]))
         await until(lambda: len(loop.waiting) == 1 or len(loop.running) == 2)
-        slow.gate.release(51)  # the sixth step may be under way already; then 50 for the second
+        slow.gate.release(51)  # the sixth step may have started; then 50 for the second
         answers = await asyncio.wait_for(asyncio.gather(first, second), 30)
         assert answers[0] == answers[1], "the same seed, the same answer"
 
@@ -271,4 +271,4 @@ def test_an_unloaded_generator_is_freed(letters: Path) -> None:
         return weakref.ref(model.predictor)
 
     seen = use()
-    waiting.until(lambda: gc.collect() >= 0 and seen() is None)  # once the thread's last lines have run
+    waiting.until(lambda: gc.collect() >= 0 and seen() is None)  # after the thread has ended

@@ -1,4 +1,4 @@
-"""What is served while bundles come, change, break and go."""
+"""The model store while bundles are added, changed, corrupted and removed."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def reseal(folder: Path, **changes: Any) -> str:
 
 
 def newer(folder: Path, number: int) -> str:
-    """The same model with another example, so of another version; it replaces the folder as training does."""
+    """The same model with another example, hence another version; replaces the folder like training."""
     draft = folder.with_name("draft")
     shutil.copytree(folder, draft)
     example = json.loads((draft / "example.json").read_text())
@@ -169,7 +169,7 @@ def test_the_least_recently_used_model_is_evicted_and_reloaded(artifacts: Path) 
         example = Bundle(artifacts / name / "bundle").example
         assert client.post(f"/models/{name}/predict", json={"inputs": example}).status_code == 200
         for slot in store.slots.values():
-            slot.memory = 45 * 2**20  # what it really takes here is too little to measure
+            slot.memory = 45 * 2**20  # its actual memory is too small to measure
         return {model.name for model in store.ready()}
 
     assert asked("titanic") == {"titanic"}
@@ -203,7 +203,7 @@ def newer_mnist(folder: Path) -> str:
 
 
 class Flaky:
-    """The source of a store, which can be away, and whose downloads can fail."""
+    """A source that can be unavailable, and whose downloads can fail."""
 
     def __init__(self, source: BundleSource) -> None:
         self.source, self.away, self.broken = source, False, False
@@ -249,7 +249,7 @@ def test_a_failed_download_is_retried_at_the_next_poll(artifacts: Path) -> None:
 @pytest.mark.parametrize("strict", [False, True])
 def test_changed_predictor_code_is_reported_and_rejected_by_strict_code(artifacts: Path, strict: bool) -> None:
     reseal(artifacts / "titanic" / "bundle", code_sha256="f" * 64)
-    reseal(artifacts / "mnist" / "bundle", code_sha256=None)  # as bundles were before they had this field
+    reseal(artifacts / "mnist" / "bundle", code_sha256=None)  # like bundles from before this field
     with TestClient(create_app(Settings(bundles=str(artifacts), strict_code=strict))) as client:
         infos = {card["name"]: card for card in client.get("/models").json()["models"]}
         rows = {row["project"]: row for row in client.get("/status?format=json").json()["projects"]}

@@ -1,4 +1,4 @@
-"""The file that trained a model means the same at every door: each row gives the values that training learnt from."""
+"""A training file gives the same values at every entry point as in training."""
 
 import asyncio
 import csv
@@ -39,7 +39,7 @@ NUMBERS = ["1", "-2", "+3", "4.5", ".5", "1e3", "7.", "1E-2", "0012", "100000000
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """A training file, written in one of many ways."""
+    """A training file in one of many dialects."""
     random: Random = draw(st.randoms(use_true_random=False))
     delimiter, end = random.choice(",,;\t"), random.choice(["\n", "\r\n", "\r"])
     numbers = random.sample(NUMBERS, 5) + random.sample(GAPS, random.randrange(3))
@@ -57,7 +57,7 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 def decorated(random: Random, cell: str, delimiter: str) -> str:
-    """The same cell, perhaps in quotes, perhaps with blanks around it."""
+    """The same cell, possibly quoted or padded with blanks."""
     before, behind = (random.choice(["", "", "", " ", "  "]) for _ in "ab")
     must = any(char in cell for char in f'{delimiter}"\n\r')
     quoted = '"' + cell.replace('"', '""') + '"' if must or random.random() < 0.3 else cell
@@ -69,12 +69,12 @@ def key(row: dict[str, Any]) -> float:
 
 
 def learnt(prepared: PreparedData) -> dict[float, dict[str, Any]]:
-    """What training has of each row, by its key."""
+    """The values that training has of each row, by its key."""
     return {key(row): row for part in prepared.splits.values() for row in prepared_requests(part, prepared.schema)}
 
 
 def through_batch(path: Path, request: type[BaseModel], size: int) -> Iterator[dict[str, Any]]:
-    """Read again from the end of each batch, as a job does that was killed there."""
+    """Resumed after each batch, like a job that was killed there."""
     columns, at = Columns(request), Position()
     source = CsvSource(path, columns.names, columns.delimiter)
     asked = Requests(request, columns, "csv", source.delimiter)
@@ -92,7 +92,7 @@ def through_invocations(text: str, request: type[BaseModel]) -> Iterator[dict[st
 
 
 def through_form(text: str, prepared: PreparedData, request: type[BaseModel], kind: str) -> Iterator[dict[str, Any]]:
-    """Each row of the file as a form, its cells as they stand there, the target and what isn't learnt from too."""
+    """Each row of the file as a form with all its cells, target and ignored columns included."""
     delimiter = prepared.schema["reading"]["delimiter"]
     names, *rows = records(io.StringIO(text, newline=""), delimiter)
     columns = Columns(request)
@@ -133,7 +133,7 @@ def test_a_messy_training_file_is_read_alike_at_every_entry_point(
 
 
 def same_at_every_door(path: Path, prepared: PreparedData, size: int) -> int:
-    """The number of rows, all of which are what training has learnt from."""
+    """Checks all rows against training; returns their number."""
     request = request_model("mine", prepared.schema, {})
     known = learnt(prepared)
     text = path.read_bytes().decode("utf-8-sig")

@@ -213,7 +213,7 @@ def test_artifacts_on_another_machine_are_reported(server: Store, cache: Path) -
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """Stands before a server: lets in who says `authorization`, and changes the graphs it passes on."""
+    """A proxy that requires `authorization`, and changes the graphs that it forwards."""
 
     daemon_threads = True
 
@@ -222,7 +222,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.behind, self.authorization, self.change = url, authorization, change
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignores disconnected clients."""
 
 
 class Forward(http.server.BaseHTTPRequestHandler):
@@ -299,7 +299,7 @@ def test_an_interrupted_download_can_be_retried(proxy: Callable[..., Proxy], cac
 
 
 def test_an_unreachable_server_is_reported_for_every_name(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as silent:  # takes connections and never answers
+    with socket.socket() as silent:  # accepts connections and never responds
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         for port in (9, silent.getsockname()[1]):
@@ -307,7 +307,7 @@ def test_an_unreachable_server_is_reported_for_every_name(cache: Path, monkeypat
             started = time.monotonic()
             names = [f"model{number}" for number in range(7)]
             there = open_source(",".join(f"models:/{name}@champion" for name in names), cache).find()
-            assert time.monotonic() - started < 60  # MLflow by itself tries for minutes, and for each name
+            assert time.monotonic() - started < 60  # by default MLflow retries for minutes, and for each name
             assert list(there) == names
             assert all(f"MLflow at http://127.0.0.1:{port}: no response" in str(error) for error in there.values())
             with pytest.raises(SourceError, match="no response"):

@@ -1,4 +1,4 @@
-"""Where bundles come from: folders and S3, with a real server that speaks S3."""
+"""Sources of bundles: folders and S3, with a real S3 server."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def test_the_fingerprint_depends_on_the_content(tmp_path: Path, cache: Path) -> 
     marks = [found(source).fingerprint]
     assert found(source).fingerprint == marks[0]
 
-    with atomic_folder(bundle) as draft:  # what a training does
+    with atomic_folder(bundle) as draft:  # like a training
         shutil.copytree(bundle, draft, dirs_exist_ok=True)
         another(draft)
     marks.append(found(source).fingerprint)
@@ -116,7 +116,7 @@ def test_bundles_are_found_while_being_replaced(tmp_path: Path, cache: Path) -> 
             try:
                 whole += Bundle(one.fetch()).manifest.version in versions
             except (BundleError, OSError):
-                continue  # caught half-way: refused, never half-read
+                continue  # caught midway: rejected, never partially read
     stop.set()
     training.join()
     assert whole > 10
@@ -384,7 +384,7 @@ def test_s3_errors_are_one_line_within_seconds(
     with pytest.raises(SourceError, match=rf"^s3://{bucket.name}.*/models: .*{words}") as caught:
         source.find()
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 60  # botocore by itself tries for minutes
+    assert time.monotonic() - started < 60  # by default botocore retries for minutes
 
 
 def test_missing_s3_permissions_are_reported(

@@ -1,6 +1,6 @@
 """Airflow on more than one machine: PostgreSQL, Redis, an S3 server as DVC's remote, an MLflow server, two workers.
 
-Each worker has a checkout of its own; they start empty, and share nothing but those servers.
+Each worker has its own checkout; they start empty, and share only those servers.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ pytestmark = [
         bool(MISSING), reason=f"{', '.join(MISSING)} missing: .venv-airflow, and Debian's redis-server and postgresql"
     ),
 ]
-PROJECT = "titanic"  # the quickest: what the cluster does with one it does with all
+PROJECT = "titanic"  # the quickest project stands for all
 OWNER = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 PATIENCE = 600.0  # seconds
 
@@ -60,7 +60,7 @@ def wait_for(what: str, ready: Callable[[], Any], seconds: float = PATIENCE) -> 
 
 
 def end(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
-    """The process and all that it started, whatever process group that is in."""
+    """Ends the process and its descendants, in any process group."""
     with contextlib.suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for one in family:
@@ -82,7 +82,7 @@ class Cluster:
         return self.client.trigger(dag, conf)
 
     def succeeds(self, dag: str, run: str) -> dict[str, Any]:
-        """The results of the tasks of a run that ends well, by task."""
+        """The results of a successful run, by task."""
         state = wait_for(
             f"{dag} {run}", lambda: self.client.state(dag, run) in ("success", "failed") and self.client.state(dag, run)
         )
@@ -100,14 +100,14 @@ class Cluster:
         return next(found["try_number"] for found in self.client.tasks(dag, run) if found["task_id"] == task)
 
     def worker(self, result: dict[str, Any]) -> str:
-        """Whose checkout, or clone of it, a task worked in."""
+        """The worker in whose checkout, or clone, a task ran."""
         folder = Path(result["where"].partition(":")[2])
         return next(name for name, root in self.folders.items() if root == folder or root in folder.parents)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterator[Cluster]:
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the S3 server's lines would bury what a test says
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the S3 server's log would bury a test's output
     base = tmp_path_factory.mktemp("cluster")
     database = Path(tempfile.mkdtemp(prefix="postgres-"))
     ports = {name: free_port() for name in ("postgres", "redis", "mlflow", "airflow", "logs", "other logs")}
@@ -144,7 +144,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3_server: str) -> Iterato
         bucket = urllib.request.Request(f"{s3_server}/airflow", method="PUT")
         urllib.request.urlopen(bucket, timeout=30).close()
 
-        # the checkouts: one that all come from, the scheduler's, and one for each worker
+        # the checkouts: the origin, the scheduler's, and one for each worker
         origin = Checkout(checkout(base / "origin"))
         params = yaml.safe_load(origin.path("params.yaml").read_text())
         params["projects"] = {PROJECT: params["projects"][PROJECT]}
@@ -211,18 +211,18 @@ def first(cluster: Cluster) -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def again(cluster: Cluster, first: tuple[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Two runs of the same stages at once, by DAG."""
+    """Two concurrent runs of the same stages, by DAG."""
     runs = {dag: cluster.start(dag) for dag in ("roadmap", PROJECT)}
     return {dag: cluster.succeeds(dag, run) for dag, run in runs.items()}
 
 
 def stages(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The results of the tasks that are stages."""
+    """The results of the stage tasks."""
     return {task: result for task, result in results.items() if result and "stage" in result}
 
 
 def by_address(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The same by the stage's address, which is one in both DAGs."""
+    """The same by the stage's address, which is equal in both DAGs."""
     return {result["stage"]: result for result in stages(results).values()}
 
 
@@ -258,7 +258,7 @@ def test_workers_share_the_cache(
     before, moved = by_address(first[1]), set()
     for now in map(by_address, again.values()):
         ran = {address for address, result in now.items() if result["state"] == "ran"}
-        assert ran - {f"collect@{PROJECT}"} == {"store"}  # for `collect` there is no run cache
+        assert ran - {f"collect@{PROJECT}"} == {"store"}  # `collect` has no run cache
         assert {at: result["lock"] for at, result in now.items()} == {at: one["lock"] for at, one in before.items()}
         moved |= {at for at, result in now.items() if cluster.worker(result) != cluster.worker(before[at])}
     assert moved
@@ -284,7 +284,7 @@ def test_a_run_with_overrides_is_one_experiment_across_workers(
 
 
 def experiment(cluster: Cluster, results: dict[str, Any]) -> Callable[[str], Any]:
-    """A file of the run's experiment, as everybody finds it where the checkouts come from."""
+    """A file of the run's experiment, in the origin of the checkouts."""
     name = results["summary"]["experiment"]
     ref = cluster.origin.run("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").stdout.strip()
     assert ref, f"{name} is not in {cluster.origin.folder}"
@@ -296,7 +296,7 @@ def test_concurrent_runs_leave_sound_locks(
 ) -> None:
     files = [cluster.folders[name] / "dvc.lock" for name in cluster.workers]
     locks = [yaml.safe_load(file.read_text())["stages"] for file in files]
-    # a machine knows of the stages that it has run, and of those before them
+    # a machine knows the stages that it ran, and those before them
     known = [lock[f"evaluate@{PROJECT}"] for lock in locks if f"evaluate@{PROJECT}" in lock]
     assert known and all(entry == first[1][f"{PROJECT}.evaluate"]["entry"] for entry in known)
 

@@ -1,4 +1,4 @@
-"""infra/k8s/airflow-pod.yaml: what KubernetesExecutor makes of it, and sends to the cluster for one of our tasks."""
+"""infra/k8s/airflow-pod.yaml: the pod that KubernetesExecutor submits for one of our tasks."""
 
 import json
 import os
@@ -45,7 +45,7 @@ executor.kube_scheduler.run_next(KubernetesJob(ti.key, [workload], None, None))
 
 @pytest.fixture(scope="module")
 def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The pod that reaches the cluster: a server that keeps what it is sent."""
+    """The submitted pod, received by a server."""
     sent: list[tuple[str, dict[str, Any]]] = []
 
     class Api(BaseHTTPRequestHandler):
@@ -117,7 +117,7 @@ def test_the_pod_has_least_privilege(pod: dict[str, Any]) -> None:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["requests"] and "memory" in container["resources"]["limits"]
         assert set(mounts(container).values()) <= writable | {"dvc"}
-        assert {"/tmp", "/checkout"} <= set(mounts(container))  # all that a stage writes to
+        assert {"/tmp", "/checkout"} <= set(mounts(container))  # everything that a stage writes to
 
 
 def mounts(container: dict[str, Any]) -> dict[str, str]:

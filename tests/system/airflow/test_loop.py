@@ -1,6 +1,7 @@
-"""The proof: drift is seen, a model retrained, a worse one refused, a better one promoted through a canary, by itself.
+"""The whole loop, automatically: drift is detected, a model retrained, a worse one rejected, a better one rolled out by
+canary.
 
-A real server, MLflow server and Airflow; callers who ask all the time and count what is not answered.
+A real server, MLflow server and Airflow; callers send requests continuously and count failures.
 """
 
 import json
@@ -34,7 +35,7 @@ def quiet(rng: random.Random) -> tuple[Row, str]:
 
 
 def drifted(rng: random.Random) -> tuple[Row, str]:
-    """Half of the passengers travel in a class that did not exist, and nearly all of them survive."""
+    """Half of the passengers travel in a new class, and nearly all of them survive."""
     row, truth = quiet(rng)
     return ({**row, "class": "4th"}, CLASSES[rng.random() < 0.95]) if rng.random() < 0.5 else (row, truth)
 
@@ -48,7 +49,7 @@ class World:
     webhook: Listener
 
     def params(self, **model: Any) -> None:
-        """Other settings of titanic's model, as somebody might leave them in the checkout."""
+        """Changes settings of titanic's model in the checkout."""
         path = self.clone.path("params.yaml")
         values = yaml.safe_load(path.read_text())
         values["projects"]["titanic"]["model"].update(model)
@@ -56,12 +57,12 @@ class World:
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
     def look(self) -> dict[str, Any]:
-        """One look of the monitor, through Airflow."""
+        """One monitoring run, through Airflow."""
         run = self.airflow.client.trigger("monitor_titanic")
         return dict(self.airflow.succeeds("monitor_titanic", run)["look"])
 
     def woken(self, dag: str, number: int) -> None:
-        """Waits for the run that the n-th update of an asset woke, and which succeeds."""
+        """Waits for the run that the n-th update of an asset triggered, and for its success."""
         deadline = time.monotonic() + 900
         while len(runs := sorted(self.airflow.runs(dag, "asset_triggered"))) < number:
             assert time.monotonic() < deadline, f"{dag}: {runs}"
@@ -69,7 +70,7 @@ class World:
         assert self.airflow.wait(dag, runs[number - 1]) == "success"
 
     def recorded(self, asked: Asked) -> None:
-        """Waits until this request stands in the prediction log."""
+        """Waits until this request is in the prediction log."""
         from pyarrow import parquet
 
         deadline = time.monotonic() + 600
@@ -124,7 +125,7 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
         assert callers.versions() == {first}
         assert client.ask("/api/v2/dags/titanic/dagRuns?limit=100")["total_entries"] == 0
 
-        # A drifted day; later the truth of its passengers becomes known.
+        # A drifted day; its labels arrive later.
         callers.draws = drifted
         began = time.monotonic()
         strange = callers.more(2 * WINDOW)
@@ -134,7 +135,7 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
         labels.write_text("\n".join(["request_id,label", *known]))
         world.clone.stage("label", "project=titanic", f"file={labels}", SERVING_PREDICTIONS=str(world.log))
 
-        # It is retrained, with a setting that somebody has spoilt: that model is refused.
+        # It is retrained with a bad setting: that model is rejected.
         world.params(lr=1e-6)
         verdict = world.look()
         assert verdict["verdict"] == "drift" and verdict["retrain"], verdict
@@ -146,7 +147,7 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
         (window,) = json.loads(world.clone.path("feedback", "titanic", "windows.json").read_text())
         assert window["rows"] == len(strange)
 
-        # Put right, it is retrained again, promoted, and gets its share of the callers before all of them.
+        # With the setting corrected it is retrained, promoted, and rolled out by canary.
         world.params(lr=0.01)
         again, seen = time.monotonic(), len(callers.answered)
         world.recorded(callers.more(WINDOW)[-1])
@@ -160,12 +161,12 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
         took = time.monotonic() - again
         after = callers.more(100)
 
-    # Nobody was left without an answer, and the new model answers better.
+    # No request failed, and the new model is better.
     assert callers.failed == []
     assert callers.versions(seen) == {first, second} and {one.version for one in after} == {second}
     assert right(after) > right(strange) + 0.1
 
-    # Every step is in the records.
+    # Every step is recorded.
     assert [one["event"] for one in world.lines("promotions.jsonl") if one.get("alias", "champion") == "champion"] == [
         "promoted", "refused", "promoted",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Airflow as `make airflow` starts it, in a checkout in which everything has run: asked, looked at, killed."""
+"""Airflow as `make airflow` starts it, in a reproduced checkout: its API, its UI, and a kill."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tests.support.servers import Running, free_port
 from tests.support.waiting import until
 
 pytestmark = [airflow_runs.needed]
-PROJECTS = ["house_prices", "titanic", "stocks"]  # what Airflow does with one it does with all
+PROJECTS = ["house_prices", "titanic", "stocks"]  # one project stands for all
 STAGES = {name: stage for name, stage in graph.read(ROOT).stages.items() if stage.key in (*PROJECTS, None)}
 PAST = "2021-06-01"
 LEAP_DAYS = "0 0 29 2 *"
@@ -58,12 +58,12 @@ def airflow(reproduced: Checkout, webhook: Listener, tmp_path_factory: pytest.Te
     params = folder / "params.yaml"
     changed = yaml.safe_load(params.read_text())
     changed["projects"] = {name: changed["projects"][name] for name in PROJECTS}
-    changed["projects"]["stocks"]["schedule"] = LEAP_DAYS  # which a backfill takes its days from
+    changed["projects"]["stocks"]["schedule"] = LEAP_DAYS  # a backfill takes its days from it
     params.write_text(yaml.safe_dump(changed, sort_keys=False))
-    with modify_yaml(str(folder / "dvc.lock")) as lock:  # as DVC writes it: its next run leaves the bytes alone
+    with modify_yaml(str(folder / "dvc.lock")) as lock:  # byte for byte as DVC writes it
         for name in set(lock["stages"]) - set(STAGES):
             del lock["stages"][name]
-    Checkout(folder).run("dvc", "repro", "-q", "--single-item", "store")  # the files of fewer projects
+    Checkout(folder).run("dvc", "repro", "-q", "--single-item", "store")  # fewer projects
     found = Airflow(folder, base / "home", ALERT_WEBHOOK=webhook.url, SERVING_URL=f"http://127.0.0.1:{free_port()}")
     try:
         found.connect()
@@ -74,7 +74,7 @@ def airflow(reproduced: Checkout, webhook: Listener, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def before(airflow: Airflow) -> dict[str, bytes]:
-    """What runs with overrides must leave alone."""
+    """The state that runs with overrides must not change."""
     return workspace(airflow)
 
 
@@ -86,7 +86,7 @@ def workspace(airflow: Airflow) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def runs(airflow: Airflow, before: dict[str, bytes]) -> Runs:
-    """Runs of several kinds, started at once; each test waits for its own."""
+    """Runs of several kinds, started together; each test waits for its own."""
     trigger = airflow.client.trigger
     return {
         "past": ("stocks", trigger("stocks", LIGHT, f"{PAST}T00:00:00Z")),
@@ -239,7 +239,7 @@ def test_the_ui_shows_a_projects_stages_and_readme(airflow: Airflow, tmp_path: P
         page.keyboard.press("Escape")
         page.get_by_label("Show Graph").click()
         page.get_by_label("Collapse Details Panel").click()
-        page.get_by_label("Fit View").click()  # what lies outside the view is not there
+        page.get_by_label("Fit View").click()  # rows outside the viewport are not rendered
         nodes = page.locator(".react-flow__node")
         for name in {"check", "summary", *(stage.name for stage in STAGES.values())}:
             expect(nodes.filter(has=page.get_by_text(name, exact=True))).to_be_visible(timeout=60_000)
@@ -262,7 +262,7 @@ def test_a_new_champion_is_deployed_to_its_target(airflow: Airflow) -> None:
     params = airflow.folder / "params.yaml"
     changed = yaml.safe_load(params.read_text())
     changed["projects"]["titanic"]["model"] |= {"hidden": [], "dropout": 0.0, "lr": 0.05}
-    changed["projects"]["titanic"]["gate"]["minimum_improvement"] = -0.1  # as good is good enough
+    changed["projects"]["titanic"]["gate"]["minimum_improvement"] = -0.1  # an equal model is good enough
     params.write_text(yaml.safe_dump(changed, sort_keys=False))
     with serving(airflow) as server:
         results = airflow.succeeds("titanic", airflow.client.trigger("titanic", {"deploy": "server"}))
@@ -280,7 +280,7 @@ def test_a_new_champion_is_deployed_to_its_target(airflow: Airflow) -> None:
 
 
 def deployment(airflow: Airflow, expected: dict[str, str]) -> str:
-    """The run of `deploy` that was woken for this champion."""
+    """The run of `deploy` that this champion triggered."""
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         for run in airflow.runs("deploy", "asset_triggered"):

@@ -1,4 +1,4 @@
-"""What the tests of the images share."""
+"""Shared by the tests of the images."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def serving() -> str:
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of every project, for a container's user to read."""
+    """A bundle of every project, readable for a container's user."""
     folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"))
     engine.readable(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The Airflow image: both environments in it work, for somebody who is not root, on a checkout from outside."""
+"""The Airflow image: both environments work for a non-root user, on a mounted checkout."""
 
 from tests.support.checkouts import ROOT
 from tests.support.infra import engine

@@ -1,8 +1,8 @@
 """infra/compose: the whole platform on a container engine.
 
-No public image is pulled: compose/ beside this file lays Debian's own programs over the same services. Health checks,
-order, users, networks and read-only file systems stay. Airflow and MLflow run in the checkout's environments
-instead of images made of them, and there is one worker. Grafana is not in Debian: its files are read elsewhere.
+No public image is pulled: compose/ beside this file runs Debian's programs as the same services. Health checks, order,
+users, networks and read-only file systems are unchanged. Airflow and MLflow run in the checkout's environments instead
+of images, and there is one worker. Grafana is not in Debian: its files are tested elsewhere.
 """
 
 import json
@@ -45,7 +45,7 @@ SERVING = "roadmap/serving:compose-test"
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, list[str]]]:
-    """The running platform, and its services in the order in which they became healthy."""
+    """The running platform, and its services in the order of becoming healthy."""
     if reason := why_not():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("compose")
@@ -100,7 +100,7 @@ def test_prometheus_answers_the_dashboards_queries(stack: Stack) -> None:
     quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps", "arm_", "mirror", "fallbacks", "roadmap_")
     asked = [text.replace("$__rate_interval", "1m").replace("$project", ".*") for text in [*expressions(), *alerts()]]
     until = time.monotonic() + 60
-    while asked:  # a rate is there after two scrapes
+    while asked:  # a rate needs two scrapes
         answers = [json.loads(doors.get(f"/prometheus/api/v1/query?query={quote(one)}", login=True)) for one in asked]
         assert {answer["status"] for answer in answers} == {"success"}
         empty = [one for one, answer in zip(asked, answers, strict=True) if not answer["data"]["result"]]
@@ -131,7 +131,7 @@ def test_the_password_is_required(stack: Stack) -> None:
     wrong = ["psql", "postgresql://airflow:wrong@postgres/airflow", "-c", "select 1"]
     with pytest.raises(ComposeError, match="password authentication failed"):
         stack.run("exec", "-T", "postgres", *wrong)
-    for service in ("postgres", "redis", "s3"):  # the back network leads nowhere, and nowhere leads in
+    for service in ("postgres", "redis", "s3"):  # the back network has no route in or out
         assert not [one for one in SERVICES[service]["networks"] if one != "back"]
 
 
@@ -194,7 +194,7 @@ def test_a_port_in_use_is_reported_before_anything_starts(stack: Stack, monkeypa
 
 
 def test_a_failed_service_is_named_with_its_last_output(stack: Stack, tmp_path: Path) -> None:
-    """The database keeps the password that it was made with."""
+    """The database keeps the password that it was created with."""
     file = tmp_path / ".env"
     file.write_text(re.sub("AIRFLOW_DB_PASSWORD=.*", "AIRFLOW_DB_PASSWORD=another", stack.file.read_text()))
     with pytest.raises(ComposeError, match=r"airflow-init: .*\n(.*\n)*.*password authentication failed") as failed:

@@ -1,8 +1,8 @@
-"""The Deployment of staging, played by podman with the serving image: the init container fetches, the server answers.
+"""The Deployment of staging, run by podman with the serving image: the init container fetches, the server responds.
 
-What podman 4.3 leaves out, and so is not shown here: Services, fsGroup, seccomp's name, named ports in probes, and
-probes at all on a machine without systemd (this test asks what they would ask). It restarts init containers that have
-ended well, unless the pod's policy is Never; so that stands here in place of Always.
+podman 4.3 lacks Services, fsGroup, seccomp's name, named ports in probes, and all probes on a machine without systemd
+(this test sends their requests). It restarts init containers that succeeded unless the pod's policy is Never, which
+therefore replaces Always here.
 """
 
 import json
@@ -78,7 +78,7 @@ def port() -> int:
 
 @pytest.fixture
 def play(podman: Podman, tmp_path: Path, port: int) -> Iterator[Play]:
-    """Plays the stable Deployment with this version; bundles come from tmp_path/versions on this machine."""
+    """Runs the stable Deployment with this version; bundles come from tmp_path/versions."""
     file = tmp_path / "play.yaml"
 
     def start(version: str) -> "subprocess.CompletedProcess[str]":

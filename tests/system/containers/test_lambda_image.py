@@ -1,4 +1,4 @@
-"""The serving image as a function: what each of Lambda's bad days ends with, and that the next event is answered."""
+"""The serving image as a Lambda function: how each failure ends, and that the next event is handled."""
 
 import json
 import random
@@ -23,7 +23,7 @@ TABLES = ("-e", "MODEL_PROJECT=titanic")  # whose /invocations they go to
 
 
 def csv(rows: int) -> bytes:
-    """A table of passengers, asked for with an answer of one line a row."""
+    """An event with a table of passengers, to be answered with one line per row."""
     text = "class,sex,age\n" + "1st,female,adult\n" * rows
     return event("/invocations", text, **{"content-type": "text/csv", "accept": "application/jsonlines"})
 
@@ -37,7 +37,7 @@ WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
 
 
 def test_concurrent_callers_get_their_own_responses(serving: str, artifacts: Path) -> None:
-    """Who is refused because all environments are busy comes again, as AWS's clients do."""
+    """Throttled callers retry, like AWS's clients."""
     predictor = load_predictor(Bundle(artifacts / "titanic" / "bundle"))
     rows = [{"class": cls, "sex": sex, "age": age} for cls, sex, age in bundles.SURVIVORS] * 4
     expected = [predictor.predict([predictor.Request.model_validate(row)])[0].model_dump(mode="json") for row in rows]
@@ -73,7 +73,7 @@ def test_environments_are_frozen_and_reused(serving: str, artifacts: Path) -> No
 
 
 def test_a_hanging_invocation_ends_only_its_environment(serving: str, artifacts: Path) -> None:
-    """The server itself says 504 in time (tests/serving/entrypoints/); this is a process that says nothing any more."""
+    """The server itself responds 504 in time (tests/serving/entrypoints/); this process hangs."""
 
     def stop(environment: Environment) -> None:
         engine.docker("kill", "--signal", "STOP", environment.name)
@@ -89,7 +89,7 @@ def test_a_hanging_invocation_ends_only_its_environment(serving: str, artifacts:
 
 
 def test_an_invocation_out_of_memory(serving: str, artifacts: Path) -> None:
-    """128 MB, Lambda's least, carry the server and its model, and not the largest request of all."""
+    """128 MB, Lambda's minimum, are enough for the server and its model, but not for the largest request."""
     largest = csv(PAYLOAD // 19)
     with Platform(serving, artifacts, options=(*TABLES, "--memory", "128m", "--memory-swap", "128m")) as platform:
         assert answered(platform.invoke(titanic(WOMAN)))
@@ -116,7 +116,7 @@ def test_an_event_above_six_megabytes_is_rejected(serving: str, artifacts: Path)
 
 
 def test_a_response_above_six_megabytes_is_a_problem(serving: str, artifacts: Path) -> None:
-    """Lambda would end the invocation with an error of its own; the function sees to it that the caller learns why."""
+    """Lambda would end the invocation with its own error; the function's response has the reason."""
     with Platform(serving, artifacts, options=(*TABLES, "--memory", "1024m")) as platform:
         outcome = platform.invoke(csv(150_000))
         assert "6 MB" in answered(outcome, 413)["detail"] and outcome.size < 10_000

@@ -25,14 +25,14 @@ pytestmark = [
     pytest.mark.skipif(not composes(), reason="the SDK wants `docker compose` or docker-compose"),
 ]
 
-NETWORK = "sagemaker-local"  # the SDK's
+NETWORK = "sagemaker-local"  # of the SDK
 SILENT = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 HYPERPARAMETERS = {"project": "titanic", "profile": "sample", "projects.titanic.train.epochs": 3}
 
 
 @pytest.fixture(scope="module")
 def images() -> Iterator[dict[str, str]]:
-    """Both; their containers, and the SDK's network, go at the end."""
+    """Both images; their containers and the SDK's network are removed at the end."""
     built = {name: engine.built(name) for name in ("train", "serving")}
     yield built
     left = engine.docker("ps", "-aq", "--filter", f"network={NETWORK}").stdout.split()
@@ -53,7 +53,7 @@ def folder(tmp_path: Path, images: dict[str, str]) -> Iterator[Path]:
 
 
 def account() -> boto3.Session:
-    """Of nobody: local mode signs nothing."""
+    """A dummy account: local mode signs nothing."""
     return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
 
 

@@ -1,4 +1,4 @@
-"""The serving image: what it is and does."""
+"""The serving image: contents and behaviour."""
 
 import tarfile
 import time
@@ -12,7 +12,7 @@ from tests.support.infra import engine
 
 pytestmark = [engine.needed]
 
-LIMIT = 180e6  # bytes that the serving image may add to its base
+LIMIT = 180e6  # most bytes that the serving image may add to its base
 READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 
@@ -36,7 +36,7 @@ def test_builds_are_reproducible(serving: str, tmp_path: Path) -> None:
     again = engine.build("serving", name="again")  # on that stage: the newest
     command = "find /packages /opt/roadmap -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum"
     sums = [engine.docker("run", "--rm", "--entrypoint", "sh", name, "-c", command).stdout for name in (serving, again)]
-    engine.docker("rmi", again, stage)  # with its layers, or the next build of any image would start from them
+    engine.docker("rmi", again, stage)  # with its layers, which the next build would otherwise reuse
     assert sums[0] == sums[1]
 
 
@@ -54,7 +54,7 @@ def test_it_serves_on_a_read_only_file_system(serving: str, artifacts: Path) -> 
 
 
 def test_it_serves_the_way_sagemaker_starts_it(serving: str, artifacts: Path, tmp_path: Path) -> None:
-    """model.tar.gz, as a deployment packs it, unpacked to /opt/ml/model; argv `serve`; port 8080."""
+    """model.tar.gz of a deployment, unpacked to /opt/ml/model; argv `serve`; port 8080."""
     bundle = Bundle(artifacts / "titanic" / "bundle")
     archive, model = tmp_path / "model.tar.gz", tmp_path / "model"
     archive.write_bytes(package.packed(package.tar(bundle, "bundle/")))

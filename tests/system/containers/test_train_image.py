@@ -32,7 +32,7 @@ def train() -> str:
 
 
 class Job:
-    """One attempt: a machine with the image, /opt/ml and no way to the network."""
+    """One attempt: a machine with the image, /opt/ml and no network."""
 
     def __init__(self, image: str, root: Path, hyperparameters: dict[str, str], *options: str) -> None:
         self.root = tree(root, hyperparameters)
@@ -65,7 +65,7 @@ class Job:
 
 
 class Jobs:
-    """Their folders, which are root's afterwards: SageMaker runs a job as root."""
+    """The jobs' folders, owned by root afterwards: SageMaker runs jobs as root."""
 
     def __init__(self, image: str, folder: Path) -> None:
         self.image, self.folder, self.started = image, folder, list[Job]()
@@ -88,7 +88,7 @@ def jobs(train: str, tmp_path: Path) -> Iterator[Jobs]:
 
 
 def checkout_version(folder: Path, hyperparameters: dict[str, str]) -> str:
-    """The bundle of the same job, run by this checkout's own environment."""
+    """The bundle of the same job, run in this checkout's environment."""
     root = tree(folder / "ml", hyperparameters)
     command = [sys.executable, "-m", "pipelines.sagemaker", "train"]
     environ = {key: value for key, value in environment(root, "job").items() if key != "DATA_MIRROR"}
@@ -113,7 +113,7 @@ def test_an_unknown_start_command_is_one_line(train: str, words: tuple[str, ...]
 
 
 def test_a_job_trains_on_its_channels_data(jobs: Jobs) -> None:
-    """`prepare` made them elsewhere: the job only trains."""
+    """`prepare` ran elsewhere: the job only trains."""
     whole = jobs.start("whole", SHORT)
     assert whole.wait() == 0, whole.log()
     root = jobs.folder / "channel"
@@ -150,7 +150,7 @@ def test_a_failure_is_an_exit_code_and_one_line(jobs: Jobs, changes: dict[str, s
 
 
 def test_a_spot_interruption_resumes_from_the_last_checkpoint(jobs: Jobs, tmp_path: Path) -> None:
-    """SIGTERM, 120 s, SIGKILL; another machine then has the checkpoints and nothing else of the first."""
+    """SIGTERM, 120 s, SIGKILL; then another machine has only the checkpoints."""
     code = image(tmp_path / "code")
     hold = Hold(code, "titanic.Classifier", jobs.folder / "first" / "hold", seen_as=Path("/opt/ml/hold"))
     held = ("-v", f"{code}/models/titanic.py:/opt/roadmap/models/titanic.py:ro")

@@ -1,4 +1,5 @@
-"""A champion to ECS: bundle, stack, canary, example and the way back; the tasks are real servers on this machine."""
+"""Deploying a champion to ECS: bundle, stack, canary, smoke test and rollback; the tasks are real servers on this
+machine."""
 
 import json
 import subprocess
@@ -22,7 +23,7 @@ STACK = "roadmap-staging-serving-ecs"
 
 @pytest.fixture
 def ready(aws: Cloud) -> Cloud:
-    """With the network, which a service on Fargate needs."""
+    """With the network stack, which a service on Fargate needs."""
     aws.stacks().up(templates()["network"], "staging")
     return aws
 
@@ -33,7 +34,7 @@ def deployed(ready: Cloud, store: Champions, capsys: pytest.CaptureFixture[str])
 
 
 def answers(aws: Cloud) -> set[str]:
-    """The bundles that requests to the load balancer meet."""
+    """The bundles that respond to requests to the load balancer."""
     found = set()
     for _ in range(20):
         with urllib.request.urlopen(f"{aws.containers.balancer}/models", timeout=30) as answer:
@@ -42,7 +43,7 @@ def answers(aws: Cloud) -> set[str]:
 
 
 def put(aws: Cloud, version: str, folder: Path, *names: str) -> None:
-    """Files where the bundle of this version belongs; a deployment finds it there and sends nothing."""
+    """Puts files at the key of this version's bundle, so that a deployment uploads nothing."""
     for name in names:
         key = f"bundles/titanic/{version}/{name}"
         aws.client("s3").put_object(Bucket=aws.bucket, Key=key, Body=(folder / name).read_bytes())
@@ -114,7 +115,7 @@ def test_projects_share_a_service_and_the_last_one_deletes_the_stack(
     other = fetched(deployed, store.first, tmp_path / "other")
     put(deployed, store.first, other, *[one.name for one in other.iterdir()])
     told = deployed.stack(STACK)["Bundles"]
-    both = f"s3://{deployed.bucket}/bundles/house_prices/0,{told}"  # which is not there: the server says so and goes on
+    both = f"s3://{deployed.bucket}/bundles/house_prices/0,{told}"  # a missing bundle
     deployed.stacks().up(templates()["serving-ecs"], "staging", Bundles=both)
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
@@ -141,7 +142,7 @@ def test_an_alarm_makes_ecs_roll_back(
     smoke = Ecs.smoke
 
     def ask(self: Ecs, bundle: Bundle, **headers: str) -> None:
-        """Late, the old tasks answer, and that is not what is to be told."""
+        """Late, the old tasks respond: not the error to be reported."""
         if headers and late:
             until(lambda: deployed.containers.deployments[-1].about["status"].startswith("ROLLBACK"), 10)
         smoke(self, bundle, **headers)
@@ -166,7 +167,7 @@ def test_an_unhealthy_task_gets_no_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tests.standins.aws.ecs.tasks.PATIENCE", 6.0)
-    put(deployed, store.second, fetched(deployed, store.first, tmp_path / "first"), MANIFEST)  # and no model
+    put(deployed, store.second, fetched(deployed, store.first, tmp_path / "first"), MANIFEST)  # without a model
     code, out, err = command(capsys, *WHERE)
     assert code == 1 and "circuit breaker" in err, out + err
     old = min(deployed.containers.definitions)
@@ -179,7 +180,7 @@ def test_a_canary_that_fails_its_smoke_test_is_rolled_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     first = fetched(deployed, store.first, tmp_path / "first")
-    put(deployed, store.second, first, *[one.name for one in first.iterdir()])  # the place of one, the files of another
+    put(deployed, store.second, first, *[one.name for one in first.iterdir()])  # another version's files
     code, out, err = command(capsys, *WHERE, "BakeMinutes=600")
     assert code == 1 and f"of version {store.first}; expected 2 of version {store.second}" in err, out + err
     assert "ECS takes them back" in out
@@ -203,7 +204,7 @@ def test_a_smoke_test_failure_after_the_shift_rolls_back(
 def test_a_killed_deployment_is_resumed_by_the_next(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """kill -9 of a process while ECS is at it: ECS goes on, and the next command waits for it."""
+    """kill -9 of the process during ECS's deployment: ECS continues, and the next command waits for it."""
     words = [sys.executable, "-u", "-m", "infra.deploy", *WHERE, "BakeMinutes=20"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
@@ -228,7 +229,7 @@ def test_ctrl_c_rolls_back(
     look = "infra.deploy.targets.ecs.DeploymentFollower.poll"
 
     def stopped(watch: object) -> None:
-        if len(deployed.containers.routed) > 1:  # the canary has its share
+        if len(deployed.containers.routed) > 1:  # during the canary
             raise KeyboardInterrupt
 
     monkeypatch.setattr(look, stopped)

@@ -39,7 +39,7 @@ class World:
         self.target(**options).roll_out(self.bundles[number], self.said.append)
 
     def versions(self, name: str) -> list[str]:
-        """Of the pods that a Service reaches."""
+        """The versions of the pods behind a Service."""
         found = self.cluster.behind(SPACE, name)
         configs = [self.cluster.objects[SPACE, "configmaps", k8s.config_of(pod["spec"])] for pod in found]
         return [one["data"]["VERSION"] for one in configs]
@@ -82,7 +82,7 @@ def test_the_first_version_gets_all_traffic_and_the_second_steps(world: World) -
     assert world.target().serving() == second and world.versions("titanic-serving") == [second]
     assert not world.versions("titanic-serving-canary")
     configs = [name for _, kind, name in world.cluster.objects if kind == "configmaps"]
-    assert len(configs) == 2  # those of the first version are gone
+    assert len(configs) == 2  # the pods of the first version are gone
     assert any("10% of the requests" in line for line in world.said)
 
 
@@ -131,7 +131,7 @@ def test_a_swapped_bundle_gets_no_traffic(world: World) -> None:
     world.roll_out(0)
     world.cluster.weights.clear()
     target, (first, second) = world.target(), world.bundles
-    for name in [*first.manifest.files, MANIFEST]:  # the first one's files, where the second should lie
+    for name in [*first.manifest.files, MANIFEST]:  # the first version's files at the second's key
         key = f"{target.key(second.manifest.version)}/{name}"
         target.s3.upload_file(str(first.folder / name), BUCKET, key)
     with pytest.raises(DeployError, match=rf"found version {first.manifest.version}; expected") as error:
@@ -147,7 +147,7 @@ def test_an_interrupted_deployment_resumes(world: World, monkeypatch: pytest.Mon
     new = target.wanted(world.bundles[1].manifest.version, target.deployed())
     target.publish(world.bundles[1], print)
     target.start(new, print)
-    target.give(new, 0.5, print)  # and killed, with half of the requests on the canary
+    target.give(new, 0.5, print)  # killed with half of the traffic on the canary
     assert world.target().serving() == world.bundles[0].manifest.version
     world.roll_out(1)
     assert world.target().serving() == new.version and world.cluster.weights[-1] == [100, 0]

@@ -1,4 +1,4 @@
-"""A champion to a Lambda function, as a person at a terminal does it."""
+"""Deploying a champion to a Lambda function from the command line."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_the_first_deployment_creates_the_stack_and_serves(
 def test_cloudformation_uses_the_role_of_the_stage(
     aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A GitHub job may hand a change to CloudFormation, and has not itself the rights that the change takes."""
+    """A GitHub job passes the change to CloudFormation's role, without having those permissions itself."""
     monkeypatch.setenv("AWS_STACK_ROLE", role := "arn:aws:iam::123456789012:role/roadmap-staging-stacks")
     store.promote(store.first)
     assert command(capsys, *WHERE)[0] == 0
@@ -88,7 +88,7 @@ def test_plan_shows_changes_and_costs_without_changing_anything(
     code, out, err = command(capsys, "plan", *WHERE, "ProvisionedConcurrency=1", "MemoryMb=2048")
     assert code == 0, err
     assert f"{store.first} -> {store.second}" in out and "steps of 10%, 50%, 100%" in out
-    # 2 GB x 730 h x 3,600 s x 0.0000048611 USD kept warm; 1M x (0.2e-6 + 0.02 s x 2 GB x 0.0000166667) asked
+    # 2 GB x 730 h x 3,600 s x 0.0000048611 USD provisioned; 1M x (0.2e-6 + 0.02 s x 2 GB x 0.0000166667) of requests
     assert "25.55 USD a month  environments kept warm" in out and "0.87 USD a month  1,000,000 requests" in out
     assert (len(deployed.records()), deployed.registry.sent) == before
 
@@ -116,7 +116,7 @@ def test_missing_fields_are_named(
 ) -> None:
     for name in (variable, "AWS_SECRET_ACCESS_KEY") if "KEY" in variable else (variable, "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # which remembers
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it caches credentials
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")

@@ -1,4 +1,4 @@
-"""Bad days of a deployment to Lambda: the old version goes on answering, and the same command ends well."""
+"""Failures of a deployment to Lambda: the old version keeps serving, and repeating the command succeeds."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_a_version_that_fails_its_smoke_test_gets_no_request(
 
 
 def test_an_alarm_rolls_back(deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -> None:
-    deployed.alarm("roadmap-production-lambda-titanic-errors", "ALARM")  # of the other stage: none of ours
+    deployed.alarm("roadmap-production-lambda-titanic-errors", "ALARM")  # of the other stage: ignored
     deployed.alarm("roadmap-staging-lambda-titanic-errors", "ALARM")
     code, out, err = command(capsys, *WHERE)
     assert code != 0 and "alarm: roadmap-staging-lambda-titanic-errors" in err and "production" not in err
@@ -90,7 +90,7 @@ def test_an_interrupted_push_leaves_no_tag_and_is_resumed(
 def test_a_killed_deployment_is_resumed_by_the_next(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], point: str
 ) -> None:
-    """kill -9 of a process: a canary may have its share, the lock lies there, nobody cleans up."""
+    """kill -9 of the process: the canary may have traffic, and the lock is left behind."""
     words = [sys.executable, "-u", "-m", "infra.deploy", *WHERE, "bake=2"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout

@@ -1,4 +1,4 @@
-"""Environments that Lambda keeps warm, through a rollout and back."""
+"""Provisioned concurrency through a rollout and a rollback."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ WARM = "RequestedProvisionedConcurrentExecutions"
 
 @pytest.fixture
 def warm(deployed: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """With two environments kept warm, as the stack has it."""
+    """With a provisioned concurrency of two, set by the stack."""
     monkeypatch.setattr("infra.deploy.targets.alias.POLL_SECONDS", 0.05)
     deployed.stacks().up(templates()["serving-lambda"], "staging", "titanic", ProvisionedConcurrency="2")
     boto3.client("lambda").put_provisioned_concurrency_config(
@@ -65,7 +65,7 @@ def test_a_version_that_cannot_be_warmed_is_rolled_back(
 def test_a_rollout_killed_while_warming_is_resumed(
     warm: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lambda holds the old version in the alias's weights meanwhile, which looks like a canary that was left behind."""
+    """Meanwhile Lambda keeps the old version in the alias's weights, which looks like a leftover canary."""
 
     def killed(*_: Any, **__: Any) -> None:
         whole = {"FunctionVersion": "2", "RoutingConfig": {"AdditionalVersionWeights": {}}}

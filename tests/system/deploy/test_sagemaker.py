@@ -1,7 +1,7 @@
-"""A champion to a SageMaker endpoint: the archive, the canary, alarms, the example, and the way back.
+"""Deploying a champion to a SageMaker endpoint: archive, canary, alarms, smoke test and rollback.
 
-SageMaker is tests/standins/aws/sagemaker/server.py, whose models are real servers on what lies in S3; CloudFormation is
-moto's with tests/standins/aws/providers.py, so that a stack's update is an update of the endpoint there.
+SageMaker is tests/standins/aws/sagemaker/server.py, whose models are real servers on archives in S3; CloudFormation is
+moto's with tests/standins/aws/providers.py, so that updating a stack updates its endpoint.
 """
 
 import json
@@ -34,7 +34,7 @@ def deployed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
 
 
 def answers(aws: Cloud) -> set[str]:
-    """The bundles that requests to the endpoint meet."""
+    """The bundles that respond to requests to the endpoint."""
     runtime, found = boto3.client("sagemaker-runtime"), set()
     body = json.dumps({"inputs": [{"class": "first", "sex": "female", "age": "adult"}]})
     for _ in range(10):
@@ -61,7 +61,7 @@ def unharmed(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_one_endpoint_for_all_aws_services_is_enough(aws: Cloud, store: Champions) -> None:
-    """The command as a person types it, first creation and canary."""
+    """The plain command: first creation and canary."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_ENDPOINT_URL")}
 
     def deploy(endpoint: str) -> str:
@@ -135,7 +135,7 @@ def test_a_sagemaker_rollback_is_reported_with_its_reason(
 
 
 def put(aws: Cloud, version: str, content: bytes) -> None:
-    """An archive where that of this version belongs; a deployment finds it there and sends nothing."""
+    """Puts an archive at the key of this version, so that a deployment uploads nothing."""
     aws.client("s3").put_object(Bucket=aws.bucket, Key=key(version), Body=content)
 
 
@@ -143,7 +143,7 @@ def test_a_model_that_does_not_start_gets_no_request(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     routed = len(deployed.endpoints.endpoints.routed)
-    put(deployed, store.second, package.packed(b"\0" * 10240))  # an archive of nothing
+    put(deployed, store.second, package.packed(b"\0" * 10240))  # an empty archive
     code, _, err = command(capsys, *WHERE)
     assert code == 1 and "did not pass the ping health check" in err
     shares = [shares for _, shares in deployed.endpoints.endpoints.routed[routed:]]
@@ -156,7 +156,7 @@ def test_an_endpoint_that_fails_its_smoke_test_is_rolled_back(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = deployed.client("s3").get_object(Bucket=deployed.bucket, Key=key(store.first))["Body"].read()
-    put(deployed, store.second, first)  # under the name of one, another
+    put(deployed, store.second, first)  # another version under its name
     code, out, err = command(capsys, *WHERE)
     assert code == 2 and f"found 2 outputs of version {store.first}; expected 2 of version {store.second}" in err
     assert f"going back to {store.first}" in out and served(deployed) == key(store.first)
@@ -167,7 +167,7 @@ def test_ctrl_c_restores_the_old_model(
     deployed: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(_: Any) -> None:
-        if len(deployed.endpoints.endpoints.routed) > 1:  # the canary has its share
+        if len(deployed.endpoints.endpoints.routed) > 1:  # during the canary
             raise KeyboardInterrupt
 
     monkeypatch.setattr("infra.deploy.targets.sagemaker.EndpointFollower.poll", stopped)

@@ -1,4 +1,4 @@
-"""target=server: a real server that follows the registry, and one command that takes both back."""
+"""target=server: a real server that follows the registry, and one command that rolls both back."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def test_rollback_moves_the_alias_waits_for_the_server_and_writes_both_logs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = champions(tmp_path)
-    monkeypatch.chdir(tmp_path)  # records lie beside the artifacts
+    monkeypatch.chdir(tmp_path)  # records are in artifacts/
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     with server("models:/titanic@champion", "--poll-seconds", "0.5", MLFLOW_TRACKING_URI=store.uri) as running:
         monkeypatch.setenv("SERVING_URL", running.address)

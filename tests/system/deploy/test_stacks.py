@@ -1,4 +1,4 @@
-"""The stacks in motion: created, changed and deleted over HTTP on moto's server by the driver that a person runs.
+"""The stacks' lifecycle: created, changed and deleted over HTTP on moto's server by infra.stacks.
 
 What moto can't do is listed in tests/standins/aws/cloudformation.py.
 """
@@ -37,7 +37,7 @@ OPTIONS = {
 }
 CHANGES = {
     "BackupDays": "14",
-    "CanaryWeight": "0.1",  # as before: moto makes an integer of a number that it keeps
+    "CanaryWeight": "0.1",  # unchanged: moto converts a kept number to an integer
     "FlowLogDays": "90",
     "LogDays": "180",
     "MaxSeconds": "7200",
@@ -68,7 +68,7 @@ def client(service: str, address: str) -> Any:
 
 @pytest.fixture(scope="module", params=["staging", "production"])
 def stage(request: pytest.FixtureRequest, address: str) -> Iterator[tuple[str, Stacks]]:
-    """All stacks of a stage in one account; production with every option."""
+    """All stacks of a stage in one account; production with all options."""
     stacks = Stacks(client("cloudformation", address), poll=0.01, patience=20)
     certificate = client("acm", address).request_certificate(DomainName="mlflow.example.org")["CertificateArn"]
     options = {**OPTIONS, "CertificateArn": certificate} if request.param == "production" else {}
@@ -80,7 +80,7 @@ def stage(request: pytest.FixtureRequest, address: str) -> Iterator[tuple[str, S
 
 
 def made(stage: str, template: StackTemplate) -> dict[str, Any]:
-    """A stack's resources as moto has them, those that it skips with resolved properties."""
+    """A stack's resources in moto; skipped ones with resolved properties."""
     backend = cloudformation_backends[ACCOUNT][REGION]
     found = backend.get_stack(template.stack(stage, project(template))).resource_map
     return {name: found[name] for name in template.body["Resources"] if found[name] is not None}
@@ -138,7 +138,7 @@ def test_the_pipeline_sends_valid_sagemaker_requests(stage: tuple[str, Stacks], 
     train, register = definition["Steps"]
 
     def filled(value: Any) -> Any:
-        """With what a run puts in the place of {"Get": ...}."""
+        """With the values of a run in place of {"Get": ...}."""
         if isinstance(value, dict):
             return "value" if set(value) == {"Get"} else {key: filled(one) for key, one in value.items()}
         return [filled(one) for one in value] if isinstance(value, list) else value

@@ -1,4 +1,5 @@
-"""target=server with a canary: a real server follows the stage's alias of a real MLflow server, asked all the while."""
+"""target=server with a canary: a real server follows the stage's alias of a real MLflow server under constant
+traffic."""
 
 import itertools
 import json
@@ -21,7 +22,7 @@ def staged(
     server: Callable[..., Any], tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Champions, Running]]:
     store = champions(tmp_path)
-    monkeypatch.chdir(tmp_path)  # records lie beside the artifacts
+    monkeypatch.chdir(tmp_path)  # records are in artifacts/
     with mlflow(store.uri, tmp_path) as uri:
         options = ("--challengers", "models:/@canary", "--poll-seconds", "0.3")
         with server("models:/@staging", *options, MLFLOW_TRACKING_URI=uri) as running:
@@ -53,7 +54,7 @@ def test_a_canary_gets_its_share_and_then_all_traffic(
         assert {one.version for one in callers.more(20)} == {store.first}
         code, out, err = command(capsys, *WHERE)
         shared = callers.versions()
-        assert {one.version for one in callers.more(20)[1:]} == {store.second}  # one may have been under way
+        assert {one.version for one in callers.more(20)[1:]} == {store.second}  # one may have been in flight
     assert code == 0, err
     assert callers.failed == [] and shared == {store.first, store.second}
     assert "it has no traffic yet" in out and "the new version has 60% of the requests" in out
@@ -72,7 +73,7 @@ def test_a_failing_canary_is_rolled_back(
     store.promote(store.first)
     command(capsys, *WHERE)
     store.promote(store.second)
-    looks = itertools.count(1)  # ever more answers, a tenth of them failures
+    looks = itertools.count(1)  # more and more responses, a tenth of them failures
 
     def sick(text: str, project: str) -> dict[str, TrafficCounters]:
         number = next(looks) if halfway(text) else 0
@@ -88,7 +89,7 @@ def test_a_failing_canary_is_rolled_back(
 
 
 def halfway(metrics: str) -> bool:
-    """Somebody but the deployment has met the canary."""
+    """Whether callers other than the deployment have reached the canary."""
     found = arms(metrics, "titanic")
     return len(found) > 1 and min(one.succeeded for one in found.values()) > 5
 

@@ -1,4 +1,4 @@
-"""DVC's doors: what reruns, what does not, experiments, metrics, plots, remotes."""
+"""The DVC commands: what reruns and what does not, experiments, metrics, plots, remotes."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_a_changed_parameter_reruns_that_project_from_the_right_stage(
         file.write_text(before)
         return set(stages_run(done.stdout)) - {"store"}
 
-    # A dry run names the stages whose own inputs changed; what hangs on their outputs follows when they have run.
+    # A dry run names the stages whose own inputs changed; dependent stages follow after these have run.
     assert would_run("dropout: {sample: 0.1", "dropout: {sample: 0.2") == {"train@titanic"}
     gate = would_run("floor: {sample: 0.95, full: 0.99}", "floor: {sample: 0.9, full: 0.99}")
     assert gate == {"register@mnist"}
@@ -95,7 +95,7 @@ def test_push_and_pull_with_an_s3_remote(
 
 
 def round_trip(clone: Checkout) -> None:
-    """Push, lose cache and outputs, pull: everything is there again and nothing needs to run."""
+    """Push, delete cache and outputs, pull: everything is restored and nothing reruns."""
     metrics = clone.path("artifacts", PROJECTS[0], "metrics.json").read_bytes()
     clone.run("dvc", "push", "-q")
     clone.run("rm", "-rf", ".dvc/cache", "data", "feedback", *(f"artifacts/{project}" for project in PROJECTS))

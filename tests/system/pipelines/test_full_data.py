@@ -1,4 +1,4 @@
-"""The official data sets reach the figures that the roadmap promises. Needs them in DATA_MIRROR."""
+"""The official datasets reach the reported figures. Needs DATA_MIRROR."""
 
 import json
 import os

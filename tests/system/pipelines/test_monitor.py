@@ -16,7 +16,7 @@ from tests.support.checkouts import ROOT, Checkout
 
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 
-# What a server would have recorded: the project's own test rows, changed by an expression of `row` and `rng`.
+# A simulated server log: the project's own test rows, changed by an expression of `row` and `rng`.
 ANSWERED = """
 import json, sys
 from datetime import UTC, datetime, timedelta
@@ -97,7 +97,7 @@ def test_drift_requests_one_retraining_and_then_cools_down(trained: Checkout, tm
 
 @pytest.mark.parametrize(("flipped", "verdict"), [(0.0, "quiet"), (0.5, "drift")])
 def test_late_labels_give_a_live_score(trained: Checkout, tmp_path: Path, flipped: float, verdict: str) -> None:
-    """Labels that the champion itself would give, some of them turned round."""
+    """The champion's own predictions as labels, some of them flipped."""
     log = tmp_path / "log"
     answered(trained, "titanic", log)
     rows = list(recording.read(str(log), "titanic", datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""Adding a project costs one folder and one block: proven by adding one, running its stages, calling its endpoint."""
+"""Adding a project takes one folder and one block: adds one, runs its stages and calls its endpoint."""
 
 import json
 import shutil

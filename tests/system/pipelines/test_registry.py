@@ -1,4 +1,4 @@
-"""The registry through the register stage: promotion, refusal, rollback, a lost store, a server that is down."""
+"""The registry and the register stage: promotion, rejection, rollback, a lost store, an unreachable server."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ LOGISTIC = ("projects.titanic.model.hidden=[]", "projects.titanic.model.dropout=
 
 @pytest.fixture
 def clone(reproduced: Checkout, copy_of: Callable[[Checkout], Checkout]) -> Checkout:
-    """A copy with a store of its own that holds titanic's champion."""
+    """A copy with its own store, in which titanic has a champion."""
     clone = copy_of(reproduced)
     for name in ("mlflow.db", "mlruns", "artifacts/titanic/champion"):
         path = clone.path(name)
@@ -44,16 +44,16 @@ def retrain(clone: Checkout, *overrides: str) -> None:
 def test_promotion_rejection_and_rollback(clone: Checkout) -> None:
     assert champion(clone) == "1" and decision(clone)["promoted"]
 
-    # Other weights, the same answers: no reason to change anything.
+    # Other weights, the same predictions: no promotion.
     retrain(clone, "projects.titanic.train.epochs=25")
     assert not decision(clone)["promoted"] and champion(clone) == "1"
     assert "no improvement" in decision(clone)["checks"]["champion"]["reason"]
 
-    retrain(clone, *LOGISTIC, "projects.titanic.gate.minimum_improvement=-0.1")  # as good is good enough
+    retrain(clone, *LOGISTIC, "projects.titanic.gate.minimum_improvement=-0.1")  # an equal model is good enough
     assert decision(clone)["promoted"] and champion(clone) == "3"
     assert "by the exact McNemar test" in decision(clone)["checks"]["champion"]["reason"]
 
-    # Nothing learned: predicts the majority. It is logged, judged, and refused by both floor and comparison.
+    # Untrained: predicts the majority. It is logged, evaluated, and rejected by both floor and comparison.
     retrain(clone, "projects.titanic.model.lr=1e-9")
     verdict = decision(clone)
     assert not verdict["promoted"] and "refused" in verdict["summary"]
@@ -67,7 +67,7 @@ def test_promotion_rejection_and_rollback(clone: Checkout) -> None:
     again = clone.stage("register", "project=titanic", "rollback=true", check=False)
     assert again.returncode == 2 and "there is no earlier version" in again.stderr and "Traceback" not in again.stderr
 
-    # What was rolled back is not promoted again by itself.
+    # A rolled-back version is not promoted again automatically.
     retrain(clone, *LOGISTIC, "projects.titanic.gate.minimum_improvement=-0.1")
     assert not decision(clone)["promoted"] and "was rolled back at" in decision(clone)["summary"]
 
@@ -75,7 +75,7 @@ def test_promotion_rejection_and_rollback(clone: Checkout) -> None:
     events = [line.split()[1] for line in shown.splitlines()]
     assert events[-6:] == ["promoted", "refused", "promoted", "refused", "rollback", "refused"]
     assert "champion 3 -> 1" in shown
-    clone.path("artifacts", "titanic", "promotions.jsonl").unlink()  # another machine: the registry knows the moves
+    clone.path("artifacts", "titanic", "promotions.jsonl").unlink()  # on another machine the registry has the moves
     shown = clone.stage("promotions", "project=titanic").stdout
     assert [line.split()[1] for line in shown.splitlines()] == ["promoted", "promoted", "rollback"]
 
@@ -115,7 +115,7 @@ def test_a_lost_store_is_refilled_without_training(clone: Checkout) -> None:
 
 
 def test_a_rejected_model_is_not_promoted_into_a_lost_store(clone: Checkout) -> None:
-    """The champion is restored first, so the candidate that lost against it still loses."""
+    """The champion is restored first, so the rejected candidate is rejected again."""
     retrain(clone, "projects.titanic.model.lr=1e-9")
     clone.path("mlflow.db").unlink()
     clone.stage("register", "project=titanic", "projects.titanic.gate.floor=0")

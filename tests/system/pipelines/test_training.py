@@ -1,4 +1,4 @@
-"""Training as a process: killed, it is taken up and ends as if nothing had happened; two compute what one does."""
+"""Training as a process: a killed one resumes to the same result, and two processes match one."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ import pytest
 from tests.support.checkouts import Checkout, checkout, environment
 from tests.support.pipelines.holding import Hold
 
-# Two processes take the same steps from the same weights as one; what differs is the order in which float32 sums are
+# Two processes take the same steps from the same weights as one; only the order differs in which float32 sums are
 # added up. At the learning rate of params.yaml (0.05) training amplifies that to a percent or two within six epochs of
 # the tiny sample; at 0.02 it stays below the fifth digit.
 LR, TOLERANCE = 0.02, 1e-3
@@ -22,7 +22,7 @@ LR, TOLERANCE = 0.02, 1e-3
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """With mnist's data."""
+    """A clone with mnist's data."""
     clone = Checkout(checkout(tmp_path_factory.mktemp("training") / "clone"))
     clone.run("dvc", "repro", "-q", "prepare@mnist", TRACKING="none")
     return clone
@@ -35,7 +35,7 @@ def clone(prepared: Checkout, tmp_path: Path) -> Checkout:
 
 
 def kill_while_training(clone: Checkout, hold: Hold, *command: str) -> None:
-    """Starts the command in a process group, and kills all of it in the middle of its third epoch."""
+    """Starts the command in a process group, and kills the group in its third epoch."""
     process = subprocess.Popen(
         command, cwd=clone.folder, env=environment(TRACKING="none"), start_new_session=True, stdout=subprocess.DEVNULL
     )
@@ -73,7 +73,7 @@ def test_a_killed_training_resumes_to_the_same_metrics(clone: Checkout, tmp_path
     hold.close()
     shutil.rmtree(clone.path("artifacts", "mnist"))
     kill_while_training(clone, hold, *command)
-    # dvc.lock still knows the undisturbed result; without its cached outputs the stage has to run.
+    # dvc.lock still has the uninterrupted result; without its cached outputs the stage must run.
     shutil.rmtree(clone.path(".dvc", "cache", "runs"), ignore_errors=True)
     clone.path(".dvc", "tmp", "rwlock").unlink(missing_ok=True)
     resumed = clone.run(*command, TRACKING="none")
@@ -92,7 +92,7 @@ def test_other_trainings_checkpoints_are_not_resumed(clone: Checkout, tmp_path: 
 
 
 def test_checkpoints_are_resumed_only_with_the_same_code(clone: Checkout, tmp_path: Path) -> None:
-    """The predictor makes the bundle's reference, so it is part of a training; how the model is scored is not."""
+    """The predictor computes the bundle's reference, so it is part of the training code; scoring is not."""
     hold = Hold(clone.folder, "mnist.CNN", tmp_path / "hold")
     command = ("project=mnist", "projects.mnist.train.epochs=6")
     kill_while_training(clone, hold, "python", "-m", "pipelines.train", *command)

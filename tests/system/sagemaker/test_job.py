@@ -19,7 +19,7 @@ SHORT = {"project": '"titanic"', "profile": "sample", "projects.titanic.train.ep
 
 
 class Job:
-    """On a machine that has a channel `data`, or none: then it prepares, and evaluates too."""
+    """A job with a channel `data`, or without one: then it also prepares and evaluates."""
 
     def __init__(self, folder: Path, channel: Path | None = None) -> None:
         self.root, self.place = folder / "ml", image(folder / "image")
@@ -73,7 +73,7 @@ def test_an_interrupted_job_resumes_to_the_same_weights(tmp_path: Path) -> None:
     process = broken.start(long)
     hold.reached(lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]  # SageMaker's patience is 120 s
+    said = process.communicate(timeout=60)[0]  # SageMaker waits 120 s
     assert process.returncode == 143, said
     checkpoint = broken.root / "checkpoints/titanic/shipped/last.ckpt"
     assert checkpoint.exists() and not (broken.root / "output" / "failure").exists(), said

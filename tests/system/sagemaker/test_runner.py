@@ -1,4 +1,4 @@
-"""`runner: sagemaker`: the train stage starts a job that really trains, follows it and brings its outputs here."""
+"""`runner: sagemaker`: the train stage starts a job that actually trains, follows it and downloads its outputs."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ def aws(tmp_path: Path, s3: None, s3_server: str) -> Iterator[SageMaker]:
 
 
 class Stage:
-    """The train stage in a clone whose data is prepared."""
+    """The train stage in a clone with prepared data."""
 
     def __init__(self, clone: Checkout, aws: SageMaker) -> None:
         self.clone, self.aws, self.bucket = clone, aws, f"models-{id(aws)}"
@@ -64,7 +64,7 @@ def stage(prepared: Checkout, copy_of: Callable[[Checkout], Checkout], aws: Sage
 
 
 def test_the_stage_downloads_the_jobs_model_and_reuses_a_finished_job(stage: Stage, aws: SageMaker) -> None:
-    aws.fail("CreateTrainingJob", "ThrottlingException", times=2)  # which passes by itself
+    aws.fail("CreateTrainingJob", "ThrottlingException", times=2)  # a transient error
     done = stage.run("projects.titanic.train.epochs=3")
     assert done.returncode == 0, done.stdout + done.stderr
     bundle = Bundle(stage.artifacts / "bundle")

@@ -1,4 +1,4 @@
-"""The stand-in for SageMaker behaves as SageMaker does, as far as our code can tell."""
+"""The stand-in for SageMaker behaves like SageMaker, as far as our code depends on it."""
 
 import json
 import tarfile
@@ -174,7 +174,7 @@ def hold(aws: SageMaker, tmp_path: Path) -> Hold:
 
 @pytest.fixture
 def start(api: Any, aws: SageMaker, channel: Path, hold: Hold) -> Callable[..., str]:
-    """Starts a job and waits until it waits, with a checkpoint."""
+    """Starts a job and waits until it is held, with a checkpoint."""
 
     def begin(name: str, **more: Any) -> str:
         bucket = f"training-{name}"

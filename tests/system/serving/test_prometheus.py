@@ -1,4 +1,4 @@
-"""The server, the Pushgateway and Prometheus as processes: what is measured comes out of the dashboards' queries."""
+"""The server, the Pushgateway and Prometheus as processes: the dashboards' queries return what was measured."""
 
 import json
 import re
@@ -28,7 +28,7 @@ PROGRAMS = ("prometheus", "prometheus-pushgateway")
 def test_prometheus_answers_the_panels_queries(
     tmp_path: Path, server: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server, the Pushgateway and Prometheus as processes: what they have measured comes out of the queries."""
+    """The queries return what the server and the monitoring job have measured."""
     bundles.titanic(tmp_path / "artifacts" / "titanic" / "bundle")
     shutil.copytree(tmp_path / "artifacts/titanic/bundle", tmp_path / "artifacts/titanic/challenger")
     lineage = json.loads((tmp_path / "artifacts/titanic/challenger/bundle.json").read_text())
@@ -60,7 +60,7 @@ def test_prometheus_answers_the_panels_queries(
                 return list(json.load(answer)["data"]["result"])
 
         monkeypatch.setenv("PROMETHEUS_PUSHGATEWAY", f"http://127.0.0.1:{gateway}")
-        quiet = re.compile("failed|failures|dropped|fallbacks|swaps|tokens|refused|4..")  # nothing of it happens here
+        quiet = re.compile("failed|failures|dropped|fallbacks|swaps|tokens|refused|4..")  # does not occur here
         missing, until = expressions(), time.monotonic() + 300
         while missing and time.monotonic() < until:
             for number in range(20):

@@ -1,8 +1,8 @@
-"""The run steps of the workflows, executed in order in a clean clone, with what GitHub's runner would set.
+"""The run steps of the workflows, executed in order in a clean clone, in the environment of GitHub's runner.
 
-ci's tests are narrowed with PYTEST_ARGS to a few small ones: what it runs is running already. The images are stand-ins
-here, with tests of their own; the deploy command is one where the workflow's own decisions are tested, and itself where
-a champion goes to Lambda, by AWS's protocols.
+PYTEST_ARGS restricts ci's tests to a few small ones, because they run already. The images are stand-ins here and have
+their own tests; so is the deploy command in tests of the workflow's decisions, but not where a champion is deployed to
+Lambda over AWS's protocols.
 """
 
 import os
@@ -52,7 +52,7 @@ def test_slow(number):
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """A clean clone whose origin is a bare repository; it has this interpreter's environment as its own."""
+    """A clean clone of a bare repository, with this interpreter's environment."""
     folder = checkout(tmp_path / "clone")
     own = folder / ".venv"
     own.mkdir()
@@ -81,7 +81,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def stand_in(folder: Path, module: str, text: str) -> None:
-    """In the place of the package or module of that name."""
+    """Replaces the package or module of that name."""
     path = folder / "infra" / module
     if path.is_dir():
         path.rename(folder / "infra" / f"{module}_not_here")
@@ -95,7 +95,7 @@ def states(steps: list[Step]) -> dict[str, str]:
 
 
 def test_ci(runner: Runner) -> None:
-    if (ROOT / ".mypy_cache").is_dir():  # a minute of checking libraries
+    if (ROOT / ".mypy_cache").is_dir():  # checking libraries takes a minute
         shutil.copytree(ROOT / ".mypy_cache", runner.folder / ".mypy_cache")
     assert states(runner.job(WORKFLOWS["ci"], "lint"))["make lint"] == "ran"
     small = runner.folder / "tests" / "small"
@@ -158,7 +158,7 @@ def test_a_failed_plan_stops_the_deployment(runner: Runner) -> None:
 
 
 def test_deploy_to_lambda_and_roll_back(runner: Runner, tmp_path: Path) -> None:
-    """The whole of the job against servers that speak AWS's protocols."""
+    """The whole job against servers that implement AWS's protocols."""
     (tmp_path / "store").mkdir()
     store = champions(tmp_path / "store")
     with cloud(tmp_path / "functions") as aws:
@@ -183,7 +183,7 @@ def test_deploy_to_lambda_and_roll_back(runner: Runner, tmp_path: Path) -> None:
 
 
 def test_train_pushes_an_experiment_and_comments(runner: Runner, hub: GitHub, tmp_path: Path) -> None:
-    """Twice on a branch: main has no figures yet, then it has; the pull request has one comment throughout."""
+    """Twice on a branch: first main has no metrics, then it has; the pull request keeps one comment."""
     hub.pulls = [{"number": 12, "head": "octo:wider"}]
     runner.env |= hub.env(GITHUB_REF_NAME="wider", GITHUB_RUN_ID="55", GITHUB_SHA="0" * 40)
     runner.actions = {"actions/upload-artifact": {"artifact-url": "https://github.example/page"}}
@@ -237,7 +237,7 @@ def test_release(runner: Runner, hub: GitHub) -> None:
 
 
 def test_drift_dispatches_the_training_workflow(runner: Runner, hub: GitHub) -> None:
-    """What dispatch sends is what retrain reads, and the gate's word decides whether a deploy follows."""
+    """retrain reads what dispatch sends, and the gate's decision determines whether a deployment follows."""
     subprocess.run(
         [str(BIN / "python"), "-m", "infra.github", "dispatch", "event=drift", "project=mnist"],
         cwd=runner.folder, env={**os.environ, **hub.env()}, check=True,

@@ -1,4 +1,4 @@
-"""The generator of reviews keeps the promises that the sample's figures rest on."""
+"""The generator of reviews has the properties that the sample's figures depend on."""
 
 from collections import Counter
 
@@ -43,7 +43,7 @@ def test_shares_of_kinds_languages_and_verdicts(many: list[Review]) -> None:
 
 
 def test_the_label_can_be_read_from_the_text(many: list[Review]) -> None:
-    """A reader who knows the patterns is always right: nothing but the noise parts him from the label."""
+    """With the patterns known, the label can always be derived, except for the noise."""
     for review in many[:2000]:
         assert verdict(review) == review.truth, review.text
 
@@ -76,7 +76,7 @@ def main_clause(body: str) -> str:
 
 
 def test_single_words_say_little(many: list[Review]) -> None:
-    """Where something is denied, the word that stands there is one of the other side."""
+    """In a negation the word has the opposite sentiment."""
     for language, known in sample.LANGUAGES.items():
         held = [r for r in many if r.language == language and r.kind == "negation"]
         fooled = np.mean([any(word in r.text.lower() for word in known.words[1 - r.truth]) for r in held])

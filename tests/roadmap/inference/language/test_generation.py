@@ -1,4 +1,4 @@
-"""Text from a language model: a cache that changes nothing, batches that do not mix, and where answers end."""
+"""Text generation: a cache that changes nothing, independent batches, and stopping."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def byte_predictor(tmp_path_factory: pytest.TempPathFactory) -> Generator:
 
 
 def naive(decoder: Decoder, text: list[int], steps: int) -> list[int]:
-    """Greedy, the whole context read again for every token."""
+    """Greedy decoding that reads the whole context for every token."""
     context, written = list(text), []
     for _ in range(steps):
         written.append(int(decoder.read([context])[0][-1].argmax()))
@@ -42,7 +42,7 @@ def test_the_kv_cache_changes_nothing_even_with_a_full_context(predictor: Genera
 
 
 def test_each_text_drops_tokens_when_its_context_is_full(predictor: Generator) -> None:
-    """Prompts of all lengths fill their contexts at different steps; each goes on as if it were alone."""
+    """Prompts of all lengths fill their contexts at different steps; each continues as if alone."""
     prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
     lengths = (90, 40, 75, 90, 3)
     asked = [
@@ -111,7 +111,7 @@ def test_tokens_of_a_long_echo_have_at_least_half_a_context(predictor: Generator
         if place == 0:
             assert own is None and top is None
             continue
-        # Some context between half and all of the block, ending here, gives the same figure.
+        # Some context between half and all of the block, ending here, gives the same value.
         shortest, longest = min(place, BLOCK // 2 + 1), min(place, BLOCK)
         figures = [
             log_softmax(predictor.decoder.read([ids[place - size : place]])[0][-1])[ids[place]]

@@ -1,4 +1,4 @@
-"""Features: fitted on the training rows alone, the same offline and online, and never a NaN for the network."""
+"""Features: fitted on the training rows only, equal offline and online, and never NaN."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: the same answers as /predict, in tensors."""
+"""The Open Inference Protocol: the same outputs as /predict, as tensors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_tensors_match_predict(client: TestClient, artifacts: Path, project: str
 
 
 def test_omitted_members_stay_omitted(client: TestClient) -> None:
-    """The protocol's `id` is a text or absent, never null."""
+    """The protocol's `id` is a string or absent, never null."""
     [tensor] = columns([{"sex": "female"}], [])
     assert "id" not in infer(client, "titanic", tensor).json()
     assert "id" not in infer(client, "titanic", tensor, id=None).json()

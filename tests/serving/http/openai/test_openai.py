@@ -1,4 +1,4 @@
-"""OpenAI's own client against /v1."""
+"""The official OpenAI client against /v1."""
 
 import asyncio
 import json
