@@ -7,6 +7,7 @@ import pytest
 from pipelines import architectures
 from roadmap.io import command_line
 
+ROOT = Path(__file__).parents[2]
 COMMANDS = {
     "": (architectures.Options, architectures.table),
     "page": (architectures.Deployment, architectures.page),
@@ -21,6 +22,8 @@ def test_the_table_has_every_architecture(capsys: pytest.CaptureFixture[str]) ->
     assert run() == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(architectures.ARCHITECTURES)
+    for language in ("en", "zh"):
+        assert "\n".join(lines) in (ROOT / f"docs/{language}/architectures.md").read_text()
     assert "6,738,415,616 parameters (published: 6.7B)" in next(line for line in lines if "llama-2-7b" in line)
 
 
