@@ -5,19 +5,22 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# The longest files start first, or one worker would wait for the other at the end. The first needs the reproduction,
-# the next two don't, so the second worker is busy meanwhile.
+# The longest files start first, or one worker would wait for the other at the end; files that wait for Airflow run beside
+# files that train. The first needs the reproduction, the next three don't, so the second worker is busy meanwhile.
 FIRST = [
-    HERE / name
+    HERE.parent / name
     for name in (
-        "airflow/test_celery.py",
-        "airflow/test_loop.py",
-        "pipelines/test_full_data.py",
-        "airflow/test_runs.py",
-        "pipelines/test_monitor.py",
-        "pipelines/test_registry.py",
-        "pipelines/test_dvc.py",
-        "workflows/test_jobs.py",
+        "system/airflow/test_celery.py",
+        "system/airflow/test_loop.py",
+        "system/pipelines/test_full_data.py",
+        "pipelines/imdb/test_predict.py",
+        "system/airflow/test_runs.py",
+        "system/pipelines/test_registry.py",
+        "system/pipelines/test_dvc.py",
+        "system/pipelines/test_monitor.py",
+        "system/workflows/test_jobs.py",
+        "pipelines/cifar10/test_predict.py",
+        "system/deploy/test_ecs.py",
     )
 ]
 

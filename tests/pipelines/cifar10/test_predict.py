@@ -278,11 +278,11 @@ def test_patch_features_tell_stripe_directions_apart() -> None:
 @pytest.mark.skipif(
     not (Path(os.environ.get("DATA_MIRROR") or "none") / "cifar10").is_dir(), reason="DATA_MIRROR holds no CIFAR-10"
 )
-def test_a_narrow_network_learns_photographs_in_two_epochs(clone: Checkout) -> None:
-    """Two epochs of a narrow network; the full training takes minutes and is reported in the project's README."""
+def test_a_narrow_network_learns_photographs_in_one_epoch(clone: Checkout) -> None:
+    """A third of the width, one epoch of twelve; the full training takes minutes and is reported in the README."""
     settings = (
         "project=cifar10", "profile=full", f"projects.cifar10.data.path={os.environ['DATA_MIRROR']}/cifar10",
-        "projects.cifar10.train.epochs=2", "projects.cifar10.model.width=24", "tracking=none",
+        "projects.cifar10.train.epochs=1", "projects.cifar10.model.width=16", "tracking=none",
     )  # fmt: skip
     for stage in ("prepare", "train"):
         clone.stage(stage, *settings, timeout=600)
@@ -290,4 +290,4 @@ def test_a_narrow_network_learns_photographs_in_two_epochs(clone: Checkout) -> N
     assert card["rows"] == {"train": 45_000, "val": 5_000, "test": 10_000}
     rows = clone.path("artifacts", "cifar10", "history.csv").read_text().splitlines()
     last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
-    assert float(last["val_accuracy"]) >= 0.7
+    assert float(last["val_accuracy"]) >= 0.55  # guessing has 0.1

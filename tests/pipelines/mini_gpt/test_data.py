@@ -227,10 +227,11 @@ def test_a_killed_training_resumes_to_the_same_weights(prepared: Path, tmp_path:
 @pytest.mark.mirror
 @pytest.mark.skipif(not os.environ.get("DATA_MIRROR"), reason="DATA_MIRROR names no folder with the official files")
 def test_a_short_training_on_shakespeare(clone: Checkout) -> None:
-    """Three epochs of 2,048 windows are a quarter of the tokens of nanoGPT's 2,000 iterations."""
-    short = ["project=mini_gpt", "profile=full", "projects.mini_gpt.train.epochs=3", "projects.mini_gpt.data.rows=2048"]
+    """Two epochs of 1,024 windows are a twelfth of the tokens of nanoGPT's 2,000 iterations."""
+    short = ["project=mini_gpt", "profile=full", "projects.mini_gpt.train.epochs=2", "projects.mini_gpt.data.rows=1024"]
     clone.stage("prepare", *short)
     clone.stage("train", *short, TRACKING="none")
     with clone.path("artifacts", "mini_gpt", "history.csv").open() as file:
         losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
-    assert losses[-1] < 2.15 and losses == sorted(losses, reverse=True)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 2.4  # 2.27 when this was written; counts of pairs of characters give 2.5

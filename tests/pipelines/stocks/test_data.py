@@ -235,9 +235,9 @@ class TestFullTraining:
     pytestmark = MIRROR
 
     def test_no_baseline_wins_and_intervals_are_calibrated_at_every_horizon(self, tmp_path: Path) -> None:
-        """The forecasts as served; two seeds."""
+        """The forecasts as served; two seeds, without the variants."""
         clone = Checkout(checkout(tmp_path / "clone"))
-        options = ("project=stocks", "profile=full")
+        options = ("project=stocks", "profile=full", "projects.stocks.variants={}")
         clone.stage("prepare", *options)
         clone.stage("baselines", *options, OMP_NUM_THREADS="1")
         for seed in (42, 7):

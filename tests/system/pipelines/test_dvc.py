@@ -66,7 +66,7 @@ def test_experiments_metrics_and_plots(reproduced: Checkout, copy_of: Callable[[
     page = clone.path("page", "index.html").read_text()
     assert "index.html" in shown and "calibration.png" in page and "titanic, validation loss" in page
 
-    grid = ["dvc", "exp", "run", "--queue", "-S", "projects.titanic.model.lr=0.002,0.004", "evaluate@titanic"]
+    grid = ["dvc", "exp", "run", "--queue", "-S", "projects.titanic.model.lr=0.002,0.004", "train@titanic"]
     clone.run(*grid)
     clone.run("dvc", "exp", "run", "--run-all")
     table = json.loads(clone.run("dvc", "exp", "show", "--json").stdout)
