@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# The longest files start first, or one worker would wait for the other at the end; files that wait for Airflow run beside
-# files that train. The first needs the reproduction, the next three don't, so the second worker is busy meanwhile.
+# The longest files start first, or one worker would wait for the other at the end; files that wait for Airflow run
+# beside files that train. The first needs the reproduction, the next three don't, so the second worker is busy.
 FIRST = [
     HERE.parent / name
     for name in (

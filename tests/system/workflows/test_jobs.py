@@ -1,6 +1,6 @@
 """The run steps of the workflows, executed in order in a clean clone, in the environment of GitHub's runner.
 
-ci's tests and types are restricted to a few small ones, because they run already. The images are stand-ins here and have
+ci's tests and types are restricted to a few, because they run already. The images are stand-ins here and have
 their own tests; so is the deploy command in tests of the workflow's decisions, but not where a champion is deployed to
 Lambda over AWS's protocols.
 """
