@@ -266,6 +266,7 @@ def test_a_quarter_of_imdb_end_to_end(tmp_path: Path) -> None:
 @pytest.mark.mirror
 @mirror
 def test_chinese_hotel_reviews_end_to_end(tmp_path: Path) -> None:
-    found = trained(tmp_path, "data.path=chnsenticorp", "data.vocabulary=6000", "data.max_tokens=256")
-    assert found["headline"]["value"] >= 0.86
+    short = ("train.epochs=3", "data.vocabulary=6000", "data.max_tokens=256")
+    found = trained(tmp_path, "data.path=chnsenticorp", *short)
+    assert found["headline"]["value"] >= 0.85  # three of the five epochs; always "positive" would have 0.69
     assert found["source"].startswith("ChnSentiCorp")
