@@ -243,7 +243,7 @@ def quarter(folder: Path) -> None:
     """Every fourth official review, in aclImdb's layout."""
     places = re.compile(r"(?:train|test)/(?:neg|pos)/[^/]+\.txt$")
     official = files(Path(os.environ["DATA_MIRROR"]) / "imdb")
-    texts = {place[0]: file.text for file in official if (place := places.search(file.place))}
+    texts = {found[0]: file.text for file in official if (found := places.search(file.place))}
     for place in sorted(texts)[::4]:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(texts[place])
