@@ -9,7 +9,7 @@ The page is written in English and Chinese. A machine of one's own: memory= in G
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -73,17 +73,22 @@ def machine(options: Deployment) -> Machine:
     Raises:
         UsageError: a machine that is not in the list, with a figure missing.
     """
-    own = {"memory": options.memory, "bandwidth": options.bandwidth, "flops": options.teraflops}
     known = MACHINES.get(options.machine)
-    if known is None and None in own.values():
+    if known is None and not (options.memory and options.bandwidth and options.teraflops):
         raise UsageError(
             f"machine: found {options.machine!r}; {nearest(options.machine, MACHINES)}, or give memory=, bandwidth= "
             "and teraflops= of your own"
         )
-    base = known or Machine(options.machine, "as given", 0, 0, 0)
-    scale = {"memory": 1e9, "bandwidth": 1e9, "flops": 1e12}
-    return replace(base, **{name: value * scale[name] for name, value in own.items() if value}).times(options.devices)
+    one = known or Machine(options.machine, "as given", 0, 0, 0)
+    return replace(
+        one,
+        memory=options.memory * 1e9 if options.memory else one.memory,
+        bandwidth=options.bandwidth * 1e9 if options.bandwidth else one.bandwidth,
+        flops=options.teraflops * 1e12 if options.teraflops else one.flops,
+    ).times(options.devices)
 
+
+COMMANDS: dict[str, Any] = {"": (Options, table), "page": (Deployment, page)}
 
 if __name__ == "__main__":
-    sys.exit(command_line.run({"": (Options, table), "page": (Deployment, page)}, __doc__, sys.argv[1:]))
+    sys.exit(command_line.run(COMMANDS, __doc__, sys.argv[1:]))

@@ -8,14 +8,10 @@ from pipelines import architectures
 from roadmap.io import command_line
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {
-    "": (architectures.Options, architectures.table),
-    "page": (architectures.Deployment, architectures.page),
-}
 
 
 def run(*arguments: str) -> int:
-    return command_line.run(COMMANDS, architectures.__doc__, arguments)  # type: ignore[arg-type]
+    return command_line.run(architectures.COMMANDS, architectures.__doc__, arguments)
 
 
 def test_the_table_has_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:

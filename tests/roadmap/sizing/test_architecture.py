@@ -47,7 +47,7 @@ def reference(one: Architecture) -> torch.nn.Module:
             "num_experts_per_tok": one.active, "n_shared_experts": one.shared, "first_k_dense_replace": one.dense,
             "moe_intermediate_size": one.hidden, "intermediate_size": one.dense_hidden, "head_dim": c.rotary,
         }  # fmt: skip
-    t = transformers
+    t: Any = transformers
     kinds: dict[str, Any] = {
         "gpt": lambda: t.GPT2Config(
             vocab_size=one.vocab, n_embd=one.width, n_layer=one.layers, n_head=one.heads, n_inner=one.hidden,
