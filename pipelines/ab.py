@@ -17,13 +17,14 @@ from typing import Any
 
 from pydantic import Field
 
-from roadmap.bundle import MANIFEST, Manifest
+from roadmap.bundle import MANIFEST, read_manifest
 from roadmap.config.params import known_project
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, ArmComparison
 from roadmap.io import command_line
 from roadmap.io.atomic import write_atomically
+from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
 from roadmap.prediction_log import labels
@@ -86,14 +87,14 @@ def checked(project: str, log: str) -> dict[str, Any]:
         raise UsageError(f"log: found no folder {log}")
     for name in ("champion", "bundle", "challenger"):
         if (file := Path("artifacts", project, name, "schema.json")).is_file():
-            return dict(json.loads(file.read_text()))
+            return dict(read_json(file, dict[str, Any], f"run `dvc repro train@{project}`"))
     return {}
 
 
 def version(bundle: Path) -> str:
     """The version of a bundle, or "" if there is none."""
     file = bundle / MANIFEST
-    return Manifest.model_validate_json(file.read_bytes()).version if file.is_file() else ""
+    return read_manifest(bundle).version if file.is_file() else ""
 
 
 def first(

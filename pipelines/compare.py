@@ -10,20 +10,22 @@ In a GitHub workflow the first is also the job summary, and the step's output `p
 """
 
 import base64
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import Field
 
 from roadmap.config.params import flat, known_project
+from roadmap.evaluation.results import Decision, Metrics
 from roadmap.experiments.trainings import Training, markdown
 from roadmap.io import command_line
+from roadmap.io.documents import parse_json
 from roadmap.io.errors import UsageError
 
 FOLDER = Path("artifacts/comparison")
@@ -66,13 +68,19 @@ def training(name: str, project: str, read: Read) -> Training:
     values = yaml.safe_load(read("params.yaml") or b"{}")
     block = (values.get("projects") or {}).get(project) or {}
     params = flat({"profile": values.get("profile"), "seed": values.get("seed"), **block})
-    metrics, decision = (read(f"artifacts/{project}/{file}.json") for file in ("metrics", "decision"))
+
+    def document(file: str, shape: Any, stage: str) -> dict[str, Any] | None:
+        path = f"artifacts/{project}/{file}.json"
+        content = read(path)
+        where = path if read is here else f"{name}:{path}"
+        return None if content is None else parse_json(content, where, shape, f"run `dvc repro {stage}@{project}`")
+
     return Training(
         name,
         params,
-        json.loads(metrics) if metrics else None,
+        document("metrics", Metrics, "evaluate"),
         read(f"artifacts/{project}/history.csv"),
-        json.loads(decision) if decision else None,
+        document("decision", Decision, "register"),
     )
 
 

@@ -10,8 +10,10 @@ from roadmap.config.stage import stage
 from roadmap.evaluation import behavioural as behaviour
 from roadmap.evaluation import slices
 from roadmap.evaluation.evaluated import EvaluatedModel, evaluate, latency
+from roadmap.evaluation.results import Trained
 from roadmap.evaluation.scores import Score
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.documents import read_json
 from roadmap.project import Figures, load_project
 from roadmap.tracking.tracker import Tracker
 
@@ -22,6 +24,7 @@ def main(run: Run) -> None:
     tracker = Tracker(run)
     project = load_project(run.name)
     evaluation = project.evaluation
+    trained = read_json(run.artifacts / "train.json", Trained, f"run `dvc repro train@{run.name}`")
     requests, targets = project.data.test_rows(run.data)
     evaluated = evaluate(run.data, run.artifacts, requests, targets)
     score = evaluation.score(targets, evaluated.outputs)
@@ -30,7 +33,6 @@ def main(run: Run) -> None:
     shown = behaviour.table(project.behaviour.expectations(evaluated.predictor, requests))
     draw(run.artifacts / "plots", {**evaluation.figures(evaluated), **common_figures(evaluated, score)})
     manifest = Bundle(run.artifacts / "bundle").manifest
-    trained = json.loads((run.artifacts / "train.json").read_text())
     metrics = {
         "headline": {
             "name": score.headline,

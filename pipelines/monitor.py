@@ -20,6 +20,7 @@ from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.evaluation.labelled import LabelScorer
+from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
@@ -126,7 +127,8 @@ def tested(run: Run, client: "MlflowClient | None", bundle: Bundle) -> dict[str,
             path = Path(client.download_artifacts(training.info.run_id, "metrics.json")) if training else path
         except (MlflowException, OSError):
             return {}  # registered before it was evaluated
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    remedy = f"run `dvc repro evaluate@{run.name}`"
+    found: dict[str, Any] = read_json(path, dict[str, Any], remedy) if path.exists() else {}
     headline: dict[str, Any] = found.get("headline", {})
     return headline if found.get("bundle_version") == bundle.manifest.version else {}
 

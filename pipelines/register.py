@@ -20,6 +20,8 @@ from roadmap.bundle.answers import predict_in_batches
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
+from roadmap.evaluation.evaluated import require_fit
+from roadmap.evaluation.results import read_metrics
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError
 from roadmap.project import Evaluation, load_project
@@ -46,12 +48,13 @@ def main(run: Run) -> None:
         roll_back(run, client)
         return
     bundle = Bundle(run.artifacts / "bundle")
+    require_fit(bundle, run.data)
     bundle.require_same_code()  # the metrics are this code's, and servers run it
+    metrics = read_metrics(run.artifacts)
     restore_champion(run, client)
     run_id = publish(client, run)
     version = registry.registered(client, run.name, bundle) or registry.log_version(client, run_id, bundle)
     champion = registry.champion(client, run.name)
-    metrics = json.loads((run.artifacts / "metrics.json").read_text())
     moves = False
     if champion is not None and champion.version == version.version:
         checks = [Check("champion", True, f"version {version.version} is already champion")]

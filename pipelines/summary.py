@@ -1,6 +1,5 @@
 """Prints a table of all projects: scores, baselines, training times. `write=true` updates the tables in the docs."""
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -9,8 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
+from roadmap.bundle import read_manifest
 from roadmap.config.params import projects
+from roadmap.evaluation.results import Decision, read_metrics
 from roadmap.io import command_line
+from roadmap.io.documents import read_json
 from roadmap.io.errors import UsageError
 
 COLUMNS = (
@@ -28,7 +30,7 @@ def rows(artifacts: Path) -> dict[str, list[Row]]:
     for project in projects():
         folder = artifacts / project
         if (folder / "metrics.json").exists():
-            metrics = json.loads((folder / "metrics.json").read_text())
+            metrics = read_metrics(folder)
             found.setdefault(metrics["profile"], []).append(_row(project, folder, metrics))
     return found
 
@@ -46,14 +48,15 @@ def _row(project: str, folder: Path, metrics: dict[str, Any]) -> Row:
         f"{metrics['seconds']['train']:.1f} s",
         f"{metrics['latency']['batch_1']['p50_ms']:.2f} ms",
         _champion(folder / "decision.json"),
-        json.loads((folder / "bundle" / "bundle.json").read_text())["created"][:10],
+        read_manifest(folder / "bundle").created[:10],
     )
 
 
 def _champion(path: Path) -> str:
     if not path.exists():
         return "not registered"
-    return "promoted" if json.loads(path.read_text())["promoted"] else "refused"
+    decision = read_json(path, Decision, f"run `dvc repro register@{path.parent.name}`")
+    return "promoted" if decision["promoted"] else "refused"
 
 
 def line(cells: Row) -> str:

@@ -36,6 +36,7 @@ def main(run: Run) -> None:
             f"{run.data}: found data of profile {card['profile']}; expected {run.profile}; "
             f"run `dvc repro prepare@{run.name}`"
         )
+    splits.verify(run.data)  # before the work, not after it, when the reference needs the test rows
     if run.settings.runner != "local":
         importlib.import_module(f"roadmap.runners.{run.settings.runner}").train(run)  # downloads the outputs
         return

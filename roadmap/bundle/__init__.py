@@ -1,6 +1,6 @@
 """The artifact between training and serving: a folder, its manifest of hashes, and the predictor that loads it."""
 
-from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, sha256, write_manifest
+from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, read_manifest, sha256, write_manifest
 from roadmap.bundle.predictor import (
     Batches,
     Chats,
@@ -29,6 +29,7 @@ __all__ = [
     "Streams",
     "Tokenizes",
     "load_predictor",
+    "read_manifest",
     "sha256",
     "write_manifest",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roadmap.bundle.code import code_sha256
-from roadmap.io.errors import UsageError
+from roadmap.io.errors import UsageError, of_file
 
 MANIFEST = "bundle.json"
 
@@ -71,6 +71,24 @@ def write_manifest(folder: Path, **lineage: Any) -> Manifest:
     return manifest
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """
+    Raises:
+        BundleError: it is missing or malformed.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{folder}: no {MANIFEST}; train the project first") from None
+    except OSError as error:
+        raise BundleError(f"{of_file(error)}; expected a manifest; train the project again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"{part}: " for part in first["loc"])
+        raise BundleError(f"{path}: {place}{first['msg']}; train the project again") from None
+
+
 class Bundle:
     """A folder with a valid manifest and matching hashes.
 
@@ -80,12 +98,7 @@ class Bundle:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        try:
-            self.manifest = Manifest.model_validate_json((self.folder / MANIFEST).read_bytes())
-        except FileNotFoundError:
-            raise BundleError(f"{self.folder}: no {MANIFEST}; train the project first") from None
-        except ValidationError as error:
-            raise BundleError(f"{self.folder / MANIFEST}: {error.errors()[0]['msg']}") from None
+        self.manifest = read_manifest(self.folder)
         present = {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()} - {MANIFEST}
         for name in sorted(present | set(self.manifest.files)):
             if name not in self.manifest.files:

@@ -18,7 +18,7 @@ from roadmap.bundle import BundleError
 from roadmap.config.check import check
 from roadmap.config.schema import Run
 from roadmap.fork_server import hand_over
-from roadmap.io.errors import Unavailable, UsageError, nearest
+from roadmap.io.errors import Unavailable, UsageError, nearest, of_file
 
 hand_over()  # before a stage imports more
 CONF = Path(__file__).parent / "conf"
@@ -44,6 +44,10 @@ def stage(main: Callable[[Run], None]) -> Callable[[], None]:
         except (UsageError, BundleError) as error:
             code = _refuse(_blame(str(error), sys.argv[1:]))
             sys.exit(75 if isinstance(error, Unavailable) else code)
+        except OSError as error:
+            if error.filename is None:  # of the network
+                raise
+            sys.exit(_refuse(of_file(error)))
 
     def compose() -> DictConfig:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from roadmap.io.errors import UsageError
+from typing_extensions import TypedDict
+
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.documents import read_json
+from roadmap.io.errors import UsageError, of_file
 
 SPLITS = ("train", "val", "test")
 FOLDS = 5  # of the cross-validation of classical models, within train and val
@@ -49,6 +52,7 @@ def write(folder: Path, prepared: PreparedData, profile: str) -> dict[str, Any]:
                 split.to_parquet(draft / f"{name}.parquet", index=False)
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}
         card = {
+            "project": folder.name,
             "profile": profile,
             "source": prepared.source,
             "licence": prepared.licence,
@@ -66,11 +70,51 @@ def _rows(split: Any) -> int:
     return len(next(iter(split.values()))) if isinstance(split, dict) else len(split)
 
 
+class Card(TypedDict):
+    """card.json"""
+
+    profile: str
+    source: str
+    rows: dict[str, int]
+    schema: dict[str, Any]
+    files: dict[str, str]
+    sha256: str
+
+
 def read_card(folder: Path) -> dict[str, Any]:
+    """
+    Raises:
+        UsageError: there is none, or it is no data card, or that of another project.
+    """
+    card: dict[str, Any] = read_json(folder / "card.json", Card, _remedy(folder))
+    if (project := card.get("project", folder.name)) != folder.name:
+        found = f"found the data of {project}; expected those of {folder.name}"
+        raise UsageError(f"{folder}/card.json: {found}; {_remedy(folder)}")
+    return card
+
+
+def _remedy(folder: Path) -> str:
+    return f"run `dvc repro prepare@{folder.name}` first"
+
+
+def verify(folder: Path) -> None:
+    """
+    Raises:
+        UsageError: a file is missing, or not what `prepare` wrote.
+    """
+    for name, expected in read_card(folder)["files"].items():
+        _require_unchanged(folder / name, expected)
+
+
+def _require_unchanged(path: Path, expected: str | None) -> None:
+    """expected: sha256; None if the card doesn't know it"""
     try:
-        return json.loads((folder / "card.json").read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{folder}/card.json: not there; run `dvc repro prepare@{folder.name}` first") from None
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{of_file(error)}; expected the split {path.stem}; {_remedy(path.parent)}") from None
+    if expected and found != expected:
+        raise UsageError(f"{path}: its content differs from that of card.json (sha256); {_remedy(path.parent)}")
 
 
 def has(folder: Path, split: str) -> bool:
@@ -79,10 +123,17 @@ def has(folder: Path, split: str) -> bool:
 
 
 def read(folder: Path, split: str) -> Any:
-    """One split as it was prepared: a DataFrame, or a dict of arrays."""
-    if (folder / f"{split}.npz").exists():
-        with np.load(folder / f"{split}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+    """One split as it was prepared: a DataFrame, or a dict of arrays.
+
+    Raises:
+        UsageError: it is missing, or not what `prepare` wrote.
+    """
+    arrays, table = (folder / f"{split}.{kind}" for kind in ("npz", "parquet"))
+    path = arrays if arrays.exists() else table
+    _require_unchanged(path, read_card(folder)["files"].get(path.name))
+    if path is arrays:
+        with np.load(path, allow_pickle=False) as found:
+            return dict(found)
     import pandas as pd
 
-    return pd.read_parquet(folder / f"{split}.parquet")
+    return pd.read_parquet(path)

@@ -1,6 +1,5 @@
 """Runs the shipped model on the test split through its serving predictor: outputs, latency, inputs of plots."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,10 @@ import numpy as np
 
 from roadmap.bundle import Bundle, Predictor, load_predictor
 from roadmap.bundle.answers import predict_in_batches
+from roadmap.data.splits import read_card
+from roadmap.evaluation.results import Baseline
+from roadmap.io.documents import read_json
+from roadmap.io.errors import UsageError
 from roadmap.training.history import read_history
 
 
@@ -34,12 +37,31 @@ def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], target
         BundleError: the bundle is damaged, or its predictor code differs from the one here.
     """
     bundle = Bundle(artifacts / "bundle")
+    require_fit(bundle, data)
     bundle.require_same_code()
     predictor = load_predictor(bundle)
     outputs = predict_in_batches(predictor, requests)
-    baselines = json.loads((artifacts / "baselines.json").read_text())
+    baselines = read_json(artifacts / "baselines.json", list[Baseline], f"run `dvc repro baselines@{artifacts.name}`")
     schema, history = bundle.json("schema.json"), read_history(artifacts)
     return EvaluatedModel(data, requests, targets, outputs, schema, history, baselines, predictor)
+
+
+def require_fit(bundle: Bundle, data: Path) -> None:
+    """
+    Raises:
+        UsageError: the bundle is of another project, or was trained on other data than the prepared ones, whose test
+            rows it may have learnt.
+    """
+    manifest, remedy = bundle.manifest, f"run `dvc repro train@{data.name}`"
+    if manifest.project != data.name:
+        raise UsageError(
+            f"{bundle.folder}: found a bundle of {manifest.project}; expected one of {data.name}; {remedy}"
+        )
+    if manifest.data_sha256 != (expected := read_card(data)["sha256"]):
+        raise UsageError(
+            f"{bundle.folder}: found a bundle trained on the data {manifest.data_sha256[:12]}; expected "
+            f"{expected[:12]}, those in {data}; {remedy}"
+        )
 
 
 def latency(

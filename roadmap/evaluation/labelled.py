@@ -38,7 +38,8 @@ class LabelScorer:
 
 
 def _write(folder: Path, rows: list[Row], schema: Schema) -> None:
-    (folder / "card.json").write_text(json.dumps({"schema": schema}))
+    card = {"profile": "", "source": "", "rows": {RECENT: len(rows)}, "schema": schema, "files": {}, "sha256": ""}
+    (folder / "card.json").write_text(json.dumps(card))
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     if any(isinstance(values[0], np.ndarray) for values in columns.values()):
         np.savez(folder / f"{RECENT}.npz", **{name: np.array(values) for name, values in columns.items()})  # type: ignore[arg-type]

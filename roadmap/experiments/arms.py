@@ -3,7 +3,6 @@
 A request answered by both was shadowed; one answered by the challenger alone was routed to it by the traffic split.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from roadmap.experiments import sequential
 from roadmap.experiments.sequential import IntervalEstimate
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import PredictionRecord
+from roadmap.prediction_log.row import content
 
 CLOSE = 0.05  # relative tolerance within which two numbers agree
 
@@ -82,9 +82,9 @@ def arms(
     for row, index in records:
         if row.version in found:
             arm, key = found[row.version], (row.request_id, index)
-            arm.outputs[key], arm.seconds[row.request_id] = json.loads(row.output), row.seconds
+            arm.outputs[key], arm.seconds[row.request_id] = content(row, "output"), row.seconds
             if key in known:
-                arm.inputs[key] = json.loads(row.input)
+                arm.inputs[key] = content(row, "input")
     return found[champion], found[challenger]
 
 

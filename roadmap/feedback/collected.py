@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.documents import read_json
 
 if TYPE_CHECKING:
     from roadmap.prediction_log.labels import LabelledPrediction
@@ -47,14 +48,16 @@ def read(folder: Path) -> list[FeedbackRecord]:
     path = folder / "rows.parquet"
     if not path.exists():
         return []
-    from pyarrow import parquet
+    from roadmap.io.columns import read_columns
 
-    return [FeedbackRecord(**values) for values in parquet.ParquetFile(path).read().to_pylist()]
+    names = [one.name for one in fields(FeedbackRecord)]
+    return [FeedbackRecord(**values) for values in read_columns(path, names, "collected rows").to_pylist()]
 
 
 def windows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "windows.json"
-    return json.loads(path.read_text()) if path.exists() else []
+    remedy = f"delete {folder}, and collect again"
+    return read_json(path, list[dict[str, Any]], remedy) if path.exists() else []
 
 
 def begin(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from roadmap.io.errors import USAGE, CommandError, UsageError, nearest
+from roadmap.io.errors import USAGE, CommandError, UsageError, nearest, of_file
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
@@ -63,8 +63,10 @@ def run(commands: dict[str, tuple[type[O], Callable[[O], int | None]]], about: s
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except FileNotFoundError as error:  # a file named by the caller
-        print(f"error: {error.filename}: no such file", file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:  # of the network
+            raise
+        print(f"error: {of_file(error)}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)

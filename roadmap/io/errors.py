@@ -29,6 +29,12 @@ class Unavailable(UsageError):
     code = TEMPORARY
 
 
+def of_file(error: OSError) -> str:
+    """A file or folder that can't be read or written, in one line."""
+    reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or type(error).__name__
+    return f"{error.filename}: {reason[:1].lower()}{reason[1:]}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'did you mean ...' if a name is close, and the list of names."""
     names = sorted(known)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from roadmap.io.columns import read_columns
 from roadmap.prediction_log.row import PredictionRecord
 
 # Without the project, which is in the path, as readers of partitioned datasets require.
@@ -57,7 +58,8 @@ class ParquetLog:
             found = DAY.fullmatch(folder.name)
             if not found or not since.date() <= date.fromisoformat(found[1]) <= until.date():
                 continue
-            tables = [parquet.ParquetFile(path).read() for path in sorted(folder.glob("part-*.parquet"))]
+            paths = sorted(folder.glob("part-*.parquet"))
+            tables = [read_columns(path, SCHEMA.names, "predictions", SCHEMA) for path in paths]
             if not tables:
                 continue
             for batch in pa.concat_tables(tables).sort_by("time").to_batches(max_chunksize=1024):

@@ -5,7 +5,6 @@ begin with an underscore, so the predictions remain a separate table. A SQLAlche
 are append-only: the last label of an input is the valid one.
 """
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from roadmap.io.atomic import atomic_file
+from roadmap.io.columns import read_columns
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.log import PredictionRecord
+from roadmap.prediction_log.row import content
 
 LOOKBACK = timedelta(days=90)  # age limit of predictions that can be labelled
 
@@ -59,19 +60,23 @@ class LabelFiles:
         import pyarrow as pa
         from pyarrow import parquet
 
-        columns = [("request_id", pa.string()), ("index", pa.int32()), ("label", pa.string())]
-        schema = pa.schema([*columns, ("time", pa.timestamp("us", "UTC"))])
         folder = self.folder / f"project={project}"
-        table = pa.Table.from_pylist([vars(label) for label in labels], schema)
+        table = pa.Table.from_pylist([vars(label) for label in labels], _schema())
         place = folder / f"part-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{uuid.uuid4().hex}.parquet"
         with atomic_file(place) as draft:
             parquet.write_table(table, draft, compression="zstd")
 
     def read(self, project: str) -> Iterator[Label]:
-        from pyarrow import parquet
-
+        schema = _schema()
         for path in sorted((self.folder / f"project={project}").glob("part-*.parquet")):
-            yield from (Label(**fields) for fields in parquet.ParquetFile(path).read().to_pylist())
+            yield from (Label(**fields) for fields in read_columns(path, schema.names, "labels", schema).to_pylist())
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    columns = [("request_id", pa.string()), ("index", pa.int32()), ("label", pa.string())]
+    return pa.schema([*columns, ("time", pa.timestamp("us", "UTC"))])
 
 
 class LabelTable:
@@ -144,7 +149,7 @@ def labelled(log: str, project: str, since: datetime, until: datetime) -> Iterat
     for row, index in indexed_records(log, project, since, until):
         label = known.get((row.request_id, index))
         if label is not None:
-            inputs, answered = json.loads(row.input), json.loads(row.output)
+            inputs, answered = content(row, "input"), content(row, "output")
             yield LabelledPrediction(row.time, row.request_id, index, row.version, inputs, answered, label, row.profile)
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
+
+from roadmap.io.documents import parse_json
 
 
 class PredictionRecord(NamedTuple):
@@ -14,6 +16,17 @@ class PredictionRecord(NamedTuple):
     input: str  # JSON
     output: str  # JSON
     seconds: float  # of the whole request
+
+
+def content(row: PredictionRecord, field: Literal["input", "output"]) -> dict[str, Any]:
+    """A row's input or output.
+
+    Raises:
+        UsageError: it is no JSON object.
+    """
+    where = f"prediction log: request {row.request_id} at {row.time.isoformat()}: {field}"
+    found: dict[str, Any] = parse_json(getattr(row, field), where, dict[str, Any], "delete the row, or restore it")
+    return found
 
 
 class PredictionStore(Protocol):

@@ -18,8 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import TypedDict
+
 from roadmap.config.schema import Run
 from roadmap.io.actor import who
+from roadmap.io.documents import parse_json
+from roadmap.io.errors import UsageError, of_file
 from roadmap.tracking.mlflow import root
 
 if TYPE_CHECKING:
@@ -55,7 +59,7 @@ def history(client: "MlflowClient | None", name: str, path: Path) -> list[dict[s
     """All entries of the registry and of the file, without duplicates, oldest first."""
     from mlflow.exceptions import MlflowException
 
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = _read(path) if path.exists() else []
     try:
         tags = {} if client is None else client.get_registered_model(name).tags
     except MlflowException:  # no model of that name is registered
@@ -63,3 +67,17 @@ def history(client: "MlflowClient | None", name: str, path: Path) -> list[dict[s
     moves = [json.loads(value) for key, value in tags.items() if key.startswith(PREFIX)]
     found = {entry.get("id", entry["at"]): entry for entry in (*moves, *lines)}  # the file's entry has the reasons too
     return sorted(found.values(), key=lambda entry: str(entry["at"]))
+
+
+class Entry(TypedDict):
+    at: str
+    event: str
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    remedy = "delete the line, or restore the file"
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"{of_file(error)}; expected the promotion log") from None
+    return [parse_json(line, f"{path}: line {number}", Entry, remedy) for number, line in enumerate(lines, 1)]

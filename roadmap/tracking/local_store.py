@@ -19,9 +19,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from roadmap.io.atomic import atomic_file
+from roadmap.io.errors import UsageError, of_file
 
 FILE, FOLDER = "mlflow.db", "mlruns"
 SQLITE = "sqlite:///"
+HEADER = b"SQLite format 3\x00"
+REMEDY = "move it away, and `dvc repro` fills a new one, or set MLFLOW_TRACKING_URI"
 # Where MLflow keeps the paths of artifacts.
 LOCATIONS = {
     "experiments": ("artifact_location",),
@@ -82,6 +85,22 @@ def keep_empty(store: Path) -> None:
 def _kept() -> Path:
     """Where it lies: of this MLflow, whose schema another version may not know."""
     return Path(sys.prefix) / "var" / f"mlflow-{version('mlflow')}.db"
+
+
+def require_database(store: Path) -> None:
+    """
+    Raises:
+        UsageError: there is something else than a database.
+    """
+    try:
+        with store.open("rb") as file:
+            begin = file.read(len(HEADER))
+    except FileNotFoundError:
+        return  # MLflow makes it
+    except OSError as error:
+        raise UsageError(f"{of_file(error)}; expected MLflow's SQLite file; {REMEDY}") from None
+    if begin and begin != HEADER:
+        raise UsageError(f"{store}: found {begin!r}; expected MLflow's SQLite file; {REMEDY}")
 
 
 def follow_move(store: Path) -> None:

@@ -13,9 +13,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roadmap.bundle import MANIFEST, Manifest
+from roadmap.bundle import read_manifest
 from roadmap.config.params import flat
 from roadmap.config.schema import SHIPPED, Run
+from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.tracking import local_store
 from roadmap.training.history import read_history
@@ -45,6 +46,7 @@ def connect() -> "MlflowClient":
 
     Raises:
         Unavailable: the store is unreachable; the message has its address.
+        UsageError: the store's file is none of MLflow's.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -58,6 +60,7 @@ def connect() -> "MlflowClient":
     store = local_store.file_of(store_uri())
     new = store is not None and not store.exists() and not local_store.copy_empty(store)
     if store:
+        local_store.require_database(store)
         local_store.follow_move(store)
     client = mlflow.MlflowClient()
     try:
@@ -141,12 +144,12 @@ def publish(client: "MlflowClient", run: Run) -> str:
     """Completes the MLflow run of the current bundle from artifacts/<project>/; returns its run id."""
     from mlflow.entities import Metric
 
-    manifest = Manifest.model_validate_json((run.artifacts / "bundle" / MANIFEST).read_bytes())
+    manifest = read_manifest(run.artifacts / "bundle")
     run_id = ensure_run(client, run, manifest.run, manifest.model_dump())
     log_rows(client, run_id, read_history(run.artifacts))
     client.log_artifact(run_id, str(run.artifacts / "history.csv"))
     for path in (run.artifacts / "train.json", run.artifacts / "metrics.json"):
-        found = json.loads(path.read_text()) if path.exists() else {}
+        found = read_json(path, dict[str, Any], f"run `dvc repro evaluate@{run.name}`") if path.exists() else {}
         if found.get("bundle_version") != manifest.version:
             continue  # missing, or of an earlier bundle
         at = int(path.stat().st_mtime * 1000)

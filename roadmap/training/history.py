@@ -7,6 +7,7 @@ import csv
 from pathlib import Path
 
 from roadmap.config.schema import SHIPPED
+from roadmap.io.errors import UsageError, of_file
 
 Row = dict[str, float]
 
@@ -25,13 +26,26 @@ def write_history(folder: Path, histories: dict[str, list[Row]]) -> None:
 
 
 def read_history(folder: Path) -> list[tuple[str, Row]]:
-    """(variant, row) for each epoch of each model."""
+    """(variant, row) for each epoch of each model.
+
+    Raises:
+        UsageError: it is missing, or holds other things.
+    """
+    path, remedy = folder / "history.csv", f"run `dvc repro train@{folder.name}`"
     rows: dict[tuple[str, float], Row] = {}
-    with (folder / "history.csv").open(newline="") as file:
-        for line in csv.DictReader(file):
-            epoch = float(line["epoch"])
-            for column, value in line.items():
-                variant, _, name = column.rpartition("/")
-                if value:
-                    rows.setdefault((variant or SHIPPED, epoch), {"epoch": epoch})[name] = float(value)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            for line in reader:
+                epoch = float(line["epoch"])
+                for column, value in line.items():
+                    variant, _, name = column.rpartition("/")
+                    if value:
+                        rows.setdefault((variant or SHIPPED, epoch), {"epoch": epoch})[name] = float(value)
+    except OSError as error:
+        raise UsageError(f"{of_file(error)}; {remedy}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
+        raise UsageError(f"{path}: found a line that is no epoch of numbers; {remedy}") from None
+    if not any("train_loss" in row for row in rows.values()):
+        raise UsageError(f"{path}: found no epoch with train_loss; {remedy}")
     return [(variant, row) for (variant, _), row in rows.items()]
