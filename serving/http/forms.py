@@ -64,7 +64,8 @@ async def read(request: Request, columns: Columns, files: Collection[str]) -> li
             cells.append(text(content, ("inputs", len(cells), name)))
     if len({len(cells) for cells in given.values()}) > 1:
         counts = ", ".join(f"{cut(name)} {len(cells)} times" for name, cells in given.items())
-        raise Refusal(422, f"every field must have the same number of values: {counts}")
+        said = f"every field must have the same number of values: {counts}"
+        raise Refusal(422, said, errors=[{"pointer": "#/inputs", "detail": said}])
     return [fields(dict(zip(given, row, strict=True)), columns) for row in zip(*given.values(), strict=True)]
 
 

@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.errors import Refusal, cut, in_body
+from serving.errors import Refusal, cut, in_body, pointer
 from serving.http import noted
 from serving.http.answering import answer
 from serving.http.media import Options, media, utf8_only
@@ -128,7 +128,7 @@ def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[Ba
     try:
         for number, fields in rows:
             if isinstance(fields, TableError):
-                raise Refusal(422, f"line {number}: {fields}")
+                raise unreadable(str(fields), f"line {number}")
             try:
                 yield model.request.model_validate(fields)
             except ValidationError as error:
@@ -136,7 +136,13 @@ def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[Ba
                 placed = [{**one, "loc": ("body", f"line {number}", *one["loc"])} for one in found]
                 raise RequestValidationError(placed) from None
     except TableError as error:
-        raise Refusal(422, str(error)) from None
+        raise unreadable(str(error)) from None
+
+
+def unreadable(detail: str, *place: str) -> Refusal:
+    """422 that points at a line, or at the whole body."""
+    errors = [{"pointer": pointer(place), "detail": detail}]
+    return Refusal(422, ": ".join([*place, detail]), errors=errors)
 
 
 def text(body: bytes) -> io.StringIO:
@@ -168,7 +174,7 @@ async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseMode
                 refusal.detail = f"after {len(outputs)} inputs: {refusal.detail}"
             raise
     if not outputs:
-        raise Refusal(422, "the body has no line with an input")
+        raise unreadable("the body has no line with an input")
     request.state.inputs = len(outputs)  # of all slices, not of the last
     return outputs
 
