@@ -1,1 +1,1 @@
-"""Benchmarks and simulations, each a command: `python -m benchmarks.<room>.<name>`."""
+"""Benchmarks and simulations, each a command: `python -m benchmarks.<package>.<name>`."""

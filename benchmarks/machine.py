@@ -1,4 +1,4 @@
-"""The line that stands beside every figure: machine, date, versions."""
+"""The line printed with every figure: machine, date, versions."""
 
 import os
 import platform

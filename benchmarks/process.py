@@ -1,4 +1,4 @@
-"""A contender's process: started, waited for, and ended with everything it started."""
+"""A contender's process: started, awaited, and ended with its children."""
 
 import contextlib
 import os
@@ -35,17 +35,17 @@ class Process:
         )
 
     def wait(self, ready: Callable[[], Any], seconds: float = 120, pause: float = 0.1) -> None:
-        """Asks `ready` until it says something true.
+        """Polls `ready` until it is true.
 
         Raises:
-            NotReady: the process ended, or the time is over.
+            NotReady: the process ended, or the time expired.
         """
         until = time.monotonic() + seconds
         while not ready():
             if self.process.poll() is not None:
                 raise NotReady(f"ended with exit code {self.process.returncode}: {self.last()}")
             if time.monotonic() > until:
-                raise NotReady(f"does not answer after {seconds:.0f} s: {self.last()}")
+                raise NotReady(f"no response after {seconds:.0f} s: {self.last()}")
             time.sleep(pause)
 
     def family(self) -> list[psutil.Process]:
@@ -53,19 +53,19 @@ class Process:
         return [parent, *parent.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """What it and its children have computed so far."""
+        """CPU seconds of the process and its children so far."""
         return sum(used.user + used.system for used in (one.cpu_times() for one in self.family()))
 
-    def said(self) -> str:
+    def output(self) -> str:
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
 
     def last(self) -> str:
-        lines = self.said().strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        lines = self.output().strip().splitlines()
+        return lines[-1] if lines else "no output"
 
     def end(self) -> None:
-        """The whole group, and children that left it."""
+        """Ends the whole group, and children that left it."""
         try:
             family = self.family()[1:]
         except psutil.NoSuchProcess:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.deploy.bench_cloudformation
 
-A stack is looked at every 10 ms. Times are moto's: they tell that everything is made, in which order, and what changes
-here from one version to the next; AWS takes minutes for some of it.
+Stacks are polled every 10 ms. Times are moto's: they show that everything is created, in which order, and changes
+between versions of the templates; on AWS some resources take minutes.
 """
 
 import logging

@@ -1,10 +1,10 @@
-"""From the command to all requests, on servers that speak AWS's protocols.
+"""Time from the command until all traffic has moved, on servers that implement AWS's protocols.
 
     python -m benchmarks.deploy.bench_deploy [runs]
 
-The command is a process of its own, its start included. bake=0: nothing is watched for a time, and what ECS and
-SageMaker bake takes no time here either. So these are the command's own work, its looks (every 3 s at a stack), and
-the start of a server on this machine. What AWS takes for images, tasks and instances can't be measured here.
+The command runs as a process, its start included. bake=0: no observation time, and ECS's and SageMaker's baking takes
+no time here either. So these are the command's own work, its polling (every 3 s of a stack), and the start of a server
+on this machine. AWS's time for images, tasks and instances can't be measured here.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def measured(target: str, store: Champions, scratch: Path) -> tuple[float, ...]:
-    """Seconds of a first deployment, of the next version's, and of the way back."""
+    """Seconds of a first deployment, of the next version's, and of a rollback."""
     with cloud(scratch, scale=0) as aws:
         if target == "ecs":
             aws.stacks().up(templates()["network"], "staging")

@@ -1,10 +1,10 @@
-"""What the images add to their base; how soon the serving image answers.
+"""What the images add to their base; how soon the serving image responds.
 
     python -m benchmarks.deploy.bench_images [artifacts]
 
-From `docker run` to the first healthy answer, and to the first prediction of mnist's example, on a file system that
-can't be written. The engine takes part of that: the same image with `true` as its command tells how much. Needs Docker
-or Podman, the images (`python -m infra.images build`) and a bundle of mnist.
+From `docker run` to the first healthy response, and to the first prediction of mnist's example, on a read-only file
+system. The same image with `true` as its command shows the engine's part. Needs Docker or Podman, the images (`python
+-m infra.images build`) and a bundle of mnist.
 """
 
 import json
@@ -42,7 +42,7 @@ def until(answers: Callable[[], bool], patience: float = 60.0) -> float:
     end = time.perf_counter() + patience
     while not answers():
         if time.perf_counter() > end:
-            raise SystemExit(f"no answer within {patience:.0f} s")
+            raise SystemExit(f"no response within {patience:.0f} s")
         time.sleep(0.005)
     return time.perf_counter()
 
@@ -87,7 +87,7 @@ def main() -> int:
             print(f"| {image} | {(images.size(f'roadmap/{image}:latest') - base) / 1e6:,.1f} |")
         except images.ImageError:
             print(f"| {image} | not built |")
-    start(engine, artifacts)  # the files come into the page cache
+    start(engine, artifacts)  # warms the page cache
     starts = [start(engine, artifacts) for _ in range(ROUNDS)]
     rows = {
         "healthy": [healthy for healthy, _ in starts],

@@ -1,8 +1,8 @@
 """python -m benchmarks.deploy.bench_lambda: the Lambda function under AWS's own runtime client, cold and warm.
 
-One project per function. Cold is from the start of the process to the answer of its first event; what AWS adds before
-(fetching the image, starting the machine) can't be measured here. Initialisation is the part until the function asks
-for that event: AWS allows 10 s.
+One project per function. Cold is from the start of the process to the response to its first event; what AWS adds before
+(fetching the image, starting the machine) can't be measured here. Initialisation is the part until the function
+requests that event: AWS allows 10 s.
 """
 
 import json

@@ -1,7 +1,7 @@
 """python -m benchmarks.deploy.bench_lambda_memory [artifacts]: the Lambda function in its image, by memory and project.
 
-Lambda gives a function processor time by its memory, one core at 1,769 MB; the container gets the same share. Cold is
-from `docker run` to the answer of the first event, the engine's own start included; what AWS adds can't be measured
+Lambda allocates CPU in proportion to memory, one core at 1,769 MB; the container gets the same share. Cold is from
+`docker run` to the response to the first event, the engine's own start included; what AWS adds can't be measured
 here. Needs Docker and `python -m infra.images build serving`.
 """
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.pipeline.bench_airflow [--dag titanic]
 
-`make airflow` once beforehand, for .venv-airflow. Two clones of HEAD, thrown away: one runs `dvc repro`, the other the
-same stages through `infra/airflow/up.sh` and the REST API. Memory is of Airflow's own processes, sampled every second
-while the DAG runs; the proportional set size counts shared pages once.
+Run `make airflow` once before, for .venv-airflow. Uses two temporary clones of HEAD: one runs `dvc repro`, the other
+the same stages through `infra/airflow/up.sh` and the REST API. Memory is that of Airflow's own processes, sampled every
+second while the DAG runs; the proportional set size counts shared pages once.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def repro(folder: Path, targets: list[str]) -> float:
 
 
 class Memory(threading.Thread):
-    """The most that Airflow's processes took together, in MB, the stages' own left out."""
+    """Peak memory of Airflow's processes together, in MB, without the stages."""
 
     def __init__(self, process: Process) -> None:
         super().__init__(daemon=True)
@@ -71,7 +71,7 @@ class Memory(threading.Thread):
 
 
 def through_airflow(folder: Path, dag: str) -> tuple[float, list[float], float]:
-    """Seconds until it is ready, seconds of each of three runs, and the most memory."""
+    """Seconds until it is ready, seconds of each of three runs, and peak memory."""
     port = free_port()
     os.environ |= {"AIRFLOW_PORT": str(port), "AIRFLOW_HOME": str(folder / ".airflow")}
     started = time.perf_counter()
@@ -110,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         plain = clone(Path(scratch), "plain")
         clean, idle = repro(plain, targets), min(repro(plain, targets) for _ in range(3))
-        folder = clone(Path(scratch), "checkout")  # not "airflow": Memory tells the processes apart by that word
+        folder = clone(Path(scratch), "checkout")  # not "airflow": Memory recognises Airflow's processes by that word
         ready, (first, *cached), memory = through_airflow(folder, dag)
         python = str(ROOT / ".venv-airflow/bin/python")
         parse = min(

@@ -1,8 +1,7 @@
 """`dvc repro` with nothing to do, by the number of projects: python -m benchmarks.pipeline.bench_idle [--projects 7 20]
 
-In clones of HEAD, thrown away: copies of titanic make up the number, and dummies stand for all outputs. The seconds on
-the clock are those of the quickest of three; CPU seconds, the stage `store` included, say what is left of it on a busy
-machine.
+In temporary clones of HEAD, with copies of titanic as further projects and dummy outputs. Wall-clock seconds are those
+of the fastest of three runs; CPU seconds, the stage `store` included, are comparable on a busy machine too.
 """
 
 import argparse
@@ -45,7 +44,7 @@ def reproduced(folder: Path, projects: int) -> Path:
 
 
 def idle(folder: Path) -> tuple[float, float]:
-    """Seconds on the clock and on the CPU of one `dvc repro`."""
+    """Wall-clock and CPU seconds of one `dvc repro`."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(["dvc", "repro"], cwd=folder, env=ENVIRONMENT, check=True, stdout=subprocess.PIPE, text=True)
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)

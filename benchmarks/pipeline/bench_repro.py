@@ -2,11 +2,10 @@
 
     python -m benchmarks.pipeline.bench_repro [--project titanic ...] [--json figures.json]
 
-In a clone of HEAD, thrown away. Training is the time of the training loops, by history.csv; all the rest is what a
-project costs however little it trains: imports, whose time is measured in each stage (startup/), and what
-the stages do besides. DVC's own time is what its processes are not accounted for. The processes that tell MLflow run
-beside their stages, and count where a stage waits for them. So does the fork server (roadmap/fork_server.py), whose
-imports are nobody's; FORK_SERVER=off shows what each stage costs without it.
+In a temporary clone of HEAD. Training is the time of the training loops, from history.csv; the rest is a project's
+fixed cost: imports, measured in each stage (startup/), and the stages' other work. DVC's own time is the remainder. The
+processes that log to MLflow run beside their stages, and count only if a stage waits for them. So does the fork server
+(roadmap/fork_server.py), whose imports count for no stage; FORK_SERVER=off shows each stage's cost without it.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from roadmap.training.history import read_history
 ROOT = Path(__file__).parents[2]
 PROJECTS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["projects"])
 STAGES = ("collect", "sources", "prepare", "report", "baselines", "train", "evaluate", "store", "register")
-BUDGETS = {"titanic": 12.0, "all": 240.0, "nothing to do": 3.0}  # seconds on two cores that are free
+BUDGETS = {"titanic": 12.0, "all": 240.0, "nothing to do": 3.0}  # seconds on two idle cores
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Cost:
 
 
 def dvc(clone: Path, *targets: str, times: Path | None = None) -> float:
-    """The seconds that `dvc repro` takes. Each Python process leaves a line in `times`."""
+    """The seconds of `dvc repro`. Each Python process appends a line to `times`."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     probe = {"PYTHONPATH": str(Path(__file__).parent / "startup"), "STARTUP_TIMES": str(times)} if times else {}
     started = time.perf_counter()
@@ -52,7 +51,7 @@ def dvc(clone: Path, *targets: str, times: Path | None = None) -> float:
 
 
 def stages(times: Path, training: float) -> dict[str, Cost]:
-    """The stages among the processes that left their times."""
+    """The stages among the recorded processes."""
     found = {}
     for line in map(json.loads, times.read_text().splitlines()):
         if (stage := line["command"][0]) in STAGES:
@@ -67,7 +66,7 @@ def trained(artifacts: Path) -> float:
 
 
 def measure(clone: Path, project: str) -> dict[str, Cost]:
-    """Each stage from clean; under `all` the whole."""
+    """Each stage from clean; `all` is the total."""
     times = clone.parent / f"{project}.jsonl"
     seconds = dvc(clone, f"register@{project}", f"report@{project}", times=times)
     found = stages(times, trained(clone / "artifacts" / project))

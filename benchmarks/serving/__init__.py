@@ -1,1 +1,1 @@
-"""The server, batch inference and decoding, beside other software that does the same."""
+"""The server, batch scoring and decoding, compared with similar software."""

@@ -1,11 +1,10 @@
-"""Batch inference against two loops over the same rows: an HTTP request for each, and predictor.predict for each.
+"""Batch scoring against two loops over the same rows: one HTTP request each, and one predictor.predict each.
 
     python -m benchmarks.serving.bench_batch [--project titanic] [--rows 50000] [--rounds 3]
 
-The rows are the bundle's examples over and over, as a CSV; the loops begin with its text too, see every tenth row, and
-keep no answer; HTTP's connection is kept alive. The batch job loads its model, writes its answers and makes sure that
-they are on the disk within its time. One after the other in each round: rows per second are medians, ratios medians of
-the rounds.
+The rows are the bundle's examples, repeated, as a CSV; the loops parse its text too, process every tenth row, and
+discard the outputs; HTTP uses keep-alive. The batch job's time includes loading the model, writing its outputs and
+syncing them to disk. All run in turn in each round: rows per second are medians, ratios medians over the rounds.
 """
 
 import argparse
@@ -33,7 +32,7 @@ from serving.runtime.cells import Columns, csv_from_rows
 
 BUNDLES = Path("artifacts")
 PROJECTS = {"titanic": 50_000, "mnist": 20_000, "imdb": 5_000}
-SHARE = 10  # the loops see one row in so many
+SHARE = 10  # the loops process one row in so many
 
 
 def batch(project: str, source: Path) -> Callable[[], int]:
@@ -49,7 +48,7 @@ def batch(project: str, source: Path) -> Callable[[], int]:
 
 
 def rows(project: str, source: Path) -> list[Any]:
-    """The requests that the first rows are."""
+    """The requests of the first rows."""
     request = load_predictor(Bundle(BUNDLES / project / "bundle")).Request
     requests = Requests(request, Columns(request), "csv")
     with source.open(newline="") as file:

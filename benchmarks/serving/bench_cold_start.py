@@ -1,9 +1,9 @@
-"""How soon the server answers, and what it weighs.
+"""How soon the server responds, and its memory.
 
     python -m benchmarks.serving.bench_cold_start [--rounds 7]
 
-Seconds from the start of `python -m serving` with mnist alone to the first right answer over HTTP; the memory of a
-server that has answered for every bundle of artifacts/; and the ten imports that cost most.
+Seconds from the start of `python -m serving` with only mnist to the first right response over HTTP; the memory of a
+server after requests to every bundle of artifacts/; and the ten slowest imports.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def serve(folder: Path, port: int, *python: str) -> list[str]:
 
 
 def only(project: str, folder: Path) -> Path:
-    """A folder of bundles that holds this one alone."""
+    """A folder with only this bundle."""
     (folder / project).symlink_to((BUNDLES / project).resolve())
     return folder
 
@@ -55,7 +55,7 @@ def cold_start(folder: Path, question: Question) -> float:
 
 
 def memory(projects: list[str]) -> tuple[float, float]:
-    """PSS and RSS in MB, of the server and its children, after every project has answered its example."""
+    """PSS and RSS in MB of the server and its children, after each project's example."""
     port = free_port()
     with running(serve(BUNDLES, port), {}) as process:
         for project in projects:
@@ -65,11 +65,11 @@ def memory(projects: list[str]) -> tuple[float, float]:
 
 
 def imports(folder: Path) -> list[tuple[float, float, str]]:
-    """(ms of its own, ms with what it imports, name) of the dearest ten, from -X importtime."""
+    """(own ms, cumulative ms, name) of the ten slowest, from -X importtime."""
     port = free_port()
     with running(serve(folder, port, "-X", "importtime"), {}) as process:
         process.wait(lambda: answers(port, "mnist", Bundle(folder / "mnist" / "bundle").example))
-        log = process.said()
+        log = process.output()
     rows = re.findall(r"import time:\s*(\d+) \|\s*(\d+) \|\s*(\S+)", log)
     return sorted(((int(own) / 1e3, int(total) / 1e3, name) for own, total, name in rows), reverse=True)[:10]
 
@@ -80,13 +80,13 @@ def main() -> int:
     rounds = options.parse_args().rounds
     with tempfile.TemporaryDirectory() as scratch:
         folder, question = only("mnist", Path(scratch)), Question("mnist")
-        cold_start(folder, question)  # the files come into the page cache, .pyc files are written
+        cold_start(folder, question)  # warms the page cache, .pyc files are written
         spent = [cold_start(folder, question) for _ in range(rounds)]
         dearest = imports(folder)
     projects = sorted(path.parts[-3] for path in BUNDLES.glob("*/bundle/bundle.json"))
     pss, rss = memory(projects)
     print("| | measured | goal |\n| --- | --- | --- |")
-    print(f"| start to first answer, mnist | {statistics.median(spent):.2f} s | {GOAL_SECONDS} s |")
+    print(f"| start to first response, mnist | {statistics.median(spent):.2f} s | {GOAL_SECONDS} s |")
     print(f"| the slowest of {rounds} | {max(spent):.2f} s | |")
     print(f"| memory with {len(projects)} projects, RSS | {rss:.0f} MB | {GOAL_MB} MB |")
     print(f"| the same, PSS: less where other processes share its libraries | {pss:.0f} MB | |\n")

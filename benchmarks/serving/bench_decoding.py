@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving.bench_decoding [--tokens 128] [--rounds 3]
 
-The same untrained GPT-2 weights in all three, greedy, one thread; float32. What is said is checked to be the same.
+The same untrained GPT-2 weights in all three, greedy, one thread; float32. The texts are checked to be equal.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def network() -> GPT:
     model = GPT(vocab=VOCAB, block=BLOCK, **SIZE, **recipe, positions="learned", bias=True).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(3)  # livelier than at the start: the likeliest token is far ahead
+            parameter.mul_(3)  # larger than at initialisation: the likeliest token is far ahead
     return model
 
 
@@ -124,16 +124,16 @@ def main() -> None:
     for batch in (1, 8):
         texts = np.random.default_rng(0).integers(0, VOCAB, (batch, PROMPT)).tolist()
         times: dict[str, list[float]] = {name: [] for name in contenders}
-        said = {name: write(texts, args.tokens) for name, write in contenders.items()}  # warm
-        assert len({str(answer) for answer in said.values()}) == 1, "they do not say the same"
+        texts_ = {name: write(texts, args.tokens) for name, write in contenders.items()}  # warm
+        assert len({str(answer) for answer in texts_.values()}) == 1, "the texts differ"
         for _ in range(args.rounds):
             for name, write in contenders.items():
                 started = time.perf_counter()
                 write(texts, args.tokens)
                 times[name].append(time.perf_counter() - started)
-        mine = times["ours (ONNX Runtime, cache)"]
+        ours_seconds = times["ours (ONNX Runtime, cache)"]
         for name, seconds in times.items():
-            ratio = statistics.median(other / own for other, own in zip(seconds, mine, strict=True))
+            ratio = statistics.median(other / own for other, own in zip(seconds, ours_seconds, strict=True))
             middle = statistics.median(seconds)
             rate, step = batch * args.tokens / middle, 1e3 * middle / args.tokens
             print(f"| {batch} | {name} | {rate:,.0f} | {step:.2f} | {ratio:.1f}x |")

@@ -2,11 +2,11 @@
 
     python -m benchmarks.serving.bench_prediction_log [--project titanic] [--concurrency 16] [--seconds 3] [--rounds 15]
 
-All three servers are up; whoever is not measured is stopped (SIGSTOP), with the log's writer, so that what one leaves
-to be written is on no other's account. They take turns cell by cell, in another order each round; what is printed are
-medians, and the medians of each round's ratio to the plain server, which a busy machine disturbs less.
-The challenger is the same model with another version, and sees every request. 1 connection is a server that has time to
-spare; more keep it at its limit, where the mirror takes a share of the cores and drops what it has no room for.
+All three servers run; those not being measured are stopped (SIGSTOP), with the log's writer, so that its remaining work
+does not count for another server. They take turns cell by cell, in another order each round; the printed figures are
+medians, and medians of each round's ratio to the plain server, which are more robust on a busy machine. The challenger
+is the same model with another version, and gets every request. With 1 connection the server has spare time; more keep
+it at its limit, where shadow requests take a share of the cores and are dropped if the queue is full.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def challenger(project: str, folder: Path) -> Path:
 
 
 class Server:
-    """One of the three. Stopped unless it is `at_work`."""
+    """One of the three servers. Stopped unless it is `at_work`."""
 
     def __init__(self, project: str, way: str, scratch: Path, stack: ExitStack) -> None:
         (folder := scratch / way).mkdir()
@@ -96,7 +96,7 @@ class Server:
         return figures
 
     def counted(self) -> str:
-        """What /metrics says of rows and copies."""
+        """The counters of rows and shadow requests in /metrics."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
         found = {name: sum(map(float, re.findall(pattern, page))) for name, pattern in COUNTERS.items()}
@@ -118,11 +118,11 @@ def measure(project: str, concurrency: list[int], seconds: float, rounds: int) -
                     with servers[way].at_work():
                         cells[-1][way, connections] = servers[way].measure(connections, seconds)
             print(f"{project}, round {number + 1}: {cells[-1]}", file=sys.stderr, flush=True)
-        said = []
+        counters = []
         for way in (LOG, MIRROR):
             with servers[way].at_work():
-                said.append(f"{way}: {servers[way].counted()}")
-    return table(project, cells, concurrency), "\n".join(said)
+                counters.append(f"{way}: {servers[way].counted()}")
+    return table(project, cells, concurrency), "\n".join(counters)
 
 
 def table(project: str, cells: list[dict[tuple[str, int], Figures]], concurrency: list[int]) -> str:
@@ -157,8 +157,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args()
     for project in chosen.project or PROJECTS:
-        found, said = measure(project, chosen.concurrency or [1, 16], chosen.seconds, chosen.rounds)
-        print(f"{found}\n{said}\n", flush=True)
+        found, counters = measure(project, chosen.concurrency or [1, 16], chosen.seconds, chosen.rounds)
+        print(f"{found}\n{counters}\n", flush=True)
     print(f"in brackets: to plain, the median of {chosen.rounds} rounds of {chosen.seconds:g} s; {machine.line()}")
     return 0
 

@@ -1,10 +1,11 @@
-"""This server beside LitServe, BentoML, Ray Serve, `mlflow models serve` and a plain FastAPI app with PyTorch.
+"""This server compared with LitServe, BentoML, Ray Serve, `mlflow models serve` and a plain FastAPI app with PyTorch.
 
     python -m benchmarks.serving.bench_serving [--project titanic] [--contender LitServe] [--concurrency 16]
         [--seconds 5]
 
-`make peers` first. Same machine, bundle, request bytes and client; connections are kept alive; a contender's answers
-are compared with the Predictor's before and after it is measured. benchmarks/serving/README.md says who is set up how.
+`make peers` first. Same machine, bundle, request bytes and client, with keep-alive; a contender's responses are
+compared with the Predictor's before and after the measurement. benchmarks/serving/README.md describes each
+configuration.
 """
 
 import argparse
@@ -27,12 +28,12 @@ from benchmarks.serving.load import Figures
 from roadmap.bundle import Bundle, load_predictor
 
 PROJECTS = ("mnist", "titanic", "imdb", "mini_gpt")
-TOKENS = 64  # that each stream writes, greedily: everybody's text is the same
-Row = dict[int, Figures] | str  # by concurrency, or the reason why there are none
+TOKENS = 64  # per stream, greedy: the text is the same everywhere
+Row = dict[int, Figures] | str  # by concurrency, or the reason for their absence
 
 
 class Question:
-    """What a project is asked, and what its predictor answers."""
+    """A project's request, and its predictor's outputs."""
 
     def __init__(self, project: str) -> None:
         bundle = Bundle(BUNDLES / project / "bundle")
@@ -58,7 +59,7 @@ class Question:
 
 
 def same(given: Any, expected: Any) -> bool:
-    """Equal but for the rounding of another kernel."""
+    """Equal up to the rounding of another kernel."""
     if isinstance(expected, dict):
         return isinstance(given, dict) and all(same(given.get(name), value) for name, value in expected.items())
     if isinstance(expected, list):
@@ -155,13 +156,13 @@ def shown(figures: Figures) -> tuple[str, str, str]:
 
 
 def against(ours: dict[int, Figures], peers: list[dict[int, Figures]], connections: int) -> tuple[str, str, str]:
-    """Beside the peer that answers most. Of the rate more is better, of the rest less."""
+    """Compared with the fastest peer. For the rate higher is better, otherwise lower."""
     best = max((row[connections] for row in peers), key=lambda one: one.rate)
-    mine = ours[connections]
+    own = ours[connections]
     return (
-        f"{mine.rate / best.rate:.2f}x",
-        f"{mine.p50 / best.p50:.2f}x / {mine.p99 / best.p99:.2f}x",
-        f"{mine.cpu / best.cpu:.2f}x",
+        f"{own.rate / best.rate:.2f}x",
+        f"{own.p50 / best.p50:.2f}x / {own.p99 / best.p99:.2f}x",
+        f"{own.cpu / best.cpu:.2f}x",
     )
 
 

@@ -1,9 +1,9 @@
-"""Mixed load on this server for minutes: no error, and memory that stays flat.
+"""Mixed load on this server for minutes: no errors, and flat memory.
 
     python -m benchmarks.serving.bench_soak [--minutes 5] [--concurrency 64]
 
-Every project of artifacts/ is asked at once, each from its share of the connections. Memory is sampled each second;
-exit code 1 after an error, or where the last half of the time ends more than 2% and 5 MB above its beginning.
+Requests to every project of artifacts/ at once, each with its share of the connections. Memory is sampled each second;
+exit code 1 after an error, or if memory grows by more than 2% and 5 MB in the second half.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.serving.contenders import BUNDLES
 from roadmap.bundle import Bundle
 
 GROWTH_SHARE, GROWTH_MB = 0.02, 5.0
-WINDOW = 30  # samples whose median stands for a moment
+WINDOW = 30  # samples in a median
 
 
 class Memory(threading.Thread):
@@ -40,11 +40,11 @@ class Memory(threading.Thread):
             self.samples.append(sum(one.memory_info().rss for one in self.process.family()) / 1e6)
 
     def slope(self, samples: list[float]) -> float:
-        """MB per minute, of a straight line through the samples."""
+        """MB per minute, by linear regression over the samples."""
         return float(np.polyfit(np.arange(len(samples)) / 60, samples, 1)[0]) if len(samples) > 1 else 0.0
 
     def growth(self) -> tuple[float, float]:
-        """Where the second half of the samples begins and where it ends, each a median."""
+        """Beginning and end of the second half of the samples, each a median."""
         half = self.samples[len(self.samples) // 2 :]
         window = min(WINDOW, max(1, len(half) // 3))
         return float(np.median(half[:window])), float(np.median(half[-window:]))

@@ -1,9 +1,9 @@
-"""Continuous batching against each stream alone in a thread, and against batches that nobody joins.
+"""Continuous batching against one thread per stream, and against static batches.
 
     python -m benchmarks.serving.bench_streams [--bundle artifacts/mini_gpt/bundle] [--requests 6] [--rounds 3]
 
-Clients that each send one request after the other, 20 to 200 tokens long, in this process: no HTTP. The same bundle,
-requests and code in all three; what differs is who decodes with whom.
+Clients that send requests one after the other, 20 to 200 tokens long, in this process, without HTTP. Bundle, requests
+and code are the same in all three; only the batching differs.
 """
 
 import argparse
@@ -23,14 +23,14 @@ PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in ve
 
 
 class Static(GenerationLoop):
-    """Takes all that wait, and nobody else until these are answered."""
+    """Takes all waiting requests, and no others until these are finished."""
 
     def _admit(self, batch: Any) -> bool:
         return bool(self.running) or super()._admit(batch)
 
 
 class Single:
-    """A predictor that can't write for several at once."""
+    """A predictor without batching."""
 
     def __init__(self, predictor: Any) -> None:
         self.stream = predictor.stream

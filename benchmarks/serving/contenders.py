@@ -1,4 +1,4 @@
-"""Who is measured, and how each is started; README.md says which page of whose documentation it follows."""
+"""The contenders, and how each is started; README.md links the documentation that each configuration follows."""
 
 import os
 import subprocess
@@ -29,8 +29,8 @@ class Contender:
     def versions(self) -> str:
         if not self.packages:
             return ""
-        asked = f"from importlib.metadata import version; print(*map(version, {self.packages!r}))"
-        found = subprocess.run([self.python, "-c", asked], capture_output=True, text=True).stdout.split()
+        script = f"from importlib.metadata import version; print(*map(version, {self.packages!r}))"
+        found = subprocess.run([self.python, "-c", script], capture_output=True, text=True).stdout.split()
         return ", ".join(f"{name} {version}" for name, version in zip(self.packages, found, strict=False))
 
 

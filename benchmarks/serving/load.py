@@ -1,4 +1,4 @@
-"""The clients. Whole answers: wrk, which costs little of the cores it shares. Streams: asyncio on bare sockets."""
+"""The clients. Complete responses: wrk, which takes little of the shared cores. Streams: asyncio on bare sockets."""
 
 import asyncio
 import json
@@ -16,12 +16,12 @@ END = b"\r\n0\r\n\r\n"  # of a chunked answer
 
 @dataclass
 class Figures:
-    """Of one contender at one concurrency.
+    """The figures of one contender at one concurrency.
 
     rate      requests per second; of streams: tokens per second
     p50, p99  ms of a request; of streams: until the first token
-    cpu       ms of the cores that the contender took per request; of streams: per token
-    errors    answers other than 200, broken connections, streams that said something else
+    cpu CPU ms of the contender per request; of streams: per token
+    errors responses other than 200, broken connections, streams with another text
     """
 
     rate: float
@@ -42,14 +42,14 @@ def whole(url: str, bodies: list[bytes], concurrency: int, seconds: float) -> Fi
 
 @dataclass
 class Streams:
-    """`concurrency` connections, each asking again as soon as it has its answer."""
+    """`concurrency` connections, each sending the next request after its response."""
 
     port: int
     path: str
     body: bytes
     seconds: float
     expected: str
-    first: list[float] = field(default_factory=list)  # seconds until the first piece of each answer
+    first: list[float] = field(default_factory=list)  # seconds until the first piece of each response
     answers: list[tuple[bytes, bytes]] = field(default_factory=list)  # head and body
     broken: int = 0
 
@@ -117,7 +117,7 @@ def dechunked(raw: bytes) -> bytes:
 
 
 def text(body: bytes) -> str:
-    """What a stream of events said; or the text of a whole answer."""
+    """The text of a stream of events, or of a complete response."""
     if body.startswith(b"{"):
         return json.loads(body)["predictions"][0]["text"]
     events = [json.loads(line[5:]) for line in body.decode().splitlines() if line.startswith("data:")]

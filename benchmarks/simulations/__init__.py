@@ -1,1 +1,1 @@
-"""How often our statistics are wrong, on data whose truth is known."""
+"""Error rates of our statistics, on data with a known ground truth."""

@@ -1,10 +1,10 @@
-"""How often the sequential test of `pipelines.ab` is wrong, and how soon right, when it is looked at every day.
+"""How often the sequential test of `pipelines.ab` is wrong, and how soon right, if it is checked every day.
 
     python -m benchmarks.simulations.simulate_ab [--experiments 2000] [--days 60] [--daily 100]
 
-Beside it the usual test at 5% of both samples, looked at just as often. `pairs`: both models answer the same requests
-(the mirror); `split`: each its own callers. Exit code 1 where the sequential test is wrong in more than 5% of the
-experiments in which there is nothing to find, by more than chance explains.
+Compared with the usual 5% test, checked just as often. `pairs`: both models predict for the same requests (shadow
+traffic); `split`: each for its own callers. Exit code 1 if the sequential test is wrong in significantly more than 5%
+of the experiments without a difference.
 """
 
 import argparse
@@ -18,27 +18,27 @@ from benchmarks import machine
 from roadmap.experiments.sequential import ALPHA, MIN_LABELS, TIGHTEST_AT, bound
 
 ACCURACY = 0.80  # of the champion
-BOTH = 0.9  # of the answers on which two models of one project agree
+BOTH = 0.9  # share of predictions on which two models of a project agree
 GAINS = (0.01, 0.02, 0.03, 0.05)  # of the challenger
 Days = np.ndarray  # [experiments, days] sums of a day
-Found = tuple[Days, Days, np.ndarray, np.ndarray]  # differences, their errors, n of the bound, answers of each arm
+Found = tuple[Days, Days, np.ndarray, np.ndarray]  # differences, their errors, n of the bound, labels of each arm
 
 
 class Sums(NamedTuple):
-    """Of one arm, or of the pairs' differences."""
+    """The sums of one arm, or of the pairs' differences."""
 
     total: Days
     squares: Days
     n: int  # answers of a day
 
 
-def of(values: np.ndarray) -> Sums:
+def daily_sums(values: np.ndarray) -> Sums:
     """values: [experiments, days, n]"""
     return Sums(values.sum(axis=2), (values**2).sum(axis=2), values.shape[2])
 
 
 def pair_differences(gain: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Right or wrong of two models on the same answers: where they differ, the challenger is right more often."""
+    """Two models on the same requests: where they differ, the challenger is right more often."""
     differ = 1 - BOTH
     return rng.choice([-1.0, 0.0, 1.0], shape, p=[(differ - gain) / 2, BOTH, (differ + gain) / 2])
 
@@ -51,31 +51,31 @@ def heavy_differences(gain: float, shape: tuple[int, ...], rng: np.random.Genera
 
 
 def paired(draw: Callable[..., np.ndarray], gain: float, experiments: int, days: int, daily: int, seed: int) -> Found:
-    sums = of(draw(gain, (experiments, days, daily), np.random.default_rng(seed)))
+    sums = daily_sums(draw(gain, (experiments, days, daily), np.random.default_rng(seed)))
     n = sums.n * np.arange(1, days + 1)
     mean, variance = moments(sums, n)
     return mean, np.sqrt(variance / n), n, n
 
 
 def split(gain: float, experiments: int, days: int, daily: int, seed: int) -> Found:
-    """Half of the day's answers each."""
+    """Half of the day's labels each."""
     rng, each = np.random.default_rng(seed), daily // 2
     n = each * np.arange(1, days + 1)
     arms = [
-        moments(of(rng.binomial(1, rate, (experiments, days, each)).astype(float)), n)
+        moments(daily_sums(rng.binomial(1, rate, (experiments, days, each)).astype(float)), n)
         for rate in (ACCURACY, ACCURACY + gain)
     ]
     return arms[1][0] - arms[0][0], np.sqrt((arms[0][1] + arms[1][1]) / n), n / 2, n
 
 
 def moments(sums: Sums, n: np.ndarray) -> tuple[Days, Days]:
-    """Mean and variance of all answers up to each day."""
+    """Mean and variance of all labels up to each day."""
     mean = sums.total.cumsum(axis=1) / n
     return mean, sums.squares.cumsum(axis=1) / n - mean**2
 
 
 def verdicts(found: Found, right: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The day of the first verdict, of the sequential test and of the daily one; 0 where there is none.
+    """The day of the first decision, of the sequential and of the daily test; 0 if there is none.
 
     right: count only those that find the challenger better
     """
@@ -87,8 +87,8 @@ def verdicts(found: Found, right: bool = False) -> tuple[np.ndarray, np.ndarray]
     return first(ours), first(usual)
 
 
-def first(said: np.ndarray) -> np.ndarray:
-    return np.where(said.any(axis=1), said.argmax(axis=1) + 1, 0)
+def first(decided: np.ndarray) -> np.ndarray:
+    return np.where(decided.any(axis=1), decided.argmax(axis=1) + 1, 0)
 
 
 def main() -> int:

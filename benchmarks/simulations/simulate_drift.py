@@ -1,9 +1,9 @@
-"""How often the monitor cries wolf, and what it catches: simulated weeks of house_prices.
+"""The monitor's false-alarm rate, and the shifts that it detects: simulated weeks of house_prices.
 
     python -m benchmarks.simulations.simulate_drift [--weeks 200]
 
-Needs artifacts/house_prices/bundle (`dvc repro train@house_prices`). Every week has a reference of its own, 1,000 rows
-of the generator, and a window of 500 other rows, answered by the bundle and judged with the settings of params.yaml.
+Needs artifacts/house_prices/bundle (`dvc repro train@house_prices`). Every week has its own reference, 1,000 rows of
+the generator, and a window of 500 other rows, predicted by the bundle and tested with the settings of params.yaml.
 Writes the picture docs/assets/drift.png.
 """
 
@@ -32,18 +32,18 @@ Shift = Callable[[Rows, float, np.random.Generator], Rows]
 
 
 def moved(rows: Rows, size: float, rng: np.random.Generator) -> Rows:
-    """The living area by `size` standard deviations."""
+    """Shifts the living area by `size` standard deviations."""
     spread = float(np.std([row["area_m2"] for row in rows]))
     return [{**row, "area_m2": row["area_m2"] + size * spread} for row in rows]
 
 
 def elsewhere(rows: Rows, size: float, rng: np.random.Generator) -> Rows:
-    """So large a share of the rows from one district, as it may be."""
+    """Moves this share of the rows to one district."""
     return [{**row, "district": "harbour"} if rng.random() < size else row for row in rows]
 
 
 def lost(rows: Rows, size: float, rng: np.random.Generator) -> Rows:
-    """So large a share without the number of rooms."""
+    """Removes the number of rooms from this share of the rows."""
     return [{**row, "rooms": None} if rng.random() < size else row for row in rows]
 
 
@@ -55,7 +55,7 @@ SHIFTS: dict[str, tuple[Shift, tuple[float, ...]]] = {
 
 
 class World:
-    """The generator, and the model that answers."""
+    """The generator, and the model."""
 
     def __init__(self, settings: MonitorSettings) -> None:
         self.predictor: Any = load_predictor(Bundle("artifacts/house_prices/bundle"))
@@ -69,15 +69,15 @@ class World:
         return records
 
     def columns(self, rows: Rows) -> Columns:
-        asked = [self.predictor.Request.model_validate(row) for row in rows]
-        watch = Monitoring()
-        return monitored_columns(watch.inputs(asked), watch.answers(self.predictor.predict(asked)))
+        requests = [self.predictor.Request.model_validate(row) for row in rows]
+        monitoring = Monitoring()
+        return monitored_columns(monitoring.inputs(requests), monitoring.answers(self.predictor.predict(requests)))
 
     def drifted(self, then: Any, rows: Rows) -> bool:
         return any(one.drifted for one in compare(then, self.columns(rows), self.settings.alpha, self.settings.gap))
 
     def share(self, weeks: int, change: Callable[[Rows], Rows], what: str) -> float:
-        """Of the weeks, those in which drift is found."""
+        """The share of weeks with detected drift."""
         found = 0
         for _ in tqdm(range(weeks), desc=what, leave=False):
             then = reference(self.columns(self.rows(REFERENCE)))
@@ -85,7 +85,7 @@ class World:
         return found / weeks
 
     def delay(self, change: Callable[[Rows], Rows]) -> int | None:
-        """Requests after a shift until a look finds it; the window is the latest `max_rows`, all quiet before."""
+        """Requests after a shift until a check finds it; the window is the latest `max_rows`, without drift before."""
         then = reference(self.columns(self.rows(REFERENCE)))
         most = self.settings.max_rows
         rows = self.rows(most)
@@ -120,16 +120,16 @@ def main() -> None:
     rng = np.random.default_rng(0)
     print(f"{machine.line()}; {weeks} weeks each, reference {REFERENCE:,} rows, window {WINDOW}")
     quiet = world.share(weeks, lambda rows: rows, "quiet")
-    print(f"quiet weeks called drifted: {quiet:.1%} (goal: at most 5%)")
+    print(f"weeks without a shift reported as drifted: {quiet:.1%} (goal: at most 5%)")
     curves: dict[str, dict[float, float]] = {}
     for title, (shift, sizes) in SHIFTS.items():
         curves[title] = {}
         for size in sizes:
             found = world.share(weeks, lambda rows, s=shift, z=size: s(rows, z, rng), f"{title} {size}")  # type: ignore[misc]
             curves[title][size] = found
-            print(f"{title} {size:<4}: caught in {found:.1%}")
+            print(f"{title} {size:<4}: detected in {found:.1%}")
     draw(curves, quiet)
-    print(f"{PICTURE} is written\n\nrequests until a shift is found, a look every {LOOK}: median, and 90% within")
+    print(f"{PICTURE} is written\n\nrequests until a shift is found, a check every {LOOK}: median, and 90% within")
     for size in (0.3, 0.5, 1.0):
         runs = [world.delay(lambda rows, z=size: moved(rows, z, rng)) for _ in tqdm(range(STREAMS), leave=False)]  # type: ignore[misc]
         delays = [np.inf if run is None else run for run in runs]

@@ -1,8 +1,8 @@
-"""How often the gate is wrong: python -m benchmarks.simulations.simulate_gate
+"""Error rates of the gate: python -m benchmarks.simulations.simulate_gate
 
-Pairs of models whose true difference is known meet `roadmap.promotion.gate.evaluate_gate` on rows drawn each time:
-a truly worse or equal one that is promoted, a truly better one that is refused, by the difference and the rows.
-Then the slices: a model that is better as a whole and worse in a tenth of the rows.
+Applies `roadmap.promotion.gate.evaluate_gate` to pairs of models with a known true difference, on random rows: how
+often a worse or equal one is promoted and a better one rejected, by difference and number of rows. Then the slices: a
+model that is better overall and worse on a tenth of the rows.
 
 accuracy   the two models disagree in 10% of the rows; McNemar
 R2         the errors correlate at 0.9 and have heavy tails (Student's t, 5 degrees of freedom); bootstrap,
@@ -27,7 +27,7 @@ from roadmap.evaluation.scores import Score
 from roadmap.promotion.gate import Candidate, Champion, Scores, evaluate_gate
 
 RUNS = 400
-SETTINGS = GateSettings(floor=0, maximum_regression=0.02, latency_ms=1, size_mb=1)  # the floor is not what is looked at
+SETTINGS = GateSettings(floor=0, maximum_regression=0.02, latency_ms=1, size_mb=1)  # the floor is not tested here
 PICTURE = Path("docs/assets/gate.png")
 DAYS, SYMBOLS = 20, 8  # of the forecasts
 
@@ -39,8 +39,8 @@ def accuracy(rng: np.random.Generator, rows: int, gain: float, apart: float = 0.
     apart = max(apart, abs(gain))
     kind = rng.choice(3, rows, p=[(apart + gain) / 2, (apart - gain) / 2, 1 - apart])
     both = rng.random(rows) < 0.85
-    mine, theirs = np.where(kind == 2, both, kind == 0), np.where(kind == 2, both, kind == 1)
-    return tuple(Score("accuracy", True, each.astype(float), {}) for each in (mine, theirs))  # type: ignore[return-value]
+    new, old = np.where(kind == 2, both, kind == 0), np.where(kind == 2, both, kind == 1)
+    return tuple(Score("accuracy", True, each.astype(float), {}) for each in (new, old))  # type: ignore[return-value]
 
 
 def r2(rng: np.random.Generator, rows: int, gain: float) -> tuple[Score, Score]:
@@ -62,14 +62,14 @@ def pinball(rng: np.random.Generator, rows: int, gain: float) -> tuple[Score, Sc
     difference = (window[DAYS:] - window[:-DAYS]) / np.sqrt(2 * DAYS)
     losses = 10 + rng.normal(size=difference.shape)
     block = DAYS * SYMBOLS
-    mine, theirs = losses - difference - gain, losses
-    return tuple(Score("pinball", False, each.ravel(), {}, block=block) for each in (mine, theirs))  # type: ignore[return-value]
+    new, old = losses - difference - gain, losses
+    return tuple(Score("pinball", False, each.ravel(), {}, block=block) for each in (new, old))  # type: ignore[return-value]
 
 
 def one_set(draw: Callable[..., tuple[Score, Score]]) -> Draw:
     def drawn(rng: np.random.Generator, rows: int, gain: float) -> tuple[Scores, Scores]:
-        mine, theirs = draw(rng, rows, gain)
-        return {"test": mine}, {"test": theirs}
+        new, old = draw(rng, rows, gain)
+        return {"test": new}, {"test": old}
 
     return drawn
 
@@ -79,7 +79,7 @@ def two_sets(rng: np.random.Generator, rows: int, gain: float) -> tuple[Scores, 
     return {"test": old[0], "recent": recent[0]}, {"test": old[1], "recent": recent[1]}
 
 
-# what is drawn, numbers of rows, true gains
+# generator, numbers of rows, true gains
 TASKS: dict[str, tuple[Draw, tuple[int, ...], tuple[float, ...]]] = {
     "accuracy": (one_set(accuracy), (300, 1000, 5000), (-0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.03, 0.05)),
     "R2": (one_set(r2), (300, 1000, 2000), (-0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.03, 0.05)),
@@ -88,33 +88,33 @@ TASKS: dict[str, tuple[Draw, tuple[int, ...], tuple[float, ...]]] = {
 }
 
 
-def promoted(mine: Scores, theirs: Scores, seed: int, slices: Any = None) -> bool:
-    candidate = Candidate("sample", mine, 0.1, 1, slices or {})
-    checks = evaluate_gate(candidate, Champion("1", "sample", theirs), SETTINGS, seed)
+def promoted(new: Scores, old: Scores, seed: int, slices: Any = None) -> bool:
+    candidate = Candidate("sample", new, 0.1, 1, slices or {})
+    checks = evaluate_gate(candidate, Champion("1", "sample", old), SETTINGS, seed)
     return all(check.passed for check in checks if check.name != "floor")
 
 
 def share(draw: Draw, rows: int, gain: float, runs: int) -> float:
-    """Of the candidates that are promoted."""
+    """The share of promoted candidates."""
     rng = np.random.default_rng(0)
     return float(np.mean([promoted(*draw(rng, rows, gain), run) for run in range(runs)]))
 
 
 def sliced(rows: int, loss: float, runs: int) -> float:
-    """Refused: a gain of 0.05 as a whole, and `loss` in one of ten slices of equal size."""
-    rng, refused = np.random.default_rng(0), 0
+    """The share rejected with a gain of 0.05 overall, and `loss` in one of ten slices of equal size."""
+    rng, rejected = np.random.default_rng(0), 0
     place = np.arange(rows) % 10
     masks = {"test": {str(part): place == part for part in range(10)}}
     for run in range(runs):
-        mine, theirs = accuracy(rng, rows, 0.05 + (0.05 + loss) / 9)
-        harmed = accuracy(rng, int(masks["test"]["0"].sum()), -loss)
-        mine.per_item[place == 0], theirs.per_item[place == 0] = harmed[0].per_item, harmed[1].per_item
-        refused += not promoted({"test": mine}, {"test": theirs}, run, masks)
-    return refused / runs
+        new, old = accuracy(rng, rows, 0.05 + (0.05 + loss) / 9)
+        worse = accuracy(rng, int(masks["test"]["0"].sum()), -loss)
+        new.per_item[place == 0], old.per_item[place == 0] = worse[0].per_item, worse[1].per_item
+        rejected += not promoted({"test": new}, {"test": old}, run, masks)
+    return rejected / runs
 
 
 def simulate(runs: int = RUNS) -> dict[str, dict[int, dict[float, float]]]:
-    """Share promoted, by task, rows and true gain; `slices`: share refused, by rows and loss in one slice."""
+    """Share promoted, by task, rows and true gain; `slices`: share rejected, by rows and loss in one slice."""
     from tqdm import tqdm
 
     found: dict[str, dict[int, dict[float, float]]] = {}
@@ -154,7 +154,7 @@ def main() -> None:
     found = simulate()
     for task in TASKS:
         print(f"\n{table(found[task], f'{task}: promoted, by true gain')}")
-    print(f"\n{table(found['slices'], 'refused, by loss in one slice of ten')}")
+    print(f"\n{table(found['slices'], 'rejected, by loss in one slice of ten')}")
     for words, wrong in (("truly worse", lambda gain: gain < 0), ("equal", lambda gain: gain == 0)):
         shares = [
             value for task in TASKS for each in found[task].values() for gain, value in each.items() if wrong(gain)

@@ -1,1 +1,1 @@
-"""Training against the usual scripts, and what official data is worth."""
+"""Training compared with standard scripts, and runs on official data."""

@@ -3,9 +3,9 @@
     python -m benchmarks.training.bench_cifar10 --path <CIFAR-10>                      # to 90%
     python -m benchmarks.training.bench_cifar10 --path <CIFAR-10> --target 0.8 --epochs 4 --script-epochs 4 --minutes 5
 
-Both train the shipped network (params.yaml, profile full) on the 50,000 training images and are judged after each epoch
-on the 10,000 test images, one view of each, which costs neither of them time. A learning-rate schedule ends with the
-last epoch: --epochs and --script-epochs say how many there are, --minutes ends a contender early. Without --path the
+Both train the shipped network (params.yaml, profile full) on the 50,000 training images and are evaluated after each
+epoch on the 10,000 test images, one view each, outside the measured time. The learning-rate schedule ends with the last
+epoch: --epochs and --script-epochs set their number, --minutes ends a contender early. Without --path the
 archive comes from DATA_MIRROR or the publisher.
 """
 
@@ -55,7 +55,7 @@ def network(train: Images) -> tuple[networks.Classifier, dict[str, Any]]:
 
 
 class Stop(pl.Callback):
-    """Ends the training when `report` says so."""
+    """Ends the training when `report` returns false."""
 
     def __init__(self, history: MetricHistory, report: Report) -> None:
         self.history, self.report = history, report
@@ -144,13 +144,13 @@ CONTENDERS = {"ours": ours, "DataLoader script": script}
 
 
 def compete(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """In a process of its own: what one does to the memory allocator is no business of the other."""
+    """In a separate process, so that memory allocators don't interfere."""
     command = [sys.executable, "-m", "benchmarks.training.bench_cifar10", *sys.argv[1:], "--only", name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     rows = []
     for line in process.stdout:
-        if not line.startswith("{"):  # what the training itself has to say
+        if not line.startswith("{"):  # the training's own output
             continue
         rows.append(json.loads(line))
         print(f"{name:18s} {rows[-1]['seconds']:7.1f} s  test accuracy {rows[-1]['accuracy']:.4f}", flush=True)
@@ -194,9 +194,9 @@ def main() -> None:
     for name, of in found.items():
         seconds = f"{of['reached']:.0f}" if of["reached"] else f"not in {of['spent']:.0f}"
         print(f"| {name} | {seconds} | {of['speed']:.0f} | {of['best']:.4f} |")
-    mine, other = found.values()
-    if mine["reached"]:
-        print(f"ratio: {'' if other['reached'] else 'more than '}{other['spent'] / mine['reached']:.2f}x")
+    ours_, other = found.values()
+    if ours_["reached"]:
+        print(f"ratio: {'' if other['reached'] else 'more than '}{other['spent'] / ours_['reached']:.2f}x")
 
 
 if __name__ == "__main__":

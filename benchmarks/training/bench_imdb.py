@@ -2,10 +2,10 @@
 
     DATA_MIRROR=<folder> python -m benchmarks.training.bench_imdb [--path <aclImdb>] [--reviews 3000] [--rounds 3]
 
-The contenders take turns, each in a process of its own. `ours` puts reviews of like length into a batch and cuts it to
+The contenders take turns, each in a separate process. `ours` puts reviews of similar length into a batch and cuts it to
 the longest; the first script pads every review to 512 tokens, as tutorials do; the second pads to the longest of a
 random batch and packs (nn.LSTM(bidirectional=True) and pack_padded_sequence). Without the official reviews: random
-tokens whose lengths are spread as theirs are (speed is the same).
+tokens with the same distribution of lengths (speed is the same).
 """
 
 import argparse
@@ -85,7 +85,7 @@ class Reviews(Dataset):
 
 
 def script(rows: Rows, model: LSTM, whole: bool, bf16: bool) -> float:
-    """The usual loop. `whole`: batches as wide as the widest review there may be, else as their own longest."""
+    """The usual loop. `whole`: batches as wide as the longest possible review, else as their own longest."""
     loader = DataLoader(Reviews(rows), BATCH, shuffle=True)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
     started = time.perf_counter()
@@ -148,14 +148,14 @@ def main() -> None:
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             times[name].append(float(done.stdout.splitlines()[-1]))
             print(f"round {round_ + 1}: {name:36s} {times[name][-1]:6.2f} s", flush=True)
-    mine = times["ours (by length, bfloat16)"]
+    ours_ = times["ours (by length, bfloat16)"]
     print(
         f"\n{machine.line()}, {args.reviews:,} reviews of {source}, {lengths.sum():,} tokens, median of {args.rounds}"
     )
     print("| loop | reviews/s | tokens/s | of ours |\n| --- | --- | --- | --- |")
     for name, seconds in times.items():
         one = statistics.median(seconds)
-        ratio = statistics.median(other / own for other, own in zip(seconds, mine, strict=True))
+        ratio = statistics.median(other / own for other, own in zip(seconds, ours_, strict=True))
         print(f"| {name} | {args.reviews / one:,.0f} | {lengths.sum() / one:,.0f} | {ratio:.2f}x the time |")
 
 

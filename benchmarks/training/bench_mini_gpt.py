@@ -2,10 +2,10 @@
 
     DATA_MIRROR=<folder> python -m benchmarks.training.bench_mini_gpt [--steps 2000] [--speed-steps 300] [--rounds 3]
 
-The reference is nanoGPT's loop written plainly, with the options of its README for a CPU: 4 layers, 4 heads, width
-128, block 64, batch 12, 2,000 iterations, no dropout. The loss is of the whole last tenth of tiny-shakespeare, in
-windows that follow each other; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, in
-the reference's seconds. Evaluation is not counted. Every run is a process of its own.
+The reference is a plain version of nanoGPT's loop, with the options of its README for a CPU: 4 layers, 4 heads, width
+128, block 64, batch 12, 2,000 iterations, no dropout. The loss is that of the whole last tenth of tiny-shakespeare, in
+consecutive windows; nanoGPT estimates it from 240 random ones. `shipped` is params.yaml's full setting, for as many
+seconds as the reference. Evaluation is not counted. Every run is a separate process.
 """
 
 import argparse
@@ -42,7 +42,7 @@ NANOGPT |= {"lr": PEAK, "final_lr": LEAST / PEAK, "warmup": WARMUP, "weight_deca
 
 
 def text() -> tuple[np.ndarray, np.ndarray, int]:
-    """Tokens of the first nine tenths, of the last, and their number of kinds."""
+    """Tokens of the first nine tenths, of the last, and the size of the vocabulary."""
     settings = Data(path=None, tokenizer="char", vocab=300, block=BLOCK, rows=1, split=(0.9, 0.05, 0.05))
     content, *_ = corpus(settings, "full")
     tokenizer = tokens.characters(content)
@@ -53,7 +53,7 @@ def text() -> tuple[np.ndarray, np.ndarray, int]:
 
 @torch.no_grad()
 def loss_of(model: GPT, held_out: np.ndarray) -> float:
-    """Nats per character of all of it, in windows of the model's own context that follow each other."""
+    """Nats per character of the whole text, in consecutive windows of the model's own context."""
     model.eval()
     view = torch.tensor(windows(held_out, model.block)[:: model.block].astype(np.int64))
     total = 0.0
@@ -101,7 +101,7 @@ def reference(steps: int) -> tuple[float, float]:
 
 
 def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int) -> float:
-    """What `pipelines.train` does in one epoch of so many steps, validation left out; seconds."""
+    """What `pipelines.train` does in one epoch of so many steps, without validation; seconds."""
     view = windows(train, model.block)
     arrays = (view[:, :-1], view[:, 1:])
     data = TrainingSet(arrays, tuple(array[:2] for array in arrays), {}, {}, rows=steps * settings.batch_size)
@@ -120,7 +120,7 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
 
 
 def ours(steps: int) -> tuple[float, float]:
-    """The same setting as the reference's, trained as this repository trains."""
+    """The reference's setting, trained by this repository."""
     keep_freed_memory()
     train, held_out, vocab = text()
     torch.manual_seed(SEED)
@@ -130,7 +130,7 @@ def ours(steps: int) -> tuple[float, float]:
 
 
 def shipped(seconds: float) -> tuple[float, float]:
-    """params.yaml's full setting in so many seconds: a few steps tell how many fit."""
+    """params.yaml's full setting for so many seconds: a few steps determine how many fit."""
     keep_freed_memory()
     block = for_profile(yaml.safe_load(Path("params.yaml").read_text())["projects"]["mini_gpt"], "full")
     settings = TrainSettings.model_validate(block["train"])

@@ -1,11 +1,10 @@
-"""Is it luck? The full stocks run over several seeds, for each network, against the best baseline of each horizon.
+"""The full stocks run over several seeds, for each network, against the best baseline of each horizon.
 
-The intervals are those that are served to whoever sends two years of closes; beside them those of one year, which
-nothing corrects.
+The intervals are those served for two years of closes, and the uncorrected ones for one year.
 
     DATA_MIRROR=<folder> python -m benchmarks.training.bench_stocks --seeds 5
 
-Also how many forecasts a second the served predictor makes of either, one by one and in batches.
+Also the served predictor's forecasts per second for both, one by one and in batches.
 """
 
 import argparse
@@ -67,14 +66,14 @@ def main() -> None:
                 losses = [found[f"pinball_{days}d"] / best[days][f"pinball_{days}d"] - 1 for days in HORIZONS]
                 shares = [[found[f"{name}_{days}d"] for days in HORIZONS] for name in ("coverage80", "coverage95")]
                 shares.append(uncorrected(folder))
-                said = [" / ".join(f"{100 * share:.1f}" for share in row) for row in shares]
+                coverage = [" / ".join(f"{100 * share:.1f}" for share in row) for row in shares]
                 lost = " / ".join(f"{100 * loss:+.1f}%" for loss in losses)
-                print("|", " | ".join([network, str(seed), lost, *said]), "|", flush=True)
+                print("|", " | ".join([network, str(seed), lost, *coverage]), "|", flush=True)
         speed(folder)
 
 
 def uncorrected(folder: Path) -> list[float]:
-    """Coverage of the 80% interval where requests bring one year of closes."""
+    """Coverage of the 80% interval for requests with one year of closes."""
     requests, targets = Data().test_rows(folder / "data/stocks")
     outputs = predict_in_batches(load_predictor(Bundle(folder / "artifacts/stocks/bundle")), years(requests, HISTORY))
     shares: list[float] = inside(targets["y"], log_returns(targets, outputs), 80).mean(axis=0).tolist()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.training.bench_training [--epochs 2] [--rounds 6]
 
-The three take turns, round by round, so that a machine that slows down slows all of them. Data: the full MNIST from
-DATA_MIRROR or the publisher, or random images of the same shape where neither can be reached (speed is the same).
+The three take turns, round by round, so that a slow phase of the machine affects all. Data: the full MNIST from
+DATA_MIRROR or the publisher, or random images of the same shape if neither can be reached (speed is the same).
 """
 
 import argparse
@@ -53,7 +53,7 @@ def optimizer_for(model: CNN, steps: int) -> tuple[torch.optim.Optimizer, torch.
 
 
 def plain(images: np.ndarray, labels: np.ndarray, epochs: int) -> float:
-    """The same work without Lightning: the least there is to do."""
+    """The same work without Lightning: the minimum."""
     keep_freed_memory()
     batches = BatchLoader((torch.from_numpy(pixels(images)), torch.from_numpy(labels)), BATCH, seed=SEED)
     model, bf16 = network(), PRECISION == "bf16-mixed"
@@ -140,7 +140,7 @@ def training_images() -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def seconds_per_epoch(name: str, epochs: int) -> float:
-    """In a process of its own: what one does to the memory allocator is no business of the others."""
+    """In a separate process, so that memory allocators don't interfere."""
     command = [sys.executable, "-m", "benchmarks.training.bench_training", "--only", name, "--epochs", str(epochs)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.splitlines()[-1])
@@ -159,17 +159,17 @@ def main() -> None:
         return
     times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for round_ in range(args.rounds):
-        # Turn about, so that neither always follows the slow scripts.
+        # Alternating, so that neither always follows the slow scripts.
         for name in list(CONTENDERS)[:: 1 if round_ % 2 else -1]:
             if "script" in name and round_ >= SCRIPT_ROUNDS:
                 continue
             times[name].append(seconds_per_epoch(name, args.epochs))
             print(f"round {round_ + 1}: {name:38s} {times[name][-1]:6.2f} s per epoch", flush=True)
-    mine = times["ours (Lightning, in-memory batches)"]
+    ours_ = times["ours (Lightning, in-memory batches)"]
     print(f"\n{machine.line()}, {source}, {args.epochs} epochs, median of {args.rounds} rounds")
     print("| loop | seconds per epoch | of ours |\n| --- | --- | --- |")
     for name, seconds in times.items():
-        ratio = statistics.median(other / own for other, own in zip(seconds, mine, strict=False))
+        ratio = statistics.median(other / own for other, own in zip(seconds, ours_, strict=False))
         print(f"| {name} | {statistics.median(seconds):.2f} | {ratio:.2f}x |")
 
 

@@ -1,4 +1,4 @@
-"""Lightning as `pipelines.train` sets it up, without validation."""
+"""Lightning configured like `pipelines.train`, without validation."""
 
 import tempfile
 import time

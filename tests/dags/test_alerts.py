@@ -34,7 +34,7 @@ def test_failures_are_sent_to_the_webhook(
     server = answering(200)
     monkeypatch.setenv("ALERT_WEBHOOK", server.url)
     alerts.failed(CONTEXT)
-    ((kind, body),) = server.told
+    ((kind, body),) = server.received
     assert kind == "application/json"
     assert json.loads(body) == {
         "text": "mnist: train failed: params.yaml: lr: must be a number",
@@ -62,7 +62,7 @@ def test_alerts_have_the_format_of_their_receiver(
     for name in alerts.FORMATS:
         monkeypatch.setenv("ALERT_FORMAT", name)
         alerts.tell("titanic: drift", project="titanic")
-    assert [json.loads(body) for _, body in server.told] == [
+    assert [json.loads(body) for _, body in server.received] == [
         {"text": "titanic: drift", "project": "titanic"},
         {"text": "titanic: drift"},
         {"msgtype": "text", "text": {"content": "titanic: drift"}},
@@ -78,18 +78,18 @@ def test_an_unknown_format_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: py
 
 
 def test_alerts_are_sent_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    with socketserver.TCPServer(("127.0.0.1", 0), mailbox(said)) as server:
+    lines: list[str] = []
+    with socketserver.TCPServer(("127.0.0.1", 0), mailbox(lines)) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         monkeypatch.setenv("ALERT_EMAIL", "team@example.org")
         monkeypatch.setenv("ALERT_SMTP", f"127.0.0.1:{server.server_address[1]}")
         alerts.tell("titanic: drift", project="titanic")
-    letter = "\n".join(said)
+    letter = "\n".join(lines)
     assert "RCPT TO:<team@example.org>" in letter.replace("rcpt", "RCPT")
     assert "Subject: titanic: drift" in letter and "project: titanic" in letter
 
 
-def mailbox(said: list[str]) -> type[socketserver.StreamRequestHandler]:
+def mailbox(lines: list[str]) -> type[socketserver.StreamRequestHandler]:
     """A minimal mail server for one message (RFC 5321)."""
 
     class Mailbox(socketserver.StreamRequestHandler):
@@ -97,7 +97,7 @@ def mailbox(said: list[str]) -> type[socketserver.StreamRequestHandler]:
             self.wfile.write(b"220 here\r\n")
             body = False
             for line in map(bytes.decode, self.rfile):
-                said.append(line.rstrip())
+                lines.append(line.rstrip())
                 if body and line != ".\r\n":
                     continue
                 body = line.upper().startswith("DATA")

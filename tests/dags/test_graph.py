@@ -258,12 +258,12 @@ def test_projects_keep_their_order_and_shared_stages() -> None:
     ids=["no dvc.yaml", "no YAML", "no mapping", "no vars", "unknown key", "unknown list", "no list", "no stage",
          "two writers", "a cycle"],
 )  # fmt: skip
-def test_an_error_names_file_and_stage(tmp_path: Path, files: dict[str, str], said: list[str]) -> None:
+def test_an_error_names_file_and_stage(tmp_path: Path, files: dict[str, str], expected: list[str]) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(graph.GraphError) as caught:
         graph.read(tmp_path)
-    assert all(word in str(caught.value) for word in said), str(caught.value)
+    assert all(word in str(caught.value) for word in expected), str(caught.value)
 
 
 FENCE = """
@@ -283,11 +283,11 @@ print(json.dumps({"modules": sorted({name.partition(".")[0] for name in sys.modu
 @pytest.mark.slow
 @airflow_runs.needed
 def test_parsing_the_dags_imports_nothing_heavy_and_starts_nothing(tmp_path: Path) -> None:
-    said = json.loads(airflow_runs.python(FENCE, ROOT, tmp_path))
+    expected = json.loads(airflow_runs.python(FENCE, ROOT, tmp_path))
     forbidden = {"dvc", "hydra", "omegaconf", "torch", "pytorch_lightning", "mlflow", "pipelines", "models", "serving"}
-    assert not forbidden & set(said["modules"])
-    assert said["started"] == []
-    assert "dvc_airflow" in said["modules"]
+    assert not forbidden & set(expected["modules"])
+    assert expected["started"] == []
+    assert "dvc_airflow" in expected["modules"]
 
 
 def test_dags_import_nothing_but_the_standard_library_yaml_and_airflow() -> None:

@@ -101,8 +101,8 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(folder: Path, said: list[str] | None = None) -> Command:
-    return Command(folder, environment(), (said if said is not None else []).append)
+def command(folder: Path, output: list[str] | None = None) -> Command:
+    return Command(folder, environment(), (output if output is not None else []).append)
 
 
 def repro(folder: Path, stage: str) -> Failed:
@@ -133,7 +133,7 @@ def test_network_words_in_a_stages_output_cause_no_retry(repository: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "retry"),
+    ("output", "code", "retry"),
     [
         ("ERROR: failed to push data to the cloud - 3 files failed: Connection refused", 255, True),
         ("ERROR: unexpected error - An error occurred (503) when calling PutObject: Slow Down", 255, True),
@@ -146,8 +146,8 @@ def test_network_words_in_a_stages_output_cause_no_retry(repository: Path) -> No
         ("", 1, False),
     ],
 )
-def test_dvc_network_failures_are_retried(said: str, code: int, retry: bool) -> None:
-    failure = process.failure([said] if said else [], code)
+def test_dvc_network_failures_are_retried(output: str, code: int, retry: bool) -> None:
+    failure = process.failure([output] if output else [], code)
     assert isinstance(failure, Failed) and failure.retry is retry
     assert str(failure)
 

@@ -106,9 +106,9 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         "broken cron": (copy(base / "cron", schedule="61 * * * *"), {}),
         "unknown key": (copy(base / "key", network=None), {}),
     }
-    asked = {name: (str(folder), env) for name, (folder, env) in folders.items()}
+    requested = {name: (str(folder), env) for name, (folder, env) in folders.items()}
     env = {"PYTHONPATH": str(ROOT / "dags"), "TRAINER": ""}
-    found = json.loads(airflow_runs.python(DESCRIBE, ROOT, base, json.dumps(asked), **env))
+    found = json.loads(airflow_runs.python(DESCRIBE, ROOT, base, json.dumps(requested), **env))
     assert found["here"]["errors"] == [] and found["here"]["warnings"] == []
     return dict(found)
 

@@ -150,10 +150,10 @@ def test_without_overrides_params_are_unchanged() -> None:
         ("names=[a", "is not a YAML value"),
     ],
 )
-def test_an_invalid_override_names_the_allowed_keys(override: str, said: str) -> None:
+def test_an_invalid_override_names_the_allowed_keys(override: str, output: str) -> None:
     with pytest.raises(OverrideError) as caught:
         workspace.override(PARAMS, [override])
-    assert said in str(caught.value) and repr(override) in str(caught.value)
+    assert output in str(caught.value) and repr(override) in str(caught.value)
 
 
 def test_every_key_of_params_can_be_overridden() -> None:
@@ -179,9 +179,9 @@ def test_a_clone_has_uncommitted_changes_too(repository: Repository) -> None:
 @pytest.mark.slow
 def test_unaffected_stages_stay_cached(repository: Repository) -> None:
     folder = clone(repository, "projects.one.epochs=5")
-    said = repository.dvc("repro", folder=folder)
-    assert "Stage 'prepare' didn't change" in said or "Stage 'prepare' is cached" in said
-    assert "Running stage 'train'" in said
+    output = repository.dvc("repro", folder=folder)
+    assert "Stage 'prepare' didn't change" in output or "Stage 'prepare' is cached" in output
+    assert "Running stage 'train'" in output
     assert "epochs: 5" in (folder / "model.json").read_text()
 
 

@@ -30,9 +30,9 @@ def osv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Reply]
     """https://google.github.io/osv.dev/post-v1-query/: leaky 1.0 has an advisory. The list is answered first."""
 
     def query(request: Request) -> Reply:
-        asked = request.json()
-        assert asked["package"]["ecosystem"] == "PyPI"
-        hit = (asked["package"]["name"], asked["version"]) == ("leaky", "1.0")
+        queried = request.json()
+        assert queried["package"]["ecosystem"] == "PyPI"
+        hit = (queried["package"]["name"], queried["version"]) == ("leaky", "1.0")
         return Reply(200, {"vulns": [OLD]} if hit else {})
 
     faults: list[Reply] = []
@@ -55,37 +55,37 @@ def decision(**changes: Any) -> advisories.Accepted:
     return advisories.Accepted(**given)
 
 
-def said(lock: Path, *decisions: advisories.Accepted, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def run_audit(lock: Path, *decisions: advisories.Accepted, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     stops = advisories.report([lock], list(decisions), TODAY)
     return stops, capsys.readouterr().out
 
 
 def test_an_advisory_is_named_with_its_fix(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stops, out = said(lock, capsys=capsys)
+    stops, out = run_audit(lock, capsys=capsys)
     assert stops == 1 and out == f"{lock}: leaky 1.0: CVE-2026-1234, fixed in 1.1\n"
 
 
 def test_a_lock_without_advisories(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock.write_text("sound==2.0\n")
-    assert said(lock, capsys=capsys) == (0, "")
+    assert run_audit(lock, capsys=capsys) == (0, "")
 
 
 @pytest.mark.parametrize("name", [OLD["id"], "CVE-2026-1234"], ids=["its id", "an alias"])
 def test_accepted_advisories_are_reported_and_do_not_fail(
     osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    stops, out = said(lock, decision(id=name), capsys=capsys)
+    stops, out = run_audit(lock, decision(id=name), capsys=capsys)
     assert stops == 0 and "CVE-2026-1234, accepted until 2026-12-31: never called" in out
 
 
 def test_acceptance_applies_to_one_package(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stops, out = said(lock, decision(package="sound"), capsys=capsys)
+    stops, out = run_audit(lock, decision(package="sound"), capsys=capsys)
     assert stops == 1 and "is no longer found; remove it" in out
 
 
 @pytest.mark.parametrize(("until", "stops"), [(TODAY, 0), (date(2026, 6, 30), 1)], ids=["the last day", "after it"])
 def test_acceptance_expires(osv: Any, lock: Path, capsys: pytest.CaptureFixture[str], until: date, stops: int) -> None:
-    found, out = said(lock, decision(until=until), capsys=capsys)
+    found, out = run_audit(lock, decision(until=until), capsys=capsys)
     assert found == stops and ("was accepted until 2026-06-30; review it" in out) == bool(stops)
 
 

@@ -90,12 +90,12 @@ def test_without_settings_nothing_starts(tmp_path: Path) -> None:
     "alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "create it with `make up`")]
 )
 def test_a_deployment_needs_a_server_that_follows_its_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, message: str
 ) -> None:
     monkeypatch.setenv("ENV_FILE", str(tmp_path / ".env"))
     if alias:
         settings(tmp_path / ".env")
-    with pytest.raises(DeployError, match=said) as refused:
+    with pytest.raises(DeployError, match=message) as refused:
         compose.open(Options("mnist", "staging"))
     assert refused.value.code == 2
 
@@ -139,5 +139,5 @@ def test_replaced_containers_are_not_failures(
 
 
 def test_the_readme_names_every_service() -> None:
-    told = (FOLDER / "README.md").read_text()
-    assert not [name for name in SERVICES if name not in told]
+    messages = (FOLDER / "README.md").read_text()
+    assert not [name for name in SERVICES if name not in messages]

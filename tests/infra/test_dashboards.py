@@ -13,7 +13,7 @@ import yaml
 
 from roadmap.monitoring import export
 from tests.support.checkouts import ROOT
-from tests.support.infra.dashboards import BOARDS, FOLDER, alerts, expressions, look
+from tests.support.infra.dashboards import BOARDS, FOLDER, alerts, expressions, monitoring_run
 
 NAME = re.compile(r"\b(?:serving|process|roadmap)_[a-z_]+")
 each = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -48,13 +48,13 @@ def exported() -> dict[str, set[str]]:
 
 
 def pushed() -> dict[str, set[str]]:
-    return {name: set(labels) for name, _, labels, _ in export.gauges(*look("p"))}
+    return {name: set(labels) for name, _, labels, _ in export.gauges(*monitoring_run("p"))}
 
 
 def test_panels_and_alerts_use_exported_metrics_and_labels() -> None:
     known = exported()
-    asked = set(NAME.findall(" ".join([*expressions(), *alerts()])))
-    assert asked <= set(known), asked - set(known)
+    queried = set(NAME.findall(" ".join([*expressions(), *alerts()])))
+    assert queried <= set(known), queried - set(known)
     for expression in [*expressions(), *alerts()]:
         for name, selector in re.findall(rf"({NAME.pattern}){{([^}}]*)}}", expression):
             labels = set(re.findall(r"(\w+)[=!]~?", selector))

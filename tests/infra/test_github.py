@@ -95,8 +95,8 @@ def test_an_invalid_command_line_is_one_line(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert github.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and words in said and len(said.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and words in message and len(message.splitlines()) == 1
     assert not hub.comments and not hub.dispatched
 
 

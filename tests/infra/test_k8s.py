@@ -222,9 +222,9 @@ def test_the_command_prints_what_kubectl_applies() -> None:
         ({"project": "Mnist"}, "project: found 'Mnist'"),
     ],
 )
-def test_an_invalid_option_is_one_line(changes: dict[str, str], said: str) -> None:
+def test_an_invalid_option_is_one_line(changes: dict[str, str], message: str) -> None:
     options = {"project": "mnist", "stage": "staging", "image": IMAGE, "version": VERSION}
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ManifestError, match=message):
         serving(**(options | changes))
 
 

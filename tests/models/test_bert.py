@@ -124,12 +124,12 @@ def test_a_seventh_of_the_tokens_is_asked_and_mostly_masked() -> None:
     tokens = torch.randint(10, 1000, (200, 100), generator=torch.Generator().manual_seed(1))
     free = torch.arange(100) > 0  # not [CLS]
     read, targets = hide(tokens, free.expand(200, -1), mask=3, vocab=1000, generator=torch.Generator().manual_seed(0))
-    asked = targets != IGNORED
-    assert asked.float().mean().item() == pytest.approx(0.15 * 0.99, abs=0.01)
-    assert not asked[:, 0].any() and torch.equal(read[~asked], tokens[~asked])
-    assert torch.equal(targets[asked], tokens[asked])
-    assert (read[asked] == 3).float().mean().item() == pytest.approx(0.8, abs=0.03)
-    assert (read[asked] == tokens[asked]).float().mean().item() == pytest.approx(0.1, abs=0.03)
+    masked = targets != IGNORED
+    assert masked.float().mean().item() == pytest.approx(0.15 * 0.99, abs=0.01)
+    assert not masked[:, 0].any() and torch.equal(read[~masked], tokens[~masked])
+    assert torch.equal(targets[masked], tokens[masked])
+    assert (read[masked] == 3).float().mean().item() == pytest.approx(0.8, abs=0.03)
+    assert (read[masked] == tokens[masked]).float().mean().item() == pytest.approx(0.1, abs=0.03)
     again, _ = hide(tokens, free.expand(200, -1), mask=3, vocab=1000, generator=torch.Generator().manual_seed(0))
     assert torch.equal(read, again)
 

@@ -27,7 +27,7 @@ def tokens(n: int, t: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(VOCAB, (n, t), generator=torch.Generator().manual_seed(seed))
 
 
-def theirs() -> Any:
+def transformers_model() -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(1)
@@ -39,7 +39,7 @@ def theirs() -> Any:
 
 @torch.no_grad()
 def test_our_weights_match_in_transformers_and_back() -> None:
-    ours, reference, x = gpt(), theirs(), tokens(2, BLOCK)
+    ours, reference, x = gpt(), transformers_model(), tokens(2, BLOCK)
     for parameter in ours.parameters():  # norms and biases too
         parameter.add_(0.1 * torch.randn_like(parameter))
     missing, unexpected = reference.load_state_dict(to_gpt2(ours.state_dict()), strict=False)
@@ -52,7 +52,7 @@ def test_our_weights_match_in_transformers_and_back() -> None:
 
 @torch.no_grad()
 def test_weights_from_transformers_match_here() -> None:
-    ours, reference, x = gpt(), theirs(), tokens(2, BLOCK)
+    ours, reference, x = gpt(), transformers_model(), tokens(2, BLOCK)
     ours.load_state_dict(from_gpt2(reference.state_dict()))
     torch.testing.assert_close(ours(x), reference(x).logits, atol=1e-4, rtol=1e-4)
 

@@ -112,7 +112,7 @@ def ours(shape: Shape, seed: int = 0) -> Llama:
     return model
 
 
-def theirs(case: Case) -> Any:
+def transformers_model(case: Case) -> Any:
     import transformers
 
     s, name = case.shape, "Gemma3Text" if case.name == "Gemma3" else case.name
@@ -138,7 +138,7 @@ def tokens(n: int, t: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("name", CASES)
 def test_files_round_trip_with_transformers(name: str, tmp_path: Path) -> None:
     case, x = CASES[name], tokens(2, 33)
-    reference, model = theirs(case), ours(case.shape)
+    reference, model = transformers_model(case), ours(case.shape)
     reference.save_pretrained(tmp_path)
     mine = {key: value.clone() for key, value in model.state_dict().items()}
 

@@ -34,7 +34,7 @@ def shaken(model: Any) -> Any:
     return model.eval()
 
 
-def theirs(shape: Shape) -> Any:
+def transformers_model(shape: Shape) -> Any:
     from transformers import T5Config, T5ForConditionalGeneration
 
     tied: Any = {"tie_word_embeddings": shape.tied}
@@ -61,7 +61,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_files_of_transformers_answer_the_same_here_and_ours_there(name: str, tmp_path: Path) -> None:
     shape, (source, target) = SHAPES[name], pairs()
-    reference, ours = theirs(shape), shaken(T5(shape))
+    reference, ours = transformers_model(shape), shaken(T5(shape))
 
     def answer(model: Any) -> torch.Tensor:
         logits: torch.Tensor = model(source, (source != PAD).long(), decoder_input_ids=target).logits
@@ -98,10 +98,10 @@ def test_near_distances_have_buckets_of_their_own_and_far_ones_share() -> None:
 
 def test_cut_spans_and_their_sentinels_give_the_text_back() -> None:
     text = list(range(100, 300))
-    read, said = corrupt_spans(text, vocab=1000, generator=torch.Generator().manual_seed(0))
-    assert read[-1] == said[-1] == END
+    read, target_tokens = corrupt_spans(text, vocab=1000, generator=torch.Generator().manual_seed(0))
+    assert read[-1] == target_tokens[-1] == END
     spans: dict[int, list[int]] = {}
-    for token in said[:-1]:
+    for token in target_tokens[:-1]:
         if token >= 900:
             spans[token] = []
         else:
@@ -114,10 +114,10 @@ def test_cut_spans_and_their_sentinels_give_the_text_back() -> None:
 @pytest.mark.parametrize("length", [2, 3, 7, 20])
 def test_short_texts_have_a_span(length: int) -> None:
     for seed in range(5):
-        read, said = corrupt_spans(range(10, 10 + length), 100, torch.Generator().manual_seed(seed))
-        sentinels = [token for token in said if token > 90]
+        read, target_tokens = corrupt_spans(range(10, 10 + length), 100, torch.Generator().manual_seed(seed))
+        sentinels = [token for token in target_tokens if token > 90]
         assert sentinels and sentinels == [token for token in read if token > 90]
-        assert sorted(token for token in read[:-1] + said[:-1] if token <= 90) == list(range(10, 10 + length))
+        assert sorted(token for token in read[:-1] + target_tokens[:-1] if token <= 90) == list(range(10, 10 + length))
     with pytest.raises(ValueError, match="found 1 tokens; expected at least 2"):
         corrupt_spans([5], 100, torch.Generator())
 

@@ -73,8 +73,8 @@ class Log:
                 for place, manifest in enumerate((self.champion, self.challenger)):
                     if mode == "split" and number % 2 != place:
                         continue
-                    said = truth if sure < right[place] else wrong
-                    output = json.dumps({"label": said, "probability": 0.9 if said == "survived" else 0.1})
+                    label = truth if sure < right[place] else wrong
+                    output = json.dumps({"label": label, "probability": 0.9 if label == "survived" else 0.1})
                     at = time + timedelta(seconds=number + 0.1 * place)
                     rows.append(
                         PredictionRecord(at, request_id, "titanic", manifest.version, "sample", INPUT, output, 0.002)
@@ -169,9 +169,9 @@ def test_the_command_line(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
         [*command, "project=titanic"], capture_output=True, text=True, env=environment, cwd=log.folder
     )
     assert done.returncode == 0 and "is better than the champion" in done.stdout, done.stderr
-    for mistake, said in (("project=titanc", "did you mean 'titanic'"), ("days=0", "days: found '0'")):
+    for mistake, label in (("project=titanc", "did you mean 'titanic'"), ("days=0", "days: found '0'")):
         assert ab.main(["project=titanic", f"log={log.url}", mistake]) == 2
-        assert said in capsys.readouterr().err
+        assert label in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("project", bundles.ALL)

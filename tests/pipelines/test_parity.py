@@ -175,7 +175,7 @@ DOORS: dict[str, Callable[[Place, str, Rows], Rows]] = {
 
 
 @pytest.fixture(scope="module", params=PROJECTS)
-def asked(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows]:
+def case(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows]:
     """A project, requests, and its predictor's outputs."""
     project = request.param
     bundle = Bundle(place.artifacts / project / "bundle")
@@ -187,8 +187,8 @@ def asked(request: pytest.FixtureRequest, place: Place) -> tuple[str, Rows, Rows
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_entry_point_gives_the_predictors_outputs(place: Place, asked: tuple[str, Rows, Rows], door: str) -> None:
-    project, requests, expected = asked
+def test_every_entry_point_gives_the_predictors_outputs(place: Place, case: tuple[str, Rows, Rows], door: str) -> None:
+    project, requests, expected = case
     answers = DOORS[door](place, project, requests)
     assert len(answers) == len(expected)
     for number, (answer, output) in enumerate(zip(answers, expected, strict=True)):

@@ -101,8 +101,8 @@ def test_modules_loaded_by_name_are_included() -> None:
             name = getattr(node, "attr", None) or getattr(node, "id", None)
             if name in names:
                 found.add(path.relative_to(ROOT).as_posix())
-    said = "load modules by a computed name: tell roadmap/dependencies.py how to find them, then LOADERS why it can"
-    assert found == set(LOADERS), f"{sorted(found ^ set(LOADERS))} {said}"
+    message = "load modules by a computed name: tell roadmap/dependencies.py how to find them, then LOADERS why it can"
+    assert found == set(LOADERS), f"{sorted(found ^ set(LOADERS))} {message}"
 
 
 def test_a_folder_of_networks_is_included_completely(tmp_path: Path) -> None:

@@ -140,18 +140,18 @@ def short() -> Iterator[Path]:
 def test_only_the_stages_of_one_repro_are_forked(stages: Stages, short: Path) -> None:
     dvc = stages.folder / "dvc"
     dvc.write_text("import subprocess, sys\nfor _ in range(3): subprocess.run([sys.executable, '-m', 'stages.work'])")
-    told = {"DVC_STAGE": "work", "TMPDIR": str(short)}
-    assert stages.run(str(dvc), "repro", "--single-item", **told)[1].count("alone") == 3
+    environment = {"DVC_STAGE": "work", "TMPDIR": str(short)}
+    assert stages.run(str(dvc), "repro", "--single-item", **environment)[1].count("alone") == 3
     assert stages.run(str(dvc), "repro", TMPDIR=str(short))[1].count("alone") == 3, "it does not say that it is DVC"
-    assert stages.run("-m", "stages.work", **told)[1].startswith("alone")
-    assert stages.run(str(dvc), "repro", FORK_SERVER="off", **told)[1].count("alone") == 3
+    assert stages.run("-m", "stages.work", **environment)[1].startswith("alone")
+    assert stages.run(str(dvc), "repro", FORK_SERVER="off", **environment)[1].count("alone") == 3
     assert not list(short.iterdir())
-    out = stages.run(str(dvc), "repro", **told)[1]
+    out = stages.run(str(dvc), "repro", **environment)[1]
     assert out.split("\n")[:2] == ["alone None"] * 2, "the second launches it"
     (servers,) = short.iterdir()
     until(lambda: not list(servers.iterdir()))
     servers.chmod(0o777)
-    assert stages.run(str(dvc), "repro", **told)[1].count("alone") == 3, "others could put their socket there"
+    assert stages.run(str(dvc), "repro", **environment)[1].count("alone") == 3, "others could put their socket there"
     assert not list(servers.iterdir())
 
 

@@ -52,11 +52,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
     ],
 )
-def test_a_missing_project_member_is_one_line(folder: Path, member: str, file: str, text: str, said: str) -> None:
+def test_a_missing_project_member_is_one_line(folder: Path, member: str, file: str, text: str, message: str) -> None:
     (folder / file).write_text(text)
     with pytest.raises(UsageError) as refused:
         getattr(load_project("shop"), member)
-    assert str(refused.value).startswith(said) and "\n" not in str(refused.value)
+    assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
 
 
 def test_optional_members_have_defaults(folder: Path) -> None:

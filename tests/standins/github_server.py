@@ -23,7 +23,7 @@ class GitHub:
         self.comments: list[dict[str, Any]] = []
         self.releases: list[dict[str, Any]] = []
         self.dispatched: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.fail = 0
         self.ids = itertools.count(1)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
@@ -98,7 +98,7 @@ class GitHub:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-                github.asked.append(f"{self.command} {parts.path}")
+                github.requests.append(f"{self.command} {parts.path}")
                 if github.fail:
                     github.fail -= 1
                     status, content = 502, {"message": "Server Error"}

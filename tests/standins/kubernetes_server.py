@@ -121,9 +121,9 @@ class Cluster:
         if not ready:
             return status(503, "ServiceUnavailable", f'no endpoints available for service "{name}"')
         data = request.body if request.method == "POST" else None
-        asked = urllib.request.Request(ready[0]["address"] + path, data, {"Content-Type": "application/json"})
+        query = urllib.request.Request(ready[0]["address"] + path, data, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(asked, timeout=20) as answer:
+            with urllib.request.urlopen(query, timeout=20) as answer:
                 more = ready[0].get("counted", "") if path == "/metrics" else ""  # by a test
                 return Reply(answer.status, answer.read() + more.encode())
         except urllib.error.HTTPError as error:

@@ -53,7 +53,7 @@ class Listener(http.server.ThreadingHTTPServer):
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = status
-        self.told: list[tuple[str | None, bytes]] = []
+        self.received: list[tuple[str | None, bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -62,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.told.append((self.headers.get("Content-Type"), body))
+        self.server.received.append((self.headers.get("Content-Type"), body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -47,7 +47,7 @@ def mlflow(store: str, folder: Path) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Exchange:
     request_id: str
     row: Row
     truth: str
@@ -64,7 +64,7 @@ class Callers:
 
     def __init__(self, address: str, draws: Callable[[random.Random], tuple[Row, str]] = woman) -> None:
         self.address, self.draws = address, draws
-        self.answered: list[Asked] = []
+        self.exchanges: list[Exchange] = []
         self.failed: list[str] = []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.ask)
@@ -86,18 +86,18 @@ class Callers:
                 self.failed.append(f"{about['X-Request-ID']}: {error}")
                 continue
             version, answer = found["model"]["version"], found["outputs"][0]["label"]
-            self.answered.append(Asked(about["X-Request-ID"], row, truth, version, answer))
+            self.exchanges.append(Exchange(about["X-Request-ID"], row, truth, version, answer))
 
-    def more(self, count: int, seconds: float = 900) -> list[Asked]:
+    def more(self, count: int, seconds: float = 900) -> list[Exchange]:
         """Waits for so many more responses, and returns them."""
-        start, deadline = len(self.answered), time.monotonic() + seconds
-        while len(self.answered) < start + count:
+        start, deadline = len(self.exchanges), time.monotonic() + seconds
+        while len(self.exchanges) < start + count:
             assert time.monotonic() < deadline and self.thread.is_alive(), self.failed[-3:]
             time.sleep(0.2)
-        return self.answered[start:]
+        return self.exchanges[start:]
 
     def versions(self, since: int = 0) -> set[str]:
-        return {one.version for one in self.answered[since:]}
+        return {one.version for one in self.exchanges[since:]}
 
     def __enter__(self) -> "Callers":
         self.thread.start()

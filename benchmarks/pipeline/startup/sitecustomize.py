@@ -1,5 +1,5 @@
-"""Python runs this at its start where this folder is on PYTHONPATH. It times imports, and tells when the process ends:
-one JSON line at the end of the file that STARTUP_TIMES names.
+"""Python runs this at startup if this folder is on PYTHONPATH. It times imports, and when the process ends appends one
+JSON line to the file that STARTUP_TIMES names.
 
 command     the words of the command line, the program as the name of its module
 seconds     from here, or from the fork, to the end
@@ -24,7 +24,7 @@ OURS = {"pipelines", "roadmap", "models"}
 
 
 class Clock:
-    """Adds up the time inside the outermost of the functions it is put around."""
+    """Adds up the time inside the outermost of the wrapped functions."""
 
     def __init__(self) -> None:
         self.start()

@@ -1,1 +1,1 @@
-"""The other software, each with the same bundle behind it."""
+"""The other servers, each with the same bundle."""

@@ -13,7 +13,7 @@ from roadmap.bundle import Bundle
 if __name__ == "__main__":
     bundle, folder = sys.argv[1:]
     example = pd.DataFrame(Bundle(bundle).example)
-    if "prompt" in example:  # its signature names what the request says beside the prompt
+    if "prompt" in example:  # its signature has the request's fields besides the prompt
         example = example[["prompt"]].assign(max_tokens=64, temperature=0.0)
     mlflow.pyfunc.save_model(
         folder,

@@ -1,7 +1,7 @@
-"""The PyTorch network of a bundle, with the weights that training left in its ONNX graph.
+"""The PyTorch network of a bundle, with the weights of its ONNX graph.
 
-Training deletes its checkpoints, so the graph is where the weights are. Most of its initializers still have the names
-of the network's parameters; the exporter renamed the others, and those are taken in the order of the graph.
+Training deletes its checkpoints, so only the graph has the weights. Most of its initializers have the names of the
+network's parameters; the others were renamed by the exporter, and are matched by order.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ from onnx import numpy_helper
 
 from roadmap.bundle import Bundle, load_predictor
 
-RECIPE: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0}  # of training, which doesn't happen here
+RECIPE: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0}  # for training, unused here
 Arrays = dict[str, np.ndarray]
 
 
 class TorchSession:
-    """A network in the place of the ONNX Runtime session of `graph`: `run(names, feeds)`."""
+    """A network that replaces the ONNX Runtime session of `graph`: `run(names, feeds)`."""
 
     def __init__(self, network: torch.nn.Module, graph: Any) -> None:
         self.network = network.eval()
@@ -32,7 +32,7 @@ class TorchSession:
 
 
 def with_torch(bundle: Bundle) -> Any:
-    """The bundle's predictor, unchanged but for the network that it asks."""
+    """The bundle's predictor with the PyTorch network."""
     predictor: Any = load_predictor(bundle)
     if bundle.manifest.project == "mini_gpt":
         graph = onnx.load(bundle.folder / "decoder.onnx").graph

@@ -1,4 +1,4 @@
-"""What one writes first: a FastAPI app that calls the PyTorch network, run by uvicorn with a worker per core."""
+"""The obvious solution: a FastAPI app that calls the PyTorch network, run by uvicorn with a worker per core."""
 
 import json
 import os

@@ -7,9 +7,9 @@ from benchmarks.serving.load import Figures, dechunked, text
 
 
 def question(streams: bool = False) -> Question:
-    asked = Question.__new__(Question)  # without a bundle
-    asked.project, asked.streams = "titanic", streams
-    return asked
+    case = Question.__new__(Question)  # without a bundle
+    case.project, case.streams = "titanic", streams
+    return case
 
 
 def test_the_table_compares_with_the_fastest_peer() -> None:

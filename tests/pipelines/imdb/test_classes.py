@@ -58,8 +58,8 @@ def written(folder: Path, kind: str) -> Data:
     return settings(path=str(path), text="text", target="class")
 
 
-def prepared(asked: Data) -> splits.PreparedData:
-    return data.Data().prepare(asked, "sample", seed=3)
+def prepared(requests: Data) -> splits.PreparedData:
+    return data.Data().prepare(requests, "sample", seed=3)
 
 
 @pytest.mark.parametrize("kind", ["tsv", "jsonl"])
@@ -113,12 +113,12 @@ def test_a_folder_per_class(tmp_path: Path, form: str, parts: tuple[str, ...]) -
         ('{"text": "' + "x" * 20_001 + '", "class": "a"}', "line 3, field 'text': found 20,001 characters"),
     ],
 )
-def test_a_line_that_is_no_labelled_text_is_named(tmp_path: Path, line: str, said: str) -> None:
-    asked = written(tmp_path, "jsonl")
-    lines = Path(str(asked.path)).read_text().splitlines()
-    Path(str(asked.path)).write_text("\n".join([*lines[:2], line, *lines[2:]]))
-    with pytest.raises(UsageError, match=rf"news\.jsonl: {said}"):
-        prepared(asked)
+def test_a_line_that_is_no_labelled_text_is_named(tmp_path: Path, line: str, message: str) -> None:
+    requests = written(tmp_path, "jsonl")
+    lines = Path(str(requests.path)).read_text().splitlines()
+    Path(str(requests.path)).write_text("\n".join([*lines[:2], line, *lines[2:]]))
+    with pytest.raises(UsageError, match=rf"news\.jsonl: {message}"):
+        prepared(requests)
 
 
 def test_numbers_of_classes_are_in_order_of_size(tmp_path: Path) -> None:
@@ -232,12 +232,12 @@ def test_every_entry_point_gives_the_same_class(client: TestClient, name: str, a
     tensors = client.post("/v2/models/imdb/infer", json={"inputs": [tensor]}).json()["outputs"]
     assert next(one["data"] for one in tensors if one["name"] == "label") == [name]
     (tmp_path / "in.jsonl").write_text(json.dumps({"text": text}) + "\n")
-    asked = [
+    requests = [
         f"bundles={artifacts}",
         f"input={tmp_path / 'in.jsonl'}",
         f"output={tmp_path / 'out.jsonl'}",
     ]
-    assert score(["project=imdb", *asked]) == 0
+    assert score(["project=imdb", *requests]) == 0
     assert json.loads((tmp_path / "out.jsonl").read_text())["label"] == name
 
 

@@ -90,14 +90,14 @@ def test_an_invalid_path_is_one_line(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-200])
     latin = layout(tmp_path / "latin", TRAIN | TEST)
     (latin / "aclImdb/test/neg/0_7.txt").write_bytes(b"caf\xe9")
-    for path, said in (
+    for path, message in (
         (tmp_path / "absent", "no such file or folder"),
         (no_negatives, "in the folders test/pos, train/neg, train/pos; expected <class>"),
         (tmp_path / "broken.tar.gz", "unreadable archive"),
         (cut, "unreadable archive"),
         (latin, "not UTF-8 text"),
     ):
-        with pytest.raises(UsageError, match=said) as caught:
+        with pytest.raises(UsageError, match=message) as caught:
             data.Data().prepare(settings(path=str(path)), "full", seed=1)
         assert "\n" not in str(caught.value)
 

@@ -120,11 +120,11 @@ def test_explanations_can_be_switched_off(client: TestClient) -> None:
         ("just a text", "should be a JSON object"),
     ],
 )
-def test_invalid_input_is_named(client: TestClient, sent: Any, said: str) -> None:
+def test_invalid_input_is_named(client: TestClient, sent: Any, message: str) -> None:
     response = ask(client, {"text": "fine"}, sent)
     assert response.status_code == 422, response.text
     problem = response.json()
-    assert said in problem["detail"] and problem["errors"][0]["pointer"].startswith("#/inputs/1")
+    assert message in problem["detail"] and problem["errors"][0]["pointer"].startswith("#/inputs/1")
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,11 @@ def test_the_sample_has_no_repeated_paragraphs() -> None:
     ("content", "said"),
     [(b"\xff\xfe", "not UTF-8"), (b"too short", "expected more than 32"), (None, "No such file")],
 )
-def test_unusable_text_is_rejected(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_unusable_text_is_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "mine.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         data.Data().prepare(settings(path=str(path)), "sample", 0)
 
 
@@ -136,10 +136,10 @@ def test_ngrams_reach_the_entropy_of_a_markov_chain() -> None:
 @pytest.mark.parametrize("prepared", ["char", "bpe"], indirect=True)
 def test_evaluation_windows_cover_the_test_text(prepared: Path) -> None:
     requests, targets = data.Data().test_rows(prepared)
-    asked = [request["prompt"] for request in requests]
+    wanted = [request["prompt"] for request in requests]
     test = data.text_of(splits.read(prepared, "test"))
-    assert test.startswith("".join(asked)) and len("".join(asked)) >= len(test) - 16
-    assert [len(text) for text in asked] == targets.tolist()
+    assert test.startswith("".join(wanted)) and len("".join(wanted)) >= len(test) - 16
+    assert [len(text) for text in wanted] == targets.tolist()
 
 
 def test_bits_per_character_of_coin_flips() -> None:

@@ -49,7 +49,7 @@ def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
     ]
     frame, notes = cleaned(tmp_path, HEADER + "".join(days))
     assert [str(day)[:10] for day in frame["date"]] == ["2020-01-02", "2020-01-03", "2020-02-20"]
-    said = " / ".join(notes)
+    message = " / ".join(notes)
     for words in (
         "without a close",
         "without open, high or low",
@@ -57,8 +57,8 @@ def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
         "1 duplicate",
         "no price for 48 days",
     ):
-        assert words in said, words
-    assert str(tmp_path) not in said, "the card is the same wherever the files lie"
+        assert words in message, words
+    assert str(tmp_path) not in message, "the card is the same wherever the files lie"
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
         (HEADER + line("2020-01-02", 700) + line("2020-01-03", 100), "row 3: the close goes from 700 to 100"),
     ],
 )
-def test_other_faults_are_rejected_by_file_and_row(tmp_path: Path, text: str, said: str) -> None:
+def test_other_faults_are_rejected_by_file_and_row(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=r"ACME\.csv") as refused:
         cleaned(tmp_path, text)
-    assert said in str(refused.value) and "\n" not in str(refused.value)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_live_prices_are_cleaned_like_files(monkeypatch: pytest.MonkeyPatch) -> 
     frames, notes = prices.live(["GOOD"])
     assert frames["GOOD"]["close"].tolist() == [10, 11] and "without a close" in notes[0]
     assert str(frames["GOOD"]["date"][0]) == "2020-01-02 00:00:00"
-    for symbol, said in (("NONE", "check the symbol"), ("DOWN", "ConnectionError: no route")):
-        with pytest.raises(UsageError, match=said):
+    for symbol, message in (("NONE", "check the symbol"), ("DOWN", "ConnectionError: no route")):
+        with pytest.raises(UsageError, match=message):
             prices.live([symbol])
 
 

@@ -264,10 +264,10 @@ def test_more_requests_than_memory_allows_are_rejected(client: TestClient) -> No
         (None, "valid array"),
     ],
 )
-def test_invalid_closes_are_explained(client: TestClient, close: Any, said: str) -> None:
+def test_invalid_closes_are_explained(client: TestClient, close: Any, message: str) -> None:
     response = post(client, close=close)
     assert response.status_code == 422
-    assert said in response.json()["detail"] and response.json()["detail"].startswith("inputs/0/close")
+    assert message in response.json()["detail"] and response.json()["detail"].startswith("inputs/0/close")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400"])

@@ -91,11 +91,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_a_changed_bundle_is_rejected_by_file_name(sealed: Path, what: str) -> None:
-    damage, said = DAMAGE[what]
+    damage, message = DAMAGE[what]
     damage(sealed)
     with pytest.raises(BundleError) as caught:
         Bundle(sealed)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(sealed) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -200,8 +200,8 @@ def test_a_bundle_records_its_predictor_code(tmp_path: Path) -> None:
     same.require_same_code()
     with pytest.raises(BundleError) as caught:
         other.require_same_code()
-    said = str(caught.value)
-    assert "found ffffffffffff; expected" in said and "dvc repro register@titanic" in said and "\n" not in said
+    message = str(caught.value)
+    assert "found ffffffffffff; expected" in message and "dvc repro register@titanic" in message and "\n" not in message
 
 
 def test_an_older_bundle_has_no_code_hash(tmp_path: Path) -> None:

@@ -89,10 +89,10 @@ LR, SPLIT = "projects__mnist__model__lr", "projects__mnist__data__split"
         ({"profile": "ful"}, ["profile", "found 'ful'", "did you mean 'full'"]),
     ],
 )
-def test_an_error_names_file_key_found_and_allowed(change: dict[str, Any], said: list[str]) -> None:
+def test_an_error_names_file_key_found_and_allowed(change: dict[str, Any], expected: list[str]) -> None:
     message = refusal(**change)
     assert message.startswith("params.yaml: ")
-    for part in said:
+    for part in expected:
         assert part.replace("__", ".") in message
 
 
@@ -204,12 +204,12 @@ def prepare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess[str], expected: str) -> None:
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
-    assert said in done.stderr
+    assert expected in done.stderr
     assert done.returncode == 2
 
 
@@ -226,9 +226,9 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
         (["--multirun", "seed=1,2"], "--multirun"),
     ],
 )
-def test_command_line_errors_are_one_line_and_write_nothing(stages: Path, arguments: list[str], said: str) -> None:
+def test_command_line_errors_are_one_line_and_write_nothing(stages: Path, arguments: list[str], expected: str) -> None:
     before = sorted(stages.rglob("*"))
-    assert_refused(prepare(stages, "project=mnist", *arguments), said)
+    assert_refused(prepare(stages, "project=mnist", *arguments), expected)
     assert sorted(stages.rglob("*")) == before
 
 
@@ -241,11 +241,13 @@ def test_command_line_errors_are_one_line_and_write_nothing(stages: Path, argume
     ],
     ids=["not YAML", "key given twice", "no file"],
 )
-def test_an_unreadable_params_yaml_is_one_line(stages: Path, tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_an_unreadable_params_yaml_is_one_line(
+    stages: Path, tmp_path: Path, content: bytes | None, expected: str
+) -> None:
     for name in ("roadmap", "pipelines", "models"):
         (tmp_path / name).symlink_to(stages / name)
     if content is not None:
         (tmp_path / "params.yaml").write_bytes(content)
     done = prepare(tmp_path, "project=mnist")
-    assert_refused(done, said)
+    assert_refused(done, expected)
     assert "params.yaml" in done.stderr

@@ -54,8 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         first, last = 0, len(CONTENT) - 1
-        if self.server.ranges and (asked := self.headers.get("Range")):
-            low, _, high = asked.removeprefix("bytes=").partition("-")
+        if self.server.ranges and (start := self.headers.get("Range")):
+            low, _, high = start.removeprefix("bytes=").partition("-")
             first, last = int(low), min(last, int(high or last))
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(CONTENT)}")

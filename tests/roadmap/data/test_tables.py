@@ -67,8 +67,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_unusable_csv_is_rejected_in_one_line(prepare: Callable[..., PreparedData], name: str) -> None:
-    content, said = REFUSED[name]
-    with pytest.raises(UsageError, match=said) as caught:
+    content, message = REFUSED[name]
+    with pytest.raises(UsageError, match=message) as caught:
         prepare(content)
     assert "\n" not in str(caught.value)
     assert "mine.csv: " in str(caught.value) or name == "constant columns"
@@ -77,8 +77,8 @@ def test_an_unusable_csv_is_rejected_in_one_line(prepare: Callable[..., Prepared
 @pytest.mark.parametrize(
     ("levels", "said"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
 )
-def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData], levels: list[str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData], levels: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         prepare(csv_of(row=lambda i: f"{i},red,{levels[i % len(levels)]}"), task="binary")
 
 
@@ -138,12 +138,12 @@ def test_inferred_column_kinds_are_printed(
     assert frame["gappy"].isna().sum() == 20
     assert frame["letter"].isna().sum() == 9
     assert sorted(frame["flag"].unique()) == ["False", "True"]
-    said = capsys.readouterr().out
-    assert "60 rows, target 'price' (regression)" in said
-    assert "gappy: number, 1 to 59, 20 missing" in said
-    assert "letter: category, 2 levels, 9 missing" in said
-    assert "id: left out (text with 60 distinct values)" in said
-    assert "void: left out" in said
+    message = capsys.readouterr().out
+    assert "60 rows, target 'price' (regression)" in message
+    assert "gappy: number, 1 to 59, 20 missing" in message
+    assert "letter: category, 2 levels, 9 missing" in message
+    assert "id: left out (text with 60 distinct values)" in message
+    assert "void: left out" in message
 
 
 def test_columns_of_long_text_are_dropped(prepare: Callable[..., PreparedData]) -> None:
@@ -169,8 +169,8 @@ def test_dropped_rows_are_counted_in_the_output(
     prepare: Callable[..., PreparedData], capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(csv_of(row=lambda i: f"{i * 2},red,{i if i > 10 else ['', 'NA'][i % 2]}"))
-    said = capsys.readouterr().out
-    assert "10 rows without target 'price' left out (5 NA, 5 empty), the first data row 1" in said
+    message = capsys.readouterr().out
+    assert "10 rows without target 'price' left out (5 NA, 5 empty), the first data row 1" in message
 
 
 def test_a_class_named_none_is_a_class(prepare: Callable[..., PreparedData]) -> None:
@@ -183,8 +183,8 @@ def test_a_class_named_none_is_a_class(prepare: Callable[..., PreparedData]) -> 
 
 @pytest.mark.parametrize("rare", [1, 2, 5])
 def test_a_class_that_is_too_rare_is_rejected_by_name(prepare: Callable[..., PreparedData], rare: int) -> None:
-    said = rf"class 'ja' is too rare: found {rare} of 60 rows; expected one in each of train, val, test"
-    with pytest.raises(UsageError, match=said):
+    message = rf"class 'ja' is too rare: found {rare} of 60 rows; expected one in each of train, val, test"
+    with pytest.raises(UsageError, match=message):
         prepare(csv_of(row=lambda i: f"{i * 2},red,{'ja' if i <= rare else 'nein'}"), task="binary")
     with pytest.raises(UsageError, match="has one value of 'price' only"):
         prepare(csv_of(row=lambda i: f"{i * 2},red,{5 + (i <= rare)}"))
@@ -213,14 +213,14 @@ def test_index_columns_are_dropped_and_reported_unless_kept(
     ],
 )
 def test_the_cell_that_makes_a_column_text_is_reported(
-    prepare: Callable[..., PreparedData], cell: str, said: str
+    prepare: Callable[..., PreparedData], cell: str, message: str
 ) -> None:
     def row(i: int) -> str:
         written = cell if i == 1 or cell != "?" else str(i * 1.5)
         return f'"{written if i == 1 or cell == "?" else written.replace("1", str(i), 1)}",{"ab"[i % 2]},{i}'
 
     found = prepare(csv_of(row=row))
-    assert re.search(said, found.schema["ignored"]["area"])
+    assert re.search(message, found.schema["ignored"]["area"])
 
 
 def test_missing_value_markers_can_be_set(tmp_path: Path) -> None:

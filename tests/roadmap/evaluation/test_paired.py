@@ -17,10 +17,10 @@ def right(values: np.ndarray, block: int = 1) -> Score:
 
 def test_accuracies_are_compared_by_mcnemars_exact_test() -> None:
     rng = np.random.default_rng(0)
-    mine, theirs = rng.random(300) < 0.9, rng.random(300) < 0.8
-    found = paired_test(right(mine), right(theirs), 0)
-    assert isinstance(found, McNemar) and found.value == pytest.approx(mine.mean() - theirs.mean())
-    table = [[np.sum(mine & theirs), np.sum(mine & ~theirs)], [np.sum(~mine & theirs), np.sum(~mine & ~theirs)]]
+    first, second = rng.random(300) < 0.9, rng.random(300) < 0.8
+    found = paired_test(right(first), right(second), 0)
+    assert isinstance(found, McNemar) and found.value == pytest.approx(first.mean() - second.mean())
+    table = [[np.sum(first & second), np.sum(first & ~second)], [np.sum(~first & second), np.sum(~first & ~second)]]
     assert found.p(0) == pytest.approx(mcnemar(table, exact=True).pvalue / 2, rel=1e-6)  # one side of two
 
 
@@ -45,8 +45,8 @@ def test_overlapping_forecasts_are_not_counted_as_independent() -> None:
     rng, steps, wrong = np.random.default_rng(2), 20, 0
     for _ in range(RUNS):
         moving = np.convolve(rng.normal(size=400 + steps - 1), np.ones(steps), "valid")
-        mine, theirs = (Score("loss", False, each, {}, block=steps) for each in (10 - moving, np.full(400, 10.0)))
-        found = paired_test(mine, theirs, 0)
+        first, second = (Score("loss", False, each, {}, block=steps) for each in (10 - moving, np.full(400, 10.0)))
+        found = paired_test(first, second, 0)
         assert isinstance(found, DieboldMariano)
         wrong += found.p(0) <= ALPHA
     assert wrong <= MOST

@@ -37,9 +37,9 @@ MINUTE = timedelta(minutes=1)
 WOMAN = {"class": "1st", "sex": "female", "age": "adult"}
 
 
-def answered(n: int, said: dict[str, Any] = WOMAN, label: str = "survived", **changes: Any) -> LabelledPrediction:
+def answered(n: int, inputs: dict[str, Any] = WOMAN, label: str = "survived", **changes: Any) -> LabelledPrediction:
     fixed = {"time": NOW + n * MINUTE, "request_id": f"r{n}", "index": 0, "version": "v1", "profile": "sample"}
-    return LabelledPrediction(**{**fixed, "input": said, "output": {}, "label": label, **changes})
+    return LabelledPrediction(**{**fixed, "input": inputs, "output": {}, "label": label, **changes})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -151,12 +151,12 @@ def test_a_request_and_its_label_restore_the_row(
     old = prepared(project)
     splits.write(tmp_path / "data", old, "sample")
     requests, _ = DATA[project].test_rows(tmp_path / "data")
-    said = [json.loads(json.dumps(request)) for request in requests[:200]]
+    inputs = [json.loads(json.dumps(request)) for request in requests[:200]]
     test = splits.read(tmp_path / "data", "test")
     target = old.schema["target"]
     truths = [old.schema["classes"][t] if "classes" in old.schema else str(t) for t in test[target][:200]]
     rows: list[dict[str, Any]] = []
-    for one, truth in zip(said, truths, strict=True):
+    for one, truth in zip(inputs, truths, strict=True):
         row = LABELLED[project](one, old.schema)
         assert row is not None
         rows.append({**row, target: recent.target_of(truth, old.schema)})
@@ -184,12 +184,12 @@ def test_rows_that_do_not_fit_are_skipped_and_reported(
     truth = old.schema["classes"][0] if "classes" in old.schema else "1.5"
     pictures: list[dict[str, Any]] = [{"image": [[1, 2], [3, 4]]}, {"image": "no picture"}]
     others = [*pictures, {"text": 7}, {"colour": "red"}, {"class": 1.5}]
-    found = [answered(n, said, truth) for n, said in enumerate(others)]
+    found = [answered(n, inputs, truth) for n, inputs in enumerate(others)]
     collected.add(tmp_path / "x", [*found, answered(9, label=truth, profile="full")], NOW)
     assert recent.with_feedback(old, tmp_path / "x", "sample", LABELLED[project]) is old
-    said = capsys.readouterr().out
-    assert "5 labelled rows skipped (other fields or another size)" in said
-    assert "1 labelled rows skipped (profile full)" in said
+    inputs = capsys.readouterr().out
+    assert "5 labelled rows skipped (other fields or another size)" in inputs
+    assert "1 labelled rows skipped (profile full)" in inputs
 
 
 def test_unknown_classes_are_skipped(
@@ -273,8 +273,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 def drifted(log: Path, requests: range) -> None:
     """Requests of a day on which the crew survives, with their labels."""
     now = datetime.now(UTC)
-    said = json.dumps({"class": "crew", "sex": "male", "age": "adult"})
-    rows = [PredictionRecord(now - MINUTE, f"r{n}", "titanic", "v1", "sample", said, "{}", 0.01) for n in requests]
+    inputs = json.dumps({"class": "crew", "sex": "male", "age": "adult"})
+    rows = [PredictionRecord(now - MINUTE, f"r{n}", "titanic", "v1", "sample", inputs, "{}", 0.01) for n in requests]
     recording.open_store(str(log)).write(rows)
     labels.write(str(log), "titanic", [Label(f"r{n}", 0, "survived", now) for n in requests])
 

@@ -53,10 +53,10 @@ def test_open_and_repeated_options() -> None:
         (["project=a", "days=0"], "days: found '0'; expected greater than 0"),
     ],
 )
-def test_an_invalid_command_line_is_one_line(words: list[str], said: str) -> None:
+def test_an_invalid_command_line_is_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UsageError) as error:
         parse(Deploy, words)
-    assert str(error.value).startswith(said) and "\n" not in str(error.value)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
 def test_run_gives_exit_codes_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

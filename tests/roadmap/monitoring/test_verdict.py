@@ -110,10 +110,10 @@ def test_numbers_outside_all_edges_are_counted() -> None:
         ([5, 31], True, "1 of 2"),
     ],
 )
-def test_retraining_respects_cooldown_and_budget(days: list[float], allowed: bool, said: str) -> None:
+def test_retraining_respects_cooldown_and_budget(days: list[float], allowed: bool, message: str) -> None:
     past = [NOW - timedelta(days=one) for one in days]
     found, why = retraining_allowed(past, NOW, SETTINGS)
-    assert found is allowed and said in why
+    assert found is allowed and message in why
 
 
 @pytest.mark.parametrize("project", PROJECTS)

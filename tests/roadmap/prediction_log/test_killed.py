@@ -133,7 +133,7 @@ def test_a_partial_line_waits_and_a_corrupt_one_is_skipped(tmp_path: Path) -> No
 
 
 def test_the_writer_does_not_import_the_server() -> None:
-    asked = "import sys, roadmap.prediction_log.writer; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    sent = "import sys, roadmap.prediction_log.writer; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", sent], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = {name.partition(".")[0] for name in found.stdout.split()}
     assert not modules & {"serving", "fastapi", "pydantic", "onnxruntime", "numpy", "pyarrow", "sqlalchemy"}

@@ -152,8 +152,8 @@ def test_a_label_file_is_joined_and_unknown_requests_reported(log: str, checkout
     answered(log, "a", 1, 2)
     answered(log, "b", 3, ago=labels.LOOKBACK + DAY)
     text = "request_id,index,label,time\na,1,died,2026-03-01T12:00:00+02:00\na,0,survived,\nb,0,died,\na,2,died,\n"
-    said = command.label("titanic", written(checkout, text), log)
-    assert said == "titanic: 2 labels stored; 2 skipped, their inputs are not in the log: b[0], a[2]"
+    message = command.label("titanic", written(checkout, text), log)
+    assert message == "titanic: 2 labels stored; 2 skipped, their inputs are not in the log: b[0], a[2]"
     found = labels.read(log, "titanic")
     assert [(one.request_id, one.index, one.label) for one in found] == [("a", 1, "died"), ("a", 0, "survived")]
     assert found[0].time == datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -205,10 +205,10 @@ WRONG = {
 def test_an_invalid_file_is_rejected_completely(tmp_path: Path, checkout: Path, case: str) -> None:
     log = str(tmp_path / "log")
     answered(log, "a", 1)
-    text, said = WRONG[case]
+    text, message = WRONG[case]
     with pytest.raises(UsageError) as refused:
         command.label("titanic", written(checkout, text), log)
-    assert str(refused.value).startswith(str(checkout / "labels.csv")) and said in str(refused.value)
+    assert str(refused.value).startswith(str(checkout / "labels.csv")) and message in str(refused.value)
     assert labels.read(log, "titanic") == []
 
 
@@ -240,11 +240,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         (["project=titanic", "file=params.yaml", "log=."], "params.yaml: "),
     ],
 )
-def test_errors_are_one_line_and_exit_code_2(checkout: Path, run: Run, arguments: list[str], said: str) -> None:
+def test_errors_are_one_line_and_exit_code_2(checkout: Path, run: Run, arguments: list[str], message: str) -> None:
     written(checkout, "request_id,label\na,died\n")
     code, out, errors = run(*arguments)
     assert (code, out, errors.count("\n")) == (2, "", 1)
-    assert errors.startswith("error: ") and said in errors
+    assert errors.startswith("error: ") and message in errors
 
 
 def test_the_command_has_help_and_a_summary(checkout: Path, run: Run, tmp_path: Path) -> None:

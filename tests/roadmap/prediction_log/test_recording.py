@@ -59,9 +59,9 @@ def test_streamed_text_is_logged_too(tmp_path: Path) -> None:
     log, spool = str(tmp_path / "log"), tmp_path / "spool"
     settings = Settings(bundles=str(tmp_path / "artifacts"), predictions=log, predictions_spool=spool)
     with TestClient(create_app(settings)) as client:
-        asked = {"prompt": "the ", "max_tokens": 5, "temperature": 0}
-        streamed = client.post("/models/mini_gpt/stream", json=asked).text
-        completed = client.post("/v1/completions", json={"model": "mini_gpt", **asked}).json()
+        inputs = {"prompt": "the ", "max_tokens": 5, "temperature": 0}
+        streamed = client.post("/models/mini_gpt/stream", json=inputs).text
+        completed = client.post("/v1/completions", json={"model": "mini_gpt", **inputs}).json()
     done = json.loads(streamed.split("event: done\ndata: ")[1].split("\n")[0])
     rows = read(log, "mini_gpt")
     assert [json.loads(row.output)["text"] for row in rows] == [done["text"], completed["choices"][0]["text"]]

@@ -27,7 +27,7 @@ def candidate(score: Score, **changes: Any) -> Candidate:
     return replace(Candidate("sample", {"test": score}, latency_ms=1, size_bytes=1000), **changes)
 
 
-def judged(
+def evaluate(
     score: Score, champion: Score | None = None, settings: GateSettings = SETTINGS, **changes: Any
 ) -> dict[str, Check]:
     before = None if champion is None else Champion("3", "sample", {"test": champion})
@@ -36,9 +36,9 @@ def judged(
 
 def with_recent(test: tuple[Score, Score], recent: tuple[Score, Score], **settings: float) -> Check:
     """The comparison of a candidate and a champion on both sets of rows."""
-    mine, theirs = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
+    candidate, champion = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
     checks = evaluate_gate(
-        candidate(test[0], scores=mine), Champion("3", "sample", theirs), SETTINGS.model_copy(update=settings), 1
+        candidate(test[0], scores=candidate), Champion("3", "sample", champion), SETTINGS.model_copy(update=settings), 1
     )
     return next(check for check in checks if check.name == "champion")
 
@@ -58,36 +58,36 @@ def failed(checks: dict[str, Check]) -> list[str]:
     ],
 )
 def test_the_floor_is_a_minimum_or_a_maximum(score: Score, floor: float, refused: list[str]) -> None:
-    assert failed(judged(score, settings=SETTINGS.model_copy(update={"floor": floor}))) == refused
+    assert failed(evaluate(score, settings=SETTINGS.model_copy(update={"floor": floor}))) == refused
 
 
 def test_a_model_that_predicts_nan_is_rejected() -> None:
     broken = Score("r2", True, np.full(ROWS, np.nan), {})
-    assert failed(judged(broken)) == ["floor"]
-    assert failed(judged(broken, accuracy(900))) == ["floor", "champion"]
+    assert failed(evaluate(broken)) == ["floor"]
+    assert failed(evaluate(broken, accuracy(900))) == ["floor", "champion"]
 
 
 @pytest.mark.parametrize(("latency", "refused"), [(5, []), (5.01, ["latency"]), (float("nan"), ["latency"])])
 def test_the_latency_budget(latency: float, refused: list[str]) -> None:
-    assert failed(judged(accuracy(900), latency_ms=latency)) == refused
+    assert failed(evaluate(accuracy(900), latency_ms=latency)) == refused
 
 
 @pytest.mark.parametrize(("size", "refused"), [(1_000_000, []), (1_000_001, ["size"])])
 def test_the_size_budget(size: int, refused: list[str]) -> None:
-    assert failed(judged(accuracy(900), size_bytes=size)) == refused
+    assert failed(evaluate(accuracy(900), size_bytes=size)) == refused
 
 
 def test_failed_behavioural_checks_are_named() -> None:
     shown = {"a mirror": {"rate": 0.9, "asked": 0.8, "cases": 10, "passed": True}}
-    assert failed(judged(accuracy(900), behaviour=shown)) == []
+    assert failed(evaluate(accuracy(900), behaviour=shown)) == []
     shown["plainly good"] = {"rate": 0.5, "asked": 0.9, "cases": 20, "passed": False}
-    checks = judged(accuracy(900), behaviour=shown)
+    checks = evaluate(accuracy(900), behaviour=shown)
     assert failed(checks) == ["behaviour"]
     assert checks["behaviour"].reason == "'plainly good' passes in 50.0% of 20 cases, required: 90.0%"
 
 
 def test_the_first_model_needs_no_champion() -> None:
-    checks = judged(accuracy(900))
+    checks = evaluate(accuracy(900))
     assert failed(checks) == []
     assert "no champion yet" in checks["champion"].reason
 
@@ -110,14 +110,14 @@ def test_the_first_model_needs_no_champion() -> None:
 def test_a_candidate_must_significantly_exceed_the_minimum_improvement(
     score: Score, effect: float, passed: bool
 ) -> None:
-    check = judged(score, accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))["champion"]
+    check = evaluate(score, accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))["champion"]
     assert check.passed == passed, check.reason
     assert "champion version 3 on the same 1000 test rows" in check.reason
 
 
 @pytest.mark.parametrize("effect", [0.0, -0.1])
 def test_an_equal_candidate_is_not_promoted(effect: float) -> None:
-    check = judged(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))[
+    check = evaluate(accuracy(900), accuracy(900), SETTINGS.model_copy(update={"minimum_improvement": effect}))[
         "champion"
     ]
     assert not check.passed and "on each of 1000 rows" in check.reason
@@ -125,8 +125,8 @@ def test_an_equal_candidate_is_not_promoted(effect: float) -> None:
 
 def test_for_errors_the_lower_one_wins() -> None:
     settings = SETTINGS.model_copy(update={"floor": 10})
-    assert failed(judged(error(0.4), error(0.5), settings)) == []
-    assert failed(judged(error(0.6), error(0.5), settings)) == ["champion"]
+    assert failed(evaluate(error(0.4), error(0.5), settings)) == []
+    assert failed(evaluate(error(0.6), error(0.5), settings)) == ["champion"]
 
 
 def test_with_recent_rows_one_set_is_won_and_none_lost() -> None:
@@ -148,19 +148,22 @@ def test_a_regressed_slice_blocks_an_overall_improvement() -> None:
     few = rows < 60
     right = np.where(few, rows < 20, rows < 990).astype(float)
     before = np.where(few, rows < 55, rows < 900).astype(float)
-    mine, theirs = (Score("accuracy", True, each, {}) for each in (right, before))
+    candidate, champion = (Score("accuracy", True, each, {}) for each in (right, before))
     slices = {"test": {"few": few, "many": ~few}}
-    checks = judged(mine, theirs, slices=slices)
+    checks = evaluate(candidate, champion, slices=slices)
     assert failed(checks) == ["slices"]
     assert "slice few (60 test rows) loses 0.5833, tolerated: 0.02" in checks["slices"].reason
-    assert failed(judged(mine, theirs, SETTINGS.model_copy(update={"maximum_regression": 0.6}), slices=slices)) == []
+    assert (
+        failed(evaluate(candidate, champion, SETTINGS.model_copy(update={"maximum_regression": 0.6}), slices=slices))
+        == []
+    )
 
 
 def test_small_slices_are_not_tested() -> None:
     few = np.arange(ROWS) < 29
-    mine, theirs = accuracy(960), accuracy(900)
-    mine.per_item[few], theirs.per_item[few] = 0, 1
-    checks = judged(mine, theirs, slices={"test": {"few": few}})
+    candidate, champion = accuracy(960), accuracy(900)
+    candidate.per_item[few], champion.per_item[few] = 0, 1
+    checks = evaluate(candidate, champion, slices={"test": {"few": few}})
     assert checks["slices"].passed and "none of 0 slices" in checks["slices"].reason
 
 
@@ -169,11 +172,11 @@ def test_many_equal_slices_rarely_block_a_better_model() -> None:
     rng, refused = np.random.default_rng(0), 0
     masks = {str(part): np.arange(ROWS) % 20 == part for part in range(20)}
     for _ in range(100):
-        theirs = rng.random(ROWS) < 0.8
+        champion = rng.random(ROWS) < 0.8
         flipped = rng.random(ROWS) < 0.1
-        mine = np.where(flipped, rng.random(ROWS) < 0.8, theirs)
-        one, other = (Score("accuracy", True, each.astype(float), {}) for each in (mine, theirs))
-        refused += "slices" in failed(judged(one, other, slices={"test": masks}))
+        candidate = np.where(flipped, rng.random(ROWS) < 0.8, champion)
+        one, other = (Score("accuracy", True, each.astype(float), {}) for each in (candidate, champion))
+        refused += "slices" in failed(evaluate(one, other, slices={"test": masks}))
     assert refused <= 10
 
 
@@ -198,7 +201,7 @@ def test_the_full_profile_rule_holds_for_incomparable_champions() -> None:
 
 
 def test_the_decision_is_a_paragraph_with_figures() -> None:
-    good = decision_record("titanic", list(judged(accuracy(960), accuracy(900)).values()))
+    good = decision_record("titanic", list(evaluate(accuracy(960), accuracy(900)).values()))
     assert good["promoted"] is True
     assert good["summary"].startswith("titanic: promoted because accuracy is 0.9600, required: at least 0.8; ")
     assert "p95 latency of single requests is 1.00 ms, budget: 5 ms" in good["summary"]
@@ -211,7 +214,7 @@ def test_the_decision_is_a_paragraph_with_figures() -> None:
 
 
 def test_a_rejection_gives_its_reasons_and_names_passed_checks() -> None:
-    bad = decision_record("titanic", list(judged(accuracy(700), latency_ms=9).values()))
+    bad = decision_record("titanic", list(evaluate(accuracy(700), latency_ms=9).values()))
     assert bad["promoted"] is False
     assert bad["summary"] == (
         "titanic: refused because accuracy is 0.7000, required: at least 0.8; "

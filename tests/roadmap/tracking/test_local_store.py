@@ -125,8 +125,8 @@ def test_a_deleted_experiment_is_one_line_with_a_remedy(checkout: Path) -> None:
     client.delete_experiment(number)
     with pytest.raises(UsageError) as refused:
         tracking.experiment_id(client, "titanic")
-    said = str(refused.value)
-    assert "\n" not in said and f"mlflow experiments restore --experiment-id {number}" in said
+    message = str(refused.value)
+    assert "\n" not in message and f"mlflow experiments restore --experiment-id {number}" in message
     client.restore_experiment(number)
     assert tracking.experiment_id(client, "titanic") == number and read(client, run) == "one"
 

@@ -102,8 +102,8 @@ def test_an_invalid_store_file_is_one_line(here: Path, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as ended:
         store.main()
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and "mlflow.db" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and "mlflow.db" in message and message.count("\n") == 1
 
 
 def test_any_baseline_name_is_valid_in_mlflow() -> None:

@@ -45,8 +45,8 @@ def test_a_damaged_checkpoint_is_set_aside_and_named(
     assert resume_or_start(tmp_path / "checkpoints", {**PRINT, "git_commit": "b"}) == key
     assert not damaged.exists() and damaged.with_name("last.ckpt.damaged").read_bytes() == content
     assert torch.equal(torch.load(whole, weights_only=True)["weights"], torch.arange(10_000))
-    said = capsys.readouterr().out
-    assert str(damaged) in said and "starts anew" in said and str(whole) not in said
+    message = capsys.readouterr().out
+    assert str(damaged) in message and "starts anew" in message and str(whole) not in message
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"run": 5, "of": {}}', '{"of": {}}'])
@@ -80,8 +80,8 @@ def test_a_second_training_names_the_running_one(tmp_path: Path) -> None:
         [sys.executable, "-c", TRAINING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert first.stdout is not None and first.stdout.readline() == "begun\n"
-    said = f"titanic: is being trained by process {first.pid} on .* since 20"
-    with pytest.raises(Unavailable, match=said), sole_training("titanic", tmp_path):
+    message = f"titanic: is being trained by process {first.pid} on .* since 20"
+    with pytest.raises(Unavailable, match=message), sole_training("titanic", tmp_path):
         pass
     with sole_training("mnist", tmp_path / "mnist"):  # others go on
         pass

@@ -106,8 +106,8 @@ def test_percent_encoding_does_not_bypass_the_scope(keyed: Keyed) -> None:
 
 
 def test_a_project_named_in_the_body_is_checked_too(keyed: Keyed) -> None:
-    asked = {"model": "mini_gpt", "prompt": "The "}
-    response = keyed.client.post("/v1/completions", json=asked, headers=bearer(keyed.key))
+    requests = {"model": "mini_gpt", "prompt": "The "}
+    response = keyed.client.post("/v1/completions", json=requests, headers=bearer(keyed.key))
     assert (response.status_code, response.json()["detail"]) == (403, "ci may not use mini_gpt; allowed: titanic")
     assert keyed.client.get("/v1/models/mini_gpt", headers=bearer(keyed.key)).status_code == 403
 
@@ -116,14 +116,14 @@ def test_the_default_project_is_checked_too(keyed: Keyed, monkeypatch: pytest.Mo
     monkeypatch.setenv("MODEL_PROJECT", "house_prices")
     settings = Settings(bundles=str(artifacts), api_keys=keyed.file)
     with TestClient(create_app(settings)) as client:
-        asked = Bundle(artifacts / "house_prices" / "bundle").example
-        response = client.post("/invocations", json={"inputs": asked}, headers=bearer(keyed.key))
+        requests = Bundle(artifacts / "house_prices" / "bundle").example
+        response = client.post("/invocations", json={"inputs": requests}, headers=bearer(keyed.key))
         assert (response.status_code, response.json()["detail"]) == (
             403,
             "ci may not use house_prices; allowed: titanic",
         )
         lines = client.post(
-            "/invocations", content=json.dumps(asked[0]), headers=bearer(keyed.key) | {"Content-Type": JSON_LINES}
+            "/invocations", content=json.dumps(requests[0]), headers=bearer(keyed.key) | {"Content-Type": JSON_LINES}
         )
         assert lines.status_code == 403
         assert client.get("/ping").status_code == 200
@@ -215,13 +215,13 @@ class OpenId:
 
     def __init__(self) -> None:
         self.keys: list[Key] = []
-        self.asked = 0
+        self.requests = 0
         self.up = True
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += 1
+                issuer.requests += 1
                 documents = {
                     "/.well-known/openid-configuration": {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"},
                     "/jwks": {"keys": [key.as_dict(private=False) for key in issuer.keys]},
@@ -371,7 +371,7 @@ def test_rotated_issuer_keys_are_fetched_and_old_ones_dropped(
 def test_unknown_key_ids_do_not_cause_a_request_each(client: TestClient, issuer: OpenId) -> None:
     for _ in range(5):
         assert ask(client, bearer(issuer.token(RSA_KEYS[1]))).status_code == 401
-    assert issuer.asked == 2  # one configuration, one set of keys
+    assert issuer.requests == 2  # one configuration, one set of keys
 
 
 def test_known_keys_work_while_the_issuer_is_down(

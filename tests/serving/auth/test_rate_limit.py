@@ -127,12 +127,12 @@ def test_errors_have_them_too_and_https_sets_hsts(artifacts: str) -> None:
 
 
 def preflight(client: TestClient, origin: str) -> Any:
-    asked = {
+    headers_ = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization, content-type",
     }
-    return client.options("/models/titanic/predict", headers=asked)
+    return client.options("/models/titanic/predict", headers=headers_)
 
 
 def test_cors_allows_only_the_configured_origins(artifacts: str, tmp_path: Path) -> None:

@@ -189,10 +189,10 @@ def test_invalid_csv_rows_go_to_the_error_file(run: Callable[..., int], tmp_path
     aside = read(tmp_path / "out.csv.errors.jsonl")
     assert [(row["row"], row["line"]) for row in aside] == [(2, 3), (3, 4), (4, 6), (5, 7), (6, 8), (7, 9)]
     errors = [row for row in aside if "errors" in row]
-    said = [(error["errors"][0]["pointer"], error["errors"][0]["detail"]) for error in errors]
-    assert said[0] == ("#/area_m2", "should be a valid number") and errors[0]["values"]["area_m2"] == "eighty"
-    assert "is not UTF-8" in said[1][1] and "should be less than or equal to 1000" in said[2][1]
-    assert "expected after" in said[3][1]
+    message = [(error["errors"][0]["pointer"], error["errors"][0]["detail"]) for error in errors]
+    assert message[0] == ("#/area_m2", "should be a valid number") and errors[0]["values"]["area_m2"] == "eighty"
+    assert "is not UTF-8" in message[1][1] and "should be less than or equal to 1000" in message[2][1]
+    assert "expected after" in message[3][1]
     short, unseen = [row["warnings"] for row in aside if "warnings" in row]
     assert short == [{"pointer": "#", "detail": "has 2 cells where the header has 3: the others are gaps"}]
     assert unseen[0]["pointer"] == "#/district" and "was not seen in training" in unseen[0]["detail"]
@@ -315,8 +315,8 @@ def test_a_changed_input_is_not_resumed(
     with (tmp_path / "people.csv").open("a") as file:
         file.write("1st,male,adult,\n")
     assert run(*half) == 2
-    said = capsys.readouterr().err
-    assert "another input" in said and "restart=true" in said
+    message = capsys.readouterr().err
+    assert "another input" in message and "restart=true" in message
     assert run(*half, "restart=true") == 0
     assert len(read(tmp_path / "out.csv")) == 2996
 
@@ -418,7 +418,7 @@ def test_memory_does_not_grow_with_the_file(artifacts: Path, tmp_path: Path, kin
     ],
 )
 def test_usage_errors_are_one_helpful_line(
-    run: Callable[..., int], tmp_path: Path, capsys: Any, arguments: list[str], said: str
+    run: Callable[..., int], tmp_path: Path, capsys: Any, arguments: list[str], message: str
 ) -> None:
     write(tmp_path / "people.csv", PEOPLE)
     for name in ("people.txt", "broken.parquet"):
@@ -429,7 +429,7 @@ def test_usage_errors_are_one_helpful_line(
     before = sorted(tmp_path.iterdir())
     assert run("input=people.csv", "output=out.csv", *arguments) == 2
     found = capsys.readouterr().err
-    assert re.search(said, found) and found.count("\n") == 1
+    assert re.search(message, found) and found.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -450,11 +450,11 @@ def test_a_full_disk_is_one_line(run: Callable[..., int], tmp_path: Path, half: 
     part = json.loads((tmp_path / "out.csv.partial" / "state.json").read_text())["parts"]
     (tmp_path / "out.csv.partial" / f"{part:08}.csv").symlink_to("/dev/full")
     assert run(*half) == 1
-    said = capsys.readouterr().err
-    assert "No space left on device" in said and "goes on" in said and not (tmp_path / "out.csv").exists()
+    message = capsys.readouterr().err
+    assert "No space left on device" in message and "goes on" in message and not (tmp_path / "out.csv").exists()
 
 
 def test_help_names_every_option_and_exit_code(capsys: Any) -> None:
     assert main(["--help"]) == 0
-    said = capsys.readouterr().out
-    assert all(word in said for word in ("project=", "max_errors=", "restart=", "Exit codes: 0", "3 no row"))
+    message = capsys.readouterr().out
+    assert all(word in message for word in ("project=", "max_errors=", "restart=", "Exit codes: 0", "3 no row"))

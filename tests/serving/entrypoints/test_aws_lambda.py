@@ -184,8 +184,8 @@ def test_it_continues_after_a_freeze(function: Function) -> None:
 def test_the_timeout_is_reported_before_lambda_kills_the_process(task_root: Path) -> None:
     images = json.dumps({"inputs": [{"image": image} for image in bundles.glyphs().tolist()] * 100})
     with Function(task_root, timeout=0.5) as function:
-        for asked in ({}, {"x-request-timeout": "60"}):  # a longer timeout of the caller does not end the process
-            problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, **asked})), 504)
+        for event_ in ({}, {"x-request-timeout": "60"}):  # a longer timeout of the caller does not end the process
+            problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, **event_})), 504)
         problem(function.invoke(http_api("/models/mnist/predict", images, {**JSON, "x-request-timeout": "soon"})), 400)
 
 

@@ -32,28 +32,28 @@ def client(artifacts: Path) -> Iterator[TestClient]:
         yield client
 
 
-def asked(client: TestClient, *inputs: dict[str, Any], query: str = "") -> Any:
+def predict(client: TestClient, *inputs: dict[str, Any], query: str = "") -> Any:
     return client.post(f"/models/titanic/predict{query}", json={"inputs": inputs})
 
 
 def test_an_unseen_level_is_named_with_the_nearest_known_one(client: TestClient) -> None:
-    answer = asked(client, KNOWN, UNSEEN)
+    answer = predict(client, KNOWN, UNSEEN)
     assert answer.json()["notes"] == [{"pointer": "#/inputs/1/sex", "detail": SAID}]
     assert json.loads(answer.headers["x-notes"]) == answer.json()["notes"]
-    woman, unseen, man = (asked(client, {**KNOWN, "sex": sex}).json() for sex in ("female", "Female", "male"))
+    woman, unseen, man = (predict(client, {**KNOWN, "sex": sex}).json() for sex in ("female", "Female", "male"))
     chances = [one["outputs"][0]["probability"] for one in (woman, unseen, man)]
     assert chances[0] > chances[1] > chances[2], "neither a woman's answer nor a man's"
 
 
 def test_known_values_need_no_note(client: TestClient) -> None:
     for inputs in (KNOWN, {**KNOWN, "sex": " female "}):
-        answer = asked(client, inputs)
+        answer = predict(client, inputs)
         assert "notes" not in answer.json() and "x-notes" not in answer.headers
-    assert asked(client, {**KNOWN, "sex": " female "}).json()["outputs"] == asked(client, KNOWN).json()["outputs"]
+    assert predict(client, {**KNOWN, "sex": " female "}).json()["outputs"] == predict(client, KNOWN).json()["outputs"]
 
 
 def test_an_absent_field_is_noted(client: TestClient) -> None:
-    notes = asked(client, {"class": "1st", "age": None}).json()["notes"]
+    notes = predict(client, {"class": "1st", "age": None}).json()["notes"]
     assert {one["pointer"]: one["detail"] for one in notes} == {
         "#/inputs/0/sex": "is not given, where training had no gap: counts as an average row's",
         "#/inputs/0/age": "is null, where training had no gap: counts as an average row's",
@@ -66,8 +66,8 @@ def test_an_absent_field_is_noted_even_if_training_had_gaps() -> None:
     schema = {"columns": {"age": {"kind": "number", "min": 1, "max": 9}}}
     features = Features.fit({"age": np.array([1.0, np.nan])})
     request = request_model("people", schema, {}, features)
-    said = request.model_json_schema()["properties"]["age"]["description"]
-    assert said == "seen in training: 1 to 9; absent or null: a gap, as rows of training had too"
+    message = request.model_json_schema()["properties"]["age"]["description"]
+    assert message == "seen in training: 1 to 9; absent or null: a gap, as rows of training had too"
     known = features.known({})
     assert notes_of(request.model_validate({"age": None}), known) == []
     [note] = notes_of(request.model_validate({}), known)
@@ -75,14 +75,14 @@ def test_an_absent_field_is_noted_even_if_training_had_gaps() -> None:
 
 
 def test_strict_rejects_unseen_levels(client: TestClient, artifacts: Path) -> None:
-    answer = asked(client, KNOWN, UNSEEN, query="?strict=true")
+    answer = predict(client, KNOWN, UNSEEN, query="?strict=true")
     assert answer.status_code == 422 and answer.json()["detail"] == f"inputs/1/sex: {SAID}"
     assert answer.json()["errors"] == [{"pointer": "#/inputs/1/sex", "detail": SAID}]
-    assert asked(client, KNOWN, query="?strict=true").status_code == 200
-    assert asked(client, KNOWN, query="?strict=perhaps").status_code == 422
+    assert predict(client, KNOWN, query="?strict=true").status_code == 200
+    assert predict(client, KNOWN, query="?strict=perhaps").status_code == 422
     with TestClient(create_app(Settings(bundles=str(artifacts), strict=True))) as strict:
-        assert asked(strict, UNSEEN).status_code == 422
-        assert asked(strict, UNSEEN, query="?strict=false").status_code == 200
+        assert predict(strict, UNSEEN).status_code == 422
+        assert predict(strict, UNSEEN, query="?strict=false").status_code == 200
         assert strict.post("/invocations", content="1st,Female,adult\n", headers=CSV).status_code == 422
 
 
@@ -100,7 +100,7 @@ def test_text_formats_note_in_the_header_by_input_number(client: TestClient) -> 
 
 
 def test_notes_are_counted(client: TestClient) -> None:
-    asked(client, UNSEEN, UNSEEN)
+    predict(client, UNSEEN, UNSEEN)
     lines = client.get("/metrics").text.splitlines()
     mine = ("serving_notes_total{", 'kind="unseen"', 'project="titanic"')
     [found] = [one for one in lines if all(part in one for part in mine)]
@@ -108,6 +108,6 @@ def test_notes_are_counted(client: TestClient) -> None:
 
 
 def test_the_notes_header_is_bounded(client: TestClient) -> None:
-    answer = asked(client, *[{**KNOWN, "sex": "日本" * 50}] * 200)
+    answer = predict(client, *[{**KNOWN, "sex": "日本" * 50}] * 200)
     assert answer.status_code == 200 and len(answer.headers["x-notes"]) <= 1500
     assert len(answer.json()["notes"]) == 100

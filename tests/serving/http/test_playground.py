@@ -279,12 +279,12 @@ def test_every_project_fits_a_phone_in_both_languages(
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= 360
     chinese = re.compile("[\u4e00-\u9fff]")
-    said = (
+    output = (
         page.locator("h1").inner_text()
         + page.locator(".head").inner_text()
         + page.locator("summary").first.inner_text()
     )
-    assert bool(chinese.search(said)) == (locale == "zh-CN")
+    assert bool(chinese.search(output)) == (locale == "zh-CN")
     for button in page.locator("main button:visible, main input:visible, main textarea:visible").all():
         named = "e => e.labels?.length || e.ariaLabel || e.textContent.trim()"
         assert button.evaluate(named), button.evaluate("e => e.outerHTML")
@@ -344,9 +344,9 @@ def test_a_project_without_a_widget_gets_a_generic_form(browser: Browser, addres
     seen: list[Any] = []
 
     def predict(route: Route) -> None:
-        asked: Any = route.request.post_data_json
-        seen.append(asked["inputs"][0])
-        route.fulfill(json={"outputs": [{"stars": 4.5}] * len(asked["inputs"]), "model": label})
+        requested: Any = route.request.post_data_json
+        seen.append(requested["inputs"][0])
+        route.fulfill(json={"outputs": [{"stars": 4.5}] * len(requested["inputs"]), "model": label})
 
     page = visit.page
     page.route("**/models", lambda route: route.fulfill(json={"models": [{**label, "status": "ready"}]}))

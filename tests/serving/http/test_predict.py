@@ -414,12 +414,12 @@ def test_command_errors_are_one_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert command.main(["--bundles", str(artifacts), "--port", str(port)]) == 1
-    said = capsys.readouterr().err
-    assert f"127.0.0.1:{port}" in said and "--port" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert f"127.0.0.1:{port}" in message and "--port" in message and message.count("\n") == 1
     monkeypatch.setenv("PORT", "http")
     assert command.main([]) == 2
-    said = capsys.readouterr().err
-    assert "--port (or PORT)" in said and "not 'http'" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "--port (or PORT)" in message and "not 'http'" in message and message.count("\n") == 1
 
 
 def test_port_and_host_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,9 +434,9 @@ def test_the_command_serves_with_low_latency_until_stopped(artifacts: Path) -> N
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            said = [next(server.stdout) for _ in range(len(PROJECTS) + 1)]
-            assert [line.split()[0] for line in said] == [*PROJECTS, "page"]
-            address = said[-1].split()[1].removeprefix("http://").rstrip("/")
+            message = [next(server.stdout) for _ in range(len(PROJECTS) + 1)]
+            assert [line.split()[0] for line in message] == [*PROJECTS, "page"]
+            address = message[-1].split()[1].removeprefix("http://").rstrip("/")
             connection = HTTPConnection(address, timeout=60)
 
             def quick() -> bool:

@@ -212,9 +212,9 @@ def test_batch_transforms_execution_parameters(titanic: TestClient) -> None:
     ],
 )
 def test_an_invalid_invocation_is_a_problem(
-    titanic: TestClient, body: str | bytes, kind: str, status: int, said: str
+    titanic: TestClient, body: str | bytes, kind: str, status: int, message: str
 ) -> None:
-    assert said in problem(invoke(titanic, body, kind), status)
+    assert message in problem(invoke(titanic, body, kind), status)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/json;q=0", "text/csv;q=x"])
@@ -346,10 +346,10 @@ def test_sigterm_answers_requests_in_flight(artifacts: Path, tmp_path: Path) -> 
         connection.putheader("content-length", str(len(ROWS)))
         connection.putheader("expect", "100-continue")
         connection.endheaders()
-        said = b""
-        while not said.endswith(b"\r\n\r\n"):
-            said += connection.sock.recv(100)
-        assert said.startswith(b"HTTP/1.1 100")  # it reads the body: the request is in flight
+        message = b""
+        while not message.endswith(b"\r\n\r\n"):
+            message += connection.sock.recv(100)
+        assert message.startswith(b"HTTP/1.1 100")  # it reads the body: the request is in flight
         connection.send(ROWS[:10].encode())
         process.send_signal(signal.SIGTERM)
         until(lambda: refuses(connect()))

@@ -36,7 +36,7 @@ CHECKS = [
 def test_no_request_causes_a_server_error(tmp_path: Path) -> None:
     artifacts = bundles.make_all(tmp_path / "artifacts")
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(Settings(bundles=str(artifacts))))
-    asked = 0
+    cases = 0
     operations = []
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
@@ -48,11 +48,11 @@ def test_no_request_causes_a_server_error(tmp_path: Path) -> None:
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def holds(case: schemathesis.Case) -> None:
-            nonlocal asked
-            asked += 1
+            nonlocal cases
+            cases += 1
             case.call_and_validate(checks=CHECKS)
 
         # Without parameters and body there are no invalid requests.
         with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
             holds()
-    assert asked > 1000
+    assert cases > 1000

@@ -23,7 +23,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asked(artifacts: Path) -> Callable[..., Any]:
+def get(artifacts: Path) -> Callable[..., Any]:
     """GET from a server with these bundles."""
     clients: list[TestClient] = []
 
@@ -51,15 +51,15 @@ def row(answer: Any, project: str = "titanic") -> dict[str, Any]:
     return found
 
 
-def test_without_records_the_status_is_empty(asked: Any, tmp_path: Path) -> None:
+def test_without_records_the_status_is_empty(get: Any, tmp_path: Path) -> None:
     for settings in ({}, {"records": tmp_path / "nowhere"}):
-        answer = asked("/status?format=json", **settings)
+        answer = get("/status?format=json", **settings)
         assert answer.status_code == 200
         assert [one["project"] for one in answer.json()["projects"]] == PROJECTS
         for one in answer.json()["projects"]:
             assert one["health"] == "ready" and one["champion"]
             assert not any(one[name] for name in ("drift", "gate", "deploy", "score", "comparison", "challenger"))
-    page = asked("/status")
+    page = get("/status")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.text.count("none yet") == 4 * len(PROJECTS)
 
@@ -72,8 +72,8 @@ def test_remote_bundles_have_records_only_with_a_folder(artifacts: Path) -> None
     assert folder_of(Settings(bundles="s3://bucket/models", records=artifacts)) == artifacts
 
 
-def test_a_row_shows_the_latest_records(asked: Any, artifacts: Path) -> None:
-    version = json.loads(asked("/models/titanic").text)["version"]
+def test_a_row_shows_the_latest_records(get: Any, artifacts: Path) -> None:
+    version = json.loads(get("/models/titanic").text)["version"]
     put(artifacts, "monitoring/verdict.json",
         {"at": before(hours=3), "verdict": "drift", "summary": "titanic: drift, since class differs."})  # fmt: skip
     put(artifacts, "monitoring/report.html", "<h1>drift</h1>")
@@ -84,7 +84,7 @@ def test_a_row_shows_the_latest_records(asked: Any, artifacts: Path) -> None:
         "result": "deployed", "reason": None, "by": "ci", "ended": before(minutes=5)})  # fmt: skip
     put(artifacts, "metrics.json", {"headline": {"name": "accuracy", "value": 0.8127}, "bundle_version": version})
     put(artifacts, "monitoring/ab.json", {"at": before(days=1), "summary": "titanic: undecided", "score": None})
-    found = row(asked("/status?format=json"))
+    found = row(get("/status?format=json"))
     assert found["drift"] | {"at": None} == {"said": "drift", "at": None, "detail": "drift, since class differs.",
         "link": "status/titanic/drift", "bad": True}  # fmt: skip
     assert (found["gate"]["said"], found["gate"]["detail"]) == ("refused", "refused, since it is worse.")
@@ -92,7 +92,7 @@ def test_a_row_shows_the_latest_records(asked: Any, artifacts: Path) -> None:
     assert found["deploy"]["detail"] == "a to b; ci"
     assert (found["champion"], found["score"], found["data"]) == (version, "accuracy 0.8127", "1" * 64)
     assert found["comparison"]["said"] == "no labels yet" and found["comparison"]["link"] is None
-    page = asked("/status").text
+    page = get("/status").text
     for words in (
         "3 hours ago",
         "2 days ago",
@@ -104,44 +104,44 @@ def test_a_row_shows_the_latest_records(asked: Any, artifacts: Path) -> None:
         assert words in page
 
 
-def test_the_score_of_another_version_is_not_shown(asked: Any, artifacts: Path) -> None:
+def test_the_score_of_another_version_is_not_shown(get: Any, artifacts: Path) -> None:
     put(artifacts, "metrics.json", {"headline": {"name": "accuracy", "value": 0.9}, "bundle_version": "another"})
-    assert row(asked("/status?format=json"))["score"] is None
+    assert row(get("/status?format=json"))["score"] is None
 
 
-def test_without_a_log_the_last_decision_and_rollbacks_are_shown(asked: Any, artifacts: Path) -> None:
+def test_without_a_log_the_last_decision_and_rollbacks_are_shown(get: Any, artifacts: Path) -> None:
     put(artifacts, "decision.json", {"promoted": False, "summary": "titanic: refused, since it is slow."})
-    assert row(asked("/status?format=json"))["gate"]["said"] == "refused"
+    assert row(get("/status?format=json"))["gate"]["said"] == "refused"
     put(artifacts, "promotions.jsonl", {"at": before(days=1), "event": "rollback", "champion": "3", "replaced": "4"})
-    gate = row(asked("/status?format=json"))["gate"]
+    gate = row(get("/status?format=json"))["gate"]
     assert (gate["said"], gate["detail"], gate["bad"]) == ("rollback", "version 3 of the registry", False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"at": 3}', "\x00" * 10])
-def test_an_unreadable_record_is_shown_as_such(asked: Any, artifacts: Path, content: str) -> None:
+def test_an_unreadable_record_is_shown_as_such(get: Any, artifacts: Path, content: str) -> None:
     names = ("monitoring/verdict.json", "promotions.jsonl", "deployments.jsonl", "monitoring/ab.json", "metrics.json")
     for name in names:
         put(artifacts, name, content)
-    answer = asked("/status?format=json")
-    assert answer.status_code == asked("/status").status_code == 200
+    answer = get("/status?format=json")
+    assert answer.status_code == get("/status").status_code == 200
     found = row(answer)
     assert {found[name]["said"] for name in ("drift", "gate", "deploy", "comparison")} == {"cannot be read"}
     assert row(answer, "mnist")["drift"] is None
 
 
-def test_the_accept_header_chooses_page_or_json(asked: Any) -> None:
+def test_the_accept_header_chooses_page_or_json(get: Any) -> None:
     browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     for accept, kind in [(browser, "text/html"), ("*/*", "text/html"), ("application/json", "application/json")]:
-        assert asked("/status", {"Accept": accept}).headers["content-type"].startswith(kind)
-    assert asked("/status?format=html", {"Accept": "application/json"}).headers["content-type"].startswith("text/html")
-    assert asked("/status?format=xml").status_code == 422
+        assert get("/status", {"Accept": accept}).headers["content-type"].startswith(kind)
+    assert get("/status?format=html", {"Accept": "application/json"}).headers["content-type"].startswith("text/html")
+    assert get("/status?format=xml").status_code == 422
 
 
-def test_records_are_escaped(asked: Any, artifacts: Path) -> None:
+def test_records_are_escaped(get: Any, artifacts: Path) -> None:
     evil = "<script>alert(1)</script>"
     put(artifacts, "monitoring/verdict.json", {"at": evil, "verdict": evil, "summary": evil})
     put(artifacts, "monitoring/report.html", evil)
-    page = asked("/status")
+    page = get("/status")
     assert "<script" not in page.text and "&lt;script&gt;" in page.text
     assert "script-src 'self'" in page.headers["content-security-policy"]
 
@@ -156,43 +156,43 @@ def test_records_are_escaped(asked: Any, artifacts: Path) -> None:
         ("/compare/titanic", "monitoring/ab.html", "pipelines.ab project=titanic"),
     ],
 )
-def test_a_report_is_served_in_a_sandbox(asked: Any, artifacts: Path, path: str, file: str, command: str) -> None:
-    missing = asked(path)
+def test_a_report_is_served_in_a_sandbox(get: Any, artifacts: Path, path: str, file: str, command: str) -> None:
+    missing = get(path)
     assert missing.status_code == 404 and command in missing.json()["detail"]
     put(artifacts, file, "<h1>so it is</h1>")
-    answer = asked(path)
+    answer = get(path)
     assert answer.text == "<h1>so it is</h1>"
     assert "sandbox allow-scripts" in answer.headers["content-security-policy"]
     assert "connect-src" not in answer.headers["content-security-policy"]  # default-src is 'none'
     for other in ("nobody", "..%2ftitanic", "..%2f..%2fetc", "titanic%2f.."):
-        assert asked(path.replace("titanic", other)).status_code == 404
+        assert get(path.replace("titanic", other)).status_code == 404
 
 
-def test_the_comparison_is_available_as_json(asked: Any, artifacts: Path) -> None:
+def test_the_comparison_is_available_as_json(get: Any, artifacts: Path) -> None:
     put(artifacts, "monitoring/ab.json", {"summary": "so"})
     for headers, query in [({}, "?format=json"), ({"Accept": "application/json"}, "")]:
-        assert asked(f"/compare/titanic{query}", headers).json() == {"summary": "so"}
+        assert get(f"/compare/titanic{query}", headers).json() == {"summary": "so"}
 
 
 def test_reports_need_the_key_of_their_project(
-    asked: Any, artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    get: Any, artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(artifacts, "monitoring/ab.html", "<h1>so</h1>")
     put(artifacts, "monitoring/ab.html", "<h1>so</h1>", "mnist")
     file = tmp_path / "keys.json"
     auth.main(["new", "--name", "ci", "--projects", "mnist", "--file", str(file)])
     key = {"X-API-Key": capsys.readouterr().out.strip()}
-    assert asked("/status", api_keys=file).status_code == asked("/models").status_code == 401
-    assert asked("/compare/mnist").status_code == asked("/status/mnist/drift").status_code == 401
-    assert asked("/status", key).status_code == asked("/compare/mnist", key).status_code == 200
-    assert asked("/compare/titanic", key).status_code == asked("/status/titanic/drift", key).status_code == 403
+    assert get("/status", api_keys=file).status_code == get("/models").status_code == 401
+    assert get("/compare/mnist").status_code == get("/status/mnist/drift").status_code == 401
+    assert get("/status", key).status_code == get("/compare/mnist", key).status_code == 200
+    assert get("/compare/titanic", key).status_code == get("/status/titanic/drift", key).status_code == 403
 
 
-def test_the_page_shows_a_challenger(asked: Any, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_shows_a_challenger(get: Any, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "SURVIVORS", {group: 1 - share for group, share in bundles.SURVIVORS.items()})
     version = bundles.titanic(artifacts / "titanic" / "challenger").version
-    answer = asked("/status?format=json", challengers=str(artifacts), shadow=0.25)
+    answer = get("/status?format=json", challengers=str(artifacts), shadow=0.25)
     assert row(answer)["challenger"]["version"] == version and row(answer, "mnist")["challenger"] is None
     assert (answer.json()["shadow"], answer.json()["split"]) == (0.25, 0)
-    page = asked("/status").text
+    page = get("/status").text
     assert "25% of requests are shadowed" in page and f"challenger {version}" in page

@@ -41,12 +41,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("body", "said"), BAD, ids=lambda value: str(value)[:40])
-def test_invalid_requests_are_explained(client: TestClient, body: dict[str, Any], said: str) -> None:
+def test_invalid_requests_are_explained(client: TestClient, body: dict[str, Any], message: str) -> None:
     headers = {"content-type": "application/json"}
     for path, content in (("predict", {"inputs": [body]}), ("stream", body)):
         answer = client.post(f"/models/mini_gpt/{path}", content=json.dumps(content), headers=headers)
         assert answer.status_code == 422 and answer.headers["content-type"] == "application/problem+json"
-        assert said in answer.text
+        assert message in answer.text
 
 
 def test_a_stream_ends_with_the_response(client: TestClient, writer: Generator) -> None:
@@ -65,7 +65,7 @@ def test_only_text_generators_have_a_stream(client: TestClient) -> None:
 
 
 def test_a_request_has_at_most_64_prompts(client: TestClient) -> None:
-    asked = {"prompt": "a", "max_tokens": 1}
-    assert client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 64}).status_code == 200
-    answer = client.post("/models/mini_gpt/predict", json={"inputs": [asked] * 65})
+    body = {"prompt": "a", "max_tokens": 1}
+    assert client.post("/models/mini_gpt/predict", json={"inputs": [body] * 64}).status_code == 200
+    answer = client.post("/models/mini_gpt/predict", json={"inputs": [body] * 65})
     assert answer.status_code == 422 and "at most 64" in answer.text

@@ -136,6 +136,6 @@ def test_a_stack_trace_cannot_forge_a_line() -> None:
 def test_every_line_of_a_server_log_is_json(artifacts: str, server: Callable[..., Any]) -> None:
     with server(artifacts, "--log-format", "json") as running:
         running.get("/models/titanic")
-    said = [json.loads(line) for line in running.stderr().splitlines()]
-    assert {"Application startup complete.", "request", "Shutting down"} <= {line["message"] for line in said}
-    assert all({"time", "level", "logger"} <= line.keys() for line in said)
+    output = [json.loads(line) for line in running.stderr().splitlines()]
+    assert {"Application startup complete.", "request", "Shutting down"} <= {line["message"] for line in output}
+    assert all({"time", "level", "logger"} <= line.keys() for line in output)

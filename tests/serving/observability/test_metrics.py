@@ -138,14 +138,14 @@ def test_any_worker_reports_for_all_including_killed_ones(artifacts: Path, serve
             pids = running.children()
             if count >= 20 and len(pids) >= 2:
                 break
-        asked = count + 1
+        requested = count + 1
         name = key("serving_requests_total", route=PREDICT, project="titanic", status="200")
-        assert samples(running.get("/metrics"))[name] == asked
+        assert samples(running.get("/metrics"))[name] == requested
         os.kill(max(pids), signal.SIGKILL)
         until(lambda: max(pids) not in running.children())
         for _ in range(5):
             assert running.post("/models/titanic/predict", {"inputs": [{}]}, patience=20) == 200
         found = samples(running.get("/metrics"))
-        assert found[name] == asked + 5
+        assert found[name] == requested + 5
         assert found[key("serving_in_flight")] == 1
         assert found[key("process_resident_memory_bytes")] > 20 * 2**20

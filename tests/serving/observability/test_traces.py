@@ -88,7 +88,7 @@ def test_a_request_continues_its_callers_trace(
     assert queue.start_time_unix_nano <= queue.end_time_unix_nano
     assert abs(queue.end_time_unix_nano - predict.start_time_unix_nano) < 1_000_000  # two readings of two clocks
     assert predict.end_time_unix_nano <= root.end_time_unix_nano + 1_000_000
-    said = attributes(root)
+    message = attributes(root)
     assert {
         "http.request.method": "POST",
         "http.route": "/models/{name}/predict",
@@ -96,8 +96,8 @@ def test_a_request_continues_its_callers_trace(
         "model.name": "titanic",
         "model.inputs": 2,
         "request.id": "abc",
-    }.items() <= said.items()
-    assert len(said["model.version"]) == 12
+    }.items() <= message.items()
+    assert len(message["model.version"]) == 12
     other = next(span for span in collector.spans if span.name == root.name and span.trace_id.hex() != TRACE)
     assert not other.parent_span_id
     assert attributes(other)["http.response.status_code"] == 404

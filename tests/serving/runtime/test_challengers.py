@@ -180,9 +180,9 @@ def test_pairs_are_logged_together_or_not_at_all(visit: Any) -> None:
     with visit(shadow=1, predictions_share=0.5) as visitor:
         for number in range(200):
             visitor.ask(**{"X-Request-ID": f"r{number}"})
-    asked = {v: {row.request_id for row in visitor.rows() if row.version == v} for v in
+    before = {v: {row.request_id for row in visitor.rows() if row.version == v} for v in
              (visitor.champion, visitor.challenger)}  # fmt: skip
-    assert asked[visitor.champion] == asked[visitor.challenger] and 60 < len(asked[visitor.champion]) < 140
+    assert before[visitor.champion] == before[visitor.challenger] and 60 < len(before[visitor.champion]) < 140
 
 
 def test_other_endpoints_are_shadowed_too(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,9 +278,9 @@ def test_a_corrupt_challenger_leaves_all_callers_with_the_champion(visit: Any, a
 @pytest.mark.parametrize("share", [{"split": 1}, {"shadow": 1}])
 def test_a_promotion_ends_the_comparison(visit: Any, artifacts: Path, share: dict[str, float]) -> None:
     with visit(**share) as visitor:
-        asked = count("serving_arm_requests_total", version=visitor.challenger)
+        before = count("serving_arm_requests_total", version=visitor.challenger)
         visitor.ask()
-        until(lambda: count("serving_arm_requests_total", version=visitor.challenger) > asked)  # it comes later
+        until(lambda: count("serving_arm_requests_total", version=visitor.challenger) > before)  # it comes later
         home = artifacts / "titanic"
         shutil.rmtree(home / "bundle")
         shutil.copytree(home / "challenger", home / "bundle")

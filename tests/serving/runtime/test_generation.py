@@ -45,8 +45,8 @@ def test_joining_a_batch_does_not_change_the_text(
     writer: Generator, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decoding, "CHUNK", chunk)
-    asked = requests(writer, 30)
-    rng, batch, waiting = np.random.default_rng(2), writer.batch(), list(asked)
+    prompts = requests(writer, 30)
+    rng, batch, waiting = np.random.default_rng(2), writer.batch(), list(prompts)
     answers: dict[Any, Any] = {}
     pieces: dict[Any, list[str]] = {}
     while waiting or len(batch):
@@ -59,7 +59,7 @@ def test_joining_a_batch_does_not_change_the_text(
             else:
                 answers[key] = piece
     by_request = {id(key.request): key for key in answers}
-    for request in asked:
+    for request in prompts:
         key = by_request[id(request)]
         assert text(answers[key]) == text(writer.predict([request])[0])
         assert "".join(pieces.get(key, [])) == answers[key].text
@@ -147,23 +147,23 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def test_clients_arriving_at_different_times_get_their_own_text(writer: Generator) -> None:
-    asked = requests(writer, 40)  # more than a batch holds
+    prompts = requests(writer, 40)  # more than a batch holds
 
     async def one(loop: GenerationLoop, number: int) -> Any:
         await asyncio.sleep(number * 1e-3)
         if number % 2:
-            return (await loop.complete([asked[number]]))[0]
-        *pieces, (_, answer) = [piece async for piece in loop.stream([asked[number]])]
+            return (await loop.complete([prompts[number]]))[0]
+        *pieces, (_, answer) = [piece async for piece in loop.stream([prompts[number]])]
         assert "".join(piece for _, piece in pieces) == answer.text
         return answer
 
     async def all_of_them() -> list[Any]:
         loop = GenerationLoop(writer, 1024)
-        answers = await asyncio.gather(*(one(loop, number) for number in range(len(asked))))
+        answers = await asyncio.gather(*(one(loop, number) for number in range(len(prompts))))
         await until(lambda: loop.thread is None)
         return answers
 
-    for request, answer in zip(asked, asyncio.run(all_of_them()), strict=True):
+    for request, answer in zip(prompts, asyncio.run(all_of_them()), strict=True):
         assert text(answer) == text(writer.predict([request])[0])
 
 
@@ -249,16 +249,16 @@ def test_a_predictor_without_batching_generates_sequentially(writer: Generator) 
         def stream(self, request: Any) -> Iterator[Any]:
             return writer.stream(request)
 
-    asked = requests(writer, 5)
+    prompts = requests(writer, 5)
 
     async def go() -> list[Any]:
         loop = GenerationLoop(Single(), 10)
         closed = loop.stream([writer.Request(prompt="abc", max_tokens=1000)])
         await anext(closed)
         await closed.aclose()
-        return await loop.complete(asked)
+        return await loop.complete(prompts)
 
-    assert list(map(text, asyncio.run(go()))) == list(map(text, writer.predict(asked)))
+    assert list(map(text, asyncio.run(go()))) == list(map(text, writer.predict(prompts)))
 
 
 def test_an_unloaded_generator_is_freed(letters: Path) -> None:

@@ -165,22 +165,22 @@ def test_the_least_recently_used_model_is_evicted_and_reloaded(artifacts: Path) 
     app = create_app(Settings(bundles=str(artifacts), load="lazy", memory_mb=100))
     client, store = TestClient(app), app.state.store
 
-    def asked(name: str) -> set[str]:
+    def request(name: str) -> set[str]:
         example = Bundle(artifacts / name / "bundle").example
         assert client.post(f"/models/{name}/predict", json={"inputs": example}).status_code == 200
         for slot in store.slots.values():
             slot.memory = 45 * 2**20  # its actual memory is too small to measure
         return {model.name for model in store.ready()}
 
-    assert asked("titanic") == {"titanic"}
-    assert asked("mnist") == {"titanic", "mnist"}
-    assert asked("titanic") == {"titanic", "mnist"}
-    assert asked("house_prices") >= {"house_prices", "titanic"}
-    assert asked("mnist") >= {"mnist", "house_prices"}
+    assert request("titanic") == {"titanic"}
+    assert request("mnist") == {"titanic", "mnist"}
+    assert request("titanic") == {"titanic", "mnist"}
+    assert request("house_prices") >= {"house_prices", "titanic"}
+    assert request("mnist") >= {"mnist", "house_prices"}
     store._evict(store.slots["mnist"])
     assert {model.name for model in store.ready()} == {"mnist", "house_prices"}
     assert {card.name: card.status for card in store.infos()}["titanic"] == "idle"
-    assert asked("titanic") >= {"titanic", "mnist"}
+    assert request("titanic") >= {"titanic", "mnist"}
 
 
 def test_an_unloaded_model_frees_its_memory(artifacts: Path) -> None:

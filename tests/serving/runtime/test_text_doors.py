@@ -77,11 +77,11 @@ def through_batch(path: Path, request: type[BaseModel], size: int) -> Iterator[d
     """Resumed after each batch, like a job that was killed there."""
     columns, at = Columns(request), Position()
     source = CsvSource(path, columns.names, columns.delimiter)
-    asked = Requests(request, columns, "csv", source.delimiter)
+    requests_ = Requests(request, columns, "csv", source.delimiter)
     while batch := next(iter(source.batches(at, size)), None):
         for row in batch.rows:
             assert row.fault is None
-            yield asked.parse(row.values).model_dump(by_alias=True)
+            yield requests_.parse(row.values).model_dump(by_alias=True)
         at = batch.end
 
 
@@ -158,7 +158,7 @@ def prepare(folder: Path, text: str, task: Any = "binary", target: str = "y", **
     return path, prepare_csv(str(path), target, task, (0.6, 0.2, 0.2), 1, **options)
 
 
-def asked(path: Path, prepared: PreparedData) -> list[dict[str, Any]]:
+def requests_(path: Path, prepared: PreparedData) -> list[dict[str, Any]]:
     request = request_model("mine", prepared.schema, {})
     rows = list(through_batch(path, request, 7))
     assert rows == list(through_invocations(path.read_text(), request))
@@ -182,7 +182,7 @@ FILES = {
 def test_minimal_files_that_were_scored_wrongly(tmp_path: Path, name: str) -> None:
     header, row = FILES[name]
     path, prepared = prepare(tmp_path, "\n".join([header, *(row(i) for i in range(60))]) + "\n")
-    rows, columns = asked(path, prepared), list(prepared.schema["columns"])
+    rows, columns = requests_(path, prepared), list(prepared.schema["columns"])
     trained = [tuple(one[name] for name in columns) for part in prepared.splits.values() for one in
                prepared_requests(part, prepared.schema)]  # fmt: skip
     by_door = [tuple(one[name] for name in columns) for one in rows]
@@ -193,8 +193,8 @@ def test_minimal_files_that_were_scored_wrongly(tmp_path: Path, name: str) -> No
 def test_json_booleans_are_accepted_too(tmp_path: Path) -> None:
     _, prepared = prepare(tmp_path, "ok,n,y\n" + "".join(f"{i % 2 == 0},{i % 7},{i % 2}\n" for i in range(60)))
     request = request_model("mine", prepared.schema, {})
-    for said in (True, "true", "TRUE", " True "):
-        assert request.model_validate({"ok": said}).model_dump(by_alias=True)["ok"] == "True"
+    for message in (True, "true", "TRUE", " True "):
+        assert request.model_validate({"ok": message}).model_dump(by_alias=True)["ok"] == "True"
 
 
 @pytest.mark.parametrize(("share", "is_level"), [(3, True), (10, True), (50, False)])
@@ -203,16 +203,16 @@ def test_a_frequent_na_is_a_level(tmp_path: Path, share: int, is_level: bool) ->
     text = "land,n,y\n" + "".join(f"{land},{i % 7},{i % 2}\n" for i, land in enumerate(lands))
     path, prepared = prepare(tmp_path, text)
     assert ("NA" in prepared.schema["columns"]["land"]["levels"]) == is_level
-    assert asked(path, prepared)[0]["land"] == ("NA" if is_level else None)
+    assert requests_(path, prepared)[0]["land"] == ("NA" if is_level else None)
     path, prepared = prepare(tmp_path, text, gaps=["DE"])
     assert prepared.schema["columns"]["land"]["levels"] == ["FR", "NA"]
-    assert [row["land"] for row in asked(path, prepared)[:3]] == ["NA", "FR", None]
+    assert [row["land"] for row in requests_(path, prepared)[:3]] == ["NA", "FR", None]
 
 
 def test_columns_that_are_not_learnt_from_are_ignored(tmp_path: Path) -> None:
     path, prepared = prepare(tmp_path, "id,n,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(60)))
     assert list(prepared.schema["columns"]) == ["n"] and "id" in prepared.schema["ignored"]
-    assert list(asked(path, prepared)[1]) == ["n"]
+    assert list(requests_(path, prepared)[1]) == ["n"]
 
 
 @pytest.mark.parametrize("body", ["1,5;2;\n", "1.5,2,\n", "b;n;k\n2;1,5;\n", "n,b,k\n1.5,2,NA\n", '"1.5" , 2 ,\n'])
@@ -250,7 +250,7 @@ def test_real_files_are_read_alike_at_every_entry_point(tmp_path: Path, name: st
         for part in prepared.splits.values()
         for row in prepared_requests(part, prepared.schema)
     ]
-    rows = [tuple(row[name] for name in names) for row in asked(path, prepared)]
+    rows = [tuple(row[name] for name in names) for row in requests_(path, prepared)]
     assert sorted(map(repr, rows)) == sorted(map(repr, trained))
     with io.StringIO(path.read_text(encoding="utf-8-sig"), newline="") as text:
         assert len(rows) == sum(1 for row in csv.reader(text)) - 1

@@ -31,9 +31,9 @@ def front(places: dict[str, str], moto: str) -> Iterator[str]:
         try:
             connection.request(request.method, request.target, request.body, headers)
             answer = connection.getresponse()
-            told = {key: value for key, value in answer.getheaders() if key.lower() not in OURS}
+            headers = {key: value for key, value in answer.getheaders() if key.lower() not in OURS}
             reply = Reply(answer.status, answer.read())
-            reply.headers = told
+            reply.headers = headers
             return reply
         finally:
             connection.close()

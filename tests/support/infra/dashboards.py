@@ -28,7 +28,7 @@ def alerts() -> list[str]:
     return [rule["expr"] for group in groups for rule in group["rules"]]
 
 
-def look(project: str) -> tuple[Any, ...]:
+def monitoring_run(project: str) -> tuple[Any, ...]:
     """The arguments of roadmap.monitoring.export after a monitoring run."""
     now = datetime.now(UTC).isoformat()
     column = SimpleNamespace(column="a", kind="values", gap=0.1, p=0.5)

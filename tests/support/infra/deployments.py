@@ -100,8 +100,8 @@ class Cloud:
     def stack(self, name: str) -> dict[str, str]:
         """Its parameters, and its state as `status`."""
         found = self.stacks().describe(name) or {"StackStatus": "is not there", "Parameters": []}
-        told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
-        return {**told, "status": found["StackStatus"]}
+        parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+        return {**parameters, "status": found["StackStatus"]}
 
     def records(self) -> list[dict[str, Any]]:
         """The records of all deployments, oldest first for each project and target."""
@@ -192,8 +192,8 @@ def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, 
 
     quick = [] if words[0] in ("plan", "status", "rollback", "destroy") else ["bake=0"]
     code = main([*words, *quick])
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    message = capsys.readouterr()
+    return code, message.out, message.err
 
 
 def deploy_first(aws: Cloud, store: Champions, capsys: pytest.CaptureFixture[str], where: Sequence[str]) -> Cloud:

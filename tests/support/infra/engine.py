@@ -67,9 +67,9 @@ def build(image: str, *options: str, name: str = "") -> str:
     """The image of infra/docker, of this checkout."""
     with packages() as given:
         arguments = {"BASE": base(), **given}
-        said = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
+        message = [part for key, value in arguments.items() for part in ("--build-arg", f"{key}={value}")]
         file = f"infra/docker/{image}.Dockerfile"
-        docker("build", "-q", "-f", file, "-t", tag(name or image), *said, *options, ".", cwd=ROOT)
+        docker("build", "-q", "-f", file, "-t", tag(name or image), *message, *options, ".", cwd=ROOT)
     return tag(name or image)
 
 

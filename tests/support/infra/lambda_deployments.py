@@ -21,8 +21,8 @@ def answers(aws: Cloud) -> set[str]:
     event |= {"version": "2.0", "headers": {}, "rawQueryString": "", "isBase64Encoded": False}
     api, found = boto3.client("lambda"), set()
     for _ in range(20):
-        said = json.loads(api.invoke(FunctionName=NAME, Qualifier="live", Payload=json.dumps(event))["Payload"].read())
-        found |= {one["version"] for one in json.loads(said["body"])["models"]}
+        reply = json.loads(api.invoke(FunctionName=NAME, Qualifier="live", Payload=json.dumps(event))["Payload"].read())
+        found |= {one["version"] for one in json.loads(reply["body"])["models"]}
     return found
 
 

@@ -21,7 +21,7 @@ from tests.support import airflow_runs
 from tests.support.airflow_runs import Airflow, Listener, listening
 from tests.support.checkouts import Checkout, checkout
 from tests.support.servers import Running, serving
-from tests.support.traffic import Asked, Callers, Row, mlflow
+from tests.support.traffic import Callers, Exchange, Row, mlflow
 
 pytestmark = [airflow_runs.needed]
 WINDOW = 400
@@ -69,13 +69,13 @@ class World:
             time.sleep(0.5)
         assert self.airflow.wait(dag, runs[number - 1]) == "success"
 
-    def recorded(self, asked: Asked) -> None:
+    def recorded(self, exchanges: Exchange) -> None:
         """Waits until this request is in the prediction log."""
         from pyarrow import parquet
 
         deadline = time.monotonic() + 600
         while not any(
-            asked.request_id in parquet.ParquetFile(path).read(["request_id"])["request_id"].to_pylist()
+            exchanges.request_id in parquet.ParquetFile(path).read(["request_id"])["request_id"].to_pylist()
             for path in self.log.glob("project=titanic/*/part-*.parquet")
         ):
             assert time.monotonic() < deadline, "the prediction log has no end"
@@ -149,7 +149,7 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
 
         # With the setting corrected it is retrained, promoted, and rolled out by canary.
         world.params(lr=0.01)
-        again, seen = time.monotonic(), len(callers.answered)
+        again, seen = time.monotonic(), len(callers.exchanges)
         world.recorded(callers.more(WINDOW)[-1])
         assert world.look()["retrain"]
         world.woken("titanic", 2)
@@ -173,18 +173,18 @@ def test_drift_triggers_retraining_without_a_lost_request(world: World, record_p
     deployments = world.lines("deployments.jsonl")
     assert [(one["result"], one["to"]) for one in deployments] == [("deployed", first), ("deployed", second)]
     assert any("50% of the requests" in step["did"] for step in deployments[1]["steps"])
-    news = " ".join(json.loads(body)["text"] for _, body in world.webhook.told)
+    news = " ".join(json.loads(body)["text"] for _, body in world.webhook.received)
     for words in ("titanic: drift in", "titanic: refused", "titanic: promoted", "titanic: deployed, target server"):
         assert words in news
     rows = {row["project"]: row for row in json.loads(world.server.get("/status?format=json"))["projects"]}
     row = rows["titanic"]
     assert (row["champion"], row["health"], row["drift"]["said"]) == (second, "ready", "drift"), row
-    record_property("requests", len(callers.answered))
+    record_property("requests", len(callers.exchanges))
     print(
-        f"{len(callers.answered):,} requests, 0 lost; {time.monotonic() - began:.0f} s since the shift; from the "
+        f"{len(callers.exchanges):,} requests, 0 lost; {time.monotonic() - began:.0f} s since the shift; from the "
         f"second look to all requests {took:.0f} s; right {right(strange):.1%} before, {right(after):.1%} after"
     )
 
 
-def right(asked: list[Asked]) -> float:
-    return sum(one.answer == one.truth for one in asked) / len(asked)
+def right(exchanges: list[Exchange]) -> float:
+    return sum(one.answer == one.truth for one in exchanges) / len(exchanges)

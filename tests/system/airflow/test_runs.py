@@ -123,31 +123,31 @@ def test_unchanged_stages_end_as_cached(airflow: Airflow, runs: Runs) -> None:
 
 
 def test_an_invalid_value_fails_before_any_stage(airflow: Airflow, runs: Runs) -> None:
-    fails_at(airflow, *runs["wrong value"], task="check", said="projects.house_prices.train.epochs")
+    fails_at(airflow, *runs["wrong value"], task="check", output="projects.house_prices.train.epochs")
 
 
 def test_an_unknown_key_fails_before_any_stage(airflow: Airflow, runs: Runs) -> None:
-    said = "projects.house_prices.train has no 'epoch'; allowed: epochs"
-    fails_at(airflow, *runs["wrong key"], task="check", said=said)
+    output = "projects.house_prices.train has no 'epoch'; allowed: epochs"
+    fails_at(airflow, *runs["wrong key"], task="check", output=output)
 
 
 def test_a_finally_failed_stage_alerts_the_webhook(airflow: Airflow, runs: Runs, webhook: Listener) -> None:
-    fails_at(airflow, *runs["failing"], task="prepare", said="nowhere")
-    told = [json.loads(body) for kind, body in webhook.told]
-    by_run = {one["run"]: one for one in told}
+    fails_at(airflow, *runs["failing"], task="prepare", output="nowhere")
+    received = [json.loads(body) for kind, body in webhook.received]
+    by_run = {one["run"]: one for one in received}
     message = by_run[runs["failing"][1]]
     assert (message["dag"], message["task"], message["try"]) == ("house_prices", "prepare", 1)
     assert "nowhere" in message["text"]
     assert {by_run[runs[name][1]]["task"] for name in ("wrong value", "wrong key")} == {"check"}
 
 
-def fails_at(airflow: Airflow, dag: str, run: str, task: str, said: str) -> None:
+def fails_at(airflow: Airflow, dag: str, run: str, task: str, output: str) -> None:
     assert airflow.wait(dag, run) == "failed"
     tasks = {one["task_id"]: one for one in airflow.client.tasks(dag, run)}
     assert tasks[task]["state"] == "failed" and tasks[task]["try_number"] == 1, "what is wrong is not tried again"
     ran = {name for name, one in tasks.items() if one["state"] not in ("upstream_failed", "failed")}
     assert ran <= ({"check", "store", "collect"} if task != "check" else set()), f"{ran} ran all the same"
-    assert any(said in line for line in airflow.client.log(dag, run, task))
+    assert any(output in line for line in airflow.client.log(dag, run, task))
 
 
 def test_a_run_with_overrides_is_an_experiment_with_a_run_in_mlflow(
@@ -193,11 +193,11 @@ def test_setting_a_schedule_causes_no_catchup(airflow: Airflow) -> None:
 
 def test_a_backfill_runs_each_day_with_the_data_known_then(airflow: Airflow) -> None:
     span = {"from_date": "2020-01-01T00:00:00Z", "to_date": "2024-03-01T00:00:00Z"}
-    asked = {"dag_id": "stocks", **span, "dag_run_conf": LIGHT, "max_active_runs": 1}
+    requested = {"dag_id": "stocks", **span, "dag_run_conf": LIGHT, "max_active_runs": 1}
 
     def accepted() -> bool:
         try:
-            airflow.client.ask("/api/v2/backfills", asked)
+            airflow.client.ask("/api/v2/backfills", requested)
         except TriggerError as error:  # SQLite has one writer at a time, and Airflow does not wait for it here
             assert "locked" in str(error)
             return False

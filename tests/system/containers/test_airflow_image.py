@@ -14,8 +14,8 @@ def test_it_reads_the_dags_and_runs_a_stage() -> None:
     options = ("run", "--rm", "--network", "none", "-v", f"{ROOT}:/checkout:ro", *env)
     assert engine.docker(*options, image, "id", "-u").stdout.strip() == "10001"
     code = DAGS + "print(sorted(bag.dags), bag.import_errors)"
-    said = engine.docker(*options, image, "/opt/roadmap/.venv-airflow/bin/python", "-c", code).stdout
-    assert "'titanic'" in said and "'monitor_titanic'" in said and said.strip().endswith("{}")
+    message = engine.docker(*options, image, "/opt/roadmap/.venv-airflow/bin/python", "-c", code).stdout
+    assert "'titanic'" in message and "'monitor_titanic'" in message and message.strip().endswith("{}")
     check = ("/opt/roadmap/.venv/bin/python", "-m", "pipelines.check", "project=titanic")
     engine.docker(*options, image, *check)  # fails on a non-zero exit code
     assert engine.docker(*options, image, "/opt/roadmap/.venv/bin/dvc", "--version").stdout.strip()

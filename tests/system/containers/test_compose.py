@@ -98,14 +98,14 @@ def test_prometheus_answers_the_dashboards_queries(stack: Stack) -> None:
     doors = Doors(stack, "house_prices")
     example = json.loads(doors.worker("cat", "artifacts/house_prices/bundle/example.json"))
     quiet = ("tokens", "failures", "[45]..", "5..", "absent", "> 1", "swaps", "arm_", "mirror", "fallbacks", "roadmap_")
-    asked = [text.replace("$__rate_interval", "1m").replace("$project", ".*") for text in [*expressions(), *alerts()]]
+    queried = [text.replace("$__rate_interval", "1m").replace("$project", ".*") for text in [*expressions(), *alerts()]]
     until = time.monotonic() + 60
-    while asked:  # a rate needs two scrapes
-        answers = [json.loads(doors.get(f"/prometheus/api/v1/query?query={quote(one)}", login=True)) for one in asked]
+    while queried:  # a rate needs two scrapes
+        answers = [json.loads(doors.get(f"/prometheus/api/v1/query?query={quote(one)}", login=True)) for one in queried]
         assert {answer["status"] for answer in answers} == {"success"}
-        empty = [one for one, answer in zip(asked, answers, strict=True) if not answer["data"]["result"]]
-        asked = [one for one in empty if not any(word in one for word in quiet)]
-        assert time.monotonic() < until, asked
+        empty = [one for one, answer in zip(queried, answers, strict=True) if not answer["data"]["result"]]
+        queried = [one for one in empty if not any(word in one for word in quiet)]
+        assert time.monotonic() < until, queried
         doors.get("/models/house_prices/predict", {"inputs": example})
         time.sleep(1)
     groups = json.loads(doors.get("/prometheus/api/v1/rules", login=True))["data"]["groups"]

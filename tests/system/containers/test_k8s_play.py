@@ -164,8 +164,8 @@ def test_a_swapped_bundle_starts_nothing(play: Play, podman: Podman, port: int, 
     assert done.returncode != 0 and "exited with code 2" in done.stderr
     with pytest.raises(OSError):
         ask(port, "/health")
-    said = podman("logs", "mnist-serving-pod-0-bundle", check=False)
-    assert "found no bundle of mnist; it has titanic" in said.stdout + said.stderr
+    message = podman("logs", "mnist-serving-pod-0-bundle", check=False)
+    assert "found no bundle of mnist; it has titanic" in message.stdout + message.stderr
 
 
 def test_a_damaged_bundle_starts_nothing(play: Play, podman: Podman, port: int, version: str, tmp_path: Path) -> None:
@@ -174,5 +174,5 @@ def test_a_damaged_bundle_starts_nothing(play: Play, podman: Podman, port: int, 
     assert play(version).returncode != 0
     state = json.loads(podman("inspect", "mnist-serving-pod-0-serving").stdout)[0]["State"]
     assert state["Status"] == "created" and not state["Running"]  # never started
-    said = podman("logs", "mnist-serving-pod-0-bundle", check=False)
-    assert "content differs from the manifest" in said.stdout + said.stderr
+    message = podman("logs", "mnist-serving-pod-0-bundle", check=False)
+    assert "content differs from the manifest" in message.stdout + message.stderr

@@ -72,9 +72,9 @@ def test_it_serves_the_way_sagemaker_starts_it(serving: str, artifacts: Path, tm
     [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "found no bundle in artifacts")],
     ids=["a wrong word", "no bundle"],
 )
-def test_startup_errors_are_one_line(serving: str, words: tuple[str, ...], said: str) -> None:
+def test_startup_errors_are_one_line(serving: str, words: tuple[str, ...], message: str) -> None:
     done = engine.docker("run", "--rm", serving, *words, check=False)
-    assert done.returncode == 2 and said in done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and message in done.stderr.splitlines()[-1]
 
 
 def test_the_bundle_is_fetched_and_checked_before_the_start(serving: str, artifacts: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ class Job:
     def __init__(self, image: str, root: Path, hyperparameters: dict[str, str], *options: str) -> None:
         self.root = tree(root, hyperparameters)
         self.name = f"roadmap-test-{uuid.uuid4().hex[:8]}"
-        told = {"TRAINING_JOB_NAME": "job", "AWS_REGION": "us-east-1", "CURRENT_HOST": "algo-1"}
-        given = [part for key, value in told.items() for part in ("-e", f"{key}={value}")]
+        environment = {"TRAINING_JOB_NAME": "job", "AWS_REGION": "us-east-1", "CURRENT_HOST": "algo-1"}
+        given = [part for key, value in environment.items() for part in ("-e", f"{key}={value}")]
         options = ("--network", "none", "-v", f"{root}:/opt/ml", *given, *options)
         engine.docker("run", "-d", "--name", self.name, *options, image, "train")
 

@@ -72,8 +72,10 @@ def test_a_plan_of_the_first_deployment_leaves_nothing(
 
 def test_the_first_deployment_creates_the_stack_and_serves(deployed: Cloud, store: Champions) -> None:
     assert answers(deployed) == {store.first}
-    told = deployed.stack(STACK)
-    assert told["status"] == "CREATE_COMPLETE" and told["Bundles"].endswith(f"/bundles/titanic/{store.first}")
+    parameters = deployed.stack(STACK)
+    assert parameters["status"] == "CREATE_COMPLETE" and parameters["Bundles"].endswith(
+        f"/bundles/titanic/{store.first}"
+    )
     assert len(deployed.containers.routed) == 1, "there is nobody yet to compare with"
 
 
@@ -88,8 +90,8 @@ def test_the_canary_is_tested_before_it_gets_all_requests(
     assert code == 0, out + err
     old, new = sorted(deployed.containers.definitions)
     assert deployed.containers.routed == [{old: 1.0}, {old: 0.75, new: 0.25}, {new: 1.0}]
-    said = [line for line in out.splitlines() if "new tasks answer" in line or "ECS: SUCCESSFUL" in line]
-    assert "new tasks answer the example" in said[0], out
+    message = [line for line in out.splitlines() if "new tasks answer" in line or "ECS: SUCCESSFUL" in line]
+    assert "new tasks answer the example" in message[0], out
     assert answers(deployed) == {store.second}
     last = deployed.records()[-1]
     assert (last["from"], last["to"], last["result"]) == (store.first, store.second, "deployed")
@@ -114,14 +116,14 @@ def test_projects_share_a_service_and_the_last_one_deletes_the_stack(
 ) -> None:
     other = fetched(deployed, store.first, tmp_path / "other")
     put(deployed, store.first, other, *[one.name for one in other.iterdir()])
-    told = deployed.stack(STACK)["Bundles"]
-    both = f"s3://{deployed.bucket}/bundles/house_prices/0,{told}"  # a missing bundle
+    parameters = deployed.stack(STACK)["Bundles"]
+    both = f"s3://{deployed.bucket}/bundles/house_prices/0,{parameters}"  # a missing bundle
     deployed.stacks().up(templates()["serving-ecs"], "staging", Bundles=both)
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
     assert deployed.stack(STACK)["Bundles"] == both.replace(store.first, store.second)
     code, _, err = command(capsys, "destroy", "target=ecs", "project=house_prices")
-    assert code == 0 and deployed.stack(STACK)["Bundles"] == told.replace(store.first, store.second), err
+    assert code == 0 and deployed.stack(STACK)["Bundles"] == parameters.replace(store.first, store.second), err
     assert answers(deployed) == {store.second}
     code, _, err = command(capsys, "destroy", *WHERE)
     assert code == 0 and deployed.stack(STACK)["status"] == "is not there", err
@@ -208,14 +210,14 @@ def test_a_killed_deployment_is_resumed_by_the_next(
     words = [sys.executable, "-u", "-m", "infra.deploy", *WHERE, "BakeMinutes=20"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
-    said = []
+    message = []
     for line in process.stdout:
-        said.append(line)
+        message.append(line)
         if "ECS: IN_PROGRESS" in line:
             break
     process.kill()
     process.wait()
-    assert "IN_PROGRESS" in said[-1], said
+    assert "IN_PROGRESS" in message[-1], message
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
     assert answers(deployed) == {store.second} and len(deployed.containers.deployments) == 2

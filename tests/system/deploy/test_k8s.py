@@ -29,14 +29,14 @@ class World:
     cluster: Cluster
     faults: list[Reply]
     bundles: list[Bundle]
-    said: list[str] = field(default_factory=list)
+    message: list[str] = field(default_factory=list)
 
     def target(self, **options: object) -> k8s.K8s:
         given = {"project": "titanic", "stage": "staging", "image": "roadmap/serving:1", "bake": 0.0, **options}
         return k8s.K8s(Options(**given))  # type: ignore[arg-type]
 
     def roll_out(self, number: int, **options: object) -> None:
-        self.target(**options).roll_out(self.bundles[number], self.said.append)
+        self.target(**options).roll_out(self.bundles[number], self.message.append)
 
     def versions(self, name: str) -> list[str]:
         """The versions of the pods behind a Service."""
@@ -83,7 +83,7 @@ def test_the_first_version_gets_all_traffic_and_the_second_steps(world: World) -
     assert not world.versions("titanic-serving-canary")
     configs = [name for _, kind, name in world.cluster.objects if kind == "configmaps"]
     assert len(configs) == 2  # the pods of the first version are gone
-    assert any("10% of the requests" in line for line in world.said)
+    assert any("10% of the requests" in line for line in world.message)
 
 
 def test_deploying_the_same_version_changes_nothing(world: World) -> None:
@@ -183,10 +183,10 @@ def test_the_command_deploys_records_and_rolls_back(
 
 def test_destroy_keeps_the_namespace_and_the_bundles(world: World) -> None:
     world.roll_out(0)
-    said: list[str] = []
-    world.target().destroy(said.append)
+    message: list[str] = []
+    world.target().destroy(message.append)
     assert set(world.cluster.objects) == {("", "namespaces", SPACE)}
-    assert said == [f"kept: namespace {SPACE}, s3://{BUCKET}/versions/titanic"]
+    assert message == [f"kept: namespace {SPACE}, s3://{BUCKET}/versions/titanic"]
 
 
 @pytest.mark.parametrize(
@@ -197,9 +197,9 @@ def test_destroy_keeps_the_namespace_and_the_bundles(world: World) -> None:
         (503, "ServiceUnavailable", "kubectl: ", TEMPORARY),
     ],
 )
-def test_cluster_errors_are_one_line(world: World, code: int, reason: str, said: str, exit_code: int) -> None:
+def test_cluster_errors_are_one_line(world: World, code: int, reason: str, message: str, exit_code: int) -> None:
     world.faults += [status(code, reason, f"{reason}: no")] * 20
-    with pytest.raises(DeployError, match=said) as error:
+    with pytest.raises(DeployError, match=message) as error:
         world.target().serving()
     assert error.value.code == exit_code
 

@@ -52,8 +52,8 @@ def test_traffic_moves_in_steps_and_the_stack_is_updated(
     ]
     assert deployed.weights() == ("2", {}) and answers(deployed) == {store.second}
     described = deployed.client("cloudformation").describe_stacks(StackName="roadmap-staging-serving-lambda-titanic")
-    told = {one["ParameterKey"]: one["ParameterValue"] for one in described["Stacks"][0]["Parameters"]}
-    assert told["StableVersion"] == "2" and f"-{store.second}-" in told["ImageUri"] and told["CanaryVersion"] == ""
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in described["Stacks"][0]["Parameters"]}
+    assert given["StableVersion"] == "2" and f"-{store.second}-" in given["ImageUri"] and given["CanaryVersion"] == ""
     last = deployed.records()[-1]
     assert (last["from"], last["to"], last["result"]) == (store.first, store.second, "deployed")
     assert last["files"]["model.onnx"] and last["by"] and [one["did"] for one in last["steps"]]

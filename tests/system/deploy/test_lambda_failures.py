@@ -94,14 +94,14 @@ def test_a_killed_deployment_is_resumed_by_the_next(
     words = [sys.executable, "-u", "-m", "infra.deploy", *WHERE, "bake=2"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
-    said = []
+    message = []
     for line in process.stdout:
-        said.append(line)
+        message.append(line)
         if point in line:
             break
     process.kill()
     process.wait()
-    assert point in said[-1], said
+    assert point in message[-1], message
     assert answers(deployed) >= {store.first}
     code, out, err = command(capsys, *WHERE)
     assert code == 0, err

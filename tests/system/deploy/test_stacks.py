@@ -101,9 +101,9 @@ def test_every_stack_is_created_with_resolved_imports(stage: tuple[str, Stacks])
         assert set(stacks.outputs(found["StackName"])) == set(template.body["Outputs"])
         assert {export.replace("${Stage}", name) for export in template.exports} <= set(exports)
         for resource, one in made(name, template).items():
-            said = str(getattr(one, "properties", ""))
-            assert "${" not in said.replace("$${", "") or "DashboardBody" in said, f"{resource}: {said}"
-            assert "Fn::" not in said, f"{resource}: {said}"
+            message = str(getattr(one, "properties", ""))
+            assert "${" not in message.replace("$${", "") or "DashboardBody" in message, f"{resource}: {message}"
+            assert "Fn::" not in message, f"{resource}: {message}"
 
 
 def test_resources_exist_with_their_properties(stage: tuple[str, Stacks], address: str) -> None:

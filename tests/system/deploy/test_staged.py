@@ -123,9 +123,9 @@ serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
     ],
 )
 def test_an_invalid_setting_is_reported(
-    env: dict[str, str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    env: dict[str, str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     code, _, err = command(capsys, *WHERE)
-    assert code == 2 and said in err
+    assert code == 2 and message in err

@@ -82,7 +82,7 @@ def test_drift_requests_one_retraining_and_then_cools_down(trained: Checkout, tm
         found = look(trained, "titanic", log, PROMETHEUS_PUSHGATEWAY=gateway.url)
     assert found["verdict"] == "drift" and found["retrain"], found
     assert found["findings"][0]["column"] == "class" and "class: values differ by" in found["summary"]
-    ((_, pushed),) = gateway.told
+    ((_, pushed),) = gateway.received
     assert b'roadmap_drift_detected{project="titanic"} 1.0' in pushed
     assert b'roadmap_drift_statistic{column="class",project="titanic"}' in pushed
     assert b'roadmap_test_score{metric="accuracy",profile="sample",project="titanic"} 0.8' in pushed
@@ -118,14 +118,14 @@ def test_late_labels_give_a_live_score(trained: Checkout, tmp_path: Path, flippe
 def test_each_monitoring_run_is_in_mlflow(trained: Checkout, tmp_path: Path) -> None:
     answered(trained, "titanic", tmp_path / "log", change=SHIFTED)
     look(trained, "titanic", tmp_path / "log")
-    said = trained.run(
+    message = trained.run(
         "python", "-c",
         "import mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
         "(run,) = mlflow.search_runs(experiment_names=['titanic-monitor'], output_format='list')\n"
         "print(run.data.tags['verdict'], run.data.tags['retrain'], run.data.metrics['drifted'], "
         "sorted(f.path for f in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)))",
     ).stdout  # fmt: skip
-    assert said.split("\n")[-2] == "drift yes 1.0 ['report.html', 'verdict.json']"
+    assert message.split("\n")[-2] == "drift yes 1.0 ['report.html', 'verdict.json']"
 
 
 def test_disabled_monitoring_and_too_few_rows(trained: Checkout, tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_other_versions_and_unreadable_rows_are_skipped(trained: Checkout, tmp_p
         ({"SERVING_PREDICTIONS": "nowhere"}, "found no champion"),
     ],
 )
-def test_missing_inputs_are_one_line(clone: Checkout, env: dict[str, str], said: str) -> None:
+def test_missing_inputs_are_one_line(clone: Checkout, env: dict[str, str], message: str) -> None:
     done = clone.stage("monitor", "project=titanic", check=False, **env)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not clone.path("artifacts", "titanic", "monitoring").exists()
 
 

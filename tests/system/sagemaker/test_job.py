@@ -34,8 +34,8 @@ class Job:
 
     def run(self, hyperparameters: dict[str, str], hosts: int = 1) -> tuple[int, str]:
         process = self.start(hyperparameters, hosts)
-        said = process.communicate(timeout=240)[0]
-        return process.returncode, said
+        message = process.communicate(timeout=240)[0]
+        return process.returncode, message
 
     @property
     def failure(self) -> str:
@@ -52,9 +52,9 @@ def job(tmp_path: Path) -> Job:
 
 
 def test_a_job_trains_and_packages_a_deployable_model(job: Job, tmp_path: Path) -> None:
-    code, said = job.run(SHORT)
-    assert code == 0, said
-    assert "val_loss " in said and "test accuracy 0." in said
+    code, message = job.run(SHORT)
+    assert code == 0, message
+    assert "val_loss " in message and "test accuracy 0." in message
     assert len(job.curve()) == 3
     (tmp_path / "served").mkdir()
     lay_out(job.root / "model", tmp_path / "served")
@@ -67,19 +67,19 @@ def test_an_interrupted_job_resumes_to_the_same_weights(tmp_path: Path) -> None:
     long = {**SHORT, "projects.titanic.train.epochs": "6", "projects.titanic.variants": "{}"}
     channel = prepared(tmp_path / "prepared")
     whole, broken = Job(tmp_path / "whole", channel), Job(tmp_path / "broken", channel)
-    code, said = whole.run(long)
-    assert code == 0 and len(whole.curve()) == 6, said
+    code, message = whole.run(long)
+    assert code == 0 and len(whole.curve()) == 6, message
     hold = Hold(broken.place, "titanic.Classifier", tmp_path / "hold")
     process = broken.start(long)
     hold.reached(lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[0]  # SageMaker waits 120 s
-    assert process.returncode == 143, said
+    message = process.communicate(timeout=60)[0]  # SageMaker waits 120 s
+    assert process.returncode == 143, message
     checkpoint = broken.root / "checkpoints/titanic/shipped/last.ckpt"
-    assert checkpoint.exists() and not (broken.root / "output" / "failure").exists(), said
+    assert checkpoint.exists() and not (broken.root / "output" / "failure").exists(), message
     hold.open()
-    code, said = broken.run(long)
-    assert code == 0 and "resuming run" in said, said
+    code, message = broken.run(long)
+    assert code == 0 and "resuming run" in message, message
     assert broken.curve() == whole.curve()
     versions = [Bundle(one.root / "model/bundle").manifest.version for one in (whole, broken)]
     assert versions[0] == versions[1]
@@ -103,8 +103,8 @@ def test_an_interrupted_job_resumes_to_the_same_weights(tmp_path: Path) -> None:
 )
 def test_a_usage_error_fails_the_job_in_one_line(job: Job, changes: dict[str, str], hosts: int, reason: str) -> None:
     given = changes if "project" in changes else {**SHORT, **changes}
-    code, said = job.run(given, hosts)
-    assert code == 1 and reason in job.failure and "\n" not in job.failure, said
+    code, message = job.run(given, hosts)
+    assert code == 1 and reason in job.failure and "\n" not in job.failure, message
     assert not any((job.root / "model").iterdir()), "nothing half done"
 
 

@@ -34,9 +34,9 @@ class Stage:
     def __init__(self, clone: Checkout, aws: SageMaker) -> None:
         self.clone, self.aws, self.bucket = clone, aws, f"models-{id(aws)}"
         boto3.client("s3").create_bucket(Bucket=self.bucket)
-        told = {"ROLE": ROLE, "IMAGE": IMAGE, "BUCKET": self.bucket, "POLL": "0.2"}
-        told = {f"SAGEMAKER_{key}": value for key, value in told.items()}
-        self.env = {**told, "AWS_ENDPOINT_URL_SAGEMAKER": aws.address, "TRACKING": "none"}
+        environment = {"ROLE": ROLE, "IMAGE": IMAGE, "BUCKET": self.bucket, "POLL": "0.2"}
+        environment = {f"SAGEMAKER_{key}": value for key, value in environment.items()}
+        self.env = {**environment, "AWS_ENDPOINT_URL_SAGEMAKER": aws.address, "TRACKING": "none"}
 
     def run(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
         return self.clone.stage("train", *WORDS, *words, check=False, **{**self.env, **env})
@@ -89,11 +89,11 @@ def test_a_stopped_stage_stops_its_job_and_a_killed_one_resumes(stage: Stage, aw
     (name,) = aws.jobs.running
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    second, asked = stage.start(), aws.count("DescribeTrainingJob")
-    until(lambda: aws.count("DescribeTrainingJob") > asked + 2, 120)
+    second, request = stage.start(), aws.count("DescribeTrainingJob")
+    until(lambda: aws.count("DescribeTrainingJob") > request + 2, 120)
     second.send_signal(signal.SIGTERM)
-    said = second.communicate(timeout=60)[0]
-    assert second.returncode == 130 and "exists already" in said and f"{name}: stopped" in said
+    message = second.communicate(timeout=60)[0]
+    assert second.returncode == 130 and "exists already" in message and f"{name}: stopped" in message
     until(lambda: aws.jobs.jobs[name]["TrainingJobStatus"] == "Stopped", 150)
     assert aws.count("CreateTrainingJob") == 1 and not stage.artifacts.joinpath("bundle").exists()
 

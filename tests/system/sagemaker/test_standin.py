@@ -219,7 +219,7 @@ def keys(bucket: str) -> list[str]:
     return [one["Key"] for one in boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
-def said(name: str) -> str:
+def message(name: str) -> str:
     logs = boto3.client("logs")
     group = "/aws/sagemaker/TrainingJobs"
     streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
@@ -241,7 +241,7 @@ def test_an_interrupted_spot_job_resumes_from_its_checkpoint(
         *("Starting", "Downloading", "Training", "Interrupted"),
         *("Starting", "Downloading", "Training", "Uploading", "Completed"),
     ]
-    assert "resuming run" in said("spot")
+    assert "resuming run" in message("spot")
     assert "out/spot/output/model.tar.gz" in keys(bucket)
 
 

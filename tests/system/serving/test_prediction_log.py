@@ -14,8 +14,8 @@ def test_sigterm_loses_nothing(tmp_path: Path) -> None:
     options = ["--workers", "2", "--predictions", log, "--predictions-spool", str(tmp_path / "spool")]
     with serving(tmp_path / "errors", str(artifacts), *options) as server:
         for number in range(requests):
-            asked = {"inputs": [{"class": "crew"}] * 2}
+            sent = {"inputs": [{"class": "crew"}] * 2}
             header = {"X-Request-ID": f"request-{number}"}
-            assert server.post("/models/titanic/predict", asked, patience=60, **header) == 200
+            assert server.post("/models/titanic/predict", sent, patience=60, **header) == 200
     assert Counter(row.request_id for row in read(log)) == {f"request-{number}": 2 for number in range(requests)}
     assert not list(tmp_path.glob("spool/*/*"))

@@ -18,7 +18,7 @@ import yaml
 from roadmap.bundle import write_manifest
 from roadmap.monitoring import export
 from tests.support import bundles
-from tests.support.infra.dashboards import FOLDER, expressions, look
+from tests.support.infra.dashboards import FOLDER, expressions, monitoring_run
 from tests.support.servers import free_port
 
 PROGRAMS = ("prometheus", "prometheus-pushgateway")
@@ -66,7 +66,7 @@ def test_prometheus_answers_the_panels_queries(
             for number in range(20):
                 running.post("/models/titanic/predict", {"inputs": [{}]}, **{"X-Caller-Id": f"c{number}"})
             try:
-                export.push(*look("titanic"))
+                export.push(*monitoring_run("titanic"))
                 missing = [one for one in expressions() if not quiet.search(one) and not values(one)]
             except OSError:  # not up yet
                 time.sleep(0.5)

@@ -112,8 +112,8 @@ def test_ci(runner: Runner) -> None:
     stand_in(runner.folder, "images", IMAGES)
     steps = runner.job(WORKFLOWS["ci"], "images")
     assert states(steps)["make images"] == "ran"
-    said = next(step.output for step in steps if step.name == "make images").splitlines()
-    assert [line for line in said if line.startswith("images")] == [
+    message = next(step.output for step in steps if step.name == "make images").splitlines()
+    assert [line for line in message if line.startswith("images")] == [
         f"images {verb}" for verb in ("build", "sizes", "base", "sbom", "audit")
     ]
 

@@ -45,11 +45,11 @@ def test_each_text_drops_tokens_when_its_context_is_full(predictor: Generator) -
     """Prompts of all lengths fill their contexts at different steps; each continues as if alone."""
     prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
     lengths = (90, 40, 75, 90, 3)
-    asked = [
+    request = [
         {"prompt": prompt, "max_tokens": length, "temperature": 0}
         for prompt, length in zip(prompts, lengths, strict=True)
     ]
-    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *asked), strict=True):
+    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *request), strict=True):
         assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode(prompt), length)
 
 
@@ -77,8 +77,8 @@ def test_text_does_not_depend_on_the_batch(predictor: Generator) -> None:
 
 
 def test_the_seed_determines_the_text(predictor: Generator) -> None:
-    asked = [{"prompt": "abc", "max_tokens": 40, "temperature": 1.5, "seed": seed} for seed in (7, 7, 8)]
-    first, second, third = (answer.text for answer in ask(predictor, *asked))
+    request = [{"prompt": "abc", "max_tokens": 40, "temperature": 1.5, "seed": seed} for seed in (7, 7, 8)]
+    first, second, third = (answer.text for answer in ask(predictor, *request))
     assert first == second != third
 
 
@@ -94,16 +94,16 @@ def test_echo_returns_the_prompts_log_probabilities(predictor: Generator) -> Non
 
 def test_long_prompts_are_truncated_on_the_left(predictor: Generator) -> None:
     prompt = (LETTERS * 10)[: 3 * BLOCK + 1]
-    asked = {"max_tokens": 20, "temperature": 0}
-    long, short = ask(predictor, {"prompt": prompt, **asked}, {"prompt": prompt[-BLOCK:], **asked})
+    request = {"max_tokens": 20, "temperature": 0}
+    long, short = ask(predictor, {"prompt": prompt, **request}, {"prompt": prompt[-BLOCK:], **request})
     assert long.text == short.text and long.usage.prompt_tokens == 3 * BLOCK + 1
 
 
 @pytest.mark.parametrize("length", [1, 2, BLOCK, BLOCK + 1, BLOCK + 2, 3 * BLOCK - 1, 3 * BLOCK + 1])
 def test_tokens_of_a_long_echo_have_at_least_half_a_context(predictor: Generator, length: int) -> None:
     prompt = (LETTERS * 10)[:length]
-    asked = {"prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": True, "top_logprobs": 5}
-    logprobs = ask(predictor, asked)[0].logprobs
+    request = {"prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": True, "top_logprobs": 5}
+    logprobs = ask(predictor, request)[0].logprobs
     assert logprobs.tokens == list(prompt) and logprobs.text_offset == list(range(length))
     assert len(logprobs.token_logprobs) == len(logprobs.top_logprobs) == length
     ids = predictor.encode(prompt)
@@ -123,10 +123,10 @@ def test_tokens_of_a_long_echo_have_at_least_half_a_context(predictor: Generator
 
 def test_tokens_of_the_stop_sequence_have_no_logprobs(byte_predictor: Generator) -> None:
     for seed in range(10):
-        asked = {"prompt": "abc", "max_tokens": 60, "temperature": 2, "seed": seed, "logprobs": True}
-        whole = ask(byte_predictor, asked)[0]
+        request = {"prompt": "abc", "max_tokens": 60, "temperature": 2, "seed": seed, "logprobs": True}
+        whole = ask(byte_predictor, request)[0]
         stop = whole.text[7:10]
-        cut = ask(byte_predictor, {**asked, "stop": [stop]})[0]
+        cut = ask(byte_predictor, {**request, "stop": [stop]})[0]
         assert cut.finish_reason == "stop" and whole.text.startswith(cut.text) and stop not in cut.text
         count = len(cut.logprobs.tokens)
         assert cut.logprobs.tokens == whole.logprobs.tokens[:count]
@@ -157,19 +157,26 @@ def test_the_text_ends_before_a_stop_sequence(stop: list[str]) -> None:
 
 
 def _request(**changes: Any) -> Any:
-    class Asked(Request):
+    class AnyRequest(Request):
         prompt: str = ""
 
-    return Asked(temperature=0, max_tokens=100, **changes)
+    return AnyRequest(temperature=0, max_tokens=100, **changes)
 
 
 @pytest.mark.parametrize("kind", ["predictor", "byte_predictor"])
 def test_the_pieces_of_a_stream_are_the_text(kind: str, request: pytest.FixtureRequest) -> None:
     predictor = request.getfixturevalue(kind)
     for seed in range(8):
-        asked = {"prompt": "abc", "max_tokens": 50, "seed": seed, "temperature": 2, "stop": ["ab", "\n"], "echo": True}
-        *pieces, last = predictor.stream(predictor.Request.model_validate(asked))
-        assert last == ask(predictor, asked)[0]
+        request = {
+            "prompt": "abc",
+            "max_tokens": 50,
+            "seed": seed,
+            "temperature": 2,
+            "stop": ["ab", "\n"],
+            "echo": True,
+        }
+        *pieces, last = predictor.stream(predictor.Request.model_validate(request))
+        assert last == ask(predictor, request)[0]
         assert "".join(pieces) == last.text
 
 

@@ -77,10 +77,10 @@ def test_the_most_frequent_level_is_zeros_and_gaps_have_a_column() -> None:
     assert features.transform({"c": text(*rows)}).tolist() == list(rows.values())
 
 
-@pytest.mark.parametrize("asked", ["never seen", "B", "", None])
-def test_unseen_levels_are_an_average_row(asked: str | None) -> None:
+@pytest.mark.parametrize("value", ["never seen", "B", "", None])
+def test_unseen_levels_are_an_average_row(value: str | None) -> None:
     features = Features.fit({"c": text("b", "a", "b", "c")})
-    assert features.transform({"c": text(asked)}).tolist() == [[0.25, 0.25]]
+    assert features.transform({"c": text(value)}).tolist() == [[0.25, 0.25]]
     assert features.transform({"c": text("b", "a", "b", "c")}).mean(axis=0).tolist() == [0.25, 0.25]
 
 
@@ -108,9 +108,9 @@ def test_statistics_come_from_training_rows_only() -> None:
     st.lists(st.one_of(st.just(NAN), st.floats(-1e9, 1e9)), min_size=1, max_size=8),
     st.lists(st.one_of(st.just(NAN), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=8),
 )
-def test_any_number_becomes_a_finite_feature(train: list[float], asked: list[float]) -> None:
+def test_any_number_becomes_a_finite_feature(train: list[float], value: list[float]) -> None:
     features = Features.fit({"n": number(*train)})
-    assert np.isfinite(features.transform({"n": number(*asked)})).all()
+    assert np.isfinite(features.transform({"n": number(*value)})).all()
 
 
 @settings(deadline=None, max_examples=50)

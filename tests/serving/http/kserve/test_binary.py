@@ -38,9 +38,9 @@ def blob(datatype: str, data: list[Any]) -> bytes:
 
 
 def posted(client: TestClient, project: str, content: Any, blobs: bytes = b"", **headers: str) -> Any:
-    said = content if isinstance(content, bytes) else json.dumps(content).encode()
-    headers = {HEADER: str(len(said)), **headers}
-    return client.post(f"/v2/models/{project}/infer", content=said + blobs, headers=headers)
+    header = content if isinstance(content, bytes) else json.dumps(content).encode()
+    headers = {HEADER: str(len(header)), **headers}
+    return client.post(f"/v2/models/{project}/infer", content=header + blobs, headers=headers)
 
 
 def tensor(name: str, datatype: str, shape: list[int], size: int) -> dict[str, Any]:
@@ -123,10 +123,10 @@ MALE = blob("BYTES", ["male"])
     ],
 )
 def test_bytes_that_do_not_fit_are_named(
-    client: TestClient, content: Any, blobs: bytes, headers: dict[str, str], status: int, said: str
+    client: TestClient, content: Any, blobs: bytes, headers: dict[str, str], status: int, header: str
 ) -> None:
     answer = posted(client, "titanic", content, blobs, **headers)
-    assert answer.status_code == status and said in answer.text, answer.text
+    assert answer.status_code == status and header in answer.text, answer.text
     assert answer.json()["error"] == answer.json()["detail"]
 
 

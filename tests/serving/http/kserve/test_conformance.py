@@ -92,14 +92,14 @@ def test_every_model_says_and_answers_what_the_protocol_asks(client: TestClient,
     tensors = columns(bundle.example, [])
     for path in (f"/v2/models/{project}", f"/v2/models/{project}/versions/{bundle.manifest.version}"):
         assert conforms(client.get(f"{path}/ready"), "model ready")["ready"]
-        told = conforms(client.get(path), "model")
-        assert bundle.manifest.version in told["versions"]
+        metadata = conforms(client.get(path), "model")
+        assert bundle.manifest.version in metadata["versions"]
         for extra in EXTRAS:
             body = {"inputs": [{**one, "parameters": {}} for one in tensors], "outputs": None, **extra}
             answer = conforms(client.post(f"{path}/infer", json=body), "infer")
             assert answer.get("id") == extra.get("id") and ("id" in answer) == isinstance(extra.get("id"), str)
-        assert [one["name"] for one in told["outputs"]] == [one["name"] for one in answer["outputs"]]
-        wanted = [{"name": one["name"]} for one in reversed(told["outputs"])]
+        assert [one["name"] for one in metadata["outputs"]] == [one["name"] for one in answer["outputs"]]
+        wanted = [{"name": one["name"]} for one in reversed(metadata["outputs"])]
         answer = conforms(client.post(f"{path}/infer", json={"inputs": tensors, "outputs": wanted}), "infer")
         assert [one["name"] for one in answer["outputs"]] == [one["name"] for one in wanted]
 

@@ -43,8 +43,8 @@ def test_tensors_match_predict(client: TestClient, artifacts: Path, project: str
     assert answer["outputs"] == columns(plain, [])
     described = client.get(f"/v2/models/{project}").json()
     assert [one["name"] for one in described["inputs"]] == list(example[0])
-    for told, given in zip(described["outputs"], answer["outputs"], strict=True):
-        assert (told["name"], told["datatype"], told["shape"][1:]) == (
+    for metadata, given in zip(described["outputs"], answer["outputs"], strict=True):
+        assert (metadata["name"], metadata["datatype"], metadata["shape"][1:]) == (
             given["name"],
             given["datatype"],
             given["shape"][1:],

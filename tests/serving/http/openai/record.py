@@ -27,7 +27,7 @@ MODEL, KEY = "mini_gpt", "none"
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 TURNS: list[Any] = [("system", "j"), ("human", "abc"), ("ai", "d"), ("human", "e")]
 ROLES = {"system": "system", "human": "user", "ai": "assistant"}
-MESSAGES: list[Any] = [{"role": ROLES[who], "content": said} for who, said in TURNS]
+MESSAGES: list[Any] = [{"role": ROLES[who], "content": text} for who, text in TURNS]
 SETTINGS: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 8}
 
 
@@ -40,7 +40,7 @@ class Recorder(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.requests.append({"path": self.path, "body": body})
-        answer = said(self.path, body)
+        answer = text(self.path, body)
         streams = bool(body.get("stream"))
         lines = [f"data: {json.dumps(one)}\n\n" for one in answer] + ["data: [DONE]\n\n"]
         content = "".join(lines) if streams else json.dumps(answer[0])
@@ -54,7 +54,7 @@ class Recorder(BaseHTTPRequestHandler):
         pass
 
 
-def said(path: str, body: Any) -> list[Any]:
+def text(path: str, body: Any) -> list[Any]:
     """One answer, or the chunks of a stream."""
     head = {"id": "1", "created": 1, "model": MODEL}
     if path.endswith("/embeddings"):

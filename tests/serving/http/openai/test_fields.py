@@ -124,11 +124,11 @@ def test_aliases_of_supported_fields_are_honoured(client: TestClient, writer: Ge
 
 
 def test_seed_minus_one_is_no_seed_and_other_negatives_are_seeds(client: TestClient) -> None:
-    def said(seed: int) -> str:
+    def reason(seed: int) -> str:
         return str(complete(client, max_tokens=40, temperature=2, seed=seed).json()["choices"][0]["text"])
 
-    assert said(-1) != said(-1)
-    assert said(-2) == said(-2) != said(-3)
+    assert reason(-1) != reason(-1)
+    assert reason(-2) == reason(-2) != reason(-3)
 
 
 def test_token_ids_are_decoded_to_text(client: TestClient, writer: Generator) -> None:
@@ -137,8 +137,8 @@ def test_token_ids_are_decoded_to_text(client: TestClient, writer: Generator) ->
     assert complete(client, prompt=ids, seed=1, logprobs=1, echo=True).json()["choices"] == by_text["choices"]
     assert complete(client, prompt=ids[0], seed=1).json()["choices"][0]["text"] == by_text["choices"][0]["text"][3:]
     assert embed(client, input=ids).json()["data"] == embed(client, input=["abc", "j"]).json()["data"]
-    pointer, said = refusal(embed(client, input=[[0], [15339, 1]]))
-    assert pointer == "#/input/1" and "token id 15339 is none of this model's" in said
+    pointer, reason = refusal(embed(client, input=[[0], [15339, 1]]))
+    assert pointer == "#/input/1" and "token id 15339 is none of this model's" in reason
 
 
 def test_what_an_assistant_has_begun_is_continued(client: TestClient) -> None:
@@ -224,9 +224,9 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_CHATS, ids=lambda one: str(one)[:40])
-def test_chat_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_chat_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, reason: str) -> None:
     found, why = refusal(chat(client, **body))
-    assert found == pointer and said in why
+    assert found == pointer and reason in why
     there(found, body)
 
 
@@ -248,9 +248,9 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_COMPLETIONS, ids=lambda one: str(one)[:40])
-def test_completion_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_completion_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, reason: str) -> None:
     found, why = refusal(complete(client, **body))
-    assert found == pointer and said in why
+    assert found == pointer and reason in why
     there(found, body)
 
 
@@ -265,9 +265,9 @@ def test_completion_errors_point_into_the_body(client: TestClient, body: Any, po
         ({"truncate_prompt_tokens": 5}, "#/truncate_prompt_tokens", "found 5"),
     ],
 )
-def test_embedding_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, said: str) -> None:
+def test_embedding_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, reason: str) -> None:
     found, why = refusal(embed(client, **body))
-    assert found == pointer and said in why
+    assert found == pointer and reason in why
     there(found, body)
 
 

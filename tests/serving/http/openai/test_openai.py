@@ -59,16 +59,16 @@ def openai_client(running: tuple[Any, str]) -> OpenAI:
         ({"model": "mini_gpt", "prompt": "a", "stream": True, "temperature": -1}, 422, "temperature"),
     ],
 )
-def test_invalid_completions_are_explained(client: TestClient, body: dict[str, Any], status: int, said: str) -> None:
+def test_invalid_completions_are_explained(client: TestClient, body: dict[str, Any], status: int, detail: str) -> None:
     answer = client.post("/v1/completions", json=body)
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert said in answer.text
+    assert detail in answer.text
 
 
 def test_the_openai_client_completes(openai_client: Any, writer: Generator) -> None:
-    asked = {"max_tokens": 20, "temperature": 0.7, "seed": 3}
-    found = openai_client.completions.create(model="mini_gpt", prompt=["abc", "j"], logprobs=0, stop="a", **asked)
-    expected = ask(writer, *({"prompt": prompt, "stop": ["a"], **asked} for prompt in ("abc", "j")))
+    body = {"max_tokens": 20, "temperature": 0.7, "seed": 3}
+    found = openai_client.completions.create(model="mini_gpt", prompt=["abc", "j"], logprobs=0, stop="a", **body)
+    expected = ask(writer, *({"prompt": prompt, "stop": ["a"], **body} for prompt in ("abc", "j")))
     assert [choice.text for choice in found.choices] == [answer.text for answer in expected]
     assert [choice.finish_reason for choice in found.choices] == [answer.finish_reason for answer in expected]
     assert found.usage.completion_tokens == sum(answer.usage.completion_tokens for answer in expected)
@@ -77,9 +77,9 @@ def test_the_openai_client_completes(openai_client: Any, writer: Generator) -> N
 
 
 def test_the_openai_client_streams(openai_client: Any, writer: Generator) -> None:
-    asked = {"prompt": "abc", "max_tokens": 20, "temperature": 0.7, "seed": 3}
-    chunks = list(openai_client.completions.create(model="mini_gpt", stream=True, **asked))
-    assert "".join(chunk.choices[0].text for chunk in chunks) == ask(writer, asked)[0].text
+    body = {"prompt": "abc", "max_tokens": 20, "temperature": 0.7, "seed": 3}
+    chunks = list(openai_client.completions.create(model="mini_gpt", stream=True, **body))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == ask(writer, body)[0].text
     assert chunks[-1].choices[0].finish_reason == "length" and len(chunks) > 2
 
 
@@ -138,11 +138,11 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_closing_a_stream_stops_the_decoding(
     kind: str, running: tuple[Any, str], openai_client: OpenAI, slowly: None
 ) -> None:
-    asked: Any = {"model": "mini_gpt", "max_tokens": 1000, "stream": True, "seed": 4}
+    body: Any = {"model": "mini_gpt", "max_tokens": 1000, "stream": True, "seed": 4}
     answer = (
-        openai_client.completions.create(prompt="abc", **asked)
+        openai_client.completions.create(prompt="abc", **body)
         if kind == "completions"
-        else openai_client.chat.completions.create(messages=[{"role": "user", "content": "abc"}], **asked)
+        else openai_client.chat.completions.create(messages=[{"role": "user", "content": "abc"}], **body)
     )
     next(iter(answer))
     answer.close()
@@ -181,12 +181,12 @@ def test_concurrent_clients_get_the_same_text_as_alone(running: tuple[Any, str],
 
             return await asyncio.gather(*(one(seed) for seed in range(40)))
 
-    said = asyncio.run(go())
-    asked = [
+    detail = asyncio.run(go())
+    body = [
         {"prompt": "abcdefghij"[: 1 + seed % 10], "max_tokens": 10 + seed, "seed": seed, "temperature": 1}
         for seed in range(40)
     ]
-    assert said == [answer.text for answer in ask(writer, *asked)]
+    assert detail == [answer.text for answer in ask(writer, *body)]
 
 
 # ---------------------------------------------------------------- chat
@@ -204,8 +204,8 @@ def test_the_openai_client_chats(openai_client: OpenAI, writer: Generator) -> No
     found = openai_client.chat.completions.create(
         model="mini_gpt", messages=TALK, max_completion_tokens=20, seed=3, logprobs=True, top_logprobs=7, stop="i"
     )
-    asked = {"prompt": AS_TEXT, "max_tokens": 20, "seed": 3, "temperature": 1, "logprobs": True, "top_logprobs": 7}
-    expected = ask(writer, {**asked, "stop": ["i", "\n"]})[0]
+    body = {"prompt": AS_TEXT, "max_tokens": 20, "seed": 3, "temperature": 1, "logprobs": True, "top_logprobs": 7}
+    expected = ask(writer, {**body, "stop": ["i", "\n"]})[0]
     (choice,) = found.choices
     assert (choice.message.role, choice.message.content) == ("assistant", expected.text)
     assert choice.finish_reason == expected.finish_reason
@@ -222,12 +222,12 @@ def test_the_openai_client_chats(openai_client: OpenAI, writer: Generator) -> No
 
 
 def test_the_openai_client_streams_a_chat(openai_client: OpenAI) -> None:
-    asked: Any = {"model": "mini_gpt", "messages": TALK, "max_tokens": 20, "seed": 3}
-    whole = openai_client.chat.completions.create(**asked)
-    chunks = list(openai_client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
-    *said, ended, counted = chunks
-    assert said[0].choices[0].delta.role == "assistant"
-    assert "".join(chunk.choices[0].delta.content for chunk in said) == whole.choices[0].message.content
+    body: Any = {"model": "mini_gpt", "messages": TALK, "max_tokens": 20, "seed": 3}
+    whole = openai_client.chat.completions.create(**body)
+    chunks = list(openai_client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True}))
+    *detail, ended, counted = chunks
+    assert detail[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content for chunk in detail) == whole.choices[0].message.content
     assert ended.choices[0].finish_reason == whole.choices[0].finish_reason
     assert counted.choices == [] and counted.usage == whole.usage
 
@@ -265,11 +265,11 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
         ({"stream": True, "temperature": 11}, 422, "temperature"),
     ],
 )
-def test_invalid_chats_are_explained(client: TestClient, changes: dict[str, Any], status: int, said: str) -> None:
+def test_invalid_chats_are_explained(client: TestClient, changes: dict[str, Any], status: int, detail: str) -> None:
     body = {"model": "mini_gpt", "messages": [{"role": "user", "content": "a"}], **changes}
     answer = client.post("/v1/chat/completions", json=body)
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert said in answer.text
+    assert detail in answer.text
 
 
 # ---------------------------------------------------------------- embeddings
@@ -304,11 +304,11 @@ def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> N
     ],
 )
 def test_invalid_embedding_requests_are_explained(
-    client: TestClient, changes: dict[str, Any], status: int, said: str
+    client: TestClient, changes: dict[str, Any], status: int, detail: str
 ) -> None:
     answer = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a", **changes})
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert said in answer.text
+    assert detail in answer.text
 
 
 def test_an_older_bundle_generates_text_without_embeddings(letters: Path, tmp_path: Path) -> None:

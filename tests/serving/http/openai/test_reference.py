@@ -79,8 +79,8 @@ def fields(kind: type[BaseModel]) -> set[str]:
         (ContentPart, ChatCompletionContentPartRefusalParam),
     ],
 )
-def test_every_field_of_openais_reference_is_known(ours: type[BaseModel], theirs: Any) -> None:
-    assert set(typing.get_type_hints(theirs)) <= fields(ours) | {"name", "prompt_cache_breakpoint"}
+def test_every_field_of_openais_reference_is_known(ours: type[BaseModel], reference: Any) -> None:
+    assert set(typing.get_type_hints(reference)) <= fields(ours) | {"name", "prompt_cache_breakpoint"}
 
 
 def test_every_kind_of_message_and_part_of_openais_reference_is_known() -> None:
@@ -105,5 +105,5 @@ def test_every_kind_of_message_and_part_of_openais_reference_is_known() -> None:
         (EmbeddingRequest, "embd_normalize"),
     ],
 )
-def test_every_field_of_vllm_and_llama_cpp_is_known(ours: type[BaseModel], theirs: str) -> None:
-    assert set(theirs.split()) - fields(ours) == set()
+def test_every_field_of_vllm_and_llama_cpp_is_known(ours: type[BaseModel], reference: str) -> None:
+    assert set(reference.split()) - fields(ours) == set()

@@ -43,9 +43,9 @@ class Environment:
             "LAMBDA_TASK_ROOT": "/var/task",
             "AWS_LAMBDA_FUNCTION_NAME": "models",
         }
-        told = [part for key, value in given.items() for part in ("-e", f"{key}={value}")]
+        error = [part for key, value in given.items() for part in ("-e", f"{key}={value}")]
         place = ("-v", f"{artifacts}:/var/task/artifacts:ro", "--network", "host", *CONFINED)
-        engine.docker("run", "-d", "--name", self.name, *told, *place, *options, image, "lambda")
+        engine.docker("run", "-d", "--name", self.name, *error, *place, *options, image, "lambda")
         self.frozen = False
 
     def state(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Environment:
     def wait_until_ready(self, patience: float = 60.0) -> None:
         """Until it requests its first event."""
         until = time.monotonic() + patience
-        while not self.runtime.asked:
+        while not self.runtime.first_poll:
             assert time.monotonic() < until and self.state()["Running"], engine.Container(self.name, "").log()
             time.sleep(0.02)
 
@@ -81,15 +81,15 @@ class Environment:
             assert kind == "response" and answer["request"] == request, answer
             self.freeze(True)
             return Outcome(200, "", answer["content"], self.name, answer["size"])
-        said = f"RequestId: {request} Error: Task timed out after {self.runtime.timeout_seconds:.2f} seconds"
-        return self.failed("Sandbox.Timedout", said)
+        message = f"RequestId: {request} Error: Task timed out after {self.runtime.timeout_seconds:.2f} seconds"
+        return self.failed("Sandbox.Timedout", message)
 
     def why(self) -> str:
         code = self.state()["ExitCode"]
         return "signal: killed" if code == 137 else f"exit status {code}"
 
-    def failed(self, kind: str, said: str) -> Outcome:
-        return Outcome(200, kind, {"errorType": kind, "errorMessage": said}, self.name)
+    def failed(self, kind: str, message: str) -> Outcome:
+        return Outcome(200, kind, {"errorType": kind, "errorMessage": message}, self.name)
 
     def end(self) -> None:
         engine.docker("rm", "-f", self.name, check=False)
@@ -115,8 +115,10 @@ class Platform:
     def invoke(self, event: bytes, before: Callable[[Environment], Any] = lambda environment: None) -> Outcome:
         """`before` is called with the ready environment, before the event is sent."""
         if len(event) > PAYLOAD:
-            said = f"{len(event)} byte payload is too large for the RequestResponse invocation type (limit {PAYLOAD})"
-            return Outcome(413, "RequestTooLargeException", {"message": said})
+            message = (
+                f"{len(event)} byte payload is too large for the RequestResponse invocation type (limit {PAYLOAD})"
+            )
+            return Outcome(413, "RequestTooLargeException", {"message": message})
         with self.lock:
             if not self.free and self.busy >= self.most:
                 return Outcome(429, "TooManyRequestsException", {"Reason": "ReservedFunctionConcurrentInvocationLimit"})

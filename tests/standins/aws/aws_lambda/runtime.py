@@ -34,7 +34,7 @@ class Runtime(ThreadingHTTPServer):
         self.timeout_seconds = timeout  # of an invocation, as the function's setting is
         self.events: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self.answers: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self.asked = 0.0  # when it requested its first event, so was initialised
+        self.first_poll = 0.0  # when it requested its first event, so was initialised
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, *_: Any) -> None:
@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path != f"{VERSION}/invocation/next":
             return self.reply(404)
-        self.server.asked = self.server.asked or time.perf_counter()
+        self.server.first_poll = self.server.first_poll or time.perf_counter()
         request, event = self.server.events.get()
         deadline = int((time.time() + self.server.timeout_seconds) * 1000)
         return self.reply(
@@ -132,7 +132,7 @@ class Function:
     @property
     def initialised(self) -> float:
         """Seconds from the start of the process to its first request for an event."""
-        return self.runtime.asked - self.started
+        return self.runtime.first_poll - self.started
 
     def invoke(self, event: Any, timeout: float = 30.0) -> Any:
         """The function's response to the event.

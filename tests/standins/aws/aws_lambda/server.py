@@ -153,15 +153,15 @@ class Lambda:
             return Reply(204)
         if request.method == "PUT":
             if self.aliases[name]["RoutingConfig"]["AdditionalVersionWeights"]:
-                said = {"Message": "Alias with weights can not be used with Provisioned Concurrency"}
-                return Reply(400, said, x_amzn_ErrorType="InvalidParameterValueException")
+                message = {"Message": "Alias with weights can not be used with Provisioned Concurrency"}
+                return Reply(400, message, x_amzn_ErrorType="InvalidParameterValueException")
             wanted = request.json()["ProvisionedConcurrentExecutions"]
             about = {"RequestedProvisionedConcurrentExecutions": wanted, "Status": "IN_PROGRESS"}
             self.warm[name] = {**about, "since": time.monotonic()}
         self.warmed(name)
         if name not in self.warm:
-            said = {"Message": "No Provisioned Concurrency Config found for this function"}
-            return Reply(404, said, x_amzn_ErrorType="ProvisionedConcurrencyConfigNotFoundException")
+            message = {"Message": "No Provisioned Concurrency Config found for this function"}
+            return Reply(404, message, x_amzn_ErrorType="ProvisionedConcurrencyConfigNotFoundException")
         shown = ("RequestedProvisionedConcurrentExecutions", "Status", "StatusReason")
         found = {key: self.warm[name][key] for key in shown if key in self.warm[name]}
         return Reply(202 if request.method == "PUT" else 200, found)
@@ -174,8 +174,8 @@ class Lambda:
             qualifier = next((v for v, share in weights.items() if random.random() < share), qualifier)
         image = self.image(name, qualifier)
         if any(f"-{bundle}-" in image for bundle in self.broken):
-            said = {"errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed"}
-            return Reply(200, said, X_Amz_Function_Error="Unhandled")
+            message = {"errorMessage": "RequestId: 1 Error: Runtime exited with error: signal: killed"}
+            return Reply(200, message, X_Amz_Function_Error="Unhandled")
         if image not in self.answers:
             self.answers[image] = self.start(image)
         return Reply(200, self.answers[image](request.json()))

@@ -33,13 +33,13 @@ class Task:
         [container] = [one for one in definition["containerDefinitions"] if one["name"] == "serving"]
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
-        told = {one["name"]: one["value"] for one in container["environment"] if one["value"]}
+        environment = {one["name"]: one["value"] for one in container["environment"] if one["value"]}
         here = {"HOST": "127.0.0.1", "PORT": port, "SERVING_CACHE": str(cache)}
         kept = {key: one for key, one in os.environ.items() if not key.startswith("SERVING_")}
         self.address = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "serving"],
-            cwd=ROOT, env={**kept, **told, **here}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=ROOT, env={**kept, **environment, **here}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:

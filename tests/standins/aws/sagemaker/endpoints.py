@@ -229,9 +229,9 @@ class Endpoints:
         """The server on a model's folder; None where it does not become healthy."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
-        told = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": port, **environment}
+        variables = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": port, **environment}
         process = subprocess.Popen(
-            [sys.executable, "-m", "serving.entrypoints.sagemaker", "serve"], cwd=ROOT, env={**os.environ, **told},
+            [sys.executable, "-m", "serving.entrypoints.sagemaker", "serve"], cwd=ROOT, env={**os.environ, **variables},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.processes.append(process)

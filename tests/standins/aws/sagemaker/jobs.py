@@ -33,8 +33,13 @@ def image(folder: Path, code: Path = ROOT) -> Path:
 def environment(root: Path, job: str, **more: str) -> dict[str, str]:
     """What SageMaker tells the container, and no more of this process's than it takes to run."""
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "OMP_NUM_THREADS", "DATA_MIRROR") if key in os.environ}
-    told = {"TRAINING_JOB_NAME": job, "TRAINING_JOB_ARN": f"{ARN}/{job}", "AWS_REGION": "us-east-1", "HOME": "/tmp"}
-    return {**kept, **told, "OPT_ML": str(root), "PYTHONUNBUFFERED": "1", **more}
+    variables = {
+        "TRAINING_JOB_NAME": job,
+        "TRAINING_JOB_ARN": f"{ARN}/{job}",
+        "AWS_REGION": "us-east-1",
+        "HOME": "/tmp",
+    }
+    return {**kept, **variables, "OPT_ML": str(root), "PYTHONUNBUFFERED": "1", **more}
 
 
 def prepared(folder: Path) -> Path:
@@ -164,11 +169,11 @@ class Jobs:
         job["TrainingJobStatus"] = status
 
     def _train(self, job: dict[str, Any], name: str, root: Path, workplace: Path) -> int:
-        told = environment(root, name, **job.get("Environment", {}))
+        variables = environment(root, name, **job.get("Environment", {}))
         limit = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400)
         command = [sys.executable, "-m", "pipelines.sagemaker", "train"]
         process = subprocess.Popen(
-            command, cwd=workplace, env=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=workplace, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.running[name] = process
         if job["TrainingJobStatus"] == "Stopping":
@@ -190,13 +195,13 @@ class Jobs:
     # ------------------------------------------------------------ S3
 
     def _bring(self, job: dict[str, Any], root: Path) -> None:
-        told = {}
+        variables = {}
         for channel in job.get("InputDataConfig", []):
             name = channel["ChannelName"]
-            told[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
+            variables[name] = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
             if not self._fetch(channel["DataSource"]["S3DataSource"]["S3Uri"], root / "input/data" / name):
                 raise ValueError(f"No S3 objects found under the prefix of channel {name}")
-        (root / "input/config/inputdataconfig.json").write_text(json.dumps(told))
+        (root / "input/config/inputdataconfig.json").write_text(json.dumps(variables))
         if "CheckpointConfig" in job:
             self._fetch(job["CheckpointConfig"]["S3Uri"], root / "checkpoints")
 
