@@ -207,7 +207,7 @@ def test_an_invalid_field_shows_its_error(visit: Visit) -> None:
     page.locator("#field-rooms").fill("many")
     expect(page.locator("[data-field=rooms] .fault")).to_contain_text("should be a valid number")
     expect(page.locator("#field-rooms")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator(".alert")).to_contain_text("The model cannot take this")
+    expect(page.locator(".alert")).to_contain_text("Invalid input")
     page.locator("#field-rooms").fill("3")
     expect(headline(page)).to_be_visible()
     expect(page.locator("[data-field=rooms] .fault")).to_be_hidden()
@@ -229,7 +229,7 @@ def test_the_forecast_fan_widens_with_volatility(visit: Visit) -> None:
     assert width() > calm
     page.get_by_text("Your own prices").click()
     page.locator("#own").fill("1, 2, x")
-    expect(page.get_by_text("Something here is not a number.")).to_be_visible()
+    expect(page.get_by_text("Some values are not numbers.")).to_be_visible()
     page.locator("#own").fill("\n".join(["50"] * 253))
     expect(headline(page)).to_contain_text("between 5")
 
@@ -242,7 +242,7 @@ def test_generation_starts_and_stops(visit: Visit) -> None:
     page.get_by_role("button", name="Write").click()
     expect(page.locator(".paper")).to_have_text("abcdefgh")
     expect(page.locator(".answer")).to_contain_text("5 tokens")
-    page.get_by_role("button", name="Go on from here").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator(".paper")).to_have_text("abcdefghijklm")
 
     cut = threading.Event()
