@@ -50,7 +50,7 @@ def cold_start(folder: Path, question: Question) -> float:
         process.wait(lambda: answers(port, question.project, question.inputs[:1]), pause=0.005)
         spent = time.perf_counter() - start
         if not question.right(0, answers(port, question.project, question.inputs[:1]) or b"null"):
-            raise SystemExit(f"{question.project}: a wrong answer")
+            raise SystemExit(f"{question.project}: wrong output")
     return spent
 
 

@@ -101,7 +101,7 @@ class Server:
             page = answer.read().decode()
         found = {name: sum(map(float, re.findall(pattern, page))) for name, pattern in COUNTERS.items()}
         if not found["rows written"]:
-            raise SystemExit(f"{self.project}: the log's writer has written nothing; measure longer")
+            raise SystemExit(f"{self.project}: the log's writer has written no rows; use more seconds")
         return ", ".join(f"{count:,.0f} {name}" for name, count in found.items())
 
 

@@ -86,7 +86,7 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
         except urllib.error.HTTPError as error:
             if error.code in (404, 503):  # not yet
                 return False
-            raise NotReady(f"answers {error.code}: {error.read(300).decode(errors='replace')}") from None
+            raise NotReady(f"status {error.code}: {error.read(300).decode(errors='replace')}") from None
         except (OSError, http.client.HTTPException):
             return False
         return True
@@ -94,7 +94,7 @@ def measure(contender: Contender, question: Question, concurrency: list[int], se
     def check() -> None:
         for number, body in enumerate(bodies):
             if not question.right(number, answer := post(url, body)):
-                raise NotReady(f"answers something else: {answer[:300].decode(errors='replace')}")
+                raise NotReady(f"unexpected response: {answer[:300].decode(errors='replace')}")
 
     def run(process: Process, connections: int, long: float) -> Figures:
         before, start = process.cpu_seconds(), time.perf_counter()

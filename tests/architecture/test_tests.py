@@ -77,14 +77,14 @@ def test_no_test_imports_another() -> None:
         for name in imports(file)
         if name.startswith("tests.") and not name.startswith(("tests.support", "tests.standins"))
     }
-    assert not found, "what two tests share belongs to tests/support"
+    assert not found, "shared code belongs in tests/support"
 
 
 def test_test_packages_mirror_the_tree() -> None:
     for file in FILES:
         room = file.parent.relative_to(TESTS)
         if room.parts and room.parts[0] not in OF_ITS_OWN:
-            assert (ROOT / room).is_dir() or (ROOT / room).with_suffix(".py").is_file(), f"{file}: no room {room}"
+            assert (ROOT / room).is_dir() or (ROOT / room).with_suffix(".py").is_file(), f"{file}: no package {room}"
 
 
 def test_a_package_has_at_most_a_dozen_files() -> None:

@@ -51,7 +51,7 @@ def test_an_undelivered_alert_fails_nothing(
 ) -> None:
     monkeypatch.setenv("ALERT_WEBHOOK", answering(500).url if webhook == "500" else webhook)
     alerts.failed(CONTEXT)
-    assert "mnist: train failed" in caplog.text, "the log has it in any case"
+    assert "mnist: train failed" in caplog.text, "it is logged in any case"
 
 
 def test_alerts_have_the_format_of_their_receiver(

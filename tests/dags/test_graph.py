@@ -230,7 +230,7 @@ def test_projects_keep_their_order_and_shared_stages() -> None:
     assert found.keys() == projects
     for project in projects:
         own = found.stages_of(project)
-        assert {stage.key for stage in own} == {project, None}, "a shared stage is part of it"
+        assert {stage.key for stage in own} == {project, None}, "shared stages are included"
         for stage in own:
             assert set(found.upstream[stage.address]) <= {one.address for one in own}
 

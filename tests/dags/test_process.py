@@ -58,7 +58,7 @@ def test_progress_bars_are_throttled() -> None:
     states = [b"\rEpoch 0: %d%%" % number for number in range(100)]
     found = shown(*states, b"\rEpoch 0: 100%\n", b"done\n", every=10, seconds=1)
     assert found[0] == "Epoch 0: 0%"
-    assert found[-2:] == ["Epoch 0: 100%", "done"], "the last state is a line like any other"
+    assert found[-2:] == ["Epoch 0: 100%", "done"], "the last state is a normal line"
     assert 8 <= len(found) <= 14, found
 
 
@@ -190,7 +190,7 @@ def running(started: Command, arguments: list[str], until: str) -> Iterator[list
     finally:
         started.stop()
         thread.join(20)
-    assert ends, "a command that was stopped has not succeeded"
+    assert ends, "a stopped command has not succeeded"
 
 
 def alive(started: Command) -> list[psutil.Process]:

@@ -227,7 +227,7 @@ def test_a_schedule_is_combined_with_the_drift_asset(bags: dict[str, dict[str, A
     changed = bags["changed"]["dags"][PROJECTS[0]]
     assert changed["when"] == "AssetOrTimeSchedule"
     assert (changed["cron"], changed["assets"]) == (CRON, [f"drift/{PROJECTS[0]}"])
-    assert changed["first"] > -61, "the last time before it was set is not made up for"
+    assert changed["first"] > -61, "no catch-up for earlier times"
 
 
 def test_a_project_added_to_params_gets_a_dag(bags: dict[str, dict[str, Any]]) -> None:

@@ -128,7 +128,7 @@ def test_an_override_sets_one_key_as_hydra_reads_it(override: str, key: str, val
     assert found == value and type(found) is type(value)
     changed = OmegaConf.to_container(OmegaConf.create(workspace.override(PARAMS, [override])))
     top = key.partition(".")[0]
-    assert {**changed, top: None} == {**before, top: None}, "and no other"  # type: ignore[dict-item]
+    assert {**changed, top: None} == {**before, top: None}, "only this one"  # type: ignore[dict-item]
 
 
 def test_without_overrides_params_are_unchanged() -> None:
@@ -160,7 +160,7 @@ def test_every_key_of_params_can_be_overridden() -> None:
     text = (ROOT / "params.yaml").read_text()
     changed = yaml.safe_load(workspace.override(text, ["seed=7"]))
     assert changed == {**yaml.safe_load(text), "seed": 7}
-    assert list(changed["projects"]) == list(yaml.safe_load(text)["projects"]), "in their order"
+    assert list(changed["projects"]) == list(yaml.safe_load(text)["projects"]), "in order"
 
 
 # ---------------------------------------------------------------- clones
@@ -198,7 +198,7 @@ def test_tasks_of_a_run_share_a_clone(repository: Repository) -> None:
     assert len(set(folders)) == 1
     assert [path.name for path in workspace.clones(repository.folder).iterdir()] == [folders[0].name]
     (folders[0] / "mark").touch()
-    assert (clone(repository, "seed=7") / "mark").exists(), "a task that is repeated goes on in it"
+    assert (clone(repository, "seed=7") / "mark").exists(), "a retried task continues in it"
 
 
 @pytest.mark.slow
@@ -235,7 +235,7 @@ def test_a_saved_run_is_an_experiment_and_leaves_the_checkout(repository: Reposi
     before = repository.state()
     folder = clone(repository, "projects.one.epochs=5", "projects.one.until=2020-01-31")
     repository.dvc("repro", "-q", "train", folder=folder)
-    assert not (folder / "elsewhere").exists(), "what the run has nothing to do with"
+    assert not (folder / "elsewhere").exists(), "unrelated to the run"
     stages, dvc = ["prepare", "train"], str(BIN / "dvc")
     name = workspace.save(repository.folder, folder, "one manual__2026", stages, dvc, environment())
     assert not folder.exists()
@@ -243,7 +243,7 @@ def test_a_saved_run_is_an_experiment_and_leaves_the_checkout(repository: Reposi
     shown = json.loads(repository.dvc("exp", "show", "--json"))
     found = {one["name"]: one["revs"][0]["data"] for base in shown for one in base.get("experiments") or []}
     assert set(found) == {name}
-    assert "refs/exps/exec" not in repository.run("git", "for-each-ref"), "what DVC notes while it works"
+    assert "refs/exps/exec" not in repository.run("git", "for-each-ref"), "DVC's own bookkeeping"
     assert found[name]["params"]["params.yaml"]["data"]["projects"]["one"] == {"epochs": 5, "until": "2020-01-31"}
     repository.run("git", "stash", "-q", "-u")
     repository.dvc("exp", "apply", "-q", name)

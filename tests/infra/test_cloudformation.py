@@ -60,7 +60,7 @@ def test_stateful_resources_are_retained_and_logs_are_not(template: StackTemplat
             assert one["DeletionPolicy"] in ("Retain", "Snapshot"), name
         elif one["Type"] == "AWS::Logs::LogGroup":
             assert one["DeletionPolicy"] == "Delete" and one["Properties"]["RetentionInDays"], name
-        assert one.get("DeletionPolicy") == one.get("UpdateReplacePolicy"), f"{name}: replaced it would be lost"
+        assert one.get("DeletionPolicy") == one.get("UpdateReplacePolicy"), f"{name}: it would be lost on replacement"
 
 
 @every_template
@@ -76,7 +76,7 @@ def test_buckets_are_private_encrypted_versioned_and_tls_only(template: StackTem
         assert any(
             one["Effect"] == "Deny" and one.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
             for one in statements
-        ), f"{name} can be read in the clear"
+        ), f"{name} is readable in plain text"
         assert all(one["Principal"] != "*" for one in statements if one["Effect"] == "Allow"), f"{name} is public"
 
 
@@ -103,7 +103,7 @@ def test_secret_parameters_are_noecho(template: StackTemplate) -> None:
             assert parameter.get("NoEcho") is True, name
     for key, value in pairs(template.body["Resources"]):
         if re.search(r"password$|secret$|token$", key, re.IGNORECASE):
-            assert not isinstance(value, str), f"{key} is written out"
+            assert not isinstance(value, str), f"{key} is hard-coded"
 
 
 @every_template

@@ -35,7 +35,7 @@ def test_a_comment_is_created_once_and_then_updated(hub: GitHub, capsys: pytest.
     assert len(ours) == 1 and "accuracy 0.95" in ours[0]["body"] and "(https://a/page)" in ours[0]["body"]
     assert capsys.readouterr().out.split(":")[0] == "created"
     assert github.main(["comment", f"file={write('r2 0.8')}", "topic=house_prices", "pr=7"]) == 0
-    assert len(hub.comments) == 152, "another topic is another comment"
+    assert len(hub.comments) == 152, "another topic has another comment"
 
 
 def test_quoted_comments_are_not_overwritten(hub: GitHub) -> None:

@@ -27,7 +27,7 @@ def instructions(file: Path) -> list[tuple[str, str]]:
 def test_a_dockerfile_has_one_base_and_it_is_an_argument(file: Path) -> None:
     lines = instructions(file)
     assert lines[0] == ("ARG", f"BASE={images.BASE}")
-    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images.BASE), "Python's and Debian's release, and no moving tag"
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images.BASE), "a fixed release of Python and Debian"
     assert {rest.split()[0] for word, rest in lines if word == "FROM"} == {"${BASE}"}
 
 
@@ -39,9 +39,9 @@ def test_a_dockerfile_runs_as_any_non_root_user(file: Path) -> None:
     if file.name == "train.Dockerfile":
         assert not users and "SageMaker runs training as root" in file.read_text()
     else:
-        assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", users[-1]), "by number: Kubernetes can't look a name up"
+        assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", users[-1]), "numeric: Kubernetes can't look up a name"
     after = lines[max(number for number, (word, _) in enumerate(lines) if word in ("USER", "FROM")) :]
-    assert users == [] or not [word for word, _ in after if word in ("RUN", "COPY")], "nothing is added as that user"
+    assert users == [] or not [word for word, _ in after if word in ("RUN", "COPY")], "no files are added as that user"
 
 
 @each
@@ -56,7 +56,7 @@ def test_a_dockerfile_keeps_no_cache_and_verifies_downloads(file: Path) -> None:
     lines = instructions(file)
     assert not [rest for word, rest in lines if word == "ADD" or re.search(r"\b(sudo|curl|wget)\b|:latest", rest)]
     for rest in (rest for word, rest in lines if word == "RUN"):
-        assert rest.count("pip install") == rest.count("--no-cache-dir") == rest.count("--no-deps"), "a lock, as it is"
+        assert rest.count("pip install") == rest.count("--no-cache-dir") == rest.count("--no-deps"), "an unchanged lock"
         assert ("apt-get" in rest) == ("rm -rf /var/lib/apt/lists/*" in rest)
 
 

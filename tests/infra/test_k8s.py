@@ -190,7 +190,7 @@ def test_network_policies_deny_by_default(stage: str) -> None:
     for name, policy in policies.items():
         for way, peers in (("ingress", "from"), ("egress", "to")):
             for rule in policy["spec"].get(way, []):
-                assert rule["ports"] and rule[peers], f"{name} lets everyone through"
+                assert rule["ports"] and rule[peers], f"{name} allows everyone"
                 assert {} not in rule[peers]
     internet = [p["ipBlock"] for r in policies["mnist-serving"]["spec"]["egress"] for p in r["to"] if "ipBlock" in p]
     assert {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]} in internet  # no access to the node's credentials

@@ -213,7 +213,7 @@ def test_deployments_are_not_cancelled_and_production_needs_a_release() -> None:
 def test_the_shards_cover_the_whole_suite() -> None:
     matrix = WORKFLOWS["ci"]["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["shard"] == [f"{i + 1}/{len(matrix['shard'])}" for i in range(len(matrix["shard"]))]
-    assert matrix["python"] == ["3.11"], "the lock is made for it"
+    assert matrix["python"] == ["3.11"], "the lock must cover it"
 
 
 @every_workflow
@@ -252,7 +252,7 @@ def test_jenkins_runs_what_ci_runs() -> None:
     ci = [step["run"] for step in steps("ci") if "run" in step]
     deploy = [step["run"] for step in steps("deploy") if "run" in step]
     assert set(commands) == {*ci, *deploy}
-    assert len(re.findall(r"\bsh\b", text)) == len(commands), "a script that is not one plain command"
+    assert len(re.findall(r"\bsh\b", text)) == len(commands), "not a single command"
 
 
 def test_every_list_of_targets_is_complete() -> None:
@@ -268,5 +268,5 @@ def test_every_list_of_targets_is_complete() -> None:
 def test_dependabot_covers_manual_pins() -> None:
     content = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())
     for one in content["updates"]:
-        assert one["cooldown"]["default-days"] >= 7, "a release that was taken over is noticed within days"
+        assert one["cooldown"]["default-days"] >= 7, "a compromised release is noticed within days"
     assert {one["package-ecosystem"] for one in content["updates"]} == {"github-actions", "docker"}

@@ -48,7 +48,7 @@ def test_augmentations_are_independent_per_image() -> None:
     x, flip = ramps(200), torch.arange(200) % 2 == 0
     moved = networks.flip_and_shift(x, flip, 2)
     assert moved.shape == x.shape and moved.dtype == torch.uint8
-    assert (moved[..., 2] == x[..., 2]).all(), "pixels went from one image to another"
+    assert (moved[..., 2] == x[..., 2]).all(), "pixels moved between images"
     step = moved[:, 16, 17, 1].int() - moved[:, 16, 16, 1].int()
     assert (step == torch.where(flip, -1, 1)).all()
     down = moved[:, 16, 16, 0].int() - 16

@@ -200,7 +200,7 @@ def test_the_expert_balance_loss_is_one_if_uniform() -> None:
         assert experts.balance.item() == pytest.approx(1, abs=0.01)
         experts.router.weight.copy_(10 * torch.eye(1, 32).expand(4, -1) * torch.tensor([[1.0], [0], [0], [0]]))
         experts(x[:, :1])
-        assert experts.balance.item() == pytest.approx(4, abs=0.01), "one expert for all"
+        assert experts.balance.item() == pytest.approx(4, abs=0.01), "a single expert"
 
 
 @pytest.mark.parametrize("family", ["mistral", "mixtral"])

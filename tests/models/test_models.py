@@ -151,7 +151,7 @@ def test_shifts_match_a_plain_loop() -> None:
         ]
         assert len(matches) == 1
         seen.add(matches[0])
-    assert len(seen) == (2 * most + 1) ** 2, "every move happens, each image has its own"
+    assert len(seen) == (2 * most + 1) ** 2, "every shift occurs, independently per image"
 
 
 def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:

@@ -78,7 +78,7 @@ def test_least_squares_recovers_the_hedonic_coefficients() -> None:
     truth = [*house_prices.COEFFICIENTS.values(), *districts.values(), house_prices.BASE_PRICE]
     assert np.all(np.abs(estimate - truth) < 4 * errors), estimate
     assert np.sqrt(variance) == pytest.approx(house_prices.NOISE, rel=0.03)
-    assert errors.max() < 2, "the truth is found, not merely not excluded"
+    assert errors.max() < 2, "the truth is found, not just not excluded"
 
 
 def test_digits_are_uint8_images_of_the_full_range() -> None:

@@ -93,7 +93,7 @@ def test_unchanged_files_are_not_read_again(checkout: Path, monkeypatch: pytest.
     """For gigabytes only the inodes are read."""
     monkeypatch.setattr(sources, "RECENT", -1.0)
     before = looked()
-    monkeypatch.setattr(sources.hashlib, "file_digest", lambda *_: pytest.fail("is read"))
+    monkeypatch.setattr(sources.hashlib, "file_digest", lambda *_: pytest.fail("the file was read"))
     assert looked() == before
 
 

@@ -78,7 +78,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
     served.dvc.kill()
-    assert served.server.wait(60) == 0, "it ends with dvc"
+    assert served.server.wait(60) == 0, "the server ends with dvc"
     assert not (tmp_path / "server").exists()
 
 
@@ -142,16 +142,18 @@ def test_only_the_stages_of_one_repro_are_forked(stages: Stages, short: Path) ->
     dvc.write_text("import subprocess, sys\nfor _ in range(3): subprocess.run([sys.executable, '-m', 'stages.work'])")
     environment = {"DVC_STAGE": "work", "TMPDIR": str(short)}
     assert stages.run(str(dvc), "repro", "--single-item", **environment)[1].count("alone") == 3
-    assert stages.run(str(dvc), "repro", TMPDIR=str(short))[1].count("alone") == 3, "it does not say that it is DVC"
+    assert stages.run(str(dvc), "repro", TMPDIR=str(short))[1].count("alone") == 3, "the process is not named dvc"
     assert stages.run("-m", "stages.work", **environment)[1].startswith("alone")
     assert stages.run(str(dvc), "repro", FORK_SERVER="off", **environment)[1].count("alone") == 3
     assert not list(short.iterdir())
     out = stages.run(str(dvc), "repro", **environment)[1]
-    assert out.split("\n")[:2] == ["alone None"] * 2, "the second launches it"
+    assert out.split("\n")[:2] == ["alone None"] * 2, "the second stage launches it"
     (servers,) = short.iterdir()
     until(lambda: not list(servers.iterdir()))
     servers.chmod(0o777)
-    assert stages.run(str(dvc), "repro", **environment)[1].count("alone") == 3, "others could put their socket there"
+    assert stages.run(str(dvc), "repro", **environment)[1].count("alone") == 3, (
+        "other users could create a socket there"
+    )
     assert not list(servers.iterdir())
 
 

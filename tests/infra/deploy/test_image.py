@@ -123,7 +123,7 @@ def test_an_engine_pulls_it_with_a_valid_bundle(registry: str, bundle: Bundle) -
     """docker pull checks every digest; the files' own hashes are checked against the manifest in the bundle."""
     _, pushed = layered(registry, bundle, "pulled")
     name = f"{registry.removeprefix('http://')}/stage/lambda:pulled"
-    assert images.digest(name) == pushed, "fetched, and known by the same name as there"
+    assert images.digest(name) == pushed, "pulled with the registry's digest"
     container = engine.docker("create", name).stdout.strip()
     try:
         copied = bundle.folder.parent / "copied"

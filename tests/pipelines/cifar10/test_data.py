@@ -36,11 +36,11 @@ def test_boxes_enclose_the_drawn_shapes_exactly(size: int) -> None:
         (mask,) = found.masks
         left, top, right, bottom = thing.box
         assert 0 <= left < right <= size and 0 <= top < bottom <= size
-        assert mask[top:bottom, left:right].sum() == mask.sum() > 0, "something lies outside the box"
+        assert mask[top:bottom, left:right].sum() == mask.sum() > 0, "pixels outside the box"
         for edge in (mask[top], mask[bottom - 1], mask[:, left], mask[:, right - 1]):
-            assert edge.any(), "the box is larger than what was drawn"
+            assert edge.any(), "the box is too large"
         light = np.ptp(found.pixels[~mask], axis=0)
-        assert light.max() <= 36, "something was drawn outside the mask"
+        assert light.max() <= 36, "pixels outside the mask"
 
 
 def span(shape: str) -> float:
@@ -130,7 +130,7 @@ def test_the_python_version_is_read_as_opcodes(
     import pickle
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("a pickle was loaded")
+        raise AssertionError("a pickle was unpickled")
 
     for name in ("load", "loads", "Unpickler"):
         monkeypatch.setattr(pickle, name, refuse)

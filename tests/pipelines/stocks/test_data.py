@@ -58,7 +58,7 @@ def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
         "no price for 48 days",
     ):
         assert words in message, words
-    assert str(tmp_path) not in message, "the card is the same wherever the files lie"
+    assert str(tmp_path) not in message, "the card does not depend on the files' location"
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_the_version_depends_on_content_only(tmp_path: Path) -> None:
     assert versions[0] == versions[1] != versions[2]
     assert len(versions[0]) == 12
     (one / "model.onnx").rename(one / "graph.onnx")
-    assert write_manifest(one, **LINEAGE).version != versions[0], "names of files count as content"
+    assert write_manifest(one, **LINEAGE).version != versions[0], "file names are part of the content"
 
 
 def test_writing_the_manifest_again_changes_nothing(sealed: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_bundle_records_its_predictor_code(tmp_path: Path) -> None:
     same, other = made_with(tmp_path / "same"), made_with(tmp_path / "other", code_sha256="f" * 64)
     assert same.manifest.code_sha256 == code_sha256("pipelines.titanic.predict")
     assert (same.manifest.code, other.manifest.code) == ("same", "changed")
-    assert same.manifest.version == other.manifest.version, "the version names the model, not the code"
+    assert same.manifest.version == other.manifest.version, "the version identifies the model, not the code"
     same.require_same_code()
     with pytest.raises(BundleError) as caught:
         other.require_same_code()

@@ -62,7 +62,7 @@ def test_splits_depend_on_the_seed_alone() -> None:
     first, again, other = (split_indices(200, SHARES, seed)["test"].tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    assert first != list(range(170, 200)), "rows are shuffled, not cut from the end"
+    assert first != list(range(170, 200)), "rows are shuffled before the split"
 
 
 @pytest.mark.parametrize("content", [FRAME, ARRAYS], ids=["table", "arrays"])

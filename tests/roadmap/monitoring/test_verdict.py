@@ -121,4 +121,4 @@ def test_every_project_has_monitored_columns(project: str) -> None:
     assert load_project(project).monitoring
     assert MonitorSettings.model_validate(
         yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]["monitor"]
-    ).enabled, "the kill switch is for emergencies"
+    ).enabled, "disabled means no retraining"

@@ -88,7 +88,7 @@ def test_any_checkout_path_works_even_after_a_move(checkout: Path, name: str, tm
     new = logged(client, "new")
     assert read(client, new) == "new" and served(place) == "new"
     assert sorted(path.read_text() for path in place.rglob("bundle.json")) == ["new", "old"]
-    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"], "nothing is written where it was"
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"], "nothing is written to the old location"
 
 
 def test_a_copy_does_not_touch_the_original(checkout: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_store_without_artifacts_takes_new_runs(checkout: Path, tmp_path: Path
     client = connected()
     new = logged(client, "new")
     assert (copy / "mlruns" / "titanic" / new).is_dir()
-    assert read(client, old) == "old", "which is only there"
+    assert read(client, old) == "old", "exists only there"
 
 
 def test_a_deleted_experiment_is_one_line_with_a_remedy(checkout: Path) -> None:
@@ -138,14 +138,14 @@ def test_an_empty_store_is_kept_once_and_copied_from_then_on(tmp_path: Path, mon
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         if name == "second":  # MLflow would have to run its migrations
-            monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", lambda engine: pytest.fail("made anew"))
+            monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", lambda engine: pytest.fail("recreated"))
         run = logged(connected(), name)
         assert read(connected(), run) == name
     first, second = (tmp_path / name / "mlflow.db" for name in ("first", "second"))
     assert schema(first) == schema(second)
     assert creation_time(first) < creation_time(second)
     assert connected().get_experiment("0").artifact_location == str(tmp_path / "second/mlruns/0")
-    assert not local_store.copy_empty(second), "a store that is there stays"
+    assert not local_store.copy_empty(second), "an existing store is kept"
     assert sorted(file.name for file in second.parent.iterdir()) == ["mlflow.db", "mlruns"]
 
 

@@ -26,7 +26,7 @@ def epoch(
     batches.set_epoch(number)
     found = list(batches)
     assert len(found) == len(batches)
-    assert all(torch.equal(x, -y) for x, y in found), "the tensors of a batch belong together"
+    assert all(torch.equal(x, -y) for x, y in found), "tensors of a batch must match"
     return [rows_of(batch) for batch in found]
 
 
@@ -71,7 +71,7 @@ def test_processes_together_see_the_batches_of_one(world: int, seed: int | None)
     for whole, *parts in zip(alone, *shares, strict=True):
         assert sorted(row for part in parts for row in part) == sorted(whole)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
-        assert all(parts), "a process without a row would hang the others"
+        assert all(parts), "a process without rows would block the others"
 
 
 def test_batches_smaller_than_the_world_size_are_rejected() -> None:

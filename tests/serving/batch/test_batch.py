@@ -292,7 +292,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_file(
                 break
             time.sleep(0.002)
         process.communicate()
-    assert kills, "it was never killed"
+    assert kills, "it was not killed"
     assert output.read_bytes() == (tmp_path / f"whole.{kind}").read_bytes()
     errors = [tmp_path / f"{name}.{kind}.errors.jsonl" for name in ("whole", "out")]
     assert errors[0].read_bytes() == errors[1].read_bytes()

@@ -42,7 +42,7 @@ def test_an_unseen_level_is_named_with_the_nearest_known_one(client: TestClient)
     assert json.loads(answer.headers["x-notes"]) == answer.json()["notes"]
     woman, unseen, man = (predict(client, {**KNOWN, "sex": sex}).json() for sex in ("female", "Female", "male"))
     chances = [one["outputs"][0]["probability"] for one in (woman, unseen, man)]
-    assert chances[0] > chances[1] > chances[2], "neither a woman's answer nor a man's"
+    assert chances[0] > chances[1] > chances[2], "neither the prediction for women nor for men"
 
 
 def test_known_values_need_no_note(client: TestClient) -> None:

@@ -151,7 +151,7 @@ def test_an_uploaded_picture_is_recognised(visit: Visit, tmp_path: Path) -> None
     assert page.locator("canvas.large").evaluate(shown) == [10, 200, 30, 255]
     (tmp_path / "words.png").write_text("not a picture")
     page.locator("#file").set_input_files(tmp_path / "words.png")
-    expect(page.locator(".alert")).to_contain_text("words.png is not a picture")
+    expect(page.locator(".alert")).to_contain_text("open words.png as an image")
 
 
 def test_influential_words_are_coloured(visit: Visit) -> None:
@@ -188,7 +188,7 @@ def test_moving_a_slider_changes_the_price(visit: Visit) -> None:
     expect(headline(page)).to_be_visible()
     price = lambda: float(headline(page).inner_text().replace(",", ""))  # noqa: E731
     page.locator("#field-area_m2").fill("30")
-    expect(page.locator(".curve figcaption")).to_have_text("Prediction by Area m2, all else as it is")
+    expect(page.locator(".curve figcaption")).to_have_text("Prediction by Area m2, all else equal")
     expect(page.locator(".answer")).to_have_attribute("aria-busy", "false")
     small = price()
     slider = page.locator("[data-field=area_m2] input[type=range]")
@@ -404,7 +404,7 @@ def test_an_unreachable_server_is_reported(browser: Browser, address: str) -> No
     expect(headline(page)).to_be_visible()
     page.route("**/predict", lambda route: route.abort())
     choose(page, "Class", "2nd")
-    expect(page.locator(".alert")).to_contain_text("The server does not answer")
+    expect(page.locator(".alert")).to_contain_text("The server does not respond")
     visit.close()
 
 

@@ -115,7 +115,7 @@ class Slow:
         self.fail = False
 
     def stream(self, request: Any) -> Iterator[Any]:
-        raise AssertionError("answers are written together")
+        raise AssertionError("generation is batched")
 
     def batch(self) -> Any:
         batch: Any = self.writer.batch()
@@ -178,7 +178,7 @@ def test_a_new_request_joins_the_running_batch(writer: Generator, slow: Slow) ->
         await until(lambda: len(loop.waiting) == 1 or len(loop.running) == 2)
         slow.gate.release(51)  # the sixth step may have started; then 50 for the second
         answers = await asyncio.wait_for(asyncio.gather(first, second), 30)
-        assert answers[0] == answers[1], "the same seed, the same answer"
+        assert answers[0] == answers[1], "the same seed gives the same text"
 
     asyncio.run(go())
 

@@ -50,7 +50,7 @@ def test_a_folder_may_hold_projects_or_be_one_bundle(inside: str, tmp_path: Path
     one = there["titanic"]
     assert isinstance(one, DiscoveredBundle)
     assert Bundle(one.fetch()).manifest == made
-    assert not cache.exists(), "what lies on this machine is not copied"
+    assert not cache.exists(), "local bundles are not copied"
 
 
 def test_other_files_are_not_bundles(tmp_path: Path, cache: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_prefix_may_hold_projects_or_be_one_bundle(prefix: str, bucket: Bucket
     place = f"s3://{bucket.name}/team/models/" if prefix.startswith("team") else f"s3://{bucket.name}"
     there = open_source(place, cache).find()
     assert list(there) == ["titanic"]
-    assert not cache.exists(), "looking downloads nothing"
+    assert not cache.exists(), "polling downloads nothing"
     one = there["titanic"]
     assert isinstance(one, DiscoveredBundle)
     assert Bundle(one.fetch()).manifest == Bundle(made).manifest
@@ -319,7 +319,7 @@ def test_the_cache_keeps_the_last_versions(bucket: Bucket, made: Path, cache: Pa
         another(made, f"number {number}")
         bucket.upload(made, "titanic/bundle")
         folders.append(found(source).fetch())
-    assert cached(cache) == sorted([*folders[-3:], cache / "titanic" / ".killed"]), "a draft may belong to a process"
+    assert cached(cache) == sorted([*folders[-3:], cache / "titanic" / ".killed"]), "a temporary folder may be in use"
 
 
 def test_every_page_of_a_long_listing_is_read(

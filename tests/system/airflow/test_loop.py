@@ -78,7 +78,7 @@ class World:
             exchanges.request_id in parquet.ParquetFile(path).read(["request_id"])["request_id"].to_pylist()
             for path in self.log.glob("project=titanic/*/part-*.parquet")
         ):
-            assert time.monotonic() < deadline, "the prediction log has no end"
+            assert time.monotonic() < deadline, "the prediction log has no such request"
             time.sleep(0.5)
 
     def lines(self, name: str) -> list[dict[str, Any]]:

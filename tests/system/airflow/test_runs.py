@@ -144,9 +144,9 @@ def test_a_finally_failed_stage_alerts_the_webhook(airflow: Airflow, runs: Runs,
 def fails_at(airflow: Airflow, dag: str, run: str, task: str, output: str) -> None:
     assert airflow.wait(dag, run) == "failed"
     tasks = {one["task_id"]: one for one in airflow.client.tasks(dag, run)}
-    assert tasks[task]["state"] == "failed" and tasks[task]["try_number"] == 1, "what is wrong is not tried again"
+    assert tasks[task]["state"] == "failed" and tasks[task]["try_number"] == 1, "usage errors are not retried"
     ran = {name for name, one in tasks.items() if one["state"] not in ("upstream_failed", "failed")}
-    assert ran <= ({"check", "store", "collect"} if task != "check" else set()), f"{ran} ran all the same"
+    assert ran <= ({"check", "store", "collect"} if task != "check" else set()), f"{ran} ran anyway"
     assert any(output in line for line in airflow.client.log(dag, run, task))
 
 
@@ -182,7 +182,7 @@ def test_a_run_for_a_past_day_sees_no_later_data(airflow: Airflow, runs: Runs) -
     card = airflow.card(results["summary"]["experiment"], "stocks")
     assert card["periods"]["test"][1] in (PAST, "2021-05-31")
     today = json.loads((airflow.folder / "data" / "stocks" / "card.json").read_text())
-    assert today["periods"]["test"][1] > "2024", "the checkout's own data go on to the present"
+    assert today["periods"]["test"][1] > "2024", "the checkout's own data reach the present"
 
 
 def test_setting_a_schedule_causes_no_catchup(airflow: Airflow) -> None:
@@ -216,7 +216,7 @@ def test_an_external_drift_event_retrains_the_project(airflow: Airflow) -> None:
     (run,) = airflow.runs("house_prices", "asset_triggered")
     results = airflow.succeeds("house_prices", run)
     states = {result["stage"]: result["state"] for result in results.values() if result and "stage" in result}
-    assert set(states.values()) == {"ran"}, "an old outcome is not good enough"
+    assert set(states.values()) == {"ran"}, "an earlier result does not count"
 
 
 def test_the_ui_shows_a_projects_stages_and_readme(airflow: Airflow, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def deployment(airflow: Airflow, expected: dict[str, str]) -> str:
             if state.get("champions") == "success" and expected in airflow.client.result("deploy", run, "champions"):
                 return run
         time.sleep(1)
-    pytest.fail(f"nobody deployed {expected}")
+    pytest.fail(f"{expected} was not deployed")
 
 
 @contextmanager

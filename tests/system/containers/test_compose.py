@@ -52,7 +52,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, l
     build = ["build", "-q", "--build-arg", f"BASE={engine.base()}", "-t", IMAGE, str(DEBIAN)]
     built = engine.docker(*build, check=False)
     if built.returncode:
-        pytest.skip(f"Debian's packages can not be had: {built.stderr.strip()[-300:]}")
+        pytest.skip(f"Debian's packages are not available: {built.stderr.strip()[-300:]}")
     engine.docker("tag", engine.built("serving"), SERVING)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAG", "compose-test")

@@ -83,7 +83,7 @@ def test_a_hanging_invocation_ends_only_its_environment(serving: str, artifacts:
         late = platform.invoke(titanic(WOMAN), before=stop)
         assert late.error == "Sandbox.Timedout" and "Task timed out after 2.00 seconds" in late.payload["errorMessage"]
         assert time.monotonic() - begun < 20
-        assert engine.docker("inspect", late.environment, check=False).returncode, "it is gone"
+        assert engine.docker("inspect", late.environment, check=False).returncode, "the environment has ended"
         after = platform.invoke(titanic(WOMAN))
         assert answered(after) and after.environment != late.environment
 
@@ -112,7 +112,7 @@ def test_an_event_above_six_megabytes_is_rejected(serving: str, artifacts: Path)
     with Platform(serving, artifacts) as platform:
         refused = platform.invoke(csv(PAYLOAD // 16))
         assert (refused.status, refused.error) == (413, "RequestTooLargeException")
-        assert not platform.free, "no environment was made for it"
+        assert not platform.free, "no environment was started for it"
 
 
 def test_a_response_above_six_megabytes_is_a_problem(serving: str, artifacts: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_job_trains_on_its_channels_data(jobs: Jobs) -> None:
     job = jobs.start("channel", SHORT)
     assert job.wait() == 0, job.log()
     assert job.curve() == whole.curve()
-    assert not (job.root / "model/training/metrics.json").exists(), "the caller evaluates"
+    assert not (job.root / "model/training/metrics.json").exists(), "evaluation is left to the caller"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_failure_is_an_exit_code_and_one_line(jobs: Jobs, changes: dict[str, s
     assert job.wait() == 1, job.log()
     failure = (job.root / "output" / "failure").read_text()
     assert reason in failure and "\n" not in failure and "Traceback" not in failure
-    assert not any((job.root / "model").iterdir()), "nothing half done"
+    assert not any((job.root / "model").iterdir()), "no partial output"
 
 
 def test_a_spot_interruption_resumes_from_the_last_checkpoint(jobs: Jobs, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_first_deployment_creates_the_stack_and_serves(deployed: Cloud, stor
     assert parameters["status"] == "CREATE_COMPLETE" and parameters["Bundles"].endswith(
         f"/bundles/titanic/{store.first}"
     )
-    assert len(deployed.containers.routed) == 1, "there is nobody yet to compare with"
+    assert len(deployed.containers.routed) == 1, "nothing to compare with yet"
 
 
 def test_the_canary_is_tested_before_it_gets_all_requests(
@@ -255,7 +255,7 @@ def test_a_failed_creation_does_not_block_the_next(
     assert ready.stack(STACK)["status"] == "ROLLBACK_COMPLETE"
     assert "Unable to assume" in ready.records()[-1]["reason"]
     code, out, _ = command(capsys, "status", *WHERE)
-    assert code == 0 and out.startswith("answers: nothing"), "its parameters name a version, which nobody serves"
+    assert code == 0 and out.startswith("answers: nothing"), "its parameters have a version that is not served"
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
     assert answers(ready) == {store.first}

@@ -38,11 +38,11 @@ def test_environments_stay_warm_through_a_rollout_and_a_rollback(
     assert code == 0 and "2 environments of version 2 are warmed" in out, err
     assert warm.weights() == ("2", {}) and answers(warm) == {store.second}
     assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
-    assert not warm.functions.cooled, "nobody met a cold start"
+    assert not warm.functions.cooled, "a request met a cold start"
     code, _, err = command(capsys, "rollback", *WHERE)
     assert code == 0 and answers(warm) == {store.first}, err
     assert warm.functions.warm[NAME][WARM] == 2 and warm.functions.warm[NAME]["Status"] == "READY"
-    assert warm.functions.cooled == 1, "or the bad one is asked until all are warm"
+    assert warm.functions.cooled == 1, "otherwise the bad version serves until all are warm"
 
 
 def test_a_version_that_cannot_be_warmed_is_rolled_back(

@@ -147,7 +147,7 @@ def test_a_model_that_does_not_start_gets_no_request(
     code, _, err = command(capsys, *WHERE)
     assert code == 1 and "did not pass the ping health check" in err
     shares = [shares for _, shares in deployed.endpoints.endpoints.routed[routed:]]
-    assert all(len(one) == 1 for one in shares), "nobody met it"
+    assert all(len(one) == 1 for one in shares), "a request reached it"
     deployed.client("s3").delete_object(Bucket=deployed.bucket, Key=key(store.second))
     unharmed(deployed, store, capsys)
 
@@ -188,7 +188,7 @@ def test_a_failed_creation_does_not_block_the_next(
     assert code == 1 and "ROLLBACK_COMPLETE; Endpoint CREATE_FAILED: The account-level" in err
     assert "nothing answers" in err and aws.records()[-1]["reason"] in err
     code, out, _ = command(capsys, "status", *WHERE)
-    assert code == 0 and out.startswith("answers: nothing"), "its parameters name a version, which nobody serves"
+    assert code == 0 and out.startswith("answers: nothing"), "its parameters have a version that is not served"
     code, out, err = command(capsys, *WHERE)
     assert code == 0, out + err
     assert answers(aws) == {store.first}

@@ -174,7 +174,7 @@ def test_stacks_are_deleted_and_stateful_resources_kept(stage: tuple[str, Stacks
     for template in reversed(TEMPLATES.values()):
         kept = stacks.down(template, name, project(template))
         assert stacks.describe(template.stack(name, project(template))) is None, template.name
-        assert stacks.down(template, name, project(template)) == [], "deleting it again does nothing"
+        assert stacks.down(template, name, project(template)) == [], "a second deletion does nothing"
         if template.name == "storage":
             assert "DataBucket" in kept
     assert client("s3", address).head_bucket(Bucket=data)["ResponseMetadata"]["HTTPStatusCode"] == 200

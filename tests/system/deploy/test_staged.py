@@ -44,7 +44,7 @@ def test_a_canary_gets_its_share_and_then_all_traffic(
 ) -> None:
     store, running = staged
     store.promote(store.first)
-    assert command(capsys, *WHERE)[0] == 0, "the first has nothing to share with"
+    assert command(capsys, *WHERE)[0] == 0, "the first version has no traffic to share"
     assert aliases(store)["staging"] == store.first
     store.promote(store.second)
     code, out, _ = command(capsys, "plan", *WHERE)

@@ -105,7 +105,7 @@ def test_a_usage_error_fails_the_job_in_one_line(job: Job, changes: dict[str, st
     given = changes if "project" in changes else {**SHORT, **changes}
     code, message = job.run(given, hosts)
     assert code == 1 and reason in job.failure and "\n" not in job.failure, message
-    assert not any((job.root / "model").iterdir()), "nothing half done"
+    assert not any((job.root / "model").iterdir()), "no partial output"
 
 
 def test_missing_and_invalid_hyperparameters_are_reported(job: Job) -> None:

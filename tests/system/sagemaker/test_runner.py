@@ -72,13 +72,13 @@ def test_the_stage_downloads_the_jobs_model_and_reuses_a_finished_job(stage: Sta
     assert (stage.artifacts / "history.csv").read_text().count("\n") == 4
     assert json.loads((stage.artifacts / "train.json").read_text())["bundle_version"] == bundle.manifest.version
     assert "Training job completed" in done.stdout and "val_loss" in done.stdout, "progress and log"
-    assert bundle.manifest.git_commit, "the image has no .git; the caller's commit goes with the job"
+    assert bundle.manifest.git_commit, "the image has no .git; the job gets the caller's commit"
     (name,) = aws.jobs.jobs
     assert aws.jobs.jobs[name]["EnableManagedSpotTraining"]
 
     again = stage.run("projects.titanic.train.epochs=3")
     assert again.returncode == 0 and "exists already" in again.stdout and len(aws.jobs.jobs) == 1, again.stderr
-    assert not list(stage.artifacts.glob(".*")), "no scratch left"
+    assert not list(stage.artifacts.glob(".*")), "temporary files left"
 
 
 def test_a_stopped_stage_stops_its_job_and_a_killed_one_resumes(stage: Stage, aws: SageMaker, tmp_path: Path) -> None:

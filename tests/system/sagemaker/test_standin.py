@@ -118,7 +118,7 @@ def test_a_failed_update_keeps_the_old_model_and_reports_why(
     assert {ask(aws) for _ in range(20)} == {"one x"}
     alarm("OK")
     aws.endpoints.containers["s3://models/two"] = answering("two")
-    assert updated()["EndpointConfigName"] == "two", "it can be tried again"
+    assert updated()["EndpointConfigName"] == "two", "it can be retried"
 
 
 def test_invalid_calls_are_rejected_like_aws(aws: SageMaker, api: Any) -> None:

@@ -108,7 +108,7 @@ def test_ci(runner: Runner) -> None:
     assert passed(runner, "1/1") == {"make test": 8, "make test-all": 16}
     first, second = passed(runner, "1/2"), passed(runner, "2/2")
     for target, count in {"make test": 8, "make test-all": 16}.items():
-        assert first[target] + second[target] == count, "the shards together are the suite"
+        assert first[target] + second[target] == count, "the shards make up the whole suite"
     stand_in(runner.folder, "images", IMAGES)
     steps = runner.job(WORKFLOWS["ci"], "images")
     assert states(steps)["make images"] == "ran"
@@ -179,7 +179,7 @@ def test_deploy_to_lambda_and_roll_back(runner: Runner, tmp_path: Path) -> None:
         store.promote(store.second)
         assert f"{store.first} -> {store.second}" in job()
         assert aws.weights() == ("2", {})
-        assert "this version answers already" in job(), "a job that is run again changes nothing"
+        assert "this version answers already" in job(), "a repeated job changes nothing"
         assert f"version {store.first} answers" in job("rollback")
         assert aws.weights() == ("1", {})
 
@@ -217,7 +217,7 @@ def test_train_pushes_an_experiment_and_comments(runner: Runner, hub: GitHub, tm
             git(runner.folder, "commit", "-q", "-m", "figures")
             git(runner.folder, "push", "-q", "origin", "wider:main")
             subprocess.run(["rm", "-rf", ".dvc/cache", "artifacts", "data", "mlflow.db"], cwd=runner.folder, check=True)
-    assert "against champion version 1 on the same" in comment["body"], "the gate compares with what main has"
+    assert "against champion version 1 on the same" in comment["body"], "the gate compares with main's champion"
     assert "grey: `origin/main`" in comment["body"] and runner.summary.count("### titanic") == 2
     assert [step.name for step in steps if step.given.get("GITHUB_TOKEN")] == ["make push", "make comment"]
 

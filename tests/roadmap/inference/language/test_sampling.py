@@ -36,7 +36,7 @@ def test_top_p_keeps_the_smallest_sufficient_set(top_p: float) -> None:
     whole = distribution(LOGITS, Sampling())
     kept = np.flatnonzero(distribution(LOGITS, Sampling(top_p=top_p)))
     assert whole[kept].sum() >= top_p
-    assert np.sort(whole)[::-1][: len(kept) - 1].sum() < top_p, "fewer would do"
+    assert np.sort(whole)[::-1][: len(kept) - 1].sum() < top_p, "fewer are enough"
     np.testing.assert_allclose(distribution(LOGITS, Sampling(top_p=top_p))[kept], whole[kept] / whole[kept].sum())
 
 

@@ -282,7 +282,7 @@ def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> N
     vectors = np.array([one.embedding for one in found.data])
     np.testing.assert_array_equal(vectors, np.array([one.embedding for one in plain.data], np.float32))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    assert found.usage.prompt_tokens == 3 + 1 + 24, "of the longest the last 24 are read"
+    assert found.usage.prompt_tokens == 3 + 1 + 24, "only the last 24 tokens are read"
     for text, vector in zip(texts, vectors, strict=True):  # alone as in company
         alone = openai_client.embeddings.create(model="mini_gpt", input=text).data[0].embedding
         np.testing.assert_allclose(alone, vector, atol=1e-5)

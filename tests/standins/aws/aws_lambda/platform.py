@@ -136,7 +136,7 @@ class Platform:
                     self.free.append(one)
             if not keep:
                 one.end()
-        assert outcome.size <= PAYLOAD + 100, "Lambda passes on no such answer"
+        assert outcome.size <= PAYLOAD + 100, "Lambda does not return such responses"
         return outcome
 
 
