@@ -1,5 +1,5 @@
-"""Forms, as a browser, `curl -F` and `curl -d` send them: each field is one of an input, and its text is read as a
-table's cell is. Fields that come several times make several inputs."""
+"""Forms, as browsers, `curl -F` and `curl -d` send them: each field belongs to an input, and its text is read like a
+table cell. Repeated fields make several inputs."""
 
 import base64
 from collections.abc import Collection
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 class Parts(MultiPartParser):
-    """Starlette's parser, which also notices parts in another charset and a body that ends too early."""
+    """Starlette's parser, which also detects parts in another charset and truncated bodies."""
 
     ended = False
 
@@ -70,7 +70,7 @@ async def read(request: Request, columns: Columns, files: Collection[str]) -> li
 
 
 def urlencoded(body: bytes) -> list[tuple[str, str]]:
-    """Names and values as Latin-1, which loses no byte of them."""
+    """Names and values as Latin-1, which preserves all bytes."""
     if body.lstrip()[:1] in (b"{", b"["):
         raise Refusal(415, f"send JSON as application/json; this body came as {URLENCODED}")
     try:
@@ -80,7 +80,7 @@ def urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 async def multipart(request: Request) -> list[tuple[str, str | bytes]]:
-    """Names and values, the same way; a file's content as bytes."""
+    """Names and values as Latin-1; a file's content as bytes."""
     headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
     limits: dict[str, Any] = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_PART}
     parts = Parts(headers, request.stream(), **limits)
@@ -97,7 +97,7 @@ async def multipart(request: Request) -> list[tuple[str, str | bytes]]:
 
 
 def text(content: bytes, place: Place) -> str:
-    """Raises: Refusal: 422, no UTF-8."""
+    """Raises: Refusal: 422, not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,7 +107,7 @@ def text(content: bytes, place: Place) -> str:
 
 
 def known(name: str, columns: Columns) -> str:
-    """The column of this name, which may have blanks around it, as in the header of a table."""
+    """The column of this name, which may be padded with blanks, like a table's header."""
     plain = name
     for escape, char in ESCAPES.items():
         plain = plain.replace(escape, char)
@@ -116,7 +116,7 @@ def known(name: str, columns: Columns) -> str:
 
 
 def fields(row: dict[str, str], columns: Columns) -> Row:
-    """A row of a form. Unknown names stay, so that the request refuses them; columns that aren't learnt from don't."""
+    """A row of a form. Unknown names are kept for validation to reject; columns that aren't learnt from are dropped."""
     unknown = {name: cell for name, cell in row.items() if name not in columns.kinds and name not in columns.left_out}
     return {**unknown, **columns.request(row, columns.delimiter)}
 
@@ -125,7 +125,7 @@ def fields(row: dict[str, str], columns: Columns) -> Row:
 
 
 def documentation(model: Model) -> dict[str, Any]:
-    """The OpenAPI entry of a body that is a form, by media type."""
+    """The OpenAPI entries of a form body, by media type."""
     specs = model.request.model_json_schema()["properties"]
     example = model.example[0]
     content = {}
@@ -142,7 +142,7 @@ def documentation(model: Model) -> dict[str, Any]:
 
 
 def described(spec: Row, kinds: Collection[str], example: Any, upload: bool) -> Row:
-    """A field's JSON schema as a form has it: a file, a number, or text, which may hold JSON."""
+    """A field's JSON schema in a form: a file, a number, or text, possibly JSON."""
     about: Row = {key: spec[key] for key in ("title", "description", "x-seen") if key in spec}
     if upload:
         return {**about, "type": "string", "format": "binary"}

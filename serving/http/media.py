@@ -16,7 +16,7 @@ def media(text: str) -> tuple[str, Options]:
 
 
 def sent(request: Request) -> str:
-    """The media type of the body; empty if the request doesn't say it."""
+    """The media type of the body; empty if the request has none."""
     return media(request.headers.get("content-type", ""))[0]
 
 

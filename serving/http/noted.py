@@ -1,4 +1,4 @@
-"""What of a request its model has never seen: a field `notes` of the answer, a header, a counter; 422 where strict."""
+"""Notes on unusual inputs, such as unseen levels: a response field, a header and a counter; 422 if strict."""
 
 import json
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ Noted = list[dict[str, str]]
 
 
 def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0) -> None:
-    """Writes down what is worth telling of these inputs. before: inputs of the same request that were noted already
+    """Records notes on these inputs. before: number of inputs of the same request that were noted already
 
     Raises:
-        Refusal: 422, a level that training has never seen, where the caller or the operator is strict.
+        Refusal: 422, a level that training has not seen, if the caller or the server is strict.
     """
     if not isinstance(model.predictor, Notes):
         return
@@ -45,7 +45,7 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
 
 
 def strict(request: Request) -> bool:
-    """By ?strict=true, else as the server is set."""
+    """From ?strict=, else the server's setting."""
     parameter = request.query_params.get("strict")
     if parameter is None:
         return bool(request.app.state.settings.strict)
@@ -55,13 +55,13 @@ def strict(request: Request) -> bool:
 
 
 def notes(request: Request) -> dict[str, Noted]:
-    """The answer's field, where there is something to say."""
+    """The response field, if there are notes."""
     found = request.scope["state"].get("notes")
     return {"notes": found} if found else {}
 
 
 def headers(request: Request) -> dict[str, str]:
-    """The same as a header, for answers that have no room for a field."""
+    """The notes as a header, for responses without the field."""
     found = request.scope["state"].get("notes", [])
     shown = len(found)
     while shown and len(note_ := json.dumps(found[:shown])) > LONGEST:

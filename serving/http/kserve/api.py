@@ -34,7 +34,7 @@ class RequestedOutput(Lenient):
     @field_validator("parameters")
     @classmethod
     def _offered(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What changes an answer may not be passed over."""
+        """Options that change the response must not be ignored."""
         for name in NOT_OFFERED & set(parameters or ()):
             raise ValueError(f"{name} is not offered here; extensions: {binary.EXTENSION}")
         return parameters
@@ -52,7 +52,7 @@ class InferenceRequest(Lenient):
 
     @property
     def as_bytes(self) -> Callable[[str], bool]:
-        """Whether an output of this name is wanted as bytes."""
+        """Whether this output is requested as bytes."""
         every = (self.parameters or {}).get("binary_data_output") is True
         said = {one.name: (one.parameters or {}).get("binary_data", every) is True for one in self.outputs or []}
         return lambda name: said.get(name, every)

@@ -28,7 +28,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Route(APIRoute):
-    """Hands such a request on as plain JSON, and one without a content type too: Triton's client sends none."""
+    """Forwards binary requests as plain JSON, also without a content type: Triton's client sends none."""
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -60,7 +60,7 @@ def _with(request: Request, receive: Callable[[], Any]) -> Request:
 
 
 def unpacked(body: bytes, length: str) -> bytes:
-    """The request as JSON, with the values of its tensors in place of their sizes."""
+    """The request as JSON, with tensor values in place of their sizes."""
     at = int(length) if length.isascii() and length.isdigit() and len(length) < 10 else 0
     if not 0 < at <= len(body):
         raise Refusal(400, f"{HEADER}: found {cut(length)}; expected the bytes of the JSON, 1 to {len(body)}")
@@ -85,7 +85,7 @@ def unpacked(body: bytes, length: str) -> bytes:
 
 
 def values(datatype: Any, content: bytes, place: int) -> list[Any]:
-    """The values of a tensor, flat. Raises: Refusal: 422, the bytes are none of this type."""
+    """The values of a tensor, flat. Raises: Refusal: 422, the bytes don't fit the type."""
     if datatype == "BYTES":
         return texts(content, place)
     kind = np.dtype(TYPES.get(datatype, "V1") if isinstance(datatype, str) else "V1")
@@ -112,7 +112,7 @@ def texts(content: bytes, place: int) -> list[str]:
 
 
 def response(content: dict[str, Any], as_bytes: Callable[[str], bool], headers: dict[str, str]) -> Response:
-    """An inference response, with these tensors as bytes behind its JSON."""
+    """An inference response, with these tensors as bytes after its JSON."""
     blobs = []
     for tensor in content["outputs"]:
         if as_bytes(tensor["name"]):

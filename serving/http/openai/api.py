@@ -1,4 +1,4 @@
-"""OpenAI's API under /v1, of every model here that writes text or embeds it. Its clients work with them unchanged."""
+"""OpenAI's API under /v1, for all models that generate or embed text. OpenAI clients work unchanged."""
 
 import time
 import uuid
@@ -57,24 +57,24 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = Field(default=None, description="chunks are never padded")
-    continuous_usage_stats: Literal[False] | None = Field(default=None, description="usage comes at the end")
+    include_obfuscation: bool | None = Field(default=None, description="accepted; chunks are never padded")
+    continuous_usage_stats: Literal[False] | None = Field(default=None, description="usage comes only at the end")
 
 
 class RequestBase(BaseModel):
-    """What all requests share. null is the default, of whatever field."""
+    """Fields of all requests. null means the default for every field."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model: str = Field(description="one of GET /v1/models")
+    model: str = Field(description="name of a model; GET /v1/models lists them")
     request_id: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="the answer's id ends with it"
+        default=None, description="becomes part of the response id"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _said(cls, body: Any) -> Any:
-        """Without unknown fields that say nothing."""
+        """Drops unknown fields that are null."""
         if not isinstance(body, dict):
             return body
         known = {field.alias or name for name, field in cls.model_fields.items()}
@@ -82,27 +82,27 @@ class RequestBase(BaseModel):
 
 
 class GenerationRequest(RequestBase):
-    """What completions and chats share."""
+    """Fields of completions and chats."""
 
-    max_tokens: int | None = Field(default=None, description="-1: as many as the model may write")
-    n_predict: int | None = Field(default=None, description="llama.cpp's name of max_tokens")
-    temperature: float | None = Field(default=None, description="1 where it is not said")
+    max_tokens: int | None = Field(default=None, description="most tokens to generate; -1: the model's maximum")
+    n_predict: int | None = Field(default=None, description="alias of max_tokens (llama.cpp)")
+    temperature: float | None = Field(default=None, description="sampling temperature; default 1")
     top_p: float | None = None
-    top_k: int | None = Field(default=None, description="0 or -1: of all tokens")
+    top_k: int | None = Field(default=None, description="sample from this many likeliest tokens; 0 or -1: all")
     repetition_penalty: float | None = None
-    repeat_penalty: float | None = Field(default=None, description="llama.cpp's name of repetition_penalty")
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(default=None, description="-1: none")
+    repeat_penalty: float | None = Field(default=None, description="alias of repetition_penalty (llama.cpp)")
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(default=None, description="random seed; -1: none")
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
     @property
     def counted(self) -> bool:
-        """Whether the stream ends with the tokens' number."""
+        """Whether the stream ends with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def shared(self, max_tokens: int) -> dict[str, Any]:
-        """These fields as our models' requests have them. max_tokens: where none is said"""
+        """These fields in the form of our models' requests. max_tokens: the default"""
         given = {ours: getattr(self, theirs) for ours, theirs in self.names().items()}
         if given.get("max_tokens") == -1:
             given["max_tokens"] = MAX_TOKENS
@@ -115,7 +115,7 @@ class GenerationRequest(RequestBase):
         return defaults | {name: value for name, value in given.items() if value is not None and name != "stop"}
 
     def names(self) -> dict[str, str]:
-        """Our fields that the caller has said -> by which name."""
+        """Our fields that the caller has set -> the name used."""
         several = {"max_tokens": ("n_predict", "max_completion_tokens"), "repetition_penalty": ("repeat_penalty",)}
         names: dict[str, str] = {}
         for ours in ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop"):
@@ -152,12 +152,12 @@ def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams
 
 
 def speaks(model: Model) -> bool:
-    """Whether one of OpenAI's addresses is for this model."""
+    """Whether an OpenAI endpoint supports this model."""
     return model.generates_text or model.embeds is not None
 
 
 def able(store: ModelStore, can: Callable[[Model], bool]) -> list[Model]:
-    """The loaded models that can do this."""
+    """The loaded models that satisfy `can`."""
     return [model for model in store.ready() if can(model)]
 
 
@@ -165,7 +165,7 @@ async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], doe
     """The model of this name.
 
     Raises:
-        Refusal: 404 where there is none, or it can't do this; 503 where it is refused.
+        Refusal: 404 if there is none or it doesn't satisfy `can`; 503 if it is refused.
     """
     model = await store.model(name) if name in store.slots else None
     if model is None or not can(model):
@@ -177,10 +177,10 @@ def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) ->
     """The model's own request.
 
     Args:
-        places: field -> where the caller wrote it, where that has another name in the body.
+        places: field -> its place in the body, if it has another name there.
 
     Raises:
-        Refusal: 422, pointing at what the caller wrote.
+        Refusal: 422, pointing at the caller's own field.
     """
     try:
         return model.request.model_validate(fields)
@@ -194,7 +194,7 @@ def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) ->
 
 
 def refused(place: Place, said: str) -> Refusal:
-    """422 that points at one place of the body."""
+    """A 422 that points at one place of the body."""
     return Refusal(422, f"{'/'.join(map(str, place))}: {said}", errors=[{"pointer": pointer(place), "detail": said}])
 
 
@@ -202,7 +202,7 @@ def as_text(model: Model, given: str | list[int], place: Place) -> str:
     """The text of a prompt, which may be token ids.
 
     Raises:
-        Refusal: 422, the ids are none of this model's tokenizer.
+        Refusal: 422, the ids are unknown to this model's tokenizer.
     """
     if isinstance(given, str):
         return given
@@ -215,7 +215,7 @@ def as_text(model: Model, given: str | list[int], place: Place) -> str:
 
 
 def head(kind: str, key: str, model: Model, asked: RequestBase) -> dict[str, Any]:
-    """What all answers begin with. key: the prefix of OpenAI's ids"""
+    """The common fields of all responses. key: the prefix of OpenAI's ids"""
     return {
         "id": f"{key}-{asked.request_id or uuid.uuid4().hex}",
         "object": kind,

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions: OpenAI's conversations, written on as the model's own template says."""
+"""POST /v1/chat/completions: OpenAI's chat completions, with the model's own chat template."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -41,8 +41,8 @@ class Message(BaseModel):
     unchanged."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart] | None = Field(description="null: of an assistant that said nothing")
-    refusal: str | None = Field(default=None, description="what an assistant said instead of a content")
+    content: str | list[ContentPart] | None = Field(description="null only for assistants")
+    refusal: str | None = Field(default=None, description="an assistant's refusal, instead of its content")
     tool_calls: Any = None
     function_call: Any = None
     audio: Any = None
@@ -64,7 +64,7 @@ class Message(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _whole(cls, body: Any) -> Any:
-        """What an assistant leaves out is null; of the others it is missing."""
+        """A missing content is null for assistants, and an error for others."""
         return {"content": None, **body} if isinstance(body, dict) and body.get("role") == "assistant" else body
 
     @property
@@ -81,17 +81,17 @@ class ChatCompletionRequest(openai.GenerationRequest):
     """A conversation to be continued."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
-    max_tokens: int | None = Field(default=None, description=f"{MAX_TOKENS} where none is said; -1: as many as can be")
-    max_completion_tokens: int | None = Field(default=None, description="the newer name of max_tokens")
-    continue_final_message: bool | None = Field(default=None, description="writes on what the assistant said last")
-    add_generation_prompt: bool | None = Field(default=None, description="not with continue_final_message, else true")
+    max_tokens: int | None = Field(default=None, description=f"default {MAX_TOKENS}; -1: the model's maximum")
+    max_completion_tokens: int | None = Field(default=None, description="newer name of max_tokens")
+    continue_final_message: bool | None = Field(default=None, description="continue the last assistant message")
+    add_generation_prompt: bool | None = Field(default=None, description="true, or false with continue_final_message")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 
     @model_validator(mode="before")
     @classmethod
     def _no_tools(cls, body: Any) -> Any:
-        """Tools that must not be called say that they are off."""
+        """Drops tools that must not be called."""
         if not isinstance(body, dict):
             return body
         unused = {"tools": body.get("tool_choice") == "none", "functions": body.get("function_call") == "none"}
@@ -149,7 +149,7 @@ class ChatCompletionRequest(openai.GenerationRequest):
             raise
 
     def _blame(self, model: Model, fields: dict[str, Any], detail: str) -> None:
-        """Raises: Refusal: 422 that points at the one message that alone is refused for the same reason."""
+        """Raises: Refusal: 422 that points at the message that is rejected for the same reason on its own."""
         for number, message in enumerate(self.messages):
             place: Place = ("messages", number, "content")
             try:
@@ -238,7 +238,7 @@ def add_chat(app: FastAPI, store: ModelStore) -> None:
 
 
 def logprobs(ours: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Ours as chat completions have them."""
+    """Log-probabilities in the form of chat completions."""
     if ours is None:
         return None
     likeliest = ours["top_logprobs"] or [{}] * len(ours["tokens"])
@@ -252,7 +252,7 @@ def said(token: str, logprob: float) -> dict[str, Any]:
 
 
 async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGenerator[str, None]:
-    """The role, a chunk per piece of text, why it ended; then [DONE]."""
+    """The role, a chunk per piece of text, the finish reason; then [DONE]."""
 
     def chunk(delta: dict[str, Any], reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}

@@ -34,11 +34,11 @@ class CompletionRequest(openai.GenerationRequest):
         | openai.TokenIds
         | Annotated[list[openai.TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
     )
-    max_tokens: int | None = Field(default=None, description="16 where it is not said; -1: as many as can be")
+    max_tokens: int | None = Field(default=None, description="default 16; -1: the model's maximum")
     logprobs: Annotated[int, Field(ge=0, le=5)] | Literal[False] | None = Field(
-        default=None, description="and of so many likeliest tokens"
+        default=None, description="log-probabilities, with this many likeliest tokens"
     )
-    n_probs: int | None = Field(default=None, ge=0, le=5, description="llama.cpp's name of logprobs; 0: none")
+    n_probs: int | None = Field(default=None, ge=0, le=5, description="alias of logprobs (llama.cpp); 0: none")
     echo: bool | None = None
 
     @field_validator("logprobs", "n_probs")
@@ -68,7 +68,7 @@ class CompletionRequest(openai.GenerationRequest):
         return requests
 
     def _prompts(self) -> list[tuple[Place, Any]]:
-        """Texts or token ids, and where each stands."""
+        """Texts or token ids, and the place of each in the body."""
         if isinstance(self.prompt, str) or isinstance(self.prompt[0], int):
             return [(("prompt",), self.prompt)]
         return [(("prompt", number), one) for number, one in enumerate(self.prompt)]
@@ -128,7 +128,7 @@ def choice(index: int, output: dict[str, Any]) -> dict[str, Any]:
 
 
 async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGenerator[str, None]:
-    """A chunk per piece of text, of all prompts as they are written; then [DONE], as OpenAI says it."""
+    """A chunk per piece of text, over all prompts; then OpenAI's [DONE]."""
     usages = []
     async with aclosing(pieces):
         async for index, piece in pieces:

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: texts as vectors, of the models that have them."""
+"""POST /v1/embeddings: texts as vectors."""
 
 import asyncio
 import base64
@@ -34,14 +34,12 @@ class EmbeddingRequest(openai.RequestBase):
         | Annotated[list[openai.TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
     )
     encoding_format: Literal["float", "base64"] | None = Field(
-        default=None, description="base64: of little-endian float32, what OpenAI's own clients ask for"
+        default=None, description="base64: little-endian float32, the default of OpenAI's clients"
     )
-    dimensions: int | None = Field(
-        default=None, ge=1, description="may only say how many there are: none can be spared"
-    )
+    dimensions: int | None = Field(default=None, ge=1, description="must be the model's own number of dimensions")
 
     def texts(self, model: Model) -> list[str]:
-        """Raises: Refusal: 422, token ids that the model doesn't know."""
+        """Raises: Refusal: 422, unknown token ids."""
         if isinstance(self.input, str):
             return [self.input]
         if isinstance(self.input[0], int):
@@ -97,10 +95,10 @@ def add_embeddings(app: FastAPI, store: ModelStore) -> None:
 
 
 async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
-    """float32 [texts, d], and the tokens read.
+    """float32 [texts, d], and the number of tokens read.
 
     Raises:
-        Refusal: 422 a text that can't be read, 503 too much waits, 504 too late.
+        Refusal: 422 an invalid text, 503 a full queue, 504 a timeout.
     """
     authorise(request, model, len(texts))
     seconds = timeout_of(request)
@@ -113,7 +111,7 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
 
 
 def unreadable(model: Model, texts: list[str]) -> Place:
-    """The number of the first text that the model can't take as a prompt either, where there are several."""
+    """The index of the first text that the model rejects as a prompt too, if there are several."""
     for number, text in enumerate(texts if len(texts) > 1 else []):
         try:
             openai.validated(model, {"prompt": text}, {})
@@ -123,7 +121,7 @@ def unreadable(model: Model, texts: list[str]) -> Place:
 
 
 def encoded(row: Any) -> str:
-    """Base64 of little-endian float32, as OpenAI has it."""
+    """Base64 of little-endian float32, as in OpenAI's API."""
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 

@@ -1,7 +1,7 @@
-"""Fields of OpenAI's reference, of vLLM and of llama.cpp's server that no model here has.
+"""Fields of the OpenAI reference, vLLM and llama.cpp's server that no model here supports.
 
-A field may say that it is off, or what its servers take where it is left out; anything else is refused by name. Hints,
-which change no answer on any server, are taken as they are.
+A field may be off, or have the servers' default; any other value is rejected by name. Hints, which change no output on
+any server, are accepted with any value.
 Sources: OpenAI's Python client 3.57; vLLM, vllm/entrypoints/openai/*/protocol.py; llama.cpp,
 tools/server/server-schema.cpp; Open WebUI 0.12, which also sends Ollama's.
 """
@@ -23,7 +23,7 @@ SETTING = re.compile(r"[a-z0-9_-]{1,20}")
 Fields = dict[str, dict[str, tuple[Any, ...]]]  # reason -> field -> what it may say beside EMPTY
 M = TypeVar("M", bound=BaseModel)
 
-# What completions and chats share.
+# Fields of completions and chats.
 SAMPLING: Fields = {
     "one answer is written per prompt": {"n": (1,), "n_cmpl": (1,)},
     "of penalties there is repetition_penalty alone": {
@@ -216,7 +216,7 @@ HINTS = (
 
 
 def lacking(*groups: Fields) -> Callable[[type[M]], type[M]]:
-    """Decorator of a request type: adds these fields, which may only say that they are off, and the hints."""
+    """Decorator of a request type: adds these fields, which may only be off, and the hints."""
 
     def add(base: type[M]) -> type[M]:
         known = set(base.model_fields)
@@ -224,11 +224,11 @@ def lacking(*groups: Fields) -> Callable[[type[M]], type[M]]:
         for group in groups:
             for reason, names in group.items():
                 for name, neutral in names.items():
-                    description = f"may only say that it is off: {reason}"
+                    description = f"may only be off: {reason}"
                     kind = Annotated[Any, AfterValidator(_neutral(neutral, reason))]
                     fields[name] = (kind, Field(default=None, description=description))
         for name in HINTS:
-            fields[name.replace(".", "_")] = (Any, Field(default=None, alias=name, description="changes no answer"))
+            fields[name.replace(".", "_")] = (Any, Field(default=None, alias=name, description="without effect"))
         new = {name: field for name, field in fields.items() if name not in known}
         return create_model(base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **new)
 
@@ -247,12 +247,12 @@ def _neutral(neutral: tuple[Any, ...], reason: str) -> Callable[[Any], Any]:
 
 
 def shown(value: Any) -> str:
-    """A setting as it was sent; of what may be somebody's text, its kind."""
+    """A setting as sent; for possible user text, only its type."""
     if isinstance(value, bool | int | float) or (isinstance(value, str) and SETTING.fullmatch(value)):
         return cut(to_json(value, inf_nan_mode="constants").decode())
     return next(word for kind, word in KINDS if isinstance(value, kind))
 
 
 def off(value: Any, neutral: tuple[Any, ...] = ()) -> bool:
-    """Whether a field says nothing, or one of these; 1 and true are not the same."""
+    """Whether a field is off, or has one of these values; 1 and true differ."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (*EMPTY, *neutral))

@@ -36,9 +36,9 @@ def evaluate(
 
 def with_recent(test: tuple[Score, Score], recent: tuple[Score, Score], **settings: float) -> Check:
     """The comparison of a candidate and a champion on both sets of rows."""
-    candidate, champion = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
+    new, old = ({"test": test[i], "recent": recent[i]} for i in (0, 1))
     checks = evaluate_gate(
-        candidate(test[0], scores=candidate), Champion("3", "sample", champion), SETTINGS.model_copy(update=settings), 1
+        candidate(test[0], scores=new), Champion("3", "sample", old), SETTINGS.model_copy(update=settings), 1
     )
     return next(check for check in checks if check.name == "champion")
 
