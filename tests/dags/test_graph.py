@@ -236,7 +236,7 @@ def test_projects_keep_their_order_and_shared_stages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "expected"),
     [
         ({}, ["dvc.yaml", "No such file"]),
         ({"dvc.yaml": "stages: [\n"}, ["dvc.yaml", "line 2"]),

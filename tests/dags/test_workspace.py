@@ -136,7 +136,7 @@ def test_without_overrides_params_are_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "output"),
     [
         ("epochs", "expected key=value, such as"),
         ("=3", "expected key=value"),

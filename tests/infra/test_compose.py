@@ -87,7 +87,7 @@ def test_without_settings_nothing_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "alias, said", [("champion", "SERVING_ALIAS is 'champion'"), (None, "create it with `make up`")]
+    "alias, message", [("champion", "SERVING_ALIAS is 'champion'"), (None, "create it with `make up`")]
 )
 def test_a_deployment_needs_a_server_that_follows_its_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alias: str | None, message: str

@@ -214,7 +214,7 @@ def test_the_command_prints_what_kubectl_applies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"stage": "prod"}, "stage: found 'prod'; allowed: staging, production"),
         ({"version": "latest"}, "version: found 'latest'"),

@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("member", "file", "text", "said"),
+    ("member", "file", "text", "message"),
     [
         ("settings", "README.md", "", "params.yaml: projects.shop: needs pipelines/shop/settings.py"),
         ("data", "README.md", "", "pipelines/shop/data: not there; it must have a class Data, see roadmap/project.py"),

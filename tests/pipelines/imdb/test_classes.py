@@ -103,7 +103,7 @@ def test_a_folder_per_class(tmp_path: Path, form: str, parts: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{", "line 3: is no JSON"),
         ("[1]", "line 3: found list; expected an object with 'text' and 'class'"),

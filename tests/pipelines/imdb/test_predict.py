@@ -105,7 +105,7 @@ def test_explanations_can_be_switched_off(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
         ({"text": ""}, "at least 1 character"),
         ({"text": " \t\n\u3000"}, "more than white space"),

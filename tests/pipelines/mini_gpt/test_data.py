@@ -100,7 +100,7 @@ def test_the_sample_has_no_repeated_paragraphs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"\xff\xfe", "not UTF-8"), (b"too short", "expected more than 32"), (None, "No such file")],
 )
 def test_unusable_text_is_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:

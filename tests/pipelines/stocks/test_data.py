@@ -62,7 +62,7 @@ def test_repairable_prices_are_repaired_and_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "No columns"),
         ("Date,Close\n", "found no price"),

@@ -247,7 +247,7 @@ def test_more_requests_than_memory_allows_are_rejected(client: TestClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("close", "said"),
+    ("close", "message"),
     [
         (CLOSE[: HISTORY - 1], f"at least {HISTORY} items"),
         ([], f"at least {HISTORY} items"),

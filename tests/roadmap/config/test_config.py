@@ -63,7 +63,7 @@ LR, SPLIT = "projects__mnist__model__lr", "projects__mnist__data__split"
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"projects__mnist__model__lrr": 0.1}, ["projects.mnist.model.lrr", "unknown key", "did you mean 'lr'"]),
         ({"projects__mnist__trane": {}}, ["projects.mnist.trane", "unknown key", "did you mean 'train'"]),
@@ -214,7 +214,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["projects.mnist.model.lrr=1"], "command line: projects.mnist.model.lrr: unknown key; did you mean 'lr'?"),
         (["projects.mnist.model.lr=fast"], "command line: projects.mnist.model.lr: found 'fast'; should be a valid"),
@@ -233,7 +233,7 @@ def test_command_line_errors_are_one_line_and_write_nothing(stages: Path, argume
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"profile: sample\nprojects: {mnist: [}\n", "params.yaml"),
         (b"profile: sample\nseed: 1\nseed: 2\n", "seed"),

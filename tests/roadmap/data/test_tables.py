@@ -75,7 +75,7 @@ def test_an_unusable_csv_is_rejected_in_one_line(prepare: Callable[..., Prepared
 
 
 @pytest.mark.parametrize(
-    ("levels", "said"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
+    ("levels", "message"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
 )
 def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData], levels: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -205,7 +205,7 @@ def test_index_columns_are_dropped_and_reported_unless_kept(
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "message"),
     [
         ("$1,234.50", "data row 1 has '\$1,234.50': write plain numbers"),
         ("12%", "data row 1 has '12%': write plain numbers"),

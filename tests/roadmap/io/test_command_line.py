@@ -44,7 +44,7 @@ def test_open_and_repeated_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["projct=a"], "projct: unknown option; did you mean 'project'? allowed: days, force, project"),
         (["a"], "'a': found no '='; expected name=value; see --help"),

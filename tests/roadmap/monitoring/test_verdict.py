@@ -101,7 +101,7 @@ def test_numbers_outside_all_edges_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "allowed", "said"),
+    ("days", "allowed", "message"),
     [
         ([], True, "0 of 2"),
         ([5], True, "1 of 2"),

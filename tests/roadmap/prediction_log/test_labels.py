@@ -230,7 +230,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["project=titanci", "file=x.csv", "log=."], "project: found 'titanci'; did you mean 'titanic'? allowed: "),
         (["project=titanic", "file=x.csv", "log=."], "x.csv: no such file"),

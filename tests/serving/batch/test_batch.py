@@ -396,7 +396,7 @@ def test_memory_does_not_grow_with_the_file(artifacts: Path, tmp_path: Path, kin
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["project=titanic", "input=none.csv"], r"none\.csv: no such file"),
         (["project=titanik"], r"no such model in .*did you mean 'titanic'"),

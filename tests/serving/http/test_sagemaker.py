@@ -187,7 +187,7 @@ def test_batch_transforms_execution_parameters(titanic: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "kind", "status", "said"),
+    ("body", "kind", "status", "message"),
     [
         ("{}", "application/xml", 415, "application/json, application/jsonlines, text/csv"),
         ("{}", "", 415, "without a content type"),

@@ -40,7 +40,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "said"), BAD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("body", "message"), BAD, ids=lambda value: str(value)[:40])
 def test_invalid_requests_are_explained(client: TestClient, body: dict[str, Any], message: str) -> None:
     headers = {"content-type": "application/json"}
     for path, content in (("predict", {"inputs": [body]}), ("stream", body)):

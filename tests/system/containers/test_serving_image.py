@@ -68,7 +68,7 @@ def test_it_serves_the_way_sagemaker_starts_it(serving: str, artifacts: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [(("nonsense",), "this image runs 'serve', 'lambda', 'fetch'"), ((), "found no bundle in artifacts")],
     ids=["a wrong word", "no bundle"],
 )

@@ -190,7 +190,7 @@ def test_destroy_keeps_the_namespace_and_the_bundles(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "said", "exit_code"),
+    ("code", "reason", "message", "exit_code"),
     [
         (401, "Unauthorized", "sign in to the cluster", 2),
         (403, "Forbidden", "the deployer's permissions", 2),

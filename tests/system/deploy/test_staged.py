@@ -116,7 +116,7 @@ serving_arm_seconds_sum{project="titanic",role="champion",version="a"} 4.0
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "message"),
     [
         ({"SERVING_ALIAS": "production"}, "the server follows 'production'"),
         ({"SERVING_ALIAS": "staging", "MLFLOW_TRACKING_URI": "sqlite:///x.db"}, "needs an MLflow server"),

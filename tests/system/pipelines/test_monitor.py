@@ -153,7 +153,7 @@ def test_other_versions_and_unreadable_rows_are_skipped(trained: Checkout, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "message"),
     [
         ({}, "SERVING_PREDICTIONS: not set"),
         ({"SERVING_PREDICTIONS": "nowhere"}, "found no champion"),

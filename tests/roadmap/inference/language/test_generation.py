@@ -45,11 +45,11 @@ def test_each_text_drops_tokens_when_its_context_is_full(predictor: Generator) -
     """Prompts of all lengths fill their contexts at different steps; each continues as if alone."""
     prompts = [(LETTERS * 3)[start : start + length] for start, length in enumerate((1, BLOCK - 1, 5, BLOCK, 9))]
     lengths = (90, 40, 75, 90, 3)
-    request = [
+    requests = [
         {"prompt": prompt, "max_tokens": length, "temperature": 0}
         for prompt, length in zip(prompts, lengths, strict=True)
     ]
-    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *request), strict=True):
+    for prompt, length, answer in zip(prompts, lengths, ask(predictor, *requests), strict=True):
         assert predictor.encode(answer.text) == naive(predictor.decoder, predictor.encode(prompt), length)
 
 
@@ -77,8 +77,8 @@ def test_text_does_not_depend_on_the_batch(predictor: Generator) -> None:
 
 
 def test_the_seed_determines_the_text(predictor: Generator) -> None:
-    request = [{"prompt": "abc", "max_tokens": 40, "temperature": 1.5, "seed": seed} for seed in (7, 7, 8)]
-    first, second, third = (answer.text for answer in ask(predictor, *request))
+    requests = [{"prompt": "abc", "max_tokens": 40, "temperature": 1.5, "seed": seed} for seed in (7, 7, 8)]
+    first, second, third = (answer.text for answer in ask(predictor, *requests))
     assert first == second != third
 
 
@@ -167,7 +167,7 @@ def _request(**changes: Any) -> Any:
 def test_the_pieces_of_a_stream_are_the_text(kind: str, request: pytest.FixtureRequest) -> None:
     predictor = request.getfixturevalue(kind)
     for seed in range(8):
-        request = {
+        body = {
             "prompt": "abc",
             "max_tokens": 50,
             "seed": seed,
@@ -175,8 +175,8 @@ def test_the_pieces_of_a_stream_are_the_text(kind: str, request: pytest.FixtureR
             "stop": ["ab", "\n"],
             "echo": True,
         }
-        *pieces, last = predictor.stream(predictor.Request.model_validate(request))
-        assert last == ask(predictor, request)[0]
+        *pieces, last = predictor.stream(predictor.Request.model_validate(body))
+        assert last == ask(predictor, body)[0]
         assert "".join(pieces) == last.text
 
 

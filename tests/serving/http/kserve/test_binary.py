@@ -101,7 +101,7 @@ MALE = blob("BYTES", ["male"])
 
 
 @pytest.mark.parametrize(
-    ("content", "blobs", "headers", "status", "said"),
+    ("content", "blobs", "headers", "status", "header"),
     [
         ({"inputs": [SEX]}, MALE + b"x", {}, 400, "1 bytes follow the tensors"),
         ({"inputs": [SEX]}, MALE[:-1], {}, 422, "#/inputs/0/parameters/binary_data_size"),

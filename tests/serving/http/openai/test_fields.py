@@ -223,7 +223,7 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_CHATS, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("body", "pointer", "reason"), REFUSED_CHATS, ids=lambda one: str(one)[:40])
 def test_chat_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, reason: str) -> None:
     found, why = refusal(chat(client, **body))
     assert found == pointer and reason in why
@@ -247,7 +247,7 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "pointer", "said"), REFUSED_COMPLETIONS, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(("body", "pointer", "reason"), REFUSED_COMPLETIONS, ids=lambda one: str(one)[:40])
 def test_completion_errors_point_into_the_body(client: TestClient, body: Any, pointer: str, reason: str) -> None:
     found, why = refusal(complete(client, **body))
     assert found == pointer and reason in why
@@ -255,7 +255,7 @@ def test_completion_errors_point_into_the_body(client: TestClient, body: Any, po
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer", "said"),
+    ("body", "pointer", "reason"),
     [
         ({"input": ["a", "ß"]}, "#/input/1", "found 'ß'"),
         ({"input": ["a", ""]}, "#/input/1", "at least 1 character"),

@@ -43,7 +43,7 @@ def openai_client(running: tuple[Any, str]) -> OpenAI:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "detail"),
     [
         ({"model": "mini_gpd", "prompt": "a"}, 404, "did you mean 'mini_gpt'?"),
         ({"model": "mini_gpt", "prompt": []}, 422, "prompt"),
@@ -243,7 +243,7 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "said"),
+    ("changes", "status", "detail"),
     [
         ({"messages": []}, 422, "messages"),
         (
@@ -290,7 +290,7 @@ def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> N
 
 
 @pytest.mark.parametrize(
-    ("changes", "status", "said"),
+    ("changes", "status", "detail"),
     [
         ({"input": "ß"}, 422, "should have only characters"),
         ({"input": []}, 422, "input"),

@@ -63,7 +63,7 @@ def fields(kind: type[BaseModel]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("ours", "reference"),
     [
         (ChatCompletionRequest, chat_create_params.CompletionCreateParamsStreaming),
         (ChatCompletionRequest, chat_create_params.CompletionCreateParamsNonStreaming),
@@ -95,7 +95,7 @@ def test_every_kind_of_message_and_part_of_openais_reference_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("ours", "reference"),
     [
         (ChatCompletionRequest, VLLM_CHAT),
         (CompletionRequest, VLLM_COMPLETION),
