@@ -1,0 +1,1 @@
+"""House prices: regression on a table."""

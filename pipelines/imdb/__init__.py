@@ -1,0 +1,1 @@
+"""IMDB: the sentiment of texts."""

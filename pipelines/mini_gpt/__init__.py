@@ -1,0 +1,1 @@
+"""mini_gpt: a language model of characters or byte pairs."""

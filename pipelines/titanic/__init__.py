@@ -1,0 +1,1 @@
+"""Titanic: binary classification on a table."""

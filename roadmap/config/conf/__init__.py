@@ -1,0 +1,1 @@
+"""Hydra's own settings; the parameters are in params.yaml."""
