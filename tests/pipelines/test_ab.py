@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pipelines import ab
-from roadmap.bundle import Bundle, load_predictor, write_manifest
+from roadmap.bundle import Bundle, load_predictor
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments.arms import agree
 from roadmap.io.errors import UsageError
@@ -55,8 +55,7 @@ class Log:
         home = folder / "artifacts" / "titanic"
         self.champion = bundles.titanic(home / "champion")
         shutil.copytree(home / "champion", home / "challenger")
-        (home / "challenger" / "note.json").write_text("{}")
-        self.challenger = write_manifest(home / "challenger", **self.champion.model_dump(exclude={"files"}))
+        self.challenger = bundles.another(home / "challenger")
 
     def write(self, mode: str, right: tuple[float, float], days: int = 10, daily: int = 200) -> None:
         """right: how often the champion and the challenger are right"""

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from pipelines.house_prices.predict import features as house_prices_features
 from pipelines.stocks.predict.features import HISTORY, STEPS
 from pipelines.titanic.predict import features as titanic_features
-from roadmap.bundle import Manifest, write_manifest
+from roadmap.bundle import MANIFEST, Manifest, write_manifest
 from roadmap.inference.tabular.features import Columns, Features, from_rows
 
 # (class, sex, age) -> share of survivors, rounded from the published table.
@@ -252,6 +252,13 @@ def write(
         params_sha256="2" * 64,
         run="3" * 32,
     )
+
+
+def another(folder: Path, note: str = "another") -> Manifest:
+    """Makes the bundle another version: the same model with other content."""
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    (folder / "note.json").write_text(json.dumps(note))
+    return write_manifest(folder, **manifest.model_dump(exclude={"files"}))
 
 
 def _table(

@@ -21,7 +21,7 @@ import boto3
 import mlflow
 import pytest
 
-from roadmap.bundle import MANIFEST, Bundle, BundleError, Manifest, write_manifest
+from roadmap.bundle import Bundle, BundleError, Manifest
 from roadmap.promotion import registry
 from serving.sources import DiscoveredBundle, SourceError, open_source
 from tests.support import bundles
@@ -84,9 +84,7 @@ def fill(store: Store, folder: Path) -> Store:
         experiment = store.client.create_experiment(project, artifact_location=place)
         log(store, experiment, bundle)
         if project == "titanic":
-            manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
-            (bundle / "note.json").write_text('"the second version"')
-            write_manifest(bundle, **manifest.model_dump(exclude={"files"}))
+            bundles.another(bundle)
             log(store, experiment, bundle.rename(folder / project / "champion"))  # as a restored one is called
         store.client.set_registered_model_alias(project, "champion", "1")
     foreign = store.client.create_run(store.client.create_experiment("foreign"))

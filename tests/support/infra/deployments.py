@@ -16,7 +16,7 @@ import pytest
 from infra.deploy import package
 from infra.stacks import Stacks
 from infra.templates import templates
-from roadmap.bundle import MANIFEST, Bundle, Manifest, write_manifest
+from roadmap.bundle import Bundle
 from tests.standins.aws import cloudformation, providers
 from tests.standins.aws.aws_lambda.server import Lambda
 from tests.standins.aws.ecs.server import Ecs, ecs
@@ -69,9 +69,7 @@ def champions(folder: Path) -> Champions:
         bundles.titanic(bundle)
         found = {}
         for note in ("first", "second"):
-            manifest = Manifest.model_validate_json((bundle / MANIFEST).read_bytes())
-            (bundle / "note.json").write_text(f'"{note}"')
-            version = write_manifest(bundle, **manifest.model_dump(exclude={"files"})).version
+            version = bundles.another(bundle, note).version
             run = client.create_run(experiment).info.run_id
             registered = registry.log_version(client, run, Bundle(bundle))
             registry.promote(client, "titanic", registered)

@@ -11,7 +11,7 @@ import pytest
 import infra.deploy.targets.pods
 from infra.deploy.target import DeployError, Options
 from infra.deploy.targets import k8s
-from roadmap.bundle import MANIFEST, Bundle, Manifest, write_manifest
+from roadmap.bundle import MANIFEST, Bundle
 from roadmap.io.errors import TEMPORARY
 from tests.standins.kubernetes_server import Cluster, kubeconfig, status
 from tests.standins.protocol_server import Reply, running
@@ -51,9 +51,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: None) -> Iterator
     for note in ("first", "second"):
         folder = tmp_path / note
         bundles.titanic(folder)
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-        (folder / "note.json").write_text(f'"{note}"')
-        write_manifest(folder, **manifest.model_dump(exclude={"files"}))
+        bundles.another(folder, note)
         made.append(Bundle(folder))
     store = boto3.client("s3")
     store.create_bucket(Bucket=BUCKET)

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from roadmap.bundle import write_manifest
 from roadmap.monitoring import export
 from tests.support import bundles
 from tests.support.infra.dashboards import FOLDER, expressions, monitoring_run
@@ -31,9 +30,7 @@ def test_prometheus_answers_the_panels_queries(
     """The queries return what the server and the monitoring job have measured."""
     bundles.titanic(tmp_path / "artifacts" / "titanic" / "bundle")
     shutil.copytree(tmp_path / "artifacts/titanic/bundle", tmp_path / "artifacts/titanic/challenger")
-    lineage = json.loads((tmp_path / "artifacts/titanic/challenger/bundle.json").read_text())
-    (tmp_path / "artifacts/titanic/challenger/note.json").write_text("{}")
-    write_manifest(tmp_path / "artifacts/titanic/challenger", **{k: v for k, v in lineage.items() if k != "files"})
+    bundles.another(tmp_path / "artifacts/titanic/challenger")
     artifacts = str(tmp_path / "artifacts")
     with ExitStack() as stack:
         running = stack.enter_context(server(artifacts, "--challengers", artifacts, "--shadow", "1", "--split", "0.5"))
