@@ -1,6 +1,6 @@
 """Training speed of our Transformer against torch.nn.Transformer: same weights, batches, loss and optimiser.
 
-    python -m benchmarks.bench_translation [--steps 30] [--rounds 5] [--width 192] [--layers 2] [--length 24]
+    python -m benchmarks.training.bench_translation [--steps 30] [--rounds 5] [--width 192] [--layers 2] [--length 24]
 
 Both have no dropout: PyTorch's drops attention weights and hidden values as well, which is more work for the same
 setting. The two take turns. Before the first round their logits are compared.
