@@ -20,7 +20,8 @@ from roadmap.inference.tabular.values import (
     clean,
     number,
 )
-from roadmap.io.errors import UsageError, nearest
+from roadmap.io.errors import UsageError, nearest, of_file
+from roadmap.io.texts import decoded
 
 FREQUENT = 0.05  # of the filled cells: a word like NA that is so frequent is a level
 TYPICAL = 0.5  # or one that is so frequent beside the median of the other levels
@@ -56,19 +57,19 @@ def read(
         UsageError: no such file, not UTF-8, empty, a header without these names or with one twice, a record that is
             no CSV or too long.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return parse(Path(path).read_bytes(), str(path), known, raw, expected)
     except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from None
+        raise UsageError(of_file(error)) from None
+
+
+def parse(
+    content: bytes, path: str, known: Sequence[str], raw: Collection[str] = (), expected: Sequence[str] = ()
+) -> CsvTable:
+    """As `read`, of a file's content. path: as messages name it"""
+    text = decoded(content, path)
     if not text.strip():
-        raise UsageError(f"{path}: is empty, and can't be read as CSV")
+        raise UsageError(f"{path}: can't be read as CSV: found nothing; expected a header and rows")
     delimiter = delimiter_of(_lines(text), expected or known)
     rows = records(_lines(text), delimiter)
     header = next(rows)
@@ -93,7 +94,7 @@ def read(
         print(f"{path}: {len(short):,} rows are shorter than the header: their last cells are gaps, line {short[0]} first")
     columns = dict(zip(names, map(list, zip(*found, strict=True)), strict=True)) if found else {n: [] for n in names}
     return CsvTable(
-        where=str(path),
+        where=path,
         columns={n: cells if n in raw else [clean(cell) for cell in cells] for n, cells in columns.items()},
         delimiter=delimiter,
     )
@@ -178,9 +179,11 @@ def _mostly_numbers(cells: list[str], known: dict[str, int], rest: list[str]) ->
     others = sum(known[cell] for cell in rest)
     if others > (1 - MOSTLY) * filled:
         written = next((row for row, cell in enumerate(cells) if cell in known and _written(cell)), None)
-        return None if written is None else f"data row {written + 1} has {cells[written]!r}: write plain numbers"
+        return None if written is None else f"data row {written + 1} has {cells[written]!r}; write plain numbers"
     first = next(row for row, cell in enumerate(cells) if cell in set(rest))
-    return f"{filled - others:,} of {filled:,} cells are numbers, but data row {first + 1} has {cells[first]!r}"
+    remedy = "write plain numbers" if _written(cells[first]) else "mend it, or add it to data.gaps if it is a gap"
+    found = f"{filled - others:,} of {filled:,} cells are numbers, but data row {first + 1} has {cells[first]!r}"
+    return f"{found}; {remedy}"
 
 
 def _written(cell: str) -> bool:

@@ -25,7 +25,7 @@ def numeric_target(values: pd.Series, where: str) -> pd.Series:
         row, found = values.index[bad[0]] + 1, values.iloc[bad[0]]
         raise UsageError(f"{where}: target {values.name!r} must be numeric; data row {row} has {found!r}")
     if numbers.nunique() < 2:
-        raise UsageError(f"{where}: target {values.name!r} has one value only ({values.iloc[0]!r}); nothing to learn")
+        raise UsageError(f"{where}: target {values.name!r} has one value only, {numbers.iloc[0]:g}; nothing to learn")
     return numbers.astype("float64")
 
 

@@ -1,5 +1,6 @@
 """Lightning callbacks: checkpoints to resume from, and the history of metrics."""
 
+import pickle
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +11,9 @@ import torch
 
 from roadmap.io.atomic import replace
 from roadmap.training.lightning import pl, plugins
-from roadmap.training.resume import CHECKPOINT
+from roadmap.training.resume import CHECKPOINT, set_aside
+
+PARTS = {"epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}
 
 
 class LocalFiles(plugins.TorchCheckpointIO):
@@ -31,9 +34,14 @@ class ResumeCheckpoint(pl.Callback):
         self.path, self.seed, self.seconds = folder / CHECKPOINT, seed, seconds
         self.written = time.monotonic()
 
-    @property
-    def checkpoint(self) -> Path | None:
-        return self.path if self.path.exists() else None
+    def checkpoint(self, network: pl.LightningModule) -> Path | None:
+        """The one to resume from. One that is not of this network is set aside with a note."""
+        if not self.path.exists():
+            return None
+        if reason := _unfit(self.path, network):
+            set_aside(self.path, reason)
+            return None
+        return self.path
 
     def on_train_epoch_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         torch.manual_seed(self.seed * 1_000_003 + trainer.current_epoch)
@@ -47,6 +55,23 @@ class ResumeCheckpoint(pl.Callback):
             if trainer.is_global_zero:
                 replace(draft, self.path)  # a kill, or a power failure, leaves the old one or the new one
             self.written = time.monotonic()
+
+
+def _unfit(path: Path, network: pl.LightningModule) -> str | None:
+    """Why a checkpoint is not one of this network."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        return str(error).splitlines()[0]
+    if not isinstance(found, dict) or not found.keys() >= PARTS:
+        return "it is no checkpoint of a training"
+    if _shapes(found["state_dict"]) != _shapes(network.state_dict()):
+        return "its weights are those of another network"
+    return None
+
+
+def _shapes(weights: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name.replace("_orig_mod.", ""): values.shape for name, values in weights.items()}  # compiled or not
 
 
 class MetricHistory(pl.Callback):

@@ -102,7 +102,7 @@ def fit(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(network, batches, ckpt_path=resumable.checkpoint, weights_only=True)
+    trainer.fit(network, batches, ckpt_path=resumable.checkpoint(network), weights_only=True)
     return Fitted(network.eval().cpu(), data, history)
 
 

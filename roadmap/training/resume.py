@@ -94,7 +94,12 @@ def _set_aside_if_damaged(checkpoint: Path) -> None:
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
         reason = str(error) or type(error).__name__
     if reason:
-        aside = checkpoint.replace(checkpoint.with_name(f"{checkpoint.name}.damaged"))
-        print(
-            f"warning: {checkpoint}: is damaged ({reason}); kept as {aside.name}, {checkpoint.parent.name} starts anew"
-        )
+        set_aside(checkpoint, reason)
+
+
+def set_aside(checkpoint: Path, reason: str) -> None:
+    aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    checkpoint.replace(aside)
+    print(f"warning: {checkpoint}: is damaged ({reason}); kept as {aside.name}, {checkpoint.parent.name} starts anew")

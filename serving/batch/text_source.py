@@ -133,7 +133,7 @@ class CsvSource(TextSource):
                 header = next(records(lines, self.delimiter), Record(1, []))
                 self.first = Position(0, lines.number, lines.offset)
         except (BadLine, *UNPACKING) as error:
-            raise UsageError(f"{path}: its header can't be read: {error}") from None
+            raise UsageError(f"{path}: its header can't be read: {error}; expected CSV in UTF-8") from None
         if header.fault:
             raise UsageError(f"{path}: its header can't be read: {header.fault}")
         self.columns = names_of(header.cells)

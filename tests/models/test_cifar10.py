@@ -181,7 +181,7 @@ def train(folder: Path, epochs: int, *more: pl.Callback) -> networks.Classifier:
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(model, data, ckpt_path=resumable.checkpoint, weights_only=True)
+        trainer.fit(model, data, ckpt_path=resumable.checkpoint(model), weights_only=True)
     return model
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.house_prices import settings
 from pipelines.house_prices.predict.features import derive
-from roadmap.data import tables
+from roadmap.data import csv_table, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData
 from roadmap.data.tabular import TabularDataset, TabularData
@@ -18,6 +18,7 @@ from roadmap.data.training_set import TrainingSet
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
 CALIFORNIA = "https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/housing.tgz"
 CALIFORNIA_SHA256 = "sha256:d4cd501af90475f09b814c7447c7701f59bf28e8cf1180205ae5ace9737a0109"
+CALIFORNIA_TARGET = "median_house_value"
 
 # The true coefficients, which a linear model must recover, in thousands per unit.
 COEFFICIENTS = {"area_m2": 4.2, "rooms": 18.0, "age_years": -1.5, "distance_km": -9.0}
@@ -34,7 +35,7 @@ class Data(TabularData[settings.Data]):
         else:
             frame, target, source, licence = (
                 california(),
-                "median_house_value",
+                CALIFORNIA_TARGET,
                 "California housing 1990",
                 "Apache-2.0 repository",
             )
@@ -80,7 +81,8 @@ def california() -> pd.DataFrame:
     with tarfile.open(fetch("house_prices", CALIFORNIA, CALIFORNIA_SHA256)) as archive:
         member = archive.extractfile("housing.csv")
         assert member is not None
-        return pd.read_csv(member)
+        content = member.read()
+    return csv_table.typed(csv_table.parse(content, "housing.csv", [CALIFORNIA_TARGET]), CALIFORNIA_TARGET, None).frame
 
 
 def _schema(target: str) -> Any:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from pipelines.imdb.predict import MOST
 from roadmap.data import csv_table, tables
-from roadmap.io.errors import UsageError, nearest
+from roadmap.io.errors import UsageError, nearest, of_file
+from roadmap.io.texts import decoded
 
 OFFICIAL = {"neg": "negative", "pos": "positive"}  # the folders of aclImdb
 SPLIT = re.compile(r"(?:^|/)(train|test)/([^/]+)/[^/]+\.txt$")
@@ -44,13 +45,9 @@ def from_csv(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]
 def from_json_lines(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]]:
     """As `from_csv`, of one JSON object per line; null is a gap."""
     try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").splitlines()
+        lines = decoded(Path(path).read_bytes(), path).split("\n")
     except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}; give a file of JSON Lines") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: can't be read as text: found byte {error.start} to be no UTF-8; expected UTF-8; save it as that"
-        ) from None
+        raise UsageError(f"{of_file(error)}; expected a file of JSON Lines") from None
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -177,9 +174,6 @@ def _content(file: Path) -> bytes:
 
 
 def _decoded(content: bytes, where: Any) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
+    text = decoded(content, str(where))
     check_length(text, str(where))
     return text

@@ -10,6 +10,7 @@ from tokenizers.models import WordLevel
 from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt import settings
 from roadmap.io.errors import UsageError
+from roadmap.io.texts import decoded
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData
@@ -80,12 +81,11 @@ def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
         path = Path(data.path)
         try:
             # A byte order mark is no letter; where files were joined, one stands in the middle.
-            text = path.read_text(encoding="utf-8").replace("\ufeff", "")
+            text = decoded(path.read_bytes(), str(path)).replace("\ufeff", "")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
             if not text.strip():
                 raise UsageError(f"{path}: is empty")
             return text, f"text:{path.name}", "yours"
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
         except OSError as error:
             raise UsageError(f"params.yaml: projects.mini_gpt.data.path: {path}: {error.strerror}") from None
     if profile == "sample":

@@ -13,7 +13,8 @@ from roadmap.inference.tabular import values
 from roadmap.inference.tabular.records import delimiter_of, fitted, names_of, records
 from roadmap.inference.tabular.values import clean as clean_cell
 from roadmap.inference.tabular.values import number
-from roadmap.io.errors import UsageError, nearest
+from roadmap.io.errors import UsageError, nearest, of_file
+from roadmap.io.texts import decoded
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 GAPS = {"", *(word.lower() for word in values.GAPS)}
@@ -54,11 +55,9 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
 def read(file: Path) -> pd.DataFrame:
     """Columns by case-insensitive name, as strings; the index is the line number."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = decoded(file.read_bytes(), str(file))
     except OSError as error:
-        raise UsageError(f"{file}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        raise UsageError(of_file(error)) from None
 
     def lines() -> io.StringIO:
         return io.StringIO(text, newline="")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipelines.titanic import settings
 from pipelines.titanic.predict.features import derive, title
-from roadmap.data import tables
+from roadmap.data import csv_table, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData
 from roadmap.data.tabular import TabularDataset, TabularData
@@ -34,6 +34,7 @@ UNUSUAL_EPISODE = {
     ("crew", "female", "adult"): (3, 20),
 }
 CLASSES = ["died", "survived"]
+WHOLE = ("PassengerId", "Survived", "Pclass", "SibSp", "Parch")  # columns of the 891 passengers
 
 
 class Data(TabularData[settings.Data]):
@@ -49,7 +50,8 @@ class Data(TabularData[settings.Data]):
             )
             tables.validate(frame, _table_schema(), source)
         else:
-            raw = pd.read_csv(fetch("titanic", PASSENGERS, PASSENGERS_SHA256))
+            table = csv_table.read(fetch("titanic", PASSENGERS, PASSENGERS_SHA256), ["Survived"])
+            raw = csv_table.typed(table, "Survived", None).frame.astype(dict.fromkeys(WHOLE, "int64"))
             target, source, licence = "Survived", "891 passengers", "not stated"
             tables.validate(raw, _passenger_schema(), source)
             frame = tidy(raw)

@@ -209,7 +209,7 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
         use_distributed_sampler=False,
         **quiet,
     )
-    trainer.fit(model, InMemoryDataModule(made, settings, 5), ckpt_path=resumable.checkpoint, weights_only=True)
+    trainer.fit(model, InMemoryDataModule(made, settings, 5), ckpt_path=resumable.checkpoint(model), weights_only=True)
     return model.state_dict()
 
 

@@ -1,5 +1,6 @@
 """A user's own CSV: errors are one line, and what was inferred is printed."""
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ def whole(prepared: PreparedData) -> pd.DataFrame:
 
 
 REFUSED = {
-    "empty": ("", "is empty"),
+    "empty": ("", "found nothing; expected a header and rows"),
     "header only": ("area,colour,price", "0 rows"),
     "too few rows": ("\n".join(csv_of().splitlines()[:20]), "19 rows .* at least 20"),
     "duplicate header": (csv_of("area,price,price"), "line 1: column 'price' appears more than once"),
@@ -54,11 +55,17 @@ REFUSED = {
     "text after gaps": (csv_of(row=lambda i: f"{i},,{i if i > 33 else '?' * (i > 9)}"), "data row 10 has '\\?'"),
     "infinite target": (csv_of(row=lambda i: f"{i},red,{'inf' if i == 7 else i}"), "'price' .*infinite"),
     "infinite value": (csv_of(row=lambda i: f"{'-inf' if i == 5 else i},red,{i}"), "'area' .*infinite"),
-    "constant target": (csv_of(row=lambda i: f"{i},red,5"), "'price' has one value only"),
+    "constant target": (csv_of(row=lambda i: f"{i},red,5"), "'price' has one value only, 5; nothing to learn"),
     "constant columns": (csv_of(row=lambda i: f"1,red,{i}"), "no column to learn from"),
     "Latin-1 header": (csv_of("area,größe,price").encode("latin-1"), "not UTF-8"),
     "Latin-1 far below": (csv_of(row=lambda i: f"{i},{'x' * 500 if i < 50 else 'é'},{i}").encode("latin-1"), "UTF-8"),
-    "UTF-16": (csv_of().encode("utf-16"), "not UTF-8"),
+    "UTF-16": (csv_of().encode("utf-16"), "found UTF-16; expected UTF-8; save it as UTF-8"),
+    "UTF-16 without a mark": (csv_of().encode("utf-16-le"), "found bytes 0 in the first line, as UTF-16 has"),
+    "GBK": (csv_of(row=lambda i: f"{i},红,{i}").encode("gbk"), "found byte 0xba at 20; expected UTF-8"),
+    "gzip": (gzip.compress(csv_of().encode()), "found gzip; expected UTF-8; unpack it"),
+    "a workbook": (b"PK\x03\x04" + bytes(100), "found a ZIP archive or a workbook"),
+    "names that blanks tell apart": (csv_of("area,area ,price"), "column 'area' appears more than once"),
+    "a price with a currency": (csv_of(row=lambda i: f"{i},red,${i}"), "must be numeric; data row 1 has '\\$1'"),
     "open quote": (csv_of(row=lambda i: f"{i},{chr(34) * (i == 50)}red,{i}"), "line 61: is not CSV: a quote that opens in line 51 never closes"),
     "a field too many": (csv_of(row=lambda i: f"{i},red,{i}{',9' * (i == 30)}"), "line 31"),
     "a field too many in every row": (csv_of(row=lambda i: f"{i},red,{i},{i}"), "header"),
@@ -84,7 +91,7 @@ def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData]
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.csv", tmp_path):
-        with pytest.raises(UsageError, match=f"{path}: no such file"):
+        with pytest.raises(UsageError, match=f"{path}: (no such file|is a directory)"):
             prepare_csv(str(path), "price", "regression", SHARES, 1)
 
 
@@ -207,9 +214,9 @@ def test_index_columns_are_dropped_and_reported_unless_kept(
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("$1,234.50", "data row 1 has '\$1,234.50': write plain numbers"),
-        ("12%", "data row 1 has '12%': write plain numbers"),
-        ("?", "59 of 60 cells are numbers, but data row 1 has '\?'"),
+        ("$1,234.50", "data row 1 has '\$1,234.50'; write plain numbers"),
+        ("12%", "data row 1 has '12%'; write plain numbers"),
+        ("?", "59 of 60 cells are numbers, but data row 1 has '\?'; mend it, or add it to data.gaps if it is a gap"),
     ],
 )
 def test_the_cell_that_makes_a_column_text_is_reported(
@@ -221,6 +228,40 @@ def test_the_cell_that_makes_a_column_text_is_reported(
 
     found = prepare(csv_of(row=row))
     assert re.search(message, found.schema["ignored"]["area"])
+
+
+@pytest.mark.parametrize("cell", ["0x10", "1_000", "１２３", "١٢٣", "−5", "1 000", "1\u00a0000", "Total"])
+def test_what_only_resembles_a_number_is_text_and_reported(prepare: Callable[..., PreparedData], cell: str) -> None:
+    found = prepare(csv_of(row=lambda i: f"{cell if i == 7 else i * 1.5},{'ab'[i % 2]},{i}"))
+    assert f"data row 7 has {cell!r}" in found.schema["ignored"]["area"]
+
+
+@pytest.mark.parametrize("cell", ["1e1", "+10", "10.", "010", " 10 ", '"10"'])
+def test_numbers_in_every_spelling(prepare: Callable[..., PreparedData], cell: str) -> None:
+    found = prepare(csv_of(row=lambda i: f"{cell if i == 7 else i * 1.5},{'ab'[i % 2]},{i}"))
+    assert found.schema["columns"]["area"]["kind"] == "number"
+    assert whole(found).set_index("price")["area"][7] == 10
+
+
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [("area,Area,price", None), ("area,colour,price,", None), ("area,colour,price", "\r"), ("area,colour,price", "\r\n")],
+)
+def test_names_and_line_ends_that_programs_write(
+    prepare: Callable[..., PreparedData], names: str, form: str | None
+) -> None:
+    text = csv_of(names, lambda i: f'{i * 1.5},"red\nor {"ab"[i % 2]}",{i}{"," * (names.count(",") - 2)}')
+    found = prepare(text.replace("\n", form or "\n"))
+    second = names.split(",")[1]
+    assert list(found.schema["columns"]) == ["area", second]
+    assert found.schema["columns"][second]["levels"] == ["red\nor a", "red\nor b"]
+
+
+def test_a_link_to_a_table_is_the_table(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(csv_of())
+    (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
+    one, other = (prepare_csv(str(tmp_path / name), "price", "regression", SHARES, 1) for name in ("mine.csv", "link.csv"))
+    pd.testing.assert_frame_equal(one.splits["train"], other.splits["train"])
 
 
 def test_missing_value_markers_can_be_set(tmp_path: Path) -> None:

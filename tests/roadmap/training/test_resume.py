@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from roadmap.io.errors import Unavailable
+from roadmap.training.callbacks import PARTS, ResumeCheckpoint
+from roadmap.training.lightning import pl
 from roadmap.training.resume import resume_or_start, sole_training
 
 PRINT = {"data_sha256": "1", "git_commit": "a"}
@@ -89,3 +91,40 @@ def test_a_second_training_names_the_running_one(tmp_path: Path) -> None:
     first.wait()
     with sole_training("titanic", tmp_path):  # a killed process leaves no lock
         pass
+
+
+class Tiny(pl.LightningModule):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(width, 1)
+
+
+def parts(network: pl.LightningModule) -> dict[str, Any]:
+    return {name: {} for name in PARTS} | {"state_dict": network.state_dict()}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (parts(Tiny(4)), "its weights are those of another network"),
+        ([1, 2], "it is no checkpoint of a training"),
+        ({"state_dict": Tiny(3).state_dict()}, "it is no checkpoint of a training"),
+    ],
+)
+def test_a_whole_checkpoint_of_something_else_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, message: str
+) -> None:
+    resumable, path = ResumeCheckpoint(tmp_path, seed=1), tmp_path / "last.ckpt"
+    assert resumable.checkpoint(Tiny(3)) is None
+    torch.save(parts(Tiny(3)), path)
+    assert resumable.checkpoint(Tiny(3)) == path
+    torch.save(content, path)
+    assert resumable.checkpoint(Tiny(3)) is None and not path.exists()
+    assert message in capsys.readouterr().out and (tmp_path / "last.ckpt.damaged").exists()
+
+
+def test_a_folder_in_its_place_is_set_aside(tmp_path: Path) -> None:
+    for _ in range(2):  # and takes the place of what was set aside before
+        (tmp_path / "last.ckpt").mkdir()
+        assert ResumeCheckpoint(tmp_path, seed=1).checkpoint(Tiny(3)) is None
+    assert (tmp_path / "last.ckpt.damaged").is_dir()
