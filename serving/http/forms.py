@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from roadmap.inference.tabular.values import clean
 from serving.errors import Place, Refusal, cut, pointer
-from serving.http.media import media, sent, utf8_only
+from serving.http.media import media, utf8_only
 from serving.runtime.cells import Columns, cell
 from serving.runtime.models import Model
 
@@ -51,8 +51,9 @@ async def read(request: Request, columns: Columns, files: Collection[str]) -> li
     Raises:
         Refusal: 400 the form is damaged, 415 another charset, 422 no UTF-8, or fields that come unequally often.
     """
-    utf8_only(media(request.headers["content-type"])[1])
-    items = urlencoded(await request.body()) if sent(request) == URLENCODED else await multipart(request)
+    kind, options = media(request.headers["content-type"])
+    utf8_only(options)
+    items = urlencoded(await request.body()) if kind == URLENCODED else await multipart(request)
     given: dict[str, list[str]] = {}
     for raw, value in items:
         name = known(text(raw.encode("latin-1"), ()), columns)
@@ -60,8 +61,10 @@ async def read(request: Request, columns: Columns, files: Collection[str]) -> li
         if isinstance(value, bytes) and (name in files or name not in columns.kinds):
             cells.append(base64.b64encode(value).decode())
         else:
-            content = value if isinstance(value, bytes) else value.encode("latin-1")
-            cells.append(text(content, ("inputs", len(cells), name)))
+            if name in files and isinstance(value, str) and kind == URLENCODED and not value.startswith("["):
+                value = value.replace(" ", "+")  # base64 whose plus signs nobody has escaped
+            encoded = value if isinstance(value, bytes) else value.encode("latin-1")
+            cells.append(text(encoded, ("inputs", len(cells), name)))
     if len({len(cells) for cells in given.values()}) > 1:
         counts = ", ".join(f"{cut(name)} {len(cells)} times" for name, cells in given.items())
         said = f"every field must have the same number of values: {counts}"

@@ -1,7 +1,7 @@
 """SageMaker's contract for the one project of a container: GET /ping and POST /invocations.
 
-Accepts and returns JSON, JSON Lines and CSV. There is one output line per input line, in order, so that batch transform
-can split files at line ends and join the outputs.
+Accepts and returns JSON (also as MLflow's servers have it), JSON Lines and CSV. There is one output line per input
+line, in order, so that batch transform can split files at line ends and join the outputs.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.errors import Refusal, cut, in_body, pointer
-from serving.http import noted
+from serving.http import frames, noted
 from serving.http.answering import answer
 from serving.http.media import Options, media, utf8_only
 from serving.http.predict import validated
@@ -85,7 +85,7 @@ async def invoked(request: Request, model: Model) -> Response:
         content = "".join(json.dumps(output, ensure_ascii=False) + "\n" for output in outputs)
     else:
         batch = {"outputs": outputs, "model": model.label, **noted.notes(request)}
-        shapes = {"batch": batch, "list": outputs, "one": outputs[0]}
+        shapes = {"batch": batch, "list": outputs, "one": outputs[0], "frame": {"predictions": outputs}}
         content = json.dumps(shapes[shape], ensure_ascii=False)
     given = request.headers.get(ATTRIBUTES)
     headers = model.headers | noted.headers(request) | ({ATTRIBUTES: given} if given else {})
@@ -106,18 +106,29 @@ def sent(content_type: str) -> tuple[str, Options]:
 
 
 def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
-    """{"inputs": [...]}, a list of inputs, or a single one-> which of these, and the inputs."""
+    """{"inputs": [...]}, a list of inputs, a single one, or a frame -> which of these, and the inputs."""
     try:
         given = from_json(body.removeprefix(BOM_UTF8))
     except ValueError as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
     if isinstance(given, dict) and "inputs" in given:
         return "batch", validated(model.batch.model_validate, given).inputs
+    if name := frames.key(given):
+        return "frame", framed(model, given, name)
     shape, inputs, added = ("list", given, 1) if isinstance(given, list) else ("one", [given], 2)
     try:
         return shape, validated(model.batch.model_validate, {"inputs": inputs}).inputs
     except RequestValidationError as error:  # point into the original body
         found = [{**one, "loc": ("body", *one["loc"][1 + added :])} for one in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+def framed(model: Model, body: dict[str, Any], name: str) -> list[Any]:
+    """The inputs of a frame as MLflow has it."""
+    try:
+        return list(validated(model.batch.model_validate, {"inputs": frames.rows(body, name)}).inputs)
+    except RequestValidationError as error:
+        found = [{**one, "loc": ("body", *frames.place(body, name, one["loc"][2:]))} for one in error.errors()]
         raise RequestValidationError(found) from None
 
 

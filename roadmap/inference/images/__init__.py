@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, InstanceOf, PlainSerializer, WithJsonSchem
 from pydantic_core import PydanticCustomError
 
 MAX_TEXT = 2**20  # base64 characters; plenty for a small image with its metadata
+FOR_URLS = str.maketrans("-_", "+/")
 FORMATS = ("PNG", "JPEG")
 MODES = {"RGB": "in colour without transparency", "L": "in shades of grey"}
 TEXT = {"type": "string", "contentEncoding": "base64", "maxLength": MAX_TEXT, "title": "PNG or JPEG file"}
@@ -101,10 +102,12 @@ def _from_base64(text: str) -> bytes:
         raise ValueError("is empty; should be base64 of a PNG or JPEG file")
     if len(text) > MAX_TEXT:
         raise ValueError(f"should have at most {MAX_TEXT:,} characters, found {len(text):,}")
-    if text.startswith("data:"):  # a browser's canvas.toDataURL()
+    if text[:5].lower() == "data:":  # a browser's canvas.toDataURL()
         text = text.partition(",")[2]
+    # With the line ends of `base64` and of MIME; of RFC 4648 also the alphabet for URLs, and without its padding.
+    packed = "".join(text.split()).translate(FOR_URLS)
     try:
-        return base64.b64decode("".join(text.split()), validate=True)  # with the line ends of `base64` and of MIME
+        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):  # ValueError: characters beyond ASCII
         raise ValueError("is not base64") from None
 
@@ -125,6 +128,8 @@ def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
             raise ValueError(f"should be {size} x {size} pixels, found {image.size[0]} x {image.size[1]}")
         if image.mode != mode:
             raise ValueError(f"should be {MODES[mode]} (mode {mode}), found mode {image.mode}")
+        if image.format == "PNG" and getattr(image, "is_animated", False):
+            raise ValueError(f"should be a single picture, found an animation of {image.n_frames} frames")
         try:
             image.load()
         except broken:

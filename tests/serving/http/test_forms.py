@@ -1,5 +1,6 @@
 """A form is a body like any other: the same answers as by JSON, and refusals that name the field."""
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -222,6 +223,16 @@ def test_rows_of_pixels_may_be_text(client: TestClient) -> None:
     image = bundles.glyphs()[7].tolist()
     answer = form(client, "mnist", image=json.dumps(image))
     assert answer.json()["outputs"] == by_json(client, "mnist", {"image": image})
+
+
+def test_base64_whose_plus_signs_are_not_escaped(client: TestClient) -> None:
+    """`curl -d image=$(base64 7.png)` sends them as they are, which in a form are blanks."""
+    image = picture(7)
+    content = base64.b64encode(image + b"\0" * (-len(image) % 3) + b"\xfb\xef\xbe")
+    assert b"+" in content
+    for sent in (content, content.replace(b"+", b"%2B"), content[:40] + b"%0A" + content[40:]):
+        answer = post(client, b"image=" + sent, "mnist", **URLENCODED)
+        assert answer.status_code == 200 and answer.json()["outputs"][0]["digit"] == 7, answer.text
 
 
 # ---------------------------------------------------------------- what the OpenAPI document says of them
