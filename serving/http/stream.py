@@ -49,7 +49,7 @@ def event(content: Any, name: str | None = None) -> str:
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
 
 
-async def begun(
+async def start_stream(
     events: AsyncGenerator[str, None], headers: dict[str, str], failure: Callable[[int, str], str]
 ) -> Events:
     """Errors before the first event have their own status; later ones become an event, made by `failure`."""
@@ -78,23 +78,23 @@ async def stream(request: Request) -> Events:
         raise Refusal(404, f"{model.name} does not stream; use /models/{model.name}/predict")
     json_only(request)
     body = validated(model.request.model_validate_json, (await request.body()).removeprefix(BOM_UTF8))
-    pieces = answers(request, model, [body])
+    pieces = stream_outputs(request, model, [body])
 
     async def events() -> AsyncGenerator[str, None]:
         async with aclosing(pieces):
             async for _, piece in pieces:
                 yield event({"text": piece}, "text") if isinstance(piece, str) else event(piece.model_dump(), "done")
 
-    return await begun(events(), model.headers, failed)
+    return await start_stream(events(), model.headers, error_event)
 
 
-def answers(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
+def stream_outputs(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
     """Model.stream within the timeout of the request. Raises: Refusal, as `begin` does."""
     authorise(request, model, len(inputs))
-    return recorded(request, model, inputs, model.stream(inputs, timeout_of(request)))
+    return log_responses(request, model, inputs, model.stream(inputs, timeout_of(request)))
 
 
-async def recorded(
+async def log_responses(
     request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Passes pieces on and logs each whole response."""
@@ -106,7 +106,7 @@ async def recorded(
             yield number, piece
 
 
-def failed(status: int, detail: str) -> str:
+def error_event(status: int, detail: str) -> str:
     return event({"status": status, "detail": detail}, "error")
 
 

@@ -97,13 +97,13 @@ class GenerationRequest(RequestBase):
     stream_options: StreamOptions | None = None
 
     @property
-    def counted(self) -> bool:
+    def wants_usage(self) -> bool:
         """Whether the stream ends with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def shared(self, max_tokens: int) -> dict[str, Any]:
+    def sampling_fields(self, max_tokens: int) -> dict[str, Any]:
         """These fields in the form of our models' requests. max_tokens: the default"""
-        given = {ours: getattr(self, theirs) for ours, theirs in self.names().items()}
+        given = {field: getattr(self, name) for field, name in self.names_used().items()}
         if given.get("max_tokens") == -1:
             given["max_tokens"] = MAX_TOKENS
         if given.get("top_k") == -1:
@@ -114,14 +114,14 @@ class GenerationRequest(RequestBase):
         defaults = {"max_tokens": max_tokens, "temperature": 1.0, "stop": [text for text in stop if text]}
         return defaults | {name: value for name, value in given.items() if value is not None and name != "stop"}
 
-    def names(self) -> dict[str, str]:
+    def names_used(self) -> dict[str, str]:
         """Our fields that the caller has set -> the name used."""
-        several = {"max_tokens": ("n_predict", "max_completion_tokens"), "repetition_penalty": ("repeat_penalty",)}
+        aliases = {"max_tokens": ("n_predict", "max_completion_tokens"), "repetition_penalty": ("repeat_penalty",)}
         names: dict[str, str] = {}
-        for ours in ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop"):
-            theirs = (*several.get(ours, ()), ours)
-            said = [name for name in theirs if getattr(self, name, None) is not None]
-            names |= {ours: said[0]} if said else {}
+        for field in ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop"):
+            known = (*aliases.get(field, ()), field)
+            used = [name for name in known if getattr(self, name, None) is not None]
+            names |= {field: used[0]} if used else {}
         return names
 
 
@@ -131,12 +131,12 @@ def add_models(app: FastAPI, store: ModelStore) -> None:
     @app.get("/v1/models", tags=["openai"], summary="List models")
     async def v1_list_models() -> ModelList:
         """The models that generate or embed text."""
-        return ModelList(data=[listing(model) for model in able(store, speaks)])
+        return ModelList(data=[model_object(model) for model in models_that(store, serves_openai)])
 
     @app.get("/v1/models/{name}", tags=["openai"], summary="Retrieve a model", responses=documented(404, 503))
     async def v1_retrieve_model(name: ModelName) -> ListedModel:
         """A model that generates or embeds text."""
-        return listing(await chosen(store, name, speaks, "writes or embeds text"))
+        return model_object(await find_model(store, name, serves_openai, "writes or embeds text"))
 
 
 def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams: bool = True) -> Any:
@@ -151,17 +151,17 @@ def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams
     )
 
 
-def speaks(model: Model) -> bool:
+def serves_openai(model: Model) -> bool:
     """Whether an OpenAI endpoint supports this model."""
     return model.generates_text or model.embeds is not None
 
 
-def able(store: ModelStore, can: Callable[[Model], bool]) -> list[Model]:
+def models_that(store: ModelStore, can: Callable[[Model], bool]) -> list[Model]:
     """The loaded models that satisfy `can`."""
     return [model for model in store.ready() if can(model)]
 
 
-async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], does: str) -> Model:
+async def find_model(store: ModelStore, name: str, can: Callable[[Model], bool], does: str) -> Model:
     """The model of this name.
 
     Raises:
@@ -169,7 +169,7 @@ async def chosen(store: ModelStore, name: str, can: Callable[[Model], bool], doe
     """
     model = await store.model(name) if name in store.slots else None
     if model is None or not can(model):
-        raise unknown(f"model that {does}", name, [model.name for model in able(store, can)])
+        raise unknown(f"model that {does}", name, [model.name for model in models_that(store, can)])
     return model
 
 
@@ -190,12 +190,14 @@ def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) ->
         place = places.get(field, (field,))
         if field == "stop" and place == ("stop",):
             place = ("stop", *rest)
-        raise refused(place, describe(found)) from None
+        raise invalid(place, describe(found)) from None
 
 
-def refused(place: Place, said: str) -> Refusal:
+def invalid(place: Place, detail: str) -> Refusal:
     """A 422 that points at one place of the body."""
-    return Refusal(422, f"{'/'.join(map(str, place))}: {said}", errors=[{"pointer": pointer(place), "detail": said}])
+    return Refusal(
+        422, f"{'/'.join(map(str, place))}: {detail}", errors=[{"pointer": pointer(place), "detail": detail}]
+    )
 
 
 def as_text(model: Model, given: str | list[int], place: Place) -> str:
@@ -207,17 +209,17 @@ def as_text(model: Model, given: str | list[int], place: Place) -> str:
     if isinstance(given, str):
         return given
     if model.tokenizes is None:
-        raise refused(place, f"token ids: {model.name} takes text alone")
+        raise invalid(place, f"token ids: {model.name} takes text alone")
     try:
         return model.tokenizes.text_of(given)
     except ValueError as error:
-        raise refused(place, str(error)) from None
+        raise invalid(place, str(error)) from None
 
 
-def head(kind: str, key: str, model: Model, asked: RequestBase) -> dict[str, Any]:
+def response_head(kind: str, key: str, model: Model, body: RequestBase) -> dict[str, Any]:
     """The common fields of all responses. key: the prefix of OpenAI's ids"""
     return {
-        "id": f"{key}-{asked.request_id or uuid.uuid4().hex}",
+        "id": f"{key}-{body.request_id or uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
         "model": model.name,
@@ -225,15 +227,15 @@ def head(kind: str, key: str, model: Model, asked: RequestBase) -> dict[str, Any
     }
 
 
-def listing(model: Model) -> ListedModel:
+def model_object(model: Model) -> ListedModel:
     return ListedModel(id=model.name, created=int(datetime.fromisoformat(model.manifest.created).timestamp()))
 
 
-def total(usages: Sequence[dict[str, int]]) -> dict[str, int]:
+def total_usage(usages: Sequence[dict[str, int]]) -> dict[str, int]:
     """The sum of OpenAI's usages."""
     return {key: sum(usage[key] for usage in usages) for key in usages[0]}
 
 
-def failed(status: int, detail: str) -> str:
+def error_event(status: int, detail: str) -> str:
     """An event that OpenAI's clients raise as an error."""
     return event({"error": {"message": detail, "type": "server_error", "code": str(status)}})

@@ -19,7 +19,7 @@ from serving.http.openai.fields import CHAT, SAMPLING, lacking, off
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
-MAX_TOKENS = 256  # where it is not said
+MAX_TOKENS = 256  # default
 MAX_MESSAGES = 256
 
 
@@ -127,20 +127,20 @@ class ChatCompletionRequest(openai.GenerationRequest):
             raise ValueError(f"found {str(adds).lower()}; expected the opposite of continue_final_message, or nothing")
         return adds
 
-    def ours(self, model: Model) -> BaseModel:
+    def to_native(self, model: Model) -> BaseModel:
         """The model's own request, its prompt written by the model's template.
 
         Raises:
             Refusal: 422.
         """
-        said = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
+        turns = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
         assert model.chats is not None
-        begun = said.pop()[1] if self.continue_final_message else ""
-        prompt, ends = model.chats.chat(said)
-        given = self.shared(max_tokens=MAX_TOKENS)
+        begun = turns.pop()[1] if self.continue_final_message else ""
+        prompt, ends = model.chats.chat(turns)
+        given = self.sampling_fields(max_tokens=MAX_TOKENS)
         logprobs = {"logprobs": bool(self.logprobs), "top_logprobs": self.top_logprobs or 0}
         fields = {**given, **logprobs, "stop": [*given["stop"], *ends]}
-        places: dict[str, Place] = {ours: (theirs,) for ours, theirs in self.names().items()}
+        places: dict[str, Place] = {field: (name,) for field, name in self.names_used().items()}
         try:
             return openai.validated(model, {**fields, "prompt": prompt + begun}, {**places, "prompt": ("messages",)})
         except Refusal as refusal:
@@ -217,41 +217,44 @@ def add_chat(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/chat/completions."""
 
     @openai.post(app, "/v1/chat/completions", ChatCompletionResponse, "Create a chat completion")
-    async def chat_completions(request: Request, asked: Annotated[ChatCompletionRequest, Body()]) -> Response:
+    async def chat_completions(request: Request, body: Annotated[ChatCompletionRequest, Body()]) -> Response:
         """Generates the next message of a conversation. With `stream`, sends it as server-sent events."""
-        require(request.scope, asked.model)
-        model = await openai.chosen(store, asked.model, chats, "chats")
-        ours = asked.ours(model)
-        if asked.stream:
-            head = openai.head("chat.completion.chunk", "chatcmpl", model, asked)
-            pieces = stream.answers(request, model, [ours])
-            return await stream.begun(events(pieces, head, asked.counted), model.headers, openai.failed)
-        (output,) = await answer(request, model, [ours])
+        require(request.scope, body.model)
+        model = await openai.find_model(store, body.model, chats, "chats")
+        native = body.to_native(model)
+        if body.stream:
+            head = openai.response_head("chat.completion.chunk", "chatcmpl", model, body)
+            pieces = stream.stream_outputs(request, model, [native])
+            return await stream.start_stream(events(pieces, head, body.wants_usage), model.headers, openai.error_event)
+        (output,) = await answer(request, model, [native])
         message = {"role": "assistant", "content": output["text"], "refusal": None}
         choice = {"index": 0, "message": message, "finish_reason": output["finish_reason"]}
         content = {
-            **openai.head("chat.completion", "chatcmpl", model, asked),
+            **openai.response_head("chat.completion", "chatcmpl", model, body),
             "choices": [{**choice, "logprobs": logprobs(output["logprobs"])}],
             "usage": output["usage"],
         }
         return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
 
 
-def logprobs(ours: dict[str, Any] | None) -> dict[str, Any] | None:
+def logprobs(native: dict[str, Any] | None) -> dict[str, Any] | None:
     """Log-probabilities in the form of chat completions."""
-    if ours is None:
+    if native is None:
         return None
-    likeliest = ours["top_logprobs"] or [{}] * len(ours["tokens"])
-    rows = zip(ours["tokens"], ours["token_logprobs"], likeliest, strict=True)
-    content = [{**said(word, own), "top_logprobs": [said(*one) for one in top.items()]} for word, own, top in rows]
+    likeliest = native["top_logprobs"] or [{}] * len(native["tokens"])
+    rows = zip(native["tokens"], native["token_logprobs"], likeliest, strict=True)
+    content = [
+        {**token_logprob(word, own), "top_logprobs": [token_logprob(*one) for one in top.items()]}
+        for word, own, top in rows
+    ]
     return {"content": content, "refusal": None}
 
 
-def said(token: str, logprob: float) -> dict[str, Any]:
+def token_logprob(token: str, logprob: float) -> dict[str, Any]:
     return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
-async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGenerator[str, None]:
+async def events(pieces: Any, head: dict[str, Any], wants_usage: bool) -> AsyncGenerator[str, None]:
     """The role, a chunk per piece of text, the finish reason; then [DONE]."""
 
     def chunk(delta: dict[str, Any], reason: str | None = None) -> str:
@@ -268,6 +271,6 @@ async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGener
                 yield chunk({"content": piece})
                 continue
             yield chunk({}, piece.finish_reason)
-            if counted:
+            if wants_usage:
                 yield stream.event({**head, "choices": [], "usage": piece.usage.model_dump()})
     yield "data: [DONE]\n\n"

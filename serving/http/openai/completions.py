@@ -44,19 +44,19 @@ class CompletionRequest(openai.GenerationRequest):
     @field_validator("logprobs", "n_probs")
     @classmethod
     def _not_streamed(cls, logprobs: int | None, info: ValidationInfo) -> int | None:
-        said = None if logprobs is False or (info.field_name == "n_probs" and not logprobs) else logprobs
-        if said is not None and info.data.get("stream"):
+        requested = None if logprobs is False or (info.field_name == "n_probs" and not logprobs) else logprobs
+        if requested is not None and info.data.get("stream"):
             raise ValueError("logprobs and stream do not go together here")
-        return said
+        return requested
 
-    def ours(self, model: Model) -> list[BaseModel]:
+    def to_native(self, model: Model) -> list[BaseModel]:
         """The model's own request for each of the prompts.
 
         Raises:
             Refusal: 422.
         """
-        shared = {**self.shared(max_tokens=16), "echo": bool(self.echo)}
-        places: dict[str, Place] = {ours: (theirs,) for ours, theirs in self.names().items()}
+        shared = {**self.sampling_fields(max_tokens=16), "echo": bool(self.echo)}
+        places: dict[str, Place] = {field: (name,) for field, name in self.names_used().items()}
         likeliest = self.logprobs if self.logprobs is not None else self.n_probs
         if likeliest is not None:
             shared |= {"logprobs": True, "top_logprobs": likeliest}
@@ -108,18 +108,18 @@ def add_completions(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/completions."""
 
     @openai.post(app, "/v1/completions", CompletionResponse, "Create a completion")
-    async def completions(request: Request, asked: Annotated[CompletionRequest, Body()]) -> Response:
+    async def completions(request: Request, body: Annotated[CompletionRequest, Body()]) -> Response:
         """Continues each prompt. With `stream`, sends the text as server-sent events."""
-        require(request.scope, asked.model)
-        model = await openai.chosen(store, asked.model, lambda model: model.generates_text, "writes text")
-        requests = asked.ours(model)
-        head = openai.head("text_completion", "cmpl", model, asked)
-        if asked.stream:
-            pieces = stream.answers(request, model, requests)
-            return await stream.begun(events(pieces, head, asked.counted), model.headers, openai.failed)
+        require(request.scope, body.model)
+        model = await openai.find_model(store, body.model, lambda model: model.generates_text, "writes text")
+        requests = body.to_native(model)
+        head = openai.response_head("text_completion", "cmpl", model, body)
+        if body.stream:
+            pieces = stream.stream_outputs(request, model, requests)
+            return await stream.start_stream(events(pieces, head, body.wants_usage), model.headers, openai.error_event)
         outputs = await answer(request, model, requests)
         choices = [choice(index, output) for index, output in enumerate(outputs)]
-        content = {**head, "choices": choices, "usage": openai.total([output["usage"] for output in outputs])}
+        content = {**head, "choices": choices, "usage": openai.total_usage([output["usage"] for output in outputs])}
         return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
 
 
@@ -127,7 +127,7 @@ def choice(index: int, output: dict[str, Any]) -> dict[str, Any]:
     return {"index": index, **{name: output[name] for name in ("text", "finish_reason", "logprobs")}}
 
 
-async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGenerator[str, None]:
+async def events(pieces: Any, head: dict[str, Any], wants_usage: bool) -> AsyncGenerator[str, None]:
     """A chunk per piece of text, over all prompts; then OpenAI's [DONE]."""
     usages = []
     async with aclosing(pieces):
@@ -137,6 +137,6 @@ async def events(pieces: Any, head: dict[str, Any], counted: bool) -> AsyncGener
             yield stream.event({**head, "choices": choices})
             if reason:
                 usages.append(piece.usage.model_dump())
-    if counted:
-        yield stream.event({**head, "choices": [], "usage": openai.total(usages)})
+    if wants_usage:
+        yield stream.event({**head, "choices": [], "usage": openai.total_usage(usages)})
     yield "data: [DONE]\n\n"

@@ -79,15 +79,15 @@ def add_embeddings(app: FastAPI, store: ModelStore) -> None:
     """POST /v1/embeddings."""
 
     @openai.post(app, "/v1/embeddings", EmbeddingResponse, "Create embeddings", streams=False)
-    async def embeddings(request: Request, asked: Annotated[EmbeddingRequest, Body()]) -> Response:
+    async def embeddings(request: Request, body: Annotated[EmbeddingRequest, Body()]) -> Response:
         """Returns a vector of unit length for each text."""
-        require(request.scope, asked.model)
-        model = await openai.chosen(store, asked.model, embeds, "embeds text")
-        vectors, tokens = await embedded(request, model, asked.texts(model))
-        if asked.dimensions not in (None, vectors.shape[1]):
-            said = f"{model.name} has {vectors.shape[1]}, and every one of them counts"
-            raise openai.refused(("dimensions",), said)
-        encode = encoded if asked.encoding_format == "base64" else floats
+        require(request.scope, body.model)
+        model = await openai.find_model(store, body.model, embeds, "embeds text")
+        vectors, tokens = await embedded(request, model, body.texts(model))
+        if body.dimensions not in (None, vectors.shape[1]):
+            detail = f"expected {vectors.shape[1]}, the dimensions of {model.name}; they cannot be reduced"
+            raise openai.invalid(("dimensions",), detail)
+        encode = encoded if body.encoding_format == "base64" else floats
         data = [{"object": "embedding", "index": n, "embedding": encode(row)} for n, row in enumerate(vectors)]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         content = {"object": "list", "data": data, "model": model.name, "usage": usage}
@@ -105,7 +105,7 @@ async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
     try:
         return await asyncio.wait_for(model.embed(texts), seconds)
     except ValueError as error:
-        raise openai.refused(("input", *unreadable(model, texts)), str(error)) from None
+        raise openai.invalid(("input", *unreadable(model, texts)), str(error)) from None
     except TimeoutError:
         raise Refusal(504, f"{model.name} has no answer after {seconds:g} s; send fewer texts") from None
 

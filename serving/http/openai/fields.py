@@ -25,15 +25,15 @@ M = TypeVar("M", bound=BaseModel)
 
 # Fields of completions and chats.
 SAMPLING: Fields = {
-    "one answer is written per prompt": {"n": (1,), "n_cmpl": (1,)},
-    "of penalties there is repetition_penalty alone": {
+    "one completion is generated per prompt": {"n": (1,), "n_cmpl": (1,)},
+    "only repetition_penalty is supported": {
         "presence_penalty": (0,),
         "frequency_penalty": (0,),
         "dry_multiplier": (0,),
         "length_penalty": (1,),
         "repetition_detection": (),
     },
-    "tokens are drawn by temperature, top_k, top_p and repetition_penalty alone": {
+    "sampling supports only temperature, top_k, top_p and repetition_penalty": {
         "logit_bias": (),
         "min_p": (0,),
         "typical_p": (1,),
@@ -49,7 +49,7 @@ SAMPLING: Fields = {
         "logits_processors": (),
         "watermarking": (False,),
     },
-    "tokens can be neither asked for nor forbidden": {
+    "tokens can be neither forced nor forbidden": {
         "min_tokens": (0,),
         "allowed_token_ids": (),
         "bad_words": (),
@@ -58,7 +58,7 @@ SAMPLING: Fields = {
         "include_stop_str_in_output": (False,),
         "n_indent": (0,),
     },
-    "no format is enforced on what is written": {
+    "output formats are not enforced": {
         "response_format": ({"type": "text"},),
         "structured_outputs": (),
         "guided_json": (),
@@ -77,7 +77,7 @@ SAMPLING: Fields = {
         "chat_format": (0,),
         "chat_parser": (),
     },
-    "an answer says text, log-probabilities and usage": {
+    "a response has text, log-probabilities and usage": {
         "prompt_logprobs": (0, False),
         "logprob_token_ids": (),
         "return_tokens_as_token_ids": (False,),
@@ -91,7 +91,7 @@ SAMPLING: Fields = {
         "post_sampling_probs": (False,),
         "response_fields": (),
     },
-    "a prompt is read whole, and its last tokens are what the model sees": {
+    "prompts are not truncated; the model sees the last tokens": {
         "truncate_prompt_tokens": (-1,),
         "truncation_side": ("left",),
         "n_keep": (0,),
@@ -115,13 +115,13 @@ SAMPLING: Fields = {
         "priority": (0,),
     },
     "the time limit of a request is the header X-Request-Timeout": {"t_max_predict_ms": (0, -1)},
-    "the model is what its bundle holds": {"lora": (), "vllm_xargs": (), "kv_transfer_params": ()}
+    "the model is fixed by its bundle": {"lora": (), "vllm_xargs": (), "kv_transfer_params": ()}
     | {"ec_transfer_params": (), "mm_processor_kwargs": (), "media_io_kwargs": (), "image_data": ()},
 }
 
 COMPLETION: Fields = {
     "text can be continued, not inserted": {"suffix": ()},
-    "one answer is written per prompt": {"best_of": (1,)},
+    "one completion is generated per prompt": {"best_of": (1,)},
     "a prompt is text or token ids": {"prompt_embeds": (), "input_prefix": (), "input_suffix": (), "input_extra": ()},
 }
 
@@ -134,9 +134,13 @@ CHAT: Fields = {
         "web_search_options": (),
         "documents": (),
     },
-    "the model writes text alone": {"audio": (), "modalities": (["text"],), "verbosity": ("medium",)},
-    "nothing is predicted, stored or moderated": {"prediction": (), "store": (False,), "moderation": ()},
-    "the conversation is written by the bundle's own template": {
+    "the model generates only text": {"audio": (), "modalities": (["text"],), "verbosity": ("medium",)},
+    "predicted outputs, storage and moderation are not supported": {
+        "prediction": (),
+        "store": (False,),
+        "moderation": (),
+    },
+    "the bundle's own chat template is used": {
         "chat_template": (),
         "chat_template_kwargs": (),
         "echo": (False,),
@@ -144,7 +148,7 @@ CHAT: Fields = {
 }
 
 EMBEDDING: Fields = {
-    "the last tokens of a text are what the model sees": {
+    "the model sees the last tokens of a text": {
         "truncate_prompt_tokens": (-1,),
         "truncation_side": ("left",),
     },
@@ -155,7 +159,7 @@ EMBEDDING: Fields = {
         "use_activation": (True,),
         "embd_normalize": (2,),
     },
-    "a text is embedded as it is": {"input_type": (), "chat_template_kwargs": (), "mm_processor_kwargs": ()},
+    "texts are embedded unchanged": {"input_type": (), "chat_template_kwargs": (), "mm_processor_kwargs": ()},
     "the server has one queue and one tier": {"priority": (0,)},
 }
 
@@ -240,8 +244,8 @@ def _neutral(neutral: tuple[Any, ...], reason: str) -> Callable[[Any], Any]:
         if off(value, neutral):
             return value
         expected = f"expected {to_json(neutral[0]).decode()} or nothing" if neutral else "leave it out"
-        said = {"found": shown(value), "expected": expected, "reason": reason}
-        raise PydanticCustomError("lacking", "found {found}; {expected}: {reason}", said)
+        context = {"found": shown(value), "expected": expected, "reason": reason}
+        raise PydanticCustomError("lacking", "found {found}; {expected}: {reason}", context)
 
     return check
 
