@@ -135,7 +135,7 @@ CHAT: Fields = {
         "documents": (),
     },
     "the model generates only text": {"audio": (), "modalities": (["text"],), "verbosity": ("medium",)},
-    "predicted outputs, storage and moderation are not supported": {
+    "predicted outputs, storage and moderation are unsupported": {
         "prediction": (),
         "store": (False,),
         "moderation": (),
