@@ -260,7 +260,7 @@ def test_completion_errors_point_into_the_body(client: TestClient, body: Any, po
         ({"input": ["a", "ß"]}, "#/input/1", "found 'ß'"),
         ({"input": ["a", ""]}, "#/input/1", "at least 1 character"),
         ({"input": "ß"}, "#/input", "found 'ß'"),
-        ({"dimensions": 8}, "#/dimensions", "mini_gpt has 32"),
+        ({"dimensions": 8}, "#/dimensions", "expected 32, the dimensions of mini_gpt"),
         ({"encoding_format": "int8"}, "#/encoding_format", "'float' or 'base64'"),
         ({"truncate_prompt_tokens": 5}, "#/truncate_prompt_tokens", "found 5"),
     ],
