@@ -298,7 +298,7 @@ def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> N
         ({"input": [1, 20]}, 422, "token id 20 is none"),
         ({"input": ["a"] * 257}, 422, "at most 256"),
         ({"input": "a" * 30_000}, 422, "at most 20000"),
-        ({"dimensions": 8}, 422, "mini_gpt has 32"),
+        ({"dimensions": 8}, 422, "expected 32"),
         ({"encoding_format": "int8"}, 422, "encoding_format"),
         ({"model": "ada"}, 404, "model that embeds text"),
     ],
