@@ -62,7 +62,7 @@ def _unfit(path: Path, network: pl.LightningModule) -> str | None:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        return str(error).splitlines()[0]
+        return (str(error) or type(error).__name__).splitlines()[0]
     if not isinstance(found, dict) or not found.keys() >= PARTS:
         return "it is no checkpoint of a training"
     if _shapes(found["state_dict"]) != _shapes(network.state_dict()):

@@ -101,5 +101,7 @@ def set_aside(checkpoint: Path, reason: str) -> None:
     aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
     if aside.is_dir():
         shutil.rmtree(aside)
+    else:
+        aside.unlink(missing_ok=True)  # a folder can't replace a file
     checkpoint.replace(aside)
     print(f"warning: {checkpoint}: is damaged ({reason}); kept as {aside.name}, {checkpoint.parent.name} starts anew")

@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
+from roadmap.data import splits
 from roadmap.io.errors import Unavailable
 from roadmap.training.callbacks import PARTS, ResumeCheckpoint
 from roadmap.training.lightning import pl
 from roadmap.training.resume import resume_or_start, sole_training
+from tests.support.checkouts import ROOT
 
 PRINT = {"data_sha256": "1", "git_commit": "a"}
 
@@ -123,8 +126,28 @@ def test_a_whole_checkpoint_of_something_else_is_set_aside(
     assert message in capsys.readouterr().out and (tmp_path / "last.ckpt.damaged").exists()
 
 
-def test_a_folder_in_its_place_is_set_aside(tmp_path: Path) -> None:
-    for _ in range(2):  # and takes the place of what was set aside before
-        (tmp_path / "last.ckpt").mkdir()
+def test_whatever_is_in_its_place_is_set_aside_for_what_was_before(tmp_path: Path) -> None:
+    path, aside = tmp_path / "last.ckpt", tmp_path / "last.ckpt.damaged"
+    for folder in (False, True, True, False):
+        path.mkdir() if folder else path.write_bytes(b"")
         assert ResumeCheckpoint(tmp_path, seed=1).checkpoint(Tiny(3)) is None
-    assert (tmp_path / "last.ckpt.damaged").is_dir()
+        assert not path.exists() and aside.is_dir() == folder
+
+
+def test_a_second_training_of_a_project_ends_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the data are read into memory or Lightning is imported."""
+    from pipelines import train
+
+    for name in ("params.yaml", "models", "pipelines", "roadmap"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"text": ["a"]})
+    card = splits.PreparedData({"train": rows}, "somewhere", "ours", {})
+    splits.write(Path("data/titanic"), card, "sample")
+    monkeypatch.setattr("sys.argv", ["train", "project=titanic", "tracking=none"])
+    with sole_training("titanic", Path("artifacts/titanic")), pytest.raises(SystemExit) as end:
+        train.main()
+    assert end.value.code == 75
+    assert f"titanic: is being trained by process {os.getpid()} on" in capsys.readouterr().err
