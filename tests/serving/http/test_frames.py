@@ -11,7 +11,10 @@ from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
 
-PEOPLE: list[dict[str, Any]] = [{"class": "1st", "sex": "female", "age": "adult"}, {"class": "crew", "sex": "male", "age": None}]
+PEOPLE: list[dict[str, Any]] = [
+    {"class": "1st", "sex": "female", "age": "adult"},
+    {"class": "crew", "sex": "male", "age": None},
+]
 SPLIT = {"columns": list(PEOPLE[0]), "data": [list(person.values()) for person in PEOPLE]}
 
 
