@@ -40,6 +40,14 @@ def restored_logging() -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_recorder() -> Iterator[None]:
+    """The prediction log's writer has a low priority: on a busy machine it may take long to start, and to end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("roadmap.prediction_log.recorder.CLOSE_SECONDS", 120.0)
+        yield
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Checkout:
     """A separate clone for a test that changes files."""

@@ -26,6 +26,7 @@ FLUSH_SECONDS = 30.0
 LOOK_SECONDS = 1.0  # between checks for a missing writer
 MAX_PAUSE_SECONDS = 30.0  # before a restart, if writers keep failing
 COMPLAIN_SECONDS = 30.0  # between log lines about the same problem
+CLOSE_SECONDS = 10.0  # for the writer to end, when the server does
 
 log = logging.getLogger("serving")
 
@@ -95,19 +96,19 @@ class PredictionLogger:
             self.counts.dropped(model.name, len(inputs))
         return taken
 
-    def close(self, timeout: float = 10.0) -> None:
+    def close(self) -> None:
         """Flushes the log; later predictions are dropped.
 
-        What the log rejects stays in the spool for the next server.
+        What the log rejects, or has no time for, stays in the spool for the next server.
         """
-        for line in self._spool.close(timeout):
+        for line in self._spool.close(CLOSE_SECONDS):
             _, _, project, *_, inputs = from_json(line.partition(b"\t")[0])
             self.counts.dropped(project, inputs)
         with self._lock:
             self._closing.set()
             if self.writer is not None and self.writer.stdin is not None:
                 self.writer.stdin.close()
-        self._thread.join(timeout)
+        self._thread.join(CLOSE_SECONDS)
         if self._spool.left():
             log.error(
                 "some predictions are not in the log yet; the next server will write them from %s", self._spool.folder

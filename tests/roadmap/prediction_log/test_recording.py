@@ -233,7 +233,9 @@ def test_an_unavailable_store_fails_no_request_and_the_next_server_writes(
     start: Callable[..., PredictionLogger],
     caplog: pytest.LogCaptureFixture,
     metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("roadmap.prediction_log.recorder.CLOSE_SECONDS", 10.0)
     url = f"sqlite:///{tmp_path}/missing/log.db"
     settings = Settings(bundles=artifacts, predictions=url, predictions_spool=tmp_path / "spool")
     with TestClient(create_app(settings)) as client:
@@ -248,8 +250,12 @@ def test_an_unavailable_store_fails_no_request_and_the_next_server_writes(
 
 
 def test_passwords_in_addresses_are_never_shown(
-    tmp_path: Path, start: Callable[..., PredictionLogger], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    start: Callable[..., PredictionLogger],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("roadmap.prediction_log.recorder.CLOSE_SECONDS", 0.5)  # nobody is there to write to
     recorder = start("nosuchdatabase://ada:secret@example.org/log", flush_seconds=0.05)
     record(recorder, 1)
     until(lambda: "cannot write" in caplog.text)
