@@ -1,7 +1,7 @@
 """BERT: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding" (2019).
 
-An encoder whose tokens see all others, before and behind; what is learned by guessing hidden ones (section 3.1) is
-fine-tuned for a task (section 3.2).
+An encoder whose tokens attend to all others, left and right; it is pre-trained by predicting
+masked tokens (section 3.1) and fine-tuned for a task (section 3.2).
 
 Shapes: n sequences of t tokens, `width` values per token, in `heads` heads.
 """
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-IGNORED = -100  # targets that F.cross_entropy leaves out
+IGNORE = -100  # targets that F.cross_entropy leaves out
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What an encoder is like; context: its most tokens, kinds: of segments (two sentences, in the paper)."""
+    """The hyperparameters. context: the longest input, in tokens; types: segments (two sentences, in the paper)."""
 
     vocab: int
     width: int
@@ -27,7 +27,7 @@ class Shape:
     heads: int
     hidden: int
     context: int = 512
-    kinds: int = 2
+    types: int = 2
     eps: float = 1e-12
     dropout: float = 0.1
 
@@ -38,7 +38,7 @@ MINILM_L6 = Shape(30_522, 384, 6, 12, 1536)
 
 
 class Attention(nn.Module):
-    """Self-attention in which every token sees every other."""
+    """Bidirectional self-attention."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Normalises behind each part, as Vaswani et al. (2017), not before it, as GPT-2."""
+    """Post-norm, as Vaswani et al. (2017); GPT-2 is pre-norm."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -69,29 +69,29 @@ class Block(nn.Module):
 
 
 class Bert(nn.Module):
-    """Tokens -> a vector of each, in its context."""
+    """Token ids -> contextual embeddings."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.tokens = nn.Embedding(shape.vocab, shape.width)
         self.positions = nn.Embedding(shape.context, shape.width)
-        self.kinds = nn.Embedding(shape.kinds, shape.width)
+        self.types = nn.Embedding(shape.types, shape.width)
         self.norm, self.dropout = nn.LayerNorm(shape.width, shape.eps), nn.Dropout(shape.dropout)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.pooler = nn.Linear(shape.width, shape.width)
         self.apply(initialise)
 
-    def forward(self, tokens: Tensor, seen: Tensor | None = None, kinds: Tensor | None = None) -> Tensor:
-        """tokens: int [n, t]; seen: bool [n, t], False in the padding; kinds: int [n, t], 0 if None
-        -> [n, t, width]; what stands in the padding has no meaning"""
-        return self.states(tokens, seen, kinds)[-1]
+    def forward(self, tokens: Tensor, seen: Tensor | None = None, types: Tensor | None = None) -> Tensor:
+        """tokens: int [n, t]; seen: bool [n, t], False in the padding; types: int [n, t], 0 if None
+        -> [n, t, width]; values in the padding are meaningless"""
+        return self.states(tokens, seen, types)[-1]
 
-    def states(self, tokens: Tensor, seen: Tensor | None = None, kinds: Tensor | None = None) -> list[Tensor]:
-        """What goes into each block, and what comes out of the last: [n, t, width] each."""
+    def states(self, tokens: Tensor, seen: Tensor | None = None, types: Tensor | None = None) -> list[Tensor]:
+        """The input of the first block and the output of each: [n, t, width]."""
         positions = torch.arange(tokens.shape[1], device=tokens.device)
-        kinds = torch.zeros_like(tokens) if kinds is None else kinds
-        x = self.dropout(self.norm(self.tokens(tokens) + self.positions(positions) + self.kinds(kinds)))
+        types = torch.zeros_like(tokens) if types is None else types
+        x = self.dropout(self.norm(self.tokens(tokens) + self.positions(positions) + self.types(types)))
         seen = None if seen is None else seen[:, None, None]
         states = [x]
         for block in self.blocks:
@@ -99,7 +99,7 @@ class Bert(nn.Module):
         return states
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """The vector of the first token, [CLS], through one more layer. hidden: [n, t, width] -> [n, width]"""
+        """The first token's vector ([CLS]) through a tanh layer. hidden: [n, t, width] -> [n, width]"""
         return torch.tanh(self.pooler(hidden[:, 0]))
 
 
@@ -120,21 +120,21 @@ def sentence_vectors(hidden: Tensor, seen: Tensor) -> Tensor:
     return F.normalize((hidden * weights).sum(dim=1) / weights.sum(dim=1), dim=1)
 
 
-def hide(
+def mask_tokens(
     tokens: Tensor, free: Tensor, mask: int, vocab: int, generator: torch.Generator, share: float = 0.15
 ) -> tuple[Tensor, Tensor]:
-    """The masked language model's question (section 3.1): of the tokens to guess, 80% become [MASK], 10% another
-    token and 10% stay, because [MASK] doesn't occur in fine-tuning.
+    """Masking for pre-training (section 3.1): of the selected tokens 80% become [MASK], 10% a random token and 10%
+    stay, because [MASK] doesn't occur in fine-tuning.
 
-    tokens: int [n, t]; free: bool [n, t], which may be hidden (no padding, no [CLS]); mask: id of [MASK]
-    -> what the network reads: [n, t]; what it is to say: [n, t], IGNORED elsewhere
+    tokens: int [n, t]; free: bool [n, t], tokens that may be selected (not padding, not [CLS]); mask: id of [MASK]
+    -> inputs [n, t]; targets [n, t], IGNORE where nothing was selected
     """
     chance, action = (torch.rand(tokens.shape, generator=generator) for _ in range(2))
     others = torch.randint(vocab, tokens.shape, generator=generator)
-    asked = free & (chance < share)
-    read = torch.where(asked & (action < 0.8), mask, tokens)
-    read = torch.where(asked & (action >= 0.9), others, read)
-    return read, tokens.masked_fill(~asked, IGNORED)
+    selected = free & (chance < share)
+    read = torch.where(selected & (action < 0.8), mask, tokens)
+    read = torch.where(selected & (action >= 0.9), others, read)
+    return read, tokens.masked_fill(~selected, IGNORE)
 
 
 class Task(pl.LightningModule):
@@ -142,8 +142,8 @@ class Task(pl.LightningModule):
 
     Args:
         lr: peak of the schedule, of the head and the last block.
-        decay: what the rate of each block is times that of the next, so that what is general changes least; 1 is the
-            same for all (Sun et al., "How to Fine-Tune BERT for Text Classification?", 2019, section 5.3.3).
+        decay: factor of the learning rate from a block to the one below, so that general features change least; 1
+            is one rate for all (Sun et al., "How to Fine-Tune BERT for Text Classification?", 2019, section 5.3.3).
         warmup: share of the steps.
         weight_decay: on matrices, not on vectors.
     """
@@ -153,7 +153,7 @@ class Task(pl.LightningModule):
         self.bert, self.lr, self.decay, self.warmup, self.weight_decay = bert, lr, decay, warmup, weight_decay
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameters by learning rate and weight decay. Those of the embeddings come below the first block."""
+        """Parameter groups by learning rate and weight decay; embeddings count as below the first block."""
         depth = len(self.bert.blocks)
         found: dict[tuple[int, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
@@ -181,7 +181,7 @@ class Task(pl.LightningModule):
 
 
 class MaskedLanguageModel(Task):
-    """Says what the hidden tokens were (section 3.1). Its output matrix is that of the embedding."""
+    """Predicts masked tokens (section 3.1). The output matrix is tied to the embedding."""
 
     def __init__(self, bert: Bert, lr: float, decay: float = 1.0, warmup: float = 0.1, weight_decay: float = 0.01):
         super().__init__(bert, lr, decay, warmup, weight_decay)
@@ -190,21 +190,21 @@ class MaskedLanguageModel(Task):
         self.bias = nn.Parameter(torch.zeros(shape.vocab))
         initialise(self.transform)
 
-    def forward(self, tokens: Tensor, seen: Tensor | None = None, kinds: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, seen: Tensor | None = None, types: Tensor | None = None) -> Tensor:
         """As Bert's -> logits [n, t, vocab]"""
-        return self.say(self.bert(tokens, seen, kinds))
+        return self.logits(self.bert(tokens, seen, types))
 
-    def say(self, hidden: Tensor) -> Tensor:
+    def logits(self, hidden: Tensor) -> Tensor:
         """hidden: [..., width] -> logits [..., vocab]"""
         return F.linear(self.norm(F.gelu(self.transform(hidden))), self.bert.tokens.weight, self.bias)
 
     def loss(self, read: Tensor, seen: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of the hidden tokens, the only ones whose logits are computed.
+        """Mean cross-entropy in nats over the masked tokens; logits of the others are not computed.
 
         read, targets: int [n, t], of `hide`; seen: bool [n, t]
         """
-        asked = targets != IGNORED
-        return F.cross_entropy(self.say(self.bert(read, seen)[asked]), targets[asked])
+        selected = targets != IGNORE
+        return F.cross_entropy(self.logits(self.bert(read, seen)[selected]), targets[selected])
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         return self.loss(*batch)
@@ -223,9 +223,9 @@ class Classifier(Task):
         self.dropout, self.head = nn.Dropout(bert.shape.dropout), nn.Linear(bert.shape.width, classes)
         initialise(self.head)
 
-    def forward(self, tokens: Tensor, seen: Tensor | None = None, kinds: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, seen: Tensor | None = None, types: Tensor | None = None) -> Tensor:
         """As Bert's -> logits [n, classes]"""
-        return self.head(self.dropout(self.bert.pool(self.bert(tokens, seen, kinds))))
+        return self.head(self.dropout(self.bert.pool(self.bert(tokens, seen, types))))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         tokens, seen, y = batch
@@ -252,7 +252,7 @@ NAMES = {
 OUTER = {
     "bert.tokens": "bert.embeddings.word_embeddings",
     "bert.positions": "bert.embeddings.position_embeddings",
-    "bert.kinds": "bert.embeddings.token_type_embeddings",
+    "bert.types": "bert.embeddings.token_type_embeddings",
     "bert.norm": "bert.embeddings.LayerNorm",
     "bert.pooler": "bert.pooler.dense",
     "transform": "cls.predictions.transform.dense",
@@ -263,8 +263,8 @@ OURS, OUTER_OURS = ({theirs: ours for ours, theirs in names.items()} for names i
 
 
 def to_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a Task under the names of transformers' BertForMaskedLM or BertForSequenceClassification; of its
-    `bert` alone, those of BertModel behind "bert."."""
+    """The weights of a Task under the names of transformers' BertForMaskedLM or BertForSequenceClassification; of
+    its `bert` alone, those of BertModel behind "bert."."""
     renamed = {}
     for name, value in state.items():
         part, _, leaf = name.rpartition(".")

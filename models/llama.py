@@ -22,7 +22,7 @@ from models.rotary import Llama3, Pair, Scaling, rotate, rotation
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is like.
+    """The hyperparameters.
 
     Args:
         vocab, width, layers, heads, context: as of GPT.
@@ -31,8 +31,8 @@ class Shape:
         d: of a head; None is width / heads.
         eps: of RMSNorm.
         base, scaling: of rotary positions.
-        window: tokens that a token sees, itself included (Mistral 7B, section 2); None is all before it.
-        period: every so many layers one sees all the same (Gemma 3, section 2.1); 0 is none.
+        window: sliding window: a token attends to so many, itself included (Mistral 7B, section 2); None is no window.
+        period: every so many layers, one has no window (Gemma 3, section 2.1); 0 is never.
         window_base: rotary base of the layers with a window, which need no scaling (Gemma 3); None is `base`.
         tied: whether embedding and output share their matrix.
         qkv_bias: whether queries, keys and values have biases (Qwen 1 to 2.5).
@@ -40,7 +40,7 @@ class Shape:
         gelu: GEGLU instead of SwiGLU (Shazeer, "GLU Variants Improve Transformer", 2020; Gemma, section 2).
         offset: RMSNorm multiplies by 1 + weight, embeddings by sqrt(width) (Gemma's code).
         post_norm: RMSNorm after each part as well (Gemma 2, section 2).
-        experts, active: MLPs of a layer, and how many of them each token passes (Mixtral, section 2.1); 0 is one MLP.
+        experts, active: experts of a layer, and how many process a token (Mixtral, section 2.1); 0 is one dense MLP.
     """
 
     vocab: int
@@ -172,7 +172,7 @@ class MLP(nn.Module):
 
 
 class Experts(nn.Module):
-    """MLPs of which a router chooses a few for each token (Mixtral, section 2.1)."""
+    """Mixture of experts: a router sends each token to a few MLPs (Mixtral, section 2.1)."""
 
     balance: Tensor
 
@@ -183,7 +183,7 @@ class Experts(nn.Module):
         self.experts = nn.ModuleList(MLP(shape) for _ in range(shape.experts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [n, t, width]. Leaves `balance`: 1 where all experts are used alike, more where a few are preferred
+        """x: [n, t, width]. Sets `balance`, the load-balancing loss: 1 if all experts are used equally, more otherwise
         (Fedus et al., "Switch Transformers", 2021, equations 4 to 6)."""
         tokens = x.flatten(0, 1)
         chances = self.router(tokens).softmax(dim=-1, dtype=torch.float32)  # [n t, experts]

@@ -1,7 +1,7 @@
 """T5: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (2020).
 
-An encoder and a decoder that differ from "Attention Is All You Need" in where they normalise (before each part, by
-RMSNorm) and in positions: scores get a learned value for the distance between two tokens (section 2.1). Version 1.1
+An encoder-decoder Transformer with pre-norm RMSNorm and relative positions: a learned bias on the attention scores by
+the distance of two tokens (section 2.1). Version 1.1
 changes the MLP to gated GELU and unties the output from the embedding (Shazeer, "GLU Variants ...", 2020).
 
 Shapes: n pairs of s source tokens and t target tokens, `width` values per token, `heads` heads of d values.
@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PAD, END = 0, 1  # of the paper's vocabulary; a target begins with PAD
-IGNORED = -100  # targets that F.cross_entropy leaves out
+IGNORE = -100  # targets that F.cross_entropy leaves out
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is like.
+    """The hyperparameters.
 
     Args:
         layers: of the encoder, and as many of the decoder.
@@ -52,9 +52,9 @@ T5_1_1_SMALL = Shape(32_128, 512, 8, 6, 64, 1024, gated=True, tied=False)  # the
 
 
 def bucket(distance: Tensor, buckets: int, far: int, both: bool) -> Tensor:
-    """Half of the buckets hold one distance each, the others ranges that grow up to `far` (section 2.1).
+    """Half of the buckets hold one distance each, the others ranges that grow logarithmically to `far` (section 2.1).
 
-    distance: int, of a key from its query, negative where it stands before; both: whether keys stand behind, too
+    distance: int, key position - query position; both: whether keys may come after the query
     """
     offset = torch.zeros_like(distance)
     if both:
@@ -70,7 +70,7 @@ def bucket(distance: Tensor, buckets: int, far: int, both: bool) -> Tensor:
 
 
 class RelativePositions(nn.Module):
-    """A value for each head and bucket, which all layers of a stack share (section 2.1)."""
+    """A learned bias per head and bucket, shared by all layers of a stack (section 2.1)."""
 
     def __init__(self, shape: Shape, both: bool) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class RelativePositions(nn.Module):
         self.values = nn.Embedding(shape.buckets, shape.heads)
 
     def forward(self, t: int, device: torch.device) -> Tensor:
-        """-> what scores get: [1, heads, t, t]"""
+        """-> bias of the attention scores: [1, heads, t, t]"""
         places = torch.arange(t, device=device)
         distance = places - places[:, None]  # [queries, keys]
         return self.values(bucket(distance, self.buckets, self.far, self.both)).permute(2, 0, 1)[None]
@@ -98,7 +98,7 @@ class Attention(nn.Module):
         nn.init.normal_(self.project.weight, std=(shape.heads * shape.d) ** -0.5)
 
     def forward(self, x: Tensor, source: Tensor, bias: Tensor) -> Tensor:
-        """x: [n, t, width]; source: what it looks at, [n, s, width]; bias: of scores, [n or 1, heads or 1, t, s]"""
+        """x: [n, t, width]; source: to attend to, [n, s, width]; bias: of scores, [n or 1, heads or 1, t, s]"""
         q = self.q(x).unflatten(-1, (-1, self.d)).transpose(1, 2)
         k, v = (part(source).unflatten(-1, (-1, self.d)).transpose(1, 2) for part in (self.k, self.v))
         y = F.scaled_dot_product_attention(q, k, v, bias, self.dropout if self.training else 0.0, scale=1.0)
@@ -122,7 +122,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention, attention to the source in the decoder, MLP; each adds to what it read normalised."""
+    """Self-attention, cross-attention in the decoder, MLP; pre-norm."""
 
     def __init__(self, shape: Shape, decoder: bool) -> None:
         super().__init__()
@@ -179,35 +179,37 @@ class T5(nn.Module):
 
     def encode(self, source: Tensor, seen: Tensor) -> Tensor:
         """source: int [n, s]; seen: bool [n, s], False in the padding -> [n, s, width]"""
-        return self.encoder(self.tokens(source), hide(seen))
+        return self.encoder(self.tokens(source), padding_bias(seen))
 
     def forward(self, source: Tensor, target: Tensor, seen: Tensor | None = None) -> Tensor:
         """source: int [n, s]; target: int [n, t], PAD and all but the last; seen: by default all that is no padding
         -> logits [n, t, vocab]"""
         seen = source != PAD if seen is None else seen
-        x = self.decoder(self.tokens(target), hide(torch.ones_like(target)), self.encode(source, seen), hide(seen))
-        # With a matrix that serves as both, the scale of the embedding is taken out again (the paper's code).
+        x = self.decoder(
+            self.tokens(target), padding_bias(torch.ones_like(target)), self.encode(source, seen), padding_bias(seen)
+        )
+        # A tied output matrix has the embedding's scale, which is divided out (the paper's code).
         return self.head(x * self.shape.width**-0.5 if self.shape.tied else x)
 
     def loss(self, source: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy in nats. source: int [n, s]; target: int [n, t], ends with END, padded with PAD"""
         logits = self(source, F.pad(target[:, :-1], (1, 0), value=PAD))
-        return F.cross_entropy(logits.flatten(0, 1), target.masked_fill(target == PAD, IGNORED).flatten())
+        return F.cross_entropy(logits.flatten(0, 1), target.masked_fill(target == PAD, IGNORE).flatten())
 
 
-def hide(seen: Tensor) -> Tensor:
-    """bool [n, t] -> [n, 1, 1, t]: what scores get, so that padding has no weight. A row has at least one token."""
+def padding_bias(seen: Tensor) -> Tensor:
+    """Additive mask: -inf in the padding, else 0. bool [n, t] -> [n, 1, 1, t]; a row has at least one token"""
     return torch.zeros(seen.shape, device=seen.device).masked_fill(~seen.bool(), -torch.inf)[:, None, None]
 
 
 def corrupt_spans(
     tokens: Sequence[int], vocab: int, generator: torch.Generator, share: float = 0.15, length: float = 3.0
 ) -> tuple[list[int], list[int]]:
-    """The question of pre-training (sections 3.1.4 and 3.3.4): spans are cut out, and a sentinel stands for each.
+    """Span corruption for pre-training (sections 3.1.4 and 3.3.4): a sentinel replaces each dropped span.
 
-    tokens: a text, at least 2; share: to cut out; length: of a span, on average
+    tokens: at least 2; share: of tokens to drop; length: mean length of a span
     vocab: the sentinels are its last ids, downwards
-    -> what the encoder reads: text, sentinel, text, ..., END; what is to be said: sentinel, span, ..., END
+    -> encoder input: text, sentinel, text, ..., END; target: sentinel, span, ..., END
 
     Raises:
         ValueError: a text of fewer than 2 tokens.

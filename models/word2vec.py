@@ -1,4 +1,4 @@
-"""word2vec, and the counts that it approximates.
+"""word2vec, and PPMI with SVD, the co-occurrence statistics that it approximates.
 
 Mikolov et al., "Efficient Estimation of Word Representations in Vector Space" (2013a), the two networks, and
 "Distributed Representations of Words and Phrases and their Compositionality" (2013b), how to train them.
@@ -40,7 +40,7 @@ def contexts(words: np.ndarray, sentences: np.ndarray, window: int, rng: np.rand
 
 
 class Word2Vec(nn.Module):
-    """Vectors of words, by negative sampling (2013b, section 2.2): tell the words that stand together from drawn ones.
+    """Word vectors by negative sampling (2013b, section 2.2): tell observed pairs of words from random ones.
 
     Two runs give the same bytes, with several threads too: the rows of a batch are added one after the other, where
     the authors' code lets threads overwrite each other's.

@@ -1,5 +1,5 @@
 """What all translators share: the loss and the schedule of "Attention Is All You Need" (Vaswani et al., 2017), and
-generation, one token at a time.
+token-by-token generation.
 
 Shapes: n pairs of s source tokens and t target tokens; `width` values per token.
 """
@@ -24,22 +24,22 @@ def inside(tokens: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Translator(pl.LightningModule, ABC):
-    """Source and the target so far -> logits of the token after each.
+    """Encoder-decoder networks: source and target prefix -> next-token logits.
 
     Source and target share one vocabulary, and both embeddings and the output one matrix (section 3.4).
 
     Args:
         vocab: number of tokens; PAD, BEGIN and END are the first.
         width: of a token's embedding.
-        dropout: as each network says.
-        smoothing: of labels: the share of probability that is for the other tokens (section 5.4).
+        dropout: where, says each network.
+        smoothing: label smoothing (section 5.4).
         warmup: steps.
         factor: of the learning rate; 1 is the paper's.
         batch: a batch of training is (source [n, s], lengths [n], target [n, t]): padded with PAD; a target begins
             with BEGIN and ends with END.
     """
 
-    memory_axes: ClassVar[dict[int, str]] = {}  # dynamic dimensions of what stays the same, but that of the batch
+    memory_axes: ClassVar[dict[int, str]] = {}  # dynamic dimensions of the encoder's output, besides the batch
     state_axes: ClassVar[dict[int, str]] = {}  # and of the state
 
     def __init__(
@@ -53,13 +53,14 @@ class Translator(pl.LightningModule, ABC):
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[State, State]:
-        """source: int [n, s], lengths: int [n] -> what stays the same while a target is written, first `lengths` if the
-        source is looked at again; and the first state. The first dimension of all is n."""
+        """source: int [n, s], lengths: int [n]
+        -> memory: what the decoder needs of the source, `lengths` first if it attends to it; the decoder's initial
+        state. All have n as first dimension."""
 
     @abstractmethod
     def step(self, tokens: Tensor, memory: State, state: State) -> tuple[Tensor, Tensor | None, State]:
         """tokens: int [n, t], the next of each target -> logits [n, t, vocab], attention to the source [n, t, s] if
-        there is one, and the state behind them"""
+        there is one, and the next state"""
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         """source: int [n, s], lengths: int [n], target: int [n, t] -> logits [n, t, vocab]"""
@@ -93,7 +94,7 @@ class Translator(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, most: int) -> list[list[int]]:
-        """The likeliest next token each time, up to END or `most` tokens; reads everything again for every token."""
+        """Greedy decoding without a cache, up to END or `most` tokens: the reference for the exported graphs."""
         target = torch.full((len(source), 1), BEGIN)
         for _ in range(most):
             target = torch.cat([target, self(source, lengths, target)[:, -1:].argmax(dim=-1)], dim=1)
@@ -101,7 +102,7 @@ class Translator(pl.LightningModule, ABC):
         return [row[: row.index(END)] if END in row else row for row in rows]
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
-        """encoder.onnx: source, lengths -> memory_<i>, state_<i>; decoder.onnx: see Step."""
+        """encoder.onnx: source, lengths -> memory_<i>, state_<i>; decoder.onnx: see DecoderGraph."""
         source, lengths = example[0].long(), example[1].long()
         memory, state = self.encode(source, lengths)
         _, attention, state = self.step(torch.full((len(source), 3), BEGIN), memory, state)
@@ -119,14 +120,14 @@ class Translator(pl.LightningModule, ABC):
         outputs += [f"next_{name}" for name in names[1]]
         return {
             "encoder.onnx": Graph(
-                Encode(self), {"source": source, "lengths": lengths}, (*names[0], *names[1]),
+                EncoderGraph(self), {"source": source, "lengths": lengths}, (*names[0], *names[1]),
                 {"source": {0: "batch", 1: "source"}, "lengths": batch}, dynamo=False,
             ),
-            "decoder.onnx": Graph(Step(self, len(memory)), inputs, tuple(outputs), free, dynamo=False),
+            "decoder.onnx": Graph(DecoderGraph(self, len(memory)), inputs, tuple(outputs), free, dynamo=False),
         }  # fmt: skip
 
 
-class Encode(nn.Module):
+class EncoderGraph(nn.Module):
     """The encoder's graph. The newer exporter fixes the batch and the length of a recurrent layer's states."""
 
     def __init__(self, translator: Translator) -> None:
@@ -138,7 +139,7 @@ class Encode(nn.Module):
         return (*memory, *state)
 
 
-class Step(nn.Module):
+class DecoderGraph(nn.Module):
     """The decoder's graph: one token further.
 
     In beam search row i goes on from the state of row `parents[i]`, of the same source.

