@@ -128,8 +128,8 @@ def _from_file(content: bytes, size: int, mode: str) -> np.ndarray:
             raise ValueError(f"should be {size} x {size} pixels, found {image.size[0]} x {image.size[1]}")
         if image.mode != mode:
             raise ValueError(f"should be {MODES[mode]} (mode {mode}), found mode {image.mode}")
-        if image.format == "PNG" and getattr(image, "is_animated", False):
-            raise ValueError(f"should be a single picture, found an animation of {image.n_frames} frames")
+        if image.format == "PNG" and (frames := getattr(image, "n_frames", 1)) > 1:
+            raise ValueError(f"should be a single picture, found an animation of {frames} frames")
         try:
             image.load()
         except broken:
