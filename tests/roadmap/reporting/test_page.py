@@ -160,8 +160,8 @@ def test_sentences_contain_the_figures(page: str) -> None:
 
 def test_without_missing_values_there_is_no_section_on_them(tmp_path: Path) -> None:
     prepared = prepared_table()
-    for part in prepared.splits.values():
-        part.dropna(inplace=True)
+    for name, part in prepared.splits.items():
+        prepared.splits[name] = part.dropna()
     page = render(tmp_path, prepared)
     assert "Missing values" not in page and "None of the cells are missing" in page
 
