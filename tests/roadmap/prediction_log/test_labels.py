@@ -196,7 +196,7 @@ WRONG = {
     "no labels": ("request_id\na\n", "no column 'label'; required: request_id, label"),
     "a column too many": ("request_id,lable\na,died\n", "unknown column 'lable'; did you mean 'label'?"),
     "no rows": ("request_id,label\n", "found no rows"),
-    "an empty file": ("", "is empty"),
+    "an empty file": ("", "found nothing; expected a header and rows"),
     "unknown requests only": ("request_id,label\nx,died\ny,died\n", "found none of its 2 inputs in the last 90 "),
 }
 
