@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from serving.errors import Refusal
 from serving.http import predict, problems, stream
-from serving.http.docs import add_docs
 from serving.http.kserve.api import add_kserve
 from serving.http.middleware import stack
 from serving.http.openai.api import add_models
@@ -18,10 +17,11 @@ from serving.http.openai.chat import add_chat
 from serving.http.openai.completions import add_completions
 from serving.http.openai.embeddings import add_embeddings
 from serving.http.openapi import Api, ModelName
-from serving.http.page import add_page
+from serving.http.pages.docs import add_docs
+from serving.http.pages.playground import add_playground
+from serving.http.pages.status import add_status_page
 from serving.http.problems import documented
 from serving.http.sagemaker import add_sagemaker
-from serving.http.status import add_status_page
 from serving.runtime.batching import Scheduler
 from serving.runtime.challengers import Challengers
 from serving.runtime.store import ModelInfo, ModelStore
@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None) -> Api:
         add(app, store)
     add_sagemaker(app)
     add_status_page(app, store)
-    add_page(app)
+    add_playground(app)
     add_docs(app)
     store.refresh()
     if app.state.challengers:

@@ -65,7 +65,7 @@ def test_without_records_the_status_is_empty(get: Any, tmp_path: Path) -> None:
 
 
 def test_remote_bundles_have_records_only_with_a_folder(artifacts: Path) -> None:
-    from serving.http.status import folder_of
+    from serving.http.pages.status import folder_of
 
     assert folder_of(Settings(bundles="s3://bucket/models,models:/@champion")) is None
     assert folder_of(Settings(bundles="models:/@champion,somewhere")) == Path("somewhere")

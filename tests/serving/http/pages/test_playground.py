@@ -16,7 +16,7 @@ from serving.settings import Settings
 from tests.support import bundles
 from tests.support.browser import ARGUMENTS, CHROMIUM
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PHONE: Any = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field
 from serving.auth.callers import require
 from serving.errors import Refusal
 from serving.http.openapi import ModelName
-from serving.http.page import POLICY
+from serving.http.pages.playground import POLICY
+from serving.http.pages.records import COMPARED, COMPARISON, REPORT, ArtifactReader, Record
 from serving.http.problems import documented
-from serving.http.records import COMPARED, COMPARISON, REPORT, ArtifactReader, Record
 from serving.runtime.challengers import Challengers
 from serving.runtime.store import ModelInfo, ModelStore
 from serving.settings import Settings

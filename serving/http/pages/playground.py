@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 
-FOLDER = Path(__file__).parents[1] / "playground"
+FOLDER = Path(__file__).parents[2] / "playground"
 # The page may load its own files and call this server only. blob: and data: are images that it drew.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -24,7 +24,7 @@ class PlaygroundFiles(StaticFiles):
         return response
 
 
-def add_page(app: FastAPI) -> None:
+def add_playground(app: FastAPI) -> None:
     """The routes / and /playground/."""
     files = PlaygroundFiles(directory=FOLDER)
 

@@ -1,0 +1,1 @@
+"""Pages for people: the playground, the API reference, and the status of every project."""
