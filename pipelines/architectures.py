@@ -23,7 +23,7 @@ from roadmap.sizing.published import ARCHITECTURES
 from roadmap.sizing.roofline import MACHINES, Machine
 
 
-class Deployment(Options):
+class Sizing(Options):
     model: str = Field("llama-3.1-8b", description="a name in the table")
     machine: str = Field("h100", description=f"one of {', '.join(MACHINES)}, or a name of your own")
     devices: int = Field(1, ge=1, le=100_000, description="of them, sharing the model")
@@ -46,7 +46,7 @@ def table(_: Options) -> None:
     print("\n".join(map(line, ARCHITECTURES.values())))
 
 
-def page(options: Deployment) -> None:
+def page(options: Sizing) -> None:
     from roadmap.sizing.page import Choice, render
 
     if options.model not in ARCHITECTURES:
@@ -68,7 +68,7 @@ def page(options: Deployment) -> None:
     )
 
 
-def machine(options: Deployment) -> Machine:
+def machine(options: Sizing) -> Machine:
     """
     Raises:
         UsageError: a machine that is not in the list, with a figure missing.
@@ -88,7 +88,7 @@ def machine(options: Deployment) -> Machine:
     ).times(options.devices)
 
 
-COMMANDS: dict[str, Any] = {"": (Options, table), "page": (Deployment, page)}
+COMMANDS: dict[str, Any] = {"": (Options, table), "page": (Sizing, page)}
 
 if __name__ == "__main__":
     sys.exit(command_line.run(COMMANDS, __doc__, sys.argv[1:]))

@@ -42,7 +42,7 @@ class Fork(NamedTuple):
     connection: socket.socket  # to the stage that waits
 
 
-class Job(NamedTuple):
+class StageJob(NamedTuple):
     module: str
     arguments: list[str]
     environment: dict[str, str]
@@ -57,7 +57,7 @@ def hand_over() -> None:
     with contextlib.suppress(OSError):  # a read-only or full disk, a `dvc` that has just been killed
         address = address or _address(os.getppid())
     if address and (connection := _connect(address)):
-        _delegate(connection, Job(spec.name, command[3:], dict(os.environ)))
+        _delegate(connection, StageJob(spec.name, command[3:], dict(os.environ)))
 
 
 def _address(dvc: int) -> str:
@@ -117,7 +117,7 @@ def _connect(address: str) -> socket.socket | None:
     return None
 
 
-def _delegate(connection: socket.socket, job: Job) -> None:
+def _delegate(connection: socket.socket, job: StageJob) -> None:
     """Never returns."""
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until there is a fork that they can be for
     socket.send_fds(connection, [b"\n"], [0, 1, 2])
@@ -154,7 +154,7 @@ class ForkServer:
         self.selector.register(listener, selectors.EVENT_READ)
         self.selector.register(self.dvc, selectors.EVENT_READ)
 
-    def run(self) -> Job | None:
+    def run(self) -> StageJob | None:
         """Returns the job in a fork, for the caller to do; and nothing in the server, at its end."""
         gc.disable()  # whatever is imported stays
         pending = list(PRELOAD)
@@ -175,13 +175,13 @@ class ForkServer:
         shutil.rmtree(Path(self.address).parent, ignore_errors=True)
         return None
 
-    def _accept(self) -> Job | None:
+    def _accept(self) -> StageJob | None:
         connection, _ = self.listener.accept()
         connection.settimeout(PATIENCE)
         try:
             connection.sendall(b"\n")
             _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-            job = Job(*json.loads(connection.makefile().readline()))
+            job = StageJob(*json.loads(connection.makefile().readline()))
         except (OSError, ValueError):  # it did not wait for us
             connection.close()
             return None
