@@ -4,8 +4,8 @@ serving.http.problems renders a Refusal as RFC 9457.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 MAX_ERRORS = 100  # listed in one response
@@ -13,6 +13,7 @@ CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnected bef
 MAX_TOKEN = 100  # characters of a caller's value that are echoed
 
 Place = tuple[int | str, ...]  # of a value in a JSON document
+PydanticError = TypeVar("PydanticError", bound=Mapping[str, object])  # an item of ValidationError.errors()
 
 # Plain English for Pydantic's own terms.
 MESSAGES = {
@@ -38,22 +39,22 @@ class Refusal(Exception):
         self.status_code, self.detail, self.headers, self.members = status_code, detail, headers, members
 
 
-def unknown(kind: str, name: str, known: Iterable[str], **members: Any) -> Refusal:
+def unknown(kind: str, name: str, known: Iterable[str], **members: object) -> Refusal:
     """A 404 with the nearest name and all known ones."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"; did you mean {near[0]!r}?" if near else "."
     there = f"There are: {', '.join(names)}" if names else "There is none"
-    return Refusal(404, f"no {kind} is named {cut(name)!r}{guess} {there}", **members)
+    return Refusal(404, f"no {kind} is named {cut(name)!r}{guess} {there}", None, **members)
 
 
-def describe(error: Any) -> str:
+def describe(error: Mapping[str, object]) -> str:
     """The message of one of Pydantic's errors (an item of ValidationError.errors()), without Pydantic's terms."""
-    message: str = error["msg"].removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
-    return MESSAGES.get(error["type"], message)
+    message = str(error["msg"]).removeprefix("Input ").removeprefix("Value error, ").replace(" after validation", "")
+    return MESSAGES.get(str(error["type"]), message)
 
 
-def in_body(errors: Sequence[Any], body: Any) -> list[Any]:
+def in_body(errors: Sequence[PydanticError], body: object) -> list[PydanticError]:
     """Pydantic's errors with `loc` as places of the body, without the names of types that a union adds to them.
 
     Of a union's types only the one counts that the value comes nearest to: without errors of type, or whose errors lie

@@ -14,6 +14,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
 from roadmap.io.http import HttpError, ask
+from roadmap.io.json import JsonObject
 from serving.auth.callers import Caller
 
 # Asymmetric signatures only: not `none`, and not HMAC, which would accept the public key as its secret.
@@ -103,12 +104,13 @@ def fetch_keys(issuer: str) -> KeySet:
     return KeySet.import_key_set({"keys": signing})
 
 
-def document(url: str) -> Any:
-    """JSON of at most MAX_DOCUMENT bytes. Raises: HttpError, ValueError."""
+def document(url: str) -> JsonObject:
+    """An issuer's JSON object of at most MAX_DOCUMENT bytes. Raises: HttpError, ValueError."""
     check_address(url)
     answer = ask(url, seconds=FETCH_TIMEOUT, limit=MAX_DOCUMENT)
     check_address(answer.url)  # after redirects
-    return answer.json()
+    found: JsonObject = answer.json()
+    return found
 
 
 def check_address(url: str) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ from serving.runtime.cells import Columns
 from serving.settings import CORES, Settings
 from serving.sources import SourceError
 from serving.sources import open_source as open_bundles
+
+if TYPE_CHECKING:
+    import tqdm
 
 ROWS = 10_240
 NOTHING = 3  # exit code: no row was scored
@@ -171,7 +174,7 @@ def check(source: RowSource, requests: Requests, options: Options) -> None:
     print(f"{options.input}: {options.project} reads {read}")
 
 
-def bar(source: RowSource, state: ScoringProgress) -> Any:
+def bar(source: RowSource, state: ScoringProgress) -> "tqdm.tqdm":
     """tqdm's progress bar, over what `RowSource.done` counts."""
     from tqdm import tqdm
 

@@ -1,7 +1,7 @@
 """Which format a file has, by its name, and who reads and writes it. pyarrow is imported for Parquet alone."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -11,6 +11,9 @@ from serving.batch.scored import Layout, Sink
 from serving.batch.text_sink import CsvSink, JsonLinesSink, join_texts
 from serving.batch.text_source import CsvSource, JsonLinesSource
 from serving.runtime.cells import Columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 INPUTS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 OUTPUTS = (".csv", ".jsonl", ".parquet")
@@ -55,7 +58,7 @@ def open_source(path: Path, columns: Columns) -> RowSource:
 
 def output_schema(
     output: Path, layout: Layout, source: RowSource, request: type[BaseModel], response: type[BaseModel]
-) -> Any:
+) -> "pa.Schema | None":
     """Of Parquet, the Arrow schema; None for text."""
     if extension(output, OUTPUTS) != ".parquet":
         return None
@@ -64,7 +67,7 @@ def output_schema(
     return parquet.output_schema(layout, source, request, response)
 
 
-def open_sink(path: Path, layout: Layout, schema: Any, from_text: bool) -> Sink:
+def open_sink(path: Path, layout: Layout, schema: "pa.Schema | None", from_text: bool) -> Sink:
     """A new file. from_text: the rows' values are texts, to be typed as the requests are"""
     kind = extension(path, OUTPUTS)
     if kind == ".parquet":
@@ -74,7 +77,7 @@ def open_sink(path: Path, layout: Layout, schema: Any, from_text: bool) -> Sink:
     return JsonLinesSink(path, layout, from_text) if kind == ".jsonl" else CsvSink(path, layout)
 
 
-def join(parts: list[Path], target: Path, layout: Layout, schema: Any) -> None:
+def join(parts: list[Path], target: Path, layout: Layout, schema: "pa.Schema | None") -> None:
     """The parts, all of the target's format, as one file."""
     kind = extension(target, OUTPUTS)
     if kind == ".parquet":

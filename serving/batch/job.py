@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Notes, Predictor
 from roadmap.io.atomic import atomic_file, replace
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from serving.batch.formats import OUTPUTS, extension, join, open_sink
 from serving.batch.requests import InvalidRow, Requests
 from serving.batch.rows import InputRow, Position, RowBatch, RowSource
@@ -22,6 +23,9 @@ from serving.batch.scored import Layout, Scored, dumps
 from serving.batch.text_sink import join_texts
 from serving.errors import pointer
 from serving.runtime.models import NOT_FINITE, finite
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH = 256  # rows that a predictor is given at once
 
@@ -93,7 +97,7 @@ class Scorer:
             raise InvalidRow(found)
         return found
 
-    def answers(self, requests: list[BaseModel]) -> list[dict[str, Any] | str]:
+    def answers(self, requests: list[BaseModel]) -> list[JsonObject | str]:
         """An output for each request, or words that say why there is none."""
         if not requests:
             return []
@@ -107,7 +111,7 @@ class Scorer:
         return list(outputs) if finite(outputs) else [one if finite(one) else NOT_FINITE for one in outputs]
 
 
-def report(row: InputRow, faults: list[dict[str, str]], kind: str = "errors") -> dict[str, Any]:
+def report(row: InputRow, faults: list[dict[str, str]], kind: str = "errors") -> JsonObject:
     """A line of the errors file: `errors` of a row that was refused, `warnings` of one that was scored."""
     line = {} if row.line is None else {"line": row.line}
     return {"row": row.number, **line, kind: faults, "values": row.values if row.fault is None else row.raw}
@@ -119,15 +123,22 @@ class Job:
         UsageError: parts of another job lie where this one's would, or another process writes them now.
     """
 
-    def __init__(self, source: RowSource, output: Path, identity: dict[str, Any], layout: Layout, schema: Any) -> None:
+    def __init__(
+        self, source: RowSource, output: Path, identity: JsonObject, layout: Layout, schema: "pa.Schema | None"
+    ) -> None:
         self.source, self.output, self.layout, self.schema = source, output, layout, schema
         self.kind = extension(output, OUTPUTS)
         self.errors = output.with_name(output.name + ".errors.jsonl")
         self.folder = output.with_name(output.name + ".partial")
         self.state = ScoringProgress(identity=identity)
 
-    def claim(self, restart: bool) -> Any:
-        """Takes the folder of parts, for as long as the result is held, and what a killed run has left there."""
+    def claim(self, restart: bool) -> TextIO:
+        """Takes the folder of parts, for as long as the result is open, and what a killed run has left there.
+
+        Raises:
+            UsageError: the folder is not of this command, another process writes there, or the state is unreadable or
+                that of another job.
+        """
         ours = (self.folder / "lock").exists() or not self.folder.exists()
         if not ours:
             raise UsageError(f"{self.folder}: is not of this command; move it away")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from serving.batch.rows import Damaged, InputRow, Position, RowBatch, RowSource
 from serving.batch.scored import Layout, Scored, text, typed
 from serving.runtime.cells import kinds
@@ -147,7 +148,7 @@ def output_schema(layout: Layout, source: RowSource, request: type[BaseModel], r
     return pa.schema(fields)
 
 
-def arrow_type(schema: dict[str, Any], defs: dict[str, Any]) -> pa.DataType:
+def arrow_type(schema: JsonObject, defs: JsonObject) -> pa.DataType:
     """Of a JSON schema. What may be of several types is kept as text: strings as they are, the rest as JSON."""
     if "$ref" in schema:
         return arrow_type(defs[schema["$ref"].rpartition("/")[2]], defs)

@@ -1,9 +1,8 @@
 """From a row of a file to a request."""
 
-from typing import Any
-
 from pydantic import BaseModel, ValidationError
 
+from roadmap.io.json import JsonObject
 from serving.errors import MAX_ERRORS, describe, pointer
 from serving.runtime.cells import Columns
 
@@ -25,7 +24,7 @@ class Requests:
         """source: the format; rows of JSON Lines are taken as they are, as the server takes them"""
         self.request, self.columns, self.source, self.delimiter = request, columns, source, delimiter
 
-    def parse(self, row: dict[str, Any]) -> BaseModel:
+    def parse(self, row: JsonObject) -> BaseModel:
         """
         Raises:
             InvalidRow: the row doesn't fit.
@@ -44,7 +43,7 @@ class Requests:
             found = error.errors(include_url=False)[:MAX_ERRORS]
             raise InvalidRow([{"pointer": pointer(one["loc"]), "detail": describe(one)} for one in found]) from None
 
-    def typed(self, name: str, cell: Any) -> Any:
+    def typed(self, name: str, cell: object) -> object:
         """A cell of Parquet as JSON has it: of text, what the field takes."""
         if isinstance(cell, str):
             return self.columns.value(name, cell)

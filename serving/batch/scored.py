@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from roadmap.io.json import JsonObject
 from serving.batch.rows import InputRow, Position
 
 
@@ -24,7 +25,7 @@ class Layout:
         """All columns, in their order."""
         return [*self.kept, *([self.number] if self.number else []), *self.outputs.values()]
 
-    def record(self, row: InputRow, given: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+    def record(self, row: InputRow, given: JsonObject, output: JsonObject) -> JsonObject:
         """A row of the output by column. given: the input's columns"""
         kept = {self.number: row.number} if self.number else given
         return kept | {name: output[field] for field, name in self.outputs.items()}
@@ -37,9 +38,9 @@ class Scored:
     end: Position
     rows: list[InputRow]  # those that were
     requests: list[BaseModel]
-    outputs: list[dict[str, Any]]
-    errors: list[dict[str, Any]]  # of those that were not
-    warnings: list[dict[str, Any]]  # of those that were, all the same
+    outputs: list[JsonObject]
+    errors: list[JsonObject]  # of those that were not
+    warnings: list[JsonObject]  # of those that were, all the same
     places: list[int]  # of `rows` in `table`
     table: Any = None  # the batch as Arrow holds it, from Parquet
 
@@ -52,18 +53,18 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def typed(row: InputRow, request: BaseModel) -> dict[str, Any]:
+def typed(row: InputRow, request: BaseModel) -> JsonObject:
     """A row of text with the numbers and lists that the request made of it."""
     known = request.model_dump(by_alias=True, exclude_unset=True)
     return {name: value if isinstance(known.get(name, ""), str) else known[name] for name, value in row.values.items()}
 
 
-def text(value: Any) -> str | None:
+def text(value: object) -> str | None:
     """Strings as they are, the rest as JSON."""
     return value if value is None or isinstance(value, str) else dumps(value)
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """JSON; NaN and infinity become null, bytes base64."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_default)

@@ -10,12 +10,13 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from mangum import Mangum
 from mangum.protocols import LifespanCycle
+from mangum.types import LambdaContext, LambdaEvent
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from roadmap.io.json import JsonObject
 from serving.http.app import create_app
 from serving.settings import Settings, variable
 
@@ -69,8 +70,8 @@ def build() -> Mangum:
 adapter = build()
 
 
-def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Handles an event of API Gateway or of a load balancer."""
+def handler(event: LambdaEvent, context: LambdaContext) -> JsonObject:
+    """Handles an event of API Gateway or of a load balancer; of anything else, the answer is a 400."""
     try:
         answer = adapter(event, context)
     except Exception as error:  # errors of the server are responses already, so the event is malformed
@@ -83,7 +84,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     return answer
 
 
-def problem(status: int, detail: str, instance: str = "") -> dict[str, Any]:
+def problem(status: int, detail: str, instance: str = "") -> JsonObject:
+    """A problem (RFC 9457) as Lambda's answer. status: 400 or 413"""
     title = {400: "Bad Request", 413: "Content Too Large"}[status]
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
     headers = {"content-type": "application/problem+json"}

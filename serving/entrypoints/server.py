@@ -5,13 +5,17 @@ import logging.config
 import os
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from serving.auth.callers import KeysError
 from serving.observability import logs, metrics
 from serving.settings import Settings, at_fault, to_environment
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,8 +89,8 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
     return 0
 
 
-def config(app: Any, settings: Settings, **more: Any) -> Any:
-    """uvicorn's configuration."""
+def config(app: "ASGIApp | str", settings: Settings, **more: Any) -> "uvicorn.Config":
+    """uvicorn's configuration. app: itself, or where to import it from; more: further arguments of uvicorn.Config"""
     import uvicorn
 
     seconds = int(settings.timeout_seconds) + 1  # after SIGTERM requests in flight may complete

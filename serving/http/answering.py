@@ -5,8 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log.recorder import PredictionLogger
 from serving.auth.callers import caller, require
 from serving.auth.rate_limit import network
@@ -20,9 +22,9 @@ DISCONNECT_CHECK_SECONDS = 0.05  # until the first check for a disconnected clie
 
 
 async def answer(
-    request: Request, model: Model, inputs: Sequence[Any], seconds: float | None = None, before: int = 0
-) -> list[dict[str, Any]]:
-    """The model's outputs, which also go to the prediction log and, as shadow requests, to the challenger.
+    request: Request, model: Model, inputs: Sequence[BaseModel], seconds: float | None = None, before: int = 0
+) -> list[JsonObject]:
+    """One output per input. They also go to the prediction log and, as shadow requests, to the challenger.
 
     seconds: that it may take, where that is not what the request is allowed
     before: inputs of the same request that were answered already
@@ -48,8 +50,8 @@ async def answer(
 
 
 async def answer_with_split(
-    request: Request, champion: Model, inputs: Sequence[Any]
-) -> tuple[list[dict[str, Any]], Model]:
+    request: Request, champion: Model, inputs: Sequence[BaseModel]
+) -> tuple[list[JsonObject], Model]:
     """Outputs and their version: from the challenger for its share of the callers, with fallback to the champion.
 
     Raises:
@@ -78,7 +80,9 @@ def caller_of(request: Request) -> str:
     return f"address {network(request.client.host) if request.client else ''}"
 
 
-async def _await_outputs(request: Request, model: Model, inputs: Sequence[Any], seconds: float) -> list[dict[str, Any]]:
+async def _await_outputs(
+    request: Request, model: Model, inputs: Sequence[BaseModel], seconds: float
+) -> list[JsonObject]:
     """Waits for the outputs until the timeout, or until the client disconnects."""
     future = model.submit(inputs)
     deadline = Deadline(request, future, seconds)
@@ -106,7 +110,7 @@ def authorise(request: Request, model: Model, inputs: int) -> None:
 
 
 def log_prediction(
-    request: Request, model: Model, inputs: Sequence[Any], outputs: Sequence[dict[str, Any]], began: float
+    request: Request, model: Model, inputs: Sequence[BaseModel], outputs: Sequence[JsonObject], began: float
 ) -> bool:
     """Logs the predictions if there is a log; returns whether they are logged. `began`: of time.perf_counter()."""
     recorder: PredictionLogger | None = request.app.state.recorder
@@ -145,7 +149,11 @@ class Deadline:
 
 
 def timeout_of(request: Request) -> float:
-    """The timeout in seconds: the server's limit, or the header X-Request-Timeout if lower."""
+    """The timeout in seconds: the server's limit, or the header X-Request-Timeout if lower.
+
+    Raises:
+        Refusal: 400, the header is no number above 0.
+    """
     limit: float = request.app.state.settings.timeout_seconds
     header = request.headers.get("x-request-timeout")
     if header is None:

@@ -11,6 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from roadmap.inference.tabular.values import clean
+from roadmap.io.json import JsonObject
 from serving.errors import Place, Refusal, cut, pointer
 from serving.http.media import media, utf8_only
 from serving.runtime.cells import Columns, cell
@@ -21,7 +22,7 @@ MAX_FILES, MAX_FIELDS, MAX_PART = 64, 4096, 2**20
 AS_IT_IS = ("7bit", "8bit", "binary")  # what Content-Transfer-Encoding may say
 ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}  # of names: HTML Standard, multipart/form-data encoding algorithm
 
-Row = dict[str, Any]
+Row = JsonObject
 
 
 class Parts(MultiPartParser):
@@ -73,7 +74,7 @@ async def read(request: Request, columns: Columns, files: Collection[str]) -> li
 
 
 def urlencoded(body: bytes) -> list[tuple[str, str]]:
-    """Names and values as Latin-1, which preserves all bytes."""
+    """Names and values as Latin-1, which preserves all bytes. Raises: Refusal: 400 too many fields, 415 JSON."""
     if body.lstrip()[:1] in (b"{", b"["):
         raise Refusal(415, f"send JSON as application/json; this body came as {URLENCODED}")
     try:
@@ -83,7 +84,7 @@ def urlencoded(body: bytes) -> list[tuple[str, str]]:
 
 
 async def multipart(request: Request) -> list[tuple[str, str | bytes]]:
-    """Names and values as Latin-1; a file's content as bytes."""
+    """Names and values as Latin-1; a file's content as bytes. Raises: Refusal: 400, damaged or truncated."""
     headers = Headers({"content-type": request.headers["content-type"] + "; charset=latin-1"})
     limits: dict[str, Any] = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_PART}
     parts = Parts(headers, request.stream(), **limits)
@@ -127,7 +128,7 @@ def fields(row: dict[str, str], columns: Columns) -> Row:
 # ---------------------------------------------------------------- in the OpenAPI document
 
 
-def documentation(model: Model) -> dict[str, Any]:
+def documentation(model: Model) -> JsonObject:
     """The OpenAPI entries of a form body, by media type."""
     specs = model.request.model_json_schema()["properties"]
     example = model.example[0]
@@ -144,7 +145,7 @@ def documentation(model: Model) -> dict[str, Any]:
     return content
 
 
-def described(spec: Row, kinds: Collection[str], example: Any, upload: bool) -> Row:
+def described(spec: Row, kinds: Collection[str], example: object, upload: bool) -> Row:
     """A field's JSON schema in a form: a file, a number, or text, possibly JSON."""
     about: Row = {key: spec[key] for key in ("title", "description", "x-seen") if key in spec}
     if upload:

@@ -5,20 +5,19 @@
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally
 """
 
-from typing import Any
-
+from roadmap.io.json import JsonObject
 from serving.errors import Place, Refusal, pointer
 
 SPLIT = "dataframe_split"
 KEYS = (SPLIT, "dataframe_records", "instances")
 
 
-def key(body: Any) -> str | None:
+def key(body: object) -> str | None:
     """Which of these bodies it is."""
     return next((name for name in KEYS if isinstance(body, dict) and name in body), None)
 
 
-def rows(body: dict[str, Any], name: str) -> list[Any]:
+def rows(body: JsonObject, name: str) -> list[object]:
     """The inputs, not validated yet.
 
     Raises:
@@ -45,7 +44,7 @@ def rows(body: dict[str, Any], name: str) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in data]
 
 
-def place(body: dict[str, Any], name: str, found: Place) -> Place:
+def place(body: JsonObject, name: str, found: Place) -> Place:
     """Where in the body a place within the rows is: (0, "area_m2") -> ("dataframe_split", "data", 0, 0)."""
     if name != SPLIT:
         return (name, *found)

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from roadmap.bundle import Notes
@@ -18,7 +18,7 @@ TRUTHS = {"": True, "true": True, "1": True, "false": False, "0": False}
 Noted = list[dict[str, str]]
 
 
-def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0) -> None:
+def note(request: Request, model: Model, inputs: Sequence[BaseModel], before: int = 0) -> None:
     """Records notes on these inputs. before: number of inputs of the same request that were noted already
 
     Raises:
@@ -45,7 +45,7 @@ def note(request: Request, model: Model, inputs: Sequence[Any], before: int = 0)
 
 
 def strict(request: Request) -> bool:
-    """From ?strict=, else the server's setting."""
+    """From ?strict=, else the server's setting. Raises: Refusal: 422, neither true nor false."""
     parameter = request.query_params.get("strict")
     if parameter is None:
         return bool(request.app.state.settings.strict)

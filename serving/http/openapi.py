@@ -1,10 +1,11 @@
 """The OpenAPI document: its tags, its shared parameters, and the operations of the currently served models."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Path
 from fastapi.openapi.utils import get_openapi
 
+from roadmap.io.json import JsonObject
 from serving.http import predict, problems, stream
 from serving.runtime.store import ModelStore
 
@@ -23,7 +24,8 @@ class Api(FastAPI):
 
     documented_at = -1
 
-    def openapi(self) -> dict[str, Any]:
+    def openapi(self) -> JsonObject:
+        """The document; made anew when the served models have changed."""
         store: ModelStore = self.state.store
         if self.openapi_schema is None or self.documented_at != store.generation:
             self.documented_at = store.generation

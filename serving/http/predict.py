@@ -22,6 +22,8 @@ from serving.runtime.models import Model, ModelVersion
 Strict = Annotated[bool, Query(description="422 instead of a note if an input has a level that training has not seen")]
 
 T = TypeVar("T")
+Checked = TypeVar("Checked", bound=BaseModel)
+Content = TypeVar("Content")
 
 
 class FieldNote(BaseModel):
@@ -61,8 +63,12 @@ async def predict(request: Request) -> Response:
     return Response(content, media_type="application/json", headers=model.headers | noted.headers(request))
 
 
-def validated(validate: Callable[[Any], Any], content: Any) -> Any:
-    """The validated body, or the validation error that FastAPI would raise."""
+def validated(validate: Callable[[Content], Checked], content: Content) -> Checked:
+    """The body, checked by `validate`: `model_validate` for an object, `model_validate_json` for bytes.
+
+    Raises:
+        RequestValidationError: the one that FastAPI would raise.
+    """
     if not content:
         raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required"}])
     try:

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details, never a stack trace."""
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from roadmap.io.json import JsonObject
 from serving.errors import MAX_ERRORS, Refusal, cut, describe, in_body, pointer
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,7 +46,9 @@ class Problem(BaseModel):
     request_id: str | None = Field(default=None, description="the id in the server's log")
 
 
-def response(scope: Scope, status: int, detail: str, headers: Any = None, **members: Any) -> Response:
+def response(
+    scope: Scope, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: object
+) -> Response:
     """The problem as an ASGI response; `members` are its extension members."""
     instance = quote(scope["path"], errors="replace")
     content = {"type": "about:blank", "title": title(status), "status": status, "detail": detail, "instance": instance}
@@ -62,7 +66,7 @@ def title(status: int) -> str:
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def documented(*statuses: int) -> dict[int | str, JsonObject]:
     """The OpenAPI entries of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"default": {"description": "Any other error", "content": content}} | {

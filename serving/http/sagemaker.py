@@ -11,7 +11,6 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +19,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.io.json import JsonObject
 from serving.errors import Refusal, cut, in_body, pointer
 from serving.http import frames, noted
 from serving.http.answering import answer
@@ -54,7 +54,7 @@ def add_sagemaker(app: FastAPI) -> None:
         return {"name": loaded.name, "version": loaded.version}
 
     @app.get("/execution-parameters", include_in_schema=False)
-    async def execution_parameters() -> dict[str, Any]:
+    async def execution_parameters() -> JsonObject:
         """The defaults of batch transform."""
         settings = app.state.settings
         most = {"MaxConcurrentTransforms": settings.threads, "MaxPayloadInMB": min(6, settings.max_body_mb)}
@@ -105,8 +105,13 @@ def sent(content_type: str) -> tuple[str, Options]:
     return kind, options
 
 
-def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
-    """{"inputs": [...]}, a list of inputs, a single one, or a frame -> which of these, and the inputs."""
+def parsed(model: Model, body: bytes) -> tuple[str, list[BaseModel]]:
+    """{"inputs": [...]}, a list of inputs, a single one, or a frame -> which of these, and the inputs.
+
+    Raises:
+        Refusal: 400, the body is not JSON; 422, it is no frame.
+        RequestValidationError: 422, an input doesn't match the model's request.
+    """
     try:
         given = from_json(body.removeprefix(BOM_UTF8))
     except ValueError as error:
@@ -123,8 +128,8 @@ def parsed(model: Model, body: bytes) -> tuple[str, list[Any]]:
         raise RequestValidationError(found) from None
 
 
-def framed(model: Model, body: dict[str, Any], name: str) -> list[Any]:
-    """The inputs of a frame as MLflow has it."""
+def framed(model: Model, body: JsonObject, name: str) -> list[BaseModel]:
+    """The inputs of a frame as MLflow has it. Raises: Refusal, RequestValidationError: 422, pointing into the frame."""
     try:
         return list(validated(model.batch.model_validate, {"inputs": frames.rows(body, name)}).inputs)
     except RequestValidationError as error:
@@ -164,7 +169,7 @@ def text(body: bytes) -> io.StringIO:
         raise Refusal(400, f"the body is not UTF-8: byte {error.start}") from None
 
 
-def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
+def rows_from_json(body: bytes) -> Iterator[tuple[int, object]]:
     """(line, value) of JSON Lines; a TableError in place of a value that can't be read."""
     for number, line in enumerate(body.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
@@ -174,9 +179,9 @@ def rows_from_json(body: bytes) -> Iterator[tuple[int, Any]]:
                 yield number, TableError(f"is not JSON: {error}")
 
 
-async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[dict[str, Any]]:
+async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[JsonObject]:
     """Predicts slice by slice. Lines are parsed in a thread, so that /ping stays responsive."""
-    outputs: list[dict[str, Any]] = []
+    outputs: list[JsonObject] = []
     while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.input_limit))):
         try:
             outputs += await answer(request, model, some, before=len(outputs))

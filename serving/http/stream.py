@@ -4,12 +4,13 @@ import json
 import logging
 import time
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import Body
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -19,6 +20,7 @@ from serving.http.answering import authorise, log_prediction, timeout_of
 from serving.http.media import json_only
 from serving.http.predict import validated
 from serving.http.problems import documented
+from serving.runtime.generation import Piece
 from serving.runtime.models import Model
 
 EVENTS = 'events `text` with `{"text": ...}`, then one event `done` with the whole response or one event `error`'
@@ -43,7 +45,7 @@ class Events(StreamingResponse):
             await self.events.aclose()
 
 
-def event(content: Any, name: str | None = None) -> str:
+def event(content: object, name: str | None = None) -> str:
     """A server-sent event whose data is JSON."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
@@ -88,15 +90,17 @@ async def stream(request: Request) -> Events:
     return await start_stream(events(), model.headers, error_event)
 
 
-def stream_outputs(request: Request, model: Model, inputs: list[Any]) -> AsyncGenerator[tuple[int, Any], None]:
-    """Model.stream within the timeout of the request. Raises: Refusal, as `begin` does."""
+def stream_outputs(
+    request: Request, model: Model, inputs: Sequence[BaseModel]
+) -> AsyncGenerator[tuple[int, Piece], None]:
+    """Model.stream within the timeout of the request. Raises: Refusal, as `authorise` and `timeout_of` do."""
     authorise(request, model, len(inputs))
     return log_responses(request, model, inputs, model.stream(inputs, timeout_of(request)))
 
 
 async def log_responses(
-    request: Request, model: Model, inputs: list[Any], pieces: AsyncGenerator[tuple[int, Any], None]
-) -> AsyncGenerator[tuple[int, Any], None]:
+    request: Request, model: Model, inputs: Sequence[BaseModel], pieces: AsyncGenerator[tuple[int, Piece], None]
+) -> AsyncGenerator[tuple[int, Piece], None]:
     """Passes pieces on and logs each whole response."""
     began = time.perf_counter()
     async with aclosing(pieces):

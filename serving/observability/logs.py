@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Any, Literal
 
+from roadmap.io.json import JsonObject
+
 AUDIT = "serving.audit"  # logger of one line per request
 ENCODE = json.JSONEncoder(default=str).encode  # json.dumps would create one per line
 
@@ -33,7 +35,7 @@ class TextFormatter(logging.Formatter):
         return f"{moment(record.created)} {record.levelname} {message}{fields}".replace("\n", "\n    ")
 
 
-def config(style: Literal["text", "json"]) -> dict[str, Any]:
+def config(style: Literal["text", "json"]) -> JsonObject:
     """For logging.config.dictConfig and uvicorn's `log_config`: all logs in one style, to standard error."""
     return {
         "version": 1,
@@ -55,7 +57,7 @@ def second(created: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """logfmt: values with spaces, quotes or equals signs are quoted."""
     if not isinstance(value, str):
         return str(value)

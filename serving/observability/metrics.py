@@ -7,10 +7,13 @@ import contextlib
 import functools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -44,10 +47,10 @@ def start() -> None:
 def _instruments() -> SimpleNamespace:
     from prometheus_client import Counter, Gauge, Histogram
 
-    def counter(name: str, documentation: str, *labels: str) -> Any:
+    def counter(name: str, documentation: str, *labels: str) -> Callable[..., Counter]:
         return functools.cache(Counter(f"serving_{name}", documentation, labels).labels)
 
-    def histogram(name: str, documentation: str, buckets: Iterable[float], *labels: str) -> Any:
+    def histogram(name: str, documentation: str, buckets: Iterable[float], *labels: str) -> Callable[..., Histogram]:
         return functools.cache(Histogram(f"serving_{name}", documentation, labels, buckets=tuple(buckets)).labels)
 
     queue = Gauge("serving_queue_length", "inputs queued for a model", ["project"], multiprocess_mode="livesum")
@@ -212,7 +215,7 @@ class _Now:
     def __init__(self, memory: int | None) -> None:
         self.memory = memory
 
-    def collect(self) -> Iterable[Any]:
+    def collect(self) -> Iterable["Metric"]:
         from prometheus_client.core import GaugeMetricFamily
 
         info = GaugeMetricFamily("serving_model_info", "the served version", labels=["project", "version", "role"])

@@ -6,12 +6,16 @@ OTEL_SERVICE_NAME (serving), OTEL_TRACES_SAMPLER and so on.
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
-_tracer: Any = None
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+
+_tracer: "Tracer | None" = None
 
 
-def start() -> Any:
+def start() -> "TracerProvider":
     """-> the provider; its `shutdown()` flushes pending spans."""
     global _tracer
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -26,7 +30,7 @@ def start() -> Any:
     return provider
 
 
-def tracer() -> Any:
+def tracer() -> "Tracer | None":
     """OpenTelemetry's tracer; None until `start`."""
     return _tracer
 

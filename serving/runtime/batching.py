@@ -13,12 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 INLINE_SECONDS = 1e-3  # seconds per batch
 DECAY = 0.98  # decay per batch of the slowest seen
 
-Compute = Callable[[Sequence[Any]], list[Any]]
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+Argument = TypeVar("Argument")
 
 
 class QueueFull(Exception):
@@ -29,49 +31,54 @@ class QueueFull(Exception):
         self.waiting, self.seconds = waiting, seconds
 
 
-class QueuedRequest:
+class QueuedRequest(Generic[Input, Output]):
     """The inputs of one request, and its outputs so far."""
 
     __slots__ = ("arrived", "began", "future", "inputs", "loop", "missing", "outputs", "taken")
 
-    def __init__(self, inputs: Sequence[Any]) -> None:
-        self.inputs, self.outputs = inputs, [None] * len(inputs)
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self.inputs = inputs
+        self.outputs: list[Any] = [None] * len(inputs)
         self.taken, self.missing = 0, len(inputs)
         self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[list[Any]] = self.loop.create_future()
+        self.future: asyncio.Future[list[Output]] = self.loop.create_future()
         self.arrived = time.monotonic()
         self.began: float | None = None
 
 
-class Slice:
+class Slice(Generic[Input, Output]):
     """A slice of a request within a batch."""
 
     __slots__ = ("request", "start", "stop")
 
-    def __init__(self, request: QueuedRequest, start: int, stop: int) -> None:
+    def __init__(self, request: QueuedRequest[Input, Output], start: int, stop: int) -> None:
         self.request, self.start, self.stop = request, start, stop
 
     @property
-    def inputs(self) -> Sequence[Any]:
+    def inputs(self) -> Sequence[Input]:
         return self.request.inputs[self.start : self.stop]
 
 
-class Queue:
+# What came of a batch: the outputs of each slice, or why there are none.
+Outcome = list[tuple[Slice[Input, Output], list[Output] | Exception]]
+
+
+class Queue(Generic[Input, Output]):
     """The queue of one version of a model."""
 
-    def __init__(self, answer: Compute, name: str = "", seconds: float = 1.0) -> None:
-        """`seconds`: duration of the warm-up call."""
+    def __init__(self, answer: Callable[[Sequence[Input]], list[Output]], name: str = "", seconds: float = 1.0) -> None:
+        """`answer`: one output per input, in order. `seconds`: duration of the warm-up call."""
         self.answer, self.name = answer, name
         self.slowest = seconds  # of recent batches
-        self.requests: deque[QueuedRequest] = deque()
+        self.requests: deque[QueuedRequest[Input, Output]] = deque()
         self.waiting = 0  # inputs
         self.running = 0  # threads
         self.listed = False  # scheduled for a turn
         self.pace = seconds  # per input, a moving average
 
-    def take(self, limit: int) -> list[Slice]:
+    def take(self, limit: int) -> list[Slice[Input, Output]]:
         """The oldest inputs, at most so many; those of cancelled requests are dropped."""
-        slices: list[Slice] = []
+        slices: list[Slice[Input, Output]] = []
         while self.requests and limit:
             request = self.requests[0]
             stop = len(request.inputs) if request.future.done() else min(len(request.inputs), request.taken + limit)
@@ -93,19 +100,19 @@ class Scheduler:
         self.threads, self.max_batch, self.max_queue = threads, max_batch, max_queue
         self.max_wait = max_wait_ms / 1e3
         self.share = max(1, threads - 1)  # threads of one model
-        self.turns: deque[Queue] = deque()
+        self.turns: deque[Queue[Any, Any]] = deque()
         self.changed = threading.Condition()
         self.alive = 0
-        self.observe: Callable[[Queue, int, float], None] | None = None  # queue, size of the batch, seconds
-        self.trace: Callable[[QueuedRequest], None] | None = None  # in the context of the finished request
+        self.observe: Callable[[Queue[Any, Any], int, float], None] | None = None  # queue, size of the batch, seconds
+        self.trace: Callable[[QueuedRequest[Any, Any]], None] | None = None  # in the context of the finished request
 
-    def submit(self, queue: Queue, inputs: Sequence[Any]) -> "asyncio.Future[list[Any]]":
+    def submit(self, queue: Queue[Input, Output], inputs: Sequence[Input]) -> "asyncio.Future[list[Output]]":
         """A future of the outputs. Cancelling it drops the inputs that have not started.
 
         Raises:
             QueueFull: the queue is full; an empty queue accepts a request of any size.
         """
-        request = QueuedRequest(inputs)
+        request: QueuedRequest[Input, Output] = QueuedRequest(inputs)
         if (trace := self.trace) is not None:
             request.future.add_done_callback(lambda _: trace(request))
         with self.changed:
@@ -116,7 +123,7 @@ class Scheduler:
             self._list(queue)
         return request.future
 
-    def _list(self, queue: Queue) -> None:
+    def _list(self, queue: Queue[Any, Any]) -> None:
         """Schedules a turn of the queue if necessary."""
         if queue.requests and not queue.listed and queue.running < self.share:
             queue.listed = True
@@ -146,7 +153,7 @@ class Scheduler:
                     self._gather(queue)
             self._turn(queue)
 
-    def _turn(self, queue: Queue) -> None:
+    def _turn(self, queue: Queue[Any, Any]) -> None:
         with self.changed:
             slices = queue.take(self.max_batch)
             queue.listed = False
@@ -165,13 +172,13 @@ class Scheduler:
             queue.running -= 1
             self._list(queue)
 
-    def _gather(self, queue: Queue) -> None:
+    def _gather(self, queue: Queue[Any, Any]) -> None:
         if queue.requests:
             left = queue.requests[0].arrived + self.max_wait - time.monotonic()
             self.changed.wait_for(lambda: queue.waiting >= self.max_batch, timeout=max(0.0, left))
 
 
-def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argument: Any) -> bool:
+def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[Argument], None], argument: Argument) -> bool:
     """Schedules the call in the event loop; False if the loop is closed."""
     try:
         if asyncio._get_running_loop() is loop:
@@ -183,8 +190,13 @@ def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], argume
     return True
 
 
-def run_batch(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[Any] | Exception]]:
-    """One call for the whole batch. If it fails, each request is retried alone, so that one can't fail the others."""
+def run_batch(
+    answer: Callable[[Sequence[Input]], list[Output]], slices: list[Slice[Input, Output]]
+) -> Outcome[Input, Output]:
+    """One call for the whole batch. If it fails, each request is retried alone, so that one can't fail the others.
+
+    It never raises: what `answer` raises is the outcome of its slice, as is a wrong number of outputs (RuntimeError).
+    """
     inputs = [one for piece in slices for one in piece.inputs] if len(slices) > 1 else slices[0].inputs
     try:
         outputs = answer(inputs)
@@ -194,7 +206,7 @@ def run_batch(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[An
         if len(slices) == 1:
             return [(slices[0], error)]
         return [pair for piece in slices for pair in run_batch(answer, [piece])]
-    found: list[tuple[Slice, list[Any] | Exception]] = []
+    found: Outcome[Input, Output] = []
     at = 0
     for piece in slices:
         size = piece.stop - piece.start
@@ -203,9 +215,9 @@ def run_batch(answer: Compute, slices: list[Slice]) -> list[tuple[Slice, list[An
     return found
 
 
-def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
+def deliver(found: Outcome[Input, Output]) -> None:
     """Wakes each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Slice, list[Any] | Exception]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, Outcome[Input, Output]] = {}
     for piece, outputs in found:
         loops.setdefault(piece.request.loop, []).append((piece, outputs))
     for loop, group in loops.items():
@@ -215,7 +227,7 @@ def deliver(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
             call_soon(loop, resolve_futures, group)
 
 
-def resolve_futures(found: list[tuple[Slice, list[Any] | Exception]]) -> None:
+def resolve_futures(found: Outcome[Input, Output]) -> None:
     """Resolves each request's future; runs in the request's event loop."""
     for piece, outputs in found:
         request = piece.request

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
-from typing import Any
 
 from pydantic import BaseModel
 
 from roadmap.inference.tabular.records import HEADER, Record, delimiter_of, fitted, names_of, records, repeated
 from roadmap.inference.tabular.values import clean, number
 from roadmap.io.errors import nearest
+from roadmap.io.json import JsonObject
 
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -61,7 +61,7 @@ class Columns:
 
     def fields(
         self, names: Sequence[str] | None, cells: Sequence[str], delimiter: str = ","
-    ) -> dict[str, Any] | TableError:
+    ) -> JsonObject | TableError:
         """A row as the request's fields. Without names the cells are all of them in order, or the required ones."""
         if names is None:
             names = self.required if len(cells) == len(self.required) else self.names
@@ -72,12 +72,12 @@ class Columns:
             return TableError(row)
         return self.request(dict(zip(names, row, strict=True)), delimiter)
 
-    def request(self, row: Mapping[str, str | None], delimiter: str = ",") -> dict[str, Any]:
+    def request(self, row: Mapping[str, str | None], delimiter: str = ",") -> JsonObject:
         """The fields that a row of text says, by column. An empty cell is no value: of a table null, else not given."""
         given = ((name, row[name] or "") for name in self.names if name in row)
         return {name: self.value(name, cell, delimiter) for name, cell in given if self.tabular or cell.strip()}
 
-    def value(self, name: str, cell: str, delimiter: str = ",") -> Any:
+    def value(self, name: str, cell: str, delimiter: str = ",") -> object:
         """A cell of this column as JSON has it. A table's texts go as they are: the request reads them itself."""
         if not self.tabular:
             return value(cell, self.kinds[name])
@@ -89,14 +89,14 @@ class Columns:
         return cell if (found := number(text, delimiter)) is None else found
 
 
-def kinds(schema: dict[str, Any]) -> frozenset[str]:
+def kinds(schema: JsonObject) -> frozenset[str]:
     """The JSON types that a field accepts."""
     if "anyOf" in schema:
         return frozenset().union(*map(kinds, schema["anyOf"]))
     return frozenset([schema["type"]]) if "type" in schema else frozenset(["string", "array", "object"])
 
 
-def value(cell: str, kinds: frozenset[str]) -> Any:
+def value(cell: str, kinds: frozenset[str]) -> object:
     """The cell as one of the JSON types, or else as text."""
     text = cell.strip()
     if kinds & {"array", "object"} and text[:1] in ("[", "{"):
@@ -115,7 +115,7 @@ def value(cell: str, kinds: frozenset[str]) -> Any:
 
 def rows_from_csv(
     lines: Iterable[str], columns: Columns, header: bool | None = None
-) -> Iterator[tuple[int, dict[str, Any] | TableError]]:
+) -> Iterator[tuple[int, JsonObject | TableError]]:
     """The rows as fields, or their error, each with the number of its last line; empty lines are skipped.
 
     `header` says whether the first line names the columns; by default it does if it holds the name of one.
@@ -155,7 +155,7 @@ class Echo:
         return text
 
 
-def csv_from_rows(rows: Sequence[dict[str, Any]], header: bool = False) -> str:
+def csv_from_rows(rows: Sequence[JsonObject], header: bool = False) -> str:
     """One line per row; lists and objects are JSON."""
     writer = csv.writer(Echo())  # with CRLF line ends: with LF alone, a CR within a cell would not be quoted
     named = [list(rows[0])] if header and rows else []
@@ -163,7 +163,7 @@ def csv_from_rows(rows: Sequence[dict[str, Any]], header: bool = False) -> str:
     return "".join(str(line).removesuffix("\r\n") + "\n" for line in lines)
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """One value of a response as a cell: text unchanged, other types as JSON, empty for null."""
     if value is None:
         return ""

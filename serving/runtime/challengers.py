@@ -7,7 +7,8 @@ version is ignored, so that a promotion ends the comparison.
 import logging
 from collections.abc import Sequence
 from random import random
-from typing import Any
+
+from pydantic import BaseModel
 
 from roadmap.prediction_log.recorder import PredictionLogger
 from serving.errors import Refusal
@@ -53,10 +54,11 @@ class Challengers:
         return self.split if found is None or found.share is None else found.share
 
     def request_succeeded(
-        self, model: Model, inputs: Sequence[Any], seconds: float, request_id: str, recorded: bool
+        self, model: Model, inputs: Sequence[BaseModel], seconds: float, request_id: str, recorded: bool
     ) -> None:
         """Counts a response, and queues the request as a shadow request if it is sampled.
 
+        seconds: that the answer took
         recorded: whether the prediction is logged
         """
         if (role := self._role(model)) is None:

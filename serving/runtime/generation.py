@@ -10,10 +10,13 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Generator, Sequence
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from roadmap.bundle import Batches, GenerationBatch, Streams
+from roadmap.io.json import JsonObject
 from serving.runtime.batching import QueueFull
 
 FLUSH_SECONDS = 0.005  # seconds; imperceptible to a reader
@@ -21,10 +24,34 @@ FLUSH_SECONDS = 0.005  # seconds; imperceptible to a reader
 log = logging.getLogger("serving")
 
 
+class GeneratedUsage(Protocol):
+    """Tokens of a request and its response."""
+
+    @property
+    def completion_tokens(self) -> int: ...
+
+    def model_dump(self) -> JsonObject: ...
+
+
+class GeneratedText(Protocol):
+    """What is read of the `Response` of a predictor that streams."""
+
+    @property
+    def finish_reason(self) -> str: ...
+
+    @property
+    def usage(self) -> GeneratedUsage: ...
+
+    def model_dump(self) -> JsonObject: ...
+
+
+Piece = str | GeneratedText  # of an output: pieces of text, finally the whole response
+
+
 class GenerationJob:
     """One request and the queue of its output."""
 
-    def __init__(self, request: Any, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
+    def __init__(self, request: BaseModel, number: int, pieces: "asyncio.Queue[tuple[int, Any]]") -> None:
         self.request, self.number, self.pieces = request, number, pieces
         self.loop = asyncio.get_running_loop()
         self.started = self.cancelled = False
@@ -42,15 +69,19 @@ class SingleRequestBatch:
     def __len__(self) -> int:
         return len(self.sources)
 
-    def add(self, request: Any) -> Any:
+    def add(self, request: BaseModel) -> Generator[str | BaseModel, None, None]:
+        """Begins the request; its stream is its key."""
         self.sources.append(self.predictor.stream(request))
-        return self.sources[-1]
+        source: Generator[str | BaseModel, None, None] = self.sources[-1]
+        return source
 
-    def drop(self, key: Any) -> None:
+    def drop(self, key: Generator[str | BaseModel, None, None]) -> None:
+        """Ends the request."""
         key.close()
         self.sources.remove(key)
 
-    def step(self) -> list[tuple[Any, Any]]:
+    def step(self) -> list[tuple[Generator[str | BaseModel, None, None], str | BaseModel | Exception]]:
+        """The next piece of text, the `Response`, or what the predictor raised, behind its key."""
         (source,) = self.sources
         try:
             piece: Any = next(source)
@@ -73,8 +104,8 @@ class GenerationLoop:
         self.thread: threading.Thread | None = None
         self.pace = 0.1  # seconds per response, a moving average
 
-    async def complete(self, requests: Sequence[Any]) -> list[Any]:
-        """The complete responses. Cancelling removes the requests from the batch at its next step.
+    async def complete(self, requests: Sequence[BaseModel]) -> list[GeneratedText]:
+        """One complete response per request, in order. Cancelling removes them from the batch at its next step.
 
         Raises: as `stream`.
         """
@@ -84,9 +115,11 @@ class GenerationLoop:
         return answers
 
     async def stream(
-        self, requests: Sequence[Any], seconds: float | None = None
-    ) -> AsyncGenerator[tuple[int, Any], None]:
+        self, requests: Sequence[BaseModel], seconds: float | None = None
+    ) -> AsyncGenerator[tuple[int, Piece], None]:
         """Yields (index of the request, a piece of text, finally its response).
+
+        seconds: that it may take; None: as long as it likes
 
         Closing removes unfinished requests from the batch at its next step.
 
@@ -177,15 +210,15 @@ class GenerationLoop:
             self.sent = time.monotonic()
 
 
-def merge_text(pieces: list[Any]) -> list[Any]:
+def merge_text(pieces: Sequence[Piece | Exception]) -> list[Piece | Exception]:
     """Joins pieces of text; the final response stays separate."""
     text = "".join(piece for piece in pieces if isinstance(piece, str))
-    return [text] * bool(text) + [piece for piece in pieces if not isinstance(piece, str)]
+    return [*[text] * bool(text), *(piece for piece in pieces if not isinstance(piece, str))]
 
 
-def deliver(news: list[tuple[GenerationJob, Any]]) -> None:
+def deliver(news: Sequence[tuple[GenerationJob, Piece | Exception]]) -> None:
     """Wakes each event loop once."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, Any]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, Piece | Exception]]] = {}
     for job, piece in news:
         loops.setdefault(job.loop, []).append((job, piece))
     for loop, group in loops.items():
@@ -196,6 +229,7 @@ def deliver(news: list[tuple[GenerationJob, Any]]) -> None:
                 job.cancelled = True
 
 
-def hand_over(news: list[tuple[GenerationJob, Any]]) -> None:
+def hand_over(news: Sequence[tuple[GenerationJob, Piece | Exception]]) -> None:
+    """Puts each piece into the queue of its request; runs in that request's event loop."""
     for job, piece in news:
         job.pieces.put_nowait((job.number, piece))

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from roadmap.prediction_log.recorder import PredictionLogger
 from serving.observability import metrics
 from serving.runtime.models import Model, checked
@@ -25,7 +27,7 @@ class ShadowRequest(NamedTuple):
     """A request that the champion has answered."""
 
     challenger: Model
-    inputs: Sequence[Any]  # of the champion's type
+    inputs: Sequence[BaseModel]  # of the champion's type
     request_id: str
     recorded: bool  # whether the champion's prediction is logged: pairs are logged together
 
@@ -121,7 +123,7 @@ class Mirror:
 _alike: dict[tuple[type, type], bool] = {}  # request types of two bundles -> whether they accept the same
 
 
-def convert_inputs(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
+def convert_inputs(inputs: Sequence[BaseModel], model: Model) -> Sequence[BaseModel]:
     """Converts inputs for this model. Bundles of one project mostly accept the same, which needs no conversion.
 
     Raises:
@@ -134,7 +136,7 @@ def convert_inputs(inputs: Sequence[Any], model: Model) -> Sequence[Any]:
         _alike[types] = _schema(types[0]) == _schema(types[1])
     if _alike[types] and len(inputs) <= model.input_limit:
         return inputs
-    batch: Any = model.batch.model_validate({"inputs": [one.model_dump(by_alias=True) for one in inputs]})
+    batch = model.batch.model_validate({"inputs": [one.model_dump(by_alias=True) for one in inputs]})
     return list(batch.inputs)
 
 

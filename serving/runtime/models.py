@@ -7,23 +7,32 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import to_json
 
 from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, Tokenizes, load_predictor
+from roadmap.io.json import JsonObject
 from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
 from serving.runtime.batching import Queue, QueueFull, Scheduler
 from serving.runtime.cells import Columns
-from serving.runtime.generation import GenerationLoop
+from serving.runtime.generation import GenerationLoop, Piece
+
+if TYPE_CHECKING:
+    import numpy as np
 
 NOT_FINITE = "the prediction is not a finite number; an input may be far outside the training data"
 
 
 class RequestBody(BaseModel):
+    """The body of a request for predictions. Each model makes its own, whose inputs are its requests."""
+
     model_config = ConfigDict(extra="forbid")
+
+    if TYPE_CHECKING:
+        inputs: list[BaseModel]
 
 
 class ModelVersion(BaseModel):
@@ -103,7 +112,7 @@ class Model:
         return frozenset(name for name, spec in fields.items() if '"contentEncoding"' in json.dumps(spec))
 
     @cached_property
-    def label(self) -> dict[str, Any]:
+    def label(self) -> JsonObject:
         """The `model` field of a response."""
         return ModelVersion(
             name=self.name, version=self.version, **self.manifest.model_dump(exclude={"files"})
@@ -121,19 +130,19 @@ class Model:
             "X-Model-Run": manifest.run,
         }
 
-    def predict_json(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    def predict_json(self, inputs: Sequence[BaseModel]) -> list[JsonObject]:
         """`outputs` without the check, for one batch of the scheduler."""
         return [output.model_dump() for output in self.predictor.predict(inputs)]
 
-    def outputs(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
-        """The predictions as JSON values, computed in this thread.
+    def outputs(self, inputs: Sequence[BaseModel]) -> list[JsonObject]:
+        """The predictions as JSON values, one per input, in order, computed in this thread.
 
         Raises:
             Refusal: 422, a prediction is NaN or infinite, for instance by overflow.
         """
         return checked(self.predict_json(inputs))
 
-    def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[dict[str, Any]]]":
+    def submit(self, inputs: Sequence[BaseModel]) -> "asyncio.Future[list[JsonObject]]":
         """The same through the queue, batched with other requests; not `checked` yet.
 
         Raises:
@@ -149,8 +158,8 @@ class Model:
         except QueueFull as full:
             raise self._busy(full) from None
 
-    async def embed(self, texts: list[str]) -> Any:
-        """(vectors, tokens read) of the texts, through the queue.
+    async def embed(self, texts: list[str]) -> tuple["np.ndarray", int]:
+        """float32 [texts, d], and the number of tokens read, through the queue.
 
         Raises:
             Refusal: 503 if the queue is full.
@@ -164,10 +173,10 @@ class Model:
             raise found
         return found
 
-    def _embedded(self, requests: Sequence[list[str]]) -> list[Any]:
+    def _embedded(self, requests: Sequence[list[str]]) -> list[tuple["np.ndarray", int] | ValueError]:
         """One result per request, or its error, which doesn't affect the others."""
         assert self.embeds is not None
-        answers: list[Any] = []
+        answers: list[tuple[np.ndarray, int] | ValueError] = []
         for texts in requests:
             try:
                 answers.append(self.embeds.embed(texts))
@@ -175,7 +184,7 @@ class Model:
                 answers.append(error)
         return answers
 
-    async def _generate(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    async def _generate(self, inputs: Sequence[BaseModel]) -> list[JsonObject]:
         assert self.loop is not None
         try:
             outputs = await self.loop.complete(inputs)
@@ -185,8 +194,8 @@ class Model:
             self._count(output)
         return [output.model_dump() for output in outputs]
 
-    async def stream(self, inputs: Sequence[BaseModel], seconds: float) -> AsyncGenerator[tuple[int, Any], None]:
-        """Yields (index of the input, a piece of text, finally its `Response`). For predictors without batching.
+    async def stream(self, inputs: Sequence[BaseModel], seconds: float) -> AsyncGenerator[tuple[int, Piece], None]:
+        """Yields (index of the input, a piece of text, finally its `Response`), for so many seconds at most.
 
         Raises:
             Refusal: 503 if the queue is full, 504 on timeout.
@@ -210,7 +219,7 @@ class Model:
         headers = {"Retry-After": str(full.seconds)}
         return Refusal(503, f"{self.name}: {full}; retry in {full.seconds} s", headers=headers)
 
-    async def predict(self, inputs: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    async def predict(self, inputs: Sequence[BaseModel]) -> list[JsonObject]:
         """`outputs` through the queue.
 
         Raises:
@@ -219,7 +228,7 @@ class Model:
         return checked(await self.submit(inputs))
 
 
-def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def checked(outputs: list[JsonObject]) -> list[JsonObject]:
     """Returns the outputs unchanged.
 
     Raises:
@@ -232,7 +241,7 @@ def checked(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return outputs
 
 
-def finite(value: Any) -> bool:
+def finite(value: object) -> bool:
     """Whether it is valid JSON: no NaN and no infinity, at any depth."""
     content = to_json(value, inf_nan_mode="constants")
     if b"NaN" not in content and b"Infinity" not in content:

@@ -10,11 +10,12 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from roadmap.bundle import Bundle, BundleError
+from roadmap.io.json import JsonObject
 from serving.errors import Refusal, unknown
 from serving.observability import metrics
 from serving.runtime.batching import Scheduler
@@ -243,7 +244,7 @@ class ModelStore:
         self.stopped.set()
 
 
-def lineage(bundle: Bundle) -> dict[str, Any]:
+def lineage(bundle: Bundle) -> JsonObject:
     """The fields of ModelInfo that a bundle has."""
     manifest = bundle.manifest
     size = sum((bundle.folder / name).stat().st_size for name in manifest.files)

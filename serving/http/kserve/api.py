@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field, field_validator
 
+from roadmap.io.json import JsonObject
 from serving.errors import Refusal, cut
 from serving.http import noted
 from serving.http.answering import answer, answer_with_split
@@ -141,7 +142,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
             responses=documented(404, 503),
             operation_id=f"v2_ready{suffix}",
         )
-        async def model_ready(name: ModelName, version: str | None = None) -> dict[str, Any]:
+        async def model_ready(name: ModelName, version: str | None = None) -> JsonObject:
             """200 if the model is loaded; an idle one is loaded first."""
             model = await known(name, version)
             return {"name": model.name, "ready": True}
@@ -179,7 +180,7 @@ def add_kserve(app: FastAPI, store: ModelStore) -> None:
 def described(model: Model) -> ModelMetadata:
     """Names, types and shapes of the tensors, from the model's example."""
 
-    def metadata(examples: Sequence[dict[str, Any]]) -> list[TensorMetadata]:
+    def metadata(examples: Sequence[JsonObject]) -> list[TensorMetadata]:
         return [
             TensorMetadata(name=one["name"], datatype=one["datatype"], shape=[-1, *one["shape"][1:]])
             for one in columns(examples, [])

@@ -6,7 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 import json
 import struct
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json, to_json
 from starlette.types import Message
 
+from roadmap.io.json import JsonObject
 from serving.errors import Refusal, cut
 from serving.http.kserve.tensors import tensor_error
 
@@ -24,6 +25,7 @@ TYPES = {"BOOL": "?", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 TYPES |= {f"{kind}{8 * size}": f"<{kind[0].lower()}{size}" for kind in ("INT", "UINT") for size in (1, 2, 4, 8)}
 JSON = (b"content-type", b"application/json")
 
+Scalar = bool | int | float | str  # a value of a tensor
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -60,7 +62,11 @@ def _with(request: Request, receive: Callable[[], Any]) -> Request:
 
 
 def unpacked(body: bytes, length: str) -> bytes:
-    """The request as JSON, with tensor values in place of their sizes."""
+    """The request as JSON, with tensor values in place of their sizes. length: bytes of the JSON, from the header
+
+    Raises:
+        Refusal: 400, 422, bytes and JSON disagree.
+    """
     at = int(length) if length.isascii() and length.isdigit() and len(length) < 10 else 0
     if not 0 < at <= len(body):
         raise Refusal(400, f"{HEADER}: found {cut(length)}; expected the bytes of the JSON, 1 to {len(body)}")
@@ -84,8 +90,8 @@ def unpacked(body: bytes, length: str) -> bytes:
     return to_json(content, inf_nan_mode="constants")
 
 
-def values(datatype: Any, content: bytes, place: int) -> list[Any]:
-    """The values of a tensor, flat. Raises: Refusal: 422, the bytes don't fit the type."""
+def values(datatype: object, content: bytes, place: int) -> Sequence[Scalar]:
+    """The values of a tensor, flat in row-major order. Raises: Refusal: 422, the bytes don't fit the type."""
     if datatype == "BYTES":
         return texts(content, place)
     kind = np.dtype(TYPES.get(datatype, "V1") if isinstance(datatype, str) else "V1")
@@ -97,6 +103,7 @@ def values(datatype: Any, content: bytes, place: int) -> list[Any]:
 
 
 def texts(content: bytes, place: int) -> list[str]:
+    """The texts of a BYTES tensor. Raises: Refusal: 422, a text is cut off, or no UTF-8."""
     found = []
     at = 0
     while at < len(content):
@@ -111,7 +118,7 @@ def texts(content: bytes, place: int) -> list[str]:
     return found
 
 
-def response(content: dict[str, Any], as_bytes: Callable[[str], bool], headers: dict[str, str]) -> Response:
+def response(content: JsonObject, as_bytes: Callable[[str], bool], headers: dict[str, str]) -> Response:
     """An inference response, with these tensors as bytes after its JSON."""
     blobs = []
     for tensor in content["outputs"]:
@@ -125,8 +132,9 @@ def response(content: dict[str, Any], as_bytes: Callable[[str], bool], headers: 
     return Response(b"".join([said, *blobs]), media_type="application/octet-stream", headers=headers)
 
 
-def packed(datatype: str, data: list[Any]) -> bytes:
+def packed(datatype: str, data: Sequence[Scalar]) -> bytes:
+    """Values, flat, as little-endian bytes; each text behind its length in four bytes."""
     if datatype != "BYTES":
         return np.array(data, TYPES[datatype]).tobytes()
-    encoded = [text.encode() for text in data]
+    encoded = [str(text).encode() for text in data]
     return b"".join(part for text in encoded for part in (struct.pack("<I", len(text)), text))

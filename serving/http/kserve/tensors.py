@@ -6,17 +6,18 @@ Numbers are FP64, integers INT64, booleans BOOL, and BYTES is text, including th
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from roadmap.io.json import JsonObject
 from serving.errors import Refusal, cut, describe
 from serving.http import predict
 from serving.runtime.cells import Columns
-from serving.runtime.models import Model
+from serving.runtime.models import Model, RequestBody
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -45,7 +46,7 @@ class Tensor(Lenient):
 # ---------------------------------------------------------------- tensors in
 
 
-def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
+def validated(model: Model, tensors: Sequence[Tensor]) -> RequestBody:
     """The model's batch.
 
     Raises:
@@ -67,14 +68,14 @@ def validated(model: Model, tensors: Sequence[Tensor]) -> Any:
         raise RequestValidationError(found) from None
 
 
-def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
+def rows(tensors: Sequence[Tensor], fields: Columns) -> list[JsonObject]:
     """Converts one tensor per field to one object per input.
 
     Raises:
         Refusal: 422 if data and shape disagree, or the tensors have unequal numbers of rows.
     """
     count = tensors[0].shape[0]
-    found: list[dict[str, Any]] = [{} for _ in range(min(count, len(tensors[0].data)))]
+    found: list[JsonObject] = [{} for _ in range(min(count, len(tensors[0].data)))]
     for place, tensor in enumerate(tensors):
         if tensor.shape[0] != count:
             raise tensor_error(place, "shape", f"has {tensor.shape[0]} rows, but {tensors[0].name!r} has {count}")
@@ -89,10 +90,13 @@ def rows(tensors: Sequence[Tensor], fields: Columns) -> list[dict[str, Any]]:
     return found
 
 
-def batched(tensor: Tensor, place: int, scalar: bool = False) -> list[Any]:
-    """The tensor's rows as nested lists. Data may come flat or nested.
+def batched(tensor: Tensor, place: int, scalar: bool = False) -> list[object]:
+    """The tensor's n rows as nested lists of its `shape`. Data may come flat or nested.
 
     scalar: the field is no list, so that [n, 1] is [n], as MLServer and Triton have a column
+
+    Raises:
+        Refusal: 422, data and shape disagree.
     """
     flat = list(flattened(tensor.data, place))
     if len(flat) != math.prod(tensor.shape):
@@ -107,7 +111,7 @@ def batched(tensor: Tensor, place: int, scalar: bool = False) -> list[Any]:
     return flat
 
 
-def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
+def flattened(data: Sequence[object], place: int, depth: int = 0) -> Iterator[object]:
     """The values, row by row. Raises: Refusal: 422, an object, or deeper than MAX_DIMENSIONS."""
     if depth > MAX_DIMENSIONS:
         raise tensor_error(place, "data", f"nested deeper than {MAX_DIMENSIONS} dimensions")
@@ -120,7 +124,7 @@ def flattened(data: list[Any], place: int, depth: int = 0) -> Any:
             yield one
 
 
-def from_text(text: Any, name: str, fields: Columns) -> Any:
+def from_text(text: object, name: str, fields: Columns) -> object:
     """Decodes values sent as text, because they are no tensor or their column has nulls, to the field's type."""
     if not isinstance(text, str) or name not in fields.kinds:
         return text
@@ -136,7 +140,7 @@ def tensor_error(place: int, member: str, detail: str) -> Refusal:
 # ---------------------------------------------------------------- tensors out
 
 
-def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
+def columns(outputs: Sequence[JsonObject], wanted: list[str]) -> list[JsonObject]:
     """Converts one object per output to one tensor per field.
 
     Raises:
@@ -154,7 +158,7 @@ def columns(outputs: Sequence[dict[str, Any]], wanted: list[str]) -> list[dict[s
     return [column(name, [output.get(name) for output in outputs]) for name in wanted or names]
 
 
-def column(name: str, values: list[Any]) -> dict[str, Any]:
+def column(name: str, values: Sequence[object]) -> JsonObject:
     """A tensor [n, ...] of the values of n outputs; BYTES if they have no common shape or type."""
     try:
         array = np.array(values)

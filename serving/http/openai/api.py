@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI
+from fastapi.types import DecoratedCallable
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from roadmap.inference.language.writing import MAX_TOKENS
+from roadmap.io.json import JsonObject
 from serving.errors import Place, Refusal, describe, in_body, pointer, unknown
 from serving.http.media import json_only
 from serving.http.openapi import ModelName
@@ -19,7 +21,7 @@ from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1, max_length=100_000)]
-STREAMED: dict[int | str, dict[str, Any]] = {
+STREAMED: dict[int | str, JsonObject] = {
     200: {
         "content": {"text/event-stream": {}},
         "description": "JSON; with `stream`, chunks and finally [DONE]",
@@ -101,7 +103,7 @@ class GenerationRequest(RequestBase):
         """Whether the stream ends with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
-    def sampling_fields(self, max_tokens: int) -> dict[str, Any]:
+    def sampling_fields(self, max_tokens: int) -> JsonObject:
         """These fields in the form of our models' requests. max_tokens: the default"""
         given = {field: getattr(self, name) for field, name in self.names_used().items()}
         if given.get("max_tokens") == -1:
@@ -139,7 +141,9 @@ def add_models(app: FastAPI, store: ModelStore) -> None:
         return model_object(await find_model(store, name, serves_openai, "writes or embeds text"))
 
 
-def post(app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams: bool = True) -> Any:
+def post(
+    app: FastAPI, path: str, answer: type[BaseModel], summary: str, streams: bool = True
+) -> Callable[[DecoratedCallable], DecoratedCallable]:
     """The decorator of a route that takes JSON."""
     return app.post(
         path,
@@ -173,7 +177,7 @@ async def find_model(store: ModelStore, name: str, can: Callable[[Model], bool],
     return model
 
 
-def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) -> BaseModel:
+def validated(model: Model, fields: JsonObject, places: dict[str, Place]) -> BaseModel:
     """The model's own request.
 
     Args:
@@ -185,7 +189,7 @@ def validated(model: Model, fields: dict[str, Any], places: dict[str, Place]) ->
     try:
         return model.request.model_validate(fields)
     except ValidationError as error:
-        found = in_body(error.errors(include_url=False), fields)[0]
+        found: Any = in_body(error.errors(include_url=False), fields)[0]
         field, *rest = found["loc"]
         place = places.get(field, (field,))
         if field == "stop" and place == ("stop",):
@@ -216,7 +220,7 @@ def as_text(model: Model, given: str | list[int], place: Place) -> str:
         raise invalid(place, str(error)) from None
 
 
-def response_head(kind: str, key: str, model: Model, body: RequestBase) -> dict[str, Any]:
+def response_head(kind: str, key: str, model: Model, body: RequestBase) -> JsonObject:
     """The common fields of all responses. key: the prefix of OpenAI's ids"""
     return {
         "id": f"{key}-{body.request_id or uuid.uuid4().hex}",

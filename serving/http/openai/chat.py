@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.io.json import JsonObject
 from serving.auth.callers import require
 from serving.errors import Place, Refusal
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
 from serving.http.openai.fields import CHAT, SAMPLING, lacking, off
+from serving.runtime.generation import Piece
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -148,7 +150,7 @@ class ChatCompletionRequest(openai.GenerationRequest):
                 self._blame(model, fields, refusal.members["errors"][0]["detail"])
             raise
 
-    def _blame(self, model: Model, fields: dict[str, Any], detail: str) -> None:
+    def _blame(self, model: Model, fields: JsonObject, detail: str) -> None:
         """Raises: Refusal: 422 that points at the message that is rejected for the same reason on its own."""
         for number, message in enumerate(self.messages):
             place: Place = ("messages", number, "content")
@@ -237,7 +239,7 @@ def add_chat(app: FastAPI, store: ModelStore) -> None:
         return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
 
 
-def logprobs(native: dict[str, Any] | None) -> dict[str, Any] | None:
+def logprobs(native: JsonObject | None) -> JsonObject | None:
     """Log-probabilities in the form of chat completions."""
     if native is None:
         return None
@@ -250,14 +252,17 @@ def logprobs(native: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"content": content, "refusal": None}
 
 
-def token_logprob(token: str, logprob: float) -> dict[str, Any]:
+def token_logprob(token: str, logprob: float) -> JsonObject:
+    """A token, its natural log-probability and its bytes in UTF-8."""
     return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
 
 
-async def events(pieces: Any, head: dict[str, Any], wants_usage: bool) -> AsyncGenerator[str, None]:
+async def events(
+    pieces: AsyncGenerator[tuple[int, Piece], None], head: JsonObject, wants_usage: bool
+) -> AsyncGenerator[str, None]:
     """The role, a chunk per piece of text, the finish reason; then [DONE]."""
 
-    def chunk(delta: dict[str, Any], reason: str | None = None) -> str:
+    def chunk(delta: JsonObject, reason: str | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return stream.event({**head, "choices": [choice]})
 

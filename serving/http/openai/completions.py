@@ -10,12 +10,14 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.io.json import JsonObject
 from serving.auth.callers import require
 from serving.errors import Place
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
 from serving.http.openai.fields import COMPLETION, SAMPLING, lacking
+from serving.runtime.generation import Piece
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -123,11 +125,14 @@ def add_completions(app: FastAPI, store: ModelStore) -> None:
         return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
 
 
-def choice(index: int, output: dict[str, Any]) -> dict[str, Any]:
+def choice(index: int, output: JsonObject) -> JsonObject:
+    """An output of the model as OpenAI's choice."""
     return {"index": index, **{name: output[name] for name in ("text", "finish_reason", "logprobs")}}
 
 
-async def events(pieces: Any, head: dict[str, Any], wants_usage: bool) -> AsyncGenerator[str, None]:
+async def events(
+    pieces: AsyncGenerator[tuple[int, Piece], None], head: JsonObject, wants_usage: bool
+) -> AsyncGenerator[str, None]:
     """A chunk per piece of text, over all prompts; then OpenAI's [DONE]."""
     usages = []
     async with aclosing(pieces):
@@ -135,7 +140,7 @@ async def events(pieces: Any, head: dict[str, Any], wants_usage: bool) -> AsyncG
             text, reason = (piece, None) if isinstance(piece, str) else ("", piece.finish_reason)
             choices = [{"index": index, "text": text, "finish_reason": reason, "logprobs": None}]
             yield stream.event({**head, "choices": choices})
-            if reason:
+            if reason and not isinstance(piece, str):
                 usages.append(piece.usage.model_dump())
     if wants_usage:
         yield stream.event({**head, "choices": [], "usage": openai.total_usage(usages)})

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Body, FastAPI
 from pydantic import BaseModel, Field
@@ -17,6 +17,9 @@ from serving.http.openai import api as openai
 from serving.http.openai.fields import EMBEDDING, lacking
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_TEXTS = 256
 
@@ -94,7 +97,7 @@ def add_embeddings(app: FastAPI, store: ModelStore) -> None:
         return Response(json.dumps(content), media_type="application/json", headers=model.headers)
 
 
-async def embedded(request: Request, model: Model, texts: list[str]) -> Any:
+async def embedded(request: Request, model: Model, texts: list[str]) -> tuple["np.ndarray", int]:
     """float32 [texts, d], and the number of tokens read.
 
     Raises:
@@ -120,10 +123,11 @@ def unreadable(model: Model, texts: list[str]) -> Place:
     return ()
 
 
-def encoded(row: Any) -> str:
-    """Base64 of little-endian float32, as in OpenAI's API."""
+def encoded(row: "np.ndarray") -> str:
+    """A vector [d] as base64 of little-endian float32, as in OpenAI's API."""
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
-def floats(row: Any) -> list[float]:
+def floats(row: "np.ndarray") -> list[float]:
+    """A vector [d] as numbers."""
     return [float(value) for value in row]

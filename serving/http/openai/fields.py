@@ -240,7 +240,7 @@ def lacking(*groups: Fields) -> Callable[[type[M]], type[M]]:
 
 
 def _neutral(neutral: tuple[Any, ...], reason: str) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         if off(value, neutral):
             return value
         expected = f"expected {to_json(neutral[0]).decode()} or nothing" if neutral else "leave it out"
@@ -250,13 +250,13 @@ def _neutral(neutral: tuple[Any, ...], reason: str) -> Callable[[Any], Any]:
     return check
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A setting as sent; for possible user text, only its type."""
     if isinstance(value, bool | int | float) or (isinstance(value, str) and SETTING.fullmatch(value)):
         return cut(to_json(value, inf_nan_mode="constants").decode())
     return next(word for kind, word in KINDS if isinstance(value, kind))
 
 
-def off(value: Any, neutral: tuple[Any, ...] = ()) -> bool:
+def off(value: object, neutral: tuple[object, ...] = ()) -> bool:
     """Whether a field is off, or has one of these values; 1 and true differ."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (*EMPTY, *neutral))

@@ -1,10 +1,11 @@
 """The playground at `/`. Its files are read on request."""
 
+import os
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 FOLDER = Path(__file__).parents[2] / "playground"
 # The page may load its own files and call this server only. blob: and data: are images that it drew.
@@ -18,8 +19,11 @@ HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 class PlaygroundFiles(StaticFiles):
     """Static files with an ETag: browsers revalidate each time and mostly get 304."""
 
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Starlette's, with our headers."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(HEADERS)
         return response
 

@@ -8,9 +8,10 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, Field
+
+from roadmap.io.json import JsonObject
 
 TAIL = 256 * 1024  # bytes read from the end of a log
 VERDICT, REPORT = "monitoring/verdict.json", "monitoring/report.html"
@@ -41,7 +42,7 @@ class ArtifactReader:
     def drift(self, project: str) -> Record | None:
         """The latest verdict of `pipelines.monitor`."""
 
-        def record(found: dict[str, Any]) -> Record:
+        def record(found: JsonObject) -> Record:
             link = f"status/{project}/drift" if self.page(project, REPORT) else None
             bad = found["verdict"] == "drift"
             return Record(said=found["verdict"], at=found["at"], detail=found.get("summary"), link=link, bad=bad)
@@ -51,7 +52,7 @@ class ArtifactReader:
     def comparison(self, project: str) -> Record | None:
         """The latest comparison with a challenger."""
 
-        def record(found: dict[str, Any]) -> Record:
+        def record(found: JsonObject) -> Record:
             said = (found.get("score") or {}).get("verdict", "no labels yet")
             link = f"compare/{project}" if self.page(project, COMPARISON) else None
             return Record(said=said, at=found["at"], detail=found["summary"], link=link, bad=said == "worse")
@@ -61,7 +62,7 @@ class ArtifactReader:
     def gate(self, project: str) -> Record | None:
         """The latest entry of the promotion log, or without one the latest decision."""
 
-        def record(found: dict[str, Any]) -> Record:
+        def record(found: JsonObject) -> Record:
             said = found.get("event") or ("promoted" if found["promoted"] else "refused")
             detail = found.get("summary") or f"version {found['champion']} of the registry"
             return Record(said=said, at=found.get("at"), detail=detail, bad=said == "refused")
@@ -71,7 +72,7 @@ class ArtifactReader:
     def deploy(self, project: str) -> Record | None:
         """The latest deployment or rollback."""
 
-        def record(found: dict[str, Any]) -> Record:
+        def record(found: JsonObject) -> Record:
             place = " ".join(str(found[name]) for name in ("target", "stage") if found.get(name))
             moved = f"{found.get('from') or 'nothing'} to {found.get('to') or 'nothing'}"
             detail = "; ".join(filter(None, [moved, found.get("reason"), found.get("by")]))
@@ -84,7 +85,7 @@ class ArtifactReader:
     def score(self, project: str, version: str | None) -> str | None:
         """The headline metric on the test rows, if it is of this version."""
 
-        def record(found: dict[str, Any]) -> Record:
+        def record(found: JsonObject) -> Record:
             headline = found["headline"]
             of = found.get("bundle_version") == version
             return Record(said=f"{headline['name']} {headline['value']:.4f}" if of else "")
@@ -92,7 +93,7 @@ class ArtifactReader:
         found = self._read(project, "metrics.json", record)
         return found.said or None if found else None
 
-    def _read(self, project: str, name: str, record: Callable[[dict[str, Any]], Record]) -> Record | None:
+    def _read(self, project: str, name: str, record: Callable[[JsonObject], Record]) -> Record | None:
         path = self.page(project, name)
         if path is None:
             return None

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from roadmap.io.json import JsonObject
 from serving.auth.callers import require
 from serving.errors import Refusal
 from serving.http.openapi import ModelName
@@ -121,7 +122,8 @@ def add_status_page(app: FastAPI, store: ModelStore) -> None:
         return Response(path.read_bytes(), media_type="text/html", headers=REPORT_HEADERS)
 
 
-def html_or(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def html_or(*statuses: int) -> dict[int | str, JsonObject]:
+    """The OpenAPI entries of a report and of these statuses."""
     return documented(*statuses) | {200: {"content": {"text/html": {}}, "description": "the report"}}
 
 

@@ -15,6 +15,10 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     return asyncio.run(asyncio.wait_for(main(), 20))
 
 
+def unchanged(inputs: Sequence[int]) -> list[int]:
+    return list(inputs)
+
+
 class Doubler:
     """A model that doubles, records its batches, and holds the first until released."""
 
@@ -58,7 +62,7 @@ def test_a_large_request_is_split_and_does_not_block_a_small_one() -> None:
     async def main() -> list[int]:
         scheduler = Scheduler(threads=1, max_batch=8)
         large = scheduler.submit(Queue(slow), list(range(100)))
-        small = scheduler.submit(Queue(lambda inputs: list(inputs)), [1])
+        small = scheduler.submit(Queue(unchanged), [1])
         large.add_done_callback(lambda _: order.append("large"))
         small.add_done_callback(lambda _: order.append("small"))
         await small
@@ -75,7 +79,7 @@ def test_one_model_never_gets_all_threads() -> None:
         scheduler = Scheduler(threads=2, max_batch=1)
         queue = Queue(stuck)
         held = [scheduler.submit(queue, [n]) for n in range(6)]
-        assert await scheduler.submit(Queue(lambda inputs: list(inputs)), [7]) == [7]
+        assert await scheduler.submit(Queue(unchanged), [7]) == [7]
         stuck.gate.set()
         await asyncio.gather(*held)
 
@@ -152,10 +156,10 @@ def test_a_batch_waits_for_more_inputs_if_configured() -> None:
 
 
 def test_requests_of_many_event_loops_get_their_own_outputs() -> None:
-    scheduler, queue = (
-        Scheduler(threads=3, max_batch=16, max_queue=100_000),
-        Queue(lambda inputs: [3 * n for n in inputs]),
-    )
+    def threefold(inputs: Sequence[int]) -> list[int]:
+        return [3 * n for n in inputs]
+
+    scheduler, queue = Scheduler(threads=3, max_batch=16, max_queue=100_000), Queue(threefold)
     wrong: list[int] = []
 
     async def main(start: int) -> None:

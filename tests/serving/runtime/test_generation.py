@@ -153,7 +153,8 @@ def test_clients_arriving_at_different_times_get_their_own_text(writer: Generato
         await asyncio.sleep(number * 1e-3)
         if number % 2:
             return (await loop.complete([prompts[number]]))[0]
-        *pieces, (_, answer) = [piece async for piece in loop.stream([prompts[number]])]
+        streamed: list[Any] = [piece async for piece in loop.stream([prompts[number]])]
+        *pieces, (_, answer) = streamed
         assert "".join(piece for _, piece in pieces) == answer.text
         return answer
 
