@@ -11,9 +11,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ParameterGroup = dict[str, Any]  # as torch.optim takes them: `params`, and the settings for these
 IGNORE = -100  # targets that F.cross_entropy leaves out
 
 
@@ -152,7 +154,7 @@ class Task(pl.LightningModule):
         super().__init__()
         self.bert, self.lr, self.decay, self.warmup, self.weight_decay = bert, lr, decay, warmup, weight_decay
 
-    def groups(self) -> list[dict[str, Any]]:
+    def groups(self) -> list[ParameterGroup]:
         """Parameter groups by learning rate and weight decay; embeddings count as below the first block."""
         depth = len(self.bert.blocks)
         found: dict[tuple[int, bool], list[nn.Parameter]] = {}
@@ -168,7 +170,7 @@ class Task(pl.LightningModule):
             for (below, matrix), params in found.items()
         ]
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.AdamW(self.groups(), fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))

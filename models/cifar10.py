@@ -6,11 +6,11 @@ smoothed, the learning rate rises and falls linearly, and an average of the weig
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -111,7 +111,7 @@ class Classifier(pl.LightningModule, ABC):
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log("val_accuracy", (logits.argmax(1) == y).float().mean(), sync_dist=True, batch_size=len(x))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         learnt = [p for p in self.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in learnt if p.ndim > 1], "weight_decay": self.weight_decay},

@@ -5,16 +5,20 @@ Shapes: n sequences of t tokens, `width` values per token, split over `heads` of
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, overload
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import StateDict
 
 from models.graph import Graph
 
 Pair = tuple[Tensor, Tensor]
+ParameterGroup = dict[str, Any]  # as torch.optim takes them: `params`, and the settings for these
 
 
 def rotation(positions: Tensor, d: int) -> Pair:
@@ -84,7 +88,7 @@ class MuonAdamW(torch.optim.Optimizer):
     Muon equalises the singular values of a matrix's step, so that directions with small gradients learn as fast.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], rest: list[dict[str, Any]], muon_lr: float, **adamw: Any) -> None:
+    def __init__(self, matrices: list[nn.Parameter], rest: list[ParameterGroup], muon_lr: float, **adamw: Any) -> None:
         self.both = (
             torch.optim.Muon(matrices, lr=muon_lr, weight_decay=0.01, momentum=0.95),
             torch.optim.AdamW(rest, **adamw),
@@ -96,16 +100,22 @@ class MuonAdamW(torch.optim.Optimizer):
         """The parameter groups of both, so that a schedule reaches them."""
         self.param_groups = [group for one in self.both for group in one.param_groups]
 
-    def step(self, closure: Any = None) -> Any:
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = closure() if closure else None
         for one in self.both:
             one.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         return {"both": [one.state_dict() for one in self.both]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         for one, part in zip(self.both, state["both"], strict=True):
             one.load_state_dict(part)
         self._share()
@@ -144,7 +154,7 @@ class LanguageModel(pl.LightningModule, ABC):
         self.weight_decay, self.beta2, self.muon = weight_decay, beta2, muon
 
     @abstractmethod
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Any]:
+    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, object]:
         """tokens: int [n, t], positions: int [n or 1, t] -> [n, t, width]; what blocks need to know of positions"""
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -171,7 +181,7 @@ class LanguageModel(pl.LightningModule, ABC):
         self.log("val_loss", loss, sync_dist=True, batch_size=len(tokens))
         self.log("val_bits_per_token", loss / math.log(2), sync_dist=True, batch_size=len(tokens))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         inner = [p for p in self.blocks.parameters() if p.ndim > 1] if self.muon else []
         matrices = [p for p in self.parameters() if p.ndim > 1 and not any(p is one for one in inner)]
         vectors = [p for p in self.parameters() if p.ndim <= 1]

@@ -3,10 +3,9 @@
 All four minimise mean squared error plus a ridge penalty, so all four must converge to the same weights.
 """
 
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +65,7 @@ class LinearRegression(pl.LightningModule):
         self.log("val_loss", self.loss(x, y), sync_dist=True, batch_size=len(x))
         self.log("val_mse", F.mse_loss(self(x), y), sync_dist=True, batch_size=len(x))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig | None:
         if self.optimizer == "svd":
             return None
         if self.optimizer == "adam":

@@ -12,11 +12,11 @@ second; k > 2 classes have k, of a softmax.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -145,7 +145,7 @@ class Classifier(pl.LightningModule, ABC):
         """y: the second of two classes as 0 or 1, or the numbers of the classes; float [n]"""
         return F.binary_cross_entropy_with_logits(logit, y) if self.binary else F.cross_entropy(logit, y.long())
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps, pct_start=0.25)

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from models.gpt import LanguageModel
 from models.rotary import Llama3, Pair, Scaling, rotate, rotation
 
+Settings = dict[str, Any]  # keyword arguments of LanguageModel
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -247,7 +249,7 @@ class Llama(LanguageModel):
         return loss + self.balance * torch.stack(experts).mean() if experts else loss
 
 
-def small(family: str, vocab: int, block: int, training: dict[str, Any], **sizes: Any) -> Llama:
+def small(family: str, vocab: int, block: int, training: Settings, **sizes: Any) -> Llama:
     """A relative of one's own size, for params.yaml: Llama's `training` settings, and the fields of Shape to change.
 
     Raises:

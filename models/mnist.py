@@ -4,10 +4,9 @@ Three convolutions, each twice as wide as the one before, and one linear layer. 
 a data-parallel run then computes the same as a single process.
 """
 
-from typing import Any
-
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -75,7 +74,7 @@ class CNN(pl.LightningModule):
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log("val_accuracy", (logits.argmax(1) == y).float().mean(), sync_dist=True, batch_size=len(x))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         weights = [p for p in self.parameters() if p.ndim > 1]
         biases = [p for p in self.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": biases, "weight_decay": 0.0}]

@@ -5,10 +5,10 @@ initialised to the quantiles of the training period, so that training only has t
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -116,7 +116,7 @@ class Forecaster(pl.LightningModule, ABC):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         self.log("val_loss", self.loss(*batch), sync_dist=True, batch_size=len(batch[0]))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         weights = [p for name, p in self.named_parameters() if p.ndim > 1 and "weight" in name]
         others = [p for name, p in self.named_parameters() if not (p.ndim > 1 and "weight" in name)]
         groups = [{"params": weights, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]

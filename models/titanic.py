@@ -1,10 +1,10 @@
 """Binary classification of table rows: logistic regression, or a multi-layer perceptron."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -45,7 +45,7 @@ class Classifier(pl.LightningModule):
         self.log("val_loss", loss, sync_dist=True, batch_size=len(x))
         self.log("val_accuracy", ((logits > 0) == (y > 0.5)).float().mean(), sync_dist=True, batch_size=len(x))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.AdamW(self.parameters(), self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)

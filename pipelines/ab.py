@@ -27,6 +27,7 @@ from roadmap.io.atomic import write_atomically
 from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log import labels
 from roadmap.prediction_log import log as recording
 from roadmap.project import load_project
@@ -36,7 +37,7 @@ LAG = timedelta(minutes=1)  # a shadow request is answered after the champion's 
 COUNTS = re.compile(r"^serving_arm_requests_total{(.*)} (\S+)$", re.MULTILINE)
 
 
-def ab(project: str, log: str, champion: str, challenger: str, server: str, days: int) -> dict[str, Any]:
+def ab(project: str, log: str, champion: str, challenger: str, server: str, days: int) -> JsonObject:
     """Writes both files and returns what ab.json holds.
 
     Raises:
@@ -78,7 +79,7 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
     return content
 
 
-def checked(project: str, log: str) -> dict[str, Any]:
+def checked(project: str, log: str) -> JsonObject:
     """The schema of the project's bundle."""
     known_project(project)
     if not log:
@@ -132,7 +133,7 @@ def failures(server: str, project: str) -> tuple[dict[tuple[str, str], int], str
     return counts, ""
 
 
-def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> dict[str, Any]:
+def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> JsonObject:
     p50, p99 = arm.latency()
     failed = counts.get((arm.version, "failed"), 0) if counts else None
     return {
@@ -146,7 +147,7 @@ def described(role: str, arm: Arm, counts: dict[tuple[str, str], int]) -> dict[s
     }
 
 
-def score_summary(found: ArmComparison) -> dict[str, Any]:
+def score_summary(found: ArmComparison) -> JsonObject:
     looks = [
         {
             "day": day.at.isoformat(),

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import Field
@@ -27,6 +26,7 @@ from roadmap.experiments.trainings import Training, markdown
 from roadmap.io import command_line
 from roadmap.io.documents import parse_json
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 FOLDER = Path("artifacts/comparison")
 STYLE = """body {font: 16px/1.5 system-ui; margin: 2rem} div {display: flex; gap: 2rem} img {max-width: 100%}
@@ -69,7 +69,7 @@ def training(name: str, project: str, read: Read) -> Training:
     block = (values.get("projects") or {}).get(project) or {}
     params = flat({"profile": values.get("profile"), "seed": values.get("seed"), **block})
 
-    def document(file: str, shape: Any, stage: str) -> dict[str, Any] | None:
+    def document(file: str, shape: object, stage: str) -> JsonObject | None:
         path = f"artifacts/{project}/{file}.json"
         content = read(path)
         where = path if read is here else f"{name}:{path}"

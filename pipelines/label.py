@@ -12,16 +12,21 @@ because they were not sampled or are too old, are counted and skipped.
 import os
 import sys
 from collections import Counter
+from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from roadmap.config.params import known_project
 from roadmap.io import command_line
 from roadmap.io.errors import Unavailable, UsageError, nearest
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log.labels import LOOKBACK, Label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("request_id", "index", "label", "time")
 NAMED = 3  # unknown request ids in the message
@@ -61,7 +66,7 @@ def label(project: str, file: str, log: str) -> str:
     return f"{done}; {len(unknown):,} skipped, their inputs are not in the log: {names}" if unknown else done
 
 
-def schema_of(project: str) -> dict[str, Any]:
+def schema_of(project: str) -> JsonObject:
     """The schema of the project's data card."""
     from roadmap.data.splits import read_card
     from roadmap.project import TakesLabels, load_project
@@ -72,7 +77,7 @@ def schema_of(project: str) -> dict[str, Any]:
     return read_card(Path("data", project))["schema"]
 
 
-def read(path: Path, schema: dict[str, Any]) -> list[Label]:
+def read(path: Path, schema: JsonObject) -> list[Label]:
     """The rows of a file, in order.
 
     Raises:
@@ -96,8 +101,12 @@ def read(path: Path, schema: dict[str, Any]) -> list[Label]:
     return rows
 
 
-def table(path: Path) -> Any:
-    """-> DataFrame of strings from CSV, of any type from Parquet"""
+def table(path: Path) -> "pd.DataFrame":
+    """Columns of strings from CSV, of any type from Parquet.
+
+    Raises:
+        UsageError: missing, unreadable, or a header or row that isn't CSV.
+    """
     import pandas as pd
 
     from roadmap.data import csv_table
@@ -113,7 +122,7 @@ def table(path: Path) -> Any:
         raise UsageError(f"{path}: unreadable as Parquet ({names})") from None
 
 
-def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label:
+def checked(row: Mapping[Hashable, object], schema: JsonObject, now: datetime) -> Label:
     """
     Raises:
         ValueError: with the column, what was found and what is allowed.
@@ -136,7 +145,7 @@ def checked(row: dict[str, Any], schema: dict[str, Any], now: datetime) -> Label
     return Label(request_id, int(index), truth, known.replace(tzinfo=known.tzinfo or UTC).astimezone(UTC))
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """The value as in CSV: Parquet has classes named 0 and 1 as numbers, and gaps as NaN."""
     if value is None or value != value:
         return ""

@@ -22,6 +22,7 @@ from roadmap.config.stage import stage
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
+from roadmap.io.json import JsonObject
 from roadmap.monitoring import export
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.live import live_score, score_labelled
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 def main(run: Run) -> None:
     settings, until = run.settings.monitor, datetime.now(UTC)
     since = until - timedelta(days=settings.window_days)
-    about: dict[str, Any] = {
+    about: JsonObject = {
         "at": until.isoformat(timespec="seconds"),
         "project": run.name,
         "since": since.isoformat(timespec="seconds"),
@@ -116,7 +117,7 @@ def champion(run: Run, client: "MlflowClient | None") -> Bundle:
     return bundle
 
 
-def tested(run: Run, client: "MlflowClient | None", bundle: Bundle) -> dict[str, Any]:
+def tested(run: Run, client: "MlflowClient | None", bundle: Bundle) -> JsonObject:
     """The champion's headline metric on the test rows, from its run, because artifacts/ may have a challenger's."""
     path = run.artifacts / "metrics.json"
     if client is not None:
@@ -128,8 +129,8 @@ def tested(run: Run, client: "MlflowClient | None", bundle: Bundle) -> dict[str,
         except (MlflowException, OSError):
             return {}  # registered before it was evaluated
     remedy = f"run `dvc repro evaluate@{run.name}`"
-    found: dict[str, Any] = read_json(path, dict[str, Any], remedy) if path.exists() else {}
-    headline: dict[str, Any] = found.get("headline", {})
+    found: JsonObject = read_json(path, dict[str, Any], remedy) if path.exists() else {}
+    headline: JsonObject = found.get("headline", {})
     return headline if found.get("bundle_version") == bundle.manifest.version else {}
 
 
@@ -141,7 +142,7 @@ def allowed(run: Run, client: "MlflowClient | None", verdict: DriftReport, now: 
     return retraining_allowed(export.retrainings(client, run.name, now), now, run.settings.monitor)
 
 
-def say(run: Run, verdict: DriftReport, about: dict[str, Any]) -> None:
+def say(run: Run, verdict: DriftReport, about: JsonObject) -> None:
     """Writes a verdict without a report."""
     with tempfile.TemporaryDirectory() as draft:
         (Path(draft) / "verdict.json").write_text(json.dumps(as_json(verdict, **about), indent=2) + "\n")

@@ -3,10 +3,9 @@
 Every move of an alias and every rejected candidate, oldest first, from this machine and MLflow's registry.
 """
 
-from typing import Any
-
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
+from roadmap.io.json import JsonObject
 from roadmap.promotion import log as promotions
 from roadmap.tracking import mlflow as tracking
 
@@ -18,7 +17,8 @@ def main(run: Run) -> None:
     print("\n".join(map(line, entries)) or f"{run.name}: no entries yet; run `dvc repro register@{run.name}`")
 
 
-def line(entry: dict[str, Any]) -> str:
+def line(entry: JsonObject) -> str:
+    """entry: of the log, roadmap/promotion/log.py says what it has"""
     version, before = entry.get("version"), entry.get("replaced")
     move = f"{entry.get('alias') or 'stays'} {before or '-'} -> {version or '-'}"
     if not entry.get("alias"):

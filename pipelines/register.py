@@ -11,9 +11,9 @@ A store that was down or lost is restored from artifacts/<project>/, without ret
 import json
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import predict_in_batches
@@ -24,16 +24,19 @@ from roadmap.evaluation.evaluated import require_fit
 from roadmap.evaluation.results import read_metrics
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError
-from roadmap.project import Evaluation, load_project
+from roadmap.io.json import JsonObject
+from roadmap.project import Evaluation, Request, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
 from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, decision_record, evaluate_gate
 from roadmap.tracking.mlflow import connect, ensure_run, experiment_id, publish
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
-Rows = dict[str, tuple[list[dict[str, Any]], Any]]  # requests and targets by set of rows: test, recent
+Rows = dict[str, tuple[list[Request], "np.ndarray"]]  # requests and targets by set of rows: test, recent
 
 
 @stage
@@ -79,7 +82,7 @@ def main(run: Run) -> None:
     decide(run, client, decision, **moved)
 
 
-def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) -> list[Check]:
+def compare(run: Run, bundle: Bundle, champion: "ModelVersion | None", metrics: JsonObject) -> list[Check]:
     """The gate's checks of a candidate, with both models predicting the same rows."""
     project = load_project(run.name)
     evaluation, rows = project.evaluation, {TEST: project.data.test_rows(run.data)}
@@ -106,11 +109,11 @@ def compare(run: Run, bundle: Bundle, champion: Any, metrics: dict[str, Any]) ->
 
 def classes_of(bundle: Bundle) -> list[str] | None:
     """Targets are numbers of classes, which mean nothing to a model of others."""
-    schema: dict[str, Any] = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}
+    schema: JsonObject = bundle.json("schema.json") if "schema.json" in bundle.manifest.files else {}
     return schema.get("classes")
 
 
-def scores(evaluation: Evaluation[Any], bundle: Bundle, rows: Rows) -> Scores:
+def scores(evaluation: Evaluation[BaseModel], bundle: Bundle, rows: Rows) -> Scores:
     predictor = load_predictor(bundle)
     return {
         name: evaluation.score(targets, predict_in_batches(predictor, requests))
@@ -154,7 +157,7 @@ def restore_champion(run: Run, client: "MlflowClient") -> None:
     promotions.log(client, run.name, promotions.file(run), **moved)
 
 
-def decide(run: Run, client: "MlflowClient | None", decision: dict[str, Any], **moved: Any) -> None:
+def decide(run: Run, client: "MlflowClient | None", decision: JsonObject, **moved: object) -> None:
     (run.artifacts / "decision.json").write_text(json.dumps(decision, indent=2) + "\n")
     event = "refused" if not decision["promoted"] else "promoted" if moved else "kept"
     promotions.log(client, run.name, promotions.file(run), event=event, **moved, **decision)

@@ -3,13 +3,14 @@
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError, nearest
+from roadmap.io.json import JsonObject
 from roadmap.project import load_project
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ TASKS = {
 }
 
 
-def sections_of_task(folder: Path, card: dict[str, Any]) -> "Sequence[Section]":
-    """The sections for the task in the schema; none if it names no task."""
+def sections_of_task(folder: Path, card: JsonObject) -> "Sequence[Section]":
+    """The sections for the task in the schema; none if it names no task.
+
+    Raises:
+        UsageError: the task has no sections.
+    """
     task = card["schema"].get("task")
     if task is None:
         return []
@@ -35,7 +40,7 @@ def sections_of_task(folder: Path, card: dict[str, Any]) -> "Sequence[Section]":
             f"{folder}/card.json: schema.task: found {task!r}; {nearest(str(task), list(TASKS))}; "
             f"another task needs pipelines/{folder.name}/report.py"
         )
-    sections: Callable[[Path, dict[str, Any]], Sequence[Section]] = importlib.import_module(TASKS[task]).sections
+    sections: Callable[[Path, JsonObject], Sequence[Section]] = importlib.import_module(TASKS[task]).sections
     return sections(folder, card)
 
 

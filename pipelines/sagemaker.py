@@ -21,9 +21,9 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from roadmap.dependencies import code_sha256
+from roadmap.io.json import JsonObject
 
 KEYS = r"project|profile|seed|trainer|projects\.{}\.(data|model|train|variants|gate)(\.\w+)*"
 REASON = 1024  # characters of the file `failure` that SageMaker shows
@@ -61,7 +61,7 @@ def overrides(given: Mapping[str, str]) -> tuple[str, list[str]]:
     return project, arguments
 
 
-def decoded(text: str) -> Any:
+def decoded(text: str) -> object:
     """SageMaker passes strings; the SDK encodes JSON in them, people may not."""
     try:
         return json.loads(text)
@@ -69,7 +69,7 @@ def decoded(text: str) -> Any:
         return text
 
 
-def spelt(value: Any) -> str:
+def spelt(value: object) -> str:
     """In Hydra's grammar."""
     if isinstance(value, str):
         return "'" + re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value) + "'"
@@ -148,7 +148,12 @@ def expect_code(project: str) -> None:
         raise TrainingFailed(f"training code of {project} in the image: {message}; rebuild and push the image")
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> JsonObject:
+    """The object in a JSON file, {} if there is none.
+
+    Raises:
+        TrainingFailed: no JSON, or no object.
+    """
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
@@ -174,7 +179,7 @@ def hand_over(artifacts: Path, model: Path) -> None:
         )  # MetricDefinitions: `test \w+ ([-\d.e+]+)`
 
 
-def stop(*_: Any) -> None:
+def stop(*_: object) -> None:
     raise Stopped
 
 

@@ -54,7 +54,7 @@ def inode(file: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
-def paths(settings: Any, profile: str) -> Iterator[str]:
+def paths(settings: object, profile: str) -> Iterator[str]:
     """The values of every `path` in a project's settings, also of one that differs by profile."""
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if key == "path" and isinstance(value, dict):

@@ -9,7 +9,6 @@ import os
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from roadmap.bundle import Bundle
 from roadmap.config.schema import SHIPPED, Run
@@ -18,6 +17,7 @@ from roadmap.data import splits
 from roadmap.data.training_set import MODEL, fits_of
 from roadmap.dependencies import code_sha256
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.monitoring.reference import FILE
 from roadmap.monitoring.reference.observe import build_reference
 from roadmap.project import load_project
@@ -45,7 +45,7 @@ def main(run: Run) -> None:
         train(run, card, main_process)
 
 
-def train(run: Run, card: dict[str, Any], main_process: bool) -> None:
+def train(run: Run, card: JsonObject, main_process: bool) -> None:
     """On this machine."""
     project = load_project(run.name)
     fits, origin = fits_of(project.data.training(run.data)), lineage(run, card)

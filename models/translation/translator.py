@@ -5,10 +5,11 @@ Shapes: n pairs of s source tokens and t target tokens; `width` values per token
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,7 +88,7 @@ class Translator(pl.LightningModule, ABC):
         step += 1
         return self.factor * self.width**-0.5 * min(step**-0.5, step * self.warmup**-1.5)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.Adam(self.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.pace)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,17 +1,16 @@
 """CIFAR-10: brightness, contrast, colour and sharpness of an image; single pixels are not informative."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from pipelines.cifar10.predict import Response
+from pipelines.cifar10.predict import Input, Response
 from roadmap import project
 from roadmap.monitoring.reference.columns import Columns
 
 
 class Monitoring(project.Monitoring[Response]):
-    def inputs(self, requests: Sequence[Any]) -> Columns:
+    def inputs(self, requests: Sequence[Input]) -> Columns:
         pixels = np.stack([request.image for request in requests]).astype(np.float32) / 255  # [n, size, size, 3]
         grey = pixels.mean(axis=3)
         red, green, blue = pixels.mean(axis=(1, 2)).T

@@ -1,7 +1,8 @@
 """House prices: monitored columns."""
 
 from collections.abc import Sequence
-from typing import Any
+
+from pydantic import BaseModel
 
 from pipelines.house_prices.predict import Response
 from roadmap import project
@@ -9,7 +10,7 @@ from roadmap.monitoring.reference.columns import Columns, table
 
 
 class Monitoring(project.Monitoring[Response]):
-    def inputs(self, requests: Sequence[Any]) -> Columns:
+    def inputs(self, requests: Sequence[BaseModel]) -> Columns:
         return table(requests)
 
     def answers(self, found: Sequence[Response]) -> Columns:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pipelines.imdb.data import CLASSES
 from pipelines.imdb.evaluate import CHINESE
-from pipelines.imdb.predict import Predictor
+from pipelines.imdb.predict import Predictor, Response
 from roadmap import project
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
@@ -50,7 +49,7 @@ class Behaviour(project.Behaviour[Predictor]):
         texts = [request["text"] for request in sample_cases(requests)]
         chinese = np.array([bool(CHINESE.search(text)) for text in texts])
 
-        def answers(texts: list[str]) -> list[Any]:
+        def answers(texts: list[str]) -> list[Response]:
             return predict_in_batches(predictor, [{"text": text, "explain": False} for text in texts])
 
         def labels(texts: list[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from pipelines.mini_gpt.data import text_of
 from roadmap import project
@@ -13,6 +13,12 @@ from roadmap.monitoring.reference.texts import measures
 from roadmap.project import Request
 
 PROMPTS, SHORTEST, LENGTHS, TOKENS = 300, 20, 60, 40
+
+
+class Prompt(Protocol):
+    """What is monitored of a request."""
+
+    prompt: str
 
 
 class Monitoring(project.Monitoring[Response]):
@@ -26,7 +32,7 @@ class Monitoring(project.Monitoring[Response]):
             for number, start in enumerate(starts)
         ][:PROMPTS]
 
-    def inputs(self, requests: Sequence[Any]) -> Columns:
+    def inputs(self, requests: Sequence[Prompt]) -> Columns:
         return measures([request.prompt for request in requests], lengths=False)
 
     def answers(self, found: Sequence[Response]) -> Columns:

@@ -1,11 +1,10 @@
 """MNIST: behavioural checks on fainter, noisy, shifted and occluded digits, and on drawn ones."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from pipelines.mnist.predict import Predictor
+from pipelines.mnist.predict import Predictor, Response
 from roadmap import project
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
@@ -44,7 +43,8 @@ def confidence(predictor: Predictor, images: np.ndarray, digits: np.ndarray) -> 
     return np.array([output.probabilities[d] for output, d in zip(predict(predictor, images), digits, strict=True)])
 
 
-def predict(predictor: Predictor, images: np.ndarray) -> list[Any]:
+def predict(predictor: Predictor, images: np.ndarray) -> list[Response]:
+    """images: [n, size, size], in grey levels; rounded, and clipped to 0 to 255"""
     grey = np.clip(np.round(images), 0, 255).astype(int)
     return predict_in_batches(predictor, [{"image": one.tolist()} for one in grey])
 

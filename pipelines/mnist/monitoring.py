@@ -1,17 +1,16 @@
 """MNIST: ink, contrast and position of the digit; single pixels are not informative."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from pipelines.mnist.predict import Response
+from pipelines.mnist.predict import Input, Response
 from roadmap import project
 from roadmap.monitoring.reference.columns import Columns
 
 
 class Monitoring(project.Monitoring[Response]):
-    def inputs(self, requests: Sequence[Any]) -> Columns:
+    def inputs(self, requests: Sequence[Input]) -> Columns:
         pixels = np.array([request.image for request in requests], float) / 255  # [n, size, size]
         mass = pixels.sum(axis=(1, 2)) + 1e-9
         places = np.linspace(0, 1, pixels.shape[-1])

@@ -1,18 +1,17 @@
 """Stocks: recent returns, and the width and location of the forecast at the longest horizon."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from pipelines.stocks.predict import Response
+from pipelines.stocks.predict import Request, Response
 from pipelines.stocks.predict.features import HISTORY
 from roadmap import project
 from roadmap.monitoring.reference.columns import Columns
 
 
 class Monitoring(project.Monitoring[Response]):
-    def inputs(self, requests: Sequence[Any]) -> Columns:
+    def inputs(self, requests: Sequence[Request]) -> Columns:
         returns = [np.diff(np.log(request.close[-HISTORY:])) for request in requests]
         return {
             "volatility": [float(one.std()) for one in returns],

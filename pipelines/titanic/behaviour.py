@@ -1,7 +1,6 @@
 """Titanic: behavioural checks on constructed passengers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ class Behaviour(project.Behaviour[Predictor]):
         """For the columns of the sample and of the passenger list; a user's own table has no checks."""
         people = sample_cases(requests)
 
-        def chances(**changed: Any) -> np.ndarray:
+        def chances(**changed: str | float) -> np.ndarray:
             outputs = predict_in_batches(predictor, [{**row, **changed} for row in people])
             return np.array([output.probability for output in outputs])
 

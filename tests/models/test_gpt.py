@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
-from models.gpt import GPT, Block, from_gpt2, to_gpt2
+from models.gpt import GPT, Block, MuonAdamW, from_gpt2, to_gpt2
 from roadmap.training.export import export
 
 VOCAB, BLOCK = 40, 24
@@ -99,7 +100,10 @@ def test_muon_updates_block_matrices_and_the_schedule_reaches_both_optimizers() 
     model = gpt(muon=0.02, lr=1e-3)
     model._trainer = SimpleNamespace(estimated_stepping_batches=20)  # type: ignore[assignment]
     made = model.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]
+    assert isinstance(optimizer, MuonAdamW) and isinstance(scheduler, dict)
+    schedule = scheduler["scheduler"]
+    assert isinstance(schedule, LambdaLR)
     matrices = {id(p) for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
     muon, adamw = optimizer.both
     assert {id(p) for group in muon.param_groups for p in group["params"]} == matrices

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from roadmap.evaluation import scores
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.inference import images
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 BASELINE_ROWS = 5_000  # training images for the classical models, which take minutes with more
@@ -30,7 +30,7 @@ class Evaluation(project.Evaluation[Response]):
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
         return {f"class={label}": targets == label for label in np.unique(targets)}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Classical models on principal components, and logistic regression on learned patches."""
         from sklearn.decomposition import PCA
 

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from roadmap.bundle import Predictor
+
 Predict = Callable[[np.ndarray], np.ndarray]  # uint8 [n, h, w, 3] -> probabilities [n, classes]
 BATCH = 256
 PATCH, STRIDE = 8, 3
 
 
-def through(predictor: Any) -> Predict:
+def through(predictor: Predictor) -> Predict:
+    """Predictions of the project's own predictor, in batches."""
+
     def predict(pixels: np.ndarray) -> np.ndarray:
         outputs: list[Any] = []
         for start in range(0, len(pixels), BATCH):

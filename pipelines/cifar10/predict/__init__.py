@@ -1,7 +1,7 @@
 """CIFAR-10 over HTTP: a small colour image in, a class and its probabilities out. No torch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -9,6 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from roadmap import bundle
 from roadmap.bundle import Bundle
 from roadmap.inference import images
+
+
+class Input(Protocol):
+    """What `Predictor.Request` validates."""
+
+    image: np.ndarray  # uint8 [size, size, 3]
 
 
 class Response(BaseModel):
@@ -28,7 +34,7 @@ class Predictor(bundle.Predictor):
         self.Request = create_model("cifar10_request", __config__=config, image=image)
         self.session = bundle.session()
 
-    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+    def predict(self, inputs: Sequence[Input]) -> list[BaseModel]:
         pixels = np.stack([request.image for request in inputs])  # uint8 [n, size, size, 3]
         logits = self.session.run(["y"], {"x": pixels})[0]  # [n, classes]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -88,7 +88,7 @@ def california() -> pd.DataFrame:
 def _schema(target: str) -> Any:
     import pandera.pandas as pa
 
-    def number(check: Any, nullable: bool = False) -> Any:
+    def number(check: pa.Check, nullable: bool = False) -> pa.Column:
         return pa.Column(float, check, coerce=True, nullable=nullable)
 
     if target == "price":

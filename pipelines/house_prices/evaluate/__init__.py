@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from roadmap.evaluation import slices as parts
 from roadmap.evaluation.classical_tables import compare_tables
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 
@@ -26,7 +26,7 @@ class Evaluation(project.Evaluation[Response]):
         dear = targets > np.median(targets)
         return {**parts.levels(requests, "district", "ocean_proximity"), "cheap": ~dear, "dear": dear}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         return compare_tables(folder, derive, seed)
 
     def figures(self, evaluated: EvaluatedModel) -> Figures:

@@ -1,15 +1,18 @@
 """Texts as tokens: the tokenizer, padded rows, and what embeddings begin with."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 DIMENSIONS, WINDOW = 128, 5  # of the initial word vectors
 POLARITIES = 16  # classes, up to which the initial embeddings have a column for each
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> Any:
+def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> "Tokenizer":
     """Byte-pair encoding of lower-case words and punctuation (Sennrich et al., 2016).
 
     A run of Chinese characters counts as one word, in which merging finds the words. The JSON file has all steps from
@@ -34,7 +37,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int) -> A
     return tokenizer
 
 
-def encode(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
+def encode(tokenizer: "Tokenizer", texts: Iterable[str]) -> list[list[int]]:
     """Token ids; a text without tokens becomes one unknown token."""
     return [encoding.ids or [1] for encoding in tokenizer.encode_batch_fast(list(texts))]
 

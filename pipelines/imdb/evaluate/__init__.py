@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,11 @@ from roadmap.data import splits
 from roadmap.evaluation import scores
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 # A word of two or more letters, as in scikit-learn; in Chinese, which has no spaces, a single character.
 WORD = r"[\u4e00-\u9fff]|\b[^\W\u4e00-\u9fff]{2,}\b"
@@ -45,7 +49,7 @@ class Evaluation(project.Evaluation[Response]):
             found |= {"Chinese": chinese, "not Chinese": ~chinese}
         return found | {f"kind={kind}": targets["kind"] == kind for kind in np.unique(targets["kind"]) if kind}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Linear models on bags of words and of word pairs, fitted on all of train and val."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -138,7 +142,8 @@ class NBSVM:
         self.bias = np.array([bias for _, bias in machines])
         return self
 
-    def machine(self, counts: Any, mine: np.ndarray) -> tuple[np.ndarray, float]:
+    def machine(self, counts: "csr_matrix", mine: np.ndarray) -> tuple[np.ndarray, float]:
+        """counts: [n, features]; mine: bool [n], the texts of one side -> weights [features], bias"""
         from sklearn.svm import LinearSVC
 
         good, bad = (np.asarray(counts[chosen].sum(axis=0)).ravel() + 1 for chosen in (mine, ~mine))

@@ -1,11 +1,11 @@
 """Evaluation plots of text classifiers. Each function returns a matplotlib figure."""
 
 import unicodedata
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipelines.imdb.predict import Contribution
 from roadmap.evaluation import plots
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
 
@@ -53,12 +53,11 @@ def calibration(labels: np.ndarray, predictions: np.ndarray, chances: np.ndarray
 
 
 def word_contributions(
-    explained: list[tuple[str, list[Any]]], classes: list[str], most: int = 15, seldom: int = 5
+    explained: list[tuple[str, list[Contribution]]], classes: list[str], most: int = 15, seldom: int = 5
 ) -> Figure:
     """The tokens with the largest mean contribution to the log-odds of either class, or of each of more than two.
 
-    explained: label and contributions of each text, the latter dictionaries with token and weight. Tokens in fewer
-        than `seldom` texts are left out.
+    explained: label and contributions of each text. Tokens in fewer than `seldom` texts are left out.
     """
     if len(classes) == 2:
         means = mean_weights([contributions for _, contributions in explained], seldom)
@@ -83,7 +82,7 @@ def word_contributions(
     return figure
 
 
-def mean_weights(explained: list[list[Any]], seldom: int) -> dict[str, float]:
+def mean_weights(explained: list[list[Contribution]], seldom: int) -> dict[str, float]:
     """Mean contribution of each token that at least `seldom` texts have."""
     weights: dict[str, list[float]] = {}
     for contributions in explained:

@@ -8,7 +8,7 @@ is its probability; of more, they are the logit of `label` minus the mean of all
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -17,10 +17,18 @@ from typing_extensions import TypedDict
 
 from roadmap import bundle
 from roadmap.bundle import Bundle
+from roadmap.io.json import JsonObject
 
 MOST = 20_000  # most characters per text
 TOKENS = 16_384  # per run of the graph, padding included, to bound its memory
 UNKNOWN = 1
+
+
+class Input(Protocol):
+    """What `Predictor.Request` validates."""
+
+    text: str
+    explain: bool
 
 
 class Contribution(TypedDict):
@@ -75,7 +83,7 @@ class Predictor(bundle.Predictor):
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.session = bundle.session()
 
-    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+    def predict(self, inputs: Sequence[Input]) -> list[BaseModel]:
         encodings = self.tokenizer.encode_batch([request.text for request in inputs])
         ids = [encoding.ids or [UNKNOWN] for encoding in encodings]
         answers: dict[int, BaseModel] = {}
@@ -93,7 +101,7 @@ class Predictor(bundle.Predictor):
         logits, weights = self.session.run(["logit", "contributions"], {"tokens": tokens, "lengths": lengths})
         return logits, weights
 
-    def response(self, request: Any, encoding: Encoding, logit: np.ndarray, weights: np.ndarray) -> BaseModel:
+    def response(self, request: Input, encoding: Encoding, logit: np.ndarray, weights: np.ndarray) -> BaseModel:
         """logit: [] or [classes]; weights: [t] or [t, classes]"""
         if logit.ndim:
             best = int(logit.argmax())
@@ -117,11 +125,11 @@ class Predictor(bundle.Predictor):
             contributions=contributions,
         )
 
-    def of_two(self, log_odds: float) -> dict[str, Any]:
+    def of_two(self, log_odds: float) -> JsonObject:
         sure = 1 / (1 + math.exp(-min(abs(log_odds), 500.0)))  # of the more likely class
         return {"label": self.classes[int(log_odds >= 0)], "probability": round(sure, 6)}
 
-    def of_many(self, logits: np.ndarray, best: int) -> dict[str, Any]:
+    def of_many(self, logits: np.ndarray, best: int) -> JsonObject:
         odds = np.exp(logits - logits.max(), dtype=np.float64)
         shares = [round(float(share), 6) for share in odds / odds.sum()]
         probabilities = dict(zip(self.classes, shares, strict=True))

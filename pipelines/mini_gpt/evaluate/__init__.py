@@ -5,7 +5,6 @@ import lzma
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from roadmap.data import splits
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
 from roadmap.inference.language.writing import Response
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 METRIC = "bits_per_character"
@@ -41,7 +41,7 @@ class Evaluation(project.Evaluation[Response]):
         signs = np.array([np.mean([not (c.isalpha() or c == " ") for c in request["prompt"]]) for request in requests])
         return {"prose": signs <= np.median(signs), "signs": signs > np.median(signs)}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Compressors primed with the training text, and character n-gram models."""
         train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
         rows = []
@@ -76,13 +76,13 @@ class Evaluation(project.Evaluation[Response]):
         }
 
 
-def _row(name: str, bits: float, started: float) -> dict[str, Any]:
+def _row(name: str, bits: float, started: float) -> JsonObject:
     seconds = round(time.perf_counter() - started, 2)
     print(f"  {name:24s} {METRIC} {bits:.4f}")
     return {"name": name, "metric": METRIC, "test": bits, "seconds": seconds}
 
 
-def written(evaluated: EvaluatedModel) -> list[dict[str, Any]]:
+def written(evaluated: EvaluatedModel) -> list[Request]:
     """Requests with prompts from all over the test text."""
     windows = [request["prompt"] for request in evaluated.requests]
     chosen = [windows[len(windows) * number // SAMPLES] for number in range(SAMPLES)]

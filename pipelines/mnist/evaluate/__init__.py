@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from roadmap.evaluation import classical as zoo
 from roadmap.evaluation import scores
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 BASELINE_ROWS = 10_000  # training images for the classical models, which take minutes with more
@@ -25,7 +25,7 @@ class Evaluation(project.Evaluation[Response]):
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
         return {f"digit={digit}": targets == digit for digit in np.unique(targets)}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Classical models on raw pixels, from at most BASELINE_ROWS training images."""
         train, test = (splits.read(folder, name) for name in ("train", "test"))
         rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]

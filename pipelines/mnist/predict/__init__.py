@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, create_model
@@ -13,6 +13,12 @@ from roadmap.bundle import Bundle
 from roadmap.inference import images
 
 Grey = Annotated[int, Field(ge=0, le=255, strict=True)]
+
+
+class Input(Protocol):
+    """What `Predictor.Request` validates."""
+
+    image: list[list[int]]  # rows of grey values
 
 
 class Response(BaseModel):
@@ -44,7 +50,7 @@ class Predictor(bundle.Predictor):
         self.Request = create_model("mnist_request", __config__=config, image=(image, Field(description=description)))
         self.session = bundle.session()
 
-    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+    def predict(self, inputs: Sequence[Input]) -> list[BaseModel]:
         pixels = np.array([request.image for request in inputs], dtype=np.float32)[:, None] / 255  # [n, 1, size, size]
         logits = self.session.run(["y"], {"x": pixels})[0]  # [n, 10]
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))

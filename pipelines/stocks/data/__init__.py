@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, roll
 from pipelines.stocks.predict import COUNT
 from pipelines.stocks import settings
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData
@@ -119,7 +119,7 @@ def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str)
     return {name: part.reset_index(drop=True) for name, part in parts.items()}
 
 
-def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, dict[str, Any]]:
+def assemble(days: dict[str, pd.DataFrame]) -> tuple[Origins, Origins, JsonObject]:
     """-> training origins, validation origins, constants of the training period for the network"""
     train, val = rolling_origins({"train": days["train"]}, "train"), rolling_origins(days, "val")
     multiples = train.y / (train.scale[:, None] * np.sqrt(HORIZONS))
@@ -147,7 +147,7 @@ def check_past(days: dict[str, pd.DataFrame], train: Origins, val: Origins) -> N
         )
     both = pd.concat(days.values(), ignore_index=True)
 
-    def parts(frame: pd.DataFrame) -> tuple[Origins, Origins, dict[str, Any]]:
+    def parts(frame: pd.DataFrame) -> tuple[Origins, Origins, JsonObject]:
         late = frame["date"] > end
         return assemble({"train": frame[~late], "val": frame[late]})
 

@@ -4,14 +4,19 @@ The check is independent of how features and scalers are computed, so it covers 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roadmap.io.errors import UsageError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def scrambled(days: Any, after: Any, seed: int = 0) -> Any:
+    Day = pd.Timestamp | np.datetime64
+
+
+def scrambled(days: "pd.DataFrame", after: "Day", seed: int = 0) -> "pd.DataFrame":
     """The same days with different prices and volumes after `after`."""
     later = (days["date"] > after).to_numpy()
     factor = np.exp(np.random.default_rng(seed).normal(0, 0.2, len(days)))
@@ -22,7 +27,7 @@ def scrambled(days: Any, after: Any, seed: int = 0) -> Any:
     return changed
 
 
-def check(known: Callable[[Any], Mapping[str, np.ndarray]], days: Any, day: Any) -> None:
+def check(known: Callable[["pd.DataFrame"], Mapping[str, np.ndarray]], days: "pd.DataFrame", day: "Day") -> None:
     """`known(days)` returns all values known at the close of `day`, by name.
 
     Raises:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.stocks.predict.features import HISTORY, HORIZONS, window_features, windows
 from roadmap.io.errors import UsageError
 from roadmap.data import splits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EMBARGO = max(HORIZONS)  # last days of a split, whose outcomes lie in the next
 
@@ -38,13 +41,17 @@ class Origins:
         return len(self.date)
 
 
-def history(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
+def history(folder: Path, names: tuple[str, ...]) -> dict[str, "pd.DataFrame"]:
     """The prepared days of these splits, one frame each."""
     return {name: splits.read(folder, name) for name in names}
 
 
-def rolling_origins(frames: dict[str, Any], split: str) -> Origins:
-    """Origins in `split` whose outcomes lie in it too. Histories may begin in earlier splits."""
+def rolling_origins(frames: dict[str, "pd.DataFrame"], split: str) -> Origins:
+    """Origins in `split` whose outcomes lie in it too. Histories may begin in earlier splits.
+
+    Raises:
+        UsageError: there are none.
+    """
     import pandas as pd
 
     first, last = (getattr(frames[split]["date"], end)() for end in ("min", "max"))
@@ -71,7 +78,7 @@ def rolling_origins(frames: dict[str, Any], split: str) -> Origins:
     return Origins(*(column[order] for column in columns))
 
 
-def known(frames: dict[str, Any], rows: Origins, most: int) -> list[np.ndarray]:
+def known(frames: dict[str, "pd.DataFrame"], rows: Origins, most: int) -> list[np.ndarray]:
     """The closes up to each origin, at most `most`. frames: the series of `rows`"""
     import pandas as pd
 

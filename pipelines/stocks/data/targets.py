@@ -1,7 +1,7 @@
 """Forecast origins as requests, and their outcomes."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.data.splits import SPLITS
 from roadmap.project import Request
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TARGET = np.dtype(
     [
@@ -46,7 +49,7 @@ def rows(folder: Path, split: str) -> tuple[list[Request], np.ndarray]:
     return requests, targets
 
 
-def walked(folder: Path, split: str) -> tuple[dict[str, Any], Origins, Series]:
+def walked(folder: Path, split: str) -> tuple[dict[str, "pd.DataFrame"], Origins, Series]:
     """The prepared days, the split's origins, and each symbol's (log closes, origins, rows)."""
     days = history(folder, SPLITS)
     test = rolling_origins(days, split)
@@ -58,7 +61,7 @@ def walked(folder: Path, split: str) -> tuple[dict[str, Any], Origins, Series]:
     return days, test, series
 
 
-def _truth(days: Any, test: Origins) -> np.ndarray:
+def _truth(days: "pd.DataFrame", test: Origins) -> np.ndarray:
     """The generator's own quantiles, from the variance known at the close of each origin. -> [n, h, q]"""
     shape = (len(test), len(HORIZONS), len(QUANTILES))
     if "true_variance" not in days:

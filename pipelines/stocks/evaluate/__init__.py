@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap import project
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score, block_means
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 SEED = 0  # for the metrics' intervals
@@ -41,7 +41,7 @@ class Evaluation(project.Evaluation[Response]):
         symbols = {f"symbol={symbol}": targets["symbol"] == symbol for symbol in np.unique(targets["symbol"])}
         return {**symbols, "calm": ~stormy, "stormy": stormy}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Walk-forward over the same origins; parameters are refitted on the way, on past data only."""
         _, test, series = walked(folder, "test")
         rows = []

@@ -1,7 +1,5 @@
 """Evaluation plots: fan charts, coverage, loss by horizon, calibration."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -9,6 +7,7 @@ from pipelines.stocks.evaluate.forecasts import INTERVALS, MEDIAN
 from pipelines.stocks.evaluate.forecasts import probability as transform
 from pipelines.stocks.predict.features import HORIZONS, QUANTILES
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, RED, plt
+from roadmap.io.json import JsonObject
 
 FANS, DAYS, SYMBOLS = 4, 150, 4  # fans per symbol, origins and symbols shown
 TALLEST = 15  # percent; longer bars are cut
@@ -41,7 +40,7 @@ def fans(targets: np.ndarray, quantiles: np.ndarray) -> Figure:
     return figure
 
 
-def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Figure:
+def coverage(metrics: dict[str, float], baselines: list[JsonObject]) -> Figure:
     """The share of outcomes in the 80% and the 95% interval, by horizon."""
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4), sharey=True)
     at = np.arange(len(HORIZONS))
@@ -64,7 +63,7 @@ def coverage(metrics: dict[str, float], baselines: list[dict[str, Any]]) -> Figu
     return figure
 
 
-def pinball_by_horizon(losses: np.ndarray, baselines: list[dict[str, Any]]) -> Figure:
+def pinball_by_horizon(losses: np.ndarray, baselines: list[JsonObject]) -> Figure:
     """Loss relative to the naive forecast's, by horizon."""
     figure, ax = plt.subplots(figsize=(8.4, 4))
     naive = np.array([baselines[0][f"pinball_{days}d"] for days in HORIZONS])

@@ -1,7 +1,7 @@
 """Stocks over HTTP: closes of one or two years in, quantiles of future prices out. No torch."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -81,7 +81,7 @@ class Predictor(bundle.Predictor):
         x, scale = window_features(closes)
         return self.session.run(["y"], {"x": x, "scale": scale})[0].astype(np.float64)
 
-    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+    def predict(self, inputs: Sequence[Request]) -> list[BaseModel]:
         closes = [np.array(request.close[-COUNT:], dtype=np.float64) for request in inputs]
         longest = max(map(len, closes))
         before = longest - HISTORY  # days with a forecast before today
@@ -103,7 +103,8 @@ class Predictor(bundle.Predictor):
         chunks = [b"".join(different[start : start + CHUNK]) for start in range(0, len(different), CHUNK)]
         return np.concatenate([self.returns(np.frombuffer(chunk).reshape(-1, HISTORY)) for chunk in chunks])
 
-    def response(self, request: Any, returns: np.ndarray) -> BaseModel:
+    def response(self, request: Request, returns: np.ndarray) -> BaseModel:
+        """returns: [h, q], log-returns"""
         last = request.close[-1]
         horizons = []
         for days, row in zip(self.days, returns, strict=True):

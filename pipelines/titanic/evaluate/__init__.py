@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from roadmap.evaluation import slices as parts
 from roadmap.evaluation.classical_tables import compare_tables
 from roadmap.evaluation.evaluated import EvaluatedModel
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
 PEOPLE = ("class", "sex", "Pclass", "Sex")  # of the sample and of the passenger list
@@ -26,12 +26,12 @@ class Evaluation(project.Evaluation[Response]):
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
         return parts.levels(requests, *PEOPLE, "age")
 
-    def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Response]) -> dict[str, Any]:
+    def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Response]) -> JsonObject:
         """By sex and class, which a user's own table may lack."""
         groups = {name: np.array([str(row[name]) for row in requests]) for name in PEOPLE if name in requests[0]}
         return parts.fairness(groups, _probabilities(outputs).argmax(axis=1) == 1, targets == 1)
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         return compare_tables(folder, derive, seed)
 
     def figures(self, evaluated: EvaluatedModel) -> Figures:
