@@ -12,6 +12,7 @@ from serving.auth.keys import Key, KeyFile, fresh
 
 
 def main(argv: list[str] | None = None) -> int:
+    """-> the exit code"""
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))

@@ -36,6 +36,7 @@ class Key(BaseModel):
 
     @property
     def caller(self) -> Caller:
+        """Who calls with this key."""
         return Caller(self.name, frozenset(self.projects), self.metrics)
 
 

@@ -68,10 +68,17 @@ class Options(command_line.Options):
 
 
 def main(argv: list[str] | None = None) -> int:
+    """-> the exit code"""
     return command_line.run({"": (Options, run)}, HELP, sys.argv[1:] if argv is None else argv)
 
 
 def run(options: Options) -> int:
+    """-> the exit code
+
+    Raises:
+        CommandError: stopped; what is done is kept.
+        UsageError, BundleError, SourceError: before anything is written.
+    """
     try:
         return score(options)
     except (TooManyErrors, Damaged) as error:
@@ -150,7 +157,7 @@ def open_bundle(bundles: str, project: str) -> Bundle:
 
 
 def check(source: RowSource, requests: Requests, options: Options) -> None:
-    """The columns, before any work starts."""
+    """The columns, before any work starts. Raises: UsageError: one that is needed is missing, or none is a field."""
     if not source.columns:
         return
     unknown = [name for name in source.columns if name not in requests.columns.names]
@@ -183,7 +190,11 @@ def bar(source: RowSource, state: ScoringProgress) -> "tqdm.tqdm":
 
 
 def summary(job: Job, seconds: float, before: int) -> int:
-    """The exit code."""
+    """-> the exit code. seconds: that this run took; before: rows that earlier runs had done
+
+    Raises:
+        CommandError: no row was scored.
+    """
     state = job.state
     rate = (state.scored + state.refused - before) / seconds
     if state.refused:
@@ -197,6 +208,7 @@ def summary(job: Job, seconds: float, before: int) -> int:
 
 
 def close(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest, whatever the case; None if none is near."""
     lowered = {one.lower(): one for one in known}
     return next((lowered[near] for near in difflib.get_close_matches(name.lower(), lowered, 1)), None)
 

@@ -241,6 +241,7 @@ class Job:
         self.folder.rmdir()
 
     def path(self, part: int, kind: str) -> Path:
+        """Where a part lies. kind: the end of its name"""
         return self.folder / f"{part:08}{kind}"
 
 

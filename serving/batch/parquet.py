@@ -38,10 +38,11 @@ class ParquetSource:
         self.size = self.file.metadata.num_rows
 
     def done(self, at: Position) -> int:
+        """Rows."""
         return at.offset
 
     def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
-        """All of `size` rows but the last, however the file cuts its row groups."""
+        """All of `size` rows but the last, however the file cuts its row groups. Raises: Damaged."""
         row, pending = start.offset, None
         try:
             for piece in self._from(row, size):
@@ -92,6 +93,7 @@ class ParquetSink:
         self.batches: list[pa.Table] = []
 
     def write(self, scored: Scored) -> None:
+        """Adds a batch; the row group is written once it has GROUP bytes."""
         if scored.table is not None:
             kept = scored.table.take(scored.places)
             columns = {name: kept[name] for name in self.layout.kept}
@@ -117,6 +119,7 @@ class ParquetSink:
         return pa.array([text(value) for value in values] if kind == pa.string() else values, kind)
 
     def close(self) -> None:
+        """Writes the last row group."""
         self._flush()
         self.writer.close()
 

@@ -48,9 +48,11 @@ class Scored:
 class Sink(Protocol):
     """One part."""
 
-    def write(self, scored: Scored) -> None: ...
+    def write(self, scored: Scored) -> None:
+        """Adds a batch."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Writes what is still held, and closes the file."""
 
 
 def typed(row: InputRow, request: BaseModel) -> JsonObject:

@@ -15,11 +15,13 @@ class JsonLinesSink:
         self.file, self.layout, self.from_text = path.open("w", encoding="utf-8"), layout, from_text
 
     def write(self, scored: Scored) -> None:
+        """Adds a batch."""
         for row, request, output in zip(scored.rows, scored.requests, scored.outputs, strict=True):
             given = typed(row, request) if self.from_text else row.values
             self.file.write(dumps(self.layout.record(row, given, output)) + "\n")
 
     def close(self) -> None:
+        """Closes the file."""
         self.file.close()
 
 
@@ -30,12 +32,14 @@ class CsvSink:
         self.file, self.layout = path.open("w", encoding="utf-8", newline=""), layout
 
     def write(self, scored: Scored) -> None:
+        """Adds a batch."""
         layout, names = self.layout, self.layout.names
         rows = zip(scored.rows, scored.outputs, strict=True)
         records = (layout.record(row, row.values, output) for row, output in rows)
         self.file.write(csv_from_rows([{name: text(record.get(name)) for name in names} for record in records]))
 
     def close(self) -> None:
+        """Closes the file."""
         self.file.close()
 
 

@@ -42,6 +42,7 @@ class TextSource(ABC):
         self.packed: IO[bytes] | None = None
 
     def open(self) -> IO[bytes]:
+        """The file, unpacked."""
         self.packed = self.path.open("rb")
         return gzip.GzipFile(fileobj=self.packed) if self.path.suffix.lower() == ".gz" else self.packed  # type: ignore[return-value]
 
@@ -51,6 +52,7 @@ class TextSource(ABC):
         return self.packed.tell() if packed and self.packed else min(at.offset, self.size)
 
     def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
+        """Up to `size` rows each, from `start` on. Raises: Damaged: the file can't be read on."""
         try:
             with self.open() as file:
                 lines = Lines(file, start, self.cr)
@@ -143,9 +145,11 @@ class CsvSource(TextSource):
             raise UsageError(f"{path}: line 1: column {', '.join(map(repr, twice))} appears more than once")
 
     def batches(self, start: Position, size: int) -> Iterator[RowBatch]:
+        """The same, behind the header."""
         return super().batches(max(start, self.first), size)
 
     def rows(self, lines: Lines, start: Position) -> Iterator[InputRow]:
+        """A row per record; one with too many or too few cells has a fault or a warning."""
         for number, record in enumerate(records(lines, self.delimiter), start.row + 1):
             cells = record.fault or fitted(record.cells, len(self.columns))
             if isinstance(cells, str):
@@ -166,6 +170,7 @@ class JsonLinesSource(TextSource):
         self.columns = list(dict.fromkeys(name for row in first.rows for name in row.values))
 
     def rows(self, lines: Lines, start: Position) -> Iterator[InputRow]:
+        """A row per line that isn't blank; one that is no JSON object has a fault."""
         number = start.row
         while True:
             try:
@@ -193,4 +198,5 @@ class JsonLinesSource(TextSource):
 
 
 def no_constant(name: str) -> None:
+    """Raises: ValueError: NaN and infinities are no JSON."""
     raise ValueError(f"{name} is not a JSON number")

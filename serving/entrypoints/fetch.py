@@ -63,11 +63,13 @@ class Options(command_line.Options):
 
 
 def run(options: Options) -> None:
+    """Prints what `fetch` returns."""
     wanted = dict(one.partition("=")[::2] for one in options.projects)
     print("\n".join(fetch(options.source, options.folder, wanted)))
 
 
 def main(argv: list[str]) -> int:
+    """-> the exit code"""
     return command_line.run({"": (Options, run)}, __doc__, argv)
 
 

@@ -143,6 +143,7 @@ class Deadline:
         self.future.cancel()
 
     def end(self) -> None:
+        """Stops watching: the future is done."""
         self.timer.cancel()
         if self.task is not None:
             self.task.cancel()

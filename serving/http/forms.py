@@ -31,6 +31,7 @@ class Parts(MultiPartParser):
     ended = False
 
     def on_headers_finished(self) -> None:
+        """Raises: Refusal: 415, a part in another charset or encoding."""
         headers = Headers(raw=self._current_part.item_headers)
         utf8_only(media(headers.get("content-type", ""))[1])
         coding = headers.get("content-transfer-encoding", "binary").lower()
@@ -39,6 +40,7 @@ class Parts(MultiPartParser):
         super().on_headers_finished()
 
     def on_end(self) -> None:
+        """The last boundary has come."""
         self.ended = True
 
 

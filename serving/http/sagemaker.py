@@ -138,7 +138,12 @@ def framed(model: Model, body: JsonObject, name: str) -> list[BaseModel]:
 
 
 def lines(model: Model, kind: str, options: Options, body: bytes) -> Iterator[BaseModel]:
-    """The inputs of lines of text; the first invalid line raises an error."""
+    """The inputs of lines of text; the first invalid line raises an error.
+
+    Raises:
+        Refusal: 400 not UTF-8, 422 a header or a line that can't be read.
+        RequestValidationError: 422, a line doesn't match the model's request.
+    """
     header = HEADER.get(options.get("header", ""))
     rows = rows_from_csv(text(body), model.columns, header) if kind == CSV else rows_from_json(body)
     try:
@@ -180,7 +185,12 @@ def rows_from_json(body: bytes) -> Iterator[tuple[int, object]]:
 
 
 async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseModel]) -> list[JsonObject]:
-    """Predicts slice by slice. Lines are parsed in a thread, so that /ping stays responsive."""
+    """One output per line, predicted slice by slice. Lines are parsed in a thread, so that /ping stays responsive.
+
+    Raises:
+        Refusal: 422 no line at all, and what `answer` raises.
+        Refusal, RequestValidationError: what `lines` raises.
+    """
     outputs: list[JsonObject] = []
     while some := await asyncio.to_thread(list, islice(inputs, min(SLICE, model.input_limit))):
         try:
@@ -199,7 +209,7 @@ async def answer_lines(request: Request, model: Model, inputs: Iterator[BaseMode
 
 
 def accepted(accept: str, kind: str) -> tuple[str, Options]:
-    """The type that the caller prefers; by default the type of the request."""
+    """The type that the caller prefers; by default the type of the request. Raises: Refusal: 406, none of ours."""
     ranges = [media(one) for one in accept.split(",")] if accept.strip() else [("*/*", {})]
     for name, options in sorted(ranges, key=lambda one: -quality(one[1])):
         for offered in (kind, *KINDS):

@@ -73,7 +73,12 @@ async def start_stream(
 
 
 async def stream(request: Request) -> Events:
-    """Events `text` with `{"text": ...}`, then one event `done` with the whole response."""
+    """Events `text` with `{"text": ...}`, then one event `done` with the whole response.
+
+    Raises:
+        Refusal: 404 unknown or not streaming, 415, 503, 504.
+        RequestValidationError: 422, the body doesn't match the model's request.
+    """
     model = await request.app.state.store.model(request.path_params["name"])
     request.state.model = model
     if not model.generates_text:
@@ -111,6 +116,7 @@ async def log_responses(
 
 
 def error_event(status: int, detail: str) -> str:
+    """An event `error`, in place of the status that can't be sent any more."""
     return event({"status": status, "detail": detail}, "error")
 
 

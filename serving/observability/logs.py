@@ -16,6 +16,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line: time, level, logger, message, and the fields of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """A line of JSON, in ASCII."""
         fields_: dict[str, Any] = {"time": moment(record.created), "level": record.levelname, "logger": record.name}
         fields_["message"] = record.getMessage()
         fields_.update(getattr(record, "fields", {}))
@@ -28,6 +29,7 @@ class TextFormatter(logging.Formatter):
     """Human-readable lines. Continuation lines, such as a stack trace, are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """A line, and indented ones."""
         fields = "".join(f" {name}={shown(value)}" for name, value in getattr(record, "fields", {}).items())
         message = printable(record.getMessage(), keep="\n")
         if record.exc_info:
@@ -48,12 +50,13 @@ def config(style: Literal["text", "json"]) -> JsonObject:
 
 
 def moment(created: float) -> str:
-    """ISO 8601, UTC, milliseconds."""
+    """ISO 8601, UTC, milliseconds. created: seconds since 1970"""
     return f"{second(int(created))}.{int(created % 1 * 1000):03d}Z"
 
 
 @functools.lru_cache(4)
 def second(created: int) -> str:
+    """ISO 8601, UTC, without a zone. created: seconds since 1970"""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
 
 

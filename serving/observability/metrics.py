@@ -216,6 +216,7 @@ class _Now:
         self.memory = memory
 
     def collect(self) -> Iterable["Metric"]:
+        """Called by prometheus_client."""
         from prometheus_client.core import GaugeMetricFamily
 
         info = GaugeMetricFamily("serving_model_info", "the served version", labels=["project", "version", "role"])

@@ -56,6 +56,7 @@ class Slice(Generic[Input, Output]):
 
     @property
     def inputs(self) -> Sequence[Input]:
+        """Those of the request that are in this slice."""
         return self.request.inputs[self.start : self.stop]
 
 

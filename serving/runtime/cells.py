@@ -152,6 +152,7 @@ class Echo:
     """A file-like object whose `write` returns its argument."""
 
     def write(self, text: str) -> str:
+        """The text."""
         return text
 
 

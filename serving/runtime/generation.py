@@ -28,21 +28,26 @@ class GeneratedUsage(Protocol):
     """Tokens of a request and its response."""
 
     @property
-    def completion_tokens(self) -> int: ...
+    def completion_tokens(self) -> int:
+        """Tokens generated."""
 
-    def model_dump(self) -> JsonObject: ...
+    def model_dump(self) -> JsonObject:
+        """As JSON."""
 
 
 class GeneratedText(Protocol):
     """What is read of the `Response` of a predictor that streams."""
 
     @property
-    def finish_reason(self) -> str: ...
+    def finish_reason(self) -> str:
+        """stop or length"""
 
     @property
-    def usage(self) -> GeneratedUsage: ...
+    def usage(self) -> GeneratedUsage:
+        """Its tokens."""
 
-    def model_dump(self) -> JsonObject: ...
+    def model_dump(self) -> JsonObject:
+        """As JSON."""
 
 
 Piece = str | GeneratedText  # of an output: pieces of text, finally the whole response

@@ -69,6 +69,7 @@ class ModelSlot:
 
     @property
     def current_info(self) -> ModelInfo:
+        """What the slot holds, with the error of its source if there is one."""
         return self.info.model_copy(update={"reason": self.source_error}) if self.source_error else self.info
 
 

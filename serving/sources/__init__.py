@@ -28,6 +28,7 @@ class Several:
         self.names: list[set[str]] = [set() for _ in sources]
 
     def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        """The bundles of all sources. Raises: SourceError: none of them can be listed."""
         found: dict[str, DiscoveredBundle | SourceError] = {}
         errors = []
         for index, source in enumerate(self.sources):

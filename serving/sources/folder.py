@@ -22,6 +22,7 @@ class Folder:
         self.folder, self.names = folder, names
 
     def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        """The bundles by project; an error in place of an unreadable one."""
         found: dict[str, DiscoveredBundle | SourceError] = {}
         for name, bundle in self.bundles().items():
             try:

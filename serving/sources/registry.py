@@ -28,6 +28,7 @@ class Registry:
         self.mlflow = connect(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
 
     def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        """The bundles by model. Raises: SourceError: the models with an alias cannot be listed."""
         found: dict[str, DiscoveredBundle | SourceError] = {}
         down: Unreachable | None = None
         for name, alias, number in self.wanted:
@@ -56,7 +57,7 @@ class Registry:
         return share if share is None or 0 <= share <= 1 else 0.0
 
     def fetch(self, version: Version) -> Path:
-        """Its bundle, from any location of artifacts."""
+        """Folder of its bundle, from any location of artifacts. Raises: SourceError."""
         location = self.mlflow.location(version)
         address = urlsplit(location)
         if address.scheme == "s3":

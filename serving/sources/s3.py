@@ -38,6 +38,7 @@ class S3Prefix:
         self.projects: dict[str, str] = {}  # of manifests, by ETag
 
     def find(self) -> dict[str, DiscoveredBundle | SourceError]:
+        """The bundles by project. Raises: SourceError: the bucket cannot be listed."""
         objects = self._ask(self._list)
         found: dict[str, DiscoveredBundle | SourceError] = {}
         for name, root in roots([one.name for one in objects], self.folders).items():

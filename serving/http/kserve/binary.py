@@ -33,6 +33,7 @@ class Route(APIRoute):
     """Forwards binary requests as plain JSON, also without a content type: Triton's client sends none."""
 
     def get_route_handler(self) -> Handler:
+        """FastAPI's, of the request as `plain` makes it."""
         handle = super().get_route_handler()
 
         async def unpacking(request: Request) -> Response:

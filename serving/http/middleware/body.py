@@ -95,6 +95,6 @@ class Unpacker:
         return self.member.unused_data
 
     def close(self) -> None:
-        """After the last byte."""
+        """After the last byte. Raises: HTTPException: 400, the gzip is truncated."""
         if not (self.member.eof or self.padded):
             raise HTTPException(400, "the body's gzip is truncated")

@@ -232,6 +232,7 @@ def response_head(kind: str, key: str, model: Model, body: RequestBase) -> JsonO
 
 
 def model_object(model: Model) -> ListedModel:
+    """The model as OpenAI lists one; `created` in seconds since 1970."""
     return ListedModel(id=model.name, created=int(datetime.fromisoformat(model.manifest.created).timestamp()))
 
 

@@ -71,6 +71,7 @@ class Message(BaseModel):
 
     @property
     def text(self) -> str:
+        """The content, of its parts if it has some; else the refusal."""
         if self.content is None:
             return self.refusal or ""
         if isinstance(self.content, str):
@@ -212,6 +213,7 @@ class ChatCompletionResponse(BaseModel):
 
 
 def chats(model: Model) -> bool:
+    """Whether it continues conversations."""
     return model.generates_text and model.chats is not None
 
 

@@ -75,6 +75,7 @@ class EmbeddingResponse(BaseModel):
 
 
 def embeds(model: Model) -> bool:
+    """Whether it embeds text."""
     return model.embeds is not None
 
 

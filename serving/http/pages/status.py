@@ -204,6 +204,7 @@ def page(found: Status) -> str:
 
 
 def cells(one: ProjectStatus, now: datetime) -> list[str]:
+    """A row of the page's table, in HTML."""
     champion = f"<code>{escape(one.champion)}</code>" if one.champion else "none yet"
     data = f"<code>{escape(one.data[:12])}</code>" if one.data else "none yet"
     comparison = versus(one.challenger, one.comparison) if one.challenger else one.comparison
@@ -225,6 +226,7 @@ def versus(challenger: ModelInfo, comparison: Record | None) -> Record:
 
 
 def cell(record: Record | None, now: datetime) -> str:
+    """A record as a cell, in HTML."""
     if record is None:
         return '<td class="none">none yet</td>'
     link = f' <a href="{escape(record.link)}">report</a>' if record.link else ""
@@ -233,10 +235,12 @@ def cell(record: Record | None, now: datetime) -> str:
 
 
 def badge(said: str, bad: bool) -> str:
+    """A word in HTML; bad: it needs attention."""
     return f"<strong{' class=bad' * bad}>{escape(said)}</strong>"
 
 
 def small(text: str | None) -> str:
+    """A hint below, in HTML; nothing without a text."""
     return f'<p class="hint">{escape(text)}</p>' if text else ""
 
 
