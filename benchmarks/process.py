@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
@@ -34,11 +34,11 @@ class Process:
             command, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
         )
 
-    def wait(self, ready: Callable[[], Any], seconds: float = 120, pause: float = 0.1) -> None:
-        """Polls `ready` until it is true.
+    def wait(self, ready: Callable[[], object], seconds: float = 120, pause: float = 0.1) -> None:
+        """Polls `ready` every `pause` seconds until it is true.
 
         Raises:
-            NotReady: the process ended, or the time expired.
+            NotReady: the process ended, or is not ready after `seconds`.
         """
         until = time.monotonic() + seconds
         while not ready():

@@ -3,9 +3,10 @@ projects, and `deploy` for champions."""
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, AssetAny, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
@@ -14,6 +15,9 @@ from dvc_airflow.checkout import Checkout
 from dvc_airflow.monitor import monitor_dag
 from dvc_airflow.operators import DvcOperator
 from dvc_airflow.render import Event, House
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = Path(os.environ.get("ROADMAP_VENV") or ROOT / ".venv")
@@ -62,12 +66,14 @@ def drift(project: str) -> Asset:
     return Asset(name=f"drift/{project}", uri=f"roadmap://drift/{project}")
 
 
-def new_data(folder: Path, project: str, params: dict[str, Any]) -> dict[str, Any] | None:
+def new_data(folder: Path, project: str, params: Mapping[str, object]) -> dict[str, object] | None:
+    """The extra of an update of `data`: the checksum, source and profile of the data's card."""
     card = json.loads((folder / "data" / project / "card.json").read_bytes())
     return {"sha256": card["sha256"], "source": card["source"], "profile": card["profile"]}
 
 
-def new_champion(folder: Path, project: str, params: dict[str, Any]) -> dict[str, Any] | None:
+def new_champion(folder: Path, project: str, params: Mapping[str, object]) -> dict[str, object] | None:
+    """The extra of an update of `champion`: version, bundle and target; None if the gate rejected the candidate."""
     decision = json.loads((folder / "artifacts" / project / "decision.json").read_bytes())
     alerts.tell(decision["summary"], project=project)
     if not decision["promoted"] or "version" not in decision:
@@ -94,7 +100,7 @@ class DeployOperator(DvcOperator):
         super().__init__(**kwargs)
         self.what = what
 
-    def execute(self, context: Any) -> dict[str, str]:
+    def execute(self, context: "Context") -> dict[str, str]:
         if self.what["target"] == "none":
             raise AirflowSkipException(
                 f"{self.what['project']}: found no target; trigger with deploy=server or set DEPLOY_TARGET"
@@ -105,7 +111,7 @@ class DeployOperator(DvcOperator):
         return self.what
 
 
-def deploy_dag(checkout: Checkout, projects: list[str], defaults: dict[str, Any]) -> DAG:
+def deploy_dag(checkout: Checkout, projects: list[str], defaults: Mapping[str, object]) -> DAG:
     params = {
         "project": Param(projects[0], type="string", enum=projects, title="Project"),
         "target": Param("server", type="string", enum=TARGETS, title="Deploy target"),

@@ -11,11 +11,11 @@ import tomllib
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 FILE = Path(__file__).with_suffix(".toml")
 
@@ -52,7 +52,7 @@ def accepted(file: Path = FILE) -> list[Accepted]:
         ) from None
 
 
-def audit(lock: Path) -> list[dict[str, Any]]:
+def audit(lock: Path) -> list[JsonObject]:
     """The packages of a lock with an advisory: name, version, vulns.
 
     Raises:

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from roadmap.io import command_line, http
 from roadmap.io.errors import TEMPORARY, UsageError
+from roadmap.io.json import JsonObject
 
 PAUSES = (2.0, 10.0)  # seconds before each retry
 LIMIT = 65_536  # GitHub's limit of a comment, in characters
@@ -51,13 +52,39 @@ class GitHubRepository:
         api = os.environ.get("GITHUB_API_URL", "https://api.github.com")
         return cls(os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"], api)
 
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """The response to `path`, relative to the repository or a full address. Bytes are uploaded as a file.
+    def ask(self, path: str, body: object = None, method: str | None = None) -> JsonObject:
+        """The response to `path`, relative to the repository or a full address; empty if it has no content.
+
+        Bytes are uploaded as a file.
 
         Raises:
             Unanswered: GitHub is unreachable or busy.
             GitHubError: GitHub rejects the request.
         """
+        return self._ask(path, body, method) or {}
+
+    def items(self, path: str) -> list[JsonObject]:
+        """A page of a list.
+
+        Raises: as `ask`.
+        """
+        return self._ask(path)
+
+    def pages(self, path: str) -> list[JsonObject]:
+        """All items of a paginated list.
+
+        Raises: as `ask`.
+        """
+        found: list[JsonObject] = []
+        separator = "&" if "?" in path else "?"
+        for page in range(1, 100):
+            some = self.items(f"{path}{separator}per_page=100&page={page}")
+            found += some
+            if len(some) < 100:
+                break
+        return found
+
+    def _ask(self, path: str, body: object = None, method: str | None = None) -> Any:
         url = path if "://" in path else f"{self.api}/repos/{self.name}{path}"
         headers = {
             "Accept": "application/vnd.github+json",
@@ -68,17 +95,6 @@ class GitHubRepository:
             return http.ask(url, body, method=method, headers=headers, seconds=60, pauses=PAUSES).json()
         except http.HttpError as error:
             raise (Unanswered if error.passing else GitHubError)(str(error)) from None
-
-    def pages(self, path: str) -> list[Any]:
-        """All items of a paginated list."""
-        found: list[Any] = []
-        separator = "&" if "?" in path else "?"
-        for page in range(1, 100):
-            some = self.ask(f"{path}{separator}per_page=100&page={page}")
-            found += some
-            if len(some) < 100:
-                break
-        return found
 
 
 # ---------------------------------------------------------------- commands
@@ -112,7 +128,7 @@ def pull_request(repository: GitHubRepository) -> int | None:
     if not (branch := os.environ.get("GITHUB_REF_NAME")):
         raise GitHubError("pr: missing; found none by GITHUB_EVENT_PATH or GITHUB_REF_NAME; give pr=<number>")
     head = urllib.parse.quote(f"{repository.name.partition('/')[0]}:{branch}")
-    found = repository.ask(f"/pulls?state=open&head={head}")
+    found = repository.items(f"/pulls?state=open&head={head}")
     return int(found[0]["number"]) if found else None
 
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pydantic import Field
 
 from roadmap.io import command_line
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 FOLDER = Path(__file__).parent / "k8s"
 STAGES = ("staging", "production")
@@ -29,7 +30,7 @@ IMAGE = re.compile(
     r"(?P<newName>[\w./-]+(?::\d+/[\w./-]+)?)(?::(?P<newTag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 
-Manifest = dict[str, Any]
+Manifest = JsonObject
 
 
 class ManifestError(UsageError):
@@ -76,11 +77,32 @@ def name_prefix(project: str) -> str:
     return project.replace("_", "-") + "-"
 
 
-def patch(target: dict[str, str], operations: list[dict[str, Any]]) -> dict[str, Any]:
+def patch(target: Mapping[str, str], operations: Sequence[Mapping[str, str]]) -> JsonObject:
+    """A patch of kustomize: operations of JSON Patch on the objects that match the target."""
     return {"target": target, "patch": json.dumps(operations)}
 
 
-def render(project: str, stage: str, name: str, image: str, **parts: Any) -> list[Manifest]:
+def render(
+    project: str,
+    stage: str,
+    name: str,
+    image: str,
+    *,
+    resources: Sequence[str],
+    patches: Sequence[JsonObject],
+    components: Sequence[str] = (),
+    namespace: str | None = None,
+) -> list[Manifest]:
+    """
+    Args:
+        name: of the image in infra/k8s, which `image` replaces.
+        resources: folders of infra/k8s.
+        components: also folders of infra/k8s.
+        namespace: other than that of the resources.
+
+    Raises:
+        ManifestError: as for `serving`.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", project):
         raise ManifestError(f"project: found {project!r}; expected the name of a project, such as mnist")
     if stage not in STAGES:
@@ -90,8 +112,6 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
         raise ManifestError(f"image: found {image!r}; expected <repository>:<tag> or <repository>@sha256:<digest>")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()
-        for key in ("resources", "components"):  # kustomize rejects absolute paths
-            parts[key] = [os.path.relpath(FOLDER / one, home) for one in parts.get(key, ())]
         laid = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
@@ -100,7 +120,10 @@ def render(project: str, stage: str, name: str, image: str, **parts: Any) -> lis
                 {"pairs": {"app.kubernetes.io/instance": project}, "includeSelectors": True, "includeTemplates": True}
             ],
             "images": [{"name": name, **{key: value for key, value in found.groupdict().items() if value}}],
-            **parts,
+            "resources": [os.path.relpath(FOLDER / one, home) for one in resources],  # not absolute
+            "components": [os.path.relpath(FOLDER / one, home) for one in components],
+            "patches": list(patches),
+            **({"namespace": namespace} if namespace else {}),
         }
         (home / "kustomization.yaml").write_text(yaml.safe_dump(laid))
         try:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from infra.airflow.trigger import Client, TriggerError
 from infra.compose.stack import ComposeError, Stack
@@ -95,7 +94,7 @@ class Doors:
         program = "/repository/infra/compose/airflow.sh"
         return self.stack.run("exec", "-T", WORKER, program, "run", *command, seconds=SECONDS)
 
-    def get(self, path: str, body: Any = None, login: bool = False) -> bytes:
+    def get(self, path: str, body: object = None, login: bool = False) -> bytes:
         headers = basic("admin", self.stack.env["WEB_PASSWORD"]) if login else {}
         try:
             return ask(self.stack.url + path, body, headers=headers, seconds=60).content

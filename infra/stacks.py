@@ -23,6 +23,7 @@ from infra.templates import StackError, StackTemplate, templates
 from roadmap.io import command_line
 from roadmap.io.aws import aws_errors
 from roadmap.io.errors import nearest
+from roadmap.io.json import JsonObject
 
 POLL = 3.0  # seconds between polls of a running change
 PATIENCE = 2 * 3600.0  # timeout in seconds: a blue/green update bakes for up to an hour, twice
@@ -39,11 +40,12 @@ class Stacks:
     patience: float = PATIENCE
     on_poll: Callable[[], None] = lambda: None  # called at every poll of a change
 
-    def describe(self, name: str) -> dict[str, Any] | None:
+    def describe(self, name: str) -> JsonObject | None:
+        """CloudFormation's description of a stack; None if it does not exist."""
         from botocore.exceptions import ClientError
 
         try:
-            found: dict[str, Any] = self.client.describe_stacks(StackName=name)["Stacks"][0]
+            found: JsonObject = self.client.describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:
             if "does not exist" in str(error):
                 return None
@@ -155,8 +157,12 @@ class Stacks:
             raise
         return made
 
-    def settled(self, name: str) -> dict[str, Any] | None:
-        """The stack once no change is running; None if it does not exist."""
+    def settled(self, name: str) -> JsonObject | None:
+        """The stack once no change is running; None if it does not exist.
+
+        Raises:
+            StackError: the change runs for longer than `patience`.
+        """
         present = self.describe(name)
         if present and present["StackStatus"] == "REVIEW_IN_PROGRESS":  # of an interrupted plan
             self.client.delete_stack(StackName=name)
@@ -210,7 +216,7 @@ class Stacks:
             raise StackError(f"{name}: {'; '.join([status, *reasons[:1]])}")
 
 
-def changes(change_set: dict[str, Any]) -> list[str]:
+def changes(change_set: JsonObject) -> list[str]:
     """One line per resource, such as `Modify Service (AWS::ECS::Service), replaced`."""
     lines = []
     for one in (change["ResourceChange"] for change in change_set.get("Changes", [])):

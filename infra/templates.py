@@ -1,6 +1,6 @@
 """The templates of infra/cloudformation: their dependencies, and the names of their stacks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 FOLDER = Path(__file__).parent / "cloudformation"
 STAGES = ("staging", "production")
@@ -40,8 +41,9 @@ def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _long_form)
 
 
-def parse(text: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(text, _Loader)
+def parse(text: str) -> JsonObject:
+    """A template, its short forms such as `!Ref` written out."""
+    content: JsonObject = yaml.load(text, _Loader)
     return content
 
 
@@ -54,7 +56,7 @@ class StackTemplate:
         return self.path.stem
 
     @cached_property
-    def body(self) -> dict[str, Any]:
+    def body(self) -> JsonObject:
         return parse(self.path.read_text())
 
     @cached_property
@@ -66,7 +68,11 @@ class StackTemplate:
         return {one["Fn::Sub"] for key, one in pairs(self.body) if key == "Fn::ImportValue"}
 
     def stack(self, stage: str, project: str | None) -> str:
-        """The stack's name; the OIDC role's permissions match names of this form."""
+        """The stack's name; the OIDC role's permissions match names of this form.
+
+        Raises:
+            StackError: an unknown stage, or a project where the template has none, or the reverse.
+        """
         if stage not in STAGES:
             raise StackError(f"stage: found {stage!r}; allowed: {', '.join(STAGES)}")
         wanted = "Project" in self.body["Parameters"]
@@ -76,7 +82,7 @@ class StackTemplate:
         return "-".join(["roadmap", stage, self.name, *([project.replace("_", "-")] if project else [])])
 
 
-def pairs(tree: Any) -> Iterator[tuple[str, Any]]:
+def pairs(tree: JsonObject | Sequence[object]) -> Iterator[tuple[str, Any]]:
     """Every key and its value, at any depth."""
     for key, value in tree.items() if isinstance(tree, dict) else [("", one) for one in tree]:
         if key:

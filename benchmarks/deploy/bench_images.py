@@ -16,7 +16,6 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import free_port
@@ -29,7 +28,8 @@ ROUNDS = 10
 CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 
-def ask(url: str, content: Any = None) -> bool:
+def ask(url: str, content: object = None) -> bool:
+    """Whether it responds; to a POST of the content as JSON, if there is some."""
     body = None if content is None else json.dumps(content).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=5):
@@ -39,6 +39,11 @@ def ask(url: str, content: Any = None) -> bool:
 
 
 def until(answers: Callable[[], bool], patience: float = 60.0) -> float:
+    """The time (`perf_counter`, seconds) of the first answer.
+
+    Raises:
+        SystemExit: there is none in `patience` seconds.
+    """
     end = time.perf_counter() + patience
     while not answers():
         if time.perf_counter() > end:
@@ -66,6 +71,7 @@ def start(engine: str, artifacts: Path) -> tuple[float, float]:
 
 
 def nothing(engine: str) -> float:
+    """Seconds of the engine's own part."""
     begun = time.perf_counter()
     subprocess.run([engine, "run", "--rm", *CONFINED, "--entrypoint", "true", IMAGE], check=True)
     return time.perf_counter() - begun

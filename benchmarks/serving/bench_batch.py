@@ -21,8 +21,9 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel
 
 from benchmarks import machine
 from roadmap.bundle import Bundle, load_predictor
@@ -47,7 +48,7 @@ def batch(project: str, source: Path) -> Callable[[], int]:
     return run
 
 
-def rows(project: str, source: Path) -> list[Any]:
+def rows(project: str, source: Path) -> list[BaseModel]:
     """The requests of the first rows."""
     request = load_predictor(Bundle(BUNDLES / project / "bundle")).Request
     requests = Requests(request, Columns(request), "csv")

@@ -15,13 +15,13 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import free_port, running
 from benchmarks.serving.bench_serving import Question, post
 from benchmarks.serving.contenders import BUNDLES
 from roadmap.bundle import Bundle
+from roadmap.io.json import JsonObject
 
 GOAL_SECONDS, GOAL_MB = 0.8, 600
 
@@ -36,7 +36,8 @@ def only(project: str, folder: Path) -> Path:
     return folder
 
 
-def answers(port: int, project: str, inputs: list[dict[str, Any]]) -> bytes | None:
+def answers(port: int, project: str, inputs: list[JsonObject]) -> bytes | None:
+    """The response; None before there is one."""
     try:
         return post(f"http://127.0.0.1:{port}/models/{project}/predict", json.dumps({"inputs": inputs}).encode())
     except OSError:

@@ -18,7 +18,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import NotReady, Process, free_port, running
@@ -58,7 +57,7 @@ class Question:
         return same(given, [self.outputs[number]])
 
 
-def same(given: Any, expected: Any) -> bool:
+def same(given: object, expected: object) -> bool:
     """Equal up to the rounding of another kernel."""
     if isinstance(expected, dict):
         return isinstance(given, dict) and all(same(given.get(name), value) for name, value in expected.items())

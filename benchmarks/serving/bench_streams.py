@@ -11,15 +11,22 @@ import asyncio
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from pydantic import BaseModel
 
 from benchmarks import machine
 from roadmap.bundle import Bundle, Streams, load_predictor
 from serving.runtime.generation import GenerationLoop
 
 PROMPTS = ("The ", "If the object ", "A function ", "Note that ", "Changed in version ")
+
+
+class StreamingPredictor(Streams, Protocol):
+    """A predictor with its class of requests."""
+
+    Request: type[BaseModel]
 
 
 class Static(GenerationLoop):
@@ -32,7 +39,7 @@ class Static(GenerationLoop):
 class Single:
     """A predictor without batching."""
 
-    def __init__(self, predictor: Any) -> None:
+    def __init__(self, predictor: Streams) -> None:
         self.stream = predictor.stream
 
 
@@ -42,7 +49,7 @@ def loops(kind: str, predictor: Streams, clients: int) -> list[GenerationLoop]:
     return [Static(predictor, 1024) if kind == "static batches" else GenerationLoop(predictor, 1024)] * clients
 
 
-async def measured(kind: str, predictor: Any, clients: int, count: int) -> tuple[float, list[float]]:
+async def measured(kind: str, predictor: StreamingPredictor, clients: int, count: int) -> tuple[float, list[float]]:
     """Tokens per second of all clients together, and the seconds to the first piece of each request."""
     firsts: list[float] = []
     tokens = 0
@@ -73,6 +80,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     predictor = load_predictor(Bundle(args.bundle))
+    assert isinstance(predictor, Streams)
     kinds = ("continuous batching", "static batches", "alone, a thread each")
     print(f"{machine.line()}; median of {args.rounds} rounds in turn, {args.requests} requests per client")
     print("| streams | decoding | tokens per second | first piece, ms | worst |\n| --- | --- | --- | --- | --- |")

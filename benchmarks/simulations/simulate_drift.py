@@ -22,7 +22,7 @@ from pipelines.house_prices.monitoring import Monitoring
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.limits import MonitorSettings
 from roadmap.monitoring.drift import compare
-from roadmap.monitoring.reference import reference
+from roadmap.monitoring.reference import Reference, reference
 from roadmap.monitoring.reference.columns import Columns, monitored_columns
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
@@ -73,7 +73,7 @@ class World:
         monitoring = Monitoring()
         return monitored_columns(monitoring.inputs(requests), monitoring.answers(self.predictor.predict(requests)))
 
-    def drifted(self, then: Any, rows: Rows) -> bool:
+    def drifted(self, then: Reference, rows: Rows) -> bool:
         return any(one.drifted for one in compare(then, self.columns(rows), self.settings.alpha, self.settings.gap))
 
     def share(self, weeks: int, change: Callable[[Rows], Rows], what: str) -> float:

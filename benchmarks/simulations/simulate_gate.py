@@ -14,9 +14,8 @@ Prints two tables in Markdown and draws docs/assets/gate.png. No model is traine
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from benchmarks import machine
 from roadmap.config.limits import GateSettings
 from roadmap.evaluation import scores as score
 from roadmap.evaluation.scores import Score
+from roadmap.evaluation.slices import Masks
 from roadmap.promotion.gate import Candidate, Champion, Scores, evaluate_gate
 
 RUNS = 400
@@ -88,7 +88,8 @@ TASKS: dict[str, tuple[Draw, tuple[int, ...], tuple[float, ...]]] = {
 }
 
 
-def promoted(new: Scores, old: Scores, seed: int, slices: Any = None) -> bool:
+def promoted(new: Scores, old: Scores, seed: int, slices: Mapping[str, Masks] | None = None) -> bool:
+    """Whether the gate promotes the model with the scores `new`. slices: by set of rows, name -> bool [n]."""
     candidate = Candidate("sample", new, 0.1, 1, slices or {})
     checks = evaluate_gate(candidate, Champion("1", "sample", old), SETTINGS, seed)
     return all(check.passed for check in checks if check.name != "floor")

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pytorch_lightning as pl
@@ -34,6 +34,7 @@ from roadmap.config.check import for_profile
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.json import JsonObject
 from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.callbacks import MetricHistory, ResumeCheckpoint
 from roadmap.training.fitting import precision_for, quieten
@@ -44,7 +45,7 @@ Images = dict[str, np.ndarray]
 Report = Callable[[float, float], bool]  # training seconds so far, test accuracy -> go on?
 
 
-def network(train: Images) -> tuple[networks.Classifier, dict[str, Any]]:
+def network(train: Images) -> tuple[networks.Classifier, JsonObject]:
     """The shipped network, and the settings of its training."""
     block = for_profile(yaml.safe_load(Path("params.yaml").read_text())["projects"]["cifar10"], "full")
     settings = {name: value for name, value in block["model"].items() if name != "_target_"}
@@ -143,8 +144,19 @@ def script(train: Images, test: Images, epochs: int, report: Report) -> None:
 CONTENDERS = {"ours": ours, "DataLoader script": script}
 
 
-def compete(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """In a separate process, so that memory allocators don't interfere."""
+class Outcome(TypedDict):
+    reached: float | None  # training seconds to the target; None if it was missed
+    spent: float  # training seconds
+    speed: float  # images per second
+    best: float  # test accuracy
+
+
+def compete(name: str, args: argparse.Namespace) -> Outcome:
+    """In a separate process, so that memory allocators don't interfere.
+
+    Raises:
+        SystemExit: it failed.
+    """
     command = [sys.executable, "-m", "benchmarks.training.bench_cifar10", *sys.argv[1:], "--only", name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks import machine
 from pipelines.stocks.data import Data
@@ -25,6 +24,7 @@ from pipelines.stocks.predict import COUNT
 from pipelines.stocks.predict.features import HISTORY, HORIZONS
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import predict_in_batches
+from roadmap.project import Request
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = {
@@ -80,7 +80,8 @@ def uncorrected(folder: Path) -> list[float]:
     return shares
 
 
-def years(requests: list[dict[str, Any]], closes: int) -> list[dict[str, Any]]:
+def years(requests: list[Request], closes: int) -> list[Request]:
+    """The requests with their latest closes only."""
     return [{**request, "close": request["close"][-closes:]} for request in requests]
 
 

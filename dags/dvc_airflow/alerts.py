@@ -9,9 +9,15 @@ import logging
 import os
 import smtplib
 import urllib.request
+from collections.abc import Mapping
 from email.message import EmailMessage
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+Message = Mapping[str, object]  # `text`, and further fields
 
 log = logging.getLogger("airflow.task")
 
@@ -23,14 +29,14 @@ FORMATS = {
 }
 
 
-def tell(text: str, **about: Any) -> None:
+def tell(text: str, **about: object) -> None:
     """Sends an alert: drift, a decision of the gate, a deployment."""
-    message = {"text": text, **about}
+    message: Message = {"text": text, **about}
     log.info("news: %s", json.dumps(message, ensure_ascii=False))
     send(message)
 
 
-def failed(context: Any) -> None:
+def failed(context: "Context") -> None:
     """An Airflow callback for `on_failure_callback`, after the last retry."""
     ti = context["ti"]
     message = {
@@ -45,7 +51,8 @@ def failed(context: Any) -> None:
     send(message)
 
 
-def send(message: dict[str, Any]) -> None:
+def send(message: Message) -> None:
+    """Sends it wherever the environment says; never raises."""
     for name, way in (("ALERT_WEBHOOK", webhook), ("ALERT_EMAIL", mail)):
         if to := os.environ.get(name):
             try:
@@ -54,7 +61,12 @@ def send(message: dict[str, Any]) -> None:
                 log.error("alert: cannot send to %s: %s", name, error)
 
 
-def webhook(url: str, message: dict[str, Any]) -> None:
+def webhook(url: str, message: Message) -> None:
+    """
+    Raises:
+        ValueError: ALERT_FORMAT is unknown.
+        OSError: the webhook is unreachable or refuses.
+    """
     name = os.environ.get("ALERT_FORMAT", "json")
     if name not in FORMATS:
         raise ValueError(f"ALERT_FORMAT: found {name!r}; allowed: {', '.join(FORMATS)}")
@@ -63,10 +75,14 @@ def webhook(url: str, message: dict[str, Any]) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def mail(to: str, message: dict[str, Any]) -> None:
+def mail(to: str, message: Message) -> None:
+    """
+    Raises:
+        OSError: the mail server is unreachable or refuses.
+    """
     letter = EmailMessage()
     letter["To"], letter["From"] = to, os.environ.get("ALERT_FROM", "roadmap@localhost")
-    letter["Subject"] = " ".join(message["text"].split())[:120]
+    letter["Subject"] = " ".join(str(message["text"]).split())[:120]
     letter.set_content("\n".join(f"{name}: {value}" for name, value in message.items()))
     place = os.environ.get("ALERT_SMTP", "localhost:25")
     server = urlsplit(place if "://" in place else f"smtp://{place}")

@@ -8,14 +8,14 @@ import graphlib
 import itertools
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dvc_airflow.yaml12 import Yaml12Loader
+from dvc_airflow.yaml12 import Yaml12Loader, YamlObject
 
 REFERENCE = re.compile(r"(?<!\\)\$\{\s*([^}]+?)\s*\}")
 OUTS = ("outs", "metrics", "plots")
@@ -93,7 +93,12 @@ def read(root: Path) -> StageGraph:
     return StageGraph(stages, edges(stages))
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> YamlObject:
+    """A file's mapping.
+
+    Raises:
+        GraphError: it is missing, not YAML, or no mapping.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Yaml12Loader)
     except OSError as error:
@@ -105,8 +110,12 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def extended(values: dict[str, Any], entries: list[Any] | None, folder: Path) -> dict[str, Any]:
-    """`values` plus the entries of a list `vars:`: mappings, files, or `file:key,key` for some keys of a file."""
+def extended(values: YamlObject, entries: Sequence[object] | None, folder: Path) -> YamlObject:
+    """`values` plus the entries of a list `vars:`: mappings, files, or `file:key,key` for some keys of a file.
+
+    Raises:
+        GraphError: as `load`, or the file lacks a key.
+    """
     for entry in entries or []:
         if isinstance(entry, dict):
             more = entry
@@ -119,14 +128,19 @@ def extended(values: dict[str, Any], entries: list[Any] | None, folder: Path) ->
     return values
 
 
-def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def merged(one: YamlObject, other: YamlObject) -> YamlObject:
+    """`one` overridden by `other`, mapping by mapping."""
     both = {key: merged(one[key], value) for key, value in other.items()
             if isinstance(value, dict) and isinstance(one.get(key), dict)}  # fmt: skip
     return {**one, **other, **both}
 
 
-def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Each key of a stage, with the values of `${item}` and `${key}`."""
+def instances(name: str, body: YamlObject, values: YamlObject) -> Iterator[tuple[str | None, YamlObject]]:
+    """Each key of a stage, with the values of `${item}` and `${key}`.
+
+    Raises:
+        GraphError: `foreach` is no list or mapping, or `matrix` no mapping of lists.
+    """
     if "foreach" in body:
         items = resolve(body["foreach"], values, f"dvc.yaml: stages.{name}.foreach")
         if isinstance(items, dict):
@@ -151,7 +165,12 @@ def instances(name: str, body: dict[str, Any], values: dict[str, Any]) -> Iterat
         yield None, {}
 
 
-def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any], root: Path) -> Stage:
+def make(name: str, key: str | None, body: YamlObject, values: YamlObject, root: Path) -> Stage:
+    """The stage of one key.
+
+    Raises:
+        GraphError: see `resolve`.
+    """
     where = f"dvc.yaml: stages.{name}" if key is None else f"dvc.yaml: stages.{name}@{key}"
     folder = str(resolve(body.get("wdir", "."), values, f"{where}.wdir"))
     values = extended(values, body.get("vars"), root / folder)
@@ -174,13 +193,18 @@ def make(name: str, key: str | None, body: dict[str, Any], values: dict[str, Any
     )
 
 
-def path(folder: str, entry: Any) -> str:
+def path(folder: str, entry: object) -> str:
+    """An entry of `deps` or `outs`, a path or a mapping of it to options, relative to the repository."""
     name = next(iter(entry)) if isinstance(entry, dict) else entry
     return posixpath.normpath(posixpath.join(folder, str(name)))
 
 
-def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
-    """`node` with every `${a.b[0]}` replaced; a string that is a single reference takes the value's type."""
+def resolve(node: object, values: YamlObject, where: str) -> object:
+    """`node` with every `${a.b[0]}` replaced; a string that is a single reference takes the value's type.
+
+    Raises:
+        GraphError: see `look_up`.
+    """
     if isinstance(node, dict):
         return {resolve(key, values, where): resolve(value, values, where) for key, value in node.items()}
     if isinstance(node, list):
@@ -192,13 +216,18 @@ def resolve(node: Any, values: dict[str, Any], where: str) -> Any:
     return REFERENCE.sub(lambda match: text(look_up(match[1], values, where)), node).replace(r"\${", "${")
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A value as DVC formats it in a command or a name."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def look_up(reference: str, values: Any, where: str, file: str = "params.yaml") -> Any:
-    found = values
+def look_up(reference: str, values: object, where: str, file: str = "params.yaml") -> object:
+    """The value at `a.b[0]`.
+
+    Raises:
+        GraphError: there is none.
+    """
+    found: Any = values
     for part in re.findall(r"[^.\[\]]+", reference):
         try:
             found = found[int(part) if isinstance(found, list) else part]
@@ -208,7 +237,11 @@ def look_up(reference: str, values: Any, where: str, file: str = "params.yaml") 
 
 
 def edges(stages: dict[str, Stage]) -> dict[str, tuple[str, ...]]:
-    """The upstream stages: their output equals, contains or is inside a dependency."""
+    """The upstream stages: their output equals, contains or is inside a dependency.
+
+    Raises:
+        GraphError: two stages write the same path, or there is a cycle.
+    """
     makers: dict[str, str] = {}
     for stage in stages.values():
         for out in stage.outs:

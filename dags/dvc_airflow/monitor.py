@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowSkipException
@@ -12,6 +13,9 @@ from dvc_airflow import alerts
 from dvc_airflow.checkout import Checkout
 from dvc_airflow.operators import DvcOperator
 from dvc_airflow.render import clock
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 DOC = """Compares the champion's requests and predictions with its test set, by `python -m pipelines.monitor`.
 
@@ -28,7 +32,7 @@ class MonitorOperator(DvcOperator):
         super().__init__(**kwargs, outlets=[self.alias])
         self.project, self.asset = project, asset
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: "Context") -> dict[str, object]:
         if not os.environ.get("SERVING_PREDICTIONS"):
             raise AirflowSkipException("SERVING_PREDICTIONS: not set; set it to the server's prediction log")
         root = self.checkout.root
@@ -44,7 +48,14 @@ class MonitorOperator(DvcOperator):
         return extra
 
 
-def monitor_dag(project: str, cron: str | None, asset: Asset, checkout: Checkout, defaults: dict[str, Any]) -> DAG:
+def monitor_dag(
+    project: str, cron: str | None, asset: Asset, checkout: Checkout, defaults: Mapping[str, object]
+) -> DAG:
+    """The DAG that monitors one project, by `cron` or when triggered.
+
+    Raises:
+        ValueError: `cron` is invalid.
+    """
     with DAG(
         f"monitor_{project}",
         schedule=clock(f"{project}: monitor", cron) if cron else None,

@@ -11,11 +11,11 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -24,9 +24,46 @@ from dvc_airflow import workspace
 from dvc_airflow.checkout import Checkout
 from dvc_airflow.graph import Stage
 from dvc_airflow.process import Blocked, Command, Failed
+from dvc_airflow.yaml12 import YamlObject
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 CACHED = re.compile(r"didn't change, skipping|is cached - skipping run|^Pulling data for ")
 RUNNING = re.compile(r"^Running stage '")
+
+# the folder, the key and the run's params -> the extra of an asset's update; None for no update
+Extra = Callable[[Path, str, Mapping[str, object]], dict[str, object] | None]
+
+
+class CheckResult(TypedDict):
+    """Of the first task."""
+
+    commit: str
+    overrides: list[str]
+    folder: str
+
+
+class StageResult(TypedDict):
+    """Of a stage's task."""
+
+    stage: str  # its address
+    state: str  # cached or ran
+    lock: str | None  # hash of its entry in dvc.lock
+    seconds: float
+    where: str  # host:folder
+    entry: NotRequired[YamlObject | None]  # in dvc.lock, for other machines
+    metrics: NotRequired[dict[str, object]]  # content of its metrics files, by path
+
+
+class Summary(TypedDict):
+    """Of the last task."""
+
+    cached: int  # stages
+    ran: int  # stages
+    metrics: dict[str, object]  # content of the metrics files, by path
+    experiment: NotRequired[str]
+    where: NotRequired[str]  # host:folder of the experiment
 
 
 @dataclass(frozen=True)
@@ -38,7 +75,7 @@ class Settings:
     force: bool
 
     @classmethod
-    def from_context(cls, context: Any, dated: tuple[str, ...]) -> "Settings":
+    def from_context(cls, context: "Context", dated: tuple[str, ...]) -> "Settings":
         """A backfill sees no later data: the keys in `dated` are set to its day."""
         params, run = context["params"], context["dag_run"]
         overrides = [f"profile={params['profile']}"] if params.get("profile") else []
@@ -55,7 +92,7 @@ class RunLink(BaseOperatorLink):
 
     name = "MLflow run"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+    def get_link(self, operator: "DvcOperator", *, ti_key: object) -> str:
         return operator.link
 
 
@@ -64,7 +101,7 @@ class MetricsLink(BaseOperatorLink):
 
     name = "Metrics"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+    def get_link(self, operator: "DvcOperator", *, ti_key: object) -> str:
         return operator.link and f"{operator.link}/model-metrics"
 
 
@@ -84,8 +121,13 @@ class DvcOperator(BaseOperator):
         if self.command is not None:
             self.command.stop()
 
-    def workspace(self, context: Any, settings: Settings, check: str | None = None) -> Path:
-        """The run's workspace on this machine, at the commit recorded by the task `check`."""
+    def workspace(self, context: "Context", settings: Settings, check: str | None = None) -> Path:
+        """The run's workspace on this machine, at the commit recorded by the task `check`.
+
+        Raises:
+            AirflowFailException: an invalid override.
+            OSError: Git failed.
+        """
         root = self.checkout.root
         if not settings.overrides:
             return root
@@ -96,7 +138,7 @@ class DvcOperator(BaseOperator):
         except workspace.OverrideError as error:
             raise AirflowFailException(str(error)) from None
 
-    def bring(self, folder: Path, results: list[dict[str, Any]], wanted: Collection[str], homemade: set[str]) -> None:
+    def bring(self, folder: Path, results: list[StageResult], wanted: Collection[str], homemade: set[str]) -> None:
         """Imports results of other machines: entries of dvc.lock, and the outputs of `wanted` from DVC's remote.
 
         Outputs of `homemade` stages are in no remote, so every machine makes its own.
@@ -137,7 +179,7 @@ class CheckOperator(DvcOperator):
         super().__init__(**kwargs)
         self.check = command
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: "Context") -> CheckResult:
         settings = Settings.from_context(context, self.dated)
         workspace.prune(self.checkout.root)
         commit = workspace.head(self.checkout.root)
@@ -169,7 +211,7 @@ class StageOperator(DvcOperator):
         homemade: Sequence[str] = (),
         check: str,
         asset: Asset | None = None,
-        event: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None] | None = None,
+        event: Extra | None = None,
         link: Callable[[Path, str], str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -179,7 +221,7 @@ class StageOperator(DvcOperator):
         self.inputs, self.homemade = tuple(inputs), set(homemade)
         self.asset, self.alias, self.event, self.link_of = asset, alias, event, link
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: "Context") -> StageResult:
         settings = Settings.from_context(context, self.dated)
         away = self.checkout.remote is not None  # other machines may have run upstream stages
         folder = self.workspace(context, settings, self.check)
@@ -191,7 +233,7 @@ class StageOperator(DvcOperator):
         tail = self.repro(folder, settings, away)
         cached = any(map(CACHED.search, tail)) and not any(map(RUNNING.search, tail))
         entry = workspace.entry(folder, self.stage.address)
-        result: dict[str, Any] = {
+        result: StageResult = {
             "stage": self.stage.address,
             "state": "cached" if cached else "ran",
             "lock": digest(entry),
@@ -242,12 +284,12 @@ class SummaryOperator(DvcOperator):
         super().__init__(**kwargs)
         self.needs, self.homemade, self.check = upstream, set(homemade), check
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: "Context") -> Summary:
         settings = Settings.from_context(context, self.dated)
         results = [result for result in context["ti"].xcom_pull(task_ids=self.needs) if result]
         for result in results:
             self.log.info("%(stage)-28s %(state)-7s %(seconds)7.1f s  %(lock)s", result)
-        summary: dict[str, Any] = {
+        summary: Summary = {
             "cached": sum(result["state"] == "cached" for result in results),
             "ran": sum(result["state"] == "ran" for result in results),
             "metrics": {path: value for result in results for path, value in result.get("metrics", {}).items()},
@@ -266,7 +308,7 @@ class SummaryOperator(DvcOperator):
         return summary
 
 
-def run_name(context: Any) -> str:
+def run_name(context: "Context") -> str:
     return f"{context['dag_run'].dag_id} {context['dag_run'].run_id}"
 
 
@@ -274,11 +316,13 @@ def place(folder: Path) -> str:
     return f"{socket.gethostname()}:{folder}"
 
 
-def digest(entry: dict[str, Any] | None) -> str | None:
+def digest(entry: YamlObject | None) -> str | None:
+    """The hash of an entry of dvc.lock."""
     return hashlib.md5(json.dumps(entry, sort_keys=True).encode()).hexdigest() if entry else None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
+    """The file's content; None if it is missing or not JSON."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):  # metrics may be YAML, TOML or missing

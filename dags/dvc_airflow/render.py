@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, P
 
 from dvc_airflow.checkout import Checkout
 from dvc_airflow.graph import Stage, StageGraph
-from dvc_airflow.operators import CheckOperator, StageOperator, SummaryOperator
+from dvc_airflow.operators import CheckOperator, Extra, StageOperator, SummaryOperator
 
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": 2.0}
 RETRIES |= {"max_retry_delay": timedelta(minutes=10)}
@@ -20,6 +20,9 @@ def clock(key: str, cron: str) -> CronTriggerTimetable:
     """Validates here, because the SDK accepts any text and the scheduler would fail later.
 
     A new schedule waits for its next time. The minute allows for a late scheduler.
+
+    Raises:
+        ValueError: `cron` is invalid.
     """
     from airflow.exceptions import AirflowTimetableInvalid
     from airflow.timetables.trigger import CronTriggerTimetable as Checked
@@ -40,7 +43,7 @@ class Event:
     """
 
     asset: Callable[[str], Asset]
-    extra: Callable[[Path, str, dict[str, Any]], dict[str, Any] | None]
+    extra: Extra
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ class House:
     timeouts: Mapping[str, timedelta] = field(default_factory=dict)  # stage name -> timeout; default 1 hour
     events: Mapping[str, Event] = field(default_factory=dict)  # stage name -> the asset that it updates
     links: Mapping[str, Callable[[Path, str], str]] = field(default_factory=dict)  # stage name -> the run's address
-    defaults: Mapping[str, Any] = field(default_factory=dict)  # for every task: owner, callbacks
+    defaults: Mapping[str, object] = field(default_factory=dict)  # for every task: owner, callbacks
 
-    def dag(self, dag_id: str, **options: Any) -> DAG:
+    def dag(self, dag_id: str, **options: object) -> DAG:
+        """A DAG with these settings; options of Airflow's DAG."""
         return DAG(
             dag_id,
             catchup=False,  # and no start date: the latest run before a schedule was set would count as missed
@@ -75,9 +79,13 @@ class House:
         cron: str | None = None,
         assets: list[Asset] | None = None,
         dated: tuple[str, ...] = (),
-        **options: Any,
+        **options: object,
     ) -> DAG:
-        """The DAG of one key: runs when triggered, when one of `assets` is updated, and by `cron`."""
+        """The DAG of one key: runs when triggered, when one of `assets` is updated, and by `cron`.
+
+        Raises:
+            ValueError: `cron` is invalid.
+        """
         schedule: Any = list(assets or []) or None
         if cron:
             timetable = clock(key, cron)
@@ -86,7 +94,7 @@ class House:
             self.tasks(self.graph.stages_of(key), {}, dated)
         return dag
 
-    def of_all(self, dag_id: str, **options: Any) -> DAG:
+    def of_all(self, dag_id: str, **options: object) -> DAG:
         """The DAG of the whole graph."""
         with self.dag(dag_id, schedule=None, **options) as dag:
             groups = {key: TaskGroup(key, tooltip=f"all stages of {key}") for key in self.graph.keys()}  # noqa: SIM118

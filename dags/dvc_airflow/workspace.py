@@ -12,14 +12,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from dvc_airflow.yaml12 import Yaml12Loader
+from dvc_airflow.yaml12 import Yaml12Loader, YamlObject
 
 ABANDONED = 7 * 24 * 3600  # seconds after which the clone of a run that failed is removed
 
@@ -37,6 +36,11 @@ def slug(run: str) -> str:
 
 
 def git(folder: Path, *arguments: str, given: bytes | None = None) -> bytes:
+    """The output of a Git command; `given` is its input.
+
+    Raises:
+        OSError: it failed.
+    """
     done = subprocess.run(["git", "-C", str(folder), *arguments], input=given, capture_output=True)
     if done.returncode:
         raise OSError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
@@ -135,7 +139,12 @@ def override(text: str, overrides: list[str]) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def child(node: Any, name: str, one: str, parents: list[str]) -> Any:
+def child(node: object, name: str, one: str, parents: list[str]) -> object:
+    """The value of a key that the override `one` names.
+
+    Raises:
+        OverrideError: there is no such key.
+    """
     if not isinstance(node, dict) or name not in node:
         where = ".".join(parents) or "params.yaml"
         allowed = ", ".join(map(str, node)) if isinstance(node, dict) else "nothing, it is a value"
@@ -147,6 +156,9 @@ def save(root: Path, folder: Path, run: str, stages: list[str], dvc: str, env: d
     """Saves the clone as a DVC experiment of the checkout, removes it, and returns the experiment's name.
 
     `stages`: those that ran in it, because it lacks the outputs of others, which DVC would report as missing.
+
+    Raises:
+        OSError: DVC or Git failed.
     """
     name = slug(run)
     command = [dvc, "exp", "save", "--force", "--name", name, *stages]
@@ -167,7 +179,11 @@ def prune(root: Path) -> None:
 
 @contextmanager
 def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
-    """Holds DVC's lock on the repository and dvc.lock."""
+    """Holds DVC's lock on the repository and dvc.lock.
+
+    Raises:
+        OSError: another process still has it after so many seconds.
+    """
     path = folder / ".dvc" / "tmp" / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT)
@@ -186,7 +202,7 @@ def dvc_locked(folder: Path, seconds: float = 60) -> Iterator[None]:
         os.close(handle)
 
 
-def entry(folder: Path, address: str) -> dict[str, Any] | None:
+def entry(folder: Path, address: str) -> YamlObject | None:
     """A stage's entry in dvc.lock: its command, and the hashes of its dependencies and outputs."""
     try:
         lock = yaml.load((folder / "dvc.lock").read_text(), Yaml12Loader)
@@ -207,7 +223,7 @@ def as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 LockDumper.add_representer(str, as_text)
 
 
-def merge(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+def merge(folder: Path, entries: Mapping[str, YamlObject]) -> None:
     """Merges entries from dvc.lock of other machines into this one's."""
     path = folder / "dvc.lock"
     with dvc_locked(folder):

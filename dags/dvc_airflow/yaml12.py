@@ -1,8 +1,11 @@
 """YAML 1.2, which DVC reads. PyYAML's is 1.1, where a project called `no` is false."""
 
 import re
+from typing import Any
 
 import yaml
+
+YamlObject = dict[str, Any]  # a mapping, its values checked where they are read
 
 FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 

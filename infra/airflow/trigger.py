@@ -10,13 +10,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from roadmap.io import command_line, http
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
 
@@ -45,7 +46,12 @@ class Client:
         url = os.environ.get("AIRFLOW_URL", f"http://localhost:{port}")
         return cls(url, os.environ.get("AIRFLOW_USER", "admin"), password)
 
-    def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
+    def ask(self, path: str, body: object = None, method: str | None = None) -> JsonObject:
+        """The response to `path`; to a POST of the body as JSON, if there is one.
+
+        Raises:
+            TriggerError: Airflow is unreachable or rejects the request.
+        """
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
             return http.ask(self.url + path, body, method=method, headers=headers, seconds=60).json()
@@ -57,7 +63,7 @@ class Client:
                 detail = json.loads(detail)["detail"]
             raise TriggerError(f"{error.status} {path}: {detail}") from None
 
-    def trigger(self, dag: str, conf: dict[str, Any] | None = None, logical_date: str | None = None) -> str:
+    def trigger(self, dag: str, conf: Mapping[str, object] | None = None, logical_date: str | None = None) -> str:
         """Starts a run and returns its id."""
         body = {"logical_date": logical_date, "conf": conf or {}}
         return self.ask(f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
@@ -65,11 +71,11 @@ class Client:
     def state(self, dag: str, run: str) -> str:
         return self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"]
 
-    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+    def tasks(self, dag: str, run: str) -> list[JsonObject]:
         return self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]
 
-    def result(self, dag: str, run: str, task: str) -> Any:
-        """The return value of a task, its XCom."""
+    def result(self, dag: str, run: str, task: str) -> JsonObject | list[JsonObject]:
+        """The return value of a task, its XCom: an object, or a list of them."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         return self.ask(path)["value"]
 
@@ -79,9 +85,13 @@ class Client:
         return [line["event"] if isinstance(line, dict) else str(line) for line in content["content"]]
 
 
-def conf(arguments: list[str]) -> dict[str, Any]:
-    """`key=value` as values of the trigger form."""
-    found: dict[str, Any] = {}
+def conf(arguments: list[str]) -> JsonObject:
+    """`key=value` as values of the trigger form.
+
+    Raises:
+        TriggerError: an argument has no value.
+    """
+    found: JsonObject = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:

@@ -39,6 +39,7 @@ from infra.templates import STAGES, StackError
 from roadmap.io import command_line
 from roadmap.io.aws import aws_errors
 from roadmap.io.errors import CommandError, nearest
+from roadmap.io.json import JsonObject
 
 VERBS = ("deploy", "plan", "status", "rollback", "destroy")
 TARGETS = {
@@ -145,7 +146,7 @@ def change(verb: str, given: DeployOptions, target: DeployTarget, records: recor
     else:
         bundle = champion(given.project, cache, given.bundle)
         to = bundle.manifest.version
-    about: dict[str, Any] = {"verb": verb, "target": given.target, "project": given.project, "stage": given.stage}
+    about = {"verb": verb, "target": given.target, "project": given.project, "stage": given.stage}
     recording = record.Deployment(**about, **{"from": now, "to": to}, files=bundle.manifest.files if bundle else None)
     result, reason = "failed", None
     try:
@@ -167,7 +168,7 @@ def change(verb: str, given: DeployOptions, target: DeployTarget, records: recor
         records.add(recording.ended(result, reason))
 
 
-def status(serving: str | None, records: list[dict[str, Any]]) -> list[str]:
+def status(serving: str | None, records: list[JsonObject]) -> list[str]:
     lines = [f"answers: {serving or 'nothing'}"]
     for one in reversed(records[-10:]):
         line = f"{one['began'][:19]}Z  {one['verb']:<8} {one['result']:<11} {one['from'] or '-'} -> {one['to']}"
@@ -175,7 +176,7 @@ def status(serving: str | None, records: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def interrupt(*_: Any) -> None:
+def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 

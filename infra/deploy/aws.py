@@ -1,12 +1,18 @@
 """boto3's clients. boto3 is imported on use: its import takes 0.3 s."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra.deploy.target import DeployError
 
+if TYPE_CHECKING:
+    from infra.stacks import Stacks
+
 
 def client(service: str, endpoint: str | None = None) -> Any:
-    """AWS_ENDPOINT_URL_<SERVICE> overrides the endpoint of one service; `endpoint` that of all others."""
+    """A boto3 client, whose class is made at run time.
+
+    AWS_ENDPOINT_URL_<SERVICE> overrides the endpoint of one service; `endpoint` that of all others.
+    """
     import os
 
     import boto3
@@ -17,7 +23,7 @@ def client(service: str, endpoint: str | None = None) -> Any:
     return boto3.client(service, endpoint_url=own or endpoint, config=patient)
 
 
-def stacks(endpoint: str | None = None) -> Any:
+def stacks(endpoint: str | None = None) -> "Stacks":
     """The stacks, changed by CloudFormation with the role in AWS_STACK_ROLE (an ARN), if set."""
     import os
 
@@ -32,7 +38,7 @@ def alarms(cloudwatch: Any, prefix: str) -> list[str]:
     return sorted(one["AlarmName"] for one in found if one["StateValue"] == "ALARM")
 
 
-def parameters(stacks: Any, name: str) -> dict[str, str]:
+def parameters(stacks: "Stacks", name: str) -> dict[str, str]:
     """A stack's parameters; empty if its creation never completed."""
     found = stacks.describe(name)
     if found is None or found["StackStatus"].startswith(("REVIEW_", "CREATE_IN", "CREATE_FAILED", "ROLLBACK_")):
@@ -40,13 +46,13 @@ def parameters(stacks: Any, name: str) -> dict[str, str]:
     return {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
 
 
-def outputs(stacks: Any, name: str) -> dict[str, str]:
+def outputs(stacks: "Stacks", name: str) -> dict[str, str]:
     """The outputs of a stack that this one depends on.
 
     Raises:
         DeployError: the stack does not exist.
     """
-    found: dict[str, str] = stacks.outputs(name)
+    found = stacks.outputs(name)
     if not found:
         stage, stack = name.split("-")[1:3]
         raise DeployError(f"found no stack {name}; run `python -m infra.stacks up stack={stack} stage={stage}` first")

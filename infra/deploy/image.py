@@ -5,13 +5,14 @@ https://distribution.github.io/distribution/spec/api/ ; manifests of Docker (v2,
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from infra.deploy.target import DeployError
 from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, ask, basic
+from roadmap.io.json import JsonObject
 
 DOCKER, OCI = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"
 LAYERS = {
@@ -39,11 +40,11 @@ class ImageRepository:
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, *, absent: bool = False, **headers: str
-    ) -> tuple[Any, bytes] | None:
+    ) -> tuple[Mapping[str, str], bytes] | None:
         """Headers and content of the response; None for a 404 if `absent` allows it.
 
         Raises:
-            DeployError
+            DeployError: the registry is unreachable or refuses; TEMPORARY if a retry may succeed.
         """
         url = path if "://" in path else f"{self.api}/{path}"
         sent = {k.replace("_", "-"): v for k, v in headers.items()}
@@ -61,18 +62,27 @@ class ImageRepository:
             raise DeployError(str(error), TEMPORARY if error.passing else USAGE) from None
         return answer.headers, answer.content
 
-    def manifest(self, tag: str) -> tuple[dict[str, Any], str] | None:
-        """The image's manifest and its media type; None if there is no such tag."""
+    def manifest(self, tag: str) -> tuple[JsonObject, str] | None:
+        """The image's manifest and its media type; None if there is no such tag.
+
+        Raises:
+            DeployError: as `ask`, or it is a list of manifests, one for each platform.
+        """
         found = self.ask("GET", f"manifests/{tag}", absent=True, Accept=f"{OCI}, {DOCKER}")
         if found is None:
             return None
         content = json.loads(found[1])
-        kind = content.get("mediaType") or found[0].get_content_type()
+        kind = content.get("mediaType") or found[0].get("Content-Type", "").partition(";")[0].strip()
         if kind not in LAYERS:
             raise DeployError(f"{self.address}:{tag}: found a {kind}; expected a single-platform image")
         return content, kind
 
     def blob(self, name: str) -> bytes:
+        """The content of a blob, by its digest.
+
+        Raises:
+            DeployError: as `ask`, or the content has another digest.
+        """
         found = self.ask("GET", f"blobs/{name}")
         assert found is not None
         if digest(found[1]) != name:

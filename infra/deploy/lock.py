@@ -15,12 +15,13 @@ from infra.deploy.record import now
 from infra.deploy.target import DeployError
 from roadmap.io.actor import who
 from roadmap.io.errors import TEMPORARY
+from roadmap.io.json import JsonObject
 
 RENEW_SECONDS = 30.0  # seconds between renewals by the holder
 STALE = timedelta(seconds=4 * RENEW_SECONDS)  # without renewal: the holder was killed
 
 
-def in_use(place: str, holder: dict[str, Any]) -> DeployError:
+def in_use(place: str, holder: JsonObject) -> DeployError:
     return DeployError(
         f"{place}: {holder.get('by', 'somebody')} has been deploying since {holder.get('since', '?')}; wait for it",
         TEMPORARY,
@@ -82,7 +83,7 @@ def _acquire(s3: Any, name: str, key: str, content: bytes) -> bool:
     return True
 
 
-def _is_gone(holder: dict[str, Any]) -> bool:
+def _is_gone(holder: JsonObject) -> bool:
     """Whether the holder was a process of this machine that has ended."""
     if holder.get("host") != platform.node():
         return False

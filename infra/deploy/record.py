@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from infra.deploy.target import DeployError
 from roadmap.io.actor import who
+from roadmap.io.json import JsonObject
 
 
 class DeploymentLog(Protocol):
-    def add(self, record: dict[str, Any]) -> None: ...
+    def add(self, record: JsonObject) -> None: ...
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[JsonObject]:
         """Oldest first."""
 
 
@@ -29,12 +30,12 @@ class FileDeploymentLog:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: JsonObject) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[JsonObject]:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
@@ -44,11 +45,11 @@ class S3DeploymentLog:
     def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
         self.s3, self.bucket, self.prefix = s3, bucket, prefix
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: JsonObject) -> None:
         key = f"{self.prefix}/{record['began']}-{record['id']}.json"
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(record).encode())
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(self) -> list[JsonObject]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
         keys = sorted(one["Key"] for page in pages for one in page.get("Contents", ()))
         return [json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
@@ -57,16 +58,17 @@ class S3DeploymentLog:
 class Deployment:
     """A running deployment: `say` prints a line of progress and records it."""
 
-    def __init__(self, **about: Any) -> None:
+    def __init__(self, **about: object) -> None:
         self.started = time.monotonic()
-        self.record = {"id": uuid.uuid4().hex[:8], "began": now(), "by": who(), **about, "steps": []}
+        self.record: JsonObject = {"id": uuid.uuid4().hex[:8], "began": now(), "by": who(), **about, "steps": []}
 
     def say(self, line: str) -> None:
         seconds = round(time.monotonic() - self.started, 1)
         print(f"{seconds:7.1f} s  {line}", flush=True)
         self.record["steps"].append({"at": seconds, "did": line})
 
-    def ended(self, result: str, reason: str | None = None) -> dict[str, Any]:
+    def ended(self, result: str, reason: str | None = None) -> JsonObject:
+        """The finished record."""
         seconds = round(time.monotonic() - self.started, 1)
         return {**self.record, "ended": now(), "seconds": seconds, "result": result, "reason": reason}
 
@@ -75,12 +77,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def deployed(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def deployed(records: list[JsonObject]) -> Iterator[JsonObject]:
     """Deployments that changed the served version, latest first."""
     return (one for one in reversed(records) if one["result"] == "deployed")
 
 
-def before(records: list[dict[str, Any]], serving: str | None) -> str:
+def before(records: list[JsonObject], serving: str | None) -> str:
     """The version that `serving` replaced.
 
     Raises:

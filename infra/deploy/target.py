@@ -65,15 +65,16 @@ class DeployTarget(Protocol):
         """Removes the project's resources. What can't be recreated is kept and listed."""
 
 
-def checked(answer: Any, bundle: Bundle) -> None:
+def checked(answer: object, bundle: Bundle) -> None:
     """Checks a response to the bundle's own example.
 
     Raises:
         DeployError: the response is invalid, or of another version.
     """
     version = bundle.manifest.version
+    content: Any = answer  # whatever a server sent
     try:
-        found, count = answer["model"]["version"], len(answer["outputs"])
+        found, count = content["model"]["version"], len(content["outputs"])
     except (KeyError, TypeError):
         raise DeployError(
             f"smoke test: version {version}: found {str(answer)[:300]} as response to its example"

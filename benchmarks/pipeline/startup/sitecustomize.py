@@ -18,8 +18,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
+Returned = TypeVar("Returned")
 OURS = {"pipelines", "roadmap", "models"}
 
 
@@ -33,11 +35,13 @@ class Clock:
         self.started, self.cpu, self.imports, self.inside = time.perf_counter(), time.process_time(), 0.0, False
         self.before, self.asked = set(sys.modules), set[str]()
 
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any, **options: Any) -> Any:
-            scope = args[1] if len(args) > 1 and isinstance(args[1], dict) else {}
+    def around(self, function: Callable[P, Returned]) -> Callable[P, Returned]:
+        """The function, timed. Its first argument is the name to import, a second one the importer's globals."""
+
+        def timed(*args: P.args, **options: P.kwargs) -> Returned:
+            scope: dict[str, object] = args[1] if len(args) > 1 and isinstance(args[1], dict) else {}
             if str(scope.get("__name__")).partition(".")[0] in OURS:
-                self.asked.add(args[0].partition(".")[0])
+                self.asked.add(str(args[0]).partition(".")[0])
             if self.inside or threading.current_thread() is not threading.main_thread():
                 return function(*args, **options)
             self.inside, started = True, time.perf_counter()

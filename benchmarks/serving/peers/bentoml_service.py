@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any
+from typing import Annotated
 
 import bentoml
 from bentoml.validators import ContentType
 from starlette.concurrency import iterate_in_threadpool
 
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.io.json import JsonObject
 
 
 @bentoml.service(workers="cpu_count", traffic={"timeout": 60}, logging={"access": {"enabled": False}})
@@ -18,7 +19,7 @@ class Roadmap:
         self.predictor = load_predictor(Bundle(os.environ["BUNDLE"]))
 
     @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)
-    def predict(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def predict(self, inputs: list[JsonObject]) -> list[JsonObject]:
         requests = [self.predictor.Request.model_validate(one) for one in inputs]
         return [answer.model_dump() for answer in self.predictor.predict(requests)]
 

@@ -7,8 +7,10 @@ from itertools import chain
 from typing import Any
 
 import litserve
+from pydantic import BaseModel
 
 from roadmap.bundle import Bundle, load_predictor
+from roadmap.io.json import JsonObject
 
 WORKERS = os.cpu_count() or 1
 
@@ -17,20 +19,20 @@ class Predict(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.predictor = load_predictor(Bundle(os.environ["BUNDLE"]))
 
-    def decode_request(self, request: dict[str, Any]) -> list[Any]:
+    def decode_request(self, request: JsonObject) -> list[BaseModel]:
         return [self.predictor.Request.model_validate(one) for one in request["inputs"]]
 
-    def batch(self, inputs: list[list[Any]]) -> list[list[Any]]:
+    def batch(self, inputs: list[list[BaseModel]]) -> list[list[BaseModel]]:
         return inputs
 
-    def predict(self, batch: list[list[Any]]) -> list[list[Any]]:
+    def predict(self, batch: list[list[BaseModel]]) -> list[list[BaseModel]]:
         answers = iter(self.predictor.predict(list(chain.from_iterable(batch))))
         return [[next(answers) for _ in inputs] for inputs in batch]
 
-    def unbatch(self, output: list[list[Any]]) -> list[list[Any]]:
+    def unbatch(self, output: list[list[BaseModel]]) -> list[list[BaseModel]]:
         return output
 
-    def encode_response(self, output: list[Any]) -> dict[str, Any]:
+    def encode_response(self, output: list[BaseModel]) -> JsonObject:
         return {"outputs": [answer.model_dump() for answer in output]}
 
 
@@ -38,13 +40,14 @@ class Stream(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.predictor = load_predictor(Bundle(os.environ["BUNDLE"]))
 
-    def decode_request(self, request: dict[str, Any]) -> Any:
+    def decode_request(self, request: JsonObject) -> BaseModel:
         return self.predictor.Request.model_validate(request)
 
-    def predict(self, request: Any) -> Iterator[Any]:
+    def predict(self, request: BaseModel) -> Iterator[str | BaseModel]:
         yield from self.predictor.stream(request)  # type: ignore[attr-defined]
 
-    def encode_response(self, pieces: Iterator[Any]) -> Any:  # LitServe takes the annotation for the response's model
+    def encode_response(self, pieces: Iterator[str | BaseModel]) -> Any:
+        # LitServe takes the annotation for the response's model.
         for piece in pieces:
             if isinstance(piece, str):
                 yield f"data: {json.dumps({'text': piece})}\n\n"

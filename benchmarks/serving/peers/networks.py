@@ -4,14 +4,17 @@ Training deletes its checkpoints, so only the graph has the weights. Most of its
 network's parameters; the others were renamed by the exporter, and are matched by order.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
 
-from roadmap.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, Predictor, load_predictor
+
+if TYPE_CHECKING:
+    from roadmap.inference.language.generation import Generator
 
 RECIPE: dict[str, Any] = {"lr": 0.0, "weight_decay": 0.0}  # for training, unused here
 Arrays = dict[str, np.ndarray]
@@ -20,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 class TorchSession:
     """A network that replaces the ONNX Runtime session of `graph`: `run(names, feeds)`."""
 
-    def __init__(self, network: torch.nn.Module, graph: Any) -> None:
+    def __init__(self, network: torch.nn.Module, graph: onnx.GraphProto) -> None:
         self.network = network.eval()
         self.names = [output.name for output in graph.output]
 
@@ -31,7 +34,7 @@ class TorchSession:
         return [named[name].numpy() for name in wanted or self.names]
 
 
-def with_torch(bundle: Bundle) -> Any:
+def with_torch(bundle: Bundle) -> Predictor:
     """The bundle's predictor with the PyTorch network."""
     predictor: Any = load_predictor(bundle)
     if bundle.manifest.project == "mini_gpt":
@@ -44,18 +47,24 @@ def with_torch(bundle: Bundle) -> Any:
     return predictor
 
 
-def arrays(graph: Any) -> Arrays:
+def arrays(graph: onnx.GraphProto) -> Arrays:
+    """The initializers by name, copied."""
     return {one.name: numpy_helper.to_array(one).copy() for one in graph.initializer}
 
 
 def filled(network: torch.nn.Module, found: Arrays) -> torch.nn.Module:
-    """Every parameter and buffer must be there."""
+    """The network with these weights.
+
+    Raises:
+        KeyError: a parameter or buffer is missing.
+        RuntimeError: one has another shape.
+    """
     state = {name: torch.tensor(found[name]) for name in network.state_dict()}
     network.load_state_dict(state)
     return network
 
 
-def mnist(graph: Any) -> torch.nn.Module:
+def mnist(graph: onnx.GraphProto) -> torch.nn.Module:
     from models.mnist import CNN
 
     found = arrays(graph)
@@ -64,7 +73,7 @@ def mnist(graph: Any) -> torch.nn.Module:
     return filled(CNN(size=size, mean=0.0, std=1.0, width=width, shift=0, **RECIPE), found)
 
 
-def titanic(graph: Any) -> torch.nn.Module:
+def titanic(graph: onnx.GraphProto) -> torch.nn.Module:
     from models.titanic import Classifier
 
     found = arrays(graph)
@@ -72,7 +81,7 @@ def titanic(graph: Any) -> torch.nn.Module:
     return filled(Classifier(shapes[0][1], [rows for rows, _ in shapes[:-1]], dropout=0.0, **RECIPE), found)
 
 
-def imdb(graph: Any) -> torch.nn.Module:
+def imdb(graph: onnx.GraphProto) -> torch.nn.Module:
     from models.imdb import LSTM, Explained
 
     found = {name.removeprefix("model."): value for name, value in arrays(graph).items()}
@@ -91,12 +100,12 @@ def imdb(graph: Any) -> torch.nn.Module:
 
 
 def gates(stacked: np.ndarray) -> np.ndarray:
-    """ONNX stacks an LSTM's gates as input, output, forget, cell; PyTorch as input, forget, cell, output."""
+    """[4h, ...]: ONNX stacks an LSTM's gates as input, output, forget, cell; PyTorch as input, forget, cell, output."""
     i, o, f, c = np.split(stacked, 4)
     return np.concatenate([i, f, c, o])
 
 
-def mini_gpt(graph: Any, predictor: Any) -> torch.nn.Module:
+def mini_gpt(graph: onnx.GraphProto, predictor: "Generator") -> torch.nn.Module:
     from models.gpt import GPT, Decoder
 
     found = {name.removeprefix("gpt."): value for name, value in arrays(graph).items()}

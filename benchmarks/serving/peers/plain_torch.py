@@ -14,7 +14,7 @@ from benchmarks.serving.peers.networks import with_torch
 from roadmap.bundle import Bundle
 
 torch.set_num_threads(1)  # per request: the workers share the cores
-predictor = with_torch(Bundle(os.environ["BUNDLE"]))
+predictor: Any = with_torch(Bundle(os.environ["BUNDLE"]))  # its models are made at run time
 app = FastAPI()
 
 One: Any = predictor.Request

@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import ray
+from pydantic import BaseModel
 from ray import serve
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -22,11 +22,11 @@ class Roadmap:
         self.predictor = load_predictor(Bundle(bundle))
 
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.0)
-    async def predict(self, batch: list[list[Any]]) -> list[list[Any]]:
+    async def predict(self, batch: list[list[BaseModel]]) -> list[list[BaseModel]]:
         answers = iter(self.predictor.predict(list(chain.from_iterable(batch))))
         return [[next(answers) for _ in inputs] for inputs in batch]
 
-    def events(self, request: Any) -> Iterator[str]:
+    def events(self, request: BaseModel) -> Iterator[str]:
         for piece in self.predictor.stream(request):  # type: ignore[attr-defined]
             if isinstance(piece, str):
                 yield f"data: {json.dumps({'text': piece})}\n\n"

@@ -1,19 +1,19 @@
 """A project's aliases in MLflow's registry, over its REST API. Servers follow `staging`, `production` and `canary`."""
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from infra.deploy.registry.rollback import move_tag
 from infra.deploy.target import DeployError
 from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, ask
+from roadmap.io.json import JsonObject
 from serving.sources.mlflow import MlflowServer
 from serving.sources.registry import SHARE
 
 CANARY = "canary"  # alias of the version that is being rolled out
 
-Api = Callable[[str, Any, str | None], dict[str, Any]]  # path, body, method -> the response
+Api = Callable[[str, object, str | None], JsonObject]  # path, body, method -> the response
 
 
 class AliasNotFound(DeployError):
@@ -33,7 +33,11 @@ class Aliases:
         return str(found["model_version"]["version"])
 
     def number(self, version: str) -> str:
-        """The newest registered version with this bundle."""
+        """The newest registered version with this bundle.
+
+        Raises:
+            DeployError: there is none.
+        """
         where = quote(f"name='{self.project}' and tags.bundle='{version}'")
         found = self.api(f"model-versions/search?filter={where}", None, None).get("model_versions", [])
         if not found:
@@ -61,7 +65,7 @@ def over_http(uri: str) -> Api:
     """The MLflow server in MLFLOW_TRACKING_URI."""
     server = MlflowServer(uri)
 
-    def api(what: str, body: Any, method: str | None) -> dict[str, Any]:
+    def api(what: str, body: object, method: str | None) -> JsonObject:
         headers = {"Authorization": server.authorization} if server.authorization else {}
         try:
             return dict(ask(f"{server.uri}/api/2.0/mlflow/{what}", body, method=method, headers=headers).json())

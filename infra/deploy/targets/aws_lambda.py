@@ -7,7 +7,6 @@ alias's weights, because a stack update takes a minute; at the end the stack's p
 import base64
 import json
 import time
-from typing import Any
 
 from infra.deploy import aws, costs, image, package
 from infra.deploy.rollout import shift_traffic
@@ -15,6 +14,7 @@ from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from infra.deploy.targets.alias import LIVE, Alias
 from infra.templates import templates
 from roadmap.bundle import Bundle
+from roadmap.io.json import JsonObject
 
 TEMPLATE = "serving-lambda"
 HOME = "var/task/artifacts"  # where serving.entrypoints.aws_lambda looks for bundles
@@ -35,9 +35,10 @@ class Lambda:
 
     # ------------------------------------------------------------ state
 
-    def function(self, qualifier: str) -> dict[str, Any] | None:
+    def function(self, qualifier: str) -> JsonObject | None:
+        """A version of the function, or that of an alias; None if there is none."""
         try:
-            found: dict[str, Any] = self.api.get_function(FunctionName=self.name, Qualifier=qualifier)
+            found: JsonObject = self.api.get_function(FunctionName=self.name, Qualifier=qualifier)
         except self.api.exceptions.ResourceNotFoundException:
             return None
         return found
@@ -217,7 +218,7 @@ def bundle_of(uri: str) -> str:
     return parts[-2] if len(parts) >= 3 else uri.rpartition(":")[2]
 
 
-def event(project: str, body: str) -> dict[str, Any]:
+def event(project: str, body: str) -> JsonObject:
     """A POST as an HTTP API event, payload format 2.0."""
     path = f"/models/{project}/predict"
     http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "deploy"}

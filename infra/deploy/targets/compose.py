@@ -11,7 +11,7 @@ it updates by itself; target=server then waits for it.
 
 import os
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from infra.compose.stack import ComposeError, Stack
@@ -22,6 +22,7 @@ from roadmap.bundle import Bundle
 from roadmap.io import http
 from roadmap.io.errors import TEMPORARY, USAGE
 from roadmap.io.http import HttpError, basic
+from roadmap.io.json import JsonObject
 
 PATIENCE = 90.0  # seconds for the canary to start, and for `serving` to notice the alias
 MAX_ERROR_RATE = 0.02  # tolerated fraction of 5xx responses of the canary
@@ -146,14 +147,22 @@ class Compose:
 
     # ---------------------------------------------------------------- HTTP, through the proxy
 
-    def predict(self, bundle: Bundle, canary: bool) -> Any:
+    def predict(self, bundle: Bundle, canary: bool) -> JsonObject:
         headers = {"X-Canary": "1"} if canary else {}
         return self.ask(f"/models/{self.project}/predict", {"inputs": bundle.example}, headers=headers)
 
-    def mlflow(self, what: str, body: Any = None, method: str | None = None) -> dict[str, Any]:
+    def mlflow(self, what: str, body: object = None, method: str | None = None) -> JsonObject:
         return dict(self.ask(f"/mlflow/api/2.0/mlflow/{what}", body, method))
 
-    def ask(self, path: str, body: Any = None, method: str | None = None, headers: Any = None) -> Any:
+    def ask(
+        self, path: str, body: object = None, method: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> JsonObject:
+        """The parsed JSON of the response; to a POST if there is a body.
+
+        Raises:
+            AliasNotFound: MLflow has no such model or alias.
+            DeployError: any other failure; TEMPORARY if a retry may succeed.
+        """
         sent = dict(headers or {})
         if path.startswith(("/mlflow", "/prometheus")):
             sent |= basic("admin", self.stack.env["WEB_PASSWORD"])
@@ -168,7 +177,7 @@ class Compose:
             raise DeployError(str(error), TEMPORARY if passes else USAGE) from None
 
 
-def until(ready: Any, what: str, state: Any) -> None:
+def until(ready: Callable[[], bool], what: str, state: Callable[[], str]) -> None:
     """
     Raises:
         DeployError: it did not happen within PATIENCE seconds.

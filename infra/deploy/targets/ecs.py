@@ -15,6 +15,7 @@ from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from infra.deploy.targets.following import ask
 from infra.templates import StackError, templates
 from roadmap.bundle import MANIFEST, Bundle
+from roadmap.io.json import JsonObject
 
 TEMPLATE = "serving-ecs"
 SERVICE = "serving"
@@ -158,10 +159,11 @@ class DeploymentFollower:
             return None
         return str(max(found, key=lambda one: one["createdAt"])["serviceDeploymentArn"]) if found else None
 
-    def now(self) -> dict[str, Any] | None:
+    def now(self) -> JsonObject | None:
+        """The service's deployment; None before it has begun."""
         if (arn := self.latest()) is None or arn == self.before:
             return None
-        found: dict[str, Any] = self.api.describe_service_deployments(serviceDeploymentArns=[arn])
+        found: JsonObject = self.api.describe_service_deployments(serviceDeploymentArns=[arn])
         return dict(found["serviceDeployments"][0])
 
     def poll(self) -> None:

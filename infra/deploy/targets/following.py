@@ -7,30 +7,30 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from infra.deploy.registry import rollback
 from infra.deploy.target import DeployError, Options, Plan, Say, checked
 from roadmap.bundle import Bundle
 from roadmap.io import http
 from roadmap.io.errors import TEMPORARY, USAGE
+from roadmap.io.json import JsonObject
 
 PATIENCE = 120.0  # seconds for a server to notice a change; it polls every few seconds
 
 
-def ask(url: str, body: Any, nobody: str, **headers: str) -> Any:
+def ask(url: str, body: object, nobody: str, **headers: str) -> JsonObject:
     """The parsed JSON of `read`."""
     return json.loads(read(url, body, nobody, **headers))
 
 
-def read(url: str, body: Any, nobody: str, **headers: str) -> bytes:
+def read(url: str, body: object, nobody: str, **headers: str) -> bytes:
     """The response of a server; to a POST if there is a body.
 
     Args:
         nobody: the remedy if it is unreachable.
 
     Raises:
-        DeployError
+        DeployError: it is unreachable or answers with an error; TEMPORARY if a retry may succeed.
     """
     if key := os.environ.get("SERVING_KEY"):
         headers["Authorization"] = f"Bearer {key}"
@@ -93,12 +93,13 @@ class ServerTarget:
                 raise DeployError(f"{self.project}: {otherwise()}")
             time.sleep(0.5)
 
-    def model(self) -> dict[str, Any]:
-        found: dict[str, dict[str, Any]] = {model["name"]: model for model in self.ask("/models")["models"]}
+    def model(self) -> JsonObject:
+        """The server's card of the project; empty if it has none."""
+        found: dict[str, JsonObject] = {model["name"]: model for model in self.ask("/models")["models"]}
         return found.get(self.project, {})
 
-    def ask(self, path: str, body: Any = None, **headers: str) -> Any:
+    def ask(self, path: str, body: object = None, **headers: str) -> JsonObject:
         return json.loads(self.read(path, body, **headers))
 
-    def read(self, path: str, body: Any = None, **headers: str) -> bytes:
+    def read(self, path: str, body: object = None, **headers: str) -> bytes:
         return read(self.url + path, body, "start it with `make serve`, or set SERVING_URL", **headers)

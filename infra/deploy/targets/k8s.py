@@ -9,7 +9,7 @@ import copy
 import functools
 import json
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from infra.deploy import aws
 from infra.deploy.rollout import shift_traffic
@@ -215,7 +215,8 @@ def store(options: Options) -> tuple[str, str]:
     return bucket, prefix
 
 
-def track(manifest: Manifest) -> Any:
+def track(manifest: Manifest) -> str | None:
+    """stable or canary; None for objects that both share."""
     return manifest["metadata"]["labels"].get("track")
 
 

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-from typing import Any
 
 import yaml
 
 from infra.deploy.target import DeployError
 from roadmap.io.errors import TEMPORARY
+from roadmap.io.json import JsonObject
 
 PATIENCE = 30  # seconds per call
 PASSING = ("Unable to connect", "was refused", "i/o timeout", "TooManyRequests", "ServiceUnavailable",
@@ -27,21 +27,21 @@ class Kubectl:
     def __init__(self, namespace: str, flags: list[str]) -> None:
         self.namespace, self.flags = namespace, flags
 
-    def get(self, group: str, kind: str, name: str = "", labels: dict[str, str] | None = None) -> Any:
+    def get(self, group: str, kind: str, name: str = "", labels: dict[str, str] | None = None) -> JsonObject:
         """An object, or all with these labels. `group`: apis/apps/v1, api/v1."""
         path = f"/{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
         if labels:
             path += "?labelSelector=" + "%2C".join(f"{key}%3D{value}" for key, value in labels.items())
         return json.loads(self.run("get", "--raw", path))
 
-    def ask(self, where: str, path: str, body: Any = None) -> str:
+    def ask(self, where: str, path: str, body: object = None) -> str:
         """The response of services/<name>:<port> or pods/<name>:<port>, through the API server's proxy."""
         path = f"/api/v1/namespaces/{self.namespace}/{where}/proxy{path}"
         if body is None:
             return self.run("get", "--raw", path)
         return self.run("create", "--raw", path, "-f", "-", given=json.dumps(body))
 
-    def apply(self, manifests: list[dict[str, Any]]) -> None:
+    def apply(self, manifests: list[JsonObject]) -> None:
         """Server-side apply, which keeps fields owned by others, such as an autoscaler."""
         self.run(
             "apply", "--server-side", "--field-manager=roadmap", "--force-conflicts", "--validate=false", "-f", "-",

@@ -2,11 +2,11 @@
 
 import re
 import time
-from typing import Any
 
 from infra.deploy.target import DeployError, Say
 from infra.deploy.targets.kubectl import Kubectl, NotFound
 from roadmap.io.errors import TEMPORARY
+from roadmap.io.json import JsonObject
 
 POLL_SECONDS = 1.0  # seconds between polls
 HOPELESS = ("InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CrashLoopBackOff")
@@ -14,13 +14,13 @@ FAILURES = 5, 0.01  # 5xx responses: more than this number, and this fraction
 ANSWERS = re.compile(r'^serving_requests_total{.*status="(\d+)".*} ([\d.e+]+)$', re.MULTILINE)
 
 
-def config_of(spec: dict[str, Any]) -> str:
+def config_of(spec: JsonObject) -> str:
     """The name of the ConfigMap with the pod's bundle."""
     sources = spec["initContainers"][0]["envFrom"]
     return next(str(one["configMapRef"]["name"]) for one in sources if not one["configMapRef"].get("optional"))
 
 
-def pods(cluster: Kubectl, name: str) -> list[dict[str, Any]]:
+def pods(cluster: Kubectl, name: str) -> list[JsonObject]:
     """The pods of the Deployment's current template."""
     try:
         spec = cluster.get("apis/apps/v1", "deployments", name)["spec"]
@@ -59,7 +59,7 @@ def wait(cluster: Kubectl, name: str, seconds: float, say: Say) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def hopeless(cluster: Kubectl, pod: dict[str, Any]) -> str | None:
+def hopeless(cluster: Kubectl, pod: JsonObject) -> str | None:
     """Why the pod can't become ready, if known."""
     status, name = pod["status"], pod["metadata"]["name"]
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:

@@ -99,6 +99,14 @@ def test_the_image_is_the_base_plus_the_bundle(registry: str, bundle: Bundle, tm
     assert unpacked.manifest.version == bundle.manifest.version
 
 
+def test_the_type_of_an_oci_manifest_may_be_in_its_header_alone(registry: str) -> None:
+    repository = image.ImageRepository(f"{registry}/stage/oci")
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": repository.push(b"{}")}
+    manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": []}).encode()
+    repository.ask("PUT", "manifests/one", manifest, Content_Type=image.OCI)
+    assert repository.manifest("one") == (json.loads(manifest), image.OCI)
+
+
 def test_images_are_reproducible(registry: str, bundle: Bundle) -> None:
     assert layered(registry, bundle, "two")[1] == layered(registry, bundle, "three")[1]
 
