@@ -66,6 +66,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
+        """x: [n, t, width]; seen: as of Attention"""
         x = self.norm_1(x + self.dropout(self.attention(x, seen)))
         return self.norm_2(x + self.dropout(self.contract(F.gelu(self.expand(x)))))
 
@@ -203,15 +204,17 @@ class MaskedLanguageModel(Task):
     def loss(self, read: Tensor, seen: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats over the masked tokens; logits of the others are not computed.
 
-        read, targets: int [n, t], of `hide`; seen: bool [n, t]
+        read, targets: int [n, t], of `mask_tokens`; seen: bool [n, t]
         """
         selected = targets != IGNORE
         return F.cross_entropy(self.logits(self.bert(read, seen)[selected]), targets[selected])
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """batch: as of `loss`"""
         return self.loss(*batch)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `loss`"""
         self.log("val_loss", self.loss(*batch), sync_dist=True, batch_size=len(batch[0]))
 
 
@@ -230,10 +233,12 @@ class Classifier(Task):
         return self.head(self.dropout(self.bert.pool(self.bert(tokens, seen, types))))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """batch: tokens int [n, t], seen bool [n, t], classes int [n]"""
         tokens, seen, y = batch
         return F.cross_entropy(self(tokens, seen), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         tokens, seen, y = batch
         logits = self(tokens, seen)
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(y))

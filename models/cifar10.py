@@ -29,7 +29,7 @@ def flip_and_shift(x: Tensor, flip: Tensor, most: int) -> Tensor:
 
 
 def reflect(index: Tensor, size: int) -> Tensor:
-    """-1 -> 1, size -> size - 2: reflects positions beyond an edge."""
+    """Reflects positions beyond an edge: -1 -> 1, size -> size - 2. index: of any shape"""
     return size - 1 - (size - 1 - index.abs()).abs()
 
 
@@ -100,12 +100,16 @@ class Classifier(pl.LightningModule, ABC):
         return (self.layers(x) + self.layers(x.flip(3))) / 2
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
-        """Every image is mirrored in every other epoch (Jordan, section 3.6); `side` selects which."""
+        """Every image is mirrored in every other epoch (Jordan, section 3.6); `side` selects which.
+
+        batch: images uint8 [n, size, size, 3], side int [n], classes int [n]
+        """
         x, side, y = batch
         x = self.normalise(flip_and_shift(x, side == self.current_epoch % 2, self.shift))
         return F.cross_entropy(self.layers(cutout(x, self.cutout)), y, label_smoothing=self.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         x, y = batch[0], batch[2]
         logits = self.layers(self.normalise(x))  # one view only, in half the time
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
@@ -178,6 +182,7 @@ class Basic(nn.Module):
         self.residual = nn.Sequential(*conv_norm(i, o, stride), nn.ReLU(), *conv_norm(o, o))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, i, h, w] -> [n, o, h / stride, w / stride]"""
         shortcut = x[:, :, :: self.stride, :: self.stride]
         if self.new:
             shortcut = F.pad(shortcut, (0, 0, 0, 0, self.new // 2, self.new - self.new // 2))
@@ -218,6 +223,7 @@ class Residual(nn.Module):
         self.branch = nn.Sequential(identity_conv(width, width), norm(width), nn.GELU())
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, width, h, w], and so the result"""
         return x + self.branch(x)
 
 
@@ -242,11 +248,15 @@ class Scaled(nn.Linear):
         super().__init__(i, o, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, i] -> [n, o]"""
         return super().forward(x) / 9
 
 
 def whitening(patches: Tensor, epsilon: float = 5e-4) -> nn.Conv2d:
-    """2x2 patches along their principal axes, each with unit variance, and the same negated (section 3.2)."""
+    """2x2 patches along their principal axes, each with unit variance, and the same negated (section 3.2).
+
+    patches: covariance [12, 12] -> [n, 3, h, w] to [n, 24, h - 1, w - 1]
+    """
     variance, axes = torch.linalg.eigh(patches)  # [12], [12, 12] by column
     filters = (axes / torch.sqrt(variance + epsilon)).T.reshape(-1, 3, 2, 2)
     conv = nn.Conv2d(3, 2 * len(filters), 2)

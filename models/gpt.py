@@ -64,6 +64,7 @@ class MLP(nn.Module):
         self.project = nn.Linear(4 * width, width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: [n, t, width], and so the result"""
         return self.project(F.gelu(self.expand(x), approximate="tanh"))
 
 
@@ -77,6 +78,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, turn: Pair | None, past: Pair | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Pair]:
+        """As Attention's."""
         y, present = self.attention(self.norm_1(x), turn, past, mask)
         x = x + self.dropout(y)
         return x + self.dropout(self.mlp(self.norm_2(x))), present
@@ -173,9 +175,11 @@ class LanguageModel(pl.LightningModule, ABC):
         return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """batch: tokens and targets, int [n, t] each"""
         return self.loss(*batch)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         tokens, targets = batch
         loss = F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
         self.log("val_loss", loss, sync_dist=True, batch_size=len(tokens))
@@ -202,7 +206,7 @@ class LanguageModel(pl.LightningModule, ABC):
         return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
-        """decoder.onnx: see Decoder.forward."""
+        """decoder.onnx: see Decoder.forward. example: tokens int [2, t], t at least 4"""
         (heads, d), n, p = self.cache, 2, 3
         names = [f"{kind}_{layer}" for layer in range(len(self.blocks)) for kind in ("key", "value")]
         inputs = {"tokens": example[0][:, :4].long(), "padding": torch.tensor([0, 2])}
@@ -295,7 +299,7 @@ class GPT(LanguageModel):
             nn.init.zeros_(module.bias)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
-        """Token embeddings, plus position embeddings (learned) or with rotary angles."""
+        """[n, t, width]: token embeddings, plus position embeddings (learned) or with rotary angles."""
         x = self.tokens(tokens)
         if self.positions is not None:
             return self.dropout(x + self.positions(positions)), None

@@ -51,16 +51,19 @@ class LinearRegression(pl.LightningModule):
         return self.linear(x).squeeze(-1) * self.std + self.mean
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Mean squared error of the standardised target, plus the penalty. x: [n, d], y: [n]"""
         error = F.mse_loss(self.linear(x).squeeze(-1), (y - self.mean) / self.std)
         return error + self.l2 * self.linear.weight.square().sum()
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """batch: x [n, d], y [n]"""
         x, y = batch
         if self.optimizer == "svd":
             self.accumulate(x, y)
         return self.loss(x, y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         x, y = batch
         self.log("val_loss", self.loss(x, y), sync_dist=True, batch_size=len(x))
         self.log("val_mse", F.mse_loss(self(x), y), sync_dist=True, batch_size=len(x))
@@ -82,6 +85,7 @@ class LinearRegression(pl.LightningModule):
         self.sums = torch.zeros(d + 1, d + 2, dtype=torch.float64, device="cpu")  # [X'X | X'y], 1 appended to x
 
     def accumulate(self, x: Tensor, y: Tensor) -> None:
+        """Adds a batch to the sums; after the epoch's last one, solves. x: [n, d], y: [n]"""
         rows = torch.cat([x, torch.ones_like(x[:, :1])], dim=1).double().cpu()  # [n, d + 1]
         target = ((y - self.mean) / self.std).double().cpu()  # [n]
         self.sums += rows.T @ torch.cat([rows, target[:, None]], dim=1)

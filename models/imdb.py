@@ -103,6 +103,7 @@ class Classifier(pl.LightningModule, ABC):
         return self.pool(*self.features(x, lengths), lengths)
 
     def pool(self, h: Tensor, highest: Tensor, lengths: Tensor) -> Tensor:
+        """h, highest: of `features`; lengths: [n] -> as `forward`"""
         logit = self.mean(F.dropout(h.sum(dim=1) / lengths[:, None], self.dropout, self.training))
         if self.max is not None:
             logit = logit + self.max(F.dropout(highest, self.dropout, self.training))
@@ -125,16 +126,19 @@ class Classifier(pl.LightningModule, ABC):
         return layer.weight[0] if self.binary else layer.weight.T
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
+        """model.onnx: see `explain`. example: tokens int [n, t], lengths [n]"""
         free = {"tokens": {0: "batch", 1: "time"}, "lengths": {0: "batch"}}
         inputs = dict(zip(("tokens", "lengths"), example, strict=True))
         # The newer exporter fixes an output's shape to the example's length, and ONNX Runtime warns of any other.
         return {"model.onnx": Graph(Explained(self).eval(), inputs, ("logit", "contributions"), free, dynamo=False)}
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """batch: tokens int [n, t], lengths [n], y as of `loss`"""
         x, lengths, y = batch
         return self.loss(self(x, lengths).float(), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         x, lengths, y = batch
         logit = self(x, lengths).float()
         right = (logit > 0) == (y > 0.5) if self.binary else logit.argmax(dim=1) == y

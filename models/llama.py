@@ -169,6 +169,7 @@ class MLP(nn.Module):
         self.down = nn.Linear(shape.hidden, shape.width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: [..., width], and so the result"""
         gate = self.gate(x)
         return self.down((F.gelu(gate, approximate="tanh") if self.tanh else F.silu(gate)) * self.up(x))
 
@@ -214,7 +215,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, turns: dict[bool, Pair], past: Pair | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Pair]:
-        """turns: rotations of layers without a window (False), and with one (True)"""
+        """As Attention's. turns: rotations of layers without a window (False), and with one (True)"""
         y, present = self.attention(self.norm_1(x), turns[self.attention.window is not None], past, mask)
         x = x + self.post_1(y)
         return x + self.post_2(self.mlp(self.norm_2(x))), present
@@ -238,12 +239,14 @@ class Llama(LanguageModel):
                 nn.init.normal_(parameter, std=0.02 / (math.sqrt(2 * shape.layers) if into_stream else 1))
 
     def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, dict[bool, Pair]]:
+        """[n, t, width], and the rotations: without a window (False), and with one (True)."""
         s, x = self.shape, self.tokens(tokens)
         turns = {False: rotation(positions, s.head, s.base, s.scaling)}
         turns[True] = rotation(positions, s.head, s.window_base) if s.window_base else turns[False]
         return (x * math.sqrt(s.width) if s.offset else x), turns
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """As LanguageModel's, plus the weighted balance of experts."""
         loss = super().loss(tokens, targets)
         experts = [block.mlp.balance for block in self.blocks if isinstance(block.mlp, Experts)]
         return loss + self.balance * torch.stack(experts).mean() if experts else loss

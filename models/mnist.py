@@ -65,10 +65,12 @@ class CNN(pl.LightningModule):
         return self.layers((x - self.mean) / self.std)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """batch: x [n, 1, size, size] from 0 to 1, digits int [n]"""
         x, y = batch
         return F.cross_entropy(self(random_shift(x, self.shift) if self.shift else x), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         x, y = batch
         logits = self(x)
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(x))

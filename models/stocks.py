@@ -103,17 +103,25 @@ class Forecaster(pl.LightningModule, ABC):
         return self.multiples(x) * (scale[:, None] * self.root)[..., None]
 
     def multiples(self, x: Tensor) -> Tensor:
-        """The same in multiples of `scale` times the root of the horizon, the spread of a random walk."""
+        """The same in multiples of `scale` times the root of the horizon, the spread of a random walk.
+
+        x: [n, t, c] -> [n, h, q]
+        """
         return self.head(self.dropout(self.encoder((x - self.mean) / self.std)))
 
     def loss(self, x: Tensor, scale: Tensor, y: Tensor) -> Tensor:
-        """In multiples, so that calm and turbulent days, and all horizons, have equal weight."""
+        """In multiples, so that calm and turbulent days, and all horizons, have equal weight.
+
+        x: [n, t, c], scale: [n], y: log-returns [n, h]
+        """
         return pinball(self.multiples(x), y / (scale[:, None] * self.root), self.levels).mean()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """batch: as of `loss`"""
         return self.loss(*batch)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `loss`"""
         self.log("val_loss", self.loss(*batch), sync_dist=True, batch_size=len(batch[0]))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -125,6 +133,7 @@ class Forecaster(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
+        """model.onnx: see `forward`. example: x [n, t, c], scale [n]"""
         x, scale = example
         free = {"x": {0: "batch"}, "scale": {0: "batch"}}
         return {"model.onnx": Graph(self, {"x": x, "scale": scale}, ("y",), free)}
@@ -138,6 +147,7 @@ class Recurrent(nn.Module):
         self.lstm = nn.LSTM(channels, hidden, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, t, channels] -> [n, hidden]"""
         return self.lstm(x)[0][:, -1]
 
 
@@ -150,6 +160,7 @@ class Convolutions(nn.Module):
         self.blocks = nn.ModuleList(nn.Conv1d(hidden, hidden, 3, dilation=2**n) for n in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[n, t, channels] -> [n, hidden]"""
         h = self.enter(x.transpose(1, 2))  # [n, hidden, t]
         for n, block in enumerate(self.blocks):
             h = h + F.relu(block(F.pad(h, (2 * 2**n, 0))))  # causal: padded on the left only

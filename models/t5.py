@@ -54,7 +54,7 @@ T5_1_1_SMALL = Shape(32_128, 512, 8, 6, 64, 1024, gated=True, tied=False)  # the
 def bucket(distance: Tensor, buckets: int, far: int, both: bool) -> Tensor:
     """Half of the buckets hold one distance each, the others ranges that grow logarithmically to `far` (section 2.1).
 
-    distance: int, key position - query position; both: whether keys may come after the query
+    distance: int of any shape, key position - query position; both: whether keys may come after the query
     """
     offset = torch.zeros_like(distance)
     if both:
@@ -117,6 +117,7 @@ class MLP(nn.Module):
         nn.init.normal_(self.down.weight, std=shape.hidden**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x: [n, t, width], and so the result"""
         y = F.relu(self.up(x)) if self.gate is None else F.gelu(self.gate(x), approximate="tanh") * self.up(x)
         return self.down(self.dropout(y))
 

@@ -35,10 +35,12 @@ class Classifier(pl.LightningModule):
         return self.logit(x).squeeze(-1).sigmoid()
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """batch: x [n, d], y [n], the second class as 1"""
         x, y = batch
         return F.binary_cross_entropy_with_logits(self.logit(x).squeeze(-1), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         x, y = batch
         logits = self.logit(x).squeeze(-1)
         loss = F.binary_cross_entropy_with_logits(logits, y)

@@ -148,13 +148,16 @@ def factorise(matrix: csr_array, width: int) -> np.ndarray:
 
 
 def nearest(vectors: np.ndarray, to: np.ndarray, k: int, without: list[int]) -> list[int]:
-    """The k words whose vectors have the smallest angle to `to`, [width]."""
+    """The k words whose vectors have the smallest angle to `to`. vectors: [vocab, width], to: [width]"""
     cosines = vectors @ to / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(to), 1e-12)
     cosines[without] = -np.inf
     return np.argsort(-cosines, kind="stable")[:k].tolist()
 
 
 def analogy(vectors: np.ndarray, a: int, b: int, c: int) -> int:
-    """a is to b as c is to what? By the sum of unit vectors b - a + c (Mikolov et al., 2013a, section 4)."""
+    """a is to b as c is to what? By the sum of unit vectors b - a + c (Mikolov et al., 2013a, section 4).
+
+    vectors: [vocab, width]
+    """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return nearest(unit, unit[b] - unit[a] + unit[c], 1, without=[a, b, c])[0]

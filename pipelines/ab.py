@@ -80,7 +80,11 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
 
 
 def checked(project: str, log: str) -> JsonObject:
-    """The schema of the project's bundle."""
+    """The schema of the project's bundle, {} if it has none.
+
+    Raises:
+        UsageError: unknown project, no log, or an unreadable schema.
+    """
     known_project(project)
     if not log:
         raise UsageError("log: missing; give log=<folder or SQLAlchemy URL> or set SERVING_PREDICTIONS")
@@ -101,7 +105,11 @@ def version(bundle: Path) -> str:
 def first(
     log: str, project: str, since: datetime, until: datetime, champion: str, challenger: str
 ) -> tuple[str, datetime]:
-    """The challenger and the time of its first prediction. By default the only version besides the champion."""
+    """The challenger and the time of its first prediction. By default the only version besides the champion.
+
+    Raises:
+        UsageError: the log has no predictions of a challenger, or of several.
+    """
     begun: dict[str, datetime] = {}
     for row in recording.read(log, project, since, until):
         begun.setdefault(row.version, row.time)

@@ -47,6 +47,11 @@ def table(_: Options) -> None:
 
 
 def page(options: Sizing) -> None:
+    """Writes the page in both languages and prints whether the model fits.
+
+    Raises:
+        UsageError: unknown model or machine, or a longer context than the model takes.
+    """
     from roadmap.sizing.page import Choice, render
 
     if options.model not in ARCHITECTURES:

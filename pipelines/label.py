@@ -67,7 +67,11 @@ def label(project: str, file: str, log: str) -> str:
 
 
 def schema_of(project: str) -> JsonObject:
-    """The schema of the project's data card."""
+    """The schema of the project's data card.
+
+    Raises:
+        UsageError: unknown project, not prepared, or it takes no labels.
+    """
     from roadmap.data.splits import read_card
     from roadmap.project import TakesLabels, load_project
 

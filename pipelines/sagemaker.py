@@ -117,6 +117,12 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def train(root: Path) -> None:
+    """Runs the stages and hands over their outputs. root: /opt/ml
+
+    Raises:
+        TrainingFailed: several instances, a wrong hyperparameter, other code, or a stage that failed.
+        Stopped: SIGTERM arrived.
+    """
     project, arguments = overrides(read(root / "input/config/hyperparameters.json"))
     hosts = read(root / "input/config/resourceconfig.json").get("hosts", [])
     if len(hosts) > 1:
@@ -137,7 +143,11 @@ def train(root: Path) -> None:
 
 
 def expect_code(project: str) -> None:
-    """Checks that the image has the same training code as the caller's checkout, if the caller sent its hash."""
+    """Checks that the image has the same training code as the caller's checkout, if the caller sent its hash.
+
+    Raises:
+        TrainingFailed: it has other code.
+    """
     wanted, network = os.environ.get("CODE_SHA256"), os.environ.get("NETWORK", "")
     try:
         found = code_sha256("train", project, network) if wanted else None
@@ -180,6 +190,11 @@ def hand_over(artifacts: Path, model: Path) -> None:
 
 
 def stop(*_: object) -> None:
+    """Handles SIGTERM.
+
+    Raises:
+        Stopped: always.
+    """
     raise Stopped
 
 

@@ -19,7 +19,11 @@ STORE = Path("artifacts/store.json")
 
 
 def identity() -> str | None:
-    """The creation time of the store's default experiment; None if the server is down."""
+    """The creation time of the store's default experiment; None if the server is down.
+
+    Raises:
+        UsageError: the file is no MLflow store.
+    """
     if os.environ.get("TRACKING") == "none":
         return "none"
     uri = store_uri()

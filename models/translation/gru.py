@@ -25,6 +25,7 @@ class Maxout(nn.Module):
         self.linear = nn.Linear(inputs, 2 * outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]"""
         return self.linear(x).unflatten(-1, (-1, 2)).amax(dim=-1)
 
 

@@ -66,17 +66,20 @@ class Layer(nn.Module):
         )
 
     def around(self, part: Callable[[Tensor], Tensor], norm: nn.LayerNorm, x: Tensor) -> Tensor:
-        """What a part says is added to what it read, after dropout (5.4)."""
+        """What a part says is added to what it read, after dropout (5.4). x: [n, t, width], and so the result"""
         if self.pre_norm:
             return x + self.dropout(part(norm(x)))
         return norm(x + self.dropout(part(x)))
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """3.3"""
+        """Position-wise (3.3). x: [n, t, width], and so the result"""
         return self.contract(F.relu(self.expand(x)))
 
     def own(self, x: Tensor, turn: Pair | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of the layer's own tokens, turned where positions are rotary."""
+        """Queries, keys and values of the layer's own tokens, turned where positions are rotary.
+
+        x: [n, t, width] -> [n, heads, t, d] each
+        """
         q, (k, v) = self.attention.queries(x), self.attention.keys(x)
         return (q, k, v) if turn is None else (rotate(q, *turn), rotate(k, *turn), v)
 
@@ -164,7 +167,10 @@ class Transformer(Translator):
                     nn.init.xavier_uniform_(parameter)
 
     def embed(self, tokens: Tensor, start: int) -> tuple[Tensor, Pair | None]:
-        """Embeddings times sqrt(width) (3.4), plus positions (3.5), from `start` on; or how far to turn."""
+        """Embeddings times sqrt(width) (3.4), plus positions (3.5), from `start` on; or how far to turn.
+
+        tokens: int [n, t] -> [n, t, width]
+        """
         x = self.tokens(tokens) * math.sqrt(self.width)
         if self.rotary:
             places = torch.arange(start, start + tokens.shape[1], device=x.device)

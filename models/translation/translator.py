@@ -72,15 +72,17 @@ class Translator(pl.LightningModule, ABC):
         return F.linear(x, self.tokens.weight)
 
     def loss(self, source: Tensor, lengths: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Mean cross-entropy in nats of the tokens that are no padding."""
+        """Mean cross-entropy in nats of the tokens that are no padding. Shapes as in `forward`."""
         logits = self(source, lengths, target[:, :-1])
         wanted = target[:, 1:].flatten().long()
         return F.cross_entropy(logits.flatten(0, 1), wanted, ignore_index=PAD, label_smoothing=smoothing)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """batch: source, lengths and target, as of `forward`"""
         return self.loss(*batch, smoothing=self.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """batch: as of `training_step`"""
         self.log("val_loss", self.loss(*batch), sync_dist=True, batch_size=len(batch[0]))
 
     def pace(self, step: int) -> float:
@@ -95,7 +97,10 @@ class Translator(pl.LightningModule, ABC):
 
     @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, most: int) -> list[list[int]]:
-        """Greedy decoding without a cache, up to END or `most` tokens: the reference for the exported graphs."""
+        """Greedy decoding without a cache, up to END or `most` tokens: the reference for the exported graphs.
+
+        source: int [n, s], lengths: int [n]
+        """
         target = torch.full((len(source), 1), BEGIN)
         for _ in range(most):
             target = torch.cat([target, self(source, lengths, target)[:, -1:].argmax(dim=-1)], dim=1)
@@ -136,6 +141,7 @@ class EncoderGraph(nn.Module):
         self.translator = translator
 
     def forward(self, source: Tensor, lengths: Tensor) -> State:
+        """source: int [n, s], lengths: int [n] -> memory, state"""
         memory, state = self.translator.encode(source, lengths)
         return (*memory, *state)
 

@@ -35,6 +35,7 @@ class Behaviour(project.Behaviour[Predictor]):
 
 
 def digits(predictor: Predictor, images: np.ndarray) -> np.ndarray:
+    """images: [n, size, size], in grey levels -> int [n]"""
     return np.array([output.digit for output in predict(predictor, images)])
 
 
@@ -50,13 +51,13 @@ def predict(predictor: Predictor, images: np.ndarray) -> list[Response]:
 
 
 def ring(size: int) -> np.ndarray:
-    """An upright oval line: a zero."""
+    """An upright oval line: a zero. -> [size, size], in grey levels"""
     y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
     radius = np.hypot(x / 0.26, y / 0.36)
     return 255 * np.clip(1.6 - 4 * np.abs(radius - 1), 0, 1)
 
 
 def bar(size: int) -> np.ndarray:
-    """An upright stroke: a one."""
+    """An upright stroke: a one. -> [size, size], in grey levels"""
     y, x = (np.mgrid[:size, :size] + 0.5) / size - 0.5
     return 255.0 * ((np.abs(x) < max(0.06, 1 / size)) & (np.abs(y) < 0.38))

@@ -78,6 +78,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Images as PNG, and classes int64 [n]."""
         test = splits.read(folder, split)
         return [{"image": images.encode(image)} for image in test["image"]], test["label"]
 
@@ -129,7 +130,11 @@ def _unpacked(content: bytes, where: str, suffix: str) -> bytes:
 
 
 def records(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """-> pixels [n, 3072], labels [n]"""
+    """The binary version. -> pixels uint8 [n, 3072], labels uint8 [n]
+
+    Raises:
+        UsageError: truncated, or a label beyond 9.
+    """
     if not content or len(content) % (1 + PIXELS):
         raise UsageError(
             f"{where}: {len(content):,} bytes; expected records of {1 + PIXELS:,} bytes; the file may be truncated"
@@ -143,6 +148,11 @@ def pickled(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
 
     Only the opcodes of strings and one-byte integers matter: a string that is a key of the dictionary, in any order,
     labels the values after it.
+
+    -> as `records`
+
+    Raises:
+        UsageError: not a batch of the python version, truncated, or a label beyond 9.
     """
     key, pixels, labels = "", b"", bytearray()
     try:

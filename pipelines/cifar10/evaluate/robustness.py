@@ -30,13 +30,13 @@ def through(predictor: Predictor) -> Predict:
 
 
 def gaussian_noise(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """sigma: of the noise, in grey levels"""
+    """pixels: uint8 [n, h, w, 3], and so the result; sigma: of the noise, in grey levels"""
     noise = np.random.default_rng(0).normal(0, 1, pixels.shape)  # the same noise at every severity, scaled
     return _bytes(pixels + sigma * noise)
 
 
 def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """sigma: of the Gaussian kernel, in pixels"""
+    """pixels: as of `gaussian_noise`; sigma: of the Gaussian kernel, in pixels"""
     reach = max(1, round(3 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
     x = pixels.astype(np.float32)
@@ -47,10 +47,12 @@ def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def brightness(pixels: np.ndarray, factor: float) -> np.ndarray:
+    """pixels: as of `gaussian_noise`; factor: what is added, as a share of each value"""
     return _bytes(pixels * (1 + factor))
 
 
 def darkness(pixels: np.ndarray, share: float) -> np.ndarray:
+    """pixels: as of `gaussian_noise`; share: what is taken from each value"""
     return _bytes(pixels * (1 - share))
 
 
@@ -67,7 +69,7 @@ CORRUPTIONS: dict[str, tuple[Callable[[np.ndarray, float], np.ndarray], tuple[fl
 
 
 def accuracies(predict: Predict, pixels: np.ndarray, targets: np.ndarray) -> dict[str, list[float]]:
-    """Accuracy on clean images, then at each severity."""
+    """Accuracy on clean images, then at each severity. pixels: uint8 [n, h, w, 3], targets: int [n]"""
     clean = float((predict(pixels).argmax(axis=1) == targets).mean())
     return {
         name: [clean, *(float((predict(damage(pixels, s)).argmax(axis=1) == targets).mean()) for s in strengths)]

@@ -93,7 +93,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Requests and a record per row; for real texts the tags are empty and the truth is -1."""
+        """Requests, and FIELDS of each, [n]; for real texts the tags are empty and the truth is -1."""
         test = splits.read(folder, split)
         requests = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
         targets = np.zeros(len(test), FIELDS)
@@ -110,7 +110,11 @@ def hotels() -> pd.DataFrame:
 
 
 def own_table(data: settings.Data) -> tuple[pd.DataFrame, list[str]]:
-    """-> texts with the numbers of their classes, names of the classes"""
+    """-> texts with the numbers of their classes, names of the classes
+
+    Raises:
+        UsageError: no column is named, or the file is unreadable.
+    """
     if data.path is None or data.text is None or data.target is None:
         raise UsageError("data.path, data.text, data.target: one is missing; a table needs them all")
     read = texts.from_json_lines if settings.kind_of(data.path) == "jsonl" else texts.from_csv
@@ -120,7 +124,11 @@ def own_table(data: settings.Data) -> tuple[pd.DataFrame, list[str]]:
 def cut(
     frame: pd.DataFrame, data: settings.Data, seed: int, classes: list[str]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
-    """A random split, each text once: a repeated one would stand in train and in test."""
+    """A random split, each text once: a repeated one would stand in train and in test.
+
+    Raises:
+        UsageError: no row has a text, or a split has too few rows of a class.
+    """
     known = frame[frame["text"].map(lambda text: isinstance(text, str) and not is_blank(text))]
     if known.empty:
         raise UsageError(f"{len(frame)} rows have no text; expected some in the column that data.text names")

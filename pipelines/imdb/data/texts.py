@@ -30,7 +30,11 @@ class TextFile:
 
 
 def from_csv(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]]:
-    """-> texts with the numbers of their classes, names of the classes"""
+    """-> texts with the numbers of their classes, names of the classes
+
+    Raises:
+        UsageError: unreadable, no such column, or a text that is too long.
+    """
     cells = csv_table.read(path, [target], raw=[text])
     if text not in cells.columns or text == target:
         others = [name for name in cells.columns if name != target]
@@ -43,7 +47,11 @@ def from_csv(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]
 
 
 def from_json_lines(path: str, text: str, target: str) -> tuple[pd.DataFrame, list[str]]:
-    """As `from_csv`, of one JSON object per line; null is a gap."""
+    """As `from_csv`, of one JSON object per line; null is a gap.
+
+    Raises:
+        UsageError: unreadable, a line that isn't an object with both keys, or no target.
+    """
     try:
         lines = decoded(Path(path).read_bytes(), path).split("\n")
     except OSError as error:
@@ -134,7 +142,11 @@ def from_files(path: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def files(path: Path) -> Iterator[TextFile]:
-    """Every *.txt in a folder, an archive or a folder of archives; hidden ones are passed over."""
+    """Every *.txt in a folder, an archive or a folder of archives; hidden ones are passed over.
+
+    Raises:
+        UsageError: nothing there, or an unreadable file.
+    """
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder")
     if path.is_file():

@@ -114,7 +114,7 @@ def probabilities(outputs: Sequence[Response]) -> np.ndarray:
 
 
 def by_tag(targets: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Accuracy by the generator's tags."""
+    """Accuracy by the generator's tags. targets: FIELDS [n], right: [n]"""
     return {
         f"accuracy_{level}": float(right[targets[tag] == level].mean())
         for tag in TAGS
@@ -131,6 +131,7 @@ class NBSVM:
     C, BETA = 0.1, 0.25
 
     def fit(self, texts: list[str], labels: np.ndarray) -> "NBSVM":
+        """labels: [n]"""
         from sklearn.feature_extraction.text import CountVectorizer
 
         self.vectorizer = CountVectorizer(token_pattern=SIGN, ngram_range=(1, 2), binary=True)
@@ -154,5 +155,6 @@ class NBSVM:
         return scaled, float(machine.intercept_[0])
 
     def predict(self, texts: list[str]) -> np.ndarray:
+        """-> labels [n]"""
         scores = self.vectorizer.transform(texts) @ self.weights.T + self.bias
         return self.classes[scores.argmax(axis=1) if len(self.classes) > 2 else (scores[:, 0] > 0).astype(int)]

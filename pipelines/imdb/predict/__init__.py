@@ -63,6 +63,11 @@ def is_blank(text: str) -> bool:
 
 
 def has_words(text: str) -> str:
+    """The text unchanged.
+
+    Raises:
+        ValueError: it is blank.
+    """
     if is_blank(text):
         raise ValueError("should hold more than white space")
     return text
@@ -126,10 +131,12 @@ class Predictor(bundle.Predictor):
         )
 
     def of_two(self, log_odds: float) -> JsonObject:
+        """The first fields of the response. log_odds: of the second class"""
         sure = 1 / (1 + math.exp(-min(abs(log_odds), 500.0)))  # of the more likely class
         return {"label": self.classes[int(log_odds >= 0)], "probability": round(sure, 6)}
 
     def of_many(self, logits: np.ndarray, best: int) -> JsonObject:
+        """The first fields of the response. logits: [classes], best: index of the largest"""
         odds = np.exp(logits - logits.max(), dtype=np.float64)
         shares = [round(float(share), 6) for share in odds / odds.sum()]
         probabilities = dict(zip(self.classes, shares, strict=True))

@@ -67,7 +67,7 @@ class Data(project.Data[settings.Data]):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Windows of the test text, as requests for log-probabilities, and their numbers of characters."""
+        """Windows of the test text, as requests for log-probabilities, and their numbers of characters, [n]."""
         card, test = splits.read_card(folder), splits.read(folder, split)
         tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
         texts = pieces(tokenizer, text_of(test), card["schema"]["block"])
@@ -76,7 +76,11 @@ class Data(project.Data[settings.Data]):
 
 
 def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
-    """Text, source and licence."""
+    """Text, source and licence.
+
+    Raises:
+        UsageError: the file is unreadable, empty or no text.
+    """
     if data.path is not None:
         path = Path(data.path)
         try:
@@ -100,6 +104,7 @@ def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
 
 
 def text_of(split: dict[str, np.ndarray]) -> str:
+    """split: its `text` is of code points, uint32 [characters]"""
     return "".join(map(chr, split["text"].tolist()))
 
 

@@ -69,6 +69,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Images as rows of grey values, and digits int64 [n]."""
         test = splits.read(folder, split)
         return [{"image": image.tolist()} for image in test["image"]], test["digit"]
 
@@ -82,7 +83,13 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def idx(name: str) -> np.ndarray:
-    """An IDX file: a magic number with the number of dimensions, their sizes, then the bytes."""
+    """An IDX file: a magic number with the number of dimensions, their sizes, then the bytes.
+
+    -> images uint8 [n, h, w], or labels int64 [n]
+
+    Raises:
+        UsageError: not a file of bytes, or truncated.
+    """
     with gzip.open(fetch("mnist", URL + name, f"md5:{MD5[name]}")) as file:
         content = file.read()
     dims = content[3]
@@ -95,4 +102,5 @@ def idx(name: str) -> np.ndarray:
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
+    """uint8 [n, h, w] -> float32 [n, 1, h, w] from 0 to 1"""
     return images[:, None].astype(np.float32) / 255

@@ -70,6 +70,7 @@ class Data(project.Data[settings.Data]):
         )
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Requests, and a TARGET (targets.py) for each, [n]."""
         return targets.rows(folder, split)
 
 
@@ -104,7 +105,11 @@ def sample(symbols: int, days: int, seed: int) -> dict[str, pd.DataFrame]:
 
 
 def by_time(days: pd.DataFrame, shares: tuple[float, float, float], source: str) -> dict[str, pd.DataFrame]:
-    """Consecutive periods, the same for all symbols, so that none reveals another's future."""
+    """Consecutive periods, the same for all symbols, so that none reveals another's future.
+
+    Raises:
+        UsageError: too few days for a split.
+    """
     dates = np.sort(days["date"].unique())
     cuts = np.round(np.cumsum(shares)[:2] * len(dates)).astype(int)
     needed = {"train": HISTORY + EMBARGO, "val": EMBARGO + 1, "test": EMBARGO + 1}
@@ -165,6 +170,7 @@ def check_past(days: dict[str, pd.DataFrame], train: Origins, val: Origins) -> N
 
 
 def inputs(rows: Origins, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """The network's inputs at some origins, by name. seen: bool [n]"""
     channels = {f"channel {name!r}": rows.x[seen, :, n] for n, name in enumerate(CHANNELS)}
     return {**channels, "scale": rows.scale[seen]}
 

@@ -25,7 +25,7 @@ class Garch:
         return 1 - self.alpha - self.beta
 
     def shocks(self, rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
-        """Student's t, scaled to variance 1."""
+        """Student's t, scaled to variance 1. -> `size`"""
         return rng.standard_t(self.df, size) * np.sqrt((self.df - 2) / self.df)
 
     def path(self, days: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ Series = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]  # symbol -> log c
 
 
 def naive(logs: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The last value plus the median-centred returns of the last two years."""
+    """The last value plus the median-centred returns of the last two years. As a Baseline."""
 
     def of(errors: np.ndarray) -> np.ndarray:
         quantiles = np.quantile(errors[-DAYS:], LEVELS)
@@ -30,9 +30,11 @@ def empirical(
     errors: Callable[[int], np.ndarray],
     of: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Quantiles of the errors known at each origin, updated every few days.
+    """Quantiles of the errors known at each origin, updated every few days. -> [m, h, q]
 
+    logs: log closes [n]; at: origins, int [m]
     errors(days): of every forecast at this horizon, in order of time; the last one is of the last day of `logs`
+    of(errors): their quantiles, [q]
     """
     every = REFIT
     found = np.empty((len(at), len(HORIZONS), len(LEVELS)))

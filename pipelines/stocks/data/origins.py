@@ -79,7 +79,7 @@ def rolling_origins(frames: dict[str, "pd.DataFrame"], split: str) -> Origins:
 
 
 def known(frames: dict[str, "pd.DataFrame"], rows: Origins, most: int) -> list[np.ndarray]:
-    """The closes up to each origin, at most `most`. frames: the series of `rows`"""
+    """The closes up to each origin, at most `most`: [1 to most] each. frames: the series of `rows`"""
     import pandas as pd
 
     days = pd.concat(frames.values(), ignore_index=True)

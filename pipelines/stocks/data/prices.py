@@ -26,7 +26,13 @@ GAP = 10  # days without a price, beyond which a note is worth it
 
 
 def read_folder(folder: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Reads <SYMBOL>*.csv: the symbol is the file name up to the first `_` or space."""
+    """Reads <SYMBOL>*.csv: the symbol is the file name up to the first `_` or space.
+
+    -> frame by symbol, notes on cleaning
+
+    Raises:
+        UsageError: no folder, no CSV file in it, or as `read_files`.
+    """
     path = Path(folder)
     if not path.is_dir():
         raise UsageError(f"{folder}: no such folder; data.path must name a folder of <SYMBOL>*.csv")
@@ -37,6 +43,11 @@ def read_folder(folder: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """As `read_folder`, of these files.
+
+    Raises:
+        UsageError: no symbol in a name, a symbol twice, an unreadable file, or bad prices.
+    """
     frames: dict[str, pd.DataFrame] = {}
     notes: list[str] = []
     for file in files:
@@ -53,7 +64,11 @@ def read_files(files: list[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def read(file: Path) -> pd.DataFrame:
-    """Columns by case-insensitive name, as strings; the index is the line number."""
+    """Columns by case-insensitive name, as strings; the index is the line number.
+
+    Raises:
+        UsageError: unreadable, empty, or a row or header that isn't CSV.
+    """
     try:
         text = decoded(file.read_bytes(), str(file))
     except OSError as error:
@@ -201,7 +216,11 @@ def _day(when: object) -> str:
 
 
 def live(symbols: list[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Adjusted prices from Yahoo Finance, through the optional package yfinance."""
+    """Adjusted prices from Yahoo Finance, through the optional package yfinance. -> as `read_folder`
+
+    Raises:
+        UsageError: the package is not installed, a symbol has no prices, or Yahoo did not answer.
+    """
     try:
         import yfinance
     except ModuleNotFoundError:

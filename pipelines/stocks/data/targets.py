@@ -29,7 +29,11 @@ TARGET = np.dtype(
 
 
 def rows(folder: Path, split: str) -> tuple[list[Request], np.ndarray]:
-    """Requests of a split's origins, and a TARGET for each."""
+    """Requests of a split's origins, and a TARGET for each, [n].
+
+    Raises:
+        UsageError: the split has no origin.
+    """
     days, test, series = walked(folder, split)
     targets = np.zeros(len(test), TARGET)
     targets["date"], targets["symbol"], targets["last"] = test.date, test.symbol, test.closes[:, -1]

@@ -82,7 +82,10 @@ def log_returns(targets: np.ndarray, outputs: Sequence[Response]) -> np.ndarray:
 
 
 def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
-    """Metrics per horizon; intervals by bootstrap of blocks of EMBARGO dates."""
+    """Metrics per horizon; intervals by bootstrap of blocks of EMBARGO dates.
+
+    targets: TARGET [n], quantiles: log-returns [n, h, q]
+    """
     y, date, median = targets["y"], targets["date"], quantiles[..., MEDIAN]
     losses, reference = pinball(y, quantiles), pinball(y, targets["naive"])
     found = named(losses.mean(axis=0), "pinball") | named(reference.mean(axis=0), "pinball_naive")
@@ -109,7 +112,7 @@ def metrics(targets: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
 
 def against_truth(truth: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     """Against the generator's distribution: true coverage of the intervals, and errors of the quantiles in widths of
-    its 80% interval."""
+    its 80% interval. truth, quantiles: log-returns [n, h, q]"""
     found: dict[str, float] = {}
     for interval, (low, high) in forecasts.INTERVALS.items():
         mass = [

@@ -122,6 +122,7 @@ BASELINES: dict[str, Baseline] = {
 
 
 def timed(baseline: Baseline, series: Series, rows: int) -> tuple[np.ndarray, float]:
+    """The forecasts [rows, h, q], and the seconds they took."""
     from threadpoolctl import threadpool_limits
 
     started = time.perf_counter()

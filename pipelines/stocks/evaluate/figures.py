@@ -14,7 +14,10 @@ TALLEST = 15  # percent; longer bars are cut
 
 
 def fans(targets: np.ndarray, quantiles: np.ndarray) -> Figure:
-    """Fan charts of a few forecasts near the end of the test period, with the prices that followed."""
+    """Fan charts of a few forecasts near the end of the test period, with the prices that followed.
+
+    targets: TARGET [n], quantiles: log-returns [n, h, q]
+    """
     symbols = np.unique(targets["symbol"])[:SYMBOLS]
     figure, axes = plt.subplots(len(symbols), 1, figsize=(8.4, 2.1 * len(symbols) + 0.6), sharex=True, squeeze=False)
     for ax, symbol in zip(axes[:, 0], symbols, strict=True):
@@ -64,7 +67,7 @@ def coverage(metrics: dict[str, float], baselines: list[JsonObject]) -> Figure:
 
 
 def pinball_by_horizon(losses: np.ndarray, baselines: list[JsonObject]) -> Figure:
-    """Loss relative to the naive forecast's, by horizon."""
+    """Loss relative to the naive forecast's, by horizon. losses: [h]; baselines: the naive one first"""
     figure, ax = plt.subplots(figsize=(8.4, 4))
     naive = np.array([baselines[0][f"pinball_{days}d"] for days in HORIZONS])
     rows = {row["name"]: np.array([row[f"pinball_{days}d"] for days in HORIZONS]) for row in baselines[1:]}
@@ -95,7 +98,10 @@ def pinball_by_horizon(losses: np.ndarray, baselines: list[JsonObject]) -> Figur
 
 
 def probability(targets: np.ndarray, quantiles: np.ndarray) -> Figure:
-    """Probability integral transform: a calibrated forecast puts as much probability everywhere as outcomes fall."""
+    """Probability integral transform: a calibrated forecast puts as much probability everywhere as outcomes fall.
+
+    targets: TARGET [n], quantiles: log-returns [n, h, q]
+    """
     bins = transform(targets["y"], quantiles)
     edges = np.array([0, *QUANTILES, 1])
     figure, axes = plt.subplots(1, len(HORIZONS), figsize=(8.4, 3.2), sharey=True)

@@ -99,7 +99,7 @@ class Predictor(bundle.Predictor):
         return [self.response(request, rows) for request, rows in zip(inputs, returns, strict=True)]
 
     def forecasts(self, different: list[bytes]) -> np.ndarray:
-        """The same for windows as bytes, in chunks."""
+        """As `returns`, of windows as bytes (float64), in chunks. -> [windows, h, q]"""
         chunks = [b"".join(different[start : start + CHUNK]) for start in range(0, len(different), CHUNK)]
         return np.concatenate([self.returns(np.frombuffer(chunk).reshape(-1, HISTORY)) for chunk in chunks])
 
