@@ -101,6 +101,10 @@ class DeployOperator(DvcOperator):
         self.what = what
 
     def execute(self, context: "Context") -> dict[str, str]:
+        """
+        Raises:
+            AirflowSkipException: the run has no target.
+        """
         if self.what["target"] == "none":
             raise AirflowSkipException(
                 f"{self.what['project']}: found no target; trigger with deploy=server or set DEPLOY_TARGET"

@@ -46,6 +46,11 @@ class GitHubRepository:
 
     @classmethod
     def here(cls) -> "GitHubRepository":
+        """The repository of the environment's variables.
+
+        Raises:
+            GitHubError: one is not set.
+        """
         for variable in ("GITHUB_REPOSITORY", "GITHUB_TOKEN"):
             if not os.environ.get(variable):
                 raise GitHubError(f"{variable}: not set; GitHub sets it in workflows; set it yourself elsewhere")
@@ -101,7 +106,11 @@ class GitHubRepository:
 
 
 def comment(repository: GitHubRepository, file: str, topic: str, pr: str | None = None, link: str | None = None) -> str:
-    """Creates or updates the one comment of a topic, marked by an invisible line."""
+    """Creates or updates the one comment of a topic, marked by an invisible line.
+
+    Raises:
+        GitHubError: the file is too long, or as `pull_request` and `GitHubRepository.ask`.
+    """
     number = int(pr) if pr else pull_request(repository)
     if number is None:
         return "no open pull request: nothing to comment on"
@@ -120,7 +129,11 @@ def comment(repository: GitHubRepository, file: str, topic: str, pr: str | None 
 
 
 def pull_request(repository: GitHubRepository) -> int | None:
-    """The pull request of the workflow's event, or of the branch."""
+    """The pull request of the workflow's event, or of the branch.
+
+    Raises:
+        GitHubError: neither is known.
+    """
     event = os.environ.get("GITHUB_EVENT_PATH")
     happened = json.loads(Path(event).read_text()) if event and Path(event).is_file() else {}
     if number := (happened.get("pull_request") or {}).get("number"):

@@ -121,6 +121,12 @@ def sbom(lock: Path, folder: Path) -> Path:
 
 
 def run(command: str, images: list[str]) -> int:
+    """Runs a command; returns its exit code.
+
+    Raises:
+        ImageError: an unknown image, or the engine failed.
+        AuditError: a package could not be audited.
+    """
     if unknown := sorted(set(images) - set(IMAGES)):
         raise ImageError(f"found no image {unknown[0]!r}; expected {', '.join(IMAGES)}")
     if command == "build":

@@ -34,6 +34,11 @@ class Doors:
         self.bundle = ""  # the registered version
 
     def dvc(self) -> str:
+        """The stage runs and its outputs are in the remote.
+
+        Raises:
+            DoorClosed: it does not.
+        """
         stage = f"prepare@{self.project}"
         self.worker("dvc", "repro", stage)  # with its upstream stages
         self.worker("dvc", "push", stage)
@@ -43,6 +48,11 @@ class Doors:
         return f"{stage} ran, and the remote has it"
 
     def airflow(self) -> str:
+        """The project's DAG runs to success.
+
+        Raises:
+            DoorClosed: it does not.
+        """
         client = Client(f"{self.stack.url}/airflow", "admin", self.stack.env["AIRFLOW_PASSWORD"])
         until = time.monotonic() + SECONDS
         while True:  # a fresh Airflow takes a moment to parse the DAGs
@@ -66,7 +76,11 @@ class Doors:
         return f"{len(tasks)} tasks"
 
     def deploy(self) -> str:
-        """`serving` has the champion: by polling, or by a deployment if it follows a stage."""
+        """`serving` has the champion: by polling, or by a deployment if it follows a stage.
+
+        Raises:
+            DoorClosed: it has not.
+        """
         path = f"/mlflow/api/2.0/mlflow/registered-models/alias?name={self.project}&alias=champion"
         version = json.loads(self.get(path, login=True))["model_version"]
         self.bundle = {tag["key"]: tag["value"] for tag in version.get("tags", ())}["bundle"]
@@ -81,6 +95,11 @@ class Doors:
         return last(done.stdout)
 
     def http(self) -> str:
+        """The prediction of the example through the proxy.
+
+        Raises:
+            DoorClosed: it fails, or is of another version.
+        """
         example = json.loads(self.worker("cat", f"artifacts/{self.project}/bundle/example.json"))
         answer = json.loads(self.get(f"/models/{self.project}/predict", {"inputs": example}))
         if len(answer["outputs"]) != len(example) or answer["model"]["version"] != self.bundle:
@@ -95,6 +114,11 @@ class Doors:
         return self.stack.run("exec", "-T", WORKER, program, "run", *command, seconds=SECONDS)
 
     def get(self, path: str, body: object = None, login: bool = False) -> bytes:
+        """The content of a response of the proxy; to a POST if there is a body.
+
+        Raises:
+            DoorClosed: it is unreachable, or answers with an error.
+        """
         headers = basic("admin", self.stack.env["WEB_PASSWORD"]) if login else {}
         try:
             return ask(self.stack.url + path, body, headers=headers, seconds=60).content
@@ -118,6 +142,11 @@ class Options(command_line.Options):
 
 
 def smoke(options: Options) -> int:
+    """Tests every entry point; returns the exit code.
+
+    Raises:
+        ComposeError: the worker is not running.
+    """
     shut = 0
     doors = Doors(Stack(), options.project)
     opened: list[Callable[[], str]] = [doors.dvc, doors.airflow, doors.deploy, doors.http]

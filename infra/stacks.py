@@ -249,6 +249,11 @@ def run(verb: str, options: Change) -> None:
 
 
 def change(verb: str, options: Change) -> list[str]:
+    """Runs a verb on a stack; returns the lines to print.
+
+    Raises:
+        StackError: an unknown stack or stage, or the change failed.
+    """
     import boto3
     from botocore.config import Config
 

@@ -45,6 +45,12 @@ def answers(port: int, project: str, inputs: list[JsonObject]) -> bytes | None:
 
 
 def cold_start(folder: Path, question: Question) -> float:
+    """Seconds to the first response.
+
+    Raises:
+        NotReady: there is none.
+        SystemExit: it is wrong.
+    """
     port = free_port()
     start = time.perf_counter()
     with running(serve(folder, port), {}) as process:

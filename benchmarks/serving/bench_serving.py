@@ -75,6 +75,7 @@ def post(url: str, body: bytes) -> bytes:
 
 
 def measure(contender: Contender, question: Question, concurrency: list[int], seconds: float) -> Row:
+    """Figures by concurrency, each of `seconds` of load after a warm-up; the reason, if it can't be measured."""
     port, bodies = free_port(), question.bodies(contender)
     path = (contender.stream if question.streams else contender.predict).format(project=question.project)
     url = f"http://127.0.0.1:{port}{path}"

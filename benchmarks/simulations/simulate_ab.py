@@ -38,13 +38,16 @@ def daily_sums(values: np.ndarray) -> Sums:
 
 
 def pair_differences(gain: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Two models on the same requests: where they differ, the challenger is right more often."""
+    """-> float [*shape]: two models on the same requests: where they differ, the challenger is right more often."""
     differ = 1 - BOTH
     return rng.choice([-1.0, 0.0, 1.0], shape, p=[(differ - gain) / 2, BOTH, (differ + gain) / 2])
 
 
 def heavy_differences(gain: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Squared errors of a regression, the errors with the tails of Student's t with 6 degrees of freedom."""
+    """-> float [*shape]: squared errors of a regression, the champion's less the challenger's.
+
+    The errors have the tails of Student's t with 6 degrees of freedom.
+    """
     common = rng.standard_t(6, shape)
     first, second = (common + 0.5 * rng.standard_t(6, shape) for _ in range(2))
     return first**2 - (1 - gain) * second**2
@@ -69,7 +72,7 @@ def split(gain: float, experiments: int, days: int, daily: int, seed: int) -> Fo
 
 
 def moments(sums: Sums, n: np.ndarray) -> tuple[Days, Days]:
-    """Mean and variance of all labels up to each day."""
+    """-> [experiments, days] each: mean and variance of all labels up to each day; n: their number [days]."""
     mean = sums.total.cumsum(axis=1) / n
     return mean, sums.squares.cumsum(axis=1) / n - mean**2
 
@@ -88,6 +91,7 @@ def verdicts(found: Found, right: bool = False) -> tuple[np.ndarray, np.ndarray]
 
 
 def first(decided: np.ndarray) -> np.ndarray:
+    """decided: bool [experiments, days] -> the first day that is, from 1, int [experiments]; 0 if there is none."""
     return np.where(decided.any(axis=1), decided.argmax(axis=1) + 1, 0)
 
 

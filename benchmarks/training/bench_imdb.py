@@ -50,6 +50,7 @@ class Packed(LSTM):
         return 2 * hidden + width
 
     def encode(self, e: Tensor, lengths: Tensor) -> Tensor:
+        """e: float [b, t, width], lengths: int [b] -> float [b, t, 2 * hidden + width]"""
         packed = nn.utils.rnn.pack_padded_sequence(e, lengths, batch_first=True, enforce_sorted=False)
         states, _ = nn.utils.rnn.pad_packed_sequence(self.both(packed)[0], batch_first=True, total_length=e.shape[1])
         return torch.cat([states, e], dim=2)

@@ -42,7 +42,7 @@ NANOGPT |= {"lr": PEAK, "final_lr": LEAST / PEAK, "warmup": WARMUP, "weight_deca
 
 
 def text() -> tuple[np.ndarray, np.ndarray, int]:
-    """Tokens of the first nine tenths, of the last, and the size of the vocabulary."""
+    """Tokens int [n] of the first nine tenths, of the last, and the size of the vocabulary."""
     settings = Data(path=None, tokenizer="char", vocab=300, block=BLOCK, rows=1, split=(0.9, 0.05, 0.05))
     content, *_ = corpus(settings, "full")
     tokenizer = tokens.characters(content)
@@ -53,7 +53,7 @@ def text() -> tuple[np.ndarray, np.ndarray, int]:
 
 @torch.no_grad()
 def loss_of(model: GPT, held_out: np.ndarray) -> float:
-    """Nats per character of the whole text, in consecutive windows of the model's own context."""
+    """Nats per character of the whole text, tokens int [n], in consecutive windows of the model's own context."""
     model.eval()
     view = torch.tensor(windows(held_out, model.block)[:: model.block].astype(np.int64))
     total = 0.0
@@ -101,7 +101,7 @@ def reference(steps: int) -> tuple[float, float]:
 
 
 def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int) -> float:
-    """What `pipelines.train` does in one epoch of so many steps, without validation; seconds."""
+    """What `pipelines.train` does in one epoch of so many steps, without validation; seconds. train: tokens int [n]."""
     view = windows(train, model.block)
     arrays = (view[:, :-1], view[:, 1:])
     data = TrainingSet(arrays, tuple(array[:2] for array in arrays), {}, {}, rows=steps * settings.batch_size)

@@ -89,6 +89,7 @@ class ImageDataset(Dataset):
 
 
 def random_crop(image: Image.Image, padding: int) -> Image.Image:
+    """An image of the same size, moved by up to `padding` pixels; black where it was not."""
     width, height = image.size
     padded = ImageOps.expand(image, border=padding)
     top = torch.randint(0, 2 * padding + 1, size=(1,)).item()
@@ -97,11 +98,13 @@ def random_crop(image: Image.Image, padding: int) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
+    """-> float32 [1, height, width], between 0 and 1"""
     pixels = torch.from_numpy(np.array(image, np.uint8, copy=True))
     return pixels.view(image.size[1], image.size[0], 1).permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
 def normalize(x: torch.Tensor) -> torch.Tensor:
+    """x: float [1, height, width] -> the same, with MNIST's mean and deviation taken out"""
     mean, std = (torch.as_tensor(value, dtype=x.dtype).view(-1, 1, 1) for value in ([0.1307], [0.3081]))
     return x.clone().sub_(mean).div_(std)
 
@@ -131,6 +134,7 @@ CONTENDERS = {
 
 
 def training_images() -> tuple[np.ndarray, np.ndarray, str]:
+    """Images uint8 [60000, 28, 28], labels int [60000], and what they are: random ones if MNIST can't be had."""
     try:
         return idx("train-images-idx3-ubyte.gz"), idx("train-labels-idx1-ubyte.gz"), "MNIST"
     except UsageError:

@@ -57,7 +57,10 @@ class Reference(nn.Module):
 
 
 def batches(count: int, length: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Random tokens; the lengths of sources lie between half of `length` and all of it."""
+    """Random tokens; the lengths of sources lie between half of `length` and all of it.
+
+    Each: source int [BATCH, length], lengths int [BATCH], target int [BATCH, length].
+    """
     generator = torch.Generator().manual_seed(SEED)
     made = []
     for _ in range(count):
@@ -69,7 +72,7 @@ def batches(count: int, length: int) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def train(model: nn.Module, data: list[tuple[Tensor, Tensor, Tensor]]) -> float:
-    """Target tokens a CPU-second."""
+    """Target tokens a CPU-second. data: as from `batches`."""
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
     started = time.process_time()

@@ -33,6 +33,10 @@ class MonitorOperator(DvcOperator):
         self.project, self.asset = project, asset
 
     def execute(self, context: "Context") -> dict[str, object]:
+        """
+        Raises:
+            AirflowSkipException: SERVING_PREDICTIONS is not set.
+        """
         if not os.environ.get("SERVING_PREDICTIONS"):
             raise AirflowSkipException("SERVING_PREDICTIONS: not set; set it to the server's prediction log")
         root = self.checkout.root

@@ -36,6 +36,11 @@ class Client:
 
     @classmethod
     def here(cls) -> "Client":
+        """The client of this checkout's Airflow, or of the one in AIRFLOW_URL.
+
+        Raises:
+            TriggerError: there is no password, or Airflow is unreachable or rejects it.
+        """
         port, home = os.environ.get("AIRFLOW_PORT", "8080"), Path(os.environ.get("AIRFLOW_HOME", ".airflow"))
         password = os.environ.get("AIRFLOW_PASSWORD")
         if password is None:

@@ -78,7 +78,11 @@ class Stack:
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """The variables of the file; a ComposeError if it is missing."""
+        """The variables of the file.
+
+        Raises:
+            ComposeError: it is missing.
+        """
         if not self.file.exists():
             raise ComposeError(f"{self.file}: missing; create it with `make up`", 2)
         return settings(self.file)
@@ -93,7 +97,11 @@ class Stack:
 
     @cached_property
     def program(self) -> list[str]:
-        """`docker compose`, or docker-compose 1.29."""
+        """`docker compose`, or docker-compose 1.29.
+
+        Raises:
+            ComposeError: neither is installed, or the engine is unreachable.
+        """
         if docker := shutil.which("docker"):
             if subprocess.run([docker, "info"], capture_output=True).returncode:
                 raise ComposeError("the Docker engine is unreachable; start it or set DOCKER_HOST", TEMPORARY)
@@ -137,6 +145,11 @@ class Stack:
         return done.stdout
 
     def states(self) -> list[ContainerState]:
+        """The containers, by service.
+
+        Raises:
+            ComposeError: the engine is unreachable.
+        """
         label = '{{.Label "com.docker.compose.service"}}'
         command = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={self.name}"]
         shown = subprocess.run(
@@ -195,6 +208,10 @@ class Stack:
             raise ComposeError(f"compose up failed with exit code {compose.returncode}:\n{tail(output, 8)}")
 
     def check_port(self) -> None:
+        """
+        Raises:
+            ComposeError: another program has the port.
+        """
         host, port = self.env.get("BIND", "127.0.0.1"), int(self.env["PORT"])
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -208,6 +225,10 @@ class Stack:
                 ) from None
 
     def complain(self, one: ContainerState) -> None:
+        """
+        Raises:
+            ComposeError: always; why this container failed, with its last lines.
+        """
         hint = "build our images with `make images`" if "No such image" in one.status else "its last lines:"
         raise ComposeError(f"{one.service}: {one.status}; {hint}\n{self.logs(one.service)}")
 

@@ -177,10 +177,20 @@ def status(serving: str | None, records: list[JsonObject]) -> list[str]:
 
 
 def interrupt(*_: object) -> None:
+    """
+    Raises:
+        KeyboardInterrupt: always.
+    """
     raise KeyboardInterrupt
 
 
 def command(verb: str, given: DeployOptions) -> None:
+    """Runs a verb; SIGTERM interrupts it like Ctrl-C.
+
+    Raises:
+        DeployError: it failed, for AWS's or CloudFormation's reasons too.
+        CommandError: it was interrupted.
+    """
     signal.signal(signal.SIGTERM, interrupt)
     with contextlib.nullcontext() if given.target in LOCAL else aws_errors(DeployError, DeployError):
         try:

@@ -114,6 +114,9 @@ def layered(base: ImageRepository, tag: str, to: ImageRepository, name: str, lay
     """Pushes `base:tag` plus a layer as `to:name`; returns the digest. `layer` is an uncompressed archive.
 
     The tag is written last, so an interrupted push leaves none and can be repeated.
+
+    Raises:
+        DeployError: there is no image `base:tag`, or the registry is unreachable or refuses.
     """
     from infra.deploy.package import packed
 

@@ -30,7 +30,11 @@ def in_use(place: str, holder: JsonObject) -> DeployError:
 
 @contextmanager
 def local(file: Path, place: str) -> Iterator[None]:
-    """A lock on this machine, released by the kernel when its holder dies."""
+    """A lock on this machine, released by the kernel when its holder dies.
+
+    Raises:
+        DeployError: another process has it; TEMPORARY.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as lock_file:
         try:
@@ -46,7 +50,11 @@ def local(file: Path, place: str) -> Iterator[None]:
 
 @contextmanager
 def bucket(s3: Any, name: str, key: str, place: str) -> Iterator[None]:
-    """A lock between machines: an S3 object created conditionally and renewed by its holder."""
+    """A lock between machines: an S3 object created conditionally and renewed by its holder.
+
+    Raises:
+        DeployError: another deployment has it; TEMPORARY.
+    """
     holder = {"by": who(), "since": now(), "host": platform.node(), "pid": os.getpid()}
     content = json.dumps(holder).encode()
     if not _acquire(s3, name, key, content):

@@ -40,6 +40,11 @@ def shift_traffic(
 
 
 def bake_step(seconds: float, alarms: Callable[[], list[str]], poll: float = POLL_SECONDS) -> None:
+    """Watches the alarms for so many seconds.
+
+    Raises:
+        DeployError: one fired.
+    """
     end = time.monotonic() + seconds
     while True:
         if firing := alarms():

@@ -29,6 +29,7 @@ class TorchSession:
 
     @torch.inference_mode()
     def run(self, wanted: list[str] | None, feeds: Arrays) -> list[np.ndarray]:
+        """The outputs, arrays like those of the graph; in the order of `wanted`."""
         outputs = self.network(*map(torch.from_numpy, feeds.values()))
         named = dict(zip(self.names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
         return [named[name].numpy() for name in wanted or self.names]

@@ -62,7 +62,7 @@ class Aliases:
 
 
 def over_http(uri: str) -> Api:
-    """The MLflow server in MLFLOW_TRACKING_URI."""
+    """The MLflow server at `uri`. Its calls raise AliasNotFound for an unknown model or alias, else DeployError."""
     server = MlflowServer(uri)
 
     def api(what: str, body: object, method: str | None) -> JsonObject:

@@ -120,7 +120,11 @@ class Lambda:
             raise
 
     def push(self, bundle: Bundle, say: Say) -> str:
-        """The image with the bundle; its tag has the bundle's version."""
+        """The image with the bundle; its tag has the bundle's version.
+
+        Raises:
+            DeployError: there is no serving image with this tag, or the registry refuses.
+        """
         out = aws.outputs(self.stacks, f"roadmap-{self.options.stage}-storage")
         token = self.ecr.get_authorization_token()["authorizationData"][0]
         user = base64.b64decode(token["authorizationToken"]).decode()
@@ -165,6 +169,11 @@ class Lambda:
         return number
 
     def wait(self, qualifier: str = "$LATEST") -> None:
+        """Waits until a version is ready, PATIENCE seconds at most.
+
+        Raises:
+            DeployError: it failed, or it takes longer.
+        """
         until = time.monotonic() + PATIENCE
         while True:
             found = self.api.get_function_configuration(FunctionName=self.name, Qualifier=qualifier)
@@ -179,7 +188,11 @@ class Lambda:
             time.sleep(1)
 
     def smoke(self, bundle: Bundle, qualifier: str) -> None:
-        """Sends the bundle's example as API Gateway would."""
+        """Sends the bundle's example as API Gateway would.
+
+        Raises:
+            DeployError: the function fails, or the response is invalid or of another version.
+        """
         body = json.dumps({"inputs": bundle.example})
         answer = self.api.invoke(
             FunctionName=self.name, Qualifier=qualifier, Payload=json.dumps(event(bundle.manifest.project, body))

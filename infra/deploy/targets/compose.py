@@ -140,6 +140,11 @@ class Compose:
         return [f"{float(one['value'][1]):.0%} of the canary's responses are errors" for one in found]
 
     def compose(self, *arguments: str, **env: str) -> str:
+        """The output of a command of Compose.
+
+        Raises:
+            DeployError: it failed; TEMPORARY.
+        """
         try:
             return self.stack.run(*arguments, env=env)
         except ComposeError as error:
@@ -190,6 +195,10 @@ def until(ready: Callable[[], bool], what: str, state: Callable[[], str]) -> Non
 
 
 def open(options: Options) -> Compose:
+    """
+    Raises:
+        DeployError: the containers' environment file is missing, or its servers follow another alias.
+    """
     stack = Stack()
     try:
         follows = stack.env.get("SERVING_ALIAS", "champion")

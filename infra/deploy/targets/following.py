@@ -87,6 +87,11 @@ class ServerTarget:
         )
 
     def until(self, ready: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+        """Waits until `ready`, PATIENCE seconds at most.
+
+        Raises:
+            DeployError: it takes longer; `otherwise` says what was found.
+        """
         deadline = time.monotonic() + PATIENCE
         while not ready():
             if time.monotonic() > deadline:

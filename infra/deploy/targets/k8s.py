@@ -55,6 +55,11 @@ class K8s:
         return Revision(data["VERSION"], spec["containers"][0]["image"])
 
     def wanted(self, version: str, now: Revision | None) -> Revision:
+        """This version in the image of the options, or else in the present one.
+
+        Raises:
+            DeployError: there is neither.
+        """
         image = self.options.image or (now.image if now else None)
         if not image:
             raise DeployError("image: missing, and nothing serves yet; give image=<repository>:<tag>")
@@ -199,6 +204,11 @@ class K8s:
 
 
 def rendered(options: Options, revision: Revision) -> list[Manifest]:
+    """The manifests of the project at this revision, a copy to change.
+
+    Raises:
+        DeployError: an invalid option, or no kubectl.
+    """
     try:
         return copy.deepcopy(once(options.project, options.stage, revision.image, revision.version))
     except ManifestError as error:

@@ -61,6 +61,12 @@ class Kubectl:
             return ""
 
     def run(self, *command: str, given: str | None = None) -> str:
+        """The output of kubectl; `given` is its input.
+
+        Raises:
+            NotFound: the object does not exist.
+            DeployError: any other failure.
+        """
         arguments = ["kubectl", f"--request-timeout={PATIENCE}s", *self.flags, *command]
         try:
             done = subprocess.run(arguments, input=given, capture_output=True, text=True, timeout=4 * PATIENCE)

@@ -13,6 +13,10 @@ from infra.deploy.targets.staged import StagedTarget
 
 
 def open(options: Options) -> ServerTarget:
+    """
+    Raises:
+        DeployError: the server follows another stage's alias, or MLFLOW_TRACKING_URI is no server.
+    """
     follows = os.environ.get("SERVING_ALIAS", "champion")
     if follows == "champion":
         return ServerTarget(options)
