@@ -96,7 +96,11 @@ class Server:
         return figures
 
     def counted(self) -> str:
-        """The counters of rows and shadow requests in /metrics."""
+        """The counters of rows and shadow requests in /metrics.
+
+        Raises:
+            SystemExit: the log's writer has written no rows.
+        """
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
         found = {name: sum(map(float, re.findall(pattern, page))) for name, pattern in COUNTERS.items()}

@@ -78,7 +78,7 @@ def moments(sums: Sums, n: np.ndarray) -> tuple[Days, Days]:
 
 
 def verdicts(found: Found, right: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The day of the first decision, of the sequential and of the daily test; 0 if there is none.
+    """The day of the first decision, of the sequential and of the daily test, int [experiments]; 0 if there is none.
 
     right: count only those that find the challenger better
     """

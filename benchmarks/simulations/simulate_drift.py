@@ -21,13 +21,14 @@ from pipelines.house_prices.data import hedonic
 from pipelines.house_prices.monitoring import Monitoring
 from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.limits import MonitorSettings
+from roadmap.io.json import JsonObject
 from roadmap.monitoring.drift import compare
 from roadmap.monitoring.reference import Reference, reference
 from roadmap.monitoring.reference.columns import Columns, monitored_columns
 
 REFERENCE, WINDOW, LOOK, STREAMS = 1_000, 500, 50, 50
 PICTURE = Path("docs/assets/drift.png")
-Rows = list[dict[str, Any]]
+Rows = list[JsonObject]
 Shift = Callable[[Rows, float, np.random.Generator], Rows]
 
 

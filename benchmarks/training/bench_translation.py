@@ -44,6 +44,7 @@ class Reference(nn.Module):
                 theirs.linear2.load_state_dict(mine.contract.state_dict())
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
+        """source: int [b, s], lengths: int [b], target: int [b, t] -> logits [b, t, vocabulary]"""
         padding = torch.arange(source.shape[1]) >= lengths[:, None]
         x = self.transformer(
             self.ours.embed(source, 0)[0],
