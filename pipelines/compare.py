@@ -13,7 +13,7 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def training(name: str, project: str, read: Read) -> Training:
     block = (values.get("projects") or {}).get(project) or {}
     params = flat({"profile": values.get("profile"), "seed": values.get("seed"), **block})
 
-    def document(file: str, shape: object, stage: str) -> JsonObject | None:
+    def document(file: str, shape: type[Mapping[str, object]], stage: str) -> JsonObject | None:
         path = f"artifacts/{project}/{file}.json"
         content = read(path)
         where = path if read is here else f"{name}:{path}"

@@ -30,10 +30,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from roadmap.bundle.predictor import Predictor
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+    from pydantic import BaseModel
 
     from roadmap.config.settings import DataSettings, ModelSettings
     from roadmap.data.splits import PreparedData
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
     from roadmap.monitoring.reference.columns import Columns
     from roadmap.reporting.page import Section
 
-Request = dict[str, Any]  # as JSON, before validation by the predictor's `Request`
-Schema = dict[str, Any]  # of the data, from card.json or the bundle's schema.json
-Row = dict[str, Any]  # of a split: column -> value
+Request = JsonObject  # as JSON, before validation by the predictor's `Request`
+Schema = JsonObject  # of the data, from card.json or the bundle's schema.json
+Row = JsonObject  # of a split: column -> value
 Figures: TypeAlias = "Mapping[str, Figure]"  # file name without suffix -> plot
 
 DataBlock = TypeVar("DataBlock", bound="DataSettings")
@@ -98,11 +100,11 @@ class Evaluation(ABC, Generic[Answer]):
         """Slices that must not regress: name -> bool [n]."""
         return {}
 
-    def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Answer]) -> dict[str, Any]:
-        """Fairness metrics, from `roadmap.evaluation.slices.fairness`."""
+    def fairness(self, requests: list[Request], targets: np.ndarray, outputs: Sequence[Answer]) -> JsonObject:
+        """Fairness metrics, from `roadmap.evaluation.slices.fairness`. targets: [n]"""
         return {}
 
-    def baselines(self, folder: Path, seed: int) -> list[dict[str, Any]]:
+    def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Classical baselines on the same splits: `name`, `metric`, `test`, and optional further figures."""
         return []
 
@@ -138,7 +140,7 @@ class Behaviour(ABC, Generic[Asked]):
 class Report(ABC):  # noqa: B024, all of it has a default
     """pipelines/<name>/report.py: `class Report(project.Report)`."""
 
-    def sections(self, folder: Path, card: dict[str, Any]) -> Sequence[Section] | None:
+    def sections(self, folder: Path, card: JsonObject) -> Sequence[Section] | None:
         """Sections of the data report; None for those of the task in `schema`."""
         return None
 
@@ -163,7 +165,11 @@ class Project:
 
     @cached_property
     def settings(self) -> Settings:
-        """With its own error, because params.yaml names the project."""
+        """With its own error, because params.yaml names the project.
+
+        Raises:
+            UsageError: params.yaml names a project without settings.py.
+        """
         try:
             module = importlib.import_module(f"pipelines.{self.name}.settings")
         except ModuleNotFoundError as error:
@@ -172,7 +178,7 @@ class Project:
         return Settings(module.Data, module.Model)
 
     @cached_property
-    def data(self) -> Data[Any]:
+    def data(self) -> Data[DataSettings]:
         return self._load("data", Data)()
 
     @cached_property
@@ -180,15 +186,15 @@ class Project:
         return self._load("predict", Predictor)
 
     @cached_property
-    def evaluation(self) -> Evaluation[Any]:
+    def evaluation(self) -> Evaluation[BaseModel]:
         return self._load("evaluate", Evaluation)()
 
     @cached_property
-    def monitoring(self) -> Monitoring[Any]:
+    def monitoring(self) -> Monitoring[BaseModel]:
         return self._load("monitoring", Monitoring)()
 
     @cached_property
-    def behaviour(self) -> Behaviour[Any]:
+    def behaviour(self) -> Behaviour[Predictor]:
         return self._load("behaviour", Behaviour, optional=True)()
 
     @cached_property

@@ -8,12 +8,16 @@ import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roadmap.bundle.code import code_sha256
 from roadmap.io.errors import UsageError, of_file
+from roadmap.io.json import JsonObject
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 MANIFEST = "bundle.json"
 
@@ -61,12 +65,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path, **lineage: Any) -> Manifest:
-    """Writes the manifest of the files in `folder`, with the hash of the current predictor code."""
+def write_manifest(folder: Path, **lineage: str | None) -> Manifest:
+    """Writes the manifest of the files in `folder`, with the hash of the current predictor code.
+
+    lineage: the other fields of `Manifest`, `predictor` among them
+
+    Raises:
+        ValidationError: a field is missing or malformed.
+    """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
-    lineage = {"code_sha256": code_sha256(lineage["predictor"]), **lineage}
-    manifest = Manifest(files=files, **lineage)
+    code = code_sha256(str(lineage["predictor"]))
+    manifest = Manifest.model_validate({"files": files, "code_sha256": code, **lineage})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
@@ -126,15 +136,24 @@ class Bundle:
                 f"{self.manifest.git_commit or 'unknown'}"
             )
 
-    def json(self, name: str) -> Any:
+    def json(self, name: str) -> JsonObject:
+        """A file of the bundle that is a JSON object.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+        """
+        return json.loads((self.folder / name).read_bytes())
+
+    def json_rows(self, name: str) -> list[JsonObject]:
+        """As `json`, of a file that is a list of objects."""
         return json.loads((self.folder / name).read_bytes())
 
     @cached_property
-    def example(self) -> list[dict[str, Any]]:
+    def example(self) -> list[JsonObject]:
         """Two valid example requests."""
-        return self.json("example.json")
+        return self.json_rows("example.json")
 
-    def session(self, name: str = "model.onnx", threads: int = 1) -> Any:
+    def session(self, name: str = "model.onnx", threads: int = 1) -> "InferenceSession":
         """A CPU session of ONNX Runtime. Single-threaded: the graphs are small and requests run in parallel."""
         import onnxruntime
 

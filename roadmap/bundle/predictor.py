@@ -13,7 +13,7 @@ Callers test `isinstance(predictor, Embeds)`, never for a method by name:
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -22,11 +22,16 @@ from roadmap.bundle.bundle import Bundle
 if TYPE_CHECKING:
     import numpy as np
 
+Asked = TypeVar("Asked", bound=BaseModel)  # the predictor's `Request`
+Asks = TypeVar("Asks", bound=BaseModel, contravariant=True)  # the same, of a protocol
+Answered = TypeVar("Answered", bound=BaseModel)  # the predictor's `Response`
+Key = TypeVar("Key")  # of a request in a batch
 
-class Predictor(ABC):
+
+class Predictor(ABC, Generic[Asked, Answered]):
     """The module named in the manifest defines one, called `Predictor`. All predictions go through it."""
 
-    Request: type[BaseModel]
+    Request: type[Asked]
     Response: type[BaseModel]
     max_inputs: int | None = None  # per HTTP request, for slow models; None: the server's limit
 
@@ -34,20 +39,20 @@ class Predictor(ABC):
     def __init__(self, bundle: Bundle) -> None: ...
 
     @abstractmethod
-    def predict(self, inputs: Sequence[Any]) -> Sequence[BaseModel]:
+    def predict(self, inputs: Sequence[Asked]) -> Sequence[Answered]:
         """One `Response` per `Request`, in order."""
 
 
 @runtime_checkable
-class Streams(Protocol):
+class Streams(Protocol[Asks]):
     """Generates its output piece by piece."""
 
     @abstractmethod
-    def stream(self, request: Any) -> Iterator[str | BaseModel]:
+    def stream(self, request: Asks) -> Iterator[str | BaseModel]:
         """Yields pieces of text, then the `Response`."""
 
 
-class GenerationBatch(Protocol):
+class GenerationBatch(Protocol[Asks, Key]):
     """Requests generated together; more may join between two steps. Not thread-safe."""
 
     size: int  # capacity, in requests
@@ -55,18 +60,18 @@ class GenerationBatch(Protocol):
     def __len__(self) -> int:
         """Number of active requests."""
 
-    def add(self, request: Any) -> Any:
+    def add(self, request: Asks) -> Key:
         """Adds a request; returns its key."""
 
-    def drop(self, key: Any) -> None:
+    def drop(self, key: Key, /) -> None:
         """Removes a request that nobody waits for."""
 
-    def step(self) -> list[tuple[Any, Any]]:
+    def step(self) -> list[tuple[Key, str | BaseModel | Exception]]:
         """New output by key: a piece of text, finally the `Response`, or the exception that ended the request."""
 
 
 @runtime_checkable
-class Batches(Streams, Protocol):
+class Batches(Streams[Asks], Protocol[Asks]):
     """Generates for several clients at once."""
 
     @abstractmethod
@@ -104,11 +109,11 @@ class Note(NamedTuple):
 
 
 @runtime_checkable
-class Notes(Protocol):
+class Notes(Protocol[Asks]):
     """Tells what of a request it has never seen."""
 
     @abstractmethod
-    def notes(self, request: Any) -> list[Note]: ...
+    def notes(self, request: Asks) -> list[Note]: ...
 
 
 @runtime_checkable

@@ -10,28 +10,38 @@ from roadmap.config.params import names_of
 from roadmap.config.schema import SHIPPED, ProjectSettings, Run
 from roadmap.config.settings import ModelSettings
 from roadmap.io.errors import UsageError, nearest
+from roadmap.io.json import JsonObject
 from roadmap.project import load_project
 
 PROFILES = ("sample", "full")
 TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
 
 
-def for_profile(node: Any, profile: str, where: str = "") -> Any:
-    """Replaces every `{sample: a, full: b}` by the value for `profile`."""
+def for_profile(block: JsonObject, profile: str, where: str = "") -> JsonObject:
+    """Replaces every `{sample: a, full: b}` in a block of params.yaml by the value for `profile`.
+
+    where: dotted key of the block, for messages
+
+    Raises:
+        UsageError: a choice has no value for `profile`.
+    """
+    found: JsonObject = _chosen(block, profile, where)
+    return found
+
+
+def _chosen(node: Any, profile: str, where: str) -> Any:
     if isinstance(node, dict):
         if node and set(node) <= set(PROFILES):
             if profile not in node:
                 raise UsageError(f"params.yaml: {where}: found {node}; expected a value for '{profile}'; add it")
-            return for_profile(node[profile], profile, where)
-        return {
-            key: for_profile(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()
-        }
+            return _chosen(node[profile], profile, where)
+        return {key: _chosen(value, profile, f"{where}.{key}" if where else str(key)) for key, value in node.items()}
     if isinstance(node, list):
-        return [for_profile(value, profile, where) for value in node]
+        return [_chosen(value, profile, where) for value in node]
     return node
 
 
-def check(raw: dict[str, Any]) -> Run:
+def check(raw: JsonObject) -> Run:
     """The composed configuration as a `Run`. The blocks of all projects are checked, not only the selected one.
 
     Raises:
@@ -55,7 +65,7 @@ def check(raw: dict[str, Any]) -> Run:
     return _validated(Run, {**top, "name": raw["project"], "settings": settings, "models": models}, "")
 
 
-def _check_project(name: str, block: dict[str, Any]) -> tuple[ProjectSettings[Any, Any], dict[str, ModelSettings]]:
+def _check_project(name: str, block: JsonObject) -> tuple[ProjectSettings[Any, Any], dict[str, ModelSettings]]:
     where = f"projects.{name}"
     settings, generic = load_project(name).settings, cast(Any, ProjectSettings)
     project = _validated(generic[settings.data, settings.model], block, where)

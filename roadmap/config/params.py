@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from roadmap.io.errors import UsageError, nearest
+from roadmap.io.json import JsonObject
 
 PARAMS = Path("params.yaml")
 
 
-def params(folder: Path = Path()) -> dict[str, Any]:
-    """
+def params(folder: Path = Path()) -> JsonObject:
+    """The blocks of the file by key, choices by profile still in them.
+
     Raises:
         UsageError: the file is missing or is not YAML.
     """
@@ -25,9 +26,9 @@ def params(folder: Path = Path()) -> dict[str, Any]:
         raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as dotted keys."""
-    found: dict[str, Any] = {}
+def flat(values: JsonObject, prefix: str = "") -> JsonObject:
+    """Nested keys as dotted keys: {"a": {"b": 1}} -> {"a.b": 1}"""
+    found: JsonObject = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
         found.update(flat(value, f"{name}.") if isinstance(value, dict) else {name: value})
@@ -39,17 +40,19 @@ def projects() -> list[str]:
     return names_of(params()["projects"])
 
 
-def names_of(projects: Iterable[Any]) -> list[str]:
+def names_of(projects: Iterable[object]) -> list[str]:
     """
     Raises:
         UsageError: a name that YAML takes for something else, such as `no`, which DVC takes for a name.
     """
-    for name in (names := list(projects)):
+    names: list[str] = []
+    for name in projects:
         if not isinstance(name, str):
             raise UsageError(
                 f"params.yaml: projects: found the name {str(name).lower()}, which is no text: YAML takes no, on, y, "
                 "null and numbers for something else; put the name in quotes"
             )
+        names.append(name)
     return names
 
 

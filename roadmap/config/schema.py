@@ -9,6 +9,7 @@ from pydantic import Field
 
 from roadmap.config.limits import CRON, GateSettings, MonitorSettings
 from roadmap.config.settings import DataSettings, ModelSettings, Strict, TrainSettings
+from roadmap.io.json import JsonObject
 
 SHIPPED = "shipped"  # the model in the bundle, as opposed to its variants
 
@@ -66,7 +67,7 @@ class Run(Strict):
     def artifacts(self) -> Path:
         return Path("artifacts") / self.name
 
-    def params(self) -> dict[str, Any]:
+    def params(self) -> JsonObject:
         """The parameters that define the model, as plain values: logged, hashed and compared."""
         block = self.settings.model_dump(mode="json", by_alias=True, exclude=EXCLUDED)
         return {"profile": self.profile, "seed": self.seed, **block}

@@ -1,8 +1,8 @@
 """The `data:`, `model:` and `train:` blocks of params.yaml. Defaults here are inputs of stages."""
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from roadmap.io.json import JsonObject
 
 
 class Strict(BaseModel):
@@ -53,7 +53,7 @@ class ModelSettings(Strict):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: value for name, value in fields.items() if isinstance(value, EarlierNetwork)}
 
-    def kwargs(self) -> dict[str, Any]:
+    def kwargs(self) -> JsonObject:
         return self.model_dump(exclude={"target_", *self.earlier()})
 
 
@@ -74,5 +74,5 @@ class EarlierNetwork(ModelSettings):
 
     train: TrainSettings
 
-    def kwargs(self) -> dict[str, Any]:
+    def kwargs(self) -> JsonObject:
         return self.model_dump(exclude={"target_", "train"})

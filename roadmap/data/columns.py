@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from typing import Any
+from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ IDENTIFIER = re.compile(
 
 def infer_columns(
     frame: pd.DataFrame, target: str, keep: Collection[str] = (), notes: dict[str, str] | None = None
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+) -> tuple[dict[str, JsonObject], dict[str, str]]:
     """-> (columns to learn from, columns left out and why).
 
     keep: columns that are learnt from though they look like an index or an identifier
@@ -33,7 +34,7 @@ def infer_columns(
     names = [str(name) for name in frame.columns.drop(target)]
     if unknown := [name for name in keep if name not in names]:
         raise UsageError(f"data.keep: found {unknown[0]!r}; expected columns: {', '.join(names)}")
-    columns: dict[str, dict[str, Any]] = {}
+    columns: dict[str, JsonObject] = {}
     ignored: dict[str, str] = {}
     for name in names:
         values = frame[name].dropna()

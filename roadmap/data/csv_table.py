@@ -66,7 +66,7 @@ def read(
 def parse(
     content: bytes, path: str, known: Sequence[str], raw: Collection[str] = (), expected: Sequence[str] = ()
 ) -> CsvTable:
-    """As `read`, of a file's content. path: as messages name it"""
+    """As `read`, of a file's content; raises the same. path: as messages name it"""
     text = decoded(content, path)
     if not text.strip():
         raise UsageError(f"{path}: can't be read as CSV: found nothing; expected a header and rows")

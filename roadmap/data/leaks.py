@@ -1,6 +1,7 @@
 """Columns that give the target away: the target itself, or what is only known once it is."""
 
 from typing import Any
+from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ NEARLY = 0.999  # of what a column that is the target would reach
 FEWEST = 20  # rows with a value
 
 
-def suspects(frame: pd.DataFrame, columns: dict[str, dict[str, Any]], target: str, binary: bool) -> dict[str, str]:
+def suspects(frame: pd.DataFrame, columns: dict[str, JsonObject], target: str, binary: bool) -> dict[str, str]:
     """Column -> how nearly it is the target. frame: training rows, the target as numbers"""
     found = {}
     for name, spec in columns.items():

@@ -22,6 +22,7 @@ def _polygon(corners: int, inner: float) -> Mask:
     x, y = radii * np.cos(angles), radii * np.sin(angles)
 
     def inside(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """u, v: [h, w] -> bool [h, w]"""
         crossings = np.zeros(u.shape, bool)  # even-odd rule
         for x0, y0, x1, y1 in zip(x, y, np.roll(x, -1), np.roll(y, -1), strict=True):
             if y0 != y1:

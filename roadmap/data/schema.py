@@ -1,11 +1,12 @@
 """The schema of a prepared table, where labelled rows of the prediction log are added to it."""
 
 from typing import Any
+from roadmap.io.json import JsonObject
 
 import pandas as pd
 
 
-def request_row(request: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+def request_row(request: JsonObject, schema: JsonObject) -> JsonObject | None:
     """A request as a row of the table, a field that is absent as a gap; None where it has other columns."""
     columns = schema["columns"]
     fits = request.keys() <= columns.keys() and all(
@@ -15,7 +16,7 @@ def request_row(request: dict[str, Any], schema: dict[str, Any]) -> dict[str, An
     return {name: request.get(name) for name in columns} if fits else None
 
 
-def widen_schema(schema: dict[str, Any], frames: list[pd.DataFrame]) -> dict[str, Any]:
+def widen_schema(schema: JsonObject, frames: list[pd.DataFrame]) -> JsonObject:
     """The schema with ranges and levels that hold what `frames` bring too."""
     columns = {}
     for name, spec in schema["columns"].items():

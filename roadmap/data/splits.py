@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from roadmap.io.json import JsonObject
 
 import numpy as np
 
@@ -23,15 +24,22 @@ RECENT = "recent"  # test rows of the prediction log's labelled windows, where t
 class PreparedData:
     """What a project's `prepare` returns: a DataFrame or a dict of arrays per split, and the card's words."""
 
-    splits: dict[str, Any]
+    splits: dict[str, Any]  # a DataFrame, or name -> array [n, ...]
     source: str
     licence: str
-    schema: dict[str, Any]
-    notes: dict[str, Any] = field(default_factory=dict)
+    schema: JsonObject
+    notes: JsonObject = field(default_factory=dict)
 
 
-def split_indices(rows: int, shares: tuple[float, float, float], seed: int, strata: Any = None) -> dict[str, np.ndarray]:
-    """Row numbers of train, validation and test: a seeded shuffle, within each stratum where `strata` is given."""
+def split_indices(
+    rows: int, shares: tuple[float, float, float], seed: int, strata: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Row numbers of train, validation and test: a seeded shuffle, within each stratum where `strata` is given.
+
+    strata: the stratum of each row [rows]
+
+    -> split -> int64 [n], ascending
+    """
     rng = np.random.default_rng(seed)
     groups = [np.arange(rows)] if strata is None else [np.flatnonzero(strata == level) for level in np.unique(strata)]
     parts: list[list[np.ndarray]] = [[], [], []]
@@ -42,7 +50,7 @@ def split_indices(rows: int, shares: tuple[float, float, float], seed: int, stra
     return {name: np.sort(np.concatenate(part)) for name, part in zip(SPLITS, parts, strict=True)}
 
 
-def write(folder: Path, prepared: PreparedData, profile: str) -> dict[str, Any]:
+def write(folder: Path, prepared: PreparedData, profile: str) -> JsonObject:
     """Writes the splits and their card, whole or not at all; returns the card."""
     with atomic_folder(folder) as draft:
         for name, split in prepared.splits.items():
@@ -76,17 +84,17 @@ class Card(TypedDict):
     profile: str
     source: str
     rows: dict[str, int]
-    schema: dict[str, Any]
+    schema: JsonObject
     files: dict[str, str]
     sha256: str
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> JsonObject:
     """
     Raises:
         UsageError: there is none, or it is no data card, or that of another project.
     """
-    card: dict[str, Any] = read_json(folder / "card.json", Card, _remedy(folder))
+    card: JsonObject = read_json(folder / "card.json", Card, _remedy(folder))
     if (project := card.get("project", folder.name)) != folder.name:
         found = f"found the data of {project}; expected those of {folder.name}"
         raise UsageError(f"{folder}/card.json: {found}; {_remedy(folder)}")

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,19 @@ from roadmap.data.leaks import suspects
 from roadmap.data.splits import FOLDS, SPLITS, PreparedData, split_indices
 from roadmap.io.errors import UsageError
 
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
+
 Task = Literal["regression", "binary"]
 CLASSES = 1_000  # of a classification, at most
 
 
 def numeric_target(values: pd.Series, where: str) -> pd.Series:
-    """The target of a regression as float64; a text or a constant is refused."""
+    """The target of a regression as float64 [n]. where: the file, for messages
+
+    Raises:
+        UsageError: a value is a text, a gap or infinite, or all are equal.
+    """
     numbers = pd.to_numeric(values, errors="coerce")
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
@@ -30,7 +38,11 @@ def numeric_target(values: pd.Series, where: str) -> pd.Series:
 
 
 def binary_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
-    """The target of a classification as 0 and 1, and the names of the two classes in that order."""
+    """The target of a classification as 0 and 1, [n], and the names of the two classes in that order.
+
+    Raises:
+        UsageError: there are not two.
+    """
     names = _levels(values)
     if len(names) != 2:
         raise UsageError(f"{where}: target {values.name!r} must have two classes; found {len(names)}: {_listed(names)}")
@@ -38,7 +50,11 @@ def binary_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
 
 
 def class_target(values: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
-    """The target of a classification as 0, 1, ..., and the names of the classes in that order."""
+    """The target of a classification as int64 0, 1, ..., [n], and the names of the classes in that order.
+
+    Raises:
+        UsageError: there are fewer than two, or more than CLASSES.
+    """
     names = _levels(values)
     if not 2 <= len(names) <= CLASSES:
         found = f"found {len(names):,}: {_listed(names)}"
@@ -62,7 +78,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def typed(frame: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def typed(frame: pd.DataFrame, columns: dict[str, JsonObject]) -> pd.DataFrame:
     """Numbers as float64 and categories as strings, gaps kept."""
     frame = frame.copy()
     for name, spec in columns.items():
@@ -73,8 +89,12 @@ def typed(frame: pd.DataFrame, columns: dict[str, dict[str, Any]]) -> pd.DataFra
     return frame
 
 
-def validate(frame: pd.DataFrame, schema: Any, where: str) -> None:
-    """Checks a frame against a pandera schema; the first bad row is named by row, column and rule."""
+def validate(frame: pd.DataFrame, schema: "DataFrameSchema", where: str) -> None:
+    """Checks a frame against a pandera schema.
+
+    Raises:
+        UsageError: a row breaks it; the first one is named by row, column and rule.
+    """
     from pandera.errors import SchemaErrors
 
     try:
@@ -99,7 +119,7 @@ def prepare(
     shares: tuple[float, float, float],
     seed: int,
     classes: list[str] | None = None,
-    reading: dict[str, Any] | None = None,
+    reading: JsonObject | None = None,
     keep: Collection[str] = (),
     notes: dict[str, str] | None = None,
 ) -> PreparedData:
@@ -107,6 +127,9 @@ def prepare(
 
     reading: how its text was read, which every door that takes text does in the same way
     keep, notes: as of `infer_columns`
+
+    Raises:
+        UsageError: there is nothing to learn from, or a split lacks what it is judged by.
     """
     columns, ignored = infer_columns(frame, target, keep, notes)
     kept = typed(frame[[*columns, target]], columns)
@@ -143,7 +166,9 @@ def check_enough(targets: dict[str, pd.Series], source: str, classes: list[str] 
         if not len(target):
             raise UsageError(f"{source}: {rows} rows leave {name} empty; change data.split")
         if classes is None and target.nunique() < 2:
-            raise UsageError(f"{source}: {name} has one value of {target.name!r} only ({target.iloc[0]:g}); give more rows")
+            raise UsageError(
+                f"{source}: {name} has one value of {target.name!r} only ({target.iloc[0]:g}); give more rows"
+            )
     for number, label in enumerate(classes or []):
         counts = {name: int((target == number).sum()) for name, target in targets.items()}
         if not all(counts[name] for name in SPLITS) or counts["train"] + counts["val"] < FOLDS:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
     """What is left to a project: where its table comes from, and what the network is told of it."""
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
+        """Requests, and their targets [n]."""
         schema, frame = splits.read_card(folder)["schema"], splits.read(folder, split)
         return requests(frame, schema), frame[schema["target"]].to_numpy()
 
@@ -30,11 +32,11 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
 class TabularDataset:
     """A prepared table: its schema, and features fitted on the training split alone."""
 
-    schema: dict[str, Any]
+    schema: JsonObject
     features: Features
     x: dict[str, np.ndarray]
     y: dict[str, np.ndarray]
-    example: list[dict[str, Any]]
+    example: list[JsonObject]
 
     @classmethod
     def load(
@@ -54,11 +56,11 @@ class TabularDataset:
             example=requests(frames["train"], schema)[:2],
         )
 
-    def assets(self) -> dict[str, Any]:
+    def assets(self) -> JsonObject:
         return {"schema.json": self.schema, "features.json": self.features.to_json(), "example.json": self.example}
 
 
-def requests(frame: pd.DataFrame, schema: dict[str, Any]) -> list[dict[str, Any]]:
+def requests(frame: pd.DataFrame, schema: JsonObject) -> list[JsonObject]:
     """Rows of a prepared table as requests, gaps as None."""
     table = frame[list(schema["columns"])].astype(object)
     return table.where(table.notna(), None).to_dict("records")  # type: ignore[return-value]

@@ -38,7 +38,7 @@ class TrainingSet:
 
     @property
     def example(self) -> tuple[np.ndarray, ...]:
-        """Inputs of the network, two rows of each: what its graph is traced and checked with."""
+        """Inputs of the network, [2, ...] each: what its graph is traced and checked with."""
         return tuple(array[:2] for array in self.val[:-1])
 
 

@@ -7,9 +7,11 @@ columns a user's own CSV lacks is left out.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+
+from roadmap.io.json import JsonObject
 
 CASES = 200  # per check, at most, if derived from test rows
 
@@ -32,12 +34,12 @@ class BehaviouralCheck:
         return float(np.mean(self.passed))
 
 
-def sample_cases(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sample_cases(rows: list[JsonObject]) -> list[JsonObject]:
     """At most CASES evenly spaced rows."""
     return rows[:: max(1, -(-len(rows) // CASES))]
 
 
-def table(expectations: Iterable[BehaviouralCheck]) -> dict[str, dict[str, Any]]:
+def table(expectations: Iterable[BehaviouralCheck]) -> dict[str, JsonObject]:
     """The checks as in metrics.json, without those that have no cases."""
     return {
         one.name: {

@@ -1,11 +1,16 @@
 """Classical baselines, with k-fold cross-validation."""
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roadmap.data.splits import FOLDS
+from roadmap.io.json import JsonObject
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 KERNEL_ROWS = 5_000  # kernel machines take quadratic time: they train on at most this many
 THREADED = ("random forest", "XGBoost")
@@ -14,7 +19,8 @@ THREADED_ROWS = (
 )
 
 
-def regressors(seed: int) -> dict[str, Any]:
+def regressors(seed: int) -> "dict[str, BaseEstimator]":
+    """Unfitted, by the name in tables."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.linear_model import LinearRegression
     from sklearn.neighbors import KNeighborsRegressor
@@ -32,7 +38,8 @@ def regressors(seed: int) -> dict[str, Any]:
     }
 
 
-def classifiers(seed: int) -> dict[str, Any]:
+def classifiers(seed: int) -> "dict[str, BaseEstimator]":
+    """Unfitted, by the name in tables."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB
@@ -53,6 +60,7 @@ def classifiers(seed: int) -> dict[str, Any]:
 
 
 def folds_of(y: np.ndarray, stratified: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers to train on and to score, of each fold. y: [n]"""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     kind = StratifiedKFold if stratified else KFold
@@ -60,9 +68,15 @@ def folds_of(y: np.ndarray, stratified: bool, seed: int) -> list[tuple[np.ndarra
 
 
 def compare(
-    models: dict[str, Any], folds: list[tuple[np.ndarray, ...]], final: tuple[np.ndarray, ...], metric: str
-) -> list[dict[str, Any]]:
-    """Fits each model on every fold and on the final split. A split is (x_train, y_train, x_test, y_test)."""
+    models: "Mapping[str, BaseEstimator]",
+    folds: list[tuple[np.ndarray, ...]],
+    final: tuple[np.ndarray, ...],
+    metric: str,
+) -> list[JsonObject]:
+    """Fits each model on every fold and on the final split; a row of baselines.json for each.
+
+    A split is (x_train [n, d], y_train [n], x_test [m, d], y_test [m]). metric: accuracy or r2
+    """
     rows = []
     for name, model in models.items():
         if name in THREADED:

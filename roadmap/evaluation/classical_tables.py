@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from roadmap.data import splits
 from roadmap.evaluation.classical import classifiers, compare, folds_of, regressors
 from roadmap.inference.tabular.features import Columns, Features, from_frame
+from roadmap.io.json import JsonObject
 
 
-def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int) -> list[dict[str, Any]]:
+def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int) -> list[JsonObject]:
     """Cross-validates the baselines on train + val, then fits them on both and scores them on test.
 
     Features are fitted within each fold, so nothing leaks from its validation rows.
@@ -24,7 +24,7 @@ def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int
     test = splits.read(folder, "test")
     binary = schema["task"] == "binary"
 
-    def fold(train: Any, held_out: Any) -> tuple[np.ndarray, ...]:
+    def fold(train: "pd.DataFrame", held_out: "pd.DataFrame") -> tuple[np.ndarray, ...]:
         columns = [derive(from_frame(frame, kinds)) for frame in (train, held_out)]
         features = Features.fit(columns[0])
         x_train, x_held = (features.transform(table) for table in columns)

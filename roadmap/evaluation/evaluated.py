@@ -14,6 +14,7 @@ from roadmap.data.splits import read_card
 from roadmap.evaluation.results import Baseline
 from roadmap.io.documents import read_json
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.training.history import read_history
 
 
@@ -22,17 +23,20 @@ class EvaluatedModel:
     """The inputs of a project's `figures`."""
 
     data: Path  # the prepared splits
-    requests: list[dict[str, Any]]
+    requests: list[JsonObject]
     targets: np.ndarray
     outputs: list[Any]
-    schema: dict[str, Any]
+    schema: JsonObject
     history: list[tuple[str, dict[str, float]]]
-    baselines: list[dict[str, Any]]
+    baselines: list[JsonObject]
     predictor: Predictor  # for predictions beyond the test set
 
 
-def evaluate(data: Path, artifacts: Path, requests: list[dict[str, Any]], targets: np.ndarray) -> EvaluatedModel:
-    """
+def evaluate(data: Path, artifacts: Path, requests: list[JsonObject], targets: np.ndarray) -> EvaluatedModel:
+    """The bundle's answers to the requests, whose targets are [n].
+
+    data, artifacts: data/<project> and artifacts/<project>
+
     Raises:
         BundleError: the bundle is damaged, or its predictor code differs from the one here.
     """
@@ -64,9 +68,7 @@ def require_fit(bundle: Bundle, data: Path) -> None:
         )
 
 
-def latency(
-    predictor: Predictor, requests: Sequence[dict[str, Any]], batch: int, seconds: float = 0.3
-) -> dict[str, float]:
+def latency(predictor: Predictor, requests: Sequence[JsonObject], batch: int, seconds: float = 0.3) -> dict[str, float]:
     """Latency in ms of a batch, validation included: median and 95th percentile."""
     chosen = [requests[i % len(requests)] for i in range(batch)]
     times: list[float] = []

@@ -4,13 +4,13 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from roadmap.data.splits import RECENT
 from roadmap.evaluation.scores import Score
 from roadmap.feedback.recent import target_of
+from roadmap.io.json import JsonObject
 from roadmap.project import Project, Request, Row, Schema, TakesLabels
 
 
@@ -28,7 +28,7 @@ class LabelScorer:
         row, target = data.labelled(request, self.schema), target_of(label, self.schema)
         return None if row is None or target is None else {**row, self.schema["target"]: target}
 
-    def score(self, rows: list[Row], outputs: Sequence[dict[str, Any]]) -> Score:
+    def score(self, rows: list[Row], outputs: Sequence[JsonObject]) -> Score:
         """rows: from `row`; outputs: the logged response to each"""
         with tempfile.TemporaryDirectory() as folder:  # `test_rows` reads what `prepare` writes
             _write(Path(folder), rows, self.schema)

@@ -151,7 +151,7 @@ def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
 
 
 def long_run_variance(values: np.ndarray, overlap: int) -> float:
-    """Variance of the mean of `values`, in order of time, times n; each overlaps with overlap - 1 later ones.
+    """Variance of the mean of `values`, [n] in order of time, times n; each overlaps with overlap - 1 later ones.
 
     With the small-sample correction of Harvey, Leybourne and Newbold (1997).
     """

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from roadmap.config.schema import SHIPPED
 from roadmap.evaluation.scores import Score, roc_auc
+from roadmap.io.json import JsonObject
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -46,7 +47,7 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def baselines(rows: list[dict[str, Any]], score: Score) -> Figure:
+def baselines(rows: list[JsonObject], score: Score) -> Figure:
     """Test score of every baseline and of the shipped model, with the spread of the cross-validation if any."""
     ranked = sorted([*rows, {"name": "shipped model", "test": score.value}], key=lambda row: row["test"])
     if not score.higher_is_better:
@@ -116,6 +117,7 @@ def variants(history: list[tuple[str, dict[str, float]]], metric: str) -> Figure
 
 
 def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Figure:
+    """targets, predictions: [n], of a regression"""
     figure, ax = plt.subplots(figsize=(5, 5))
     ax.scatter(targets, predictions, s=6, alpha=0.35, color=BLUE, lw=0, rasterized=True)
     ends = [min(targets.min(), predictions.min()), max(targets.max(), predictions.max())]
@@ -126,6 +128,7 @@ def predicted_vs_actual(targets: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def residuals(targets: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Residuals by prediction, and their histogram. targets, predictions: [n]"""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 4))
     errors = predictions - targets
     left.scatter(predictions, errors, s=6, alpha=0.35, color=BLUE, lw=0)
@@ -140,7 +143,10 @@ def residuals(targets: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def confusion(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Figure:
-    """Rows of the true class, columns of the predicted one; colour is the fraction of the row."""
+    """Rows of the true class, columns of the predicted one; colour is the fraction of the row.
+
+    targets, predictions: class indices [n]
+    """
     k = len(classes)
     counts = np.zeros((k, k), dtype=int)
     np.add.at(counts, (targets.astype(int), predictions.astype(int)), 1)
@@ -184,7 +190,10 @@ def roc_and_pr(targets: np.ndarray, scores: np.ndarray) -> Figure:
 def calibration(
     targets: np.ndarray, scores: np.ndarray, x: str = "predicted probability", y: str = "observed share"
 ) -> Figure:
-    """Reliability diagram with ten bins of about equal count; equal scores share a bin."""
+    """Reliability diagram with ten bins of about equal count; equal scores share a bin.
+
+    targets: 0 or 1 [n], scores: probabilities [n]; x, y: labels of the axes
+    """
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, 11)[1:-1]))
     place = np.digitize(scores, edges)
     bins = [np.flatnonzero(place == b) for b in np.unique(place)]
@@ -227,7 +236,7 @@ def wrong_images(
     return figure
 
 
-def fairness(table: dict[str, Any]) -> Figure:
+def fairness(table: JsonObject) -> Figure:
     """Accuracy, positive rate and base rate by group, one panel per attribute."""
     rows = [(f"{name}: {group}", one) for name, part in table.items() for group, one in part["groups"].items()]
     figure, ax = plt.subplots(figsize=(6.4, 0.4 * len(rows) + 1.9))
@@ -247,7 +256,7 @@ def fairness(table: dict[str, Any]) -> Figure:
 
 
 def per_class(targets: np.ndarray, predictions: np.ndarray, classes: list[str]) -> Figure:
-    """Precision, recall and F1 of every class, worst F1 on top."""
+    """Precision, recall and F1 of every class, worst F1 on top. targets, predictions: class indices [n]"""
     table = []
     for label, name in enumerate(classes):
         hits = np.sum((targets == label) & (predictions == label))

@@ -1,11 +1,11 @@
 """The shapes of the JSON files in artifacts/<project>/ that later stages read."""
 
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import TypedDict
 
 from roadmap.io.documents import read_json
+from roadmap.io.json import JsonObject
 
 
 class Baseline(TypedDict):
@@ -79,7 +79,7 @@ class Decision(TypedDict):
     promoted: bool
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
+def read_metrics(folder: Path) -> JsonObject:
     """Raises: UsageError: missing, or not of this shape."""
-    found: dict[str, Any] = read_json(folder / "metrics.json", Evaluated, f"run `dvc repro evaluate@{folder.name}`")
+    found: JsonObject = read_json(folder / "metrics.json", Evaluated, f"run `dvc repro evaluate@{folder.name}`")
     return found

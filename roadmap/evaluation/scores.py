@@ -113,7 +113,10 @@ def _f1(targets: np.ndarray, predictions: np.ndarray, label: int) -> float:
 
 
 def roc_auc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The probability that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982)."""
+    """The probability that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982).
+
+    targets: 0 or 1 [n], scores: [n]; NaN if there is one class only
+    """
     _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # midranks, from 1
     positives = int(targets.sum())

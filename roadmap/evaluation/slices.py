@@ -6,12 +6,12 @@ significant loss in any slice: small slices can't prove the absence of a loss.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from roadmap.evaluation.paired import ALPHA, PairedTest, paired_test
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 
 MIN_SLICE_ROWS = 30  # rows of a slice, or blocks of overlapping rows: smaller ones are reported but not tested
 MAX_LEVELS = 10  # of a column that is sliced by level
@@ -51,8 +51,11 @@ def table(score: Score, masks: Masks) -> dict[str, dict[str, float]]:
     }
 
 
-def levels(requests: Sequence[dict[str, Any]], *columns: str) -> dict[str, np.ndarray]:
-    """A slice per level of these columns; if the table has none of them, of every column with few levels."""
+def levels(requests: Sequence[JsonObject], *columns: str) -> dict[str, np.ndarray]:
+    """A slice per level of these columns; if the table has none of them, of every column with few levels.
+
+    requests: as JSON -> slice -> bool [n]
+    """
     there = [name for name in columns if name in requests[0]]
     texts = [name for name, value in requests[0].items() if any(isinstance(row[name], str) for row in requests)]
     found: dict[str, np.ndarray] = {}
@@ -66,7 +69,7 @@ def levels(requests: Sequence[dict[str, Any]], *columns: str) -> dict[str, np.nd
 
 def fairness(
     groups: Mapping[str, np.ndarray], positive: np.ndarray, truth: np.ndarray
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, JsonObject]]:
     """Fairness metrics by group of people: {attribute: {"groups": ..., "gap": ...}}.
 
     The gap between the best and the worst group: of the accuracy, and of the positive rate
@@ -75,7 +78,7 @@ def fairness(
 
     groups: attribute -> the group of each row [n]; positive, truth: bool [n]
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, JsonObject]] = {}
     for attribute, group in groups.items():
         rows = {}
         for level in np.unique(group):

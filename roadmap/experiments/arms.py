@@ -15,6 +15,7 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
 from roadmap.experiments import sequential
 from roadmap.experiments.sequential import IntervalEstimate
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log.labels import Label
 from roadmap.prediction_log.log import PredictionRecord
 from roadmap.prediction_log.row import content
@@ -29,8 +30,8 @@ class Arm:
     """The predictions of one version."""
 
     version: str
-    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)  # labelled ones only
-    outputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    inputs: dict[Key, JsonObject] = field(default_factory=dict)  # labelled ones only
+    outputs: dict[Key, JsonObject] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # latency by request
 
     def latency(self) -> tuple[float, float]:
@@ -95,7 +96,7 @@ def agreement(champion: Arm, challenger: Arm, classes: bool) -> tuple[int, float
     return len(both), float(np.mean(same)) if same else math.nan
 
 
-def agree(first: dict[str, Any], second: dict[str, Any], classes: bool) -> bool:
+def agree(first: JsonObject, second: JsonObject, classes: bool) -> bool:
     """Texts and integers must be equal, numbers within 5%; classifiers agree on the class."""
     values = [{name: value for name, value in one.items() if isinstance(value, str | int)} for one in (first, second)]
     if values[0] != values[1] or classes:
@@ -147,7 +148,7 @@ class _Side:
     days: np.ndarray
 
 
-def _side(arm: Arm, labelled: dict[Key, tuple[Label, dict[str, Any]]], scorer: LabelScorer) -> _Side | None:
+def _side(arm: Arm, labelled: dict[Key, tuple[Label, JsonObject]], scorer: LabelScorer) -> _Side | None:
     if not labelled:
         return None
     score = scorer.score([row for _, row in labelled.values()], [arm.outputs[key] for key in labelled])

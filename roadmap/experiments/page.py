@@ -1,10 +1,10 @@
 """The comparison of champion and challenger as one HTML page, the decision first."""
 
 from datetime import date
-from typing import Any
 
 import matplotlib.dates as mdates
 
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html, page, style
 from roadmap.reporting.figures import chart, figure, panel
 from roadmap.reporting.formatting import count, percent
@@ -18,20 +18,20 @@ def mark(text: str, bad: bool) -> Html:
     return Html(f'<span class="verdict {"differs" if bad else "alike"}">{html.escape(text)}</span>')
 
 
-def page_title(content: dict[str, Any]) -> str:
+def page_title(content: JsonObject) -> str:
     return f"{content['project']}: champion and challenger"
 
 
-def render(content: dict[str, Any]) -> str:
+def render(content: JsonObject) -> str:
     """`content`: the contents of ab.json."""
     about = f"Since {content['since'][:16].replace('T', ' ')} UTC, as of {content['at'][:16].replace('T', ' ')} UTC"
     with style.applied():
         return page.render(page_title(content), html.escape(about), [verdict(content), arms(content), *days(content)])
 
 
-def verdict(content: dict[str, Any]) -> Section:
+def verdict(content: JsonObject) -> Section:
     score, mirrored = content["score"], content["mirrored"]
-    facts: list[tuple[str, Any]] = []
+    facts: list[tuple[str, object]] = []
     if score:
         facts += [
             ("Challenger", mark(score["verdict"], bad=score["verdict"] == "worse")),
@@ -51,7 +51,7 @@ def verdict(content: dict[str, Any]) -> Section:
     return Section("Verdict", content["summary"], [html.facts(facts), html.paragraph(text)])
 
 
-def arms(content: dict[str, Any]) -> Section:
+def arms(content: JsonObject) -> Section:
     rows = [
         {
             "": arm["role"],
@@ -74,11 +74,11 @@ def arms(content: dict[str, Any]) -> Section:
     )
 
 
-def shown(value: float | None) -> Any:
+def shown(value: float | None) -> float | str:
     return "unknown" if value is None else value
 
 
-def days(content: dict[str, Any]) -> list[Section]:
+def days(content: JsonObject) -> list[Section]:
     """The interval by day, if there are labels."""
     score = content["score"]
     looks = [one for one in score["looks"] if one["low"] is not None] if score else []
@@ -92,7 +92,7 @@ def days(content: dict[str, Any]) -> list[Section]:
     return [Section("Day by day", lead, [drawing(looks)])]
 
 
-def drawing(looks: list[dict[str, Any]]) -> Html:
+def drawing(looks: list[JsonObject]) -> Html:
     canvas = chart(HEIGHT, WIDTH)
     axes = panel(canvas, 62, 30, WIDTH - 80, HEIGHT - 44)
     at = mdates.date2num([date.fromisoformat(one["day"]) for one in looks])

@@ -11,13 +11,15 @@ bounds.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 ALPHA = 0.05
 TIGHTEST_AT = 2_000  # sample size at which the interval is tightest; it is valid at any
 MIN_LABELS = 100  # predictions of each arm; below, the variance estimate is too poor
+
+Floats: TypeAlias = float | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def confidence_sequence(estimate: Estimate, alpha: float = ALPHA, planned: int =
     return IntervalEstimate(estimate.value, estimate.value - float(half), estimate.value + float(half), float(p))
 
 
-def bound(error: Any, n: Any, value: Any, alpha: float, planned: int) -> tuple[Any, Any]:
-    """Half the width of the interval, and the always valid p-value; elementwise.
+def bound(error: Floats, n: Floats, value: Floats, alpha: float, planned: int) -> tuple[Floats, Floats]:
+    """Half the width of the interval, and the always valid p-value; elementwise, numbers or arrays of one shape.
 
     The width of the mixture, rho^2 = (-2 ln alpha + ln(1 - 2 ln alpha)) / planned, makes the interval tightest there.
     """

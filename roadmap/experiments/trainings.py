@@ -4,9 +4,9 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from roadmap.config.params import flat
+from roadmap.io.json import JsonObject
 
 POINTS = 25  # per line of the chart
 LESS_IS_BETTER = {
@@ -24,10 +24,10 @@ class Training:
     """The outputs of one training; None for what is missing."""
 
     name: str
-    params: dict[str, Any]  # its parameters, as dotted keys
-    metrics: dict[str, Any] | None
+    params: JsonObject  # its parameters, as dotted keys
+    metrics: JsonObject | None
     history: bytes | None
-    decision: dict[str, Any] | None = None
+    decision: JsonObject | None = None
 
 
 def markdown(project: str, old: Training, new: Training) -> str:
@@ -43,7 +43,7 @@ def markdown(project: str, old: Training, new: Training) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def verdict(before: Any, after: Any, base: str) -> str:
+def verdict(before: JsonObject | None, after: JsonObject, base: str) -> str:
     """One line: the headline metric, and whether its change is significant."""
     new = after["headline"]
     if before is None or before["headline"]["name"] != new["name"]:
@@ -58,20 +58,22 @@ def verdict(before: Any, after: Any, base: str) -> str:
     return f"{new['name']} {new['value']:.4f}, {'better' if better else 'worse'} by {abs(change):.4f}{sure}"
 
 
-def table(before: Any, after: Any, base: str) -> str:
+def table(before: JsonObject | None, after: JsonObject, base: str) -> str:
+    """`rows` as Markdown."""
     lines = [("", base, "this run", "change"), (":--", "--:", "--:", ":--"), *rows(before, after)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def rows(before: Any, after: Any) -> Iterator[tuple[str, str, str, str]]:
+def rows(before: JsonObject | None, after: JsonObject) -> Iterator[tuple[str, str, str, str]]:
+    """Name, value before, value after and change of each metric. before, after: the contents of metrics.json"""
     headline = after["headline"]
-    same = before is not None and before["headline"]["name"] == headline["name"]
+    earlier = before["headline"] if before is not None and before["headline"]["name"] == headline["name"] else None
     direction = "higher" if headline["higher_is_better"] else "lower"
     yield (
         f"**{headline['name']}** ({direction} is better)",
-        interval(before["headline"]) if same else "",
+        interval(earlier) if earlier else "",
         interval(headline),
-        change(before["headline"]["value"], headline["value"], headline["higher_is_better"]) if same else "",
+        change(earlier["value"], headline["value"], headline["higher_is_better"]) if earlier else "",
     )
     old, new = flat(before or {}), flat(after)
     for key, value in new.items():
@@ -87,7 +89,7 @@ def rows(before: Any, after: Any) -> Iterator[tuple[str, str, str, str]]:
         yield f"best baseline: {best}", "", f"{after['baselines'][best]['test']:.4f}", ""
 
 
-def interval(headline: dict[str, Any]) -> str:
+def interval(headline: JsonObject) -> str:
     return f"{headline['value']:.4f} ({headline['ci95_low']:.4f} to {headline['ci95_high']:.4f})"
 
 
@@ -106,7 +108,7 @@ def change(before: float, after: float, higher_is_better: bool | None, unit: str
     return f"{size}, {'better' if (after > before) == higher_is_better else 'worse'}"
 
 
-def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
+def changed(before: JsonObject, after: JsonObject) -> str:
     """The keys of params.yaml that differ."""
     keys = [key for key in {**before, **after} if (key in before, before.get(key)) != (key in after, after.get(key))]
     if not keys:
@@ -115,14 +117,15 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> str:
     return "\n".join(("| params.yaml | before | now |", "| :-- | :-- | :-- |", *lines))
 
 
-def code(values: dict[str, Any], key: str) -> str:
+def code(values: JsonObject, key: str) -> str:
     if key not in values:
         return ""
     text = json.dumps(values[key], ensure_ascii=False, default=str).replace("|", "\\|").replace("`", "'")
     return f"`{text}`"
 
 
-def gate(decision: Any) -> str:
+def gate(decision: JsonObject | None) -> str:
+    """The checks of decision.json as a list; None if the gate has not run."""
     if decision is None:
         return "The gate has not run."
     checks = (

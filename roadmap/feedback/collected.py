@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.documents import read_json
+from roadmap.io.json import JsonObject
 
 if TYPE_CHECKING:
     from roadmap.prediction_log.labels import LabelledPrediction
@@ -54,10 +55,10 @@ def read(folder: Path) -> list[FeedbackRecord]:
     return [FeedbackRecord(**values) for values in read_columns(path, names, "collected rows").to_pylist()]
 
 
-def windows(folder: Path) -> list[dict[str, Any]]:
+def windows(folder: Path) -> list[JsonObject]:
     path = folder / "windows.json"
     remedy = f"delete {folder}, and collect again"
-    return read_json(path, list[dict[str, Any]], remedy) if path.exists() else []
+    return read_json(path, list[JsonObject], remedy) if path.exists() else []
 
 
 def begin(folder: Path) -> None:
@@ -100,7 +101,7 @@ def line(row: FeedbackRecord) -> str:
     return json.dumps(astuple(row), ensure_ascii=False, default=str)
 
 
-def write(folder: Path, rows: list[FeedbackRecord], history: list[dict[str, Any]]) -> None:
+def write(folder: Path, rows: list[FeedbackRecord], history: list[JsonObject]) -> None:
     """Atomically."""
     with atomic_folder(folder) as draft:
         if rows:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,27 @@ import pandas as pd
 from roadmap.data.schema import widen_schema
 from roadmap.data.splits import RECENT, PreparedData
 from roadmap.feedback import collected
+from roadmap.io.json import JsonObject
 
 SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
 
 # A logged input and the schema -> the row without its target; None if it doesn't match the schema.
-Labelling = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any] | None]
+Labelling = Callable[[JsonObject, JsonObject], JsonObject | None]
+
+
+# A split of a project: a table, or arrays of n rows by name.
+Split: TypeAlias = pd.DataFrame | dict[str, np.ndarray]
+Part = TypeVar("Part", pd.DataFrame, dict[str, np.ndarray])
 
 
 def split_of(request_id: str) -> str:
+    """The name of the split, one of SHARES, that this request falls into."""
     place = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8], "big") / 2**64
     bounds = np.cumsum(list(SHARES.values()))
     return list(SHARES)[min(int(np.searchsorted(bounds, place, side="right")), len(bounds) - 1)]
 
 
-def target_of(label: str, schema: dict[str, Any]) -> int | float | None:
+def target_of(label: str, schema: JsonObject) -> int | float | None:
     """The value of the target column: the class index, or the number; None if it is neither."""
     if "classes" in schema:
         if set(schema["classes"]) == {"False", "True"}:  # however they are spelled, as in the training file
@@ -51,7 +58,7 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
     if not found:
         return prepared
     schema, left_out = prepared.schema, Counter[str]()
-    rows: list[tuple[str, dict[str, Any]]] = []  # request id, and the row with its target
+    rows: list[tuple[str, JsonObject]] = []  # request id, and the row with its target
     for one in found:
         row = labelled(json.loads(one.input), schema) if one.profile == profile else None
         target = target_of(one.label, schema)
@@ -84,9 +91,7 @@ def with_feedback(prepared: PreparedData, folder: Path, profile: str, labelled: 
     )
 
 
-def unknown(
-    rows: list[tuple[str, dict[str, Any]]], parts: Iterable[Any], target: str
-) -> list[tuple[str, dict[str, Any]]]:
+def unknown(rows: list[tuple[str, JsonObject]], parts: Iterable[Split], target: str) -> list[tuple[str, JsonObject]]:
     """Rows whose content is in no split; the first of each content."""
     if not rows:
         return rows
@@ -101,13 +106,13 @@ def unknown(
     return found
 
 
-def digest(values: Iterable[Any]) -> bytes:
+def digest(values: Iterable[str | np.ndarray]) -> bytes:
     """Hash of texts and arrays."""
     contents = (value.encode() if isinstance(value, str) else np.ascontiguousarray(value).tobytes() for value in values)
     return hashlib.sha256(b"\0".join(contents)).digest()
 
 
-def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
+def like(part: Part, rows: list[JsonObject], target: str) -> Part:
     """Rows cast to the types of a split, with those of its columns that the rows have."""
     if isinstance(part, dict):
         return {
@@ -120,7 +125,7 @@ def like(part: Any, rows: list[dict[str, Any]], target: str) -> Any:
     return frame[names].astype({name: part[name].dtype for name in names if name != target})
 
 
-def joined(old: Any, new: Any) -> Any:
+def joined(old: Part, new: Part | None) -> Part:
     """Both concatenated. Columns of the old rows alone, such as a generator's ground truth, are dropped."""
     if new is None:
         return old

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from roadmap.io.errors import UsageError, of_file
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def read_columns(path: Path, names: Sequence[str], kind: str, schema: Any = None) -> Any:
-    """-> pyarrow.Table
+
+def read_columns(path: Path, names: Sequence[str], kind: str, schema: "pa.Schema | None" = None) -> "pa.Table":
+    """The columns `names` of all row groups, without nulls.
 
     Args:
         names: the columns; others are left aside.

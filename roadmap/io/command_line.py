@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from roadmap.io.errors import USAGE, CommandError, UsageError, nearest, of_file
+from roadmap.io.json import JsonObject
 
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 
@@ -81,7 +82,7 @@ def parse(options: type[O], arguments: Sequence[str]) -> O:
     fields = options.model_fields
     places = [name for name, field in fields.items() if _positional(field)]
     named = [name for name in fields if name not in places]
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if places and (not equals or name not in named) and not (equals and _open(options)):

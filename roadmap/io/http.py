@@ -44,7 +44,8 @@ class Answer:
     content: bytes
 
     def json(self) -> Any:
-        """
+        """The body as JSON of whatever kind; None if it is empty.
+
         Raises:
             ValueError: the body is not JSON.
         """
@@ -53,7 +54,7 @@ class Answer:
 
 def ask(
     url: str,
-    body: Any = None,
+    body: object = None,
     *,
     method: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -94,7 +95,7 @@ def _ask(
 @contextlib.contextmanager
 def opened(
     url: str,
-    body: Any = None,
+    body: object = None,
     *,
     method: str | None = None,
     headers: Mapping[str, str] | None = None,

@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from roadmap.io.json import JsonObject
 from roadmap.monitoring.verdict import BUDGET_DAYS, DriftReport
 from roadmap.tracking.mlflow import experiment_id, metric_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from roadmap.bundle import Manifest
 
 RETRAIN = "retrain"  # tag of monitoring runs that requested a retraining
 
@@ -27,7 +30,7 @@ def retrainings(client: "MlflowClient", project: str, now: datetime) -> list[dat
     return [datetime.fromtimestamp(run.info.start_time / 1000, UTC) for run in runs]
 
 
-def log_run(client: "MlflowClient", project: str, verdict: DriftReport, about: dict[str, Any], folder: Path) -> None:
+def log_run(client: "MlflowClient", project: str, verdict: DriftReport, about: JsonObject, folder: Path) -> None:
     """One MLflow run per monitoring run, with the gap of every column, so that MLflow charts them over time."""
     tags = {"verdict": verdict.verdict, "bundle": about["bundle"], RETRAIN: "yes" if about["retrain"] else "no"}
     run = client.create_run(experiment_id(client, experiment(project)), run_name=about["at"][:16], tags=tags)
@@ -45,7 +48,7 @@ def log_run(client: "MlflowClient", project: str, verdict: DriftReport, about: d
     client.set_terminated(run.info.run_id, "FINISHED")
 
 
-def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]) -> None:
+def push(project: str, verdict: DriftReport, about: JsonObject, manifest: "Manifest", test: JsonObject) -> None:
     """Pushes to the Pushgateway in PROMETHEUS_PUSHGATEWAY: Prometheus can't scrape a job that ends.
 
     If it is unreachable, there is a warning; the result stands.
@@ -67,9 +70,12 @@ def push(project: str, verdict: DriftReport, about: dict[str, Any], manifest: An
 
 
 def gauges(
-    project: str, verdict: DriftReport, about: dict[str, Any], manifest: Any, test: dict[str, Any]
+    project: str, verdict: DriftReport, about: JsonObject, manifest: "Manifest", test: JsonObject
 ) -> Iterator[tuple[str, str, dict[str, str], float]]:
-    """Name, help, labels and value of each."""
+    """Name, help, labels and value of each.
+
+    about, test: verdict.json without the verdict, and the headline of metrics.json or nothing
+    """
     labels = {"project": project}
     yield (
         "roadmap_drift_detected",

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from roadmap.evaluation.labelled import LabelScorer
 from roadmap.evaluation.scores import Score
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log.labels import LabelledPrediction
 
 MIN_LABELS = 50  # fewest labels for a score
@@ -29,7 +29,7 @@ class LiveScore:
         return f"{found} (95% interval {self.low:.4f} to {self.high:.4f}), {self.test:.4f} on the test set"
 
 
-def live_score(score: Score | None, test_headline: dict[str, Any], seed: int) -> LiveScore | None:
+def live_score(score: Score | None, test_headline: JsonObject, seed: int) -> LiveScore | None:
     """`tested`: the headline of metrics.json; None is returned without it or with too few labels."""
     if score is None or not test_headline or len(score.per_item) < MIN_LABELS:
         return None

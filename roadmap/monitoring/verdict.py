@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from roadmap.config.limits import MonitorSettings
+from roadmap.io.json import JsonObject
 from roadmap.monitoring.drift import ColumnDrift
 from roadmap.monitoring.live import LiveScore
 from roadmap.monitoring.window import Window
@@ -53,7 +54,7 @@ def retraining_allowed(past: list[datetime], now: datetime, settings: MonitorSet
     return True, f"{recent} of {settings.budget} retrainings used in {BUDGET_DAYS} days"
 
 
-def as_json(verdict: DriftReport, **about: Any) -> dict[str, Any]:
+def as_json(verdict: DriftReport, **about: object) -> JsonObject:
     """verdict.json, which the server's status page and Airflow read."""
     live = verdict.live
     return {

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log.spool import MAX_BYTES, Spool, folder_of, segments, writer_lock
 
 FLUSH_SECONDS = 30.0
@@ -29,6 +30,26 @@ COMPLAIN_SECONDS = 30.0  # between log lines about the same problem
 CLOSE_SECONDS = 10.0  # for the writer to end, when the server does
 
 log = logging.getLogger("serving")
+
+
+class LoggedManifest(Protocol):
+    """What the log takes from a manifest."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def profile(self) -> str: ...
+
+
+class LoggedModel(Protocol):
+    """A served model, as the log names it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def manifest(self) -> LoggedManifest: ...
 
 
 class LogMetrics(Protocol):
@@ -70,15 +91,16 @@ class PredictionLogger:
 
     def record(
         self,
-        model: Any,
+        model: LoggedModel,
         inputs: Sequence[BaseModel],
-        outputs: Sequence[dict[str, Any]],
+        outputs: Sequence[JsonObject],
         request_id: str,
         seconds: float,
         always: bool = False,
     ) -> bool:
         """Records a response; returns whether it will be written. Never waits and never raises.
 
+        outputs: the response to each input, as JSON; seconds: of the whole request
         always: without sampling, because it belongs to a sampled request
         """
         if not always and self.share < 1 and random.random() >= self.share:
@@ -168,7 +190,7 @@ class PredictionLogger:
             self._log_error("the prediction log's writer ended with exit code %d; restarting it", code)
         return code == 0
 
-    def _hear(self, report: dict[str, Any]) -> None:
+    def _hear(self, report: JsonObject) -> None:
         for project, rows in report.get("recorded", {}).items():
             self.counts.recorded(project, rows)
         for project, rows in report.get("dropped", {}).items():

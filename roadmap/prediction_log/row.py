@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from roadmap.io.documents import parse_json
+from roadmap.io.json import JsonObject
 
 
 class PredictionRecord(NamedTuple):
@@ -18,14 +19,14 @@ class PredictionRecord(NamedTuple):
     seconds: float  # of the whole request
 
 
-def content(row: PredictionRecord, field: Literal["input", "output"]) -> dict[str, Any]:
+def content(row: PredictionRecord, field: Literal["input", "output"]) -> JsonObject:
     """A row's input or output.
 
     Raises:
         UsageError: it is no JSON object.
     """
     where = f"prediction log: request {row.request_id} at {row.time.isoformat()}: {field}"
-    found: dict[str, Any] = parse_json(getattr(row, field), where, dict[str, Any], "delete the row, or restore it")
+    found: JsonObject = parse_json(getattr(row, field), where, JsonObject, "delete the row, or restore it")
     return found
 
 

@@ -17,7 +17,6 @@ from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -109,7 +108,8 @@ def ended(seconds: float) -> bool:
     return bool(select.select([STDIN], [], [], seconds)[0])
 
 
-def report(**message: Any) -> None:
+def report(**message: object) -> None:
+    """One line of JSON on standard output."""
     with suppress(OSError):  # the server is gone
         os.write(STDOUT, json.dumps(message).encode() + b"\n")
 

@@ -10,6 +10,7 @@ from roadmap.config.limits import GateSettings
 from roadmap.evaluation.paired import ALPHA, PairedTest, holm, paired_test
 from roadmap.evaluation.scores import Score
 from roadmap.evaluation.slices import MIN_SLICE_ROWS, Masks, compare_slices
+from roadmap.io.json import JsonObject
 
 TEST = "test"
 Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` if there are collected labels
@@ -143,7 +144,7 @@ def _regression_check(
     return Check("slices", not regressed, "; ".join(regressed) or passed)
 
 
-def decision_record(project: str, checks: list[Check]) -> dict[str, Any]:
+def decision_record(project: str, checks: list[Check]) -> JsonObject:
     """decision.json: a summary for people, the checks for machines."""
     promoted = all(check.passed for check in checks)
     reasons = "; ".join(check.reason for check in checks if promoted or not check.passed)

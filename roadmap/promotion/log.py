@@ -16,7 +16,7 @@ import os
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
 
@@ -24,6 +24,7 @@ from roadmap.config.schema import Run
 from roadmap.io.actor import who
 from roadmap.io.documents import parse_json
 from roadmap.io.errors import UsageError, of_file
+from roadmap.io.json import JsonObject
 from roadmap.tracking.mlflow import root
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ def file(run: Run) -> Path:
     return root() / run.artifacts / "promotions.jsonl"
 
 
-def log(client: "MlflowClient | None", name: str, path: Path, **entry: Any) -> None:
-    """Appends an entry. `client` is None without tracking."""
+def log(client: "MlflowClient | None", name: str, path: Path, **entry: object) -> None:
+    """Appends an entry. `client` is None without tracking.
+
+    name: of the registered model; path: of the file, see `file`; entry: what the module's docstring lists
+    """
     entry |= {key: str(entry[key]) for key in ("version", "replaced") if entry.get(key) is not None}
     entry = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -52,10 +56,10 @@ def log(client: "MlflowClient | None", name: str, path: Path, **entry: Any) -> N
         lines.write(json.dumps(entry) + "\n")
     if client is not None and entry.get("alias"):
         tag = json.dumps({key: entry[key] for key in KEPT if key in entry})
-        client.set_registered_model_tag(name, f"{PREFIX}{entry['at'][:23]}-{entry['id']}", tag)
+        client.set_registered_model_tag(name, f"{PREFIX}{str(entry['at'])[:23]}-{entry['id']}", tag)
 
 
-def history(client: "MlflowClient | None", name: str, path: Path) -> list[dict[str, Any]]:
+def history(client: "MlflowClient | None", name: str, path: Path) -> list[JsonObject]:
     """All entries of the registry and of the file, without duplicates, oldest first."""
     from mlflow.exceptions import MlflowException
 
@@ -74,7 +78,7 @@ class Entry(TypedDict):
     event: str
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[JsonObject]:
     remedy = "delete the line, or restore the file"
     try:
         lines = path.read_bytes().splitlines()

@@ -13,7 +13,7 @@ from mlflow.pyfunc import PythonModel
 from roadmap.bundle import Bundle, load_predictor
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """A DataFrame cell as a JSON value: NaN becomes None, arrays become lists."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype != object else [plain(item) for item in value]

@@ -33,7 +33,7 @@ def split_bars(
     caption: str,
     colours: dict[str, str] = SPLIT_COLOURS,
 ) -> Html:
-    """The share of each class, one colour per split."""
+    """The share of each class, one colour per split. shares: split -> [classes]"""
     height = 12 + 16 * len(classes) * len(shares) * 0.8
     labels, left = beside(classes)
     drawing = chart(height + 50)

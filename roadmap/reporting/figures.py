@@ -8,7 +8,6 @@ import hashlib
 import io
 import re
 import unicodedata
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,10 +21,21 @@ def chart(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(int(width) / 72, int(height) / 72))
 
 
-def panel(drawing: Figure, left: float, bottom: float, width: float, height: float, **options: Any) -> Axes:
-    """Axes at a fixed position. Layout engines depend on fonts and draw everything twice."""
+def panel(
+    drawing: Figure,
+    left: float,
+    bottom: float,
+    width: float,
+    height: float,
+    sharex: Axes | None = None,
+    sharey: Axes | None = None,
+) -> Axes:
+    """Axes at a fixed position, in CSS pixels. Layout engines depend on fonts and draw everything twice.
+
+    sharex, sharey: axes to share a scale with
+    """
     across, down = drawing.get_size_inches() * 72
-    return drawing.add_axes((left / across, bottom / down, width / across, height / down), **options)
+    return drawing.add_axes((left / across, bottom / down, width / across, height / down), sharex=sharex, sharey=sharey)
 
 
 def legend(axes: Axes) -> None:

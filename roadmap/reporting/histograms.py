@@ -29,7 +29,10 @@ def histogram(axes: Axes, known: pd.Series, low: float, high: float) -> None:
 def outlines(
     shares: dict[str, np.ndarray], edges: np.ndarray, bottom: int, height: int, colours: dict[str, str] = SPLIT_COLOURS
 ) -> tuple[Figure, Axes]:
-    """The share of each bin as overlaid lines, one per split."""
+    """The share of each bin as overlaid lines, one per split.
+
+    shares: split -> [bins], edges: [bins + 1]; bottom, height: CSS pixels
+    """
     drawing = chart(bottom + height + 28)
     axes = panel(drawing, 46, bottom, 302, height)
     for name, of in shares.items():

@@ -1,7 +1,7 @@
 """HTML building blocks. Everything that is not `Html` is escaped."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ class Html(str):
     __slots__ = ()
 
 
-def escape(value: Any) -> str:
+def escape(value: object) -> str:
     return value if isinstance(value, Html) else html.escape(str(value))
 
 
@@ -27,7 +27,7 @@ def code(text: str) -> Html:
     return Html(f"<code>{escape(text)}</code>")
 
 
-def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
+def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     """A definition list of terms and values."""
     cells = (
         f"<div{' class=long' * (len(str(value)) > 40)}><dt>{escape(term)}</dt><dd>{escape(value)}</dd></div>"
@@ -36,7 +36,7 @@ def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
     return Html(f'<dl class="facts">{"".join(cells)}</dl>')
 
 
-def table(rows: Sequence[dict[str, Any]], caption: str) -> Html:
+def table(rows: Sequence[Mapping[str, object]], caption: str) -> Html:
     """Rows with equal keys; the first column is the row header, numbers are right-aligned."""
     head = "".join(
         f'<th scope="col"{" class=number" * _is_number(value)}>{escape(name)}</th>' for name, value in rows[0].items()

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from roadmap.io.json import JsonObject
 from roadmap.reporting import style
 from roadmap.reporting.html import Html, code, escape
 
@@ -20,13 +20,13 @@ class Section:
     parts: Sequence[Html]
 
 
-def provenance(card: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The provenance of the data."""
+def provenance(card: JsonObject) -> list[tuple[str, str]]:
+    """The provenance of the data, by term. card: card.json"""
     sha256 = code(card["sha256"])
     return [("Source", card["source"]), ("Licence", card["licence"]), ("sha256 of the splits", sha256)]
 
 
-def write(path: Path, project: str, card: dict[str, Any], sections: Callable[[], Sequence[Section]]) -> int:
+def write(path: Path, project: str, card: JsonObject, sections: Callable[[], Sequence[Section]]) -> int:
     """Renders the page and writes it; returns its size in bytes."""
     rows = sum(card["rows"].values())
     about = f"{escape(card['source'])}, {rows:,} rows; sha256 {code(card['sha256'][:12])}"

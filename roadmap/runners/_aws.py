@@ -23,6 +23,7 @@ class JobSettings:
 
 @cache
 def client(service: str) -> Any:
+    """boto3's client of a service, made at run time from its model."""
     import boto3
     from botocore.config import Config
 

@@ -27,6 +27,7 @@ from roadmap.dependencies import code_sha256
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.aws import aws_errors
 from roadmap.io.errors import Unavailable, UsageError
+from roadmap.io.json import JsonObject
 from roadmap.runners._aws import JobSettings, client, settings
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -58,12 +59,18 @@ def train(run: Run) -> None:
     print(f"{run.artifacts}/bundle: version {Bundle(run.artifacts / 'bundle').manifest.version}, {name}, {spent}")
 
 
-def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
-    """The running or completed job of this training, else the name of the next."""
+def find(api: Any, base: str) -> tuple[str, JsonObject | None]:
+    """The running or completed job of this training, else the name of the next.
+
+    api: SageMaker's client of boto3; a job is DescribeTrainingJob's response
+
+    Raises:
+        UsageError: too many jobs have failed.
+    """
     for number in range(1, ATTEMPTS + 1):
         name = f"{base}-{number}"
         try:
-            job: dict[str, Any] = api.describe_training_job(TrainingJobName=name)
+            job: JsonObject = api.describe_training_job(TrainingJobName=name)
         except api.exceptions.ClientError as error:
             if "not found" in error.response["Error"].get("Message", "").lower():
                 return name, None
@@ -73,7 +80,7 @@ def find(api: Any, base: str) -> tuple[str, dict[str, Any] | None]:
     raise UsageError(f"{base}: {ATTEMPTS} jobs have failed; see `aws sagemaker list-training-jobs` for the reasons")
 
 
-def job_request(run: Run, name: str, base: str, data: str, given: JobSettings) -> dict[str, Any]:
+def job_request(run: Run, name: str, base: str, data: str, given: JobSettings) -> JsonObject:
     """CreateTrainingJob's arguments."""
     stopping: dict[str, int] = {"MaxRuntimeInSeconds": given.seconds}
     if given.spot:
@@ -103,7 +110,7 @@ def job_request(run: Run, name: str, base: str, data: str, given: JobSettings) -
 
 def hyperparameters(run: Run) -> dict[str, str]:
     """All parameters of the model, as strings; pipelines/sagemaker.py turns them into overrides."""
-    found: dict[str, Any] = {"project": run.name, "profile": run.profile, "seed": run.seed}
+    found: JsonObject = {"project": run.name, "profile": run.profile, "seed": run.seed}
     chosen = [word.partition("=")[2] for word in sys.argv[1:] if word.startswith("trainer=")]
     if trainer := chosen[-1] if chosen else os.environ.get("TRAINER"):
         found["trainer"] = trainer
@@ -128,7 +135,7 @@ def upload(folder: Path, bucket: str, prefix: str) -> str:
     return f"s3://{bucket}/{prefix}/"
 
 
-def follow(api: Any, name: str) -> dict[str, Any]:
+def follow(api: Any, name: str) -> JsonObject:
     """Prints the progress of the job until it has completed.
 
     Raises:
@@ -138,7 +145,7 @@ def follow(api: Any, name: str) -> dict[str, Any]:
     reported = 0
     read: dict[str, str] = {}
     while True:
-        job: dict[str, Any] = api.describe_training_job(TrainingJobName=name)
+        job: JsonObject = api.describe_training_job(TrainingJobName=name)
         steps = job.get("SecondaryStatusTransitions", [])
         for step in steps[reported:]:
             print(f"{name}: {step['Status']}: {step.get('StatusMessage', '')}", flush=True)
@@ -179,7 +186,7 @@ def passed_on(name: str, read: dict[str, str]) -> dict[str, str]:
 def stopping(api: Any, name: str) -> Iterator[None]:
     """SIGTERM and Ctrl-C stop the job too."""
 
-    def stop(*_: Any) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -219,6 +226,10 @@ def bring(run: Run, address: str, data_sha256: str) -> None:
 
 
 def unpack(archive: Path, folder: Path, address: str) -> None:
+    """
+    Raises:
+        UsageError: the archive is damaged, or larger than MOST.
+    """
     try:
         with tarfile.open(archive, "r:gz") as packed:
             size = 0

@@ -11,13 +11,14 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from roadmap.bundle import read_manifest
 from roadmap.config.params import flat
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
+from roadmap.io.json import JsonObject
 from roadmap.tracking import local_store
 from roadmap.training.history import read_history
 
@@ -104,7 +105,7 @@ def find_run(client: "MlflowClient", project: str, key: str) -> "mlflow.entities
     return runs[0] if runs else None
 
 
-def ensure_run(client: "MlflowClient", run: Run, key: str, lineage: dict[str, Any]) -> str:
+def ensure_run(client: "MlflowClient", run: Run, key: str, lineage: JsonObject) -> str:
     """The id of the MLflow run of a training, created if the store has none."""
     if (found := find_run(client, run.name, key)) is not None:
         return found.info.run_id
@@ -149,7 +150,7 @@ def publish(client: "MlflowClient", run: Run) -> str:
     log_rows(client, run_id, read_history(run.artifacts))
     client.log_artifact(run_id, str(run.artifacts / "history.csv"))
     for path in (run.artifacts / "train.json", run.artifacts / "metrics.json"):
-        found = read_json(path, dict[str, Any], f"run `dvc repro evaluate@{run.name}`") if path.exists() else {}
+        found = read_json(path, JsonObject, f"run `dvc repro evaluate@{run.name}`") if path.exists() else {}
         if found.get("bundle_version") != manifest.version:
             continue  # missing, or of an earlier bundle
         at = int(path.stat().st_mtime * 1000)

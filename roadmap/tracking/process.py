@@ -13,6 +13,7 @@ from typing import Any
 
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
+from roadmap.io.json import JsonObject
 from roadmap.tracking.mlflow import connect, ensure_run, log_rows, publish
 
 FLUSH_SECONDS = 2.0
@@ -28,7 +29,7 @@ class TrackingWriter:
         self.rows: list[tuple[str, dict[str, float]]] = []
         self.flushed = time.monotonic()
 
-    def take(self, message: dict[str, Any]) -> None:
+    def take(self, message: JsonObject) -> None:
         if "start" in message:
             self.start(message["start"], message["lineage"])
         elif "row" in message:
@@ -39,7 +40,7 @@ class TrackingWriter:
             self.close("FINISHED")
             publish(self.client, self.run)
 
-    def start(self, key: str, lineage: dict[str, Any]) -> None:
+    def start(self, key: str, lineage: JsonObject) -> None:
         self.run_id = ensure_run(self.client, self.run, key, lineage)  # a resumed training continues its run
         self.client.update_run(self.run_id, status="RUNNING")
         if self.run.tracking["system_metrics"]:

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from roadmap.config.schema import Run
+from roadmap.io.json import JsonObject
 
 PATIENCE = 300.0  # seconds to wait for the process at the end
 
@@ -24,7 +25,7 @@ class Tracker:
             command = [sys.executable, "-m", "roadmap.tracking.process", *sys.argv[1:]]
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
 
-    def start(self, key: str, lineage: dict[str, Any]) -> None:
+    def start(self, key: str, lineage: JsonObject) -> None:
         """A training begins or resumes: its run appears in MLflow."""
         self._send(start=key, lineage=lineage)
 

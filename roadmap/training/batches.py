@@ -114,7 +114,10 @@ class InMemoryDataModule(pl.LightningDataModule):
 
 
 def tensor(array: np.ndarray) -> Tensor:
-    """Shares the array's memory. Read-only views such as sliding windows are fine: batches are copies."""
+    """An array of any shape as a tensor, which shares its memory.
+
+    Read-only views such as sliding windows are fine: batches are copies.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)

@@ -8,12 +8,13 @@ from typing import Any
 from roadmap.bundle import Bundle, Manifest, write_manifest
 from roadmap.config.schema import Run
 from roadmap.io.atomic import atomic_folder
+from roadmap.io.json import JsonObject
 from roadmap.training.export import export
 from roadmap.training.fitting import Fitted
 
 
 def write_bundle(
-    run: Run, fitted: Mapping[str, Fitted], lineage: dict[str, Any], observed: Callable[[Bundle], Mapping[str, str]]
+    run: Run, fitted: Mapping[str, Fitted], lineage: JsonObject, observed: Callable[[Bundle], Mapping[str, str]]
 ) -> Manifest:
     """Writes artifacts/<project>/bundle atomically.
 

@@ -3,13 +3,14 @@
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from roadmap.io.atomic import replace
+from roadmap.io.json import JsonObject
 from roadmap.training.lightning import pl, plugins
 from roadmap.training.resume import CHECKPOINT, set_aside
 
@@ -19,7 +20,9 @@ PARTS = {"epoch", "global_step", "state_dict", "optimizer_states", "lr_scheduler
 class LocalFiles(plugins.TorchCheckpointIO):
     """Checkpoints on the local disk. Lightning's default imports cloud SDKs to resolve the path."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: Mapping[str, object], path: str | Path, storage_options: object = None
+    ) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(checkpoint, path)
 
@@ -85,17 +88,19 @@ class MetricHistory(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self.spent = 0.0
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> JsonObject:
         return {"rows": self.rows, "spent": self.spent}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: JsonObject) -> None:
         self.rows, self.spent = state["rows"], state["spent"]
 
-    def on_train_epoch_start(self, *_: Any) -> None:
+    def on_train_epoch_start(self, *_: object) -> None:
         self.started = time.perf_counter()
         self.loss, self.seen = torch.zeros(()), 0
 
-    def on_train_batch_end(self, _: pl.Trainer, __: pl.LightningModule, outputs: Any, batch: Any, *___: Any) -> None:
+    def on_train_batch_end(
+        self, _: pl.Trainer, __: pl.LightningModule, outputs: Any, batch: Sequence[Sized], *___: object
+    ) -> None:
         # Summed here, because a `self.log` in every step costs more than one percent of mnist's training.
         self.loss = self.loss.to(outputs["loss"].device) + outputs["loss"].detach() * len(batch[0])
         self.seen += len(batch[0])

@@ -105,7 +105,11 @@ def strip(path: Path) -> None:
 
 
 def check(graph: Graph, path: Path) -> None:
-    """Compares the outputs of both on the example."""
+    """Compares the outputs of both on the example.
+
+    Raises:
+        RuntimeError: they differ.
+    """
     import onnxruntime
 
     with torch.no_grad():

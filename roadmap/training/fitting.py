@@ -4,10 +4,9 @@ import importlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,6 +14,7 @@ from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.settings import EarlierNetwork, ModelSettings, TrainSettings
 from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.callbacks import LocalFiles, MetricHistory, ResumeCheckpoint
 from roadmap.training.lightning import pl
@@ -106,7 +106,7 @@ def fit(
     return Fitted(network.eval().cpu(), data, history)
 
 
-def precision_for(trainer: Mapping[str, Any], bf16: bool) -> str:
+def precision_for(trainer: JsonObject, bf16: bool) -> str:
     """The trainer's precision, or bfloat16 autocast if requested and faster on this CPU."""
     if not bf16 or trainer.get("accelerator", "cpu") != "cpu":
         return trainer["precision"]

@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import logging
 import sys
-from typing import Any
 
 NEEDED = {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.collections"}
 
@@ -22,7 +21,7 @@ def postpone_torchmetrics() -> None:
         return
     loader, package = spec.loader, importlib.util.module_from_spec(spec)
 
-    def run(name: str) -> Any:
+    def run(name: str) -> object:
         if name.startswith("__"):  # the import system probes optional names
             raise AttributeError(f"module 'torchmetrics' has no attribute {name!r}")
         vars(package).pop("__getattr__", None)

@@ -1,12 +1,11 @@
 """Lineage of a model: its code, data and parameters."""
 
-from typing import Any
-
 from roadmap.bundle.code import git_commit
 from roadmap.config.schema import Run
+from roadmap.io.json import JsonObject
 
 
-def lineage(run: Run, card: dict[str, Any]) -> dict[str, Any]:
+def lineage(run: Run, card: JsonObject) -> JsonObject:
     """For the manifest, the tracker and the fingerprint of a training. card: data card of the prepared data"""
     return {
         "source": card["source"],

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from roadmap.io.atomic import write_atomically
 from roadmap.io.errors import Unavailable
+from roadmap.io.json import JsonObject
 
 CHECKPOINT = "last.ckpt"
 
@@ -54,7 +54,7 @@ def _by(who: Path) -> str:
         return "by another process"
 
 
-def resume_or_start(folder: Path, fingerprint: dict[str, Any]) -> str:
+def resume_or_start(folder: Path, fingerprint: JsonObject) -> str:
     """The id of the run with checkpoints in `folder` if it is the same training, else a new id.
 
     A damaged checkpoint is set aside with a note: the network that it is of is trained anew, with the same result.
@@ -73,7 +73,7 @@ def resume_or_start(folder: Path, fingerprint: dict[str, Any]) -> str:
     return key
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     """Empty where there is none, or none that can be read."""
     if not path.exists():
         return {}

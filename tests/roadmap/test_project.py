@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_a_missing_project_member_is_one_line(folder: Path, member: str, file: s
 
 def test_optional_members_have_defaults(folder: Path) -> None:
     project = load_project("shop")
-    assert list(project.behaviour.expectations(None, [])) == []
+    nobody: Any = None
+    assert list(project.behaviour.expectations(nobody, [])) == []
     assert project.report.sections(folder, {}) is None
 
 

@@ -1,6 +1,7 @@
 """Titanic: the published contingency table person by person (sample), 891 passengers (full), or a CSV of your own."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,6 +12,9 @@ from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData
 from roadmap.data.tabular import TabularDataset, TabularData
 from roadmap.data.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
 
 PASSENGERS = "https://raw.githubusercontent.com/datasciencedojo/datasets/master/titanic.csv"
 PASSENGERS_SHA256 = "sha256:4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"
@@ -89,7 +93,7 @@ def tidy(passengers: pd.DataFrame) -> pd.DataFrame:
     )[["Pclass", "Sex", "Title", "Age", "SibSp", "Parch", "Fare", "Deck", "Embarked", "Survived"]]
 
 
-def _table_schema() -> object:
+def _table_schema() -> "DataFrameSchema":
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(
@@ -103,7 +107,7 @@ def _table_schema() -> object:
     )
 
 
-def _passenger_schema() -> object:
+def _passenger_schema() -> "DataFrameSchema":
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(

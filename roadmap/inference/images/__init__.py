@@ -55,7 +55,7 @@ def encode(pixels: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def decode(value: Any, size: int) -> np.ndarray:
+def decode(value: object, size: int) -> np.ndarray:
     """An image of a request -> uint8 [size, size, 3]
 
     Raises:

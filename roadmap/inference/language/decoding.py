@@ -83,11 +83,13 @@ class Decoder:
         return KVCache(logits[:, -1], cache.padding, past)
 
     def nothing(self, n: int) -> list[np.ndarray]:
+        """The keys and values of no tokens: [n, heads, 0, width of a head] each."""
         return [np.zeros((n, self.heads, 0, self.d), np.float32)] * len(self.names)
 
     def run(
         self, outputs: list[str], tokens: np.ndarray, padding: np.ndarray, past: list[np.ndarray]
     ) -> list[np.ndarray]:
+        """`outputs` of the graph. tokens: int [n, t], padding: int [n], past: [n, heads, t before, width] each"""
         feeds = {"tokens": tokens, "padding": padding, **dict(zip(self.names, past, strict=True))}
         found: list[np.ndarray] = self.session.run(outputs, feeds)
         return found

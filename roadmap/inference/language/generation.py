@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from tokenizers import Tokenizer
 
 from roadmap.bundle import Batches, Bundle, Chats, Predictor, Tokenizes
+from roadmap.bundle.predictor import Answered
 from roadmap.inference.language import decoding
 from roadmap.inference.language.chat import ChatTemplate
 from roadmap.inference.language.decoding import Decoder
@@ -18,6 +19,8 @@ from roadmap.inference.language.writing import CompletionState, Request, Respons
 MAX_PROMPT = 20_000  # characters
 MAX_PROMPTS = 64  # per request, which bounds its time to seconds
 MAX_BATCH = 32  # prompts decoded together
+
+Piece: TypeAlias = str | BaseModel | Exception  # of the output of a request; the last two end it
 
 
 class TextBatch:
@@ -34,10 +37,11 @@ class TextBatch:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def add(self, request: Any) -> CompletionState:
+    def add(self, request: BaseModel) -> CompletionState:
+        """Adds a request; returns what it has written so far, its key."""
         writer = CompletionState(request, self.tokenizer)
-        self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if request.max_tokens else None
-        if request.echo and request.logprobs:
+        self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if writer.request.max_tokens else None
+        if writer.request.echo and writer.request.logprobs:
             # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
             # each token has at least half a context before it.
             overlap = self.decoder.block // 2
@@ -50,11 +54,11 @@ class TextBatch:
             self.decoding.drop(text)
         self.windows = deque(window for window in self.windows if window[0] is not writer)
 
-    def step(self) -> list[tuple[CompletionState, Any]]:
+    def step(self) -> list[tuple[CompletionState, Piece]]:
         """New output of each: a piece of text, finally its response, or the error that ended it."""
         reading = self._read_windows()
         self.decoding.step()
-        news: list[tuple[CompletionState, Any]] = []
+        news: list[tuple[CompletionState, Piece]] = []
         for writer, text in list(self.texts.items()):
             if piece := writer.take():
                 news.append((writer, piece))
@@ -80,7 +84,7 @@ class TextBatch:
         return {writer for writer, _ in self.windows}
 
 
-class Generator(Predictor, Batches, Chats, Tokenizes):
+class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Tokenizes):
     """The predictor of a language model.
 
     The bundle holds decoder.onnx, tokenizer.json and schema.json, whose `block` is the context length in tokens.
@@ -109,6 +113,10 @@ class Generator(Predictor, Batches, Chats, Tokenizes):
             self.embed = self._embed
 
     def readable(self, prompt: str) -> str:
+        """
+        Raises:
+            ValueError: the prompt is empty, or has a character outside the vocabulary.
+        """
         if not prompt:
             raise ValueError("should have at least 1 character: the model continues a text")
         if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
@@ -119,6 +127,10 @@ class Generator(Predictor, Batches, Chats, Tokenizes):
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def text_of(self, ids: Sequence[int]) -> str:
+        """
+        Raises:
+            ValueError: an id is not in the vocabulary, or the text's tokens are others.
+        """
         size = self.tokenizer.get_vocab_size()
         if unknown := next((one for one in ids if one >= size), None):
             raise ValueError(f"token id {unknown} is none of this model's {size}; send text, or ids of its tokenizer")
@@ -130,7 +142,12 @@ class Generator(Predictor, Batches, Chats, Tokenizes):
     def batch(self) -> TextBatch:
         return TextBatch(self.tokenizer, self.decoder)
 
-    def predict(self, inputs: Sequence[Any]) -> list[BaseModel]:
+    def predict(self, inputs: Sequence[BaseModel]) -> list[Answered]:
+        """One `Response` per `Request`, in order.
+
+        Raises:
+            Exception: what ended a request.
+        """
         batch, waiting = self.batch(), deque(inputs)
         order: list[CompletionState] = []
         answers: dict[CompletionState, Any] = {}
@@ -143,8 +160,12 @@ class Generator(Predictor, Batches, Chats, Tokenizes):
                 answers[writer] = piece  # the last one is the response
         return [answers[writer] for writer in order]
 
-    def stream(self, request: Any) -> Iterator[Any]:
-        """Pieces of text, then the `Response`. Closing the iterator stops the decoding."""
+    def stream(self, request: BaseModel) -> Iterator[str | BaseModel]:
+        """Pieces of text, then the `Response`. Closing the iterator stops the decoding.
+
+        Raises:
+            Exception: what ended the request.
+        """
         batch = self.batch()
         batch.add(request)
         while len(batch):

@@ -8,15 +8,17 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 
 from roadmap.bundle import Bundle, Predictor
-from roadmap.inference.tabular.features import Columns, Features, from_rows
+from roadmap.bundle.predictor import Answered
+from roadmap.inference.tabular.features import Columns, Features, Kinds, from_rows
 from roadmap.inference.tabular.notes import Note, notes_of
 from roadmap.inference.tabular.values import GAPS, LARGEST, MAX_TEXT, is_boolean, level
+from roadmap.io.json import JsonObject
 
 __all__ = ["LARGEST", "MAX_TEXT", "TabularPredictor", "request_model"]
 
 
 def request_model(
-    name: str, schema: dict[str, Any], example: dict[str, Any], features: Features | None = None
+    name: str, schema: JsonObject, example: JsonObject, features: Features | None = None
 ) -> type[BaseModel]:
     """A pydantic model with one optional field per column: a gap in a row is a gap for the model too.
 
@@ -70,7 +72,7 @@ def _level(levels: frozenset[str], gaps: Collection[str], value: Any) -> Any:
     return level(value, levels, gaps) if isinstance(value, str) else value
 
 
-class TabularPredictor(Predictor):
+class TabularPredictor(Predictor[BaseModel, Answered]):
     """Rows -> derived columns -> features -> one ONNX graph.
 
     The bundle holds schema.json (the columns), features.json (the fitted step) and model.onnx (x: [n, d] -> y: [n]).
@@ -80,9 +82,9 @@ class TabularPredictor(Predictor):
 
     def __init__(self, bundle: Bundle) -> None:
         schema = bundle.json("schema.json")
-        self.columns: dict[str, dict[str, Any]] = schema["columns"]
-        self.kinds: dict[str, Any] = {name: spec["kind"] for name, spec in self.columns.items()}
-        self.features = Features.from_json(bundle.json("features.json"))
+        self.columns: dict[str, JsonObject] = schema["columns"]
+        self.kinds: Kinds = {name: spec["kind"] for name, spec in self.columns.items()}
+        self.features = Features.from_json(bundle.json_rows("features.json"))
         self.session = bundle.session()
         self.Request = request_model(f"{bundle.manifest.project}_request", schema, bundle.example[0], self.features)
         self.known = self.features.known({n: spec.get("levels", ()) for n, spec in self.columns.items()})

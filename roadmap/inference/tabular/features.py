@@ -7,11 +7,15 @@ A table here is `Columns`: name -> array of length n; float64 with NaN for numbe
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from roadmap.inference.tabular.notes import Known
+from roadmap.io.json import JsonObject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAR = 1e6  # standard deviations: what lies beyond would be infinite in float32
 
@@ -19,7 +23,7 @@ Columns = dict[str, np.ndarray]
 Kinds = Mapping[str, Literal["number", "category"]]
 
 
-def from_rows(rows: Sequence[Mapping[str, Any]], kinds: Kinds) -> Columns:
+def from_rows(rows: Sequence[Mapping[str, object]], kinds: Kinds) -> Columns:
     """Requests as columns; a field that is absent is a gap."""
     columns: Columns = {}
     for name, kind in kinds.items():
@@ -31,7 +35,7 @@ def from_rows(rows: Sequence[Mapping[str, Any]], kinds: Kinds) -> Columns:
     return columns
 
 
-def from_frame(frame: Any, kinds: Kinds) -> Columns:
+def from_frame(frame: "pd.DataFrame", kinds: Kinds) -> Columns:
     """A pandas DataFrame as columns."""
     columns: Columns = {}
     for name, kind in kinds.items():
@@ -61,6 +65,7 @@ class Number:
 
     @classmethod
     def fit(cls, column: str, values: np.ndarray) -> "Number":
+        """values: float64 [n], NaN for gaps"""
         known = values[~np.isnan(values)]
         if not len(known):
             return cls(column, False, 0.0, 0.0, 1.0, True)
@@ -75,6 +80,7 @@ class Number:
         return [f"log({self.column})" if self.log else self.column] + [f"{self.column} missing"] * self.gaps
 
     def transform(self, values: np.ndarray) -> list[np.ndarray]:
+        """float64 [n], NaN for gaps -> float64 [n] for each of `names`"""
         missing = np.isnan(values)
         scaled = np.log1p(np.maximum(values, 0)) if self.log else values
         with np.errstate(over="ignore"):  # what overflows is clipped
@@ -99,6 +105,7 @@ class Category:
 
     @classmethod
     def fit(cls, column: str, values: np.ndarray) -> "Category":
+        """values: object [n], None for gaps"""
         known = [str(value) for value in values if value is not None]
         levels, counts = np.unique(known, return_counts=True)
         order = np.argsort(-counts, kind="stable")
@@ -115,6 +122,7 @@ class Category:
         return [f"{self.column}={level}" for level in self.levels] + [f"{self.column} missing"] * self.gaps
 
     def transform(self, values: np.ndarray) -> list[np.ndarray]:
+        """object [n], None for gaps -> float64 [n] for each of `names`"""
         found = [values == level for level in self.levels]
         missing = np.array([value is None for value in values], dtype=bool)
         if not self.shares:
@@ -157,9 +165,9 @@ class Features:
             for one in self.encoders
         }
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[JsonObject]:
         return [asdict(encoder) for encoder in self.encoders]
 
     @classmethod
-    def from_json(cls, encoders: list[dict[str, Any]]) -> "Features":
+    def from_json(cls, encoders: list[JsonObject]) -> "Features":
         return cls([(Number if encoder["kind"] == "number" else Category)(**encoder) for encoder in encoders])

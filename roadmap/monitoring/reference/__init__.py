@@ -83,7 +83,10 @@ def count_column(column: Column) -> Numbers | Levels:
 
 
 def edges(known: np.ndarray) -> list[float]:
-    """Quantiles rounded to four digits, so that none is a person's value; midpoints if there are few values."""
+    """Quantiles rounded to four digits, so that none is a person's value; midpoints if there are few values.
+
+    known: values without gaps [n]
+    """
     if not len(known):
         return []
     values = np.unique(known)

@@ -6,12 +6,12 @@ A split holds `text`, the code points of its characters, [n].
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars
 from roadmap.reporting.figures import chart, figure, legend, panel, shorten
@@ -26,7 +26,8 @@ ORDERS = range(1, 8)  # lengths of the n-grams
 PASSAGE = 400  # characters of a sample
 
 
-def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
     codes = {name: splits.read(folder, name)["text"] for name in splits.SPLITS}
     texts = {name: "".join(map(chr, part.tolist())) for name, part in codes.items()}
     return [
@@ -40,7 +41,7 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
     ]
 
 
-def _overview(texts: dict[str, str], card: dict[str, Any]) -> Section:
+def _overview(texts: dict[str, str], card: JsonObject) -> Section:
     everything = "".join(texts.values())
     lines = everything.splitlines()
     distinct = len(set(everything))
@@ -173,7 +174,10 @@ def _entropy(codes: np.ndarray) -> Section:
 
 
 def entropies(codes: np.ndarray) -> tuple[list[float], list[float]]:
-    """Entropy in bits of n-grams, and of their last character given the others, for n in ORDERS (Shannon, 1951)."""
+    """Entropy in bits of n-grams, and of their last character given the others, for n in ORDERS (Shannon, 1951).
+
+    codes: code points [n]
+    """
     _, ids = np.unique(codes, return_inverse=True)
     first, grams = ids.astype(np.int64), ids.astype(np.int64)
     size = int(first.max()) + 1

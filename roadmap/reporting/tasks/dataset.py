@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import Formatter, PercentFormatter
 
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.reporting.formatting import number, percent, tick
 
 
@@ -59,7 +59,7 @@ class TableDataset:
         return PercentFormatter(1, decimals=0) if self.classes else tick
 
 
-def read(folder: Path, schema: dict[str, Any]) -> TableDataset:
+def read(folder: Path, schema: JsonObject) -> TableDataset:
     parts = {name: splits.read(folder, name).replace([np.inf, -np.inf], np.nan) for name in splits.SPLITS}
     kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
     return TableDataset(parts, schema["target"], kinds, schema.get("classes"))

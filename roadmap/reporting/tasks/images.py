@@ -5,12 +5,12 @@ A split holds one array of images, [n, height, width] or with 1 or 3 channels be
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html
 from roadmap.reporting.bars import split_bars
 from roadmap.reporting.figures import figure
@@ -33,7 +33,8 @@ class Images:
     labels: np.ndarray  # int [n]
 
 
-def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
     target = card["schema"]["target"]
     classes = [str(name) for name in card["schema"]["classes"]]
     parts = {name: images(splits.read(folder, name), target) for name in splits.SPLITS}
@@ -49,6 +50,7 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
 
 
 def images(arrays: dict[str, np.ndarray], target: str) -> Images:
+    """A split's arrays, see above, as uint8 images with the channels last."""
     pixels = next(array for name, array in arrays.items() if name != target and array.ndim >= 3)
     if pixels.ndim == 4 and pixels.shape[1] in (1, 3) and pixels.shape[3] not in (1, 3):
         pixels = np.moveaxis(pixels, 1, 3)
@@ -60,7 +62,7 @@ def images(arrays: dict[str, np.ndarray], target: str) -> Images:
     return Images(np.ascontiguousarray(pixels), arrays[target].astype(np.int64))
 
 
-def _overview(parts: dict[str, Images], classes: list[str], card: dict[str, Any]) -> Section:
+def _overview(parts: dict[str, Images], classes: list[str], card: JsonObject) -> Section:
     height, width = parts["train"].pixels.shape[1:3]
     colour = "colour" if parts["train"].pixels.ndim == 4 else "grey"
     train = {image.tobytes() for image in parts["train"].pixels}
@@ -165,7 +167,7 @@ def _channels(pixels: np.ndarray) -> list[html.Html]:
     return [shown, html.table(rows, "Channels of the training images")]
 
 
-def _summary(counts: np.ndarray) -> dict[str, Any]:
+def _summary(counts: np.ndarray) -> JsonObject:
     grey = np.arange(256)
     total = max(1, counts.sum())
     mean = float((counts * grey).sum() / total)
@@ -191,7 +193,7 @@ def _histograms(
 
 
 def frequencies(pixels: np.ndarray) -> np.ndarray:
-    """Histogram of the 256 intensities over all pixels."""
+    """Histogram of the intensities over all pixels: uint8, any shape -> int64 [256]"""
     counts = np.zeros(256, np.int64)
     for start in range(0, len(pixels), CHUNK):
         counts += np.bincount(pixels[start : start + CHUNK].ravel(), minlength=256)

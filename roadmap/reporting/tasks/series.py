@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from scipy import stats
 
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html
 from roadmap.reporting.figures import chart, figure, legend, panel
 from roadmap.reporting.formatting import count, join_with_and, number, percent, signed, tick
@@ -44,7 +45,8 @@ class SeriesDataset:
         return pd.concat(self.parts.values(), ignore_index=True)
 
 
-def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
     frames = {name: splits.read(folder, name) for name in splits.SPLITS}
     every = [one for one in (series(frames, symbol) for symbol in card["schema"]["symbols"]) if len(one.r) > LAGS + 1]
     returns = {name: pd.concat([one.parts[name]["r"] for one in every]).dropna() for name in splits.SPLITS}
@@ -66,7 +68,7 @@ def series(frames: dict[str, pd.DataFrame], symbol: str) -> SeriesDataset:
     return SeriesDataset(symbol, {name: days.loc[days["split"] == name, ["date", "close", "r"]] for name in frames})
 
 
-def _overview(frames: dict[str, pd.DataFrame], card: dict[str, Any]) -> Section:
+def _overview(frames: dict[str, pd.DataFrame], card: JsonObject) -> Section:
     symbols = card["schema"]["symbols"]
     first, last = frames["train"]["date"].min(), frames["test"]["date"].max()
     days = pd.concat(frames.values())["date"].nunique()

@@ -5,8 +5,8 @@ choice of a model.
 """
 
 from pathlib import Path
-from typing import Any
 
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars
 from roadmap.reporting.formatting import count, join_with_and, percent
@@ -18,7 +18,8 @@ from roadmap.reporting.tasks.levels import by_frequency
 MAX_GAPS = 20  # columns with missing values shown
 
 
-def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
     table = dataset.read(folder, card["schema"])
     strength = associations.with_target(table)
     return [
@@ -33,7 +34,7 @@ def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
     ]
 
 
-def _overview(table: TableDataset, card: dict[str, Any]) -> Section:
+def _overview(table: TableDataset, card: JsonObject) -> Section:
     rows, columns = len(table.everything), len(table.kinds)
     missing = int(table.everything.isna().sum().sum())
     duplicates = int(table.everything.duplicated().sum())
@@ -75,7 +76,7 @@ def _columns(table: TableDataset, ignored: dict[str, str]) -> Section:
             common = ", ".join(f"{level} {percent(share)}" for level, share in shares[:5].items())
             more = len(shares) - 5
             categories.append({**row, "Most frequent": common + (f", {more} more" if more > 0 else "")})
-    tables: dict[str, list[dict[str, Any]]] = {
+    tables: dict[str, list[JsonObject]] = {
         "Numbers, all splits": numbers,
         "Text and classes, all splits": categories,
         "Left out": [{"Column": name, "Why": why} for name, why in ignored.items()],

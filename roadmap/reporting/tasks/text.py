@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.reporting import html
 from roadmap.reporting.bars import bars, split_bars
 from roadmap.reporting.figures import figure, shorten
@@ -44,11 +44,12 @@ class Texts:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Length in words; a Chinese bigram counts as two characters."""
+        """Length in words, [n]; a Chinese bigram counts as two characters."""
         return np.array([len(words) for words in self.words])
 
 
-def sections(folder: Path, card: dict[str, Any]) -> list[Section]:
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
     schema = card["schema"]
     classes = [str(name) for name in schema["classes"]]
     parts = {name: read(splits.read(folder, name), schema["text"], schema["target"]) for name in splits.SPLITS}
@@ -91,7 +92,7 @@ def measure(part: Texts, classes: list[str]) -> pd.DataFrame:
     )
 
 
-def _overview(parts: dict[str, Texts], classes: list[str], card: dict[str, Any]) -> Section:
+def _overview(parts: dict[str, Texts], classes: list[str], card: JsonObject) -> Section:
     train = {plain(text) for text in parts["train"].texts}
     leaked = sum(plain(text) in train for text in parts["test"].texts)
     repeated = len(parts["train"].texts) - len(train)
