@@ -24,7 +24,7 @@ class Prompt(Protocol):
 class Monitoring(project.Monitoring[Response]):
     def requests(self, folder: Path) -> list[Request]:
         """Prompts from the test text; evaluation's own requests, for log-probabilities of windows, are untypical."""
-        text = text_of(splits.read(folder, "test"))
+        text = text_of(splits.read_arrays(folder, "test"))
         step = max(1, (len(text) - SHORTEST - LENGTHS) // PROMPTS)
         starts = range(0, max(1, len(text) - SHORTEST - LENGTHS), step)
         return [

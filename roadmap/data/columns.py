@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Collection
-from typing import Any
-from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
 
 from roadmap.inference.tabular.values import MAX_TEXT
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 MAX_LEVELS = 50  # a text column with more distinct values is an identifier or free text, and is left out
 FEWEST = 20  # rows, below which values that are all distinct prove nothing

@@ -1,10 +1,9 @@
 """Columns that give the target away: the target itself, or what is only known once it is."""
 
-from typing import Any
-from roadmap.io.json import JsonObject
-
 import numpy as np
 import pandas as pd
+
+from roadmap.io.json import JsonObject
 
 NEARLY = 0.999  # of what a column that is the target would reach
 FEWEST = 20  # rows with a value

@@ -1,9 +1,8 @@
 """The schema of a prepared table, where labelled rows of the prediction log are added to it."""
 
-from typing import Any
-from roadmap.io.json import JsonObject
-
 import pandas as pd
+
+from roadmap.io.json import JsonObject
 
 
 def request_row(request: JsonObject, schema: JsonObject) -> JsonObject | None:

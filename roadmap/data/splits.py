@@ -4,20 +4,24 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from roadmap.io.json import JsonObject
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-
 from typing_extensions import TypedDict
 
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.documents import read_json
 from roadmap.io.errors import UsageError, of_file
+from roadmap.io.json import JsonObject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 FOLDS = 5  # of the cross-validation of classical models, within train and val
 RECENT = "recent"  # test rows of the prediction log's labelled windows, where there are any
+
+Split: TypeAlias = "pd.DataFrame | dict[str, np.ndarray]"  # a table, or arrays of n rows by name
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def has(folder: Path, split: str) -> bool:
     return any((folder / f"{split}.{kind}").exists() for kind in ("npz", "parquet"))
 
 
-def read(folder: Path, split: str) -> Any:
+def read(folder: Path, split: str) -> Split:
     """One split as it was prepared: a DataFrame, or a dict of arrays.
 
     Raises:
@@ -145,3 +149,17 @@ def read(folder: Path, split: str) -> Any:
     import pandas as pd
 
     return pd.read_parquet(path)
+
+
+def read_table(folder: Path, split: str) -> "pd.DataFrame":
+    """As `read`, of a project whose splits are tables."""
+    found = read(folder, split)
+    assert not isinstance(found, dict), f"{folder}/{split}: expected a table"
+    return found
+
+
+def read_arrays(folder: Path, split: str) -> dict[str, np.ndarray]:
+    """As `read`, of a project whose splits are arrays, [n, ...] by name."""
+    found = read(folder, split)
+    assert isinstance(found, dict), f"{folder}/{split}: expected arrays"
+    return found

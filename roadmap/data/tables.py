@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from roadmap.data.columns import infer_columns
 from roadmap.data.leaks import suspects
 from roadmap.data.splits import FOLDS, SPLITS, PreparedData, split_indices
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema

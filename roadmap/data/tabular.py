@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from roadmap.io.json import JsonObject
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from roadmap import project
 from roadmap.data import schema as schemas
 from roadmap.data import splits
 from roadmap.inference.tabular.features import Columns, Features, from_frame
+from roadmap.io.json import JsonObject
 from roadmap.project import DataBlock, Request, Row, Schema
 
 
@@ -21,7 +20,7 @@ class TabularData(project.Data[DataBlock], project.TakesLabels):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Requests, and their targets [n]."""
-        schema, frame = splits.read_card(folder)["schema"], splits.read(folder, split)
+        schema, frame = splits.read_card(folder)["schema"], splits.read_table(folder, split)
         return requests(frame, schema), frame[schema["target"]].to_numpy()
 
     def labelled(self, request: Request, schema: Schema) -> Row | None:
@@ -45,7 +44,7 @@ class TabularDataset:
         """x[split]: float32 [n, d], y[split]: float32 [n]"""
         schema = splits.read_card(folder)["schema"]
         kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
-        frames = {name: splits.read(folder, name) for name in names}
+        frames = {name: splits.read_table(folder, name) for name in names}
         columns = {name: derive(from_frame(frame, kinds)) for name, frame in frames.items()}
         features = Features.fit(columns["train"])
         return cls(

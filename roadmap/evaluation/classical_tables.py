@@ -20,8 +20,8 @@ def compare_tables(folder: Path, derive: Callable[[Columns], Columns], seed: int
 
     schema = splits.read_card(folder)["schema"]
     kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
-    known = pd.concat([splits.read(folder, "train"), splits.read(folder, "val")], ignore_index=True)
-    test = splits.read(folder, "test")
+    known = pd.concat([splits.read_table(folder, "train"), splits.read_table(folder, "val")], ignore_index=True)
+    test = splits.read_table(folder, "test")
     binary = schema["task"] == "binary"
 
     def fold(train: "pd.DataFrame", held_out: "pd.DataFrame") -> tuple[np.ndarray, ...]:

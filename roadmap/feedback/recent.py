@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from roadmap.data.schema import widen_schema
-from roadmap.data.splits import RECENT, PreparedData
+from roadmap.data.splits import RECENT, PreparedData, Split
 from roadmap.feedback import collected
 from roadmap.io.json import JsonObject
 
@@ -27,8 +27,6 @@ SHARES = {"train": 0.5, "val": 0.15, RECENT: 0.35}
 Labelling = Callable[[JsonObject, JsonObject], JsonObject | None]
 
 
-# A split of a project: a table, or arrays of n rows by name.
-Split: TypeAlias = pd.DataFrame | dict[str, np.ndarray]
 Part = TypeVar("Part", pd.DataFrame, dict[str, np.ndarray])
 
 

@@ -64,7 +64,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
     def training(self, folder: Path) -> TrainingSet:
         """Images stay uint8, [n, 32, 32, 3]. A random bit per image selects the epochs in which it is mirrored."""
         schema = splits.read_card(folder)["schema"]
-        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        train, val = (splits.read_arrays(folder, name) for name in ("train", "val"))
         mean, std, patches = statistics(train["image"])
         coins = np.random.default_rng(0)
         return TrainingSet(
@@ -79,7 +79,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Images as PNG, and classes int64 [n]."""
-        test = splits.read(folder, split)
+        test = splits.read_arrays(folder, split)
         return [{"image": images.encode(image)} for image in test["image"]], test["label"]
 
 

@@ -36,7 +36,7 @@ class Evaluation(project.Evaluation[Response]):
 
         from pipelines.cifar10.evaluate.patches import Patches
 
-        train, test = (splits.read(folder, name) for name in ("train", "test"))
+        train, test = (splits.read_arrays(folder, name) for name in ("train", "test"))
         rows = np.random.default_rng(seed).permutation(len(train["label"]))[:BASELINE_ROWS]
         x, x_test = (found.reshape(len(found), -1) / np.float32(255) for found in (train["image"][rows], test["image"]))
         pca = PCA(COMPONENTS, whiten=True, svd_solver="randomized", random_state=seed).fit(x)

@@ -77,7 +77,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
     def training(self, folder: Path) -> TrainingSet:
         """Token ids int32 [n, most] padded with 0, lengths int64 [n], numbers of the classes float32 [n]."""
         schema = splits.read_card(folder)["schema"]
-        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        train, val = (splits.read_table(folder, name) for name in ("train", "val"))
         tokenizer = train_tokenizer(train["text"], schema["vocabulary"], schema["max_tokens"])
         parts = [
             (*padded(encode(tokenizer, part["text"])), part["label"].to_numpy(np.float32)) for part in (train, val)
@@ -94,7 +94,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Requests, and FIELDS of each, [n]; for real texts the tags are empty and the truth is -1."""
-        test = splits.read(folder, split)
+        test = splits.read_table(folder, split)
         requests = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
         targets = np.zeros(len(test), FIELDS)
         targets["truth"] = -1

@@ -55,7 +55,7 @@ class Evaluation(project.Evaluation[Response]):
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        parts = [splits.read(folder, name) for name in ("train", "val")]
+        parts = [splits.read_table(folder, name) for name in ("train", "val")]
         texts = [text for part in parts for text in part["text"]]
         labels = np.concatenate([part["label"].to_numpy() for part in parts])
         requests, targets = Data().test_rows(folder)

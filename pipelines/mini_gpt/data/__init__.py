@@ -50,7 +50,7 @@ class Data(project.Data[settings.Data]):
         """Training windows begin at every token; validation windows are consecutive."""
         card = splits.read_card(folder)
         block = card["schema"]["block"]
-        train, val = (windows(splits.read(folder, name)["tokens"], block) for name in ("train", "val"))
+        train, val = (windows(splits.read_arrays(folder, name)["tokens"], block) for name in ("train", "val"))
         tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
         known = set(tokenizer.get_vocab())
         prompts = [
@@ -68,7 +68,7 @@ class Data(project.Data[settings.Data]):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Windows of the test text, as requests for log-probabilities, and their numbers of characters, [n]."""
-        card, test = splits.read_card(folder), splits.read(folder, split)
+        card, test = splits.read_card(folder), splits.read_arrays(folder, split)
         tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
         texts = pieces(tokenizer, text_of(test), card["schema"]["block"])
         requests = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in texts]

@@ -43,7 +43,7 @@ class Evaluation(project.Evaluation[Response]):
 
     def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Compressors primed with the training text, and character n-gram models."""
-        train, test = (text_of(splits.read(folder, name)) for name in ("train", "test"))
+        train, test = (text_of(splits.read_arrays(folder, name)) for name in ("train", "test"))
         rows = []
         for name, compress in (("gzip", gzip.compress), ("lzma", lzma.compress)):
             started = time.perf_counter()
@@ -60,7 +60,7 @@ class Evaluation(project.Evaluation[Response]):
     def figures(self, evaluated: EvaluatedModel) -> Figures:
         from pipelines.mini_gpt.evaluate import figures as draw
 
-        train, test = (text_of(splits.read(evaluated.data, name)) for name in ("train", "test"))
+        train, test = (text_of(splits.read_arrays(evaluated.data, name)) for name in ("train", "test"))
         prompts = written(evaluated)
         texts = [output.text for output in predict_in_batches(evaluated.predictor, prompts)]
         starts = [len(test) * number // len(texts) for number in range(len(texts))]

@@ -58,7 +58,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
     def training(self, folder: Path) -> TrainingSet:
         """Images as float32 [n, 1, size, size] from 0 to 1."""
-        train, val = (splits.read(folder, name) for name in ("train", "val"))
+        train, val = (splits.read_arrays(folder, name) for name in ("train", "val"))
         example = [{"image": image.tolist()} for image in train["image"][:2]]
         x = pixels(train["image"])
         return TrainingSet(
@@ -70,7 +70,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Images as rows of grey values, and digits int64 [n]."""
-        test = splits.read(folder, split)
+        test = splits.read_arrays(folder, split)
         return [{"image": image.tolist()} for image in test["image"]], test["digit"]
 
 

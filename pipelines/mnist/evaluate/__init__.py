@@ -27,7 +27,7 @@ class Evaluation(project.Evaluation[Response]):
 
     def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Classical models on raw pixels, from at most BASELINE_ROWS training images."""
-        train, test = (splits.read(folder, name) for name in ("train", "test"))
+        train, test = (splits.read_arrays(folder, name) for name in ("train", "test"))
         rows = np.random.default_rng(seed).permutation(len(train["digit"]))[:BASELINE_ROWS]
         x_train, x_test = (images.reshape(len(images), -1) / 255 for images in (train["image"][rows], test["image"]))
         every = zoo.classifiers(seed)

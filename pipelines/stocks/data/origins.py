@@ -43,7 +43,7 @@ class Origins:
 
 def history(folder: Path, names: tuple[str, ...]) -> dict[str, "pd.DataFrame"]:
     """The prepared days of these splits, one frame each."""
-    return {name: splits.read(folder, name) for name in names}
+    return {name: splits.read_table(folder, name) for name in names}
 
 
 def rolling_origins(frames: dict[str, "pd.DataFrame"], split: str) -> Origins:

@@ -28,7 +28,7 @@ PASSAGE = 400  # characters of a sample
 
 def sections(folder: Path, card: JsonObject) -> list[Section]:
     """folder: of the prepared splits; card: its card.json"""
-    codes = {name: splits.read(folder, name)["text"] for name in splits.SPLITS}
+    codes = {name: splits.read_arrays(folder, name)["text"] for name in splits.SPLITS}
     texts = {name: "".join(map(chr, part.tolist())) for name, part in codes.items()}
     return [
         _overview(texts, card),

@@ -60,6 +60,6 @@ class TableDataset:
 
 
 def read(folder: Path, schema: JsonObject) -> TableDataset:
-    parts = {name: splits.read(folder, name).replace([np.inf, -np.inf], np.nan) for name in splits.SPLITS}
+    parts = {name: splits.read_table(folder, name).replace([np.inf, -np.inf], np.nan) for name in splits.SPLITS}
     kinds = {name: spec["kind"] for name, spec in schema["columns"].items()}
     return TableDataset(parts, schema["target"], kinds, schema.get("classes"))

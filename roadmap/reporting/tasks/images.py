@@ -37,7 +37,7 @@ def sections(folder: Path, card: JsonObject) -> list[Section]:
     """folder: of the prepared splits; card: its card.json"""
     target = card["schema"]["target"]
     classes = [str(name) for name in card["schema"]["classes"]]
-    parts = {name: images(splits.read(folder, name), target) for name in splits.SPLITS}
+    parts = {name: images(splits.read_arrays(folder, name), target) for name in splits.SPLITS}
     kinds = {target: "category", "brightness": "number", "contrast": "number"}
     return [
         _overview(parts, classes, card),

@@ -47,7 +47,7 @@ class SeriesDataset:
 
 def sections(folder: Path, card: JsonObject) -> list[Section]:
     """folder: of the prepared splits; card: its card.json"""
-    frames = {name: splits.read(folder, name) for name in splits.SPLITS}
+    frames = {name: splits.read_table(folder, name) for name in splits.SPLITS}
     every = [one for one in (series(frames, symbol) for symbol in card["schema"]["symbols"]) if len(one.r) > LAGS + 1]
     returns = {name: pd.concat([one.parts[name]["r"] for one in every]).dropna() for name in splits.SPLITS}
     moved = {name: pd.DataFrame({"log-return": of, "its size": of.abs()}) for name, of in returns.items()}

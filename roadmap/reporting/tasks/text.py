@@ -52,7 +52,7 @@ def sections(folder: Path, card: JsonObject) -> list[Section]:
     """folder: of the prepared splits; card: its card.json"""
     schema = card["schema"]
     classes = [str(name) for name in schema["classes"]]
-    parts = {name: read(splits.read(folder, name), schema["text"], schema["target"]) for name in splits.SPLITS}
+    parts = {name: read(splits.read_table(folder, name), schema["text"], schema["target"]) for name in splits.SPLITS}
     kinds = {"class": "category", "words": "number", "script": "category"}
     return [
         _overview(parts, classes, card),

@@ -16,7 +16,7 @@ SIGMAS = 4  # standard errors of a coefficient: one false alarm in 16,000
 @pytest.mark.slow
 def test_predicted_unit_prices_match_the_generator(reproduced: Checkout) -> None:
     predictor: Any = load_predictor(Bundle(reproduced.path("artifacts", "house_prices", "bundle")))
-    train = splits.read(reproduced.path("data", "house_prices"), "train")
+    train = splits.read_table(reproduced.path("data", "house_prices"), "train")
 
     def price(**changes: object) -> float:
         return predictor.predict([predictor.Request.model_validate({**HOUSE, **changes})])[0].prediction

@@ -178,7 +178,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokenizer(prepared: Path) -> Any:
-    return data.train_tokenizer(splits.read(prepared, "train")["text"], 700, 64)
+    return data.train_tokenizer(splits.read_table(prepared, "train")["text"], 700, 64)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_the_tokenizer_is_json_and_truncates(tokenizer: Any) -> None:
 def test_rows_keep_their_labels_and_lengths(prepared: Path) -> None:
     found = data.Data().training(prepared)
     tokens, lengths, _ = found.train
-    texts = splits.read(prepared, "train")
+    texts = splits.read_table(prepared, "train")
     assert ((tokens != 0).sum(axis=1) == lengths).all() and lengths.max() == tokens.shape[1]
     known = {bytes(tokens[i, : lengths[i]].tobytes()): label for i, label in enumerate(texts["label"])}
     batches = BatchLoader(tuple(map(torch.from_numpy, found.train)), 32, seed=0, lengths=torch.from_numpy(lengths))

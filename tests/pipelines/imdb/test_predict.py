@@ -213,7 +213,7 @@ def test_distinctive_words_belong_to_their_class() -> None:
 
 
 def test_the_report_counts_repeated_texts(prepared: Path) -> None:
-    parts = {name: splits.read(prepared, name) for name in splits.SPLITS}
+    parts: dict[str, Any] = {name: splits.read(prepared, name) for name in splits.SPLITS}
     parts["test"].loc[0, "text"] = parts["train"].loc[0, "text"].upper() + "  "
     parts["train"].loc[1, "text"] = parts["train"].loc[2, "text"]
     folder = prepared.parent / "repeated"

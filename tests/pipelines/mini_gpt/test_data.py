@@ -79,12 +79,12 @@ def test_an_empty_text_is_reported(tmp_path: Path, content: str) -> None:
 
 
 def test_splits_are_consecutive(prepared: Path) -> None:
-    assert "".join(data.text_of(splits.read(prepared, name)) for name in splits.SPLITS) == TEXT
+    assert "".join(data.text_of(splits.read_arrays(prepared, name)) for name in splits.SPLITS) == TEXT
 
 
 def test_windows_are_views_and_targets_are_shifted_by_one(prepared: Path) -> None:
     made = data.Data().training(prepared)
-    encoded = splits.read(prepared, "train")["tokens"]
+    encoded = splits.read_arrays(prepared, "train")["tokens"]
     assert len(made.train[0]) == len(encoded) - 16 and made.train[0].base is not None
     for x, y in BatchLoader(tuple(map(tensor, made.train)), 32, seed=1, rows=64):
         assert x.shape == y.shape == (32, 16)
@@ -137,7 +137,7 @@ def test_ngrams_reach_the_entropy_of_a_markov_chain() -> None:
 def test_evaluation_windows_cover_the_test_text(prepared: Path) -> None:
     requests, targets = data.Data().test_rows(prepared)
     wanted = [request["prompt"] for request in requests]
-    test = data.text_of(splits.read(prepared, "test"))
+    test = data.text_of(splits.read_arrays(prepared, "test"))
     assert test.startswith("".join(wanted)) and len("".join(wanted)) >= len(test) - 16
     assert [len(text) for text in wanted] == targets.tolist()
 

@@ -77,7 +77,7 @@ def test_written_splits_are_read_back(tmp_path: Path, content: Any) -> None:
         3,
     )
     for name in splits.SPLITS:
-        found = splits.read(tmp_path / "data", name)
+        found: Any = splits.read(tmp_path / "data", name)
         if content is FRAME:
             pd.testing.assert_frame_equal(found, FRAME, check_dtype=False)
             assert found["word"].isna().tolist() == [False, True, False, False]

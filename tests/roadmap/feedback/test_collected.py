@@ -152,7 +152,7 @@ def test_a_request_and_its_label_restore_the_row(
     splits.write(tmp_path / "data", old, "sample")
     requests, _ = DATA[project].test_rows(tmp_path / "data")
     inputs = [json.loads(json.dumps(request)) for request in requests[:200]]
-    test = splits.read(tmp_path / "data", "test")
+    test: Any = splits.read(tmp_path / "data", "test")
     target = old.schema["target"]
     truths = [old.schema["classes"][t] if "classes" in old.schema else str(t) for t in test[target][:200]]
     rows: list[dict[str, Any]] = []
