@@ -48,9 +48,7 @@ class TypedTable:
     notes: dict[str, str]  # column -> what is worth telling
 
 
-def read(
-    path: str | Path, known: Sequence[str], raw: Collection[str] = (), expected: Sequence[str] = ()
-) -> CsvTable:
+def read(path: str | Path, known: Sequence[str], raw: Collection[str] = (), expected: Sequence[str] = ()) -> CsvTable:
     """The cells of a CSV that has the columns `known`, by which, or by the `expected` ones, the separator is found.
 
     Raises:
@@ -91,7 +89,9 @@ def parse(
             short.append(record.line)
         found.append(cells)
     if short:
-        print(f"{path}: {len(short):,} rows are shorter than the header: their last cells are gaps, line {short[0]} first")
+        print(
+            f"{path}: {len(short):,} rows are shorter than the header: their last cells are gaps, line {short[0]} first"
+        )
     columns = dict(zip(names, map(list, zip(*found, strict=True)), strict=True)) if found else {n: [] for n in names}
     return CsvTable(
         where=path,
@@ -127,7 +127,10 @@ def typed(table: CsvTable, target: str, gaps: Sequence[str] | None, raw: Collect
         first = int(gone.to_numpy().argmax())
         words = Counter(table.columns[target][row] or "empty" for row in np.flatnonzero(gone))
         counted = ", ".join(f"{count:,} {word}" for word, count in words.most_common(5))
-        print(f"{table.where}: {gone.sum():,} rows without target {target!r} left out ({counted}), the first data row {first + 1}")
+        print(
+            f"{table.where}: {gone.sum():,} rows without target {target!r} left out ({counted}), "
+            f"the first data row {first + 1}"
+        )
     frame = frame[~gone]
     if len(frame) < FEWEST:
         raise UsageError(f"{table.where}: {len(frame)} rows have a value in {target!r}; at least {FEWEST} are needed")

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from pipelines.cifar10 import settings
-from roadmap.io.errors import UsageError
+from roadmap import project
 from roadmap.data import scenes as shapes
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
-from roadmap.inference import images
-from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.inference import images
+from roadmap.io.errors import UsageError
 from roadmap.project import Request, Row, Schema
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"

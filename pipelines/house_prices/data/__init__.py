@@ -12,7 +12,7 @@ from pipelines.house_prices.predict.features import derive
 from roadmap.data import csv_table, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData
-from roadmap.data.tabular import TabularDataset, TabularData
+from roadmap.data.tabular import TabularData, TabularDataset
 from roadmap.data.training_set import TrainingSet
 
 # Pace and Barry, "Sparse spatial autoregressions" (1997), as distributed with Geron's "Hands-On Machine Learning".
@@ -59,7 +59,7 @@ class Data(TabularData[settings.Data]):
 
 
 def hedonic(rows: int, seed: int) -> pd.DataFrame:
-    """Houses whose price is a known linear function of their features, plus normal noise of standard deviation NOISE."""
+    """Houses whose price is a known linear function of their features, plus normal noise (NOISE: its deviation)."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {

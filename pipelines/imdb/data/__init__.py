@@ -14,12 +14,12 @@ from pipelines.imdb.data import texts
 from pipelines.imdb.data.reviews import generate
 from pipelines.imdb.data.tokens import embedding, encode, padded, train_tokenizer
 from pipelines.imdb.predict import is_blank
-from roadmap.io.errors import UsageError
+from roadmap import project
 from roadmap.data import splits, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
-from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
 from roadmap.project import Request, Row, Schema
 
 # Maas, Daly, Pham, Huang, Ng and Potts, "Learning Word Vectors for Sentiment Analysis", ACL 2011.

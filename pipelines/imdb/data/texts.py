@@ -64,7 +64,9 @@ def from_json_lines(path: str, text: str, target: str) -> tuple[pd.DataFrame, li
     frame = pd.DataFrame({text: [row[text] for row in rows], target: labels})
     gone = frame[target].isna()
     if gone.any():
-        print(f"{path}: {gone.sum():,} rows without target {target!r} left out, the first line {int(gone.argmax()) + 1}")
+        print(
+            f"{path}: {gone.sum():,} rows without target {target!r} left out, the first line {int(gone.argmax()) + 1}"
+        )
     frame = frame[~gone]
     if frame.empty:
         raise UsageError(f"{path}: found no row with a value in {target!r}; expected a JSON object per line")
@@ -175,7 +177,7 @@ def _archived(path: Path) -> Iterator[TextFile]:
 
 def _hidden(place: str) -> bool:
     """What file managers put beside files."""
-    return any(part.startswith(".") and part != "." or part == "__MACOSX" for part in place.split("/"))
+    return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in place.split("/"))
 
 
 def _content(file: Path) -> bytes:

@@ -50,9 +50,7 @@ def padded(ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return tokens, lengths
 
 
-def embedding(
-    tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray, vocabulary: int, classes: int
-) -> np.ndarray:
+def embedding(tokens: np.ndarray, lengths: np.ndarray, labels: np.ndarray, vocabulary: int, classes: int) -> np.ndarray:
     """Initial embeddings: the polarity of each token, then its similarity to others. float32 [vocabulary, d]"""
     ratios = log_count_ratios(tokens, labels, vocabulary, classes)
     return np.column_stack([ratios, word_vectors(tokens, lengths, vocabulary)])

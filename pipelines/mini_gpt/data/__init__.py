@@ -7,15 +7,15 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt import settings
-from roadmap.io.errors import UsageError
-from roadmap.io.texts import decoded
+from pipelines.mini_gpt.data import tokens
+from roadmap import project
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData
-from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
+from roadmap.io.texts import decoded
 from roadmap.project import Request
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -37,8 +37,8 @@ class Data(project.Data[settings.Data]):
             encoded = tokens.encode(tokenizer, part)
             if len(encoded) <= 2 * data.block:
                 raise UsageError(
-                    f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens; expected more than "
-                    f"{2 * data.block} for a context of {data.block}; use more text or a smaller block"
+                    f"params.yaml: projects.mini_gpt.data: the {name} split has {len(encoded)} tokens; expected more "
+                    f"than {2 * data.block} for a context of {data.block}; use more text or a smaller block"
                 )
             arrays[name] = {"text": np.array(list(map(ord, part)), dtype=np.uint32), "tokens": encoded}
         schema = {"task": "corpus", "tokenizer": data.tokenizer, "vocab": tokenizer.get_vocab_size()}
@@ -95,7 +95,7 @@ def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
     if profile == "sample":
         from pydoc_data import topics
 
-        # Topics quote each other: repeated paragraphs are dropped, or the test split would leak into the training split.
+        # Topics quote each other: repeated paragraphs are dropped, or test text would leak into the training split.
         whole = "\n\n".join(topics.topics[name].strip("\n") for name in sorted(topics.topics))
         text = "\n\n".join(dict.fromkeys(whole.split("\n\n"))) + "\n"
         return text, "Python's documentation", "PSF"

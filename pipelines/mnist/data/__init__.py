@@ -2,18 +2,17 @@
 
 import gzip
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipelines.mnist import settings
-from roadmap.io.errors import UsageError
+from roadmap import project
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
-from roadmap.inference.images import read
-from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.inference.images import read
+from roadmap.io.errors import UsageError
 from roadmap.project import Request, Row, Schema
 
 # LeCun, Cortes and Burges; the files and md5 sums that torchvision publishes.

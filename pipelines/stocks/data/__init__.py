@@ -6,20 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.stocks.data import leaks
-from pipelines.stocks.data import prices, targets
-from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
+from pipelines.stocks import settings
+from pipelines.stocks.data import leaks, prices, targets
 from pipelines.stocks.data.garch import generate
 from pipelines.stocks.data.origins import EMBARGO, Origins, history, known, rolling_origins
 from pipelines.stocks.predict import COUNT
-from pipelines.stocks import settings
-from roadmap.io.errors import UsageError
-from roadmap.io.json import JsonObject
+from pipelines.stocks.predict.features import CHANNELS, HISTORY, HORIZONS, QUANTILES
+from roadmap import project
 from roadmap.data import splits
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData
-from roadmap import project
 from roadmap.data.training_set import TrainingSet
+from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.project import Request
 
 URL = "https://raw.githubusercontent.com/szrlee/Stock-Time-Series-Analysis/master/data/"

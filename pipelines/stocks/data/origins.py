@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.stocks.predict.features import HISTORY, HORIZONS, window_features, windows
-from roadmap.io.errors import UsageError
 from roadmap.data import splits
+from roadmap.io.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd

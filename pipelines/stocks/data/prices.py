@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.stocks.predict.features import JUMP
 from pipelines.stocks.predict import LARGEST, LEAST, SYMBOL
+from pipelines.stocks.predict.features import JUMP
 from roadmap.inference.tabular import values
 from roadmap.inference.tabular.records import delimiter_of, fitted, names_of, records
 from roadmap.inference.tabular.values import clean as clean_cell

@@ -10,7 +10,7 @@ from pipelines.titanic.predict.features import derive, title
 from roadmap.data import csv_table, tables
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData
-from roadmap.data.tabular import TabularDataset, TabularData
+from roadmap.data.tabular import TabularData, TabularDataset
 from roadmap.data.training_set import TrainingSet
 
 if TYPE_CHECKING:

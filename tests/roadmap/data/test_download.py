@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roadmap.io.errors import UsageError
 from roadmap.data.download import fetch
+from roadmap.io.errors import UsageError
 
 MIB = 1 << 20
 CONTENT = np.random.default_rng(1).bytes(7 * MIB)
@@ -137,7 +137,9 @@ def test_a_server_that_ignores_ranges_is_handled(server: Server, cache: Path, be
     assert_whole(fetch("data", server.file, SHA256), cache)
 
 
-def test_the_publisher_resumes_the_mirrors_download(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_publisher_resumes_the_mirrors_download(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin(cache, 4 * MIB)
     monkeypatch.setenv("DATA_MIRROR", CLOSED)
     assert_whole(fetch("data", server.file, SHA256), cache)

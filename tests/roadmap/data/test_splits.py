@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadmap.io.errors import UsageError
 from roadmap.data import splits
 from roadmap.data.splits import PreparedData, split_indices
+from roadmap.io.errors import UsageError
 
 SHARES = (0.7, 0.15, 0.15)
 FRAME = pd.DataFrame(

@@ -12,12 +12,12 @@ import pytest
 
 from pipelines.house_prices import data as house_prices
 from pipelines.titanic import data as titanic
-from roadmap.io.errors import UsageError
 from roadmap.data import tables
 from roadmap.data.splits import PreparedData
 from roadmap.data.tables import prepare_csv
 from roadmap.inference.tabular import MAX_TEXT
 from roadmap.inference.tabular.features import Features, from_frame
+from roadmap.io.errors import UsageError
 
 SHARES = (0.7, 0.15, 0.15)
 ROWS = 60
@@ -32,7 +32,9 @@ def csv_of(
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Callable[..., PreparedData]:
-    def run(content: str | bytes, target: str = "price", task: Any = "regression", shares: Any = SHARES) -> PreparedData:
+    def run(
+        content: str | bytes, target: str = "price", task: Any = "regression", shares: Any = SHARES
+    ) -> PreparedData:
         path = tmp_path / "mine.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return prepare_csv(str(path), target, task, shares, seed=1)
@@ -66,7 +68,10 @@ REFUSED = {
     "a workbook": (b"PK\x03\x04" + bytes(100), "found a ZIP archive or a workbook"),
     "names that blanks tell apart": (csv_of("area,area ,price"), "column 'area' appears more than once"),
     "a price with a currency": (csv_of(row=lambda i: f"{i},red,${i}"), "must be numeric; data row 1 has '\\$1'"),
-    "open quote": (csv_of(row=lambda i: f"{i},{chr(34) * (i == 50)}red,{i}"), "line 61: is not CSV: a quote that opens in line 51 never closes"),
+    "open quote": (
+        csv_of(row=lambda i: f"{i},{chr(34) * (i == 50)}red,{i}"),
+        "line 61: is not CSV: a quote that opens in line 51 never closes",
+    ),
     "a field too many": (csv_of(row=lambda i: f"{i},red,{i}{',9' * (i == 30)}"), "line 31"),
     "a field too many in every row": (csv_of(row=lambda i: f"{i},red,{i},{i}"), "header"),
 }
@@ -84,7 +89,9 @@ def test_an_unusable_csv_is_rejected_in_one_line(prepare: Callable[..., Prepared
 @pytest.mark.parametrize(
     ("levels", "message"), [(["yes"], "found 1: yes"), (["yes", "no", "maybe"], "two classes; found 3: maybe, no, yes")]
 )
-def test_a_classification_needs_two_classes(prepare: Callable[..., PreparedData], levels: list[str], message: str) -> None:
+def test_a_classification_needs_two_classes(
+    prepare: Callable[..., PreparedData], levels: list[str], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         prepare(csv_of(row=lambda i: f"{i},red,{levels[i % len(levels)]}"), task="binary")
 
@@ -124,7 +131,9 @@ def test_an_ordinary_csv_keeps_every_row_and_value(prepare: Callable[..., Prepar
     ],
     ids=["byte order mark", "Chinese names", "quoted commas", "spaces after commas", "Windows line ends"],
 )
-def test_csv_dialects_are_read(prepare: Callable[..., PreparedData], content: Any, target: str, columns: list[str]) -> None:
+def test_csv_dialects_are_read(
+    prepare: Callable[..., PreparedData], content: Any, target: str, columns: list[str]
+) -> None:
     found = prepare(content, target)
     assert list(found.schema["columns"]) == columns
     assert len(whole(found)) == ROWS
@@ -199,7 +208,14 @@ def test_a_class_that_is_too_rare_is_rejected_by_name(prepare: Callable[..., Pre
 
 @pytest.mark.parametrize(
     ("header", "cell"),
-    [("", "{0}"), ("PassengerId", "{0}"), ("seq", "{0}"), ("customer_id", "{1}"), ("CustomerID", "{1}"), ("序号", "{1}")],
+    [
+        ("", "{0}"),
+        ("PassengerId", "{0}"),
+        ("seq", "{0}"),
+        ("customer_id", "{1}"),
+        ("CustomerID", "{1}"),
+        ("序号", "{1}"),
+    ],
 )
 def test_index_columns_are_dropped_and_reported_unless_kept(
     prepare: Callable[..., PreparedData], tmp_path: Path, header: str, cell: str
@@ -245,7 +261,12 @@ def test_numbers_in_every_spelling(prepare: Callable[..., PreparedData], cell: s
 
 @pytest.mark.parametrize(
     ("names", "form"),
-    [("area,Area,price", None), ("area,colour,price,", None), ("area,colour,price", "\r"), ("area,colour,price", "\r\n")],
+    [
+        ("area,Area,price", None),
+        ("area,colour,price,", None),
+        ("area,colour,price", "\r"),
+        ("area,colour,price", "\r\n"),
+    ],
 )
 def test_names_and_line_ends_that_programs_write(
     prepare: Callable[..., PreparedData], names: str, form: str | None
@@ -260,7 +281,9 @@ def test_names_and_line_ends_that_programs_write(
 def test_a_link_to_a_table_is_the_table(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text(csv_of())
     (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
-    one, other = (prepare_csv(str(tmp_path / name), "price", "regression", SHARES, 1) for name in ("mine.csv", "link.csv"))
+    one, other = (
+        prepare_csv(str(tmp_path / name), "price", "regression", SHARES, 1) for name in ("mine.csv", "link.csv")
+    )
     pd.testing.assert_frame_equal(one.splits["train"], other.splits["train"])
 
 
@@ -368,4 +391,3 @@ def test_a_duplicate_identity_and_a_missing_column_are_named() -> None:
         tables.validate(frame.assign(PassengerId=frame["PassengerId"].replace(4, 3)), schema, "the file")
     with pytest.raises(UsageError, match="Fare"):
         tables.validate(frame.drop(columns="Fare"), schema, "the file")
-

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 from pipelines.throw_away import settings
+
 from roadmap.data import tables
 from roadmap.data.splits import PreparedData
-from roadmap.data.tabular import TabularDataset, TabularData
+from roadmap.data.tabular import TabularData, TabularDataset
 from roadmap.data.training_set import TrainingSet
 
 
