@@ -66,7 +66,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Chec
         clone = Checkout(folder)
         if not (folder / "artifacts" / "store.json").exists():
             probe: dict[str, Any] = {
-                "PYTHONPATH": str(ROOT / "benchmarks" / "startup"),
+                "PYTHONPATH": str(ROOT / "benchmarks/pipeline/startup"),
                 "STARTUP_TIMES": f"{folder}.jsonl",
             }
             Checkout(checkout(folder)).run("dvc", "repro", "-q", timeout=1500, **probe)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.imdb.data import Data
-from pipelines.imdb.predict import Response
+from pipelines.imdb.predict import MulticlassResponse, Response
 from roadmap import project
 from roadmap.data import splits
 from roadmap.evaluation import scores
@@ -106,8 +106,9 @@ class Evaluation(project.Evaluation[Response]):
 
 def probabilities(outputs: Sequence[Response]) -> np.ndarray:
     """[n, classes]"""
-    if outputs[0].probabilities:
-        return np.array([list((output.probabilities or {}).values()) for output in outputs])
+    many = [output.probabilities for output in outputs if isinstance(output, MulticlassResponse)]
+    if many and many[0]:
+        return np.array([list((one or {}).values()) for one in many])
     log_odds = np.array([output.log_odds for output in outputs])
     positive = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
     return np.column_stack([1 - positive, positive])

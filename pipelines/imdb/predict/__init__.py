@@ -43,9 +43,6 @@ class Contribution(TypedDict):
 class Response(BaseModel):
     label: str
     probability: float = Field(ge=0, le=1, description="of `label`")
-    probabilities: dict[str, float] | None = Field(
-        None, exclude_if=lambda given: given is None, description="by class name, if there are more than two"
-    )
     log_odds: float = Field(
         description="bias + sum of the contributions: of the second of two classes, of more, of `label` against the "
         "geometric mean of all"
@@ -55,6 +52,12 @@ class Response(BaseModel):
     contributions: list[Contribution] | None = Field(
         description="contribution of each token, text[start:end], to the log-odds; null if `explain` is false"
     )
+
+
+class MulticlassResponse(Response):
+    """For more than two classes; it also reads logged responses to two, which have no `probabilities`."""
+
+    probabilities: dict[str, float] | None = Field(None, description="by class name")
 
 
 def is_blank(text: str) -> bool:
@@ -74,10 +77,12 @@ def has_words(text: str) -> str:
 
 
 class Predictor(bundle.Predictor):
-    Response = Response
+    Response: type[BaseModel] = MulticlassResponse
 
     def __init__(self, bundle: Bundle) -> None:
         self.classes: list[str] = bundle.json("schema.json")["classes"]
+        if len(self.classes) == 2:
+            self.Response = Response
         text = Annotated[str, Field(strict=True, min_length=1, max_length=MOST), AfterValidator(has_words)]
         self.Request = create_model(
             "imdb_request",
@@ -122,7 +127,7 @@ class Predictor(bundle.Predictor):
                 {"token": request.text[start:end], "start": start, "end": end, "weight": round(float(weight), 5)}
                 for (start, end), weight in zip(spans, weights, strict=True)
             ]
-        return Response(
+        return self.Response(
             **answer,
             log_odds=round(log_odds, 5),
             read=spans[-1][1],
