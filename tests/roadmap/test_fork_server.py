@@ -75,8 +75,10 @@ def stages(tmp_path: Path) -> Stages:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     served = Served(tmp_path)
     yield served
+    signal.signal(signal.SIGINT, before)
     served.dvc.kill()
     assert served.server.wait(60) == 0, "the server ends with dvc"
     assert not (tmp_path / "server").exists()
