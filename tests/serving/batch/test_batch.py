@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from roadmap.bundle import Bundle, load_predictor
+from roadmap.bundle import Bundle, load_predictor, write_manifest
 from serving.batch.__main__ import main
 from tests.support import bundles
 from tests.support.checkouts import ROOT, environment
@@ -331,7 +331,7 @@ def test_another_model_version_is_not_resumed(
     (tmp_path / "new/titanic/bundle/schema.json").write_text(json.dumps(schema))
     manifest = json.loads((tmp_path / "new/titanic/bundle/bundle.json").read_text())
     (tmp_path / "new/titanic/bundle/bundle.json").unlink()
-    bundles.write_manifest(tmp_path / "new/titanic/bundle", **{k: v for k, v in manifest.items() if k != "files"})
+    write_manifest(tmp_path / "new/titanic/bundle", **{k: v for k, v in manifest.items() if k != "files"})
     assert run(*half, "bundles=new") == 2
     assert "another model version" in capsys.readouterr().err
 

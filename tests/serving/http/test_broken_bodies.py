@@ -15,7 +15,6 @@ from roadmap.bundle import Bundle
 from serving.http.app import create_app
 from serving.http.kserve.tensors import columns
 from serving.settings import Settings
-from tests.support import bundles
 
 SEEDS = 40  # broken bodies of each kind
 PROJECTS = ["house_prices", "imdb", "mnist", "stocks", "titanic"]
@@ -30,11 +29,6 @@ JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 MULTIPART, URLENCODED = "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"
 DOORS = [("predict", JSON), ("predict", MULTIPART), ("predict", URLENCODED)]
 DOORS += [("invocations", JSON), ("invocations", LINES), ("invocations", CSV), ("infer", JSON)]
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
 
 
 @pytest.fixture(scope="module")

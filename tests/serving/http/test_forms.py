@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,23 +13,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from roadmap.bundle import Bundle
-from serving.http.app import create_app
-from serving.settings import Settings
 from tests.support import bundles
 
 URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
 HOUSE: dict[str, Any] = {"area_m2": 90, "district": "harbour"}
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
-
-
-@pytest.fixture(scope="module")
-def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
-        yield client
 
 
 def post(client: TestClient, body: bytes, project: str, **headers: str) -> Any:

@@ -15,16 +15,10 @@ from fastapi.testclient import TestClient
 
 from serving.http.app import Api, create_app
 from serving.settings import Settings
-from tests.support import bundles
 from tests.support.waiting import until
 
 BODY = json.dumps({"inputs": [{"sex": "female"}]}).encode()
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
 
 
 @pytest.fixture

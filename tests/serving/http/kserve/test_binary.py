@@ -2,7 +2,6 @@
 
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from roadmap.bundle import Bundle
-from serving.http.app import create_app
 from serving.http.kserve.tensors import columns
-from serving.settings import Settings
 from tests.support import bundles
 
 HEADER = "inference-header-content-length"
 TYPES = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
-
-
-@pytest.fixture(scope="module")
-def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
-        yield client
 
 
 def blob(datatype: str, data: list[Any]) -> bytes:

@@ -3,7 +3,6 @@
 After specification/protocol/inference_rest.md and open_inference_rest.yaml of the protocol's repository.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 
 from roadmap.bundle import Bundle
-from serving.http.app import create_app
 from serving.http.kserve.tensors import columns
-from serving.settings import Settings
 from tests.support import bundles
 
 TEXT, FLAG = {"type": "string"}, {"type": "boolean"}
@@ -58,17 +55,6 @@ SCHEMAS = {
     "infer": a("model_name outputs", "model_version id", outputs=OUTPUTS),
     "error": {"type": "object", "properties": {"error": TEXT}, "required": ["error"]},
 }
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
-
-
-@pytest.fixture(scope="module")
-def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
-        yield client
 
 
 def conforms(answer: Any, name: str, status: int = 200) -> Any:

@@ -1,6 +1,5 @@
 """The Open Inference Protocol: the same outputs as /predict, as tensors."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from roadmap.bundle import Bundle
-from serving.http.app import create_app
 from serving.http.kserve.tensors import columns
-from serving.settings import Settings
 from tests.support import bundles
 
 PROJECTS = sorted(bundles.MAKERS)
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundles.make_all(tmp_path_factory.mktemp("artifacts"))
-
-
-@pytest.fixture(scope="module")
-def client(artifacts: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(artifacts))), raise_server_exceptions=False) as client:
-        yield client
 
 
 def infer(client: TestClient, project: str, *tensors: dict[str, Any], **more: Any) -> Any:
