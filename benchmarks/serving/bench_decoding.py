@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from models.gpt import GPT, to_gpt2
+from models.decoders.gpt import GPT, to_gpt2
 from roadmap.inference.language.decoding import Decoder, DecodingBatch
 from roadmap.training.export import export
 

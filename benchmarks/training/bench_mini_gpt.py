@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from benchmarks.training.lightning import fit
-from models.gpt import GPT
+from models.decoders.gpt import GPT
 from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.check import for_profile

@@ -68,7 +68,8 @@ def check(raw: JsonObject) -> Run:
 def _check_project(name: str, block: JsonObject) -> tuple[ProjectSettings[Any, Any], dict[str, ModelSettings]]:
     where = f"projects.{name}"
     settings, generic = load_project(name).settings, cast(Any, ProjectSettings)
-    project = _validated(generic[settings.data, settings.model], block, where)
+    model = _model_settings(settings.model, (block or {}).get("model"))
+    project = _validated(generic[settings.data, model], block, where)
     if SHIPPED in project.variants:
         raise UsageError(
             f"params.yaml: {where}.variants.{SHIPPED}: the name is reserved for the model itself; choose another"
@@ -79,12 +80,24 @@ def _check_project(name: str, block: JsonObject) -> tuple[ProjectSettings[Any, A
         raise UsageError(f"params.yaml: {where}.runner: {found}")
     models = {SHIPPED: project.model}
     for variant, changes in project.variants.items():
-        models[variant] = _validated(settings.model, {**block["model"], **changes}, f"{where}.variants.{variant}")
+        schema = _model_settings(settings.model, {**block["model"], **changes})
+        # A variant may be another class, with other settings: it has those of the model that both have.
+        shared = {key: value for key, value in block["model"].items() if schema is model or key in _keys(schema)}
+        models[variant] = _validated(schema, {**shared, **changes}, f"{where}.variants.{variant}")
     for variant, model in models.items():
         at = f"{where}.model" if variant == SHIPPED else f"{where}.variants.{variant}"
         for key, network in (("", model), *((f".{name}", one) for name, one in model.earlier().items())):
             _check_class(f"params.yaml: {at}{key}._target_", network.target_, project.network)
     return project, models
+
+
+def _model_settings(default: type[ModelSettings], block: Any) -> type[ModelSettings]:
+    target = block.get("_target_") if isinstance(block, dict) else None
+    return default.of(target) if isinstance(target, str) else default
+
+
+def _keys(schema: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in schema.model_fields.items()]
 
 
 def _check_class(where: str, target: str, network: str) -> None:
@@ -116,8 +129,7 @@ def _one_line(schema: type[BaseModel], error: ValidationError, where: str) -> st
         owner = schema
         for part in first["loc"][:-1]:
             owner = _field_type(owner, str(part)) or owner
-        known = [field.alias or name for name, field in owner.model_fields.items()]
-        return f"params.yaml: {key}: unknown key; {nearest(str(first['loc'][-1]), known)}"
+        return f"params.yaml: {key}: unknown key; {nearest(str(first['loc'][-1]), _keys(owner))}"
     if first["type"] == "missing":
         return f"params.yaml: {key}: missing"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")

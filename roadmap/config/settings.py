@@ -48,6 +48,11 @@ class ModelSettings(Strict):
 
     target_: str = Field(alias="_target_", pattern=r"^models(\.\w+)+\.\w+$")
 
+    @classmethod
+    def of(cls, target: str) -> "type[ModelSettings]":
+        """The settings of the class `target`, for a project whose networks don't share them."""
+        return cls
+
     def earlier(self) -> dict[str, "EarlierNetwork"]:
         """The networks trained before this one, by name and in order."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}

@@ -7,9 +7,10 @@ import torch
 
 from models.bert import MINILM_L6, Bert
 from models.bert import from_transformers as bert_weights
-from models.gpt import Decoder
-from models.llama import SMOLLM2_135M, Llama
-from models.llama import from_transformers as llama_weights
+from models.decoders.language_model import Decoder
+from models.decoders.llama import LLaMA
+from models.decoders.published import SMOLLM2_135M
+from models.decoders.published import from_transformers as llama_weights
 from roadmap.data.weights import load
 from tests.support import published
 
@@ -47,7 +48,7 @@ def test_smollm2_answers_greedily_as_transformers_does_with_and_without_a_cache(
     tokenizer = AutoTokenizer.from_pretrained(**source)
     reference = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).eval()
     with torch.device("meta"):
-        ours = Llama(SMOLLM2_135M, lr=0, final_lr=0, warmup=0, weight_decay=0, beta2=0.99).eval()
+        ours = LLaMA(**vars(SMOLLM2_135M), lr=0, final_lr=0, warmup=0, weight_decay=0, beta2=0.99).eval()
     ours.load_state_dict(llama_weights(reference.state_dict(), SMOLLM2_135M), assign=True)
 
     chat = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"

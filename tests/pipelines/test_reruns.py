@@ -52,7 +52,7 @@ EDITS: dict[str, set[str]] = {
     "roadmap/dependencies.py": set(),
     "models/graph.py": of("train"),
     "models/mnist.py": of("train", projects=MNIST),
-    "models/gpt.py": of("train", projects=MINI_GPT),
+    "models/decoders/gpt.py": of("train", projects=MINI_GPT),
     "pipelines/train.py": of("train"),
     "pipelines/monitor.py": set(),
     "pipelines/titanic/data/__init__.py": of(*STAGES, projects=TITANIC),

@@ -111,9 +111,9 @@ def test_a_folder_of_networks_is_included_completely(tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
     (tmp_path / "models/pair").mkdir()
-    (tmp_path / "models/pair/first.py").write_text("from models.gpt import GPT\n")
-    (tmp_path / "models/pair/second.py").write_text("from models.pair.first import GPT\n")
+    (tmp_path / "models/pair/first.py").write_text("from models.imdb import LSTM\n")
+    (tmp_path / "models/pair/second.py").write_text("from models.pair.first import LSTM\n")
     found = set(files("train", "titanic", "models/pair", tmp_path)) - set(needed("train", "titanic"))
-    assert found == {"models/pair/first.py", "models/pair/second.py", "models/gpt.py", "models/graph.py"}
+    assert found == {"models/pair/first.py", "models/pair/second.py", "models/imdb.py", "models/graph.py"}
     with pytest.raises(ModuleNotFoundError, match="gone"):
         files("train", "titanic", "models/gone.py")

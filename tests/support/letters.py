@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import uvicorn
 
-from models.gpt import GPT
+from models.decoders.gpt import GPT
 from roadmap.bundle import write_manifest
 from roadmap.inference.language.generation import Generator
 from roadmap.training.export import export

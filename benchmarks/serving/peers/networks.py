@@ -107,7 +107,8 @@ def gates(stacked: np.ndarray) -> np.ndarray:
 
 
 def mini_gpt(graph: onnx.GraphProto, predictor: "Generator") -> torch.nn.Module:
-    from models.gpt import GPT, Decoder
+    from models.decoders.gpt import GPT
+    from models.decoders.language_model import Decoder
 
     found = {name.removeprefix("gpt."): value for name, value in arrays(graph).items()}
     found["tokens.weight"] = found["head.weight"]  # one matrix for both

@@ -1,4 +1,4 @@
-"""Runs a language model's decoder.onnx (models/gpt.py, class Decoder) with its KV cache. No torch.
+"""Runs a language model's decoder.onnx (models/decoders/language_model.py, class Decoder) with its KV cache. No torch.
 
 The texts of a batch are padded on the left and all grow by one token per step. Between two steps texts join, and
 finished ones leave. A text that fills the model's context leaves too, drops its older half, is prefilled again and

@@ -13,7 +13,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from models.gpt import GPT
+from models.decoders.gpt import GPT
+from models.decoders.language_model import LanguageModel
+from models.decoders.llama import LLaMA
 from pipelines.mini_gpt import data, evaluate
 from pipelines.mini_gpt.data import tokens
 from pipelines.mini_gpt.evaluate import ngrams
@@ -176,13 +178,19 @@ class KillIn(Callback):
             raise Killed
 
 
-def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torch.Tensor]:
+NETWORKS: dict[str, tuple[type[LanguageModel], dict[str, Any]]] = {
+    "gpt": (GPT, {"positions": "rotary", "bias": True, "dropout": 0.1}),
+    "mixture of experts": (LLaMA, {"kv_heads": 1, "hidden": 32, "window": 8, "experts": 3, "active": 2}),
+}
+
+
+def train(prepared: Path, folder: Path, killed_in: int | None, network: str) -> dict[str, torch.Tensor]:
     """Trains with everything that has state: dropout, accumulation, clipping, Muon and AdamW, the schedule."""
     made = data.Data().training(prepared)
     settings = TrainSettings(epochs=4, batch_size=8, accumulate=2, clip=1.0, threads=1)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
-    size: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "positions": "rotary", "bias": True, "dropout": 0.1}
+    size: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32}
     recipe: dict[str, Any] = {
         "lr": 1e-2,
         "final_lr": 0.1,
@@ -191,7 +199,8 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
         "beta2": 0.99,
         "muon": 0.02,
     }
-    model = GPT(**made.model, **size, **recipe)
+    cls, own = NETWORKS[network]
+    model = cls(**made.model, **size, **recipe, **own)
     resumable = ResumeCheckpoint(folder, seed=5, seconds=0)
     quiet: dict[str, Any] = {
         "logger": False,
@@ -213,12 +222,13 @@ def train(prepared: Path, folder: Path, killed_in: int | None) -> dict[str, torc
     return model.state_dict()
 
 
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_killed_training_resumes_to_the_same_weights(prepared: Path, tmp_path: Path) -> None:
-    expected = train(prepared, tmp_path / "undisturbed", None)
+def test_a_killed_training_resumes_to_the_same_weights(network: str, prepared: Path, tmp_path: Path) -> None:
+    expected = train(prepared, tmp_path / "undisturbed", None, network)
     with pytest.raises(Killed):
-        train(prepared, tmp_path / "killed", 2)
-    resumed = train(prepared, tmp_path / "killed", None)
+        train(prepared, tmp_path / "killed", 2, network)
+    resumed = train(prepared, tmp_path / "killed", None, network)
     for name, value in expected.items():
         assert torch.equal(value, resumed[name]), name
 

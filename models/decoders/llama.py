@@ -9,17 +9,15 @@ Shapes: n sequences of t tokens, `width` values per token; queries in `heads` he
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.gpt import LanguageModel
-from models.rotary import Llama3, Pair, Scaling, rotate, rotation
-
-Settings = dict[str, Any]  # keyword arguments of LanguageModel
+from models.decoders.language_model import LanguageModel
+from models.decoders.rotary import Pair, Scaling, rotate, rotation
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Shape:
     """The hyperparameters.
 
     Args:
-        vocab, width, layers, heads, context: as of GPT.
+        vocab, block, layers, heads, width: as of GPT.
         kv_heads: each serves heads / kv_heads queries (Ainslie et al., "GQA", 2023, section 2.2).
         hidden: width inside the MLP, of each expert where there are several.
         d: of a head; None is width / heads.
@@ -51,7 +49,7 @@ class Shape:
     heads: int
     kv_heads: int
     hidden: int
-    context: int
+    block: int
     d: int | None = None
     eps: float = 1e-5
     base: float = 10_000.0
@@ -75,39 +73,6 @@ class Shape:
 
     def window_of(self, layer: int) -> int | None:
         return None if self.period and (layer + 1) % self.period == 0 else self.window
-
-
-# Touvron et al., "Llama 2: Open Foundation and Fine-Tuned Chat Models" (2023), table 1.
-LLAMA_2_7B = Shape(32_000, 4096, 32, 32, 32, 11_008, context=4096)
-# Llama Team, "The Llama 3 Herd of Models" (2024), table 3; the context grew by its rotary base and scaling, 3.4.2.
-LLAMA_3_1_8B = Shape(
-    128_256, 4096, 32, 32, 8, 14_336, context=131_072, base=500_000.0, scaling=Llama3(8.0, 1.0, 4.0, original=8192)
-)
-# Jiang et al., "Mistral 7B" (2023), table 1.
-MISTRAL_7B = Shape(32_000, 4096, 32, 32, 8, 14_336, context=8192, window=4096)
-# Jiang et al., "Mixtral of Experts" (2024), table 1.
-MIXTRAL_8X7B = Shape(32_000, 4096, 32, 32, 8, 14_336, context=32_768, base=1e6, experts=8, active=2)
-# Qwen Team, "Qwen3 Technical Report" (2025), table 1.
-QWEN3_0_6B = Shape(151_936, 1024, 28, 16, 8, 3072, context=32_768, d=128, eps=1e-6, base=1e6, tied=True, qk_norm=True)
-# Gemma Team, "Gemma: Open Models Based on Gemini Research and Technology" (2024), table 1; the weights' vocabulary.
-GEMMA_2B = Shape(256_000, 2048, 18, 8, 1, 16_384, context=8192, d=256, eps=1e-6, tied=True, gelu=True, offset=True)
-# Gemma Team, "Gemma 3 Technical Report" (2025), tables 1 and 2, section 2.1: one layer of six sees all.
-GEMMA_3_1B = replace(
-    GEMMA_2B, vocab=262_144, width=1152, layers=26, heads=4, hidden=6912, context=32_768,
-    base=1e6, window=512, period=6, window_base=10_000.0, qk_norm=True, post_norm=True,
-)  # fmt: skip
-# Allal et al., "SmolLM2: When Smol Goes Big" (2025), appendix A.
-SMOLLM2_135M = Shape(49_152, 576, 30, 9, 3, 1536, context=8192, base=100_000.0, tied=True)
-
-FAMILY = {
-    "llama": LLAMA_2_7B,
-    "llama_3": LLAMA_3_1_8B,
-    "mistral": MISTRAL_7B,
-    "mixtral": MIXTRAL_8X7B,
-    "qwen_3": QWEN3_0_6B,
-    "gemma": GEMMA_2B,
-    "gemma_3": GEMMA_3_1B,
-}
 
 
 class RMSNorm(nn.Module):
@@ -221,11 +186,29 @@ class Block(nn.Module):
         return x + self.post_2(self.mlp(self.norm_2(x))), present
 
 
-class Llama(LanguageModel):
-    """Predicts the next token. `balance` weighs the balance of experts in the loss; the rest is of LanguageModel."""
+class LLaMA(LanguageModel):
+    """Predicts the next token from at most `block` tokens.
 
-    def __init__(self, shape: Shape, balance: float = 0.01, **training: Any) -> None:
-        super().__init__(shape.context, (shape.kv_heads, shape.head), **training)
+    Args:
+        balance: weight of the experts' load-balancing loss (Switch Transformers, section 2.2: 0.01).
+        sizes: the fields of Shape.
+        The rest: of LanguageModel.
+    """
+
+    def __init__(
+        self,
+        *,
+        lr: float,
+        final_lr: float,
+        warmup: int,
+        weight_decay: float,
+        beta2: float,
+        muon: float | None = None,
+        balance: float = 0.01,
+        **sizes: Any,
+    ) -> None:
+        shape = Shape(**sizes)
+        super().__init__(shape.block, (shape.kv_heads, shape.head), lr, final_lr, warmup, weight_decay, beta2, muon)
         self.shape, self.balance = shape, balance
         self.tokens = nn.Embedding(shape.vocab, shape.width)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
@@ -250,45 +233,3 @@ class Llama(LanguageModel):
         loss = super().loss(tokens, targets)
         experts = [block.mlp.balance for block in self.blocks if isinstance(block.mlp, Experts)]
         return loss + self.balance * torch.stack(experts).mean() if experts else loss
-
-
-def small(family: str, vocab: int, block: int, training: Settings, **sizes: Any) -> Llama:
-    """A relative of one's own size, for params.yaml: Llama's `training` settings, and the fields of Shape to change.
-
-    Raises:
-        ValueError: no such family.
-    """
-    if family not in FAMILY:
-        raise ValueError(f"family: found {family!r}; expected one of {', '.join(FAMILY)}")
-    return Llama(replace(FAMILY[family], vocab=vocab, context=block, **sizes), **training)
-
-
-def names(shape: Shape) -> dict[str, str]:
-    """Our names of parts, and those in the files that the authors publish for transformers."""
-    both = {"tokens": "embed_tokens", "blocks": "layers", "norm_1": "input_layernorm", "attention": "self_attn"}
-    both |= {"q": "q_proj", "k": "k_proj", "v": "v_proj", "project": "o_proj", "head": "lm_head"}
-    if shape.post_norm:
-        both |= {"post_1": "post_attention_layernorm", "norm_2": "pre_feedforward_layernorm"}
-        both |= {"post_2": "post_feedforward_layernorm"}
-    else:
-        both |= {"norm_2": "post_attention_layernorm"}
-    if shape.experts:
-        return both | {"mlp": "block_sparse_moe", "router": "gate", "gate": "w1", "up": "w3", "down": "w2"}
-    return both | {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
-
-
-def to_transformers(state: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
-    """Our weights as in a published file, which has tied ones once."""
-    theirs = names(shape)
-    renamed = {".".join(theirs.get(part, part) for part in name.split(".")): value for name, value in state.items()}
-    if shape.tied:
-        del renamed["lm_head.weight"]
-    return {name if name.startswith("lm_head") else f"model.{name}": value for name, value in renamed.items()}
-
-
-def from_transformers(state: dict[str, Tensor], shape: Shape) -> dict[str, Tensor]:
-    """Published weights under our names."""
-    ours = {theirs: name for name, theirs in names(shape).items()}
-    parts = {name: name.removeprefix("model.").split(".") for name in state}
-    renamed = {".".join(ours.get(part, part) for part in parts[name]): value for name, value in state.items()}
-    return renamed | ({"head.weight": renamed["tokens.weight"]} if shape.tied else {})

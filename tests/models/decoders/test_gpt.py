@@ -1,4 +1,4 @@
-"""models/gpt.py against what is known: transformers' GPT-2, causality, its own graph with a cache."""
+"""models/decoders/gpt.py against what is known: transformers' GPT-2, causality, its own graph with a cache."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
-from models.gpt import GPT, Block, MuonAdamW, from_gpt2, to_gpt2
+from models.decoders.gpt import GPT, Block, from_gpt2, to_gpt2
+from models.decoders.muon import MuonAdamW
 from roadmap.training.export import export
 
 VOCAB, BLOCK = 40, 24

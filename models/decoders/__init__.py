@@ -1,0 +1,1 @@
+"""Decoder-only language models: GPT-2, and LLaMA with its relatives."""
