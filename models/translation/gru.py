@@ -42,8 +42,9 @@ class GRU(Translator):
         smoothing: float = 0.1,
         warmup: int = 4000,
         factor: float = 1.0,
+        average: float = 0.0,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
         self.encoder = nn.GRU(width, hidden, batch_first=True)
         self.begin = nn.Linear(hidden, hidden)
         self.decoder = nn.GRU(width + hidden, hidden, batch_first=True)
@@ -79,8 +80,9 @@ class AttentionGRU(Translator):
         smoothing: float = 0.1,
         warmup: int = 4000,
         factor: float = 1.0,
+        average: float = 0.0,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
         self.forwards, self.backwards = (nn.GRU(width, hidden, batch_first=True) for _ in range(2))
         self.begin = nn.Linear(hidden, hidden)
         self.query, self.key = nn.Linear(hidden, hidden, bias=False), nn.Linear(2 * hidden, hidden)

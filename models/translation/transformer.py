@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.rotary import Pair, rotate, rotation
 from models.translation.translator import State, Translator, inside
+
+Pair = tuple[Tensor, Tensor]
 
 
 def sinusoids(start: int, t: int, width: int, device: torch.device) -> Tensor:
@@ -23,6 +24,22 @@ def sinusoids(start: int, t: int, width: int, device: torch.device) -> Tensor:
     frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device=device) / width)
     angles = places[:, None] * frequencies
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+
+
+def rotation(start: int, t: int, d: int, device: torch.device) -> Pair:
+    """Cosines and sines of the angles of positions start to start + t (RoFormer, section 3.2.2). -> [t, d / 2] each"""
+    places = torch.arange(start, start + t, device=device)
+    angles = places[:, None] * 10_000.0 ** (-torch.arange(0, d, 2, device=device) / d)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Values i and i + d/2 turn as a point of a plane, so that queries and keys meet at an angle of their distance.
+
+    x: [n, heads, t, d] -> the same shape; cos, sin: [t, d / 2]
+    """
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1).type_as(x)
 
 
 class Attention(nn.Module):
@@ -154,8 +171,9 @@ class Transformer(Translator):
         smoothing: float = 0.1,
         warmup: int = 4000,
         factor: float = 1.0,
+        average: float = 0.0,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
         self.rotary, self.d = positions == "rotary", width // heads
         sizes = (width, heads, hidden, dropout, pre_norm)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(layers))
@@ -173,8 +191,7 @@ class Transformer(Translator):
         """
         x = self.tokens(tokens) * math.sqrt(self.width)
         if self.rotary:
-            places = torch.arange(start, start + tokens.shape[1], device=x.device)
-            return self.dropout(x), rotation(places[None], self.d)
+            return self.dropout(x), rotation(start, tokens.shape[1], self.d, x.device)
         return self.dropout(x + sinusoids(start, tokens.shape[1], self.width, x.device)), None
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[State, State]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,6 +25,11 @@ def inside(tokens: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
+def cut(source: Tensor, lengths: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch without columns that are all padding. Shapes: of a batch, see Translator"""
+    return source[:, : int(lengths.max())], lengths, target[:, : int((target != PAD).sum(dim=1).max())]
+
+
 class Translator(pl.LightningModule, ABC):
     """Encoder-decoder networks: source and target prefix -> next-token logits.
 
@@ -36,6 +42,8 @@ class Translator(pl.LightningModule, ABC):
         smoothing: label smoothing (section 5.4).
         warmup: steps.
         factor: of the learning rate; 1 is the paper's.
+        average: decay per step of the average of the weights, which is what is kept; 0 for none. The paper averages
+            its last checkpoints (section 6.1).
         batch: a batch of training is (source [n, s], lengths [n], target [n, t]): padded with PAD; a target begins
             with BEGIN and ends with END.
     """
@@ -44,10 +52,18 @@ class Translator(pl.LightningModule, ABC):
     state_axes: ClassVar[dict[int, str]] = {}  # and of the state
 
     def __init__(
-        self, vocab: int, width: int, dropout: float, smoothing: float = 0.1, warmup: int = 4000, factor: float = 1.0
+        self,
+        vocab: int,
+        width: int,
+        dropout: float,
+        smoothing: float = 0.1,
+        warmup: int = 4000,
+        factor: float = 1.0,
+        average: float = 0.0,
     ) -> None:
         super().__init__()
         self.width, self.smoothing, self.warmup, self.factor = width, smoothing, warmup, factor
+        self.average = average
         self.dropout = nn.Dropout(dropout)
         self.tokens = nn.Embedding(vocab, width)
         nn.init.normal_(self.tokens.weight, std=width**-0.5)
@@ -79,11 +95,11 @@ class Translator(pl.LightningModule, ABC):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         """batch: source, lengths and target, as of `forward`"""
-        return self.loss(*batch, smoothing=self.smoothing)
+        return self.loss(*cut(*batch), smoothing=self.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """batch: as of `training_step`"""
-        self.log("val_loss", self.loss(*batch), sync_dist=True, batch_size=len(batch[0]))
+        self.log("val_loss", self.loss(*cut(*batch)), sync_dist=True, batch_size=len(batch[0]))
 
     def pace(self, step: int) -> float:
         """Learning rate of each step, counted from 0 (section 5.3, equation 3)."""
@@ -94,6 +110,9 @@ class Translator(pl.LightningModule, ABC):
         optimizer = torch.optim.Adam(self.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.pace)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [EMAWeightAveraging(decay=self.average)] if self.average else []
 
     @torch.no_grad()
     def greedy(self, source: Tensor, lengths: Tensor, most: int) -> list[list[int]]:
@@ -107,6 +126,7 @@ class Translator(pl.LightningModule, ABC):
         rows = target[:, 1:].tolist()
         return [row[: row.index(END)] if END in row else row for row in rows]
 
+    @torch.no_grad()
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         """encoder.onnx: source, lengths -> memory_<i>, state_<i>; decoder.onnx: see DecoderGraph."""
         source, lengths = example[0].long(), example[1].long()
@@ -121,13 +141,20 @@ class Translator(pl.LightningModule, ABC):
         }
         inputs = {"tokens": torch.full((len(source),), BEGIN), "parents": torch.arange(len(source))}
         inputs |= dict(zip((*names[0], *names[1]), (*memory, *state), strict=True))
-        free = {"tokens": batch, "parents": batch, **axes}
-        outputs = ["log_probabilities", *(["attention"] if attention is not None else [])]
-        outputs += [f"next_{name}" for name in names[1]]
+        later = {
+            f"next_{name}": {a: "after" if size == "before" else size for a, size in axes[name].items()}
+            for name in names[1]
+        }
+        outputs = {
+            "log_probabilities": batch,
+            **({} if attention is None else {"attention": {**batch, 1: "source"}}),
+            **later,
+        }
+        free = {"tokens": batch, "parents": batch, **axes, **outputs}
         return {
             "encoder.onnx": Graph(
                 EncoderGraph(self), {"source": source, "lengths": lengths}, (*names[0], *names[1]),
-                {"source": {0: "batch", 1: "source"}, "lengths": batch}, dynamo=False,
+                {"source": {0: "batch", 1: "source"}, "lengths": batch, **axes}, dynamo=False,
             ),
             "decoder.onnx": Graph(DecoderGraph(self, len(memory)), inputs, tuple(outputs), free, dynamo=False),
         }  # fmt: skip

@@ -142,9 +142,7 @@ def paired_test(first: Score, second: Score, seed: int) -> PairedTest:
         return McNemar(int((difference > 0).sum()), int((difference < 0).sum()), len(difference))
     # The same seed draws the same rows for both, which makes the comparison paired.
     gains = sign * (first.bootstrap(seed) - second.bootstrap(seed))
-    low, high = first.reduce(np.array([0.0, 1.0]))
-    if high < low:  # R2 rises where squared errors fall
-        difference = -difference
+    difference = sign * (first.influence() - second.influence())
     spread = float(difference.std())
     skewness = float(((difference - difference.mean()) ** 3).mean()) / spread**3 if spread > 0 else 0.0
     return Bootstrap(sign * (first.value - second.value), gains, skewness, len(difference))

@@ -17,8 +17,8 @@ def _identity(means: np.ndarray) -> np.ndarray:
 class Score:
     """A headline metric that is a function of a mean over items, and further metrics.
 
-    per_item  [n], e.g. 1.0 where the prediction is right, or the squared error
-    reduce    mean of per_item -> headline, elementwise
+    per_item  [n], e.g. 1.0 where the prediction is right, or the squared error; or [n, k], e.g. the counts behind BLEU
+    reduce    mean of per_item -> headline, elementwise; of [..., k] -> [...]
     block     length of the bootstrap's blocks, for correlated neighbours such as overlapping forecasts
     """
 
@@ -31,7 +31,7 @@ class Score:
 
     @property
     def value(self) -> float:
-        return float(self.reduce(self.per_item.mean(keepdims=True))[0])
+        return float(self.reduce(self.per_item.mean(axis=0, keepdims=True))[0])
 
     @property
     def is_mean(self) -> bool:
@@ -54,8 +54,14 @@ class Score:
             return self.reduce(block_means(self.per_item, self.block, seed))
         rng, n = np.random.default_rng(seed), len(self.per_item)
         # Row by row: an index matrix of 2,000 x 10,000 would take 160 MB.
-        means = np.array([self.per_item[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)])
+        means = np.array([self.per_item[rng.integers(0, n, n)].mean(axis=0) for _ in range(RESAMPLES)])
         return self.reduce(means)
+
+    def influence(self) -> np.ndarray:
+        """How much higher the headline is with each item than without it, [n]."""
+        n = len(self.per_item)
+        without = (self.per_item.sum(axis=0) - self.per_item) / max(n - 1, 1)
+        return self.value - self.reduce(without)
 
     def interval(self, seed: int) -> tuple[float, float]:
         """95% percentile bootstrap interval of the headline (Efron and Tibshirani, 1993, chapter 13)."""

@@ -17,7 +17,7 @@ class Graph(Protocol):
     """The export of one ONNX file; models/graph.py implements it.
 
     inputs    example inputs for export and check, by name, in the order of the module's `forward`
-    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes
+    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. From a trace: outputs too
     dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
     """
 
@@ -76,7 +76,7 @@ def write(graph: Graph, path: Path) -> None:
             shapes = (*shapes[: len(named)], shapes[len(named) :])
         free: dict[str, Any] = {"dynamo": True, "external_data": False, "dynamic_shapes": shapes}
     else:
-        free = {"dynamo": False, "dynamic_axes": axes}
+        free = {"dynamo": False, "dynamic_axes": graph.dynamic}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
