@@ -9,7 +9,7 @@ from torch import Tensor, nn
 class Graph:
     """A module with example inputs, in the order of its `forward`.
 
-    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. From a trace: outputs too
+    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. Of a trace outputs too
     dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
     """
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.translation.data import numerals
-from pipelines.translation.predict import Predictor, Response
+from pipelines.translation.predict import Predictor, Translation
 from roadmap import project
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
@@ -18,7 +18,7 @@ class Behaviour(project.Behaviour[Predictor]):
     def expectations(self, predictor: Predictor, requests: list[Request]) -> Iterator[BehaviouralCheck]:
         texts = [request["text"] for request in sample_cases(requests)]
 
-        def answers(texts: list[str], beam: int = 4) -> list[Response]:
+        def answers(texts: list[str], beam: int = 4) -> list[Translation]:
             return predict_in_batches(predictor, [{"text": text, "beam": beam} for text in texts])
 
         now, spaced = answers(texts), answers([f"  {text} " for text in texts])

@@ -42,33 +42,33 @@ class Data(DataSettings):
 MULTI30K = {"cs", "de", "en", "fr"}
 
 
-class Model(ModelSettings):
-    """Keys of the networks that come before the Transformer, or after it, are null where a network has none."""
+class Network(ModelSettings):
+    """What every translator has: its size, and how it is trained; models/translation/translator.py."""
 
     width: int = Field(ge=8, le=4096, description="values of a token")
     hidden: int = Field(ge=8, le=16_384, description="of the feed-forward networks, or of the recurrent state")
     dropout: float = Field(ge=0, lt=1)
     smoothing: float = Field(ge=0, lt=1, description="of the labels")
     warmup: int = Field(ge=1, description="steps until the learning rate's peak")
-    factor: float = Field(gt=0, description="of the learning rate; 1 is the paper's")
+    factor: float = Field(gt=0, le=100, description="of the learning rate; 1 is the paper's")
     average: float = Field(ge=0, lt=1, description="decay of the weights' moving average, by step; 0 for none")
-    layers: int | None = Field(None, ge=1, le=64, description="of the encoder, and as many of the decoder")
-    heads: int | None = Field(None, ge=1, le=64)
-    positions: Literal["sinusoidal", "rotary"] | None = Field(None)
-    pre_norm: bool | None = Field(None, description="normalise before each part of a layer, not behind it")
+
+
+class Model(Network):
+    """models/translation/transformer.py"""
+
+    layers: int = Field(ge=1, le=64, description="of the encoder, and as many of the decoder")
+    heads: int = Field(ge=1, le=64)
+    positions: Literal["sinusoidal", "rotary"]
+    pre_norm: bool = Field(description="normalise before each part of a layer, not behind it")
+
+    @classmethod
+    def of(cls, target: str) -> type[ModelSettings]:
+        """Recurrent networks have neither layers nor heads."""
+        return Network if target.startswith("models.translation.gru.") else cls
 
     @model_validator(mode="after")
-    def _a_transformer_has_layers(self) -> "Model":
-        own = {name: getattr(self, name) for name in ("layers", "heads", "positions", "pre_norm")}
-        wanted = self.target_.endswith(".Transformer")
-        for name, value in own.items():
-            if wanted == (value is None):
-                raise ValueError(
-                    f"{name}: found {value!r}; expected {'a value' if wanted else 'null'}, of {self.target_}"
-                )
-        if self.heads and self.width % (2 * self.heads):
+    def _heads_divide_width(self) -> "Model":
+        if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of 2 x heads, found {self.width} and {self.heads} heads")
         return self
-
-    def kwargs(self) -> dict[str, object]:
-        return {name: value for name, value in super().kwargs().items() if value is not None}

@@ -17,7 +17,7 @@ class Graph(Protocol):
     """The export of one ONNX file; models/graph.py implements it.
 
     inputs    example inputs for export and check, by name, in the order of the module's `forward`
-    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. From a trace: outputs too
+    dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. Of a trace outputs too
     dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
     """
 

@@ -24,6 +24,7 @@ const ICONS = {
   draw: "M4 20l1-4L16 5l3 3L8 19z M14 7l3 3",
   picture: "M4 5h16v14H4z M4 16l5-5 4 4 3-3 4 4 M15.5 9h.01",
   text: "M4 6h16 M4 11h10 M4 16h16 M17 11h3",
+  translate: "M4 6h9 M8.5 4v2 M11 6c-1 4-4 6-7 7 M6 9c1 2 3 4 6 4 M13 20l4-9 4 9 M14.5 17h5",
   form: "M4 7h16 M4 12h16 M4 17h16 M9 5v4 M15 10v4 M7 15v4",
   series: "M4 4v16h16 M7 14l3-4 3 3 6-7",
   write: "M4 6l5 5-5 5 M12 17h8",

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tokenizers import Tokenizer
 
 from pipelines.translation import settings
 from pipelines.translation.data import corpora, numerals
 from pipelines.translation.data.tokens import BEGIN, END, encode, padded, train_tokenizer
-from tokenizers import Tokenizer
-
 from roadmap import project
 from roadmap.data import splits
 from roadmap.data.splits import PreparedData

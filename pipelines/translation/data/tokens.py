@@ -33,7 +33,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
     encoded: list[Encoding] = tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [one.ids for one in encoded]
 

@@ -10,7 +10,7 @@ from pipelines.translation.data import Data, tokenizer_of
 from pipelines.translation.data.tokens import encode
 from pipelines.translation.evaluate import bleu
 from pipelines.translation.evaluate.ibm1 import Model1
-from pipelines.translation.predict import Response
+from pipelines.translation.predict import Translation
 from roadmap import project
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.data import splits
@@ -23,8 +23,8 @@ ALIGNED = 6  # test sentences whose attention is drawn
 LONGER = "longer"  # kind of the numbers with more digits than in training
 
 
-class Evaluation(project.Evaluation[Response]):
-    def score(self, targets: np.ndarray, outputs: Sequence[Response]) -> Score:
+class Evaluation(project.Evaluation[Translation]):
+    def score(self, targets: np.ndarray, outputs: Sequence[Translation]) -> Score:
         return score(targets, [output.translation for output in outputs])
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ class Evaluation(project.Evaluation[Response]):
         if (kinds := evaluated.targets["kind"]).astype(bool).any():
             found["exact_match_by_kind"] = draw.by_kind(kinds, right, np.array([text.isascii() for text in sources]))
         else:
-            counts = bleu.counts(written, evaluated.targets["target"], lowercase=True)
+            counts = bleu.counts(written, evaluated.targets["target"].tolist(), lowercase=True)
             found["bleu_by_length"] = draw.by_length(lengths, counts)
         return found
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from tokenizers import Encoding, Tokenizer
 
 from roadmap import bundle
 from roadmap.bundle import Bundle
 from roadmap.bundle.predictor import Note
-from roadmap.inference.seq2seq.beam import END, PAD, Hypothesis, Translator
+from roadmap.inference.seq2seq.beam import BEGIN, PAD, Hypothesis, Translator
 
 MOST = 5_000  # characters of a text
 ROWS = 4_096  # hypotheses times source tokens that are decoded together, to bound the memory
@@ -57,31 +57,29 @@ class Attention(BaseModel):
     weights: list[list[float]] = Field(description="[target][source]; the rest to 1 is the source's end")
 
 
-class Response(BaseModel):
+class Translation(BaseModel):
     translation: str
     score: float = Field(description="log-probability of the translation, divided by the length penalty")
     read: int = Field(ge=0, description="characters read; of a longer text the rest is left out")
     attention: Attention | None = Field(description="null unless asked for, or if the network has none")
 
 
-class Predictor(bundle.Predictor[Input, Response]):
-    Response = Response
+class Predictor(bundle.Predictor[Input, Translation]):
+    Response = Translation
 
     def __init__(self, bundle: Bundle) -> None:
-        example = {"example": bundle.example[0]}
-        self.Request = type(
-            "translation_request", (Input,), {"model_config": ConfigDict(extra="forbid", json_schema_extra=example)}
-        )
+        self.Request = create_model("translation_request", __base__=Input)
+        self.Request.model_config["json_schema_extra"] = {"example": bundle.example[0]}
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         schema = bundle.json("schema.json")
         self.corpus: str = schema["corpus"]
         self.most: int = schema["max_tokens"]
         encoder, decoder = (bundle.session(f"{name}.onnx") for name in ("encoder", "decoder"))
-        self.translator = Translator(encoder, decoder, never=(PAD, 1, UNKNOWN))
+        self.translator = Translator(encoder, decoder, never=(PAD, BEGIN, UNKNOWN))
 
-    def predict(self, inputs: Sequence[Input]) -> list[Response]:
+    def predict(self, inputs: Sequence[Input]) -> list[Translation]:
         encodings = self.encode([request.text for request in inputs])
-        answers: dict[int, Response] = {}
+        answers: dict[int, Translation] = {}
         for rows in self.batches(inputs, encodings):
             first = inputs[rows[0]]
             sources = [encodings[row].ids for row in rows]
@@ -113,11 +111,11 @@ class Predictor(bundle.Predictor[Input, Response]):
                 batch.append(row)
             yield batch
 
-    def response(self, text: str, encoding: Encoding, found: Hypothesis) -> Response:
+    def response(self, text: str, encoding: Encoding, found: Hypothesis) -> Translation:
         attention = None
         if found.attention is not None:
             attention = self.attention(text, encoding, found.tokens, found.attention)
-        return Response(
+        return Translation(
             translation=self.tokenizer.decode(found.tokens),
             score=round(found.score, 5),
             read=encoding.offsets[-1][1] if encoding.offsets else 0,
@@ -127,7 +125,7 @@ class Predictor(bundle.Predictor[Input, Response]):
     def attention(self, text: str, encoding: Encoding, written: list[int], weights: np.ndarray) -> Attention:
         """weights: [target tokens, source tokens]"""
         source = [text[start:end].strip() for start, end in encoding.offsets]
-        pieces = [self.tokenizer.id_to_token(token) for token in written]
+        pieces = [self.tokenizer.id_to_token(token) or "" for token in written]
         columns, rows = words(encoding.tokens), words(pieces)
         together = np.array([weights[row].mean(axis=0) for row in rows]).reshape(len(rows), weights.shape[1])
         summed = np.array([together[:, column].sum(axis=1) for column in columns]).T.reshape(len(rows), len(columns))
@@ -163,7 +161,7 @@ class Predictor(bundle.Predictor[Input, Response]):
 def words(tokens: Sequence[str]) -> list[slice]:
     """The tokens of each word. A lone space, as before Chinese, goes with what follows."""
     starts = [
-        place for place, token in enumerate(tokens) if not place or begins_word(token) and tokens[place - 1] != SPACE
+        place for place, token in enumerate(tokens) if not place or (begins_word(token) and tokens[place - 1] != SPACE)
     ]
     return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True)]
 

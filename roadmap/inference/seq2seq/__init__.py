@@ -1,1 +1,1 @@
-"""Sequence to sequence in ONNX Runtime: an encoder, and a decoder that writes token by token with its cache. No torch."""
+"""Sequence to sequence: an encoder, and a decoder that writes token by token from its cache. No torch."""

@@ -82,16 +82,16 @@ class Translator:
             if looked is not None:
                 now = looked.reshape(*scores.shape, -1)
                 seen = np.concatenate([seen[rows, origin], now[rows, origin][:, :, None]], axis=2)
-            for row, source in enumerate(live):
+            for row, source in enumerate(live.tolist()):
                 found = ended[source]
                 width = beam - len(found)
                 for place in range(width):
                     end = token[row, place] == END
                     if np.isfinite(scores[row, place]) and (end or written.shape[2] == most[source]):
                         score = scores[row, place] / length_penalty(written.shape[2], alpha)
-                        kept = slice(0, -1 if end else None)
-                        looks = seen[row, place, kept, : len(sources[source])] if looked is not None else None
-                        found.append(Hypothesis(written[row, place, kept].tolist(), float(score), bool(end), looks))
+                        kept = written.shape[2] - int(end)
+                        looks = None if looked is None else seen[row, place, :kept, : len(sources[source])]
+                        found.append(Hypothesis(written[row, place, :kept].tolist(), float(score), bool(end), looks))
                         scores[row, place] = -np.inf
                 scores[row, width:] = -np.inf
             going = np.isfinite(scores).any(axis=1)
