@@ -1,21 +1,14 @@
-"""The operators: check a run's settings, run a DVC stage, summarise the results.
+"""The operators: check a run's settings, run a DVC stage, summarise the results."""
 
-A task's result (its XCom `return_value`) is small: the stage's entry of dvc.lock, which is all that another machine
-needs to continue. The data is transferred through DVC's remote.
-"""
-
-import hashlib
-import json
 import random
 import re
 import shutil
-import socket
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -24,7 +17,7 @@ from dvc_airflow import workspace
 from dvc_airflow.checkout import Checkout
 from dvc_airflow.graph import Stage
 from dvc_airflow.process import Blocked, Command, Failed
-from dvc_airflow.yaml12 import YamlObject
+from dvc_airflow.results import CheckResult, StageResult, Summary, digest, place, read_json
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,36 +27,6 @@ RUNNING = re.compile(r"^Running stage '")
 
 # the folder, the key and the run's params -> the extra of an asset's update; None for no update
 Extra = Callable[[Path, str, Mapping[str, object]], dict[str, object] | None]
-
-
-class CheckResult(TypedDict):
-    """Of the first task."""
-
-    commit: str
-    overrides: list[str]
-    folder: str
-
-
-class StageResult(TypedDict):
-    """Of a stage's task."""
-
-    stage: str  # its address
-    state: str  # cached or ran
-    lock: str | None  # hash of its entry in dvc.lock
-    seconds: float
-    where: str  # host:folder
-    entry: NotRequired[YamlObject | None]  # in dvc.lock, for other machines
-    metrics: NotRequired[dict[str, object]]  # content of its metrics files, by path
-
-
-class Summary(TypedDict):
-    """Of the last task."""
-
-    cached: int  # stages
-    ran: int  # stages
-    metrics: dict[str, object]  # content of the metrics files, by path
-    experiment: NotRequired[str]
-    where: NotRequired[str]  # host:folder of the experiment
 
 
 @dataclass(frozen=True)
@@ -310,20 +273,3 @@ class SummaryOperator(DvcOperator):
 
 def run_name(context: "Context") -> str:
     return f"{context['dag_run'].dag_id} {context['dag_run'].run_id}"
-
-
-def place(folder: Path) -> str:
-    return f"{socket.gethostname()}:{folder}"
-
-
-def digest(entry: YamlObject | None) -> str | None:
-    """The hash of an entry of dvc.lock."""
-    return hashlib.md5(json.dumps(entry, sort_keys=True).encode()).hexdigest() if entry else None
-
-
-def read_json(path: Path) -> object:
-    """The file's content; None if it is missing or not JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):  # metrics may be YAML, TOML or missing
-        return None

@@ -29,7 +29,7 @@ EDITS: dict[str, set[str]] = {
     "roadmap/config/settings.py": of(*MODEL),
     "roadmap/config/limits.py": of("register"),
     "roadmap/data/splits.py": of(*STAGES),
-    "roadmap/evaluation/plots.py": of("baselines", "evaluate", "register"),
+    "roadmap/evaluation/plots/style.py": of("baselines", "evaluate", "register"),
     "roadmap/experiments/arms.py": set(),
     "roadmap/feedback/recent.py": of("prepare"),
     "roadmap/inference/images/__init__.py": of(*MODEL, projects=MNIST),
