@@ -55,12 +55,12 @@ def inode(file: Path) -> list[int]:
 
 
 def paths(settings: object, profile: str) -> Iterator[str]:
-    """The values of every `path` in a project's settings, also of one that differs by profile."""
+    """The values of every `path` in a project's settings, also of one that differs by profile or is several."""
     for key, value in settings.items() if isinstance(settings, dict) else ():
         if key == "path" and isinstance(value, dict):
             value = value.get(profile)
-        if key == "path" and isinstance(value, str):
-            yield value
+        if key == "path" and isinstance(value, str | list):
+            yield from [value] if isinstance(value, str) else value
         elif isinstance(value, dict):
             yield from paths(value, profile)
 

@@ -83,6 +83,12 @@ def test_only_content_counts(edit: str) -> None:
     assert changed(before) == expected
 
 
+def test_several_files_are_all_watched(checkout: Path) -> None:
+    """Of sentence pairs each language may have its file."""
+    both = {"path": ["my.csv", "other.csv"]}
+    assert list(sources.paths({"data": both}, "sample")) == both["path"]
+
+
 def test_the_full_profile_has_its_own_file(checkout: Path) -> None:
     before = looked()
     (checkout / "params.yaml").write_text(PARAMS.replace("profile: sample", "profile: full"))

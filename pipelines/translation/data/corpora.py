@@ -97,10 +97,20 @@ def pairs(source: list[str], target: list[str]) -> pd.DataFrame:
 
 
 def cut(table: pd.DataFrame, shares: tuple[float, float, float], seed: int) -> dict[str, pd.DataFrame]:
-    """A random split. Pairs with a side in common stay together: else the test would hold sentences of the training."""
+    """A random split. Pairs with a side in common stay together: else the test would hold sentences of the training.
+
+    Raises:
+        UsageError: no pair has both sides.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    whole = table[(table[["source", "target"]] != "").all(axis=1)].reset_index(drop=True)
+    if whole.empty:
+        raise UsageError(f"projects.translation.data.path: found no pair with both sides among {len(table):,}")
+    if len(whole) < len(table):
+        print(f"{len(table) - len(whole):,} pairs left out: a side is empty")
+    table = whole
     rows = np.arange(len(table))
     sides = [pd.factorize(table[side])[0] for side in ("source", "target")]
     size = len(table) + sum(side.max() + 1 for side in sides)

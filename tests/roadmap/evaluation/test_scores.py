@@ -123,3 +123,24 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     found = Score("loss", False, np.random.default_rng(5).exponential(1, 100), {})
     assert found.interval(1) == found.interval(1)
     assert found.interval(1) != found.interval(2)
+
+
+def test_a_headline_of_several_means_has_an_interval_and_a_paired_test() -> None:
+    """Right ones of those that count, as BLEU is a function of the means of its counts."""
+    rng = np.random.default_rng(0)
+    counted = rng.random(400) < 0.8
+    right = rng.random(400) < 0.7
+
+    def of(right: np.ndarray) -> Score:
+        per_item = np.column_stack([right & counted, counted]).astype(float)
+        return Score("share", True, per_item, {}, lambda means: means[..., 0] / means[..., 1])
+
+    found, better = of(right), of(right | (rng.random(400) < 0.3))
+    plain = Score("share", True, right[counted].astype(float), {})
+    assert found.value == pytest.approx(plain.value)
+    assert found.interval(1) == pytest.approx(plain.interval(1), abs=0.01)
+    assert found.subset(counted).value == pytest.approx(plain.value)
+    assert not found.influence()[~counted].any()
+    gain = paired_test(better, found, 1)
+    assert gain.p(0) < 0.01 and 0 < gain.low() < gain.value == pytest.approx(better.value - found.value)
+    assert paired_test(found, better, 1).p(0) > 0.9
