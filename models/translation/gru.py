@@ -43,8 +43,9 @@ class GRU(Translator):
         warmup: int = 4000,
         factor: float = 1.0,
         average: float = 0.0,
+        linear: bool = False,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
         self.encoder = nn.GRU(width, hidden, batch_first=True)
         self.begin = nn.Linear(hidden, hidden)
         self.decoder = nn.GRU(width + hidden, hidden, batch_first=True)
@@ -81,8 +82,9 @@ class AttentionGRU(Translator):
         warmup: int = 4000,
         factor: float = 1.0,
         average: float = 0.0,
+        linear: bool = False,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
         self.forwards, self.backwards = (nn.GRU(width, hidden, batch_first=True) for _ in range(2))
         self.begin = nn.Linear(hidden, hidden)
         self.query, self.key = nn.Linear(hidden, hidden, bias=False), nn.Linear(2 * hidden, hidden)

@@ -172,8 +172,9 @@ class Transformer(Translator):
         warmup: int = 4000,
         factor: float = 1.0,
         average: float = 0.0,
+        linear: bool = False,
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average)
+        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
         self.rotary, self.d = positions == "rotary", width // heads
         sizes = (width, heads, hidden, dropout, pre_norm)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(layers))

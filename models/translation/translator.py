@@ -44,6 +44,8 @@ class Translator(pl.LightningModule, ABC):
         factor: of the learning rate; 1 is the paper's.
         average: decay per step of the average of the weights, which is what is kept; 0 for none. The paper averages
             its last checkpoints (section 6.1).
+        linear: whether the learning rate falls to 0 in a straight line, which suits a short training, not as in the
+            paper.
         batch: a batch of training is (source [n, s], lengths [n], target [n, t]): padded with PAD; a target begins
             with BEGIN and ends with END.
     """
@@ -60,10 +62,11 @@ class Translator(pl.LightningModule, ABC):
         warmup: int = 4000,
         factor: float = 1.0,
         average: float = 0.0,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.width, self.smoothing, self.warmup, self.factor = width, smoothing, warmup, factor
-        self.average = average
+        self.average, self.linear = average, linear
         self.dropout = nn.Dropout(dropout)
         self.tokens = nn.Embedding(vocab, width)
         nn.init.normal_(self.tokens.weight, std=width**-0.5)
@@ -104,7 +107,11 @@ class Translator(pl.LightningModule, ABC):
     def pace(self, step: int) -> float:
         """Learning rate of each step, counted from 0 (section 5.3, equation 3)."""
         step += 1
-        return self.factor * self.width**-0.5 * min(step**-0.5, step * self.warmup**-1.5)
+        fall = step**-0.5
+        if self.linear:
+            steps = int(self.trainer.estimated_stepping_batches)
+            fall = self.warmup**-0.5 * max(0.0, 1 - step / (steps + 1))
+        return self.factor * self.width**-0.5 * min(fall, step * self.warmup**-1.5)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.Adam(self.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, fused=True)

@@ -52,6 +52,7 @@ class Network(ModelSettings):
     warmup: int = Field(ge=1, description="steps until the learning rate's peak")
     factor: float = Field(gt=0, le=100, description="of the learning rate; 1 is the paper's")
     average: float = Field(ge=0, lt=1, description="decay of the weights' moving average, by step; 0 for none")
+    linear: bool = Field(description="the learning rate falls in a straight line to 0, not as in the paper")
 
 
 class Model(Network):
