@@ -67,6 +67,7 @@ def export(model: nn.Module, example: tuple[np.ndarray, ...], folder: Path, name
 
 def write(graph: Graph, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    graph.module.eval()  # a wrapper around a network is in training mode, into which the exporter puts both back
     axes = {name: graph.dynamic.get(name, {}) for name in graph.inputs}
     if graph.dynamo:
         dims = {name: torch.export.Dim(name) for shape in axes.values() for name in shape.values()}
