@@ -7,12 +7,19 @@ from roadmap.bundle import Manifest
 from tests.support.bundles.images import cifar10, glyphs, mnist
 from tests.support.bundles.series import stocks
 from tests.support.bundles.tables import house_prices, titanic
-from tests.support.bundles.text import imdb, mini_gpt
+from tests.support.bundles.text import imdb, mini_gpt, translation
 from tests.support.bundles.writing import another, write
 
 Maker = Callable[[Path], Manifest]
 MAKERS: dict[str, Maker] = {"titanic": titanic, "house_prices": house_prices, "mnist": mnist}
-ALL: dict[str, Maker] = {**MAKERS, "cifar10": cifar10, "imdb": imdb, "stocks": stocks, "mini_gpt": mini_gpt}
+ALL: dict[str, Maker] = {
+    **MAKERS,
+    "cifar10": cifar10,
+    "imdb": imdb,
+    "stocks": stocks,
+    "mini_gpt": mini_gpt,
+    "translation": translation,
+}
 
 __all__ = [
     "ALL",
@@ -28,6 +35,7 @@ __all__ = [
     "mnist",
     "stocks",
     "titanic",
+    "translation",
     "write",
 ]
 

@@ -1,11 +1,12 @@
-"""Text projects: a weight per word, and the alphabet."""
+"""Text projects: a weight per word, the alphabet, and a dictionary."""
 
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from roadmap.bundle import Manifest
+from roadmap.bundle import Manifest, write_manifest
 from tests.support.bundles.writing import write
 
 
@@ -88,3 +89,70 @@ def mini_gpt(folder: Path) -> Manifest:
     example = [{"prompt": "abc", "max_tokens": 8, "temperature": 0.0}]
     assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
     return write(folder, "mini_gpt", graph, assets, source="the alphabet", model="decoder.onnx")
+
+
+def translation(folder: Path) -> Manifest:
+    """Translates word by word: number n is German, n + 5 the English for it. Each word looks at its own."""
+    words = ("drei", "Hunde", "laufen", "schnell", "und", "three", "dogs", "run", "fast", "and")
+    vocab = {name: i for i, name in enumerate(("<pad>", "<s>", "</s>", "<unk>", *(f"\u2581{word}" for word in words)))}
+    spaces = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    tokenizer = {
+        "version": "1.0",
+        "pre_tokenizer": spaces,
+        "decoder": spaces,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+        "added_tokens": [],
+    }
+
+    def tensor(name: str, *shape: str | int, kind: int = TensorProto.INT64) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    memory = [tensor("memory_0", "n"), tensor("memory_1", "n", "s"), tensor("state_0", "n")]  # lengths, source, place
+    encoder = helper.make_graph(
+        [
+            helper.make_node("Identity", ["lengths"], ["memory_0"]),
+            helper.make_node("Identity", ["source"], ["memory_1"]),
+            helper.make_node("Sub", ["lengths", "lengths"], ["state_0"]),
+        ],
+        "hand_made",
+        [tensor("source", "n", "s"), tensor("lengths", "n")],
+        memory,
+    )
+    numbers = {"one": 1, "end": 2, "shift": 5, "depth": len(vocab), "axis": [1]}
+    decoder = helper.make_graph(
+        [
+            helper.make_node("Gather", ["state_0", "parents"], ["place"]),
+            helper.make_node("Sub", ["memory_0", "one"], ["last"]),
+            helper.make_node("Min", ["place", "last"], ["inside"]),
+            helper.make_node("Unsqueeze", ["inside", "axis"], ["column"]),
+            helper.make_node("GatherElements", ["memory_1", "column"], ["word"], axis=1),
+            helper.make_node("Squeeze", ["word", "axis"], ["german"]),
+            helper.make_node("Add", ["german", "shift"], ["english"]),
+            helper.make_node("Greater", ["place", "last"], ["over"]),
+            helper.make_node("Where", ["over", "end", "english"], ["next"]),
+            helper.make_node("OneHot", ["next", "depth", "chances"], ["log_probabilities"]),
+            helper.make_node("Shape", ["memory_1"], ["width"], start=1),
+            helper.make_node("OneHot", ["inside", "width", "weights"], ["attention"]),
+            helper.make_node("Add", ["place", "one"], ["next_state_0"]),
+            helper.make_node("Identity", ["tokens"], ["unused"]),
+        ],
+        "hand_made",
+        [tensor("tokens", "n"), tensor("parents", "n"), *memory],
+        [
+            tensor("log_probabilities", "n", len(vocab), kind=TensorProto.FLOAT),
+            tensor("attention", "n", "s", kind=TensorProto.FLOAT),
+            tensor("next_state_0", "n"),
+        ],
+        [
+            *(numpy_helper.from_array(np.array(value, np.int64), name) for name, value in numbers.items()),
+            numpy_helper.from_array(np.array([-9, 0], np.float32), "chances"),
+            numpy_helper.from_array(np.array([0, 1], np.float32), "weights"),
+        ],
+    )
+    schema = {"task": "translation", "corpus": "own", "max_tokens": 16}
+    example = [{"text": "drei Hunde laufen"}, {"text": "Hunde und Hunde"}]
+    assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
+    manifest = write(folder, "translation", encoder, assets, source="five words", model="encoder.onnx")
+    network = helper.make_model(decoder, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(network, folder / "decoder.onnx")
+    return write_manifest(folder, **manifest.model_dump(exclude={"files"}))

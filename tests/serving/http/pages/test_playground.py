@@ -22,7 +22,7 @@ PHONE: Any = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Hand-made bundles of all seven projects, and one that cannot be served."""
+    """Hand-made bundles of the projects, and one that cannot be served."""
     folder = bundles.make_all(tmp_path_factory.mktemp("artifacts"), bundles.ALL)
     bundles.titanic(folder / "broken" / "bundle")
     return folder
@@ -264,6 +264,20 @@ def test_generation_starts_and_stops(visit: Visit) -> None:
 
 
 # ---------------------------------------------------------------- the page around them
+
+
+def test_a_text_is_translated_and_its_alignment_drawn(visit: Visit) -> None:
+    page = visit.open("translation")
+    expect(headline(page)).to_have_text("three dogs run")  # the example is asked first
+    page.locator("#text").fill("Hunde laufen schnell")
+    expect(headline(page)).to_have_text("dogs run fast")
+    expect(page.locator(".alignment")).to_have_count(0)
+    page.get_by_label("Show which words it looked at").check()
+    expect(page.locator(".alignment th[scope=row]")).to_have_text(["dogs", "run", "fast"])
+    looked = page.locator(".alignment tr").nth(2).locator("td")
+    expect(looked.nth(1)).to_have_attribute("title", "run → laufen: 1")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".empty")).to_contain_text("the translation appears here")
 
 
 @pytest.mark.parametrize("project", sorted(bundles.ALL))
