@@ -1,22 +1,29 @@
-"""word2vec, and PPMI with SVD, the co-occurrence statistics that it approximates.
+"""word2vec: skip-gram and CBOW with negative sampling.
 
 Mikolov et al., "Efficient Estimation of Word Representations in Vector Space" (2013a), the two networks, and
 "Distributed Representations of Words and Phrases and their Compositionality" (2013b), how to train them.
-Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (2014), what they come to.
 
-Shapes: m examples; vectors of `width` values; c words of context.
+Text comes in blocks: `block` words and `window` more on either side of them, which are context only. The products of
+the middle's vectors with those of the whole block are one small matrix, and the pairs of words that stand together
+are a band of it. So a word's vectors are read and written once a batch, not once for each of its pairs, and the rest
+is products of matrices, which a CPU does some ten times as fast. The words of the next block, from elsewhere in the
+text, serve as the random words: drawing others would mean to read and write as many rows again.
+
+Shapes: n blocks; m = block words in the middle of each, s = block + 2 window words in all; vectors of `width` values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NONE = -1  # no word: a context at the edge of a sentence
+from models.graph import Graph
+
+NEGATIVES = 5  # random words per pair (2013b, section 2.2)
 
 
 def keep_chances(counts: np.ndarray, threshold: float) -> np.ndarray:
@@ -26,138 +33,139 @@ def keep_chances(counts: np.ndarray, threshold: float) -> np.ndarray:
     return np.minimum(1.0, np.sqrt(ratio) + ratio)
 
 
-def contexts(words: np.ndarray, sentences: np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to `window` words on either side, how many is drawn for each word, so that near ones count more (2013a,
-    section 3.2); none beyond the sentence. words, sentences: int [m], sentence of each -> int [m, 2 window], NONE"""
-    reach = rng.integers(1, window + 1, len(words))
-    found = np.full((len(words), 2 * window), NONE, words.dtype)
-    for distance in range(1, window + 1):
-        near = sentences[distance:] == sentences[:-distance]
-        ahead, back = near & (reach[:-distance] >= distance), near & (reach[distance:] >= distance)
-        found[:-distance, 2 * distance - 2][ahead] = words[distance:][ahead]
-        found[distance:, 2 * distance - 1][back] = words[:-distance][back]
-    return found
+class Update(NamedTuple):
+    """The slopes of the loss in rows of a table.
+
+    rows: int [n, k]; slopes: [n, k, width]; pairs: how many pairs each slope sums up, [n, k]
+    """
+
+    table: Tensor
+    rows: Tensor
+    slopes: Tensor
+    pairs: Tensor
 
 
-class Word2Vec(nn.Module):
+class Word2Vec(pl.LightningModule):
     """Word vectors by negative sampling (2013b, section 2.2): tell observed pairs of words from random ones.
 
-    Two runs give the same bytes, with several threads too: the rows of a batch are added one after the other, where
-    the authors' code lets threads overwrite each other's.
+    Optimisation is manual, and Lightning's optimizers stay unused: a batch touches a few thousand rows of the tables,
+    and autograd would fill two gradients of the tables' size for every step. The slopes are written out below; a test
+    holds them against autograd. Two runs give the same bytes, with several threads too: rows are added in a fixed
+    order, where the authors' code lets threads overwrite each other's. One process only.
 
     Args:
         counts: of each word: [vocab].
+        subsample: the threshold of `keep_chances`; the buffer `keep` tells whoever makes the blocks.
+        window: words on either side that count as context, at most.
+        width: values of a vector.
         cbow: predict a word from the mean of its context; else (skip-gram) the context from the word.
-        negatives: drawn words, shared by the examples of a batch, so that scores are one product of matrices.
-        lr: of Adagrad (Duchi et al., 2011), with one sum of squares a row: rare words learn in longer steps.
-        seed: of the first vectors and of the drawn words.
+        lr: of the first step of gradient descent; it falls linearly to 0, as in the authors' code.
+        most: pairs of a batch whose slopes may add up in one row. The authors' code corrects a vector after every pair.
+            In a batch a frequent word is in hundreds, all of them computed from the same old vector: their sum is
+            scaled as if there were `most`.
     """
 
-    squares: Tensor
-    chances: Tensor
+    keep: Tensor
+    weights: Tensor
 
-    def __init__(self, counts: np.ndarray, width: int, cbow: bool, negatives: int, lr: float, seed: int) -> None:
+    def __init__(
+        self, counts: np.ndarray, subsample: float, window: int, width: int, cbow: bool, lr: float, most: float
+    ) -> None:
         super().__init__()
-        self.cbow, self.negatives, self.lr = cbow, negatives, lr
-        self.generator = torch.Generator().manual_seed(seed)
-        vocab = len(counts)
-        self.words = nn.Parameter((torch.rand(vocab, width, generator=self.generator) - 0.5) / width)
-        self.outputs = nn.Parameter(torch.zeros(vocab, width))
-        self.register_buffer("squares", torch.full((2, vocab), 1e-6))
-        self.register_buffer("chances", torch.tensor(counts, dtype=torch.float64) ** 0.75)  # 2013b, section 2.2
+        self.automatic_optimization = False
+        self.window, self.cbow, self.lr, self.most = window, cbow, lr, most
+        self.words = nn.Parameter((torch.rand(len(counts), width) - 0.5) / width, requires_grad=False)
+        self.outputs = nn.Parameter(torch.zeros(len(counts), width), requires_grad=False)
+        keep = keep_chances(counts, subsample)
+        self.register_buffer("keep", torch.tensor(keep, dtype=torch.float32), False)
+        # Random words should come as often as count^0.75 (2013b, section 2.2); in the blocks they come as
+        # count x keep. The quotient weights them, with mean 1.
+        text = counts * keep / (counts * keep).sum()
+        weights = counts**0.75 / np.maximum(text, 1e-12)
+        self.register_buffer("weights", torch.tensor(weights / (text * weights).sum(), dtype=torch.float32), False)
 
-    def step(self, words: Tensor, around: Tensor) -> float:
-        """Learns from a batch, and returns its loss: nats per example. words: int [m], around: int [m, c], NONE"""
-        present = around != NONE
+    def forward(self, words: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+        """The direction of a sum of unit vectors, and its cosine with every word: a word is words [[i]] and signs
+        [[1]], an analogy a : b = c : ? is [[a, b, c]] and [[-1, 1, 1]] (2013a, section 4).
+
+        words: int [n, k], signs: [n, k] -> cosines [n, vocab], [n, width] of length 1
+        """
+        unit = F.normalize(self.words, dim=1)
+        direction = F.normalize((unit[words] * signs[:, :, None]).sum(dim=1), dim=1)
+        return direction @ unit.T, direction
+
+    def graphs(self, example: tuple[Tensor, ...]) -> Mapping[str, Graph]:
+        words, signs = example
+        axes = {0: "batch", 1: "terms"}
+        inputs = {"words": words, "signs": signs}
+        return {"model.onnx": Graph(self, inputs, ("cosines", "directions"), {"words": axes, "signs": axes})}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> dict[str, Tensor]:
+        """batch: words int [n + 1, s] and the sentence of each; the last block is only random words"""
+        words, sentences = batch
+        reach = torch.randint(1, self.window + 1, (len(words) - 1, self.block(words), 1), device=words.device)
+        done = (self.current_epoch + index / int(self.trainer.num_training_batches)) / (self.trainer.max_epochs or 1)
+        loss, updates = self.slopes(words, self.band(sentences, reach))
+        for update in updates:
+            self.descend(*update, self.lr * (1 - done))
+        return {"loss": loss}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """As `training_step`, with the whole window of each word."""
+        words, sentences = batch
+        reach = torch.tensor(self.window, device=words.device)
+        loss, _ = self.slopes(words, self.band(sentences, reach))
+        self.log("val_loss", loss, batch_size=len(words))
+
+    def configure_optimizers(self) -> None:
+        return None
+
+    def block(self, words: Tensor) -> int:
+        return words.shape[1] - 2 * self.window
+
+    def band(self, sentences: Tensor, reach: Tensor) -> Tensor:
+        """Which words of a block are context of which of its middle: those within `reach`, which is drawn for each so
+        that near ones count more (2013a, section 3.2), and in the same sentence.
+
+        sentences: int [n + 1, s], reach: int [n, m, 1] or [] -> float 0 or 1, [n, m, s]
+        """
+        m, w = self.block(sentences), self.window
+        places = torch.arange(m + 2 * w, device=sentences.device)
+        distance = (places - places[w:-w, None]).abs()  # [m, s]
+        distance[distance == 0] = m + 3 * w  # a word is not its own context
+        found = sentences[:-1]
+        return ((distance <= reach) & (found[:, w:-w, None] == found[:, None])).float()
+
+    def slopes(self, words: Tensor, band: Tensor) -> tuple[Tensor, list[Update]]:
+        """The loss in nats per pair, and what changes it. words: int [n + 1, s], band: [n, m, s]"""
+        w = self.window
+        if self.cbow:  # from the mean of the context to the word in the middle: one pair a word
+            shares = band / band.sum(dim=2, keepdim=True).clamp(min=1)  # [n, m, s]
+            h, near = torch.bmm(shares, F.embedding(words[:-1], self.words)), words[:, w:-w]
+            band = torch.diag_embed((band.sum(dim=2) > 0).float())  # [n, m, m]
+        else:  # from the word in the middle to each word of its context
+            h, near = F.embedding(words[:-1, w:-w], self.words), words
+        k = near.shape[1]
+        each = near.flatten().unfold(0, 2 * k, k)  # a block and the next one: [n, 2 * k]
+        outputs = F.embedding(near, self.outputs).flatten(0, 1).unfold(0, 2 * k, k)  # [n, width, 2 * k]
+        pairs = band.sum(dim=2, keepdim=True)  # of each word in the middle, [n, m, 1]
+        random = pairs * self.weights[each[:, None, k:]] * (NEGATIVES / k)
+        weights = torch.cat([band, random], dim=2)
+        # The slope of -log sigmoid(x) is sigmoid(x) - 1, that of -log sigmoid(-x) is sigmoid(x).
+        error = torch.sigmoid(torch.bmm(h, outputs))
+        error[:, :, :k] -= 1
+        loss = -(torch.log1p(-error.abs().clamp(max=1 - 1e-6)) * weights).sum() / pairs.sum().clamp(min=1)
+        error *= weights
+        of_h, share_of_h = torch.bmm(error, outputs.transpose(1, 2)), pairs * (1 + NEGATIVES)
+        second = Update(self.outputs, each, torch.bmm(error.transpose(1, 2), h), weights.sum(dim=1))
         if self.cbow:
-            used = present.any(dim=1)
-            inputs, given, wanted = around[used].clamp(min=0), present[used].float(), words[used]
-        else:
-            rows, columns = present.nonzero(as_tuple=True)
-            inputs, given, wanted = words[rows, None], torch.ones(len(rows), 1), around[rows, columns]
-        drawn = torch.multinomial(self.chances, self.negatives, replacement=True, generator=self.generator)
-        with torch.no_grad():
-            return self._learn(inputs, given / given.sum(dim=1, keepdim=True), wanted, drawn)
+            back = shares.transpose(1, 2)
+            return loss, [Update(self.words, words[:-1], torch.bmm(back, of_h), torch.bmm(back, share_of_h)), second]
+        return loss, [Update(self.words, words[:-1, w:-w], of_h, share_of_h), second]
 
-    def _learn(self, inputs: Tensor, shares: Tensor, wanted: Tensor, drawn: Tensor) -> float:
-        """inputs: int [m, c]; shares: the weight of each, [m, c]; wanted: int [m]; drawn: int [negatives]"""
-        h = (self.words[inputs] * shares[:, :, None]).sum(dim=1)  # [m, width]
-        right, wrong = self.outputs[wanted], self.outputs[drawn]
-        scores, others = (h * right).sum(dim=1), h @ wrong.T  # [m], [m, negatives]
-        apart = (drawn != wanted[:, None]).float()  # a drawn word that is the right one is no mistake
-        weight = 5 / self.negatives  # together as many as the authors' five
-        loss = -F.logsigmoid(scores).sum() - weight * (F.logsigmoid(-others) * apart).sum()
-        # What the loss changes by, in each score: the sigmoid's error.
-        error, errors = torch.sigmoid(scores) - 1, weight * torch.sigmoid(others) * apart
-        slope = error[:, None] * right + errors @ wrong  # in h
-        self._add(0, self.words, inputs.flatten(), (slope[:, None] * shares[:, :, None]).flatten(0, 1))
-        self._add(1, self.outputs, torch.cat([wanted, drawn]), torch.cat([error[:, None] * h, errors.T @ h]))
-        return loss.item() / max(1, len(wanted))
-
-    def _add(self, table: int, vectors: Tensor, rows: Tensor, slopes: Tensor) -> None:
-        """One step of Adagrad on these rows. rows: int [k], slopes: [k, width]"""
-        unique, place = rows.unique(return_inverse=True)
-        total = torch.zeros(len(unique), slopes.shape[1]).index_add_(0, place, slopes)
-        squares = self.squares[table, unique] + total.square().mean(dim=1)
-        self.squares[table, unique] = squares
-        vectors[unique] = vectors[unique] - self.lr * total / squares.sqrt()[:, None]
-
-
-def train(
-    model: Word2Vec, words: np.ndarray, sentences: np.ndarray, keep: np.ndarray, window: int, batch: int, seed: int
-) -> Iterator[float]:
-    """One epoch; yields the loss of each step. words, sentences: int [m]; keep: of `keep_chances`"""
-    rng = np.random.default_rng(seed)
-    stays = rng.random(len(words)) < keep[words]
-    words, sentences = words[stays], sentences[stays]  # before the window, which so reaches further (2013b's code)
-    around = contexts(words, sentences, window, rng)
-    order = rng.permutation(len(words))
-    for start in range(0, len(words), batch):
-        rows = order[start : start + batch]
-        yield model.step(torch.from_numpy(words[rows]), torch.from_numpy(around[rows]))
-
-
-def ppmi(words: np.ndarray, sentences: np.ndarray, vocab: int, window: int, shift: float = 1.0) -> csr_array:
-    """Positive pointwise mutual information of words that stand within the window: log of how much more often than
-    by chance, 0 if less (Levy and Goldberg, section 3). shift: negatives of the word2vec to be compared with
-
-    -> sparse [vocab, vocab]
-    """
-    left, right = [], []
-    for distance in range(1, window + 1):
-        near = sentences[distance:] == sentences[:-distance]
-        left.append(words[:-distance][near])
-        right.append(words[distance:][near])
-    a, b = np.concatenate(left), np.concatenate(right)
-    pairs = coo_array((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(vocab, vocab)).tocsr()
-    totals = np.asarray(pairs.sum(axis=1)).ravel()
-    found = pairs.tocoo()
-    information = np.log(found.data * totals.sum() / (totals[found.row] * totals[found.col])) - np.log(shift)
-    positive = information > 0
-    return coo_array((information[positive], (found.row[positive], found.col[positive])), shape=(vocab, vocab)).tocsr()
-
-
-def factorise(matrix: csr_array, width: int) -> np.ndarray:
-    """The best approximation of rank `width`, U S V^T, read as vectors U sqrt(S) (Levy and Goldberg, section 4.2,
-    equation 13). The sign of a column is free: its largest value is made positive. -> [vocab, width]"""
-    start = np.ones(matrix.shape[0])  # svds begins anywhere else with a random vector
-    u, s, _ = svds(matrix, k=width, v0=start, solver="arpack")
-    u, s = u[:, ::-1], s[::-1]
-    signs = np.sign(u[np.abs(u).argmax(axis=0), np.arange(width)])
-    return (u * signs * np.sqrt(s)).astype(np.float32)
-
-
-def nearest(vectors: np.ndarray, to: np.ndarray, k: int, without: list[int]) -> list[int]:
-    """The k words whose vectors have the smallest angle to `to`. vectors: [vocab, width], to: [width]"""
-    cosines = vectors @ to / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(to), 1e-12)
-    cosines[without] = -np.inf
-    return np.argsort(-cosines, kind="stable")[:k].tolist()
-
-
-def analogy(vectors: np.ndarray, a: int, b: int, c: int) -> int:
-    """a is to b as c is to what? By the sum of unit vectors b - a + c (Mikolov et al., 2013a, section 4).
-
-    vectors: [vocab, width]
-    """
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return nearest(unit, unit[b] - unit[a] + unit[c], 1, without=[a, b, c])[0]
+    def descend(self, table: Tensor, rows: Tensor, slopes: Tensor, pairs: Tensor, lr: float) -> None:
+        """One step of gradient descent on the rows of a table; the arguments are those of an `Update`."""
+        rows = rows.flatten()
+        total = torch.zeros(len(table), device=table.device).index_add_(0, rows, pairs.flatten())
+        rate = -lr / (total / self.most).clamp(min=1)
+        table.index_add_(0, rows, slopes.flatten(0, 1) * rate[rows, None])

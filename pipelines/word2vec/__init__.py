@@ -1,0 +1,1 @@
+"""word2vec: word vectors from plain text, in English and Chinese."""
