@@ -26,8 +26,8 @@ RELATIONS = (
     Relation(
         "capitals", "en",
         "france paris, italy rome, spain madrid, greece athens, egypt cairo, japan tokyo, china beijing, "
-        "russia moscow, england london, germany berlin, austria vienna, poland warsaw, sweden stockholm, norway oslo, peru lima, "
-        "cuba havana",
+        "russia moscow, england london, germany berlin, austria vienna, poland warsaw, sweden stockholm, "
+        "norway oslo, peru lima, cuba havana",
         "army border president treaty export coast flag nation",
         "mayor metro avenue suburb airport museum district downtown",
     ),
@@ -72,7 +72,8 @@ TOPICS = {
     "song bridge lamp rope milk iron dream game summer forest island road window table coffee tea rice corn gold night "
     "morning snow wind cloud shadow colour voice field hill lake harbour tower",
     "zh": "酒 面包 音乐 白银 河流 冬天 花园 集市 故事 舞蹈 纸张 火焰 玻璃 盐 羊毛 蜂蜜 铜 "
-    "雨水 歌曲 桥 灯 绳子 牛奶 铁 梦 游戏 夏天 森林 岛屿 道路 窗户 桌子 咖啡 茶 米饭 玉米 黄金 夜晚 早晨 雪 风 云 影子 颜色 声音 田野 小山 湖泊 港口 塔",
+    "雨水 歌曲 桥 灯 绳子 牛奶 铁 梦 游戏 夏天 森林 岛屿 道路 窗户 桌子 咖啡 茶 米饭 玉米 黄金 夜晚 早晨 "
+    "雪 风 云 影子 颜色 声音 田野 小山 湖泊 港口 塔",
 }
 FUNCTION = {"en": ["the", "of", "and", "with", "by", "in"], "zh": ["的", "和", "在", "与", "里", "了"]}
 TOPICS_OF_A_PAIR = 5

@@ -135,6 +135,7 @@ export const NAMES = {
   cifar10: "Pictures",
   imdb: "Film reviews",
   mini_gpt: "Mini GPT",
+  word2vec: "Words",
   Pclass: "Class",
   SibSp: "Siblings, spouse",
   Parch: "Parents, children",

@@ -137,6 +137,7 @@ export const NAMES = {
   cifar10: "图片分类",
   imdb: "影评情感",
   stocks: "股价区间",
+  word2vec: "词向量",
   mini_gpt: "迷你 GPT",
   translation: "翻译",
   label: "判断",
