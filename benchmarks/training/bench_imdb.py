@@ -28,9 +28,9 @@ from benchmarks import machine
 from benchmarks.training.lightning import fit
 from models.imdb import LSTM
 from pipelines.imdb import data as imdb
-from pipelines.imdb.data.texts import from_files
 from roadmap.config.settings import TrainSettings
 from roadmap.data.download import fetch
+from roadmap.data.texts import from_files
 from roadmap.data.training_set import TrainingSet
 from roadmap.io.errors import UsageError
 from roadmap.training.batches import InMemoryDataModule

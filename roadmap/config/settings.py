@@ -55,11 +55,15 @@ class ModelSettings(Strict):
 
     def earlier(self) -> dict[str, "EarlierNetwork"]:
         """The networks trained before this one, by name and in order."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in fields.items() if isinstance(value, EarlierNetwork)}
+        return {name: value for name, value in self.networks().items() if value.enabled}
 
     def kwargs(self) -> JsonObject:
-        return self.model_dump(exclude={"target_", *self.earlier()})
+        return self.model_dump(exclude={"target_", *self.networks()})
+
+    def networks(self) -> dict[str, "EarlierNetwork"]:
+        """As `earlier`, with those that are not enabled."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in fields.items() if isinstance(value, EarlierNetwork)}
 
 
 class TrainSettings(Strict):
@@ -77,7 +81,8 @@ class TrainSettings(Strict):
 class EarlierNetwork(ModelSettings):
     """A network that is trained before the model: an autoencoder before a diffusion model, a reward before a policy."""
 
+    enabled: bool = Field(default=True, description="false: it isn't trained, and the model does without")
     train: TrainSettings
 
     def kwargs(self) -> JsonObject:
-        return self.model_dump(exclude={"target_", "train"})
+        return self.model_dump(exclude={"target_", "train", "enabled"})

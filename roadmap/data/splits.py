@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,6 +34,7 @@ class PreparedData:
     licence: str
     schema: JsonObject
     notes: JsonObject = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)  # copied beside the splits: published weights
 
 
 def split_indices(
@@ -62,7 +64,9 @@ def write(folder: Path, prepared: PreparedData, profile: str) -> JsonObject:
                 np.savez(draft / f"{name}.npz", **split)
             else:
                 split.to_parquet(draft / f"{name}.parquet", index=False)
-        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}
+        for name, source in prepared.files.items():
+            shutil.copyfile(source, draft / name)
+        files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
         card = {
             "project": folder.name,
             "profile": profile,
@@ -76,6 +80,11 @@ def write(folder: Path, prepared: PreparedData, profile: str) -> JsonObject:
         }
         (draft / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     return card
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rows(split: Any) -> int:

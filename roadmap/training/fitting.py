@@ -46,8 +46,8 @@ def fit_all(run: Run, variant: str, fits: Fits, folder: Path, report: Report) ->
     """
     model = run.models[variant]
     blocks: dict[str, ModelSettings] = {**model.earlier(), MODEL: model}
-    if list(fits) != list(blocks):
-        found, expected = ", ".join(fits), ", ".join(blocks)
+    if list(fits) != (declared := [*model.networks(), MODEL]):
+        found, expected = ", ".join(fits), ", ".join(declared)
         raise UsageError(
             f"pipelines/{run.name}/data: training(...): found networks {found}; expected {expected}, as in params.yaml"
         )

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pipelines.imdb import settings
-from pipelines.imdb.data import texts
 from pipelines.imdb.data.reviews import generate
 from pipelines.imdb.data.tokens import embedding, encode, padded, train_tokenizer
-from pipelines.imdb.predict import is_blank
 from roadmap import project
-from roadmap.data import splits, tables
+from roadmap.data import splits, tables, texts
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
 from roadmap.data.training_set import TrainingSet
+from roadmap.inference.text import is_blank
 from roadmap.io.errors import UsageError
 from roadmap.project import Request, Row, Schema
 

@@ -79,8 +79,8 @@ class Evaluation(project.Evaluation[Response]):
         return rows
 
     def figures(self, evaluated: EvaluatedModel) -> Figures:
-        from pipelines.imdb.evaluate import figures as text_plots
         from roadmap.evaluation import plots
+        from roadmap.evaluation import texts as text_plots
 
         classes, labels = evaluated.schema["classes"], evaluated.targets["label"]
         chances = probabilities(evaluated.outputs)

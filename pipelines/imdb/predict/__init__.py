@@ -6,21 +6,18 @@ is its probability; of more, they are the logit of `label` minus the mean of all
 """
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from tokenizers import Encoding, Tokenizer
-from typing_extensions import TypedDict
 
 from roadmap import bundle
 from roadmap.bundle import Bundle
+from roadmap.inference.text import MOST, Contribution, batches, has_words
 from roadmap.io.json import JsonObject
 
-MOST = 20_000  # most characters per text
-TOKENS = 16_384  # per run of the graph, padding included, to bound its memory
 UNKNOWN = 1
 
 
@@ -29,15 +26,6 @@ class Input(Protocol):
 
     text: str
     explain: bool
-
-
-class Contribution(TypedDict):
-    """`weight` is the contribution of the token, in its context, to the log-odds."""
-
-    token: str
-    start: int
-    end: int
-    weight: float
 
 
 class Response(BaseModel):
@@ -58,22 +46,6 @@ class MulticlassResponse(Response):
     """For more than two classes; it also reads logged responses to two, which have no `probabilities`."""
 
     probabilities: dict[str, float] | None = Field(None, description="by class name")
-
-
-def is_blank(text: str) -> bool:
-    """Whether nothing is in it but white space and line breaks."""
-    return not re.sub(r"(?i)<br\s*/?>", "", text).strip()
-
-
-def has_words(text: str) -> str:
-    """The text unchanged.
-
-    Raises:
-        ValueError: it is blank.
-    """
-    if is_blank(text):
-        raise ValueError("should hold more than white space")
-    return text
 
 
 class Predictor(bundle.Predictor):
@@ -146,13 +118,3 @@ class Predictor(bundle.Predictor):
         shares = [round(float(share), 6) for share in odds / odds.sum()]
         probabilities = dict(zip(self.classes, shares, strict=True))
         return {"label": self.classes[best], "probability": shares[best], "probabilities": probabilities}
-
-
-def batches(lengths: list[int]) -> list[list[int]]:
-    """Row indices grouped by similar length, so that each run has little padding and at most TOKENS tokens."""
-    groups: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] > TOKENS:
-            groups.append([])
-        groups[-1].append(row)
-    return groups

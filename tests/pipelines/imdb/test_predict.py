@@ -14,14 +14,15 @@ import torch
 from fastapi.testclient import TestClient
 
 from models import imdb as networks
-from pipelines.imdb import data, evaluate, predict
+from pipelines.imdb import data, evaluate
 from pipelines.imdb.data.reviews import generate
-from pipelines.imdb.data.texts import files
-from pipelines.imdb.evaluate import figures as text_plots
 from pipelines.imdb.settings import Data
 from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.data import splits
+from roadmap.data.texts import files
 from roadmap.evaluation import plots
+from roadmap.evaluation import texts as text_plots
+from roadmap.inference.text import TOKENS, batches
 from roadmap.reporting import style
 from roadmap.reporting.tasks import text as report
 from roadmap.training.export import export
@@ -155,10 +156,10 @@ def test_unusual_texts_are_answered_quickly(client: TestClient, text: str) -> No
 
 def test_batches_are_bounded_by_tokens() -> None:
     lengths = [int(length) for length in np.random.default_rng(0).integers(1, 512, 700)]
-    groups = predict.batches(lengths)
+    groups = batches(lengths)
     assert sorted(row for group in groups for row in group) == list(range(700))
-    assert all(len(group) * max(lengths[row] for row in group) <= predict.TOKENS for group in groups)
-    assert len(groups) < 1.3 * sum(lengths) / predict.TOKENS + 2
+    assert all(len(group) * max(lengths[row] for row in group) <= TOKENS for group in groups)
+    assert len(groups) < 1.3 * sum(lengths) / TOKENS + 2
 
 
 # ---------------------------------------------------------------- evaluation and report

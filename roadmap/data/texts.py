@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.imdb.predict import MOST
 from roadmap.data import csv_table, tables
+from roadmap.inference.text import MOST
 from roadmap.io.errors import UsageError, nearest, of_file
 from roadmap.io.texts import decoded
 

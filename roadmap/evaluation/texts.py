@@ -1,13 +1,16 @@
 """Evaluation plots of text classifiers. Each function returns a matplotlib figure."""
 
 import unicodedata
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.imdb.predict import Contribution
 from roadmap.evaluation import plots
 from roadmap.evaluation.plots import BLUE, GREY, ORANGE, plt
+
+if TYPE_CHECKING:
+    from roadmap.inference.text import Contribution
 
 PANELS = 12  # classes whose words are drawn
 COLUMNS = 108  # per line of an excerpt; a Chinese character takes two
@@ -53,7 +56,7 @@ def calibration(labels: np.ndarray, predictions: np.ndarray, chances: np.ndarray
 
 
 def word_contributions(
-    explained: list[tuple[str, list[Contribution]]], classes: list[str], most: int = 15, seldom: int = 5
+    explained: "list[tuple[str, list[Contribution]]]", classes: list[str], most: int = 15, seldom: int = 5
 ) -> Figure:
     """The tokens with the largest mean contribution to the log-odds of either class, or of each of more than two.
 
@@ -82,7 +85,7 @@ def word_contributions(
     return figure
 
 
-def mean_weights(explained: list[list[Contribution]], seldom: int) -> dict[str, float]:
+def mean_weights(explained: "list[list[Contribution]]", seldom: int) -> dict[str, float]:
     """Mean contribution of each token that at least `seldom` texts have."""
     weights: dict[str, list[float]] = {}
     for contributions in explained:
@@ -136,3 +139,19 @@ def wrapped(text: str, rows: int = 4) -> list[str]:
 
 def width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def out_of_scope(scores: np.ndarray, kinds: np.ndarray, known: np.ndarray) -> Figure:
+    """Histograms of a score that is positive out of scope, of texts with a class and of each kind of the others.
+
+    scores: [n]; kinds: their names [n]; known: bool [n], whether they have a class
+    """
+    figure, ax = plt.subplots()
+    edges = np.linspace(*np.quantile(scores, [0.005, 0.995]), 41)
+    groups = {"with a class": known} | {f"none, {kind}": ~known & (kinds == kind) for kind in np.unique(kinds[~known])}
+    for (name, chosen), colour in zip(groups.items(), (BLUE, ORANGE, GREY), strict=False):
+        ax.hist(scores[chosen], edges, density=True, histtype="stepfilled", alpha=0.5, color=colour, label=name)
+    ax.axvline(0, color="k", ls="--", lw=1, label="threshold")
+    ax.set(title="Out of scope", xlabel="score", ylabel="density")
+    ax.legend()
+    return figure

@@ -1,0 +1,1 @@
+"""BERT: pre-trained, then fine-tuned to classify texts."""
