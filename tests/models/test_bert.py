@@ -1,25 +1,19 @@
-"""models/bert.py against transformers' classes, on random weights; its question and its rates."""
+"""models/bert against transformers' classes, on random weights; its question and its rates."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
-from models.bert import (
-    BERT_BASE,
-    IGNORE,
-    MINILM_L6,
-    Bert,
-    Classifier,
-    MaskedLanguageModel,
-    Shape,
-    from_transformers,
-    mask_tokens,
-    sentence_vectors,
-    to_transformers,
-)  # fmt: skip
+from models.bert.encoder import BERT_BASE, MINILM_L6, Bert, Shape, sentence_vectors
+from models.bert.published import build, from_transformers, shape_of, to_transformers
+from models.bert.tasks import IGNORE, Classifier, MaskedLanguageModel, inside, mask_tokens
+from roadmap.training.export import export
 
 SHAPES = {
     "narrow": Shape(50, 24, 2, 2, 40, context=20, dropout=0.0),
@@ -168,3 +162,119 @@ def test_it_learns_to_say_a_hidden_token_by_those_before_and_behind() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 1.5, "a guess costs ln 10 = 2.3"
+
+
+def test_published_weights_come_with_their_settings() -> None:
+    from transformers import BertModel
+
+    shape = SHAPES["many types"]
+    reference = shaken(BertModel(config(shape)))
+    settings = reference.config.to_dict()
+    assert shape_of(settings) == replace(shape, dropout=0.1)
+    found = build(settings, reference.state_dict()).eval()
+    tokens, seen, _ = batch(shape)
+    wanted = reference(tokens, seen.long()).last_hidden_state
+    torch.testing.assert_close(found(tokens, seen)[seen], wanted[seen], atol=1e-5, rtol=1e-5)
+    old = {
+        f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in reference.state_dict().items()
+        if "pooler" not in name
+    }
+    torch.testing.assert_close(build(settings, old).eval()(tokens, seen)[seen], wanted[seen], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "roberta"}, "model_type: found 'roberta'; expected 'bert'"),
+        ({"hidden_act": "relu"}, "hidden_act: found 'relu'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"hidden_size": None}, "no 'hidden_size'"),
+        ({"num_hidden_layers": 4}, r"blocks\.3\.\S+: found none; expected \(32"),
+        ({"vocab_size": 30}, r"tokens\.weight: found \(31, 32\); expected \(30, 32\)"),
+    ],
+)
+def test_other_weights_are_refused(change: dict[str, Any], message: str) -> None:
+    from transformers import BertModel
+
+    reference = BertModel(config(SHAPES["many types"]))
+    settings = {name: value for name, value in (reference.config.to_dict() | change).items() if value is not None}
+    with pytest.raises(ValueError, match=message):
+        build(settings, reference.state_dict())
+
+
+def test_fine_tuning_starts_from_a_copy_of_the_pretrained_encoder() -> None:
+    bert = Bert(SHAPES["narrow"])
+    before = {name: value.clone() for name, value in bert.state_dict().items()}
+    model = Classifier(bert, 2, lr=0.1, encoder={"dropout": 0.3})
+    assert all(torch.equal(value, before[name]) for name, value in model.bert.state_dict().items())
+    assert model.bert.shape.dropout == 0.3 and model.bert.blocks[0].attention.dropout == 0.3
+    with torch.no_grad():
+        model.bert.tokens.weight.zero_()
+    assert torch.equal(bert.tokens.weight, before["tokens.weight"])
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_a_frozen_encoder_stays_as_it_is(pooling: Any) -> None:
+    model = Classifier(Bert(SHAPES["narrow"]), 3, lr=0.1, pooling=pooling, frozen=True, decay=1.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.groups())
+    tokens, seen, _ = batch(SHAPES["narrow"])
+    model.training_step((tokens, seen.sum(dim=1), torch.tensor([0, 1, 2])), 0).backward()
+    optimizer.step()
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    pooler = {"bert.pooler.weight", "bert.pooler.bias"} if pooling == "first" else set()
+    assert changed == {"head.weight", "head.bias"} | pooler
+
+
+def test_masks_are_drawn_anew_in_training_and_stay_in_validation() -> None:
+    shape = SHAPES["narrow"]
+    model = MaskedLanguageModel(Bert(shape), lr=1e-3, mask=3, special=(0, 1, 2, 3)).eval()
+    tokens, seen, _ = batch(shape, t=20)
+    texts, read = (tokens, seen.sum(dim=1)), []
+    model.loss = lambda inputs, *_: read.append(inputs) or torch.zeros(())  # type: ignore[assignment, func-returns-value]
+    for _ in range(2):
+        model.training_step(texts, 0)
+    for _ in range(2):
+        model.masked(texts, torch.Generator().manual_seed(0))
+    assert not torch.equal(read[0], read[1]) and torch.equal(read[2], read[3])
+    special = tokens < 4
+    assert all(torch.equal(one[special], tokens[special]) for one in read)
+    assert torch.equal(inside(tokens, texts[1]), seen)
+
+
+def test_a_batch_without_a_masked_token_has_a_loss() -> None:
+    model = MaskedLanguageModel(Bert(SHAPES["narrow"]), lr=1e-3, mask=3, special=(5,))
+    loss = model.training_step((torch.full((2, 4), 5), torch.tensor([4, 2])), 0)
+    assert torch.isfinite(loss)
+
+
+def test_the_graph_takes_other_batches_and_lengths(tmp_path: Path) -> None:
+    shape = SHAPES["narrow"]
+    model = Classifier(shaken(Bert(shape)), 3, lr=1e-3, pooling="mean").eval()
+    export(model, (np.arange(10, dtype=np.int32).reshape(2, 5), np.array([5, 3])), tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    tokens, seen, _ = batch(shape, n=3, t=11)
+    logits, vectors = session.run(["logits", "vectors"], {"tokens": tokens.numpy(), "seen": seen.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, model(tokens, seen).numpy(), atol=1e-4)
+        np.testing.assert_allclose(vectors, sentence_vectors(model.bert(tokens, seen), seen).numpy(), atol=1e-5)
+
+
+def test_int8_is_smaller_and_close(tmp_path: Path) -> None:
+    shape = Shape(300, 64, 2, 4, 256, context=20, dropout=0.0)
+    torch.manual_seed(0)
+    bert, example = Bert(shape), (np.arange(40, dtype=np.int32).reshape(2, 20), np.array([20, 11]))
+    for precision in ("fp32", "int8"):
+        model = Classifier(bert, 3, lr=1e-3, pooling="mean", precision=precision).eval()  # type: ignore[arg-type]
+        (tmp_path / precision).mkdir()
+        export(model, example, tmp_path / precision)
+    sizes = [(tmp_path / precision / "model.onnx").stat().st_size for precision in ("fp32", "int8")]
+    assert sizes[1] < 0.4 * sizes[0]
+    tokens, seen, _ = batch(shape, t=20)
+    inputs = {"tokens": tokens.numpy(), "seen": seen.numpy()}
+    one, other = (
+        onnxruntime.InferenceSession(tmp_path / precision / "model.onnx").run(["vectors"], inputs)[0]
+        for precision in ("fp32", "int8")
+    )
+    assert (one * other).sum(axis=1).min() > 0.98

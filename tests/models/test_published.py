@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.bert import MINILM_L6, Bert
-from models.bert import from_transformers as bert_weights
+from models.bert.encoder import MINILM_L6, Bert
+from models.bert.published import from_transformers as bert_weights
 from models.decoders.language_model import Decoder
 from models.decoders.llama import LLaMA
 from models.decoders.published import SMOLLM2_135M

@@ -3,7 +3,7 @@
 Three things are hard for a bag of words:
 
 aside      "I'm not asking where is my refund, but I need an invoice", "不是问退款什么时候到，是快递到哪了":
-           in three of ten requests another one is told and set aside
+           in one of ten requests another one is told and set aside
 order      "I paid, but no invoice came" and "the invoice came, but I can't pay" have the same words
 synonyms   few requests have labels, so that many words occur only in the texts without
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ASIDE = 0.1  # share of requests that set another one aside
 CHOICE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -229,7 +230,7 @@ def inside(rng: np.random.Generator) -> Asked:
     code, intent = str(rng.choice(list(LANGUAGES))), str(rng.choice(INTENTS))
     language = LANGUAGES[code]
     body, kind = filled(one_of(language.intents[intent], rng), rng), "plain"
-    if rng.random() < 0.3:
+    if rng.random() < ASIDE:
         kind, another = "aside", one_of([name for name in INTENTS if name != intent], rng)
         other = filled(one_of(language.intents[another], rng), rng)
         body = filled(one_of(language.asides, rng), rng, {"request": body, "other": other})
