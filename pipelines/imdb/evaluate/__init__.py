@@ -80,7 +80,7 @@ class Evaluation(project.Evaluation[Response]):
 
     def figures(self, evaluated: EvaluatedModel) -> Figures:
         from roadmap.evaluation import plots
-        from roadmap.evaluation import texts as text_plots
+        from roadmap.evaluation.plots import texts as text_plots
 
         classes, labels = evaluated.schema["classes"], evaluated.targets["label"]
         chances = probabilities(evaluated.outputs)

@@ -21,7 +21,7 @@ from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.data import splits
 from roadmap.data.texts import files
 from roadmap.evaluation import plots
-from roadmap.evaluation import texts as text_plots
+from roadmap.evaluation.plots import texts as text_plots
 from roadmap.inference.text import TOKENS, batches
 from roadmap.reporting import style
 from roadmap.reporting.tasks import text as report
