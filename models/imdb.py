@@ -179,6 +179,18 @@ class MeanEmbedding(Classifier):
         return e
 
 
+class TextCNN(Classifier):
+    """Convolutions over 3, 4 and 5 tokens (Kim, "Convolutional Neural Networks for Sentence Classification", 2014)."""
+
+    def build(self, width: int, hidden: int) -> int:
+        self.convolutions = nn.ModuleList(nn.Conv1d(width, hidden, size, padding="same") for size in (3, 4, 5))
+        return 3 * hidden
+
+    def encode(self, e: Tensor, lengths: Tensor) -> Tensor:
+        x = e.transpose(1, 2)
+        return torch.cat([F.relu(convolve(x)).transpose(1, 2) for convolve in self.convolutions], dim=2)
+
+
 class Recurrent(Classifier):
     """One network reads forwards and one backwards; the features are their states and the embedding.
 

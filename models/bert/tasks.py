@@ -116,7 +116,8 @@ class Task(pl.LightningModule):
         ]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = torch.optim.AdamW(self.groups(), fused=True)
+        autocast = "mixed" in str(self.trainer.precision)  # with which Lightning clips no gradient of a fused optimizer
+        optimizer = torch.optim.AdamW(self.groups(), fused=not autocast)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -50,8 +50,7 @@ class Behaviour(project.Behaviour[Predictor]):
             asked = [(text, intent) for intent, both in PLAIN.items() for text in both]
             right = labels([text for text, _ in asked]) == np.array([intent for _, intent in asked])
             yield BehaviouralCheck("plain requests", "minimum", right, 0.9)
-            polite = answers([f"Hello, {text} Thanks!" for text, _ in asked[::2]])
-            same = np.array([one.label for one in polite]) == labels([text for text, _ in asked[::2]])
-            yield BehaviouralCheck("politeness", "invariance", same, 0.9)
+            polite = labels([f"{'Hello, ' if text.isascii() else '您好，'}{text}" for text, _ in asked])
+            yield BehaviouralCheck("a greeting", "invariance", polite == labels([text for text, _ in asked]), 0.9)
         sure = np.array([answer.log_odds > 0 for answer in plain])
         yield BehaviouralCheck("the label is likelier than not", "minimum", sure[known], 0.8)

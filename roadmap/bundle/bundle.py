@@ -40,6 +40,7 @@ class Manifest(BaseModel):
     git_commit: str | None
     data_sha256: str
     params_sha256: str
+    weights_sha256: str | None = Field(default=None, description="of the published weights that training started from")
     run: str = Field(description="id of the training run; the tag `run` in MLflow")
     code_sha256: str | None = Field(
         default=None, description="hash of the predictor's import closure; null in bundles older than this field"

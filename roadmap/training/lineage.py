@@ -12,4 +12,5 @@ def lineage(run: Run, card: JsonObject) -> JsonObject:
         "git_commit": git_commit(),
         "data_sha256": card["sha256"],
         "params_sha256": run.params_sha256(),
+        "weights_sha256": card.get("weights", {}).get("sha256"),
     }

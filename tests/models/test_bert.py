@@ -140,7 +140,7 @@ def test_lower_blocks_learn_more_slowly() -> None:
     decays = {id(p): group["weight_decay"] for group in model.groups() for p in group["params"]}
     assert decays[id(model.head.weight)] == 0.1 and decays[id(model.head.bias)] == 0
 
-    model._trainer = SimpleNamespace(estimated_stepping_batches=20)  # type: ignore[assignment]
+    model._trainer = SimpleNamespace(estimated_stepping_batches=20, precision="32-true")  # type: ignore[assignment]
     paces = [model.pace(step, 20) for step in range(21)]
     assert paces[:3] == [0.5, 1.0, 1.0] and paces[-1] == 0
     made = model.configure_optimizers()

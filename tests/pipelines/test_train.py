@@ -275,6 +275,15 @@ def test_a_later_network_trains_on_the_earlier_ones_output(written: Write) -> No
     assert not (run.artifacts / "checkpoints").exists()
 
 
+def test_an_earlier_network_may_be_switched_off(written: Write) -> None:
+    alone = CHAIN.replace('encoder = networks["encoder"]', "assert not networks").replace(
+        'assert list(networks) == ["encoder"] and not encoder.training', ""
+    )
+    alone = alone.replace('encoded(encoder, part["x"])', 'part["x"][:, :2]')
+    bundle = staged(written(alone, "encoder: Encoder", {**HEAD, "encoder": {**ENCODER, "enabled": False}}))
+    assert set(bundle.manifest.files) == {"model.onnx", "example.json", "index.bin", "reference.json"}
+
+
 def test_networks_and_settings_must_agree(written: Write) -> None:
     run = written(CHAIN, "pass", HEAD)
     with pytest.raises(UsageError, match=r"found networks encoder, model; expected model, as in params\.yaml"):

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,14 @@ from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
 from roadmap.project import Request, Row, Schema
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 HELD_OUT = 0.05  # of the texts of a published train, for validation
 OUTSIDE = "outside"  # a further split: requests that belong to no class
 UNLABELLED = "unlabelled"  # and training texts whose labels are not used
 NONE = -1  # their class
-EXPLAINED = 100  # test texts with contributions
+EXPLAINED = range(200, 300)  # test texts with contributions; not the first, whose latency is measured
 TAGS = ("kind", "language")  # of generated requests
 FIELDS = [("label", "i8"), ("kind", "U16"), ("language", "U8")]  # of a test row
 
@@ -63,22 +66,17 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         card = splits.read_card(folder)
         schema, found = card["schema"], card.get("weights")
         train, val = (splits.read_table(folder, name) for name in ("train", "val"))
+        tokenizer = tokenizer_of(folder)
+        start: object = {"vocab": tokenizer.get_vocab_size(), "context": schema["max_tokens"]}
         if found:
-            settings_ = folder / "tokenizer_config.json"
-            config = json.loads(settings_.read_bytes()) if settings_.exists() else {}
-            tokenizer = published_tokenizer(folder, config, schema["max_tokens"])
-            start: object = {
+            start = {
                 "config": json.loads((folder / "config.json").read_bytes()),
                 "state": weights.load(folder / weights.WEIGHTS, found["sha256"]),
             }
-        else:
-            every = pd.concat([train["text"], *further_texts(folder)])
-            tokenizer = train_tokenizer(every, schema["vocabulary"], schema["max_tokens"])
-            start = {"vocab": tokenizer.get_vocab_size(), "context": schema["max_tokens"]}
         parts = [(*encode(tokenizer, part["text"]), part["label"].to_numpy(np.int64)) for part in (train, val)]
 
         def pretrain(_: Networks) -> TrainingSet:
-            every = encode(tokenizer, pd.concat([train["text"], *further_texts(folder)]))
+            every = encode(tokenizer, training_texts(folder))
             model = {
                 "start": start,
                 "mask": tokenizer.token_to_id(MASK),
@@ -88,7 +86,8 @@ class Data(project.Data[settings.Data], project.TakesLabels):
 
         def classify(earlier: Networks) -> TrainingSet:
             model = {"start": earlier["pretrain"].bert if "pretrain" in earlier else start}
-            example = [{"text": train["text"][int((train["label"] == label).argmax())]} for label in (1, 0)]
+            first, second = (train["text"][int((train["label"] == label).argmax())] for label in (1, 0))
+            example = [{"text": first}, {"text": second, "explain": True}]
             return TrainingSet(
                 train=parts[0],
                 val=parts[1],
@@ -109,7 +108,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         if split == "test" and splits.has(folder, OUTSIDE):
             parts.append(splits.read_table(folder, OUTSIDE))
         test = pd.concat(parts, ignore_index=True)
-        found = [{"text": text, "explain": row < EXPLAINED} for row, text in enumerate(test["text"])]
+        found = [{"text": text, "explain": row in EXPLAINED} for row, text in enumerate(test["text"])]
         targets = np.zeros(len(test), FIELDS)
         for name, _ in FIELDS:
             if name in test:
@@ -186,12 +185,24 @@ def thinned(frame: pd.DataFrame, rows: int, seed: int) -> tuple[pd.DataFrame, pd
     return frame.iloc[chosen["train"]].reset_index(drop=True), frame.iloc[chosen["val"]].reset_index(drop=True)
 
 
-def further_texts(folder: Path) -> list[pd.Series]:
-    """Training texts without a label, if there are any."""
-    return [splits.read_table(folder, UNLABELLED)["text"]] if splits.has(folder, UNLABELLED) else []
+def training_texts(folder: Path) -> pd.Series:
+    """With and without a label."""
+    names = ["train", *([UNLABELLED] if splits.has(folder, UNLABELLED) else [])]
+    return pd.concat([splits.read_table(folder, name)["text"] for name in names], ignore_index=True)
 
 
-def assets_of(network: Any, tokenizer: Any, parts: list[tuple[np.ndarray, ...]]) -> JsonObject:
+def tokenizer_of(folder: Path) -> "Tokenizer":
+    """That of the weights, or one that is trained on the training texts."""
+    card = splits.read_card(folder)
+    schema = card["schema"]
+    if not card.get("weights"):
+        return train_tokenizer(training_texts(folder), schema["vocabulary"], schema["max_tokens"])
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_bytes()) if path.exists() else {}
+    return published_tokenizer(folder, config, schema["max_tokens"])
+
+
+def assets_of(network: Any, tokenizer: "Tokenizer", parts: list[tuple[np.ndarray, ...]]) -> JsonObject:
     """What the predictor needs of the trained network. parts: ids, lengths and classes, of train and val"""
     found = [vectors_of(network, tokens, lengths) for tokens, lengths, _ in parts]
     return {

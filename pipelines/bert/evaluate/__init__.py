@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.bert.data import EXPLAINED, NONE, TAGS
+from pipelines.bert.data import NONE, TAGS
 from pipelines.bert.predict import Response
 from roadmap import project
 from roadmap.data import splits
@@ -74,7 +74,7 @@ class Evaluation(project.Evaluation[Response]):
         chances = probabilities(evaluated.outputs)[known]
         predictions = chances.argmax(axis=1)
         texts = [request["text"] for request, inside in zip(evaluated.requests, known, strict=True) if inside]
-        explained = [(one.label, one.contributions) for one in evaluated.outputs[:EXPLAINED] if one.contributions]
+        explained = [(one.label, one.contributions) for one in evaluated.outputs if one.contributions]
         found = {
             "confusion": plots.confusion(labels, predictions, classes),
             "calibration": text_plots.calibration(labels, predictions, chances, classes),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from roadmap.evaluation.plots import classification
+from roadmap.evaluation.plots.classification import calibration as of_probability
 from roadmap.evaluation.plots.style import BLUE, GREY, ORANGE, plt
 
 if TYPE_CHECKING:
@@ -51,12 +51,8 @@ def by_kind(accuracies: dict[str, float], ceiling: float) -> Figure:
 def calibration(labels: np.ndarray, predictions: np.ndarray, chances: np.ndarray, classes: list[str]) -> Figure:
     """Of the second of two classes; of more, of the class that is predicted. chances: [n, classes]"""
     if len(classes) == 2:
-        return classification.calibration(
-            labels, chances[:, 1], f"probability of {classes[1]}", f"share of {classes[1]}"
-        )
-    return classification.calibration(
-        predictions == labels, chances.max(axis=1), "probability of the label", "share right"
-    )
+        return of_probability(labels, chances[:, 1], f"probability of {classes[1]}", f"share of {classes[1]}")
+    return of_probability(predictions == labels, chances.max(axis=1), "probability of the label", "share right")
 
 
 def word_contributions(

@@ -27,11 +27,14 @@ export function build(model, bench) {
   function type() {
     clearTimeout(timer);
     const text = box.value;
-    if (text.trim()) timer = setTimeout(() => bench.ask({ text }), PAUSE);
+    if (text.trim()) timer = setTimeout(() => ask({ text }), PAUSE);
     else bench.reset({ text });
   }
 
-  const use = (example) => ((box.value = example.text), bench.ask(example));
+  // Explanations may cost a model many runs, and are then off unless they are asked for.
+  const more = model.request.explain?.default === false ? { explain: true } : {};
+  const ask = (request) => bench.ask({ ...request, ...more });
+  const use = (example) => ((box.value = example.text), ask(example));
   const clear = () => ((box.value = ""), bench.reset({ text: "" }), box.focus());
   return {
     load: (request) => (box.value = request.text),
@@ -47,9 +50,10 @@ export function build(model, bench) {
     answer: (output, request) => [
       h("h3", {}, glossary("label")),
       h("p", { class: "headline" }, glossary(output.label)),
+      output.out_of_scope ? h("p", { class: "hint" }, say("text.outside")) : null,
       bars(output.probabilities ?? { "": output.probability }),
       ...(output.contributions ? explained(output, request.text) : []),
-    ],
+    ].filter(Boolean),
   };
 }
 
