@@ -24,6 +24,7 @@ LOADERS = {  # files that import by a computed name -> how dependencies.py knows
     "pipelines/report.py": "all of roadmap/reporting/tasks",
     "pipelines/train.py": "roadmap/runners, which carry data there and the outputs of the same stage back",
     "roadmap/bundle/predictor.py": "the member `predict`, which is all that a manifest may name",
+    "roadmap/data/weights/packages.py": "other people's packages, which are searched for files and never imported",
     "roadmap/fork_server.py": "other people's modules, and the stage whose process it stands in for",
     "roadmap/project.py": "the members of a project",
     "roadmap/training/fitting.py": "the network, in which check.py wants every `_target_` to be",
