@@ -104,7 +104,7 @@ class Note(NamedTuple):
     """What is worth telling of one field of a request that is answered all the same."""
 
     field: str
-    kind: str  # unseen: a value that training had not; absent: no value
+    kind: str  # unseen: a value that training had not; absent: no value; cut: more than is read
     detail: str
 
 

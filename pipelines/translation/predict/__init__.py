@@ -66,6 +66,7 @@ class Translation(BaseModel):
 
 class Predictor(bundle.Predictor[Input, Translation]):
     Response = Translation
+    max_inputs = 256
 
     def __init__(self, bundle: Bundle) -> None:
         self.Request = create_model("translation_request", __base__=Input)
