@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from models.translation.gru import GRU, AttentionGRU
 from models.translation.transformer import Transformer, sinusoids
-from models.translation.translator import BEGIN, END, PAD, Translator
+from models.translation.translator import BEGIN, END, PAD, Translator, cut
 from roadmap.training.export import export
 
 VOCAB, WIDTH, HEADS, HIDDEN, LAYERS = 20, 16, 2, 24, 2
@@ -104,6 +105,23 @@ def test_positions_and_warm_up_are_the_papers_formulas() -> None:
     model = Transformer(VOCAB, 512, 1, 8, 16, 0.1)
     paces = [model.pace(step) for step in (0, 3999, 15_999)]
     assert paces == pytest.approx([512**-0.5 * 4000**-1.5, (512 * 4000) ** -0.5, (512 * 16_000) ** -0.5])
+
+
+def test_a_short_training_may_let_its_learning_rate_fall_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = transformer(linear=True, warmup=10)
+    monkeypatch.setattr(Transformer, "trainer", SimpleNamespace(estimated_stepping_batches=100))
+    paces = [model.pace(step) for step in range(100)]
+    peak = int(np.argmax(paces))
+    assert 7 <= peak <= 9 and paces[4] == pytest.approx(WIDTH**-0.5 * 5 * 10**-1.5)
+    np.testing.assert_allclose(np.diff(paces[10:]), paces[20] - paces[19], rtol=1e-6)
+    assert 0 < paces[-1] < paces[peak] / 50
+
+
+def test_a_batch_is_cut_to_its_longest() -> None:
+    source, lengths, target = pairs()
+    target[:, 4:] = PAD
+    found = cut(torch.cat([source, torch.zeros_like(source)], dim=1), lengths, target)
+    assert found[0].shape == (3, 9) and found[2].shape == (3, 4)
 
 
 def test_the_base_model_has_the_papers_size() -> None:
