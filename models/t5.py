@@ -1,8 +1,8 @@
 """T5: Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (2020).
 
 An encoder-decoder Transformer with pre-norm RMSNorm and relative positions: a learned bias on the attention scores by
-the distance of two tokens (section 2.1). Version 1.1
-changes the MLP to gated GELU and unties the output from the embedding (Shazeer, "GLU Variants ...", 2020).
+the distance of two tokens (section 2.1). Version 1.1 changes the MLP to gated GELU and unties the output from the
+embedding (Shazeer, "GLU Variants ...", 2020).
 
 Shapes: n pairs of s source tokens and t target tokens, `width` values per token, `heads` heads of d values.
 """

@@ -1,0 +1,1 @@
+"""control: policies that learn by acting."""

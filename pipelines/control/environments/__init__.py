@@ -1,0 +1,1 @@
+"""Environments of our own, many episodes side by side; their dynamics are gymnasium's."""

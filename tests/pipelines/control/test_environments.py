@@ -1,0 +1,93 @@
+"""Our environments against gymnasium's: the same dynamics over whole episodes, and the same tables."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from models.control.tabular import World
+from pipelines.control.environments.cartpole import LIMIT, CartPole
+from pipelines.control.environments.worlds import Episodes, cliff_walking, frozen_lake
+
+WORLDS: dict[str, tuple[World, dict[str, Any]]] = {
+    "FrozenLake-v1": (frozen_lake(), {"is_slippery": True}),
+    "CliffWalking-v1": (cliff_walking(), {}),
+}
+
+
+def balancing(observations: np.ndarray) -> np.ndarray:
+    """Pushes to where the pole falls: full episodes. -> int [n]"""
+    return (observations[:, 2] + 0.5 * observations[:, 3] + 0.05 * observations[:, 0] > 0).astype(int)
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["balancing", "random"])
+def test_carts_move_as_gymnasiums_over_whole_episodes(scripted: bool) -> None:
+    ours, rng = CartPole(6, seed=3), np.random.default_rng(0)
+    observations = ours.reset()
+    theirs = [gymnasium.make("CartPole-v1") for _ in range(ours.n)]
+    lengths = np.zeros(ours.n, int)
+    for reference, state in zip(theirs, ours.state, strict=True):
+        reference.reset(seed=0)
+        reference.unwrapped.state = state.copy()  # type: ignore[attr-defined]
+    running = np.ones(ours.n, bool)
+    while running.any():
+        actions = balancing(observations) if scripted else rng.integers(2, size=ours.n)
+        step = ours.step(actions)
+        for i in np.flatnonzero(running):
+            expected, reward, terminated, truncated, _ = theirs[i].step(int(actions[i]))
+            np.testing.assert_allclose(step.final[i], expected, atol=1e-6)
+            assert (step.rewards[i], step.terminated[i], step.truncated[i]) == (reward, terminated, truncated)
+        lengths += running
+        running &= ~step.ended
+        observations = step.observations
+    assert (lengths == LIMIT).all() if scripted else (lengths < 150).all()
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_worlds_have_the_tables_of_gymnasium(name: str) -> None:
+    world, options = WORLDS[name]
+    table: Any = gymnasium.make(name, **options).unwrapped
+    for state in np.flatnonzero(~world.terminal):
+        for action, ways in table.P[state].items():
+            chances = np.zeros(len(world.terminal))
+            for chance, there, reward, ended in ways:
+                chances[there] += chance
+                assert world.rewards[state, action, there] == reward
+                assert world.terminal[there] == ended
+            np.testing.assert_allclose(world.probabilities[state, action], chances, atol=1e-12)
+    np.testing.assert_allclose(world.start, table.initial_state_distrib)
+
+
+def test_episodes_follow_the_probabilities_and_end_at_their_limit() -> None:
+    world = frozen_lake()
+    episodes, counts, rng = Episodes(world, 64, seed=1, limit=7), np.zeros((16, 4, 16)), np.random.default_rng(2)
+    now, ages = episodes.reset(), np.zeros(64, int)
+    for _ in range(1500):
+        actions = rng.integers(4, size=64)
+        step = episodes.step(actions)
+        np.add.at(counts, (now, actions, step.final), 1)
+        ages += 1
+        assert np.array_equal(step.terminated, world.terminal[step.final])
+        assert np.array_equal(step.truncated, (ages == 7) & ~step.terminated)
+        assert (step.observations[step.ended] == 0).all(), "the next episode begins at the start"
+        ages[step.ended] = 0
+        now = step.observations
+    seen = counts.sum(axis=2) > 500
+    shares = counts[seen] / counts[seen].sum(axis=1, keepdims=True)
+    assert seen.sum() >= 20
+    np.testing.assert_allclose(shares, world.probabilities[seen], atol=0.08)
+
+
+@pytest.mark.parametrize("make", [lambda seed: CartPole(5, seed), lambda seed: Episodes(frozen_lake(), 5, seed, 9)])
+def test_a_restored_environment_goes_on_as_before(make: Any) -> None:
+    rng = np.random.default_rng(0)
+    one, other = make(1), make(2)
+    one.reset(), other.reset()
+    for _ in range(20):
+        one.step(rng.integers(2, size=5))
+    other.load_state_dict(one.state_dict())
+    for _ in range(60):
+        actions = rng.integers(2, size=5)
+        for left, right in zip(one.step(actions), other.step(actions), strict=True):
+            assert np.array_equal(left, right)
