@@ -34,7 +34,7 @@ class Behaviour(project.Behaviour[Predictor]):
         mixed = [shuffled(text, rng) for text in texts]
         moved = np.array([one != other for one, other in zip(mixed, texts, strict=True)])
         less = np.array([answer.score for answer in answers(mixed)]) < score
-        yield BehaviouralCheck("its words in disorder: less likely", "directional", less[moved], 0.8)
+        yield BehaviouralCheck("its words in disorder: less likely", "directional", less[moved], 0.6)
         yield BehaviouralCheck("something is written", "minimum", [bool(answer.translation) for answer in now], 1.0)
         if predictor.corpus == "numerals":
             cases = [(numerals.chinese(n), numerals.english(n)) for n in (*range(1, 31), *range(100, 1000, 100))]

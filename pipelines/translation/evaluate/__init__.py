@@ -36,7 +36,7 @@ class Evaluation(project.Evaluation[Translation]):
             found = {f"kind={kind}": kinds == kind for kind in np.unique(kinds) if kind != LONGER}
             counted = kinds != LONGER
             return found | {"from English": english & counted, "into English": ~english & counted}
-        lengths = np.array([len(request["text"].split()) or 1 for request in requests])
+        lengths = np.array([len(request["text"]) for request in requests])
         third, two_thirds = np.quantile(lengths, [1 / 3, 2 / 3])
         return {"short": lengths <= third, "long": lengths > two_thirds}
 
@@ -73,7 +73,7 @@ class Evaluation(project.Evaluation[Translation]):
         sources = [request["text"] for request in evaluated.requests]
         written = [output.translation for output in evaluated.outputs]
         right = np.array([one == other for one, other in zip(written, evaluated.targets["target"], strict=True)])
-        lengths = np.array([len(text.split()) for text in sources])
+        lengths = np.array([len(text) for text in sources])
         middling = np.argsort(np.abs(lengths - np.median(lengths)), kind="stable")[:ALIGNED]
         asked = [{**evaluated.requests[row], "attention": True} for row in middling]
         aligned = [output.attention for output in predict_in_batches(evaluated.predictor, asked) if output.attention]

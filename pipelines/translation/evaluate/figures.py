@@ -76,7 +76,7 @@ def by_kind(kinds: np.ndarray, right: np.ndarray, english: np.ndarray) -> Figure
 
 
 def by_length(lengths: np.ndarray, counts: np.ndarray) -> Figure:
-    """BLEU in six groups of sentences, short ones first. lengths: words [n]; counts: [n, 10]"""
+    """BLEU in six groups of sentences, short ones first. lengths: characters [n]; counts: [n, 10]"""
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 7)[1:-1]))
     place = np.digitize(lengths, edges)
     groups = [np.flatnonzero(place == group) for group in np.unique(place)]
@@ -86,6 +86,6 @@ def by_length(lengths: np.ndarray, counts: np.ndarray) -> Figure:
     ax.bar(range(len(groups)), values, 0.6, color=BLUE)
     ax.axhline(float(bleu(counts.sum(axis=0))), color=GREY, ls="--", lw=1, label="all")
     ax.set_xticks(range(len(groups)), names)
-    ax.set(title="BLEU by length", xlabel="words of the source", ylabel="BLEU, lower-cased")
+    ax.set(title="BLEU by length", xlabel="characters of the source", ylabel="BLEU, lower-cased")
     ax.legend()
     return figure
