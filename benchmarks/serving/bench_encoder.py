@@ -21,7 +21,7 @@ from roadmap.bundle.answers import predict_in_batches
 from roadmap.data import splits
 from roadmap.evaluation.paired import paired_test
 from roadmap.evaluation.scores import classification
-from roadmap.inference.text.classifier import Response, TextClassifier
+from roadmap.inference.text.classifier import ClassifiedText, TextClassifier
 from roadmap.io.errors import UsageError
 from roadmap.training.export import quantise
 
@@ -88,7 +88,7 @@ def main() -> None:
         scores, vectors = {}, {}
         for name, predictor in predictors.items():
             assert isinstance(predictor, TextClassifier)
-            outputs: list[Response] = predict_in_batches(predictor, [{"text": text} for text in texts])
+            outputs: list[ClassifiedText] = predict_in_batches(predictor, [{"text": text} for text in texts])
             chances = np.array([list(output.probabilities.values()) for output in outputs])
             scores[name] = score = classification(labels, chances)
             vectors[name] = predictor.embed(texts[:200])[0]

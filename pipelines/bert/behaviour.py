@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.bert.data.requests import INTENTS
-from pipelines.bert.predict import Predictor
+from pipelines.bert.predict import Predictor, Response
 from roadmap import project
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.evaluation.behavioural import BehaviouralCheck, sample_cases
-from roadmap.inference.text.classifier import Response
 from roadmap.project import Request
 
 PLAIN = {

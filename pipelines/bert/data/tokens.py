@@ -69,7 +69,7 @@ def framed(tokenizer: "Tokenizer", max_tokens: int) -> "Tokenizer":
     """[CLS] before and [SEP] behind each text; longer ones are truncated, and none is padded."""
     from tokenizers import processors
 
-    first, last = ((token, tokenizer.token_to_id(token)) for token in (FIRST, LAST))
+    first, last = ((token, int(tokenizer.token_to_id(token) or 0)) for token in (FIRST, LAST))
     tokenizer.post_processor = processors.BertProcessing(last, first)
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)

@@ -147,10 +147,11 @@ def out_of_scope(scores: np.ndarray, kinds: np.ndarray, known: np.ndarray) -> Fi
     scores: [n]; kinds: their names [n]; known: bool [n], whether they have a class
     """
     figure, ax = plt.subplots()
-    edges = np.linspace(*np.quantile(scores, [0.005, 0.995]), 41)
+    low, high = np.quantile(scores, [0.005, 0.995])
+    edges = np.linspace(low, high, 41)
     groups = {"with a class": known} | {f"none, {kind}": ~known & (kinds == kind) for kind in np.unique(kinds[~known])}
     for (name, chosen), colour in zip(groups.items(), (BLUE, ORANGE, GREY), strict=False):
-        ax.hist(scores[chosen], edges, density=True, histtype="stepfilled", alpha=0.5, color=colour, label=name)
+        ax.hist(scores[chosen], list(edges), density=True, histtype="stepfilled", alpha=0.5, color=colour, label=name)
     ax.axvline(0, color="k", ls="--", lw=1, label="threshold")
     ax.set(title="Out of scope", xlabel="score", ylabel="density")
     ax.legend()

@@ -23,7 +23,9 @@ class Input(Protocol):
     explain: bool
 
 
-class Response(BaseModel):
+class ClassifiedText(BaseModel):
+    """An answer."""
+
     label: str
     probability: float = Field(ge=0, le=1, description="of `label`")
     probabilities: dict[str, float] = Field(description="by class name")
@@ -40,11 +42,11 @@ class Response(BaseModel):
     )
 
 
-class TextClassifier(Predictor[BaseModel, Response], Embeds):
+class TextClassifier(Predictor[BaseModel, ClassifiedText], Embeds):
     """The bundle holds model.onnx, tokenizer.json, schema.json with the classes, encoder.json with the `precision` of
     the graph, and scope.json."""
 
-    Response = Response
+    Response: type[BaseModel] = ClassifiedText
 
     def __init__(self, bundle: Bundle) -> None:
         self.classes: list[str] = bundle.json("schema.json")["classes"]
@@ -62,19 +64,19 @@ class TextClassifier(Predictor[BaseModel, Response], Embeds):
         tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.encoder = Encoder(tokenizer, bundle.session(), alone=bundle.json("encoder.json")["precision"] == "int8")
 
-    def predict(self, inputs: Sequence[Input]) -> list[Response]:  # type: ignore[override]
+    def predict(self, inputs: Sequence[Input]) -> list[ClassifiedText]:  # type: ignore[override]
         encodings = self.encoder.read([request.text for request in inputs])
         found = self.encoder([encoding.ids for encoding in encodings])
         rows = zip(inputs, encodings, found.logits, self.scope.scores(found.vectors), strict=True)
         return [self.response(request, encoding, row, float(score)) for request, encoding, row, score in rows]
 
-    def response(self, request: Input, encoding: Encoding, logits: np.ndarray, score: float) -> Response:
+    def response(self, request: Input, encoding: Encoding, logits: np.ndarray, score: float) -> ClassifiedText:
         """logits: [classes]"""
         best = int(logits.argmax())
         chances = np.exp(logits - logits.max(), dtype=np.float64)
         shares = [round(float(chance), 6) for chance in chances / chances.sum()]
         odds = float(log_odds(logits[None], best)[0])
-        answer = Response(
+        answer = ClassifiedText(
             label=self.classes[best],
             probability=shares[best],
             probabilities=dict(zip(self.classes, shares, strict=True)),
@@ -87,7 +89,7 @@ class TextClassifier(Predictor[BaseModel, Response], Embeds):
         )
         return self.explained(answer, request.text, encoding, best) if request.explain else answer
 
-    def explained(self, answer: Response, text: str, encoding: Encoding, label: int) -> Response:
+    def explained(self, answer: ClassifiedText, text: str, encoding: Encoding, label: int) -> ClassifiedText:
         """The answer with what each word adds to the log-odds of the label."""
         words = words_of(encoding)
         framed = np.array(encoding.special_tokens_mask, bool)
