@@ -1,4 +1,4 @@
-"""The data report of sentence pairs: examples, lengths, words that the test has and training has not."""
+"""What the data report shows of sentence pairs: examples, lengths, words that the test has and training has not."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
-from roadmap import project
 from roadmap.data import splits
 from roadmap.io.json import JsonObject
 from roadmap.reporting import html
@@ -24,20 +23,20 @@ FREQUENT = 15  # tokens listed
 Tokens = dict[str, list[list[int]]]  # by side
 
 
-class Report(project.Report):
-    def sections(self, folder: Path, card: JsonObject) -> list[Section]:
-        tables = {name: splits.read_table(folder, name) for name in splits.SPLITS}
-        tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
-        tokens = {
-            name: {side: [one.ids for one in tokenizer.encode_batch(list(table[side]))] for side in SIDES}
-            for name, table in tables.items()
-        }
-        return [
-            _overview(tables, tokens, card),
-            _examples(tables["train"], tokens["train"]),
-            _lengths(tokens),
-            _vocabulary(tokens, [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]),
-        ]
+def sections(folder: Path, card: JsonObject) -> list[Section]:
+    """folder: of the prepared splits; card: its card.json"""
+    tables = {name: splits.read_table(folder, name) for name in splits.SPLITS}
+    tokenizer = Tokenizer.from_str(json.dumps(card["tokenizer"]))
+    tokens = {
+        name: {side: [one.ids for one in tokenizer.encode_batch(list(table[side]))] for side in SIDES}
+        for name, table in tables.items()
+    }
+    return [
+        _overview(tables, tokens, card),
+        _examples(tables["train"], tokens["train"]),
+        _lengths(tokens),
+        _vocabulary(tokens, [tokenizer.id_to_token(token) or "" for token in range(tokenizer.get_vocab_size())]),
+    ]
 
 
 def _overview(tables: dict[str, pd.DataFrame], tokens: dict[str, Tokens], card: JsonObject) -> Section:
