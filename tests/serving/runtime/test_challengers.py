@@ -35,14 +35,12 @@ HANGS = 120.0  # seconds, as long as a predictor that hangs
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def artifacts(tmp_path: Path) -> Path:
     """titanic, and a challenger that predicts the opposite."""
     folder = tmp_path / "artifacts"
     bundles.titanic(folder / "titanic" / "bundle")
     bundles.house_prices(folder / "house_prices" / "bundle")
-    opposite = {group: 1 - share for group, share in bundles.SURVIVORS.items()}
-    monkeypatch.setattr(bundles, "SURVIVORS", opposite)
-    bundles.titanic(folder / "titanic" / "challenger")
+    bundles.titanic(folder / "titanic" / "challenger", opposite=True)
     return folder
 
 

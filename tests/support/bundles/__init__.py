@@ -6,7 +6,7 @@ from pathlib import Path
 from roadmap.bundle import Manifest
 from tests.support.bundles.images import cifar10, glyphs, mnist
 from tests.support.bundles.series import stocks
-from tests.support.bundles.tables import house_prices, titanic
+from tests.support.bundles.tables import SURVIVORS, house_prices, titanic
 from tests.support.bundles.text import imdb, mini_gpt, translation
 from tests.support.bundles.writing import another, write
 
@@ -24,6 +24,7 @@ ALL: dict[str, Maker] = {
 __all__ = [
     "ALL",
     "MAKERS",
+    "SURVIVORS",
     "Maker",
     "another",
     "cifar10",

@@ -31,9 +31,11 @@ SURVIVORS = {
 DISTRICTS = {"old town": 120.0, "harbour": 60.0, "hills": 90.0, "suburb": 0.0}
 
 
-def titanic(folder: Path) -> Manifest:
+def titanic(folder: Path, opposite: bool = False) -> Manifest:
+    """opposite: it predicts the survivors to have died"""
     rows = [{"class": cls, "sex": sex, "age": age} for cls, sex, age in SURVIVORS]
     share = np.array(list(SURVIVORS.values()))
+    share = 1 - share if opposite else share
     schema = {"task": "binary", "target": "survived", "classes": ["died", "survived"]}
     assets, weights, bias = _table(rows, np.log(share / (1 - share)), titanic_features.derive, schema)
     nodes = [helper.make_node("Sigmoid", ["scores"], ["y"])]
