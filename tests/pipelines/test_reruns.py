@@ -45,6 +45,7 @@ EDITS: dict[str, set[str]] = {
     "roadmap/reporting/tasks/images.py": of("report"),
     "roadmap/runners/sagemaker.py": set(),
     "roadmap/sizing/page.py": set(),
+    "roadmap/tokenizing/bpe.py": set(),
     "roadmap/tracking/mlflow.py": set(),
     "roadmap/training/fitting.py": of("train"),
     "roadmap/training/history.py": of("baselines", "train", "evaluate", "register"),

@@ -23,5 +23,5 @@ def places(vectors: np.ndarray) -> JsonObject:
     perplexity = min(30.0, (len(unit) - 1) / 3)
     plane = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=SEED, n_jobs=1).fit_transform(unit)
     plane -= plane.mean(axis=0)
-    plane /= np.abs(plane).max()
+    plane /= np.abs(plane).max(axis=0)
     return {"places": [[round(float(x), 3), round(float(y), 3)] for x, y in plane]}

@@ -7,8 +7,8 @@ import { glossary, number, say } from "../language/i18n.js";
 
 export const kind = "words";
 const PAUSE = 300; // ms without a key before the model is asked
-const MAPPED = 400; // words of the map's ground
-const SIDE = 640;
+const MAPPED = 1000; // words of the map's ground
+const [WIDTH, HEIGHT] = [640, 440];
 const TASKS = { neighbours: 1, similarity: 2, analogy: 3 }; // words that each takes
 
 export function fits({ request, response }) {
@@ -131,29 +131,36 @@ function list(nearest, look) {
   );
 }
 
-/** The ground in grey, what was asked for and found above it; words beyond the map are in the list only. */
+/** The part of the map where the words found lie; the others there in grey. Words beyond the map are in the list only. */
 function chart(ground, nearest, words, look) {
-  const at = (value) => SIDE / 2 + value * (SIDE / 2 - 40);
-  const asked = ground.filter(({ word }) => words.includes(word));
   const found = nearest.filter(({ x }) => x !== null);
-  const shown = new Set([...asked, ...found].map(({ word }) => word));
+  if (!found.length) return null;
+  const shown = new Set(found.map(({ word }) => word));
+  const x = scale(found.map((one) => one.x), WIDTH);
+  const y = scale(found.map((one) => -one.y), HEIGHT);
   const label = (one, name) =>
     svg(
       "text",
-      { class: name, x: at(one.x), y: at(-one.y), "text-anchor": "middle", onclick: () => look(one.word) },
+      { class: name, x: x(one.x), y: y(-one.y), "text-anchor": "middle", onclick: () => look(one.word) },
       one.word,
     );
-  const dots = ground.filter(({ word }) => !shown.has(word));
+  const rest = ground.filter(({ word }) => !shown.has(word));
   return h(
     "figure",
     { class: "words-map" },
     svg(
       "svg",
-      { viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img", "aria-label": say("words.map") },
-      dots.map((one) => label(one, "ground")),
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": say("words.map") },
+      rest.map((one) => label(one, words.includes(one.word) ? "asked" : "ground")),
       found.map((one) => label(one, "found")),
-      asked.map((one) => label(one, "asked")),
     ),
     h("figcaption", { class: "hint" }, say("words.map")),
   );
+}
+
+/** From the values, with room around them, to pixels. */
+function scale(values, size) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const half = Math.max(0.04, (high - low) * 0.65);
+  return (value) => size / 2 + ((value - (low + high) / 2) / half) * (size / 2);
 }

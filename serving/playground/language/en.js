@@ -111,7 +111,7 @@ export const WORDS = {
   "words.scale": "Cosine of the two vectors: 1 for the same direction, 0 for unrelated.",
   "words.said": "{a} is to {b} as {c} is to …",
   "words.near": "Nearest to “{word}”",
-  "words.map": "Map of the most frequent words; those found stand out",
+  "words.map": "The map around the words found; the other frequent words in grey",
   "write.invitation": "Begin a text, and the model continues it.",
   "write.waiting": "Press Write, and the text appears here.",
   "write.start": "Write",

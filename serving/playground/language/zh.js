@@ -111,7 +111,7 @@ export const WORDS = {
   "words.scale": "两个向量的余弦：1 表示方向相同，0 表示无关。",
   "words.said": "{a} 之于 {b}，相当于 {c} 之于……",
   "words.near": "与“{word}”最近的词",
-  "words.map": "最常见词的地图，找到的词突出显示",
+  "words.map": "所找到的词周围的地图，其他常见词为灰色",
   "write.invitation": "写一个开头，由模型续写。",
   "write.waiting": "点击“续写”，文字会显示在这里。",
   "write.start": "续写",
