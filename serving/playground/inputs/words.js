@@ -8,7 +8,7 @@ import { glossary, number, say } from "../language/i18n.js";
 export const kind = "words";
 const PAUSE = 300; // ms without a key before the model is asked
 const MAPPED = 1000; // words of the map's ground
-const [WIDTH, HEIGHT] = [640, 440];
+const [WIDTH, HEIGHT] = [460, 320];
 const TASKS = { neighbours: 1, similarity: 2, analogy: 3 }; // words that each takes
 
 export function fits({ request, response }) {
