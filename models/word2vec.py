@@ -114,7 +114,7 @@ class Word2Vec(pl.LightningModule):
         """As `training_step`, with the whole window of each word."""
         words, sentences = batch
         reach = torch.tensor(self.window, device=words.device)
-        loss, _ = self.slopes(words, self.band(sentences, reach))
+        loss = self.slopes(words, self.band(sentences, reach))[0]
         self.log("val_loss", loss, batch_size=len(words))
 
     def configure_optimizers(self) -> None:

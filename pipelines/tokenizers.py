@@ -10,6 +10,7 @@ Kneser-Ney trigram of tokens, trained on each text and measured on its last part
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def draw(found: list[Row], path: Path) -> None:
     save(figure, path)
 
 
-COMMANDS = {"": (Choice, main)}
+COMMANDS: dict[str, tuple[type[Choice], Callable[[Choice], int | None]]] = {"": (Choice, main)}
 
 if __name__ == "__main__":
     sys.exit(command_line.run(COMMANDS, __doc__, sys.argv[1:]))

@@ -46,7 +46,7 @@ def rows(
     Tokens are learnt from all languages together, line by line; the model is of each language alone.
     """
     lines = [line for text in texts.values() for line in text.train.splitlines(keepends=True)]
-    wanted = [("bytes", 256, single_bytes)]
+    wanted: list[tuple[str, int, Callable[[list[str], int], Encode]]] = [("bytes", 256, single_bytes)]
     wanted += [(kind, size, make) for kind, make in KINDS.items() for size in vocabularies]
     found = []
     for kind, size, make in wanted:

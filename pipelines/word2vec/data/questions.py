@@ -44,7 +44,8 @@ def official() -> list[Question]:
             if line.startswith(":"):
                 section = line[1:].strip().replace("-", "_") + suffix
             elif line.strip():
-                found.append(Question(section, *line.split()))
+                a, b, c, d = line.split()
+                found.append(Question(section, a, b, c, d))
     for name, (address, checksum) in PAIRS.items():
         for line in fetch("word2vec", address, f"sha256:{checksum}").read_text(encoding="utf-8").splitlines():
             if line.strip():

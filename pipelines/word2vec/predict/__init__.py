@@ -111,7 +111,7 @@ class Predictor(bundle.Predictor):
         (cosines,) = self.session.run(["cosines"], {"words": words, "signs": signs})
         return np.round(cosines, 5)
 
-    def answer(self, request: Input, cosines: np.ndarray) -> Response:
+    def answer(self, request: Input, cosines: np.ndarray) -> BaseModel:
         """cosines: [vocab]"""
         numbers = [self.number[word] for word in request.words]
         if request.task == "similarity":
@@ -124,7 +124,7 @@ class Predictor(bundle.Predictor):
             task=request.task, similarity=None, nearest=[self.near(int(one), float(cosines[one])) for one in best]
         )
 
-    def mapped(self, request: Input) -> Response:
+    def mapped(self, request: Input) -> BaseModel:
         nearest = [self.near(one, None) for one in range(min(request.top, len(self.places)))]
         return Response(task=request.task, similarity=None, nearest=nearest)
 
