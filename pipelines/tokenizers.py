@@ -64,7 +64,7 @@ def main(choice: Choice) -> None:
     table = as_table(found)
     write_atomically(choice.output / "table.md", table)
     draw(found, choice.output / "tokenizers.png")
-    print(table)
+    print(table, end="")
 
 
 def trigram(train: np.ndarray, test: np.ndarray, vocabulary: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def test_the_table_has_a_row_for_each_tokenizer_and_size(
     assert run(*texts, "size=20000", "vocabularies=700,1200", f"output={tmp_path / 'out'}") == 0
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert (tmp_path / "out" / "table.md").read_text().splitlines() == lines[: len(lines)]
+    assert (tmp_path / "out" / "table.md").read_text().splitlines() == lines
     assert (tmp_path / "out" / "tokenizers.png").stat().st_size > 10_000
     found = {tuple(line.split(" | ")[:2]): re.findall(r"\d+\.\d+", line) for line in lines[2:] if line}
     assert len(found) == 1 + 3 * 2 and "BPE, 1,200" in said.err, "it says what it is at"
