@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from benchmarks import machine
 from benchmarks.training.lightning import fit
 from models.decoders.gpt import GPT
+from models.decoders.language_model import LanguageModel
 from pipelines.mini_gpt.data import corpus, tokens, windows
 from pipelines.mini_gpt.settings import Data
 from roadmap.config.check import for_profile
@@ -41,10 +42,14 @@ NANOGPT: dict[str, Any] = {"layers": 4, "heads": 4, "width": 128, "positions": "
 NANOGPT |= {"lr": PEAK, "final_lr": LEAST / PEAK, "warmup": WARMUP, "weight_decay": 0.1, "beta2": 0.99}
 
 
+def shakespeare() -> str:
+    settings = Data(path=None, tokenizer="char", vocab=300, block=BLOCK, rows=1, split=(0.9, 0.05, 0.05))
+    return corpus(settings, "full")[0]
+
+
 def text() -> tuple[np.ndarray, np.ndarray, int]:
     """Tokens int [n] of the first nine tenths, of the last, and the size of the vocabulary."""
-    settings = Data(path=None, tokenizer="char", vocab=300, block=BLOCK, rows=1, split=(0.9, 0.05, 0.05))
-    content, *_ = corpus(settings, "full")
+    content = shakespeare()
     tokenizer = tokens.characters(content)
     encoded = tokens.encode(tokenizer, content)
     cut = int(0.9 * len(encoded))
@@ -52,7 +57,7 @@ def text() -> tuple[np.ndarray, np.ndarray, int]:
 
 
 @torch.no_grad()
-def loss_of(model: GPT, held_out: np.ndarray) -> float:
+def loss_of(model: LanguageModel, held_out: np.ndarray) -> float:
     """Nats per character of the whole text, tokens int [n], in consecutive windows of the model's own context."""
     model.eval()
     view = torch.tensor(windows(held_out, model.block)[:: model.block].astype(np.int64))
