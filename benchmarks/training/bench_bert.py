@@ -81,8 +81,9 @@ class Bench:
         data = self.fits["model"](earlier)  # type: ignore[arg-type]
         assert isinstance(data, TrainingSet)
         if name.startswith("without"):
-            vocabulary = int(max(data.train[0].max(), data.val[0].max())) + 1
-            start = {"vocab": vocabulary, "context": data.train[0].shape[1]}
+            start = self.plain.model["start"]
+            vocabulary = start["config"]["vocab_size"] if "config" in start else start["vocab"]
+            start = {"vocab": vocabulary, "context": self.run.settings.data.max_tokens}
             data = TrainingSet(**{**vars(data), "model": {**data.model, "start": start}})
         started = time.process_time()
         network = self.trained(name, model, self.run.settings.train, data)

@@ -65,4 +65,4 @@ def test_sentence_vectors_are_the_published_ones(tmp_path: Path) -> None:
     vectors, tokens = predictor.embed(TEXTS)
     assert tokens == int(inputs["attention_mask"].sum())
     np.testing.assert_allclose(vectors, wanted, atol=1e-5)
-    assert vectors[0] @ vectors[1] > 0.6 > 0.2 > vectors[0] @ vectors[2]
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
