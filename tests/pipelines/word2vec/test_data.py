@@ -15,7 +15,7 @@ from pipelines.word2vec.data.texts import sentences, text_of
 from roadmap.io.errors import UsageError
 
 BLOCK = {"sentences": 300, "min_count": 1, "window": 2, "subsample": 1e-3, "block": 8, "split": (0.8, 0.1, 0.1)}
-SETTINGS = settings.Data(path=None, **BLOCK)  # type: ignore[arg-type]
+SETTINGS = settings.Data(path=None, **BLOCK)
 
 
 def test_the_seed_decides_the_sample() -> None:

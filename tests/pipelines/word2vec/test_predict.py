@@ -77,7 +77,7 @@ def test_the_map_is_of_the_most_frequent_words(predictor: Predictor) -> None:
 
 
 def test_answers_in_one_batch_are_those_of_each_alone(predictor: Predictor) -> None:
-    requests = [
+    requests: list[dict[str, object]] = [
         {"task": "map", "top": 1},
         {"task": "neighbours", "words": ["king"]},
         {"task": "similarity", "words": ["man", "king"]},

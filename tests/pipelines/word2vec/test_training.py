@@ -30,9 +30,9 @@ class StopAfter(pl.Callback):
 
 def fit(folder: Path, stop: int = EPOCHS) -> Word2Vec:
     rng = np.random.default_rng(0)
-    texts = [Text(rng.integers(0, 50, n), np.arange(n) // 9, np.zeros(n, int)) for n in (3000, 200)]
+    train, val = (Text(rng.integers(0, 50, n), np.arange(n) // 9, np.zeros(n, int)) for n in (3000, 200))
     torch.manual_seed(SEED)
-    network = Word2Vec(np.bincount(texts[0].words, minlength=50), 1e-2, 3, 40, False, lr=0.05, most=10)
+    network = Word2Vec(np.bincount(train.words, minlength=50), 1e-2, 3, 40, False, lr=0.05, most=10)
     settings = TrainSettings(epochs=EPOCHS, batch_size=16, threads=2)
     resumable = ResumeCheckpoint(folder, SEED, seconds=0)
     trainer = pl.Trainer(
@@ -40,7 +40,7 @@ def fit(folder: Path, stop: int = EPOCHS) -> Word2Vec:
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0,
     )  # fmt: skip
-    trainer.fit(network, Batches(Corpus(*texts, 3, 8), settings, SEED), ckpt_path=resumable.checkpoint(network))
+    trainer.fit(network, Batches(Corpus(train, val, 3, 8), settings, SEED), ckpt_path=resumable.checkpoint(network))
     return network
 
 
