@@ -219,7 +219,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], expected: str) -> Non
         (["projects.mnist.model.lrr=1"], "command line: projects.mnist.model.lrr: unknown key; did you mean 'lr'?"),
         (["projects.mnist.model.lr=fast"], "command line: projects.mnist.model.lr: found 'fast'; should be a valid"),
         (["projects.mnist.data.split=[1,1,1]"], "command line: projects.mnist.data"),
-        (["project=mist", "profile=full"], "command line: project: found 'mist'; did you mean 'mnist'? allowed: c"),
+        (["project=mist", "profile=full"], "command line: project: found 'mist'; did you mean 'mnist'? allowed: "),
         (["trainer=gup"], "command line: trainer: found 'gup'; did you mean 'gpu'? allowed: cpu, "),
         (["seed=[1"], "command line: "),
         (["projects.mnist.train.epochs=${seeed}"], "command line: projects.mnist.train.epochs: "),
