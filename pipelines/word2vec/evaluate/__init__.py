@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.word2vec.evaluate.ppmi import factorise, ppmi
 from pipelines.word2vec.evaluate.scoring import HEADLINE, Answered, by_vectors, interval, spearman
 from pipelines.word2vec.predict import Response
 from roadmap import project
@@ -85,6 +84,8 @@ class Evaluation(project.Evaluation[Response]):
 
 def similarities(targets: np.ndarray, cosines: np.ndarray) -> dict[str, float]:
     """Spearman's correlation of each set of pairs, with its interval. targets: of the test rows; cosines: [n]"""
+        from pipelines.word2vec.evaluate.ppmi import factorise, ppmi
+
     found: dict[str, float] = {}
     for name in np.unique(targets["set"][targets["pair"]]):
         rows = targets["set"] == name

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import rankdata
 
 from roadmap.evaluation.scores import RESAMPLES, Score
 
@@ -34,6 +33,8 @@ def interval(people: np.ndarray, cosines: np.ndarray, seed: int = 0) -> tuple[fl
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Of the ranks of each row. a, b: [k, n] -> [k]"""
+    from scipy.stats import rankdata
+
     a, b = (rankdata(one, axis=1) - (one.shape[1] + 1) / 2 for one in (a, b))
     return (a * b).sum(axis=1) / np.maximum(np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1)), 1e-12)
 
