@@ -40,6 +40,8 @@ class Evaluation(project.Evaluation[Response]):
         return {str(name): targets["set"] == name for name in names} if len(names) > 1 else {}
 
     def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
+        from pipelines.word2vec.evaluate.ppmi import factorise, ppmi
+
         card, train, test = (
             splits.read_card(folder),
             splits.read_arrays(folder, "train"),
@@ -84,8 +86,6 @@ class Evaluation(project.Evaluation[Response]):
 
 def similarities(targets: np.ndarray, cosines: np.ndarray) -> dict[str, float]:
     """Spearman's correlation of each set of pairs, with its interval. targets: of the test rows; cosines: [n]"""
-        from pipelines.word2vec.evaluate.ppmi import factorise, ppmi
-
     found: dict[str, float] = {}
     for name in np.unique(targets["set"][targets["pair"]]):
         rows = targets["set"] == name
