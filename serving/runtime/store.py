@@ -44,6 +44,7 @@ class ModelInfo(BaseModel):
     created: str | None = Field(default=None, description="ISO 8601, UTC")
     git_commit: str | None = Field(default=None, description="commit that it was trained at")
     data_sha256: str | None = Field(default=None, description="hash of the training data")
+    weights_sha256: str | None = Field(default=None, description="of the published weights that training started from")
     params_sha256: str | None = Field(default=None, description="hash of the training parameters")
     run: str | None = Field(default=None, description="id of the training run; the tag `run` in MLflow")
     code_sha256: str | None = Field(

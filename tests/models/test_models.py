@@ -193,8 +193,22 @@ def test_the_onnx_graph_matches_the_network_for_any_batch_size(name: str, tmp_pa
         np.testing.assert_allclose(session.run(["y"], {"x": x})[0], expected, rtol=1e-4, atol=1e-4)
 
 
+class Noisy(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
 def test_a_differing_graph_is_rejected_at_export(tmp_path: Path) -> None:
-    """Active dropout is the classic way to export a wrong graph."""
-    model = Classifier(D, [64], dropout=0.9, lr=0.01, weight_decay=0.0).train()
     with pytest.raises(RuntimeError, match="from the exported graph"):
-        export(model, (X[:2],), tmp_path)
+        export(Noisy(), (X[:2],), tmp_path)
+
+
+def test_dropout_is_off_in_the_exported_graph(tmp_path: Path) -> None:
+    """However the network was left by training."""
+    import onnxruntime
+
+    model = Classifier(D, [64], dropout=0.9, lr=0.01, weight_decay=0.0).train()
+    export(model, (X[:2],), tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(["y"], {"x": X})[0]
+    np.testing.assert_allclose(found, model.eval()(torch.from_numpy(X)).detach().numpy(), rtol=1e-4, atol=1e-5)
