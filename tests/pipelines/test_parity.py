@@ -88,13 +88,14 @@ def kserve(place: Place, project: str, requests: Rows) -> Rows:
 
 
 def element(tensor: dict[str, Any], row: int) -> Any:
-    """Decodes JSON of values that are not tensors."""
+    """Decodes JSON of values that are not tensors, and of all of a column that has nulls."""
     size = math.prod(tensor["shape"][1:])
     values = tensor["data"][row * size : (row + 1) * size]
     for length in reversed(tensor["shape"][2:]):
         values = [values[start : start + length] for start in range(0, len(values), length)]
     value = values if len(tensor["shape"]) > 1 else values[0]
-    return json.loads(value) if isinstance(value, str) and (value == "null" or value[:1] in ("[", "{")) else value
+    encoded = isinstance(value, str) and ("null" in tensor["data"] or value[:1] in ("[", "{"))
+    return json.loads(value) if encoded else value
 
 
 def sagemaker(place: Place, project: str, requests: Rows) -> Rows:
