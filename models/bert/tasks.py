@@ -47,7 +47,7 @@ def encoder_of(start: Start, encoder: Mapping[str, Any] | None) -> Bert:
     settings = dict(encoder or {})
     if not isinstance(start, Bert):
         if "config" not in start:
-            return Bert(Shape(**start, types=1, **settings))  # type: ignore[misc]
+            return Bert(Shape(**start, types=1, **settings))
         start = build(start["config"], start["state"])  # type: ignore[typeddict-item]
     bert = Bert(replace(start.shape, dropout=settings.get("dropout", start.shape.dropout)))
     bert.load_state_dict(start.state_dict())

@@ -208,7 +208,8 @@ def test_fine_tuning_starts_from_a_copy_of_the_pretrained_encoder() -> None:
     before = {name: value.clone() for name, value in bert.state_dict().items()}
     model = Classifier(bert, 2, lr=0.1, encoder={"dropout": 0.3})
     assert all(torch.equal(value, before[name]) for name, value in model.bert.state_dict().items())
-    assert model.bert.shape.dropout == 0.3 and model.bert.blocks[0].attention.dropout == 0.3
+    attention: Any = model.bert.blocks[0].attention
+    assert model.bert.shape.dropout == attention.dropout == 0.3
     with torch.no_grad():
         model.bert.tokens.weight.zero_()
     assert torch.equal(bert.tokens.weight, before["tokens.weight"])
@@ -232,7 +233,7 @@ def test_masks_are_drawn_anew_in_training_and_stay_in_validation() -> None:
     model = MaskedLanguageModel(Bert(shape), lr=1e-3, mask=3, special=(0, 1, 2, 3)).eval()
     tokens, seen, _ = batch(shape, t=20)
     texts, read = (tokens, seen.sum(dim=1)), []
-    model.loss = lambda inputs, *_: read.append(inputs) or torch.zeros(())  # type: ignore[assignment, func-returns-value]
+    model.loss = lambda inputs, *_: read.append(inputs) or torch.zeros(())  # type: ignore[method-assign, func-returns-value]
     for _ in range(2):
         model.training_step(texts, 0)
     for _ in range(2):
@@ -266,7 +267,7 @@ def test_int8_is_smaller_and_close(tmp_path: Path) -> None:
     torch.manual_seed(0)
     bert, example = Bert(shape), (np.arange(40, dtype=np.int32).reshape(2, 20), np.array([20, 11]))
     for precision in ("fp32", "int8"):
-        model = Classifier(bert, 3, lr=1e-3, pooling="mean", precision=precision).eval()  # type: ignore[arg-type]
+        model = Classifier(bert, 3, lr=1e-3, pooling="mean", precision=precision).eval()
         (tmp_path / precision).mkdir()
         export(model, example, tmp_path / precision)
     sizes = [(tmp_path / precision / "model.onnx").stat().st_size for precision in ("fp32", "int8")]

@@ -1,6 +1,7 @@
 """BERT's texts: generated requests (sample), SST-2 (full), THUCNews titles, reviews of IMDB, or texts of your own."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         if data.labelled:
             parts["train"], parts[UNLABELLED] = thinned(parts["train"], data.labelled, seed)
         tables.check_enough({name: parts[name]["label"] for name in splits.SPLITS}, source, classes)
-        schema = {"task": "text", "text": "text", "target": "label", "classes": classes}
+        schema: JsonObject = {"task": "text", "text": "text", "target": "label", "classes": classes}
         schema |= {"vocabulary": data.vocabulary, "max_tokens": data.max_tokens}
         notes: JsonObject = {"left_out": {why: count for why, count in dropped.items() if count}}
         files: dict[str, Path] = {}
@@ -202,7 +203,7 @@ def tokenizer_of(folder: Path) -> "Tokenizer":
     return published_tokenizer(folder, config, schema["max_tokens"])
 
 
-def assets_of(network: Any, tokenizer: "Tokenizer", parts: list[tuple[np.ndarray, ...]]) -> JsonObject:
+def assets_of(network: Any, tokenizer: "Tokenizer", parts: Sequence[tuple[np.ndarray, ...]]) -> JsonObject:
     """What the predictor needs of the trained network. parts: ids, lengths and classes, of train and val"""
     found = [vectors_of(network, tokens, lengths) for tokens, lengths, _ in parts]
     return {

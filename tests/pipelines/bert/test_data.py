@@ -17,11 +17,17 @@ from pipelines.bert.data.requests import INTENTS, generate, generate_outside
 from pipelines.bert.data.tokens import encode, published_tokenizer, train_tokenizer
 from pipelines.bert.settings import Data as Settings
 from roadmap.data import splits
+from roadmap.data.training_set import TrainingSet
 from roadmap.io.errors import UsageError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "##s", "good", "bad", "电", "影", ".", "!"]
-FOUND = {"set": "requests", "path": None, "text": None, "target": None, "rows": 900, "labelled": None}
+FOUND: dict[str, Any] = {"set": "requests", "path": None, "text": None, "target": None, "rows": 900, "labelled": None}
 FOUND |= {"split": (0.7, 0.1, 0.2), "vocabulary": 400, "max_tokens": 32, "weights": {"path": None, "sha256": None}}
+
+
+def training_set(found: object) -> TrainingSet:
+    assert isinstance(found, TrainingSet)
+    return found
 
 
 def settings(**changes: Any) -> Settings:
@@ -72,8 +78,8 @@ def test_few_labels_leave_the_other_texts_for_pretraining(tmp_path: Path) -> Non
     assert sum(map(len, texts)) == len(set().union(*texts)), "a text is in two splits"
     fits = Data().training(folder)
     assert list(fits) == ["pretrain", "model"]
-    assert len(fits["pretrain"]({}).train[0]) == rows + len(parts[UNLABELLED])
-    assert len(fits["model"]({}).train[0]) == rows
+    pretrain, model = (training_set(fits[name]({})) for name in fits)
+    assert len(pretrain.train[0]) == rows + len(parts[UNLABELLED]) and len(model.train[0]) == rows
     requests, targets = Data().test_rows(folder)
     outside = targets["label"] == NONE
     assert len(requests) == len(parts["test"]) + len(parts[OUTSIDE]) and outside.sum() == len(parts[OUTSIDE])
@@ -84,7 +90,7 @@ def test_weights_are_in_the_card_and_beside_the_splits(tmp_path: Path, weights: 
     card = splits.read_card(folder)
     assert card["weights"]["sha256"] == card["files"]["model.safetensors"]
     splits.verify(folder)
-    model = Data().training(folder)["model"]({})
+    model = training_set(Data().training(folder)["model"]({}))
     assert set(model.model) == {"start", "classes"} and model.model["start"]["config"]["hidden_size"] == 16
     assert model.train[0].max() < len(WORDS)
     (folder / "model.safetensors").write_bytes(b"other")
