@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pytorch_lightning import LightningDataModule, LightningModule
+    from pytorch_lightning import LightningDataModule, LightningModule  # noqa: TID251 (types)
 
     from roadmap.config.settings import TrainSettings
 

@@ -37,7 +37,7 @@ def postpone_torchmetrics() -> None:
 
 
 postpone_torchmetrics()
-import pytorch_lightning as pl  # noqa: E402
-from pytorch_lightning import plugins  # noqa: E402
+import pytorch_lightning as pl  # noqa: E402, TID251
+from pytorch_lightning import plugins  # noqa: E402, TID251
 
 __all__ = ["pl", "plugins"]

@@ -19,7 +19,7 @@ from roadmap.io.json import JsonObject
 from roadmap.project import Request
 
 if TYPE_CHECKING:
-    from pytorch_lightning import LightningModule
+    from pytorch_lightning import LightningModule  # noqa: TID251 (types)
 
 LANGUAGES = ("en", "zh")
 FEWEST = 2_000  # words of a text

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from roadmap.config.settings import TrainSettings
 from roadmap.io.errors import UsageError
+from roadmap.training.lightning import pl
 
 
 @dataclass(frozen=True)
