@@ -1,11 +1,12 @@
 """What pre-training, fine-tuning and its learning rates are worth: rows of one table, on the same texts.
 
     python -m pipelines.prepare project=bert [profile=full ...]
-    python -m benchmarks.training.bench_bert [profile=full ...] [rows=frozen,full,...]
+    python -m benchmarks.training.bench_bert [profile=full ...] [rows=frozen,TextCNN,...] [folder=<place>]
 
-Takes what `prepare` wrote, and overrides as the stages take them. Accuracy is on the test texts that have a class;
-each row is compared with `fine-tuning` by the paired test of the gate. TextCNN and the LSTM are those of
-models/imdb.py, with the tokens of BERT and the settings of imdb's `full` profile.
+Takes what `prepare` wrote, and overrides as the stages take them. `rows` are parts of their names; `folder` keeps the
+networks, so that another call, for other rows or after an interruption, trains none of them twice. Accuracy is on the
+test texts that have a class; each row is compared with `fine-tuning` by the paired test of the gate. TextCNN and the
+LSTM are those of models/imdb.py, with the tokens of BERT and the settings of imdb's `full` profile.
 """
 
 import sys
@@ -34,6 +35,7 @@ from roadmap.evaluation.paired import holm, paired_test
 from roadmap.evaluation.scores import Score
 from roadmap.training.fitting import fit
 from roadmap.training.memory import keep_freed_memory
+from roadmap.training.resume import resume_or_start
 
 MAIN = "fine-tuning"
 ABLATIONS: dict[str, dict[str, object]] = {  # changes of `model:`
@@ -42,7 +44,7 @@ ABLATIONS: dict[str, dict[str, object]] = {  # changes of `model:`
     "frozen encoder, linear head": {"frozen": True, "lr": 0.01},
     "without pre-training or weights": {},
 }
-ROWS: list[str] = []  # parts of the names of the rows that are wanted; none: all
+OWN: dict[str, str] = {}  # arguments of this module
 OTHERS = {"TextCNN": "models.imdb.TextCNN", "LSTM": "models.imdb.LSTM"}
 RECURRENT = {"width": 128, "hidden": 96, "dropout": 0.5, "word_dropout": 0.2, "lr": 0.002, "weight_decay": 0.01}
 Row = tuple[Score, float, int]  # score, CPU seconds, parameters
@@ -51,10 +53,10 @@ Row = tuple[Score, float, int]  # score, CPU seconds, parameters
 class Bench:
     """The prepared texts, and networks trained on them."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, folder: Path) -> None:
+        """folder: of the networks"""
+        self.run, self.folder = run, folder
         self.fits = Data().training(run.data)
-        self.folder = Path(tempfile.mkdtemp())
         self.test = splits.read_table(run.data, "test")
         plain = self.fits["model"]({})
         assert isinstance(plain, TrainingSet)
@@ -62,9 +64,18 @@ class Bench:
         self.tokens = encode(tokenizer_of(run.data), self.test["text"])
         self.labels = self.test["label"].to_numpy()
 
-    def trained(self, name: str, model: ModelSettings, settings: TrainSettings, data: TrainingSet) -> torch.nn.Module:
+    def trained(
+        self, name: str, model: ModelSettings, settings: TrainSettings, data: TrainingSet
+    ) -> tuple[torch.nn.Module, float]:
+        """-> the network, and the CPU seconds that its training took, whenever that was"""
         place = self.folder / name.replace(" ", "_").replace(",", "")
-        return fit(self.run, name, model, settings, data, place, lambda *_: None).network
+        blocks = {"model": model.model_dump(mode="json"), "train": settings.model_dump(mode="json")}
+        resume_or_start(place, {"data": splits.read_card(self.run.data)["files"], "seed": self.run.seed, **blocks})
+        spent, started = place / "cpu_seconds.txt", time.process_time()
+        network = fit(self.run, name, model, settings, data, place, lambda *_: None).network
+        before = float(spent.read_text()) if spent.exists() else 0.0
+        spent.write_text(str(seconds := before + time.process_time() - started))
+        return network, seconds
 
     def score(self, logits: Callable[[Tensor, Tensor], Tensor]) -> Score:
         """logits: of tokens [n, t] and lengths [n] -> [n, classes], or log-odds of the second of two [n]"""
@@ -85,23 +96,19 @@ class Bench:
             vocabulary = start["config"]["vocab_size"] if "config" in start else start["vocab"]
             start = {"vocab": vocabulary, "context": self.run.settings.data.max_tokens}
             data = TrainingSet(**{**vars(data), "model": {**data.model, "start": start}})
-        started = time.process_time()
-        network = self.trained(name, model, self.run.settings.train, data)
-        seconds = time.process_time() - started
+        network, seconds = self.trained(name, model, self.run.settings.train, data)
         assert isinstance(network, Classifier)
         size = sum(parameter.numel() for parameter in network.parameters())
         return self.score(lambda x, lengths: network(x, inside(x, lengths))), seconds, size
 
     def recurrent(self, name: str) -> Row:
-        started = time.process_time()
         (tokens, lengths, labels), classes = self.plain.train, self.plain.model["classes"]
         first = embedding(tokens, lengths, labels, int(tokens.max()) + 1, classes)
         parts = [(*part[:2], part[2].astype(np.float32)) for part in (self.plain.train, self.plain.val)]
         model = {"embedding": first, "classes": classes}
         data = TrainingSet(parts[0], parts[1], model, lengths=self.plain.lengths)
         settings = self.run.settings.train.model_copy(update={"epochs": 5, "batch_size": 64})
-        network = self.trained(name, imdb.Model(_target_=OTHERS[name], **RECURRENT), settings, data)
-        seconds = time.process_time() - started
+        network, seconds = self.trained(name, imdb.Model(_target_=OTHERS[name], **RECURRENT), settings, data)
         size = sum(parameter.numel() for parameter in network.parameters())
         known = len(first) - 1
         return self.score(lambda x, lengths: network(x.clamp(max=known), lengths)), seconds, size
@@ -115,18 +122,18 @@ class Bench:
 
 @stage
 def main(run: Run) -> None:
-    bench = Bench(run)
+    bench = Bench(run, Path(OWN.get("folder") or tempfile.mkdtemp()))
     keep_freed_memory()
     earlier: dict[str, torch.nn.Module] = {}
-    started = time.process_time()
+    before = 0.0
     for name, block in bench.run.settings.model.earlier().items():
         data = bench.fits[name]({})
         assert isinstance(data, TrainingSet)
-        earlier[name] = bench.trained(name, block, block.train, data)
-    before = time.process_time() - started
+        earlier[name], seconds = bench.trained(name, block, block.train, data)
+        before += seconds
 
     def wanted(name: str) -> bool:
-        return not ROWS or name == MAIN or any(word in name for word in ROWS)
+        return name == MAIN or any(word in name for word in OWN.get("rows", "").split(","))
 
     rows: dict[str, Row] = {}
     for name, changes in ABLATIONS.items():
@@ -150,6 +157,6 @@ def main(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    ROWS = [name for word in sys.argv[1:] if word.startswith("rows=") for name in word[5:].split(",")]
-    sys.argv = ["bench_bert", "project=bert", "tracking=none", *(w for w in sys.argv[1:] if not w.startswith("rows="))]
+    OWN |= dict(word.split("=", 1) for word in sys.argv[1:] if word.startswith(("rows=", "folder=")))
+    sys.argv = ["bench_bert", "project=bert", "tracking=none", *(w for w in sys.argv[1:] if w.split("=")[0] not in OWN)]
     main()

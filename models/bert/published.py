@@ -27,6 +27,18 @@ OUTER = {
     "norm": "cls.predictions.transform.LayerNorm",
     "head": "classifier",
 }
+SETTINGS = {  # of a config.json
+    "vocab": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "hidden": "intermediate_size",
+    "context": "max_position_embeddings",
+    "types": "type_vocab_size",
+    "eps": "layer_norm_eps",
+    "dropout": "hidden_dropout_prob",
+}
+FIXED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
 OURS, OUTER_OURS = ({theirs: ours for ours, theirs in names.items()} for names in (NAMES, OUTER))
 
 
@@ -67,25 +79,18 @@ def shape_of(config: Mapping[str, object]) -> Shape:
     Raises:
         ValueError: it is not BERT, or a variant of it that this network isn't.
     """
-    expected = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-    for key, value in expected.items():
+    for key, value in FIXED.items():
         if (found := config.get(key, value)) != value:
             raise ValueError(f"config.json: {key}: found {found!r}; expected {value!r}")
-    names = {
-        "vocab": "vocab_size",
-        "width": "hidden_size",
-        "layers": "num_hidden_layers",
-        "heads": "num_attention_heads",
-        "hidden": "intermediate_size",
-        "context": "max_position_embeddings",
-        "types": "type_vocab_size",
-        "eps": "layer_norm_eps",
-        "dropout": "hidden_dropout_prob",
-    }
     try:
-        return Shape(**{ours: config[theirs] for ours, theirs in names.items()})  # type: ignore[arg-type]
+        return Shape(**{ours: config[theirs] for ours, theirs in SETTINGS.items()})  # type: ignore[arg-type]
     except KeyError as error:
         raise ValueError(f"config.json: found no {error}; expected the settings of a BertModel") from None
+
+
+def config_of(shape: Shape) -> dict[str, object]:
+    """The way back: what a config.json says of a network of this shape."""
+    return {**FIXED, **{theirs: getattr(shape, ours) for ours, theirs in SETTINGS.items()}}
 
 
 def build(config: Mapping[str, object], state: Mapping[str, Tensor]) -> Bert:

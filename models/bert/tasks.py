@@ -12,9 +12,10 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from models.bert.encoder import Bert, Shape, initialise, mean, sentence_vectors
-from models.bert.published import build
+from models.bert.published import build, config_of, to_transformers
 from models.graph import Graph
 
 ParameterGroup = dict[str, Any]  # as torch.optim takes them: `params`, and the settings for these
@@ -116,11 +117,17 @@ class Task(pl.LightningModule):
         ]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        autocast = "mixed" in str(self.trainer.precision)  # with which Lightning clips no gradient of a fused optimizer
-        optimizer = torch.optim.AdamW(self.groups(), fused=not autocast)
+        optimizer = torch.optim.AdamW(self.groups(), fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """By norm. Lightning refuses to with a fused optimizer under autocast, where gradients may be scaled."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def pace(self, step: int, steps: int) -> float:
         """Fraction of the peak learning rate."""
@@ -205,6 +212,7 @@ class Classifier(Task):
         pooling: first: [CLS] through the pooler (section 3.2); mean: over all tokens, which needs no pooler.
         frozen: only the head (and the pooler) learns.
         precision: of the exported graph; int8 has 8-bit weights and activations.
+        publish: the bundle also has the weights, from which another training can start.
     """
 
     def __init__(
@@ -219,9 +227,10 @@ class Classifier(Task):
         pooling: Literal["first", "mean"] = "first",
         frozen: bool = False,
         precision: Literal["fp32", "int8"] = "fp32",
+        publish: bool = False,
     ) -> None:
         super().__init__(encoder_of(start, encoder), lr, decay, warmup, weight_decay)
-        self.pooling, self.precision = pooling, precision
+        self.pooling, self.precision, self.publish = pooling, precision, publish
         self.dropout, self.head = nn.Dropout(self.bert.shape.dropout), nn.Linear(self.bert.shape.width, classes)
         initialise(self.head)
         if frozen:
@@ -250,6 +259,10 @@ class Classifier(Task):
         logits = self(tokens.long(), inside(tokens, lengths)).float()
         self.log("val_loss", F.cross_entropy(logits, y), sync_dist=True, batch_size=len(y))
         self.log("val_accuracy", (logits.argmax(1) == y).float().mean(), sync_dist=True, batch_size=len(y))
+
+    def published(self) -> Published:
+        """What `start` takes, and transformers' BertModel; of BertForSequenceClassification if pooling is `first`."""
+        return {"config": config_of(self.bert.shape), "state": to_transformers(self.state_dict())}
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         """model.onnx: tokens int64 [n, t], seen bool [n, t] -> logits [n, classes], vectors [n, width]

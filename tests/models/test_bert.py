@@ -183,6 +183,19 @@ def test_published_weights_come_with_their_settings() -> None:
     torch.testing.assert_close(build(settings, old).eval()(tokens, seen)[seen], wanted[seen], atol=1e-5, rtol=1e-5)
 
 
+def test_transformers_reads_what_is_published() -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    shape = SHAPES["narrow"]
+    ours = shaken(Classifier(Bert(shape), 3, lr=0))
+    found: Any = ours.published()
+    reference = BertForSequenceClassification(BertConfig(**found["config"], id2label={0: "a", 1: "b", 2: "c"})).eval()
+    reference.load_state_dict(found["state"])
+    tokens, seen, types = batch(shape)
+    wanted = reference(tokens, seen.long(), token_type_ids=types).logits
+    torch.testing.assert_close(ours(tokens, seen, types), wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

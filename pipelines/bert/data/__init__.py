@@ -29,6 +29,7 @@ OUTSIDE = "outside"  # a further split: requests that belong to no class
 UNLABELLED = "unlabelled"  # and training texts whose labels are not used
 NONE = -1  # their class
 EXPLAINED = range(200, 300)  # test texts with contributions; not the first, whose latency is measured
+SCOPED = 10_000  # training texts that the scope is fitted to, at most
 TAGS = ("kind", "language")  # of generated requests
 FIELDS = [("label", "i8"), ("kind", "U16"), ("language", "U8")]  # of a test row
 
@@ -54,6 +55,10 @@ class Data(project.Data[settings.Data], project.TakesLabels):
         if data.weights.path:
             found = weights.find(data.weights.path, data.weights.sha256)
             files, notes["weights"] = found.files, found.card
+            longest = found.json("config.json").get("max_position_embeddings", data.max_tokens)
+            if data.max_tokens > longest:
+                excess = f"data.max_tokens: found {data.max_tokens}; expected at most {longest}"
+                raise UsageError(f"{excess}, as many as {found.source} has positions")
             print(f"weights: {found.source}, sha256 {found.sha256[:12]}, licence {found.licence}")
         return PreparedData(parts, source, licence, schema, notes, files)
 
@@ -205,11 +210,14 @@ def tokenizer_of(folder: Path) -> "Tokenizer":
 
 def assets_of(network: Any, tokenizer: "Tokenizer", parts: Sequence[tuple[np.ndarray, ...]]) -> JsonObject:
     """What the predictor needs of the trained network. parts: ids, lengths and classes, of train and val"""
+    some = slice(None, None, -(-len(parts[0][0]) // SCOPED))
+    parts = [tuple(array[some] for array in parts[0]), parts[1]]
     found = [vectors_of(network, tokens, lengths) for tokens, lengths, _ in parts]
     return {
         "tokenizer.json": json.loads(tokenizer.to_str()),
         "encoder.json": {"precision": network.precision},
         "scope.json": Scope.fit(found[0], parts[0][2], found[1]).json,
+        **(weights.files_of(**network.published()) if network.publish else {}),
     }
 
 

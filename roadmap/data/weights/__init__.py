@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,13 @@ def licence_in(readme: Path) -> str:
         return "not stated"
     header = readme.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0].splitlines()
     return next((line.partition(":")[2].strip() for line in header if line.startswith("license:")), "not stated")
+
+
+def files_of(config: Mapping[str, object], state: "Mapping[str, Tensor]") -> JsonObject:
+    """A trained network as files that `find` finds beside its tokenizer: config.json and, as bytes, WEIGHTS."""
+    from safetensors.torch import save
+
+    return {"config.json": dict(config), WEIGHTS: save(dict(state), {"format": "pt"})}
 
 
 def load(file: Path, sha256: str) -> "dict[str, Tensor]":

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from models.bert.encoder import Bert, Shape
 from models.bert.published import to_transformers
+from models.bert.tasks import Classifier
 from pipelines.bert.data import NONE, OUTSIDE, UNLABELLED, Data, corpora
 from pipelines.bert.data.requests import INTENTS, generate, generate_outside
 from pipelines.bert.data.tokens import encode, published_tokenizer, train_tokenizer
@@ -96,6 +97,25 @@ def test_weights_are_in_the_card_and_beside_the_splits(tmp_path: Path, weights: 
     (folder / "model.safetensors").write_bytes(b"other")
     with pytest.raises(UsageError, match=r"model\.safetensors"):
         Data().training(folder)
+
+
+def test_one_training_starts_from_the_bundle_of_another(tmp_path: Path, weights: Path) -> None:
+    first = written(tmp_path / "first", settings(weights={"path": str(weights), "sha256": None}))
+    data = training_set(Data().training(first)["model"]({}))
+    network = Classifier(**data.model, lr=0, pooling="mean", publish=True)
+    torch.nn.init.normal_(network.bert.tokens.weight)
+    assert callable(data.assets)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for name, content in data.assets(network).items():
+        (bundle / name).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    second = written(tmp_path / "second", settings(weights={"path": str(bundle), "sha256": None}))
+    again = Classifier(**training_set(Data().training(second)["model"]({})).model, lr=0)
+    for name, value in network.bert.state_dict().items():
+        assert torch.equal(again.bert.state_dict()[name], value), name
+    assert "model.safetensors" not in data.assets(Classifier(**data.model, lr=0, pooling="mean"))
+    with pytest.raises(UsageError, match="max_tokens: found 41; expected at most 40, as many"):
+        written(tmp_path / "third", settings(max_tokens=41, weights={"path": str(bundle), "sha256": None}))
 
 
 @pytest.mark.parametrize("text", ["A film.", "films GOOD!", "电影 good", "unheard films", "a" * 300, " . "])
