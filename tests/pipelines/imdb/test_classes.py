@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.imdb import behaviour, data, evaluate, monitoring
 from pipelines.imdb.data import tokens
 from pipelines.imdb.predict import Predictor
 from pipelines.imdb.settings import Data
-from roadmap.bundle import Bundle, load_predictor, write_manifest
+from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import predict_in_batches
 from roadmap.data import splits
 from roadmap.evaluation import behavioural
@@ -28,18 +28,17 @@ from roadmap.io.errors import UsageError
 from roadmap.project import load_project
 from roadmap.reporting import style
 from roadmap.reporting.tasks import text as report
-from roadmap.training.export import export
 from serving.batch.__main__ import main as score
 from serving.http.app import create_app
 from serving.settings import Settings
+from tests.support.pipelines import reviews
 
 CLASSES = ["Business", "Sci/Tech", "Sports", "World"]
 WORDS = {"Business": "shares", "Sci/Tech": "software", "Sports": "match", "World": "treaty"}
 
 
 def settings(**changes: Any) -> Data:
-    known = {"path": None, "text": None, "target": None, "rows": 600, "split": (0.7, 0.15, 0.15)}
-    return Data(**{**known, "vocabulary": 300, "max_tokens": 64, **changes})
+    return reviews.settings(**{"vocabulary": 300, **changes})
 
 
 def rows() -> list[tuple[str, str]]:
@@ -142,8 +141,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def artifacts(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle as training writes it, after a few steps."""
-    bundle = tmp_path_factory.mktemp("artifacts") / "imdb" / "bundle"
-    bundle.mkdir(parents=True)
+    artifacts = tmp_path_factory.mktemp("artifacts")
     found = data.Data().training(folder)
     torch.manual_seed(0)
     model = networks.LSTM(**found.model, width=24, hidden=6, dropout=0, word_dropout=0, lr=0.1, weight_decay=0)
@@ -153,14 +151,8 @@ def artifacts(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimizer.zero_grad()
         model.training_step((x, lengths, y), 0).backward()
         optimizer.step()
-    export(model.eval(), tuple(array[:2] for array in found.val[:-1]), bundle)
-    assert isinstance(found.assets, Mapping)
-    for name, content in found.assets.items():
-        (bundle / name).write_text(json.dumps(content, ensure_ascii=False))
-    lineage = {"source": "test", "created": "2026-11-24T00:00:00+00:00", "git_commit": None, "run": "0" * 32}
-    hashes = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
-    write_manifest(bundle, project="imdb", predictor="pipelines.imdb.predict", profile="sample", **lineage, **hashes)
-    return bundle.parent.parent
+    reviews.bundle(model, found, artifacts / "imdb" / "bundle")
+    return artifacts
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,10 @@ import torch
 
 from pipelines.imdb import data
 from pipelines.imdb.data import tokens as tokenizing
-from pipelines.imdb.settings import Data
 from roadmap.data import splits
 from roadmap.io.errors import UsageError
 from roadmap.training.batches import BatchLoader
-
-
-def settings(**changes: Any) -> Data:
-    known = {"path": None, "text": None, "target": None, "rows": 600, "split": (0.7, 0.15, 0.15)}
-    return Data(**{**known, "vocabulary": 700, "max_tokens": 64, **changes})
-
+from tests.support.pipelines.reviews import settings
 
 # ---------------------------------------------------------------- where texts come from
 
@@ -167,13 +161,6 @@ def test_one_word_texts_can_be_trained_on(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- tokens
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("prepared") / "imdb"
-    splits.write(folder, data.Data().prepare(settings(), "sample", seed=7), "sample")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from fastapi.testclient import TestClient
 from models import imdb as networks
 from pipelines.imdb import data, evaluate
 from pipelines.imdb.data.reviews import generate
-from pipelines.imdb.settings import Data
-from roadmap.bundle import Bundle, load_predictor, write_manifest
+from roadmap.bundle import Bundle, load_predictor
 from roadmap.data import splits
 from roadmap.data.texts import files
 from roadmap.evaluation import plots
@@ -25,43 +24,22 @@ from roadmap.evaluation.plots import texts as text_plots
 from roadmap.inference.text import TOKENS, batches
 from roadmap.reporting import style
 from roadmap.reporting.tasks import text as report
-from roadmap.training.export import export
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support.checkouts import Checkout, checkout
-
-
-def settings(**changes: Any) -> Data:
-    known = {"path": None, "text": None, "target": None, "rows": 600, "split": (0.7, 0.15, 0.15)}
-    return Data(**{**known, "vocabulary": 700, "max_tokens": 64, **changes})
-
+from tests.support.pipelines import reviews
 
 # ---------------------------------------------------------------- serving
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("prepared") / "imdb"
-    splits.write(folder, data.Data().prepare(settings(), "sample", seed=7), "sample")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def artifacts(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle as training writes it, of an untrained network."""
     folder = tmp_path_factory.mktemp("artifacts")
-    bundle = folder / "imdb" / "bundle"
-    bundle.mkdir(parents=True)
     found = data.Data().training(prepared)
     torch.manual_seed(0)
-    model = networks.LSTM(**found.model, width=8, hidden=6, dropout=0, word_dropout=0, lr=0.1, weight_decay=0).eval()
-    export(model, tuple(array[:2] for array in found.val[:-1]), bundle)
-    assert isinstance(found.assets, Mapping)
-    for name, content in found.assets.items():
-        (bundle / name).write_text(json.dumps(content, ensure_ascii=False))
-    lineage = {"source": "test", "created": "2026-11-24T00:00:00+00:00", "git_commit": None, "run": "0" * 32}
-    hashes = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
-    write_manifest(bundle, project="imdb", predictor="pipelines.imdb.predict", profile="sample", **lineage, **hashes)
+    network = networks.LSTM(**found.model, width=8, hidden=6, dropout=0, word_dropout=0, lr=0.1, weight_decay=0)
+    reviews.bundle(network, found, folder / "imdb" / "bundle")
     return folder
 
 

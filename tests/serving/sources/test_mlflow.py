@@ -26,6 +26,7 @@ from roadmap.promotion import registry
 from serving.sources import DiscoveredBundle, SourceError, open_source
 from tests.support import bundles
 from tests.support.checkouts import ROOT, environment
+from tests.support.sources import found
 
 pytestmark = pytest.mark.slow
 
@@ -100,11 +101,6 @@ def log(store: Store, experiment: str, folder: Path) -> None:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def server(store: Store, s3: None, monkeypatch: pytest.MonkeyPatch) -> Store:
     """The store by its server."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.url)
@@ -123,27 +119,21 @@ def either(request: pytest.FixtureRequest) -> Store:
     return request.getfixturevalue(request.param)
 
 
-def found(models: str, cache: Path, name: str) -> DiscoveredBundle:
-    one = open_source(models, cache).find()[name]
-    assert isinstance(one, DiscoveredBundle), one
-    return one
-
-
 @pytest.mark.parametrize("model", ["titanic/1", "titanic/2", "house_prices/1", "mnist/1"])
 def test_bundles_come_from_any_artifact_store(model: str, server: Store, cache: Path) -> None:
-    folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
+    folder = found(open_source(f"models:/{model}", cache), model.partition("/")[0]).fetch()
     assert Bundle(folder).manifest == server.bundles[model]
 
 
 @pytest.mark.parametrize("model", ["house_prices/1", "mnist/1"])
 def test_the_sqlite_file_is_read_without_a_server(model: str, file: Store, cache: Path) -> None:
-    folder = found(f"models:/{model}", cache, model.partition("/")[0]).fetch()
+    folder = found(open_source(f"models:/{model}", cache), model.partition("/")[0]).fetch()
     assert Bundle(folder).manifest == file.bundles[model]
 
 
 def test_artifacts_that_need_a_server_are_reported(file: Store, cache: Path) -> None:
     with pytest.raises(SourceError, match=r"models:/titanic/1: .*a server in MLFLOW_TRACKING_URI"):
-        found("models:/titanic/1", cache, "titanic").fetch()
+        found(open_source("models:/titanic/1", cache), "titanic").fetch()
 
 
 def test_every_model_with_the_alias_is_found(either: Store, cache: Path) -> None:
@@ -186,13 +176,13 @@ def test_one_unknown_name_does_not_affect_the_others(wrong: str, either: Store, 
 
 def test_a_model_without_a_bundle_is_rejected(server: Store, cache: Path) -> None:
     with pytest.raises(BundleError, match=r"models:/foreign/1: found no artifacts/\*/bundle\.json"):
-        found("models:/foreign/1", cache, "foreign").fetch()
+        found(open_source("models:/foreign/1", cache), "foreign").fetch()
 
 
 def test_downloads_over_http_and_s3_are_cached(server: Store, cache: Path) -> None:
-    folder = found("models:/titanic/1", cache, "titanic").fetch()
+    folder = found(open_source("models:/titanic/1", cache), "titanic").fetch()
     written = (folder / "model.onnx").stat().st_mtime_ns
-    assert found("models:/titanic@champion", cache, "titanic").fetch() == folder
+    assert found(open_source("models:/titanic@champion", cache), "titanic").fetch() == folder
     assert (folder / "model.onnx").stat().st_mtime_ns == written
 
 
@@ -202,7 +192,7 @@ def test_artifacts_on_another_machine_are_reported(server: Store, cache: Path) -
     folder.rename(f"{folder}.away")
     try:
         with pytest.raises(SourceError, match="does not exist on this machine"):
-            found("models:/house_prices/1", cache, "house_prices").fetch()
+            found(open_source("models:/house_prices/1", cache), "house_prices").fetch()
     finally:
         Path(f"{folder}.away").rename(folder)
 
@@ -271,23 +261,23 @@ def test_basic_and_token_authentication(
 
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass:wörd")
-    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+    Bundle(found(open_source("models:/titanic@champion", cache), "titanic").fetch())
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
     monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:pass%3Aw%C3%B6rd@127.0.0.1:{port}/")
-    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+    Bundle(found(open_source("models:/titanic@champion", cache), "titanic").fetch())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:secret@127.0.0.1:{port}/")
     there = open_source("models:/titanic@champion", cache).find()
     assert isinstance(there["titanic"], SourceError) and "secret" not in str(there["titanic"])
 
     proxy("Bearer abc")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
-    Bundle(found("models:/titanic@champion", cache, "titanic").fetch())
+    Bundle(found(open_source("models:/titanic@champion", cache), "titanic").fetch())
 
 
 def test_an_interrupted_download_can_be_retried(proxy: Callable[..., Proxy], cache: Path) -> None:
     cutting = proxy(None)
-    one = found("models:/titanic/1", cache, "titanic")
+    one = found(open_source("models:/titanic/1", cache), "titanic")
     cutting.change = lambda content: content[:-1]
     with pytest.raises(SourceError):
         one.fetch()

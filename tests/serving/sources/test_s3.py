@@ -12,19 +12,9 @@ import boto3
 import pytest
 
 from roadmap.bundle import MANIFEST, Bundle, BundleError, write_manifest
-from serving.sources import BundleSource, DiscoveredBundle, SourceError, open_source
+from serving.sources import DiscoveredBundle, SourceError, open_source
 from tests.support import bundles
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-def found(source: BundleSource, name: str = "titanic") -> DiscoveredBundle:
-    one = source.find()[name]
-    assert isinstance(one, DiscoveredBundle), one
-    return one
+from tests.support.sources import found
 
 
 class Bucket:
