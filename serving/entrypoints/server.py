@@ -77,7 +77,7 @@ def serve(settings: Settings, listener: socket.socket) -> int:
 
 def supervise(settings: Settings, listener: socket.socket) -> int:
     """Serves with several processes on one socket."""
-    from uvicorn.supervisors import Multiprocess
+    from serving.entrypoints.workers import Supervisor
 
     os.environ.update(to_environment(settings))
     metrics.share_between_workers()
@@ -85,7 +85,7 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
         "serving.http.app:create_app", settings, factory=True, workers=settings.workers, timeout_worker_healthcheck=30
     )
     announce(settings, listener)
-    Multiprocess(several, sockets=[listener]).run()
+    Supervisor(several, sockets=[listener]).run()
     return 0
 
 

@@ -59,6 +59,16 @@ def command(artifacts: Path, *more: str, program: tuple[str, ...] = ("-m", "serv
             server.wait(60)
 
 
+def workers(server: "subprocess.Popen[str]") -> list[int]:
+    """Their process ids, in order of their start."""
+    alive = []
+    for child in psutil.Process(server.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                alive.append(child)
+    return [child.pid for child in sorted(alive, key=psutil.Process.create_time)]
+
+
 def ask(address: str) -> tuple[int, int]:
     """-> status, outputs"""
     connection = HTTPConnection(address, timeout=60)
@@ -87,31 +97,34 @@ def test_sigterm_completes_requests_in_flight(artifacts: Path, tmp_path: Path) -
 def test_a_killed_worker_is_restarted_while_the_others_serve(artifacts: Path) -> None:
     with command(artifacts, "--workers", "2") as (server, address):
 
-        def workers() -> list[int]:
-            alive = []
-            for child in psutil.Process(server.pid).children():
-                with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-                    if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
-                        alive.append(child.pid)
-            return alive
-
         def both_answer() -> bool:
             try:
-                return ask(address) == (200, 1) and len(workers()) == 2
+                return ask(address) == (200, 1) and len(workers(server)) == 2
             except ConnectionError:
                 return False
 
         until(both_answer)
-        victim = workers()[0]
+        victim = workers(server)[0]
         os.kill(victim, signal.SIGKILL)
         lost = 0
         deadline = time.monotonic() + 120
         answered = 0
-        while time.monotonic() < deadline and (answered < 50 or len(workers()) < 2 or victim in workers()):
+        while time.monotonic() < deadline and (answered < 50 or len(workers(server)) < 2 or victim in workers(server)):
             try:
                 assert ask(address) == (200, 1)
                 answered += 1
             except (ConnectionError, TimeoutError):
                 lost += 1
-        assert victim not in workers() and len(workers()) == 2 and answered >= 50
+        assert victim not in workers(server) and len(workers(server)) == 2 and answered >= 50
         assert lost <= 2  # the killed worker's request
+
+
+def test_a_worker_killed_while_it_is_pinged_is_replaced(artifacts: Path) -> None:
+    """At once, not after the 30 seconds in which a busy one may answer."""
+    with command(artifacts, "--workers", "2") as (server, address):
+        until(lambda: len(workers(server)) == 2)
+        _, second = workers(server)
+        os.kill(second, signal.SIGSTOP)  # it can't answer a ping
+        assert ask(address) == (200, 1)  # the first has answered one, so that the second is asked
+        os.kill(second, signal.SIGKILL)
+        until(lambda: len(workers(server)) == 2 and second not in workers(server), seconds=20)

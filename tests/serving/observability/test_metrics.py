@@ -130,19 +130,25 @@ def _seconds(function: Callable[..., None], *arguments: Any) -> float:
     return (time.thread_time() - began) / 1000
 
 
-def test_any_worker_reports_for_all_including_killed_ones(artifacts: Path, server: Callable[..., Any]) -> None:
-    with server(str(artifacts), "--workers", "2") as running:
-        pids = set()
-        for count in range(200):  # connections of their own, so that both workers get some
-            assert running.post("/models/titanic/predict", {"inputs": [{}]}) == 200
-            pids = running.children()
-            if count >= 20 and len(pids) >= 2:
-                break
-        requested = count + 1
+def test_any_worker_reports_for_all_including_killed_ones(
+    artifacts: Path, server: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "metrics").mkdir()
+    with server(str(artifacts), "--workers", "2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics")) as running:
+        requested = 0
+
+        def both_have_answered() -> bool:
+            nonlocal requested
+            assert running.post("/models/titanic/predict", {"inputs": [{}]}) == 200  # a connection of its own
+            requested += 1
+            return len(list((tmp_path / "metrics").glob("counter_*.db"))) == 2
+
+        until(both_have_answered)
         name = key("serving_requests_total", route=PREDICT, project="titanic", status="200")
         assert samples(running.get("/metrics"))[name] == requested
-        os.kill(max(pids), signal.SIGKILL)
-        until(lambda: max(pids) not in running.children())
+        victim = max(running.children())
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in running.children())
         for _ in range(5):
             assert running.post("/models/titanic/predict", {"inputs": [{}]}, patience=20) == 200
         found = samples(running.get("/metrics"))
