@@ -1,37 +1,27 @@
-"""SageMaker's contract: what its endpoints and batch transform require of a container."""
+"""SageMaker's contract over HTTP: what its endpoints and batch transform require."""
 
 import csv
 import io
 import json
 import math
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.entrypoints import sagemaker
 from serving.http.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
-from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[3]
 PEOPLE = [
     {"class": "1st", "sex": "female", "age": "adult"},
     {"class": "3rd", "sex": "male", "age": "child"},
     {"class": "crew", "sex": "male", "age": None},
 ]
-Connect = Callable[..., HTTPConnection]
 ROWS = "1st,female,adult\n3rd,male,child\ncrew,male,\n"
 LINES = "".join(json.dumps(person) + "\n" for person in PEOPLE)
 
@@ -75,9 +65,6 @@ def problem(response: Any, status: int) -> str:
 
 def from_csv(text: str) -> list[dict[str, Any]]:
     return [{"label": label, "probability": float(p)} for label, p in csv.reader(io.StringIO(text))]
-
-
-# ---------------------------------------------------------------- what comes in and goes out
 
 
 def test_json_keeps_the_shape_of_the_request(titanic: TestClient, expected: list[Any]) -> None:
@@ -149,9 +136,6 @@ def test_nested_outputs_are_json_in_a_cell(artifacts: Path) -> None:
         assert (digit, len(json.loads(probabilities))) == ("3", 10)
 
 
-# ---------------------------------------------------------------- batch transform
-
-
 @pytest.mark.parametrize(
     ("kind", "file", "accept"),
     [("text/csv", ROWS * 200, "text/csv"), ("application/jsonlines", LINES * 200, "application/jsonlines")],
@@ -181,9 +165,6 @@ def test_batch_transforms_execution_parameters(titanic: TestClient) -> None:
         "MaxPayloadInMB": 6,
         "BatchStrategy": "MULTI_RECORD",
     }
-
-
-# ---------------------------------------------------------------- what is refused
 
 
 @pytest.mark.parametrize(
@@ -243,9 +224,6 @@ def test_custom_attributes_and_lineage_are_in_the_headers(titanic: TestClient) -
     assert "X-Amzn-SageMaker-Custom-Attributes" not in invoke(titanic, ROWS, "text/csv").headers
 
 
-# ---------------------------------------------------------------- which project
-
-
 def test_a_single_project_needs_no_name(artifacts: Path, tmp_path: Path) -> None:
     shutil.copytree(artifacts / "titanic", tmp_path / "titanic")
     with TestClient(create_app(Settings(bundles=str(tmp_path)))) as client:
@@ -266,121 +244,3 @@ def test_ping_is_200_only_if_the_model_is_loaded(artifacts: Path, tmp_path: Path
         problem(invoke(client, ROWS, "text/csv"), 503)
     with serving(own, "titanik") as client:
         problem(client.get("/ping"), 404)
-
-
-# ---------------------------------------------------------------- docker run <image> serve
-
-
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
-
-
-@contextmanager
-def container(
-    folder: Path, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], Callable[..., HTTPConnection]]]:
-    number = port()
-    given = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(number), **environment}
-    arguments = [sys.executable, "-m", "serving.entrypoints.sagemaker", "serve"]
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, env={**os.environ, **given}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-    def connect(timeout: float = 60) -> HTTPConnection:
-        return HTTPConnection("127.0.0.1", number, timeout=timeout)
-
-    try:
-        yield process, connect
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def await_ping(process: subprocess.Popen[str], connect: Connect) -> None:
-    """Polls like SageMaker until the response is 200 within two seconds."""
-
-    def answered() -> bool:
-        assert process.poll() is None, process.communicate()[0]
-        try:
-            connection = connect(2)
-            connection.request("GET", "/ping")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-
-    until(answered)
-
-
-def refuses(connection: HTTPConnection) -> bool:
-    try:
-        connection.connect()
-    except ConnectionRefusedError:
-        return True
-    connection.close()
-    return False
-
-
-def packed(artifacts: Path, folder: Path, layout: str) -> Path:
-    """The contents of /opt/ml/model after SageMaker has unpacked model.tar.gz."""
-    shutil.copytree(artifacts / "titanic" / "bundle", folder / layout)
-    return folder
-
-
-@pytest.mark.parametrize("layout", ["", "bundle", "titanic/bundle"])
-def test_serve_finds_the_bundle_at_any_depth(artifacts: Path, tmp_path: Path, layout: str) -> None:
-    with container(packed(artifacts, tmp_path / "model", layout)) as (process, connect):
-        await_ping(process, connect)
-        connection = connect()
-        connection.request("POST", "/invocations", ROWS, {"content-type": "text/csv"})
-        assert len(connection.getresponse().read().splitlines()) == 3
-
-
-def test_sigterm_answers_requests_in_flight(artifacts: Path, tmp_path: Path) -> None:
-    with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
-        await_ping(process, connect)
-        connection = connect()
-        connection.putrequest("POST", "/invocations")
-        connection.putheader("content-type", "text/csv")
-        connection.putheader("content-length", str(len(ROWS)))
-        connection.putheader("expect", "100-continue")
-        connection.endheaders()
-        message = b""
-        while not message.endswith(b"\r\n\r\n"):
-            message += connection.sock.recv(100)
-        assert message.startswith(b"HTTP/1.1 100")  # it reads the body: the request is in flight
-        connection.send(ROWS[:10].encode())
-        process.send_signal(signal.SIGTERM)
-        until(lambda: refuses(connect()))
-        connection.send(ROWS[10:].encode())
-        answer = connection.getresponse()
-        assert (answer.status, len(answer.read().splitlines())) == (200, 3)
-        assert process.wait(timeout=60) in (0, -signal.SIGTERM)
-
-
-def test_ping_stays_responsive_during_a_large_request(artifacts: Path, tmp_path: Path) -> None:
-    with container(packed(artifacts, tmp_path / "model", "")) as (process, connect):
-        await_ping(process, connect)
-        busy = connect()
-        busy.request("POST", "/invocations", "1st,female,adult\n" * 100_000, {"content-type": "text/csv"})
-        await_ping(process, connect)
-        answer = busy.getresponse()
-        assert (answer.status, len(answer.read().splitlines())) == (200, 100_000)
-
-
-def test_serve_reports_what_is_missing(
-    artifacts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SM_MODEL_DIR", str(tmp_path))
-    assert sagemaker.main(["train"]) == 2
-    assert "'train'" in capsys.readouterr().err
-    assert sagemaker.main(["serve"]) == 2
-    assert f"no bundle.json in {tmp_path}" in capsys.readouterr().err
-    packed(artifacts, tmp_path, "a")
-    packed(artifacts, tmp_path, "b")
-    assert sagemaker.main(["serve"]) == 2
-    assert "found a second bundle of titanic" in capsys.readouterr().err
-    (tmp_path / "a" / "bundle.json").write_text("{}")
-    assert sagemaker.main(["serve"]) == 2
-    assert "a/bundle.json: " in capsys.readouterr().err
