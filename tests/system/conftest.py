@@ -19,7 +19,7 @@ FIRST = [
         "system/pipelines/test_dvc.py",
         "system/pipelines/test_monitor.py",
         "system/workflows/test_jobs.py",
-        "pipelines/cifar10/test_predict.py",
+        "pipelines/cifar10/test_official_data.py",
         "system/deploy/test_ecs.py",
     )
 ]
