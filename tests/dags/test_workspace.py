@@ -4,13 +4,10 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,49 +15,8 @@ from dvc_airflow import workspace
 from dvc_airflow.process import Blocked, Command
 from dvc_airflow.workspace import OverrideError
 
-from tests.support.checkouts import BIN, ROOT, environment
-
-PARAMS = """\
-seed: 1   # a comment
-lr: 1e-3
-names: [a, b]
-projects:
-  one: {epochs: 3, until: null}
-"""
-COPY = f"{sys.executable} -c \"import sys; open(sys.argv[2], 'w').write(open(sys.argv[1]).read() + sys.argv[3])\""
-PIPELINE = {
-    "stages": {
-        "prepare": {"cmd": f"{COPY} input ready x", "deps": ["input"], "outs": ["ready"]},
-        "train": {
-            "cmd": f"{COPY} params.yaml model.json ''",
-            "deps": ["ready"],
-            "params": ["projects.one"],
-            "outs": ["model.json"],
-        },
-        "other": {"cmd": f"{COPY} third elsewhere y", "deps": ["third"], "outs": ["elsewhere"]},
-    }
-}
-
-
-class Repository:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *command: str, folder: Path | None = None) -> str:
-        done = subprocess.run(
-            command, cwd=folder or self.folder, env=environment(), capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def dvc(self, *arguments: str, folder: Path | None = None) -> str:
-        return self.run(str(BIN / "dvc"), *arguments, folder=folder)
-
-    def state(self) -> dict[str, bytes]:
-        """The state that a run must not change: Git's status, and the files."""
-        names = ("params.yaml", "dvc.lock", "input", "new.txt", "ready", "model.json")
-        files = {name: (self.folder / name).read_bytes() for name in names if (self.folder / name).exists()}
-        return {**files, "git status": self.run("git", "status", "--porcelain").encode()}
+from tests.support.checkouts import BIN, environment
+from tests.support.repositories import PARAMS, PIPELINE, Repository
 
 
 @pytest.fixture(scope="module")
@@ -96,74 +52,6 @@ def repository(made: Path, tmp_path: Path) -> Repository:
 def clone(repository: Repository, *overrides: str, run: str = "one manual__2026") -> Path:
     root = repository.folder
     return workspace.clone(root, run, workspace.head(root), list(overrides))
-
-
-# ---------------------------------------------------------------- overrides
-
-
-@pytest.mark.parametrize(
-    ("override", "key", "value"),
-    [
-        ("seed=7", "seed", 7),
-        ("projects.one.epochs=5", "projects.one.epochs", 5),
-        (" projects.one.epochs = 5 ", "projects.one.epochs", 5),
-        ("lr=0.5", "lr", 0.5),
-        ("lr=2e-4", "lr", 2e-4),
-        ("names=[c, d]", "names", ["c", "d"]),
-        ("projects.one.until=null", "projects.one.until", None),
-        ("projects.one.until=a=b", "projects.one.until", "a=b"),
-        ("projects.one.until=2020-01-31", "projects.one.until", "2020-01-31"),
-        ("seed=", "seed", None),
-        ("+projects.two.epochs=1", "projects.two", {"epochs": 1}),
-        ("~projects.one.until", "projects.one", {"epochs": 3}),
-    ],
-)
-def test_an_override_sets_one_key_as_hydra_reads_it(override: str, key: str, value: Any) -> None:
-    from omegaconf import OmegaConf
-
-    found = OmegaConf.to_container(OmegaConf.create(workspace.override(PARAMS, [override])))
-    before = OmegaConf.to_container(OmegaConf.create(PARAMS))
-    for name in key.split("."):
-        found = found[name]  # type: ignore[index,call-overload]
-    assert found == value and type(found) is type(value)
-    changed = OmegaConf.to_container(OmegaConf.create(workspace.override(PARAMS, [override])))
-    top = key.partition(".")[0]
-    assert {**changed, top: None} == {**before, top: None}, "only this one"  # type: ignore[dict-item]
-
-
-def test_without_overrides_params_are_unchanged() -> None:
-    assert workspace.override(PARAMS, []) == PARAMS
-
-
-@pytest.mark.parametrize(
-    ("override", "output"),
-    [
-        ("epochs", "expected key=value, such as"),
-        ("=3", "expected key=value"),
-        ("~seed=3", "expected key=value"),
-        ("sed=3", "params.yaml has no 'sed'; allowed: seed, lr, names, projects"),
-        ("projects.one.epoch=3", "projects.one has no 'epoch'; allowed: epochs, until"),
-        ("projects.two.epochs=3", "projects has no 'two'; allowed: one"),
-        ("seed.deep=3", "seed has no 'deep'; allowed: nothing, it is a value"),
-        ("+seed.deep=3", "seed has no 'deep'; allowed: nothing, it is a value"),
-        ("~gone", "params.yaml has no 'gone'"),
-        ("names=[a", "is not a YAML value"),
-    ],
-)
-def test_an_invalid_override_names_the_allowed_keys(override: str, output: str) -> None:
-    with pytest.raises(OverrideError) as caught:
-        workspace.override(PARAMS, [override])
-    assert output in str(caught.value) and repr(override) in str(caught.value)
-
-
-def test_every_key_of_params_can_be_overridden() -> None:
-    text = (ROOT / "params.yaml").read_text()
-    changed = yaml.safe_load(workspace.override(text, ["seed=7"]))
-    assert changed == {**yaml.safe_load(text), "seed": 7}
-    assert list(changed["projects"]) == list(yaml.safe_load(text)["projects"]), "in order"
-
-
-# ---------------------------------------------------------------- clones
 
 
 @pytest.mark.slow
@@ -260,9 +148,6 @@ def test_old_clones_of_failed_runs_are_removed(repository: Repository) -> None:
     os.utime(queued, (long_ago, long_ago))
     workspace.prune(repository.folder)
     assert (old.exists(), new.exists(), queued.exists()) == (False, True, True)
-
-
-# ---------------------------------------------------------------- dvc.lock
 
 
 @pytest.mark.slow
