@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ import yaml
 from infra.airflow.trigger import Client, TriggerError
 from tests.support.checkouts import BIN, ROOT
 from tests.support.checkouts import environment as project_environment
-from tests.support.servers import free_port
+from tests.support.servers import Running, free_port
 
 VENV = ROOT / ".venv-airflow"
 needed = pytest.mark.skipif(
@@ -208,6 +209,17 @@ class Airflow:
             assert time.monotonic() < deadline, f"no {kind} run of {dag}"
             time.sleep(0.5)
 
+    def deployment(self, champion: dict[str, str], seconds: float = 600) -> str:
+        """The run of `deploy` that this champion triggered."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for run in self.runs("deploy", "asset_triggered"):
+                state = {task["task_id"]: task["state"] for task in self.client.tasks("deploy", run)}
+                if state.get("champions") == "success" and champion in self.client.result("deploy", run, "champions"):
+                    return run
+            time.sleep(1)
+        pytest.fail(f"{champion} was not deployed")
+
     def event(self, asset: str, **extra: Any) -> None:
         """Creates an external asset event."""
         found = self.client.ask(f"/api/v2/assets?name_pattern={asset}")["assets"]
@@ -241,3 +253,20 @@ class Airflow:
         files = {one["relpath"]: one["md5"] for one in json.loads((cache / folder[:2] / folder[2:]).read_text())}
         card = files["card.json"]
         return dict(json.loads((cache / card[:2] / card[2:]).read_text()))
+
+
+@contextmanager
+def serving(airflow: Airflow) -> Iterator[Running]:
+    """The server of the checkout's bundles at the address that Airflow deploys to."""
+    address = airflow.env["SERVING_URL"]
+    log = airflow.home.with_name("serving.log")
+    command = [sys.executable, "-m", "serving", "--port", address.rpartition(":")[2], "--bundles", "artifacts"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=airflow.folder, env=project_environment(), stdout=file, stderr=file)
+    try:
+        running = Running(process, address, log)  # type: ignore[arg-type]
+        running.post("/health", None, patience=60)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(30)

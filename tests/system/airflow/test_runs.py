@@ -2,11 +2,7 @@
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +16,9 @@ from infra.airflow.trigger import TriggerError
 from tests.support import airflow_runs
 from tests.support.airflow_runs import Airflow, Listener, listening, moved
 from tests.support.browser import ARGUMENTS, CHROMIUM
-from tests.support.checkouts import ROOT, Checkout, environment
+from tests.support.checkouts import ROOT, Checkout
 from tests.support.pipelines.holding import Hold
-from tests.support.servers import Running, free_port
+from tests.support.servers import free_port
 from tests.support.waiting import until
 
 pytestmark = [airflow_runs.needed]
@@ -264,47 +260,19 @@ def test_a_new_champion_is_deployed_to_its_target(airflow: Airflow) -> None:
     changed["projects"]["titanic"]["model"] |= {"hidden": [], "dropout": 0.0, "lr": 0.05}
     changed["projects"]["titanic"]["gate"]["minimum_improvement"] = -0.1  # an equal model is good enough
     params.write_text(yaml.safe_dump(changed, sort_keys=False))
-    with serving(airflow) as server:
+    with airflow_runs.serving(airflow) as server:
         results = airflow.succeeds("titanic", airflow.client.trigger("titanic", {"deploy": "server"}))
         assert (results["prepare"]["state"], results["train"]["state"]) == ("cached", "ran")
         decision = json.loads((airflow.folder / "artifacts" / "titanic" / "decision.json").read_text())
         assert decision["promoted"], decision["summary"]
         expected = {"project": "titanic", "target": "server", "bundle": decision["bundle"]}
-        run = deployment(airflow, expected)
+        run = airflow.deployment(expected)
         assert airflow.wait("deploy", run) == "success"
         path = f"/api/v2/dags/deploy/dagRuns/{run}/taskInstances/deploy/logs/1?map_index=0&full_content=true"
         log = json.dumps(airflow.client.ask(path)["content"])
         assert f"titanic: version {decision['bundle']} answers" in log
         models = {model["name"]: model for model in json.loads(server.get("/models"))["models"]}
         assert models["titanic"]["version"] == decision["bundle"]
-
-
-def deployment(airflow: Airflow, expected: dict[str, str]) -> str:
-    """The run of `deploy` that this champion triggered."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        for run in airflow.runs("deploy", "asset_triggered"):
-            state = {task["task_id"]: task["state"] for task in airflow.client.tasks("deploy", run)}
-            if state.get("champions") == "success" and expected in airflow.client.result("deploy", run, "champions"):
-                return run
-        time.sleep(1)
-    pytest.fail(f"{expected} was not deployed")
-
-
-@contextmanager
-def serving(airflow: Airflow) -> Iterator[Running]:
-    address = airflow.env["SERVING_URL"]
-    log = airflow.home.with_name("serving.log")
-    command = [sys.executable, "-m", "serving", "--port", address.rpartition(":")[2], "--bundles", "artifacts"]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=airflow.folder, env=environment(), stdout=file, stderr=file)
-    try:
-        running = Running(process, address, log)  # type: ignore[arg-type]
-        running.post("/health", None, patience=60)
-        yield running
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["the scheduler alone", "the scheduler and all it started"])
