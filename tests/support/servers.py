@@ -85,4 +85,4 @@ def serving(log: Path, bundles: str, *options: str, **env: str) -> Iterator[Runn
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(60)
