@@ -131,6 +131,14 @@ def writer(letters: Path) -> Any:
     return load_predictor(Bundle(letters / "mini_gpt" / "bundle"))
 
 
+@pytest.fixture(scope="session")
+def chatml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """artifacts/ with a tiny language model of single bytes that chats in ChatML and calls tools."""
+    from tests.support import letters
+
+    return letters.chatml_bundle(tmp_path_factory.mktemp("chatml"))
+
+
 # ---------------------------------------------------------------- of tests/system/deploy
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar, runtim
 from pydantic import BaseModel
 
 from roadmap.bundle.bundle import Bundle
+from roadmap.io.json import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,17 @@ class Predictor(ABC, Generic[Asked, Answered]):
     @abstractmethod
     def predict(self, inputs: Sequence[Asked]) -> Sequence[Answered]:
         """One `Response` per `Request`, in order."""
+
+
+class ScoredText(str):
+    """A piece of generated text that carries the log-probabilities of the tokens that begin in it."""
+
+    def __new__(cls, text: str, logprobs: BaseModel) -> "ScoredText":
+        made = super().__new__(cls, text)
+        made.logprobs = logprobs
+        return made
+
+    logprobs: BaseModel
 
 
 @runtime_checkable
@@ -78,13 +90,37 @@ class Batches(Streams[Asks], Protocol[Asks]):
     def batch(self) -> GenerationBatch: ...
 
 
+class CallFormat(NamedTuple):
+    """How a model writes a call of a tool into its text: a JSON object of two keys between two marks.
+
+    The default is that of Hermes, which Qwen, SmolLM and others follow.
+    """
+
+    begin: str = "<tool_call>"
+    end: str = "</tool_call>"
+    name: str = "name"
+    arguments: str = "arguments"
+
+
 @runtime_checkable
 class Chats(Protocol):
-    """Continues conversations."""
+    """Continues conversations.
+
+    calls: how it calls tools; None: it calls none
+    """
+
+    calls: CallFormat | None
 
     @abstractmethod
-    def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-        """(role, content) pairs -> the prompt to continue, and the stop texts"""
+    def chat(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject] = ()) -> tuple[str, list[str]]:
+        """OpenAI's messages and tools -> the prompt to continue, and the stop texts.
+
+        messages: role, content (a text) and what they may have of name, tool_call_id and tool_calls, whose arguments
+        are objects
+
+        Raises:
+            ValueError: the template refuses the messages, or fails.
+        """
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from roadmap.bundle import Batches, GenerationBatch, Streams
+from roadmap.bundle import Batches, GenerationBatch, ScoredText, Streams
 from roadmap.io.json import JsonObject
 from serving.runtime.batching import QueueFull
 
@@ -216,7 +216,9 @@ class GenerationLoop:
 
 
 def merge_text(pieces: Sequence[Piece | Exception]) -> list[Piece | Exception]:
-    """Joins pieces of text; the final response stays separate."""
+    """Joins pieces of plain text; those with log-probabilities and the final response stay separate."""
+    if any(isinstance(piece, ScoredText) for piece in pieces):
+        return list(pieces)
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     return [*[text] * bool(text), *(piece for piece in pieces if not isinstance(piece, str))]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import uvicorn
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from models.decoders.gpt import GPT
 from roadmap.bundle import write_manifest
@@ -25,8 +26,42 @@ BLOCK = 24
 CHAT = {"system": "{content}\n", "user": "a{content}\n", "assistant": "b{content}\n", "answer": "b", "stop": ["\n"]}
 
 
-def bundle_of(folder: Path, tokenizer: Any, kind: str) -> Path:
-    """A bundle of an untrained network with varied logits."""
+CHATML = """\
+{%- if tools %}{{ '<|im_start|>system\\nTools:' }}{% for tool in tools %} {{ tool | tojson }}{% endfor %}
+    {{- '<|im_end|>\\n' }}{% endif %}
+{%- for message in messages %}
+    {%- if message.role not in ('system', 'user', 'assistant', 'tool') or not message.content.strip() and not
+        message.tool_calls %}{{ raise_exception('every turn needs words') }}{% endif %}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content }}
+    {%- for call in message.tool_calls or [] %}
+        {{- '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' + call.function.arguments | tojson }}
+        {{- '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+
+
+def byte_level(*special: str) -> Tokenizer:
+    """A token for each byte, and special ones."""
+    vocabulary = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(special))
+    return tokenizer
+
+
+def chatml_bundle(folder: Path, template: str = CHATML) -> Path:
+    """The untrained network, with the tokens and the template of a model that chats and calls tools."""
+    return bundle_of(folder, byte_level("<|im_start|>", "<|im_end|>"), "bpe", {"chat_template.jinja": template})
+
+
+def bundle_of(folder: Path, tokenizer: Any, kind: str, texts: dict[str, str] | None = None) -> Path:
+    """A bundle of an untrained network with varied logits.
+
+    texts: files that are no JSON
+    """
     torch.manual_seed(0)
     recipe: dict[str, Any] = {
         "dropout": 0.0,
@@ -52,6 +87,8 @@ def bundle_of(folder: Path, tokenizer: Any, kind: str) -> Path:
         assets["chat_template.json"] = CHAT
     for name, content in assets.items():
         (bundle / name).write_text(json.dumps(content))
+    for name, text in (texts or {}).items():
+        (bundle / name).write_text(text)
     lineage = {"source": "none", "created": "2026-11-24T07:00:00+00:00", "git_commit": None, "run": "3" * 32}
     digests = {"data_sha256": "1" * 64, "params_sha256": "2" * 64}
     write_manifest(

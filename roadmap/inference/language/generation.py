@@ -11,10 +11,12 @@ from tokenizers import Tokenizer
 from roadmap.bundle import Batches, Bundle, Chats, Predictor, Tokenizes
 from roadmap.bundle.predictor import Answered
 from roadmap.inference.language import decoding
-from roadmap.inference.language.chat import ChatTemplate
+from roadmap.inference.language.chat import template_of
 from roadmap.inference.language.decoding import Decoder
+from roadmap.inference.language.grammars import Grammars
 from roadmap.inference.language.sampling import log_softmax
 from roadmap.inference.language.writing import CompletionState, Request, Response
+from roadmap.io.json import JsonObject
 
 MAX_PROMPT = 20_000  # characters
 MAX_PROMPTS = 64  # per request, which bounds its time to seconds
@@ -28,8 +30,8 @@ class TextBatch:
 
     size = MAX_BATCH
 
-    def __init__(self, tokenizer: Tokenizer, decoder: Decoder) -> None:
-        self.tokenizer, self.decoder = tokenizer, decoder
+    def __init__(self, tokenizer: Tokenizer, decoder: Decoder, grammars: Grammars) -> None:
+        self.tokenizer, self.decoder, self.grammars = tokenizer, decoder, grammars
         self.decoding = decoding.DecodingBatch(decoder)
         self.texts: dict[CompletionState, decoding.Text | None] = {}  # None: max_tokens is 0
         self.windows: deque[tuple[CompletionState, int]] = deque()  # prompts that need their own logprobs
@@ -39,7 +41,9 @@ class TextBatch:
 
     def add(self, request: BaseModel) -> CompletionState:
         """Adds a request; returns what it has written so far, its key."""
-        writer = CompletionState(request, self.tokenizer)
+        grammar = getattr(request, "grammar", None)
+        constraint = self.grammars.start(grammar) if grammar is not None else None
+        writer = CompletionState(request, self.tokenizer, constraint)
         self.texts[writer] = self.decoding.add(writer.prompt, writer.choose) if writer.request.max_tokens else None
         if writer.request.echo and writer.request.logprobs:
             # A prompt longer than the context is read in windows that overlap by half of it: behind the first window,
@@ -98,7 +102,9 @@ class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Token
         self.tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
         self.letters = set(self.tokenizer.get_vocab()) if bundle.json("schema.json")["tokenizer"] == "char" else None
         self.decoder = Decoder(bundle.session("decoder.onnx"), self.block)
-        self.template = ChatTemplate.from_bundle(bundle)
+        self.template = template_of(bundle, self.tokenizer)
+        self.calls = self.template.calls
+        self.grammars = Grammars(self.tokenizer, self.template.stop)
         # MAX_PROMPT is checked before tokenizing. Not as Annotated: typing's cache would keep the predictor for ever.
         seen = f"the model sees the last {self.block} tokens of a longer one"
         config = ConfigDict(json_schema_extra={"example": bundle.example[0]})
@@ -106,7 +112,10 @@ class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Token
         self.Request = create_model(
             f"{bundle.manifest.project}_request",
             __base__=base,
-            __validators__={"readable": field_validator("prompt")(lambda prompt: self.readable(prompt))},
+            __validators__={
+                "readable": field_validator("prompt")(lambda prompt: self.readable(prompt)),
+                "enforceable": field_validator("grammar")(lambda grammar: self.enforceable(grammar)),
+            },
             prompt=(str, Field(max_length=MAX_PROMPT, description=seen)),
         )
         if self.decoder.hidden:  # then it `Embeds`; graphs of older bundles have no hidden states
@@ -122,6 +131,15 @@ class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Token
         if self.letters is not None and (unknown := next((c for c in prompt if c not in self.letters), None)):
             raise ValueError(f"should have only characters of the model's vocabulary, found {unknown!r}")
         return prompt
+
+    def enforceable(self, grammar: str | None) -> str | None:
+        """
+        Raises:
+            ValueError: no text of this model can be made to follow it.
+        """
+        if grammar is not None:
+            self.grammars.start(grammar)
+        return grammar
 
     def encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
@@ -140,7 +158,7 @@ class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Token
         return text
 
     def batch(self) -> TextBatch:
-        return TextBatch(self.tokenizer, self.decoder)
+        return TextBatch(self.tokenizer, self.decoder, self.grammars)
 
     def predict(self, inputs: Sequence[BaseModel]) -> list[Answered]:
         """One `Response` per `Request`, in order.
@@ -174,9 +192,13 @@ class Generator(Predictor[BaseModel, Answered], Batches[BaseModel], Chats, Token
                     raise piece
                 yield piece
 
-    def chat(self, messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-        """(role, content) pairs -> the prompt to continue, and the stop texts."""
-        return self.template.prompt(messages), self.template.stop
+    def chat(self, messages: Sequence[JsonObject], tools: Sequence[JsonObject] = ()) -> tuple[str, list[str]]:
+        """OpenAI's messages and tools -> the prompt to continue, and the stop texts.
+
+        Raises:
+            ValueError: the template refuses the messages, or fails.
+        """
+        return self.template.prompt(messages, tools), self.template.stop
 
     def _embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
         """The mean of the last hidden states over each text's last `block` tokens, of length 1: float32 [n, width].

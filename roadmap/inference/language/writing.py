@@ -7,9 +7,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Tokenizer
 
+from roadmap.bundle import ScoredText
+from roadmap.inference.language.grammars import Constraint
 from roadmap.inference.language.sampling import Sampling, distribution, draw, log_softmax
 
 MAX_TOKENS = 4096  # per completion: what editors ask for by default
+MAX_GRAMMAR = 100_000  # characters
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a decoder returns for an incomplete character
 
 Stop = Annotated[str, Field(min_length=1, max_length=100)]
@@ -39,6 +42,9 @@ class Request(BaseModel):
         default=0, ge=0, le=20, strict=True, description="return this many alternatives per token"
     )
     echo: bool = Field(default=False, strict=True, description="whether the text begins with the prompt")
+    grammar: str | None = Field(
+        default=None, max_length=MAX_GRAMMAR, description="in Lark, as llguidance reads it; the text follows it"
+    )
 
 
 class TokenUsage(BaseModel):
@@ -67,13 +73,16 @@ class Response(BaseModel):
 
 
 class CompletionState:
-    """The state of one completion during decoding."""
+    """The state of one completion during decoding.
 
-    def __init__(self, request: Any, tokenizer: Tokenizer) -> None:
+    constraint: of the request's grammar
+    """
+
+    def __init__(self, request: Any, tokenizer: Tokenizer, constraint: Constraint | None = None) -> None:
         encoding = tokenizer.encode(request.prompt, add_special_tokens=False)
         self.prompt: list[int] = list(encoding.ids)
         self.places: list[int] = [start for start, _ in encoding.offsets]  # where the prompt's tokens begin
-        self.request, self.tokenizer = request, tokenizer
+        self.request, self.tokenizer, self.constraint = request, tokenizer, constraint
         self.how = Sampling(request.temperature, request.top_k, request.top_p, request.repetition_penalty)
         self.rng = np.random.default_rng(request.seed)
         self.tokens: list[int] = []
@@ -84,6 +93,7 @@ class CompletionState:
         self.pending: list[int] = []  # tokens whose last character is incomplete
         self.text = ""
         self.sent, self.begun = 0, False
+        self.told = 0  # tokens whose log-probabilities were taken
         self.finish_reason: Literal["stop", "length"] | None = None
 
     def choose(self, logits: np.ndarray) -> int | None:
@@ -91,7 +101,10 @@ class CompletionState:
         if self.seen is None and self.how.repetition_penalty != 1:
             self.seen = np.zeros(len(logits), bool)
             self.seen[self.prompt] = True
-        token = draw(distribution(logits, self.how, self.seen), self.rng)
+        allowed = logits
+        if self.constraint:
+            allowed = np.where(self.constraint.allowed(len(logits)), logits, -np.inf)
+        token = draw(distribution(allowed, self.how, self.seen), self.rng)
         if self.seen is not None:
             self.seen[token] = True
         self.tokens.append(token)
@@ -99,7 +112,11 @@ class CompletionState:
         if self.request.logprobs:
             self.chances.append(self.chance(log_softmax(logits.astype(np.float64)), token))
         last = len(self.tokens) == self.request.max_tokens
-        self._append(token, last)
+        ended = self.constraint is not None and self.constraint.accept(token)
+        if not (self.constraint and token in self.constraint.ends):  # which is no text
+            self._append(token, last or ended)
+        if ended:
+            self.finish_reason = "stop"
         if last and not self.finish_reason:
             self.finish_reason = "length"
         return None if self.finish_reason else token
@@ -145,7 +162,10 @@ class CompletionState:
                 held_back = max(held_back, next((n for n in lengths if self.text.endswith(stop[:n])), 0))
         piece = self.text[self.sent : len(self.text) - held_back]
         self.sent += len(piece)
-        return prompt + piece
+        if not self.request.logprobs:
+            return prompt + piece
+        first, self.told = self.told, bisect_left(self.offsets, self.sent)
+        return ScoredText(prompt + piece, self._logprobs(first, self.told))
 
     def response(self) -> Response:
         echo = self.request.echo
@@ -153,20 +173,19 @@ class CompletionState:
             text=self.request.prompt * echo + self.text,
             finish_reason=self.finish_reason or "length",
             usage=self.usage(),
-            logprobs=self._logprobs() if self.request.logprobs else None,
+            logprobs=self._logprobs(0, bisect_left(self.offsets, len(self.text))) if self.request.logprobs else None,
         )
 
-    def _logprobs(self) -> Logprobs:
-        prompt, places, shift = (
-            (self.prompt, self.places, len(self.request.prompt)) if self.request.echo else ([], [], 0)
-        )
-        shown = bisect_left(self.offsets, len(self.text))  # without those of a stop sequence
-        chances = [*self.echoed, *self.chances[:shown]]
+    def _logprobs(self, first: int, last: int) -> Logprobs:
+        """Of the tokens from `first` up to `last`, the prompt's before the very first; none of a stop sequence."""
+        echo = self.request.echo and not first
+        shift = len(self.request.prompt) if self.request.echo else 0
+        chances = [*(self.echoed if echo else ()), *self.chances[first:last]]
         return Logprobs(
-            tokens=[self.word(token) for token in (*prompt, *self.tokens[:shown])],
+            tokens=[self.word(token) for token in (*(self.prompt if echo else ()), *self.tokens[first:last])],
             token_logprobs=[logprob for logprob, _ in chances],
             top_logprobs=[top for _, top in chances] if self.request.top_logprobs else None,
-            text_offset=[*places, *(shift + offset for offset in self.offsets[:shown])],
+            text_offset=[*(self.places if echo else ()), *(shift + offset for offset in self.offsets[first:last])],
         )
 
     def usage(self) -> TokenUsage:

@@ -1,23 +1,27 @@
 """POST /v1/chat/completions: OpenAI's chat completions, with the model's own chat template."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.bundle import CallFormat
+from roadmap.inference.language.grammars import json_of
+from roadmap.inference.language.tool_calls import calls_grammar
 from roadmap.io.json import JsonObject
 from serving.auth.callers import require
 from serving.errors import Place, Refusal
 from serving.http import stream
 from serving.http.answering import answer
 from serving.http.openai import api as openai
+from serving.http.openai.chat_answers import ChatCompletionResponse, events, logprobs
 from serving.http.openai.fields import CHAT, SAMPLING, lacking, off
-from serving.runtime.generation import Piece
+from serving.http.openai.messages import Message
+from serving.http.openai.tools import MAX_TOOLS, Answer, ChosenTool, FunctionName, Tool
 from serving.runtime.models import Model
 from serving.runtime.store import ModelStore
 
@@ -25,58 +29,29 @@ MAX_TOKENS = 256  # default
 MAX_MESSAGES = 256
 
 
-class ContentPart(BaseModel):
-    """A part of a message."""
+class JsonSchema(BaseModel):
+    """The JSON schema that the answer follows."""
 
-    type: Literal["text", "refusal"]
-    text: str = ""
-    refusal: str = ""
+    model_config = ConfigDict(protected_namespaces=())
 
-    @field_validator("text", "refusal")
+    name: FunctionName
+    description: str | None = None
+    given: JsonObject | None = Field(default=None, alias="schema", description="null: any object")
+    strict: bool | None = Field(default=None, description="every schema is enforced")
+
+
+class ResponseFormat(BaseModel):
+    """What the answer is."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = Field(default=None, validate_default=True)
+
+    @field_validator("json_schema")
     @classmethod
-    def _of_its_type(cls, text: str, info: ValidationInfo) -> str:
-        return text if info.field_name == info.data.get("type") else ""
-
-
-class Message(BaseModel):
-    """A message of the conversation. Names, annotations and reasoning are ignored, so a response can be sent back
-    unchanged."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart] | None = Field(description="null only for assistants")
-    refusal: str | None = Field(default=None, description="an assistant's refusal, instead of its content")
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
-
-    @field_validator("content")
-    @classmethod
-    def _said(cls, content: Any, info: ValidationInfo) -> Any:
-        if content is None and info.data.get("role", "assistant") != "assistant":
-            raise ValueError("should be a text or a list of parts; null is for assistants")
-        return content
-
-    @field_validator("tool_calls", "function_call", "audio")
-    @classmethod
-    def _off(cls, value: Any, info: ValidationInfo) -> Any:
-        if not off(value):
-            raise ValueError(f"messages are texts here; {info.field_name} can't be read")
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole(cls, body: Any) -> Any:
-        """A missing content is null for assistants, and an error for others."""
-        return {"content": None, **body} if isinstance(body, dict) and body.get("role") == "assistant" else body
-
-    @property
-    def text(self) -> str:
-        """The content, of its parts if it has some; else the refusal."""
-        if self.content is None:
-            return self.refusal or ""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(part.text or part.refusal for part in self.content)
+    def _with_schema(cls, given: JsonSchema | None, info: ValidationInfo) -> JsonSchema | None:
+        if given is None and info.data.get("type") == "json_schema":
+            raise ValueError("needs json_schema")
+        return given
 
 
 @lacking(SAMPLING, CHAT)
@@ -90,6 +65,12 @@ class ChatCompletionRequest(openai.GenerationRequest):
     add_generation_prompt: bool | None = Field(default=None, description="true, or false with continue_final_message")
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = Field(default=None, description="enforced while decoding")
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = Field(
+        default=None, description="required, or a named function: enforced while decoding"
+    )
+    parallel_tool_calls: bool | None = Field(default=None, description="false: at most one call; default true")
 
     @model_validator(mode="before")
     @classmethod
@@ -100,12 +81,20 @@ class ChatCompletionRequest(openai.GenerationRequest):
         unused = {"tools": body.get("tool_choice") == "none", "functions": body.get("function_call") == "none"}
         return {name: value for name, value in body.items() if not unused.get(name)}
 
-    @field_validator("logprobs")
+    @field_validator("response_format", "tools", "tool_choice", mode="before")
     @classmethod
-    def _not_streamed(cls, logprobs: bool | None, info: ValidationInfo) -> bool | None:
-        if logprobs and info.data.get("stream"):
-            raise ValueError("logprobs and stream do not go together here")
-        return logprobs
+    def _off(cls, value: Any) -> Any:
+        return None if off(value) else value
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _offered(cls, choice: Any, info: ValidationInfo) -> Any:
+        names = [tool.function.name for tool in info.data.get("tools") or []]
+        if "tools" in info.data and choice == "required" and not names:
+            raise ValueError('found "required"; expected tools to choose from')
+        if "tools" in info.data and isinstance(choice, ChosenTool) and choice.function.name not in names:
+            raise ValueError(f"found a function that is none of the tools; expected {' or '.join(names) or 'tools'}")
+        return choice
 
     @field_validator("top_logprobs")
     @classmethod
@@ -136,20 +125,87 @@ class ChatCompletionRequest(openai.GenerationRequest):
         Raises:
             Refusal: 422.
         """
-        turns = [("system" if one.role == "developer" else one.role, one.text) for one in self.messages]
         assert model.chats is not None
-        begun = turns.pop()[1] if self.continue_final_message else ""
-        prompt, ends = model.chats.chat(turns)
+        if self.tools and model.chats.calls is None:
+            raise openai.invalid(("tools",), "the model calls no tools: its chat template has no place for them")
+        turns = [message.for_template() for message in self.messages]
+        begun = turns.pop()["content"] if self.continue_final_message else ""
+        try:
+            tools = [tool.model_dump(exclude_none=True) for tool in self.tools or []]
+            prompt, ends = model.chats.chat(turns, tools)
+        except ValueError as error:
+            raise openai.invalid(("messages",), str(error)) from None
         given = self.sampling_fields(max_tokens=MAX_TOKENS)
         logprobs = {"logprobs": bool(self.logprobs), "top_logprobs": self.top_logprobs or 0}
-        fields = {**given, **logprobs, "stop": [*given["stop"], *ends]}
+        grammar = self.to_grammar(model.chats.calls)
+        stop = given["stop"] if grammar else [*given["stop"], *ends]  # a grammar has its own end
+        fields = {**given, **logprobs, "stop": stop, "grammar": grammar}
         places: dict[str, Place] = {field: (name,) for field, name in self.names_used().items()}
+        places |= {"prompt": ("messages",), "grammar": self._place_of_grammar()}
         try:
-            return openai.validated(model, {**fields, "prompt": prompt + begun}, {**places, "prompt": ("messages",)})
+            return openai.validated(model, {**fields, "prompt": prompt + begun}, places)
         except Refusal as refusal:
-            if refusal.members["errors"][0]["pointer"] == "#/messages":
-                self._blame(model, fields, refusal.members["errors"][0]["detail"])
+            blamed = refusal.members["errors"][0]
+            if blamed["pointer"] == "#/messages":
+                self._blame(model, fields, blamed["detail"])
+            if blamed["pointer"] == "#/tools":
+                self._blame_tool(model, {**fields, "prompt": prompt})
             raise
+
+    @property
+    def constrained(self) -> bool:
+        """Whether the answer follows a grammar, which takes a while to compile."""
+        return self.response_format is not None or self._forced
+
+    @property
+    def _forced(self) -> bool:
+        return bool(self.tools) and (self.tool_choice == "required" or isinstance(self.tool_choice, ChosenTool))
+
+    @property
+    def _schema(self) -> JsonObject | None:
+        """That of the answer, if it has one."""
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        return (wanted.json_schema.given if wanted.json_schema else None) or {"type": "object"}
+
+    def callable_tools(self) -> dict[str, JsonObject]:
+        """Names of the tools that may be called -> the schemas of their arguments."""
+        chosen = self.tool_choice.function.name if isinstance(self.tool_choice, ChosenTool) else None
+        functions = [tool.function for tool in self.tools or []]
+        return {one.name: one.schema_of_arguments for one in functions if chosen in (None, one.name)}
+
+    @property
+    def most_calls(self) -> int | None:
+        """How many calls an answer may have; None: any number."""
+        return 1 if self.parallel_tool_calls is False or isinstance(self.tool_choice, ChosenTool) else None
+
+    def to_grammar(self, form: CallFormat | None) -> str | None:
+        """In Lark: a required call, or an answer of the schema, in place of which tools may be called."""
+        rules = [] if self._schema is None or self._forced else [f"answer: {json_of(self._schema)}"]
+        starts = ["answer"] if rules else []
+        if self._forced or (rules and self.tools):
+            assert form is not None
+            rules.append(calls_grammar(form, self.callable_tools(), several=self.most_calls is None))
+            starts.append("calls")
+        return "\n".join([f"start: {' | '.join(starts)}", *rules]) if rules else None
+
+    def _place_of_grammar(self) -> Place:
+        if self._forced or self.tools:
+            return ("tools",)
+        named = self.response_format and self.response_format.json_schema
+        return ("response_format", "json_schema", "schema") if named and named.given else ("response_format",)
+
+    def _blame_tool(self, model: Model, fields: JsonObject) -> None:
+        """Raises: Refusal: 422 that points at the schema that can't be enforced."""
+        schemas: list[tuple[Place, JsonObject]] = [
+            (("tools", number, "function", "parameters"), tool.function.schema_of_arguments)
+            for number, tool in enumerate(self.tools or [])
+        ]
+        if self._schema is not None:
+            schemas.append((("response_format", "json_schema", "schema"), self._schema))
+        for place, schema in schemas:
+            openai.validated(model, {**fields, "grammar": f"start: {json_of(schema)}"}, {"grammar": place})
 
     def _blame(self, model: Model, fields: JsonObject, detail: str) -> None:
         """Raises: Refusal: 422 that points at the message that is rejected for the same reason on its own."""
@@ -160,56 +216,6 @@ class ChatCompletionRequest(openai.GenerationRequest):
             except Refusal as refusal:
                 if refusal.members["errors"][0]["detail"] == detail:
                     raise
-
-
-class TopLogprob(BaseModel):
-    """A token and its log-probability."""
-
-    token: str
-    bytes: list[int]
-    logprob: float
-
-
-class TokenLogprob(TopLogprob):
-    """A generated token, its log-probability and the likeliest alternatives."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class ChatLogprobs(BaseModel):
-    """Log-probabilities of the generated message."""
-
-    content: list[TokenLogprob]
-    refusal: None = None
-
-
-class AssistantMessage(BaseModel):
-    """The generated message."""
-
-    role: Literal["assistant"]
-    content: str
-    refusal: None = None
-
-
-class ChatChoice(BaseModel):
-    """The generated message and why it ended."""
-
-    index: int
-    message: AssistantMessage
-    finish_reason: Literal["stop", "length"]
-    logprobs: ChatLogprobs | None
-
-
-class ChatCompletionResponse(BaseModel):
-    """The next message of the conversation."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    system_fingerprint: str = Field(description="the model's version")
-    choices: list[ChatChoice]
-    usage: openai.Usage
 
 
 def chats(model: Model) -> bool:
@@ -225,59 +231,21 @@ def add_chat(app: FastAPI, store: ModelStore) -> None:
         """Generates the next message of a conversation. With `stream`, sends it as server-sent events."""
         require(request.scope, body.model)
         model = await openai.find_model(store, body.model, chats, "chats")
-        native = body.to_native(model)
+        # A big grammar takes up to a second to compile: in a thread, others don't wait for it.
+        native = await asyncio.to_thread(body.to_native, model) if body.constrained else body.to_native(model)
+        assert model.chats is not None
+        message = Answer(model.chats.calls, list(body.callable_tools()), body.most_calls)
         if body.stream:
             head = openai.response_head("chat.completion.chunk", "chatcmpl", model, body)
-            pieces = stream.stream_outputs(request, model, [native])
-            return await stream.start_stream(events(pieces, head, body.wants_usage), model.headers, openai.error_event)
+            pieces = events(stream.stream_outputs(request, model, [native]), message, head, body.wants_usage)
+            return await stream.start_stream(pieces, model.headers, openai.error_event)
         (output,) = await answer(request, model, [native])
-        message = {"role": "assistant", "content": output["text"], "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": output["finish_reason"]}
+        for _ in (*message.read(output["text"]), *message.close()):
+            pass
+        choice = {"index": 0, "message": message.message(), "finish_reason": message.reason(output["finish_reason"])}
         content = {
             **openai.response_head("chat.completion", "chatcmpl", model, body),
             "choices": [{**choice, "logprobs": logprobs(output["logprobs"])}],
             "usage": output["usage"],
         }
         return Response(json.dumps(content, ensure_ascii=False), media_type="application/json", headers=model.headers)
-
-
-def logprobs(native: JsonObject | None) -> JsonObject | None:
-    """Log-probabilities in the form of chat completions."""
-    if native is None:
-        return None
-    likeliest = native["top_logprobs"] or [{}] * len(native["tokens"])
-    rows = zip(native["tokens"], native["token_logprobs"], likeliest, strict=True)
-    content = [
-        {**token_logprob(word, own), "top_logprobs": [token_logprob(*one) for one in top.items()]}
-        for word, own, top in rows
-    ]
-    return {"content": content, "refusal": None}
-
-
-def token_logprob(token: str, logprob: float) -> JsonObject:
-    """A token, its natural log-probability and its bytes in UTF-8."""
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
-
-
-async def events(
-    pieces: AsyncGenerator[tuple[int, Piece], None], head: JsonObject, wants_usage: bool
-) -> AsyncGenerator[str, None]:
-    """The role, a chunk per piece of text, the finish reason; then [DONE]."""
-
-    def chunk(delta: JsonObject, reason: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return stream.event({**head, "choices": [choice]})
-
-    started = False
-    async with aclosing(pieces):
-        async for _, piece in pieces:
-            if not started:
-                yield chunk({"role": "assistant", "content": ""})
-                started = True
-            if isinstance(piece, str):
-                yield chunk({"content": piece})
-                continue
-            yield chunk({}, piece.finish_reason)
-            if wants_usage:
-                yield stream.event({**head, "choices": [], "usage": piece.usage.model_dump()})
-    yield "data: [DONE]\n\n"

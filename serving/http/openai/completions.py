@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from roadmap.bundle import ScoredText
 from roadmap.io.json import JsonObject
 from serving.auth.callers import require
 from serving.errors import Place
@@ -45,11 +46,16 @@ class CompletionRequest(openai.GenerationRequest):
 
     @field_validator("logprobs", "n_probs")
     @classmethod
-    def _not_streamed(cls, logprobs: int | None, info: ValidationInfo) -> int | None:
-        requested = None if logprobs is False or (info.field_name == "n_probs" and not logprobs) else logprobs
-        if requested is not None and info.data.get("stream"):
-            raise ValueError("logprobs and stream do not go together here")
-        return requested
+    def _requested(cls, logprobs: int | None, info: ValidationInfo) -> int | None:
+        return None if logprobs is False or (info.field_name == "n_probs" and not logprobs) else logprobs
+
+    @field_validator("echo")
+    @classmethod
+    def _not_scored_in_streams(cls, echo: bool | None, info: ValidationInfo) -> bool | None:
+        scored = info.data.get("logprobs") is not None or info.data.get("n_probs") is not None
+        if echo and scored and info.data.get("stream"):
+            raise ValueError("echo, logprobs and stream do not go together here")
+        return echo
 
     def to_native(self, model: Model) -> list[BaseModel]:
         """The model's own request for each of the prompts.
@@ -138,7 +144,8 @@ async def events(
     async with aclosing(pieces):
         async for index, piece in pieces:
             text, reason = (piece, None) if isinstance(piece, str) else ("", piece.finish_reason)
-            choices = [{"index": index, "text": text, "finish_reason": reason, "logprobs": None}]
+            scores = piece.logprobs.model_dump() if isinstance(piece, ScoredText) else None
+            choices = [{"index": index, "text": text, "finish_reason": reason, "logprobs": scores}]
             yield stream.event({**head, "choices": choices})
             if reason and not isinstance(piece, str):
                 usages.append(piece.usage.model_dump())

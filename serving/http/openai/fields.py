@@ -58,7 +58,7 @@ SAMPLING: Fields = {
         "include_stop_str_in_output": (False,),
         "n_indent": (0,),
     },
-    "output formats are not enforced": {
+    "output formats are enforced in chats, by response_format": {
         "response_format": ({"type": "text"},),
         "structured_outputs": (),
         "guided_json": (),
@@ -126,9 +126,7 @@ COMPLETION: Fields = {
 }
 
 CHAT: Fields = {
-    "the model calls no tools": {
-        "tools": (),
-        "tool_choice": ("none", "auto"),
+    "tools are in the field tools": {
         "functions": (),
         "function_call": ("none", "auto"),
         "web_search_options": (),

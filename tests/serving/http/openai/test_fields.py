@@ -175,11 +175,11 @@ def test_logprobs_false_is_off(client: TestClient) -> None:
 
 REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"tools": [TOOL]}, "#/tools", "the model calls no tools"),
-    ({"tool_choice": "required"}, "#/tool_choice", 'found "required"'),
+    ({"tool_choice": "required"}, "#/tool_choice", 'found "required"; expected tools'),
     ({"presence_penalty": 0.5}, "#/presence_penalty", "found 0.5; expected 0 or nothing"),
     ({"n": 2}, "#/n", "found 2; expected 1"),
     ({"n": True}, "#/n", "found true"),
-    ({"response_format": {"type": "json_object"}}, "#/response_format", "output formats are not enforced"),
+    ({"response_format": {"type": "json_object"}}, "#/response_format", "vocabulary is not one of bytes"),
     ({"reasoning_effort": "high"}, "#/reasoning_effort", 'found "high"'),
     ({"min_p": 0.05}, "#/min_p", "found 0.05"),
     ({"guided_choice": ["a"]}, "#/guided_choice", "found a list; leave it out"),
@@ -193,7 +193,6 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"repeat_penalty": 99}, "#/repeat_penalty", "less than or equal to 10"),
     ({"seed": 2**63}, "#/seed", "less than 9223372036854775808"),
     ({"seed": "x"}, "#/seed", "valid integer"),
-    ({"stream": True, "logprobs": True}, "#/logprobs", "do not go together"),
     ({"top_logprobs": 2}, "#/top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": True, "more": 1}}, "#/stream_options/more", "is not a known field"),
     ({"temprature": 1}, "#/temprature", "is not a known field"),
@@ -208,7 +207,8 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"num_ctx": 2048}, "#/num_ctx", "prompts are not truncated"),
     ({"think": True}, "#/think", "found true"),
     ({"messages": []}, "#/messages", "at least 1 item"),
-    ({"messages": [*SAID, {"role": "tool", "content": "a"}]}, "#/messages/1/role", "'assistant'"),
+    ({"messages": [*SAID, {"role": "function", "content": "a"}]}, "#/messages/1/role", "'assistant'"),
+    ({"messages": [*SAID, {"role": "tool", "content": "a"}]}, "#/messages", "found a tool; expected system or user"),
     ({"messages": [{"role": "user", "content": None}]}, "#/messages/0/content", "null is for assistants"),
     ({"messages": [{"role": "user", "content": 5}]}, "#/messages/0/content", "string, or should be a valid list"),
     ({"messages": [{"role": "user", "content": [PART, PICTURE]}]}, "#/messages/0/content/1/type", "should be 'text'"),
@@ -216,9 +216,9 @@ REFUSED_CHATS: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": [*SAID, {"role": "user", "content": "a" * 30_000}]}, "#/messages/1/content", "at most 20000"),
     ({"messages": [{"role": "user", "content": "a" * 15_000}] * 2}, "#/messages", "at most 20000"),
     (
-        {"messages": [*SAID, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
-        "#/messages/1/tool_calls",
-        "messages are texts here",
+        {"messages": [*SAID, {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": "f"}]}]},
+        "#/messages/1/tool_calls/0/function",
+        "should be a JSON object",
     ),
 ]
 
@@ -241,6 +241,7 @@ REFUSED_COMPLETIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": ["a"] * 65}, "#/prompt", "at most 64 items"),
     ({"logprobs": 6}, "#/logprobs", "less than or equal to 5"),
     ({"n_probs": 6}, "#/n_probs", "less than or equal to 5"),
+    ({"stream": True, "logprobs": 1, "echo": True}, "#/echo", "do not go together"),
     ({"suffix": "a b"}, "#/suffix", "found a text; leave it out: text can be continued"),
     ({"best_of": 2}, "#/best_of", "found 2"),
     ({"prompt_logprobs": 1}, "#/prompt_logprobs", "found 1"),

@@ -50,6 +50,9 @@ BODIES = [
 ]
 
 
+CAPABLE = [body for _, path, body in BODIES if "chat" in path and (body.get("tools") or "response_format" in body)]
+
+
 @pytest.fixture(scope="module")
 def client(letters: Path) -> Iterator[TestClient]:
     with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
@@ -62,6 +65,8 @@ def refusal(body: dict[str, Any]) -> str | None:
         return "#/tools"
     if isinstance(body.get("input"), list) and isinstance(body["input"][0], list):
         return "#/input/0"  # OpenAI's token ids, which are none of this model's
+    if "json_schema" in (body.get("response_format") or {}):
+        return "#/response_format/json_schema/schema"  # its vocabulary has no braces
     return next(
         (f"#/{name}" for name in ("response_format", "reasoning_effort", "dimensions", "num_ctx") if name in body), None
     )
@@ -92,6 +97,25 @@ def test_what_clients_send_is_answered_or_refused_by_name(
         assert [choice.index for choice in whole.choices] == list(range(prompts))
         most = body.get("max_completion_tokens") or body.get("max_tokens") or 256
         assert whole.usage.completion_tokens <= most * prompts
+
+
+@pytest.fixture(scope="module")
+def capable(chatml: Path) -> Iterator[TestClient]:
+    """A server of a model that calls tools."""
+    with TestClient(create_app(Settings(bundles=str(chatml)))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("body", CAPABLE, ids=lambda one: str(one)[-60:])
+def test_tools_and_schemas_of_clients_are_taken_by_a_model_that_has_them(
+    capable: TestClient, body: dict[str, Any]
+) -> None:
+    answer = capable.post("/v1/chat/completions", json={"max_tokens": 8, **body})
+    assert answer.status_code == 200, answer.text
+    if body.get("stream"):
+        streamed("/v1/chat/completions", body, answer)
+    else:
+        assert ChatCompletion.model_validate_json(answer.text).usage
 
 
 def several(given: str | list[str]) -> list[str]:

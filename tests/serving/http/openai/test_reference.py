@@ -13,6 +13,7 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
     ChatCompletionStreamOptionsParam,
     ChatCompletionSystemMessageParam,
+    ChatCompletionToolMessageParam,
     ChatCompletionUserMessageParam,
 )
 from openai.types.chat import completion_create_params as chat_create_params
@@ -20,9 +21,10 @@ from openai.types.chat.chat_completion_content_part_param import ChatCompletionC
 from pydantic import BaseModel
 
 from serving.http.openai.api import StreamOptions
-from serving.http.openai.chat import ChatCompletionRequest, ContentPart, Message
+from serving.http.openai.chat import ChatCompletionRequest
 from serving.http.openai.completions import CompletionRequest
 from serving.http.openai.embeddings import EmbeddingRequest
+from serving.http.openai.messages import ContentPart, Message
 
 # vllm/entrypoints/openai/{chat_completion,completion}/protocol.py and pooling/embed/protocol.py, of November 2026.
 VLLM_SAMPLING = """
@@ -75,6 +77,7 @@ def fields(kind: type[BaseModel]) -> set[str]:
         (Message, ChatCompletionDeveloperMessageParam),
         (Message, ChatCompletionUserMessageParam),
         (Message, ChatCompletionAssistantMessageParam),
+        (Message, ChatCompletionToolMessageParam),
         (ContentPart, ChatCompletionContentPartTextParam),
         (ContentPart, ChatCompletionContentPartRefusalParam),
     ],
