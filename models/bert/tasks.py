@@ -83,6 +83,11 @@ def inside(tokens: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
 
 
+def may_be_masked(tokens: Tensor, seen: Tensor, special: tuple[int, ...]) -> Tensor:
+    """Neither padding nor one of the special tokens. tokens: int [n, t], seen: bool [n, t] -> bool [n, t]"""
+    return seen & ~torch.isin(tokens, torch.tensor(special, device=tokens.device))
+
+
 class Task(pl.LightningModule):
     """An encoder with a head, trained by AdamW: linear warm-up, linear decay (appendix A.2).
 
@@ -183,7 +188,7 @@ class MaskedLanguageModel(Task):
     def masked(self, batch: tuple[Tensor, Tensor], generator: torch.Generator | None = None) -> Tensor:
         """The loss on newly masked texts. batch: tokens int [n, t], lengths int [n]"""
         seen, tokens = inside(*batch), batch[0].long()
-        free = seen & ~torch.isin(tokens, torch.tensor(self.special, device=tokens.device))
+        free = may_be_masked(tokens, seen, self.special)
         read, targets = mask_tokens(tokens, free, self.mask, self.bert.shape.vocab, generator, self.share)
         targets[0, 0] = torch.where((targets != IGNORE).any(), targets[0, 0], tokens[0, 0])  # a mean of none is NaN
         return self.loss(read, seen, targets)
@@ -209,10 +214,13 @@ class Classifier(Task):
         start: what fine-tuning starts from.
         encoder: see `encoder_of`.
         classes: their number.
+        mask, special: as of MaskedLanguageModel, for `word_dropout`.
         pooling: first: [CLS] through the pooler (section 3.2); mean: over all tokens, which needs no pooler.
         frozen: only the head (and the pooler) learns.
         precision: of the exported graph; int8 has 8-bit weights and activations.
         publish: the bundle also has the weights, from which another training can start.
+        word_dropout: share of the tokens that are masked in training, anew in each step (Iyyer et al., "Deep Unordered
+            Composition Rivals Syntactic Methods for Text Classification", 2015, section 4.1).
     """
 
     def __init__(
@@ -228,9 +236,13 @@ class Classifier(Task):
         frozen: bool = False,
         precision: Literal["fp32", "int8"] = "fp32",
         publish: bool = False,
+        mask: int = 0,
+        special: tuple[int, ...] = (),
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__(encoder_of(start, encoder), lr, decay, warmup, weight_decay)
         self.pooling, self.precision, self.publish = pooling, precision, publish
+        self.mask, self.special, self.word_dropout = mask, special, word_dropout
         self.dropout, self.head = nn.Dropout(self.bert.shape.dropout), nn.Linear(self.bert.shape.width, classes)
         initialise(self.head)
         if frozen:
@@ -251,7 +263,11 @@ class Classifier(Task):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
         """batch: tokens int [n, t], lengths int [n], classes int [n]"""
         tokens, lengths, y = batch
-        return F.cross_entropy(self(tokens.long(), inside(tokens, lengths)).float(), y)
+        tokens, seen = tokens.long(), inside(tokens, lengths)
+        if self.word_dropout:
+            drawn = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
+            tokens = tokens.masked_fill(drawn & may_be_masked(tokens, seen, self.special), self.mask)
+        return F.cross_entropy(self(tokens, seen).float(), y)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """batch: as of `training_step`"""

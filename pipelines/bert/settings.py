@@ -66,6 +66,7 @@ class Model(ModelSettings):
     pooling: Literal["first", "mean"] = Field(description="first: [CLS] through the pooler, as in the paper")
     frozen: bool = Field(description="only the head learns")
     precision: Literal["fp32", "int8"] = Field(description="of the served graph")
+    word_dropout: float = Field(ge=0, lt=1, description="share of the tokens that are masked in training")
     publish: bool = Field(description="the bundle also has the weights, for `data.weights.path` of another training")
     lr: float = Field(gt=0, le=1, description="peak, of the last block")
     decay: float = Field(gt=0, le=1, description="factor of the learning rate from a block to the one below")

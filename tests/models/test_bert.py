@@ -257,6 +257,21 @@ def test_masks_are_drawn_anew_in_training_and_stay_in_validation() -> None:
     assert torch.equal(inside(tokens, texts[1]), seen)
 
 
+def test_word_dropout_masks_words_in_training_alone() -> None:
+    model = Classifier(Bert(SHAPES["narrow"]), 3, lr=0, mask=4, special=(0, 1, 2, 3, 4), word_dropout=0.25)
+    model.log = lambda *_, **__: None  # type: ignore[method-assign]
+    read: list[torch.Tensor] = []
+    model.bert.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    tokens = torch.randint(5, 50, (200, 20), generator=torch.Generator().manual_seed(0))
+    tokens[:, 0], tokens[:, 15:] = 2, 0
+    given = tokens.int(), torch.full((200,), 15), torch.zeros(200, dtype=torch.long)
+    model.training_step(given, 0)
+    model.validation_step(given, 0)
+    changed = read[0] != tokens
+    assert 0.22 < changed[:, 1:15].float().mean() < 0.28 and set(read[0][changed].tolist()) == {4}
+    assert not changed[:, 0].any() and not changed[:, 15:].any() and torch.equal(read[1], tokens)
+
+
 def test_a_batch_without_a_masked_token_has_a_loss() -> None:
     model = MaskedLanguageModel(Bert(SHAPES["narrow"]), lr=1e-3, mask=3, special=(5,))
     loss = model.training_step((torch.full((2, 4), 5), torch.tensor([4, 2])), 0)

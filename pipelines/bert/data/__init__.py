@@ -80,25 +80,22 @@ class Data(project.Data[settings.Data], project.TakesLabels):
                 "state": weights.load(folder / weights.WEIGHTS, found["sha256"]),
             }
         parts = [(*encode(tokenizer, part["text"]), part["label"].to_numpy(np.int64)) for part in (train, val)]
+        special = tuple(tokenizer.token_to_id(token) for token in SPECIAL)
+        model = {"start": start, "mask": tokenizer.token_to_id(MASK), "special": special}
 
         def pretrain(_: Networks) -> TrainingSet:
             every = encode(tokenizer, training_texts(folder))
-            model = {
-                "start": start,
-                "mask": tokenizer.token_to_id(MASK),
-                "special": tuple(tokenizer.token_to_id(token) for token in SPECIAL),
-            }
             return TrainingSet(train=every, val=parts[1][:2], lengths=(every[1], parts[1][1]), model=model)
 
         def classify(earlier: Networks) -> TrainingSet:
-            model = {"start": earlier["pretrain"].bert if "pretrain" in earlier else start}
+            changes = {"start": earlier["pretrain"].bert} if "pretrain" in earlier else {}
             first, second = (train["text"][int((train["label"] == label).argmax())] for label in (1, 0))
             example = [{"text": first}, {"text": second, "explain": True}]
             return TrainingSet(
                 train=parts[0],
                 val=parts[1],
                 lengths=(parts[0][1], parts[1][1]),
-                model={**model, "classes": len(schema["classes"])},
+                model={**model, **changes, "classes": len(schema["classes"])},
                 assets=lambda network: {
                     "schema.json": schema,
                     "example.json": example,
