@@ -1,7 +1,5 @@
 """OpenAI's fields, vLLM's and llama.cpp's: honoured, taken where they are off, or refused where the body has them."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -9,8 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from roadmap.inference.language.generation import Generator
-from serving.http.app import create_app
-from serving.settings import Settings
 from tests.support.letters import ask
 
 SAID = [{"role": "user", "content": "abc"}]
@@ -18,12 +14,6 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 BEGUN = [*SAID, {"role": "assistant", "content": "ej"}]
 PART = {"type": "text", "text": "abc"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-
-
-@pytest.fixture(scope="module")
-def client(letters: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
-        yield client
 
 
 def chat(client: TestClient, **body: Any) -> Any:

@@ -1,34 +1,21 @@
 """The official OpenAI client against /v1."""
 
 import asyncio
-import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import openai
 import pytest
-from fastapi.testclient import TestClient
 from openai import AsyncOpenAI, OpenAI
 
-from roadmap.bundle import MANIFEST, write_manifest
 from roadmap.inference.language.chat import PLAIN, FormatStrings
 from roadmap.inference.language.decoding import Decoder
 from roadmap.inference.language.generation import Generator
-from serving.http.app import create_app
-from serving.settings import Settings
 from tests.support.letters import ask, served
 from tests.support.waiting import until
-
-
-@pytest.fixture(scope="module")
-def client(letters: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -40,29 +27,6 @@ def running(letters: Path) -> Iterator[tuple[Any, str]]:
 @pytest.fixture(scope="module")
 def openai_client(running: tuple[Any, str]) -> OpenAI:
     return OpenAI(base_url=running[1], api_key="none", max_retries=0)
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "detail"),
-    [
-        ({"model": "mini_gpd", "prompt": "a"}, 404, "did you mean 'mini_gpt'?"),
-        ({"model": "mini_gpt", "prompt": []}, 422, "prompt"),
-        ({"model": "mini_gpt", "prompt": "ß"}, 422, "found 'ß'"),
-        ({"model": "mini_gpt", "prompt": [1, 20]}, 422, "token id 20 is none"),
-        ({"model": "mini_gpt", "prompt": "a", "n": 2}, 422, "n"),
-        ({"model": "mini_gpt", "prompt": "a", "logprobs": 6}, 422, "logprobs"),
-        ({"model": "mini_gpt", "prompt": "a", "presence_penalty": 0.5}, 422, "presence_penalty"),
-        ({"model": "mini_gpt", "prompt": "a", "stream": True, "logprobs": 1, "echo": True}, 422, "do not go together"),
-        ({"model": "mini_gpt", "prompt": ["a"] * 65}, 422, "at most 64"),
-        ({"model": "mini_gpt", "prompt": "a", "best_of": 2}, 422, "best_of"),
-        ({"model": "mini_gpt", "prompt": "a", "max_tokens": 10**6}, 422, "max_tokens"),
-        ({"model": "mini_gpt", "prompt": "a", "stream": True, "temperature": -1}, 422, "temperature"),
-    ],
-)
-def test_invalid_completions_are_explained(client: TestClient, body: dict[str, Any], status: int, detail: str) -> None:
-    answer = client.post("/v1/completions", json=body)
-    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert detail in answer.text
 
 
 def test_the_openai_client_completes(openai_client: Any, writer: Generator) -> None:
@@ -113,9 +77,6 @@ def test_the_openai_client_gets_the_usage_of_a_stream(openai_client: Any) -> Non
         model="mini_gpt", prompt=["ab", "c"], max_tokens=7, stream=True, stream_options={"include_usage": True}
     )
     assert last.choices == [] and (last.usage.prompt_tokens, last.usage.completion_tokens) == (3, 14)
-
-
-# ---------------------------------------------------------------- clients that leave, and many at once
 
 
 def idle(app: Any) -> bool:
@@ -189,8 +150,6 @@ def test_concurrent_clients_get_the_same_text_as_alone(running: tuple[Any, str],
     assert detail == [answer.text for answer in ask(writer, *body)]
 
 
-# ---------------------------------------------------------------- chat
-
 TALK: Any = [
     {"role": "system", "content": "j"},
     {"role": "user", "content": [{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]},
@@ -240,38 +199,6 @@ def test_without_a_template_a_chat_is_a_transcript() -> None:
     assert template.stop == ["\n\n"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "status", "detail"),
-    [
-        ({"messages": []}, 422, "messages"),
-        (
-            {"messages": [{"role": "user", "content": "ß"}]},
-            422,
-            "messages/0/content: should have only characters",
-        ),
-        ({"messages": [{"role": "tool", "content": "a"}]}, 422, "found a tool; expected system or user or assistant"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 422, "messages"),
-        ({"messages": [{"role": "user", "content": "a" * 30_000}]}, 422, "at most 20000"),
-        ({"model": "gpt-4o"}, 404, "There are: mini_gpt"),
-        ({"max_tokens": 10**6}, 422, "max_tokens"),
-        ({"top_logprobs": 2}, 422, "needs logprobs"),
-        ({"tools": [{"type": "function"}]}, 422, "tools"),
-        ({"n": 2}, 422, "n"),
-        ({"response_format": {"type": "json_object"}}, 422, "response_format"),
-        ({"stop": ["a"] * 33}, 422, "stop"),
-        ({"stream": True, "temperature": 11}, 422, "temperature"),
-    ],
-)
-def test_invalid_chats_are_explained(client: TestClient, changes: dict[str, Any], status: int, detail: str) -> None:
-    body = {"model": "mini_gpt", "messages": [{"role": "user", "content": "a"}], **changes}
-    answer = client.post("/v1/chat/completions", json=body)
-    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert detail in answer.text
-
-
-# ---------------------------------------------------------------- embeddings
-
-
 def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> None:
     texts = ["abc", "j", "abcdefghij" * 9]
     found = openai_client.embeddings.create(model="mini_gpt", input=texts)  # asks for base64
@@ -284,39 +211,3 @@ def test_the_openai_client_embeds(openai_client: OpenAI, writer: Generator) -> N
         alone = openai_client.embeddings.create(model="mini_gpt", input=text).data[0].embedding
         np.testing.assert_allclose(alone, vector, atol=1e-5)
     assert np.abs(vectors[0] - vectors[1]).max() > 0.01
-
-
-@pytest.mark.parametrize(
-    ("changes", "status", "detail"),
-    [
-        ({"input": "ß"}, 422, "should have only characters"),
-        ({"input": []}, 422, "input"),
-        ({"input": ["a", ""]}, 422, "input"),
-        ({"input": [1, 20]}, 422, "token id 20 is none"),
-        ({"input": ["a"] * 257}, 422, "at most 256"),
-        ({"input": "a" * 30_000}, 422, "at most 20000"),
-        ({"dimensions": 8}, 422, "expected 32"),
-        ({"encoding_format": "int8"}, 422, "encoding_format"),
-        ({"model": "ada"}, 404, "model that embeds text"),
-    ],
-)
-def test_invalid_embedding_requests_are_explained(
-    client: TestClient, changes: dict[str, Any], status: int, detail: str
-) -> None:
-    answer = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a", **changes})
-    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
-    assert detail in answer.text
-
-
-def test_an_older_bundle_generates_text_without_embeddings(letters: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(letters, tmp_path / "old")) / "mini_gpt" / "bundle"
-    graph = onnx.load(folder / "decoder.onnx")
-    graph.graph.output.remove(next(one for one in graph.graph.output if one.name == "hidden"))
-    onnx.save(graph, folder / "decoder.onnx")
-    lineage = json.loads((folder / MANIFEST).read_text())
-    del lineage["files"]
-    write_manifest(folder, **lineage)
-    with TestClient(create_app(Settings(bundles=str(tmp_path / "old")))) as client:
-        refused = client.post("/v1/embeddings", json={"model": "mini_gpt", "input": "a"})
-        assert refused.status_code == 404 and "no model that embeds text" in refused.text
-        assert client.post("/v1/completions", json={"model": "mini_gpt", "prompt": "a"}).status_code == 200

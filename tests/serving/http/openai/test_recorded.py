@@ -53,12 +53,6 @@ BODIES = [
 CAPABLE = [body for _, path, body in BODIES if "chat" in path and (body.get("tools") or "response_format" in body)]
 
 
-@pytest.fixture(scope="module")
-def client(letters: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(bundles=str(letters))), raise_server_exceptions=False) as client:
-        yield client
-
-
 def refusal(body: dict[str, Any]) -> str | None:
     """The pointer to what this model can't do of the body, if it asks for such a thing."""
     if body.get("tools") and body.get("tool_choice") != "none":
