@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from serving.http.app import create_app
 from serving.settings import Settings
 
+PATIENCE = 60_000  # ms; by default `expect` has 5 s, which a busy machine exceeds
+expect.set_options(timeout=PATIENCE)
+
 
 def served(settings: Settings) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
@@ -31,7 +34,7 @@ class Visit:
         self.faults: list[str] = []
         self.context: BrowserContext = browser.new_context(**{"locale": "en-US", **options})
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(PATIENCE)
         self.page.on("console", lambda message: self._said(message.type, message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
