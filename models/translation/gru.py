@@ -3,10 +3,12 @@
 Shapes: as in translator.py; `hidden` values in a state.
 """
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
-from models.translation.translator import State, Translator, inside
+from models.translation.translator import State, Training, Translator, inside
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
@@ -33,19 +35,8 @@ class GRU(Translator):
     """One vector for the whole source (Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", 2014,
     section 2.2): the decoder begins with it and reads it beside every token. Dropout is on embeddings and output."""
 
-    def __init__(
-        self,
-        vocab: int,
-        width: int,
-        hidden: int,
-        dropout: float,
-        smoothing: float = 0.1,
-        warmup: int = 4000,
-        factor: float = 1.0,
-        average: float = 0.0,
-        linear: bool = False,
-    ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
+    def __init__(self, vocab: int, width: int, hidden: int, dropout: float, **training: Unpack[Training]) -> None:
+        super().__init__(vocab, width, dropout, **training)
         self.encoder = nn.GRU(width, hidden, batch_first=True)
         self.begin = nn.Linear(hidden, hidden)
         self.decoder = nn.GRU(width + hidden, hidden, batch_first=True)
@@ -72,19 +63,8 @@ class AttentionGRU(Translator):
 
     memory_axes = {1: "source"}  # noqa: RUF012
 
-    def __init__(
-        self,
-        vocab: int,
-        width: int,
-        hidden: int,
-        dropout: float,
-        smoothing: float = 0.1,
-        warmup: int = 4000,
-        factor: float = 1.0,
-        average: float = 0.0,
-        linear: bool = False,
-    ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
+    def __init__(self, vocab: int, width: int, hidden: int, dropout: float, **training: Unpack[Training]) -> None:
+        super().__init__(vocab, width, dropout, **training)
         self.forwards, self.backwards = (nn.GRU(width, hidden, batch_first=True) for _ in range(2))
         self.begin = nn.Linear(hidden, hidden)
         self.query, self.key = nn.Linear(hidden, hidden, bias=False), nn.Linear(2 * hidden, hidden)

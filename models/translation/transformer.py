@@ -8,12 +8,13 @@ Shapes: as in translator.py; `heads` heads of d = width / heads.
 
 import math
 from collections.abc import Callable
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.translation.translator import State, Translator, inside
+from models.translation.translator import State, Training, Translator, inside
 
 Pair = tuple[Tensor, Tensor]
 
@@ -152,7 +153,7 @@ class Transformer(Translator):
         heads, hidden: 8 and 2048 there, with a width of 512.
         positions: sinusoidal or rotary.
         pre_norm: whether to normalise before each part, and once at the end, instead of behind each.
-        The rest: of Translator. Dropout is on embeddings and on what each part says (5.4).
+        training: as of Translator. Dropout is on embeddings and on what each part says (5.4).
     """
 
     memory_axes = {2: "source"}  # noqa: RUF012
@@ -168,13 +169,9 @@ class Transformer(Translator):
         dropout: float,
         positions: str = "sinusoidal",
         pre_norm: bool = False,
-        smoothing: float = 0.1,
-        warmup: int = 4000,
-        factor: float = 1.0,
-        average: float = 0.0,
-        linear: bool = False,
+        **training: Unpack[Training],
     ) -> None:
-        super().__init__(vocab, width, dropout, smoothing, warmup, factor, average, linear)
+        super().__init__(vocab, width, dropout, **training)
         self.rotary, self.d = positions == "rotary", width // heads
         sizes = (width, heads, hidden, dropout, pre_norm)
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(layers))

@@ -5,7 +5,7 @@ Shapes: n pairs of s source tokens and t target tokens; `width` values per token
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +28,16 @@ def inside(tokens: Tensor, lengths: Tensor) -> Tensor:
 def cut(source: Tensor, lengths: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A batch without columns that are all padding. Shapes: of a batch, see Translator"""
     return source[:, : int(lengths.max())], lengths, target[:, : int((target != PAD).sum(dim=1).max())]
+
+
+class Training(TypedDict, total=False):
+    """How a translator is trained; see Translator for meanings and defaults."""
+
+    smoothing: float
+    warmup: int
+    factor: float
+    average: float
+    linear: bool
 
 
 class Translator(pl.LightningModule, ABC):
