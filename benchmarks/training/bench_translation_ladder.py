@@ -31,8 +31,8 @@ from roadmap.training.lineage import lineage
 
 GRU = "models.translation.gru."
 LADDER: dict[str, JsonObject] = {
-    "gru": {"_target_": f"{GRU}GRU", "hidden": {"sample": 192, "full": 496}},
-    "gru with attention": {"_target_": f"{GRU}AttentionGRU", "hidden": {"sample": 136, "full": 352}},
+    "gru": {"_target_": f"{GRU}GRU", "hidden": {"sample": 98, "full": 496}},
+    "gru with attention": {"_target_": f"{GRU}AttentionGRU", "hidden": {"sample": 69, "full": 352}},
     "transformer": {"positions": "sinusoidal", "pre_norm": False},
     "pre-norm": {"positions": "sinusoidal", "pre_norm": True},
     "rotary": {"positions": "rotary", "pre_norm": True},

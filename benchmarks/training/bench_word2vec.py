@@ -1,18 +1,19 @@
 """word2vec against gensim and a plain PyTorch loop: scores and words per second at equal width, epochs and corpus.
 
-    DATA_MIRROR=<folder> python -m benchmarks.training.bench_word2vec [--epochs 5] [--plain-words 100000] [--only ours]
+    DATA_MIRROR=<folder> python -m benchmarks.training.bench_word2vec [--epochs 5] [--only ours gensim]
 
-Text: the six English novels, skip-gram, width 100, window 5, five negatives, sub-sampling at 1e-3, words that occur
-five times; the same sentences and vocabulary for all. gensim is no dependency: without it (`pip install gensim` into a
-folder of its own, named in PYTHONPATH) it is left out, with a note. One thread each; speed is in words of the text per
-CPU-second, so that other work on the machine changes it little. The plain loop is timed on the first words only:
-autograd and SGD on batches of pairs, as tutorials write it.
+Text: the six English novels, skip-gram and CBOW, width 100, window 5, five negatives, sub-sampling at 1e-3, words that
+occur five times; the same sentences and vocabulary for all. gensim is no dependency: without it (`pip install gensim`
+into a folder of its own, named in PYTHONPATH) it is left out, with a note. One thread each; speed is in words of the
+text per CPU-second, so that other work on the machine changes it little. The plain loop is timed on the first words
+only: autograd and SGD on batches of pairs, as tutorials write it.
 """
 
 import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -37,13 +38,13 @@ Vectors = np.ndarray
 Trained = tuple[Vectors, float]  # [vocab, width], CPU-seconds
 
 
-def ours(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: int) -> Trained:
+def ours(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: int, cbow: bool = False) -> Trained:
     """The training step of models/word2vec.py on the pipeline's blocks, without Lightning."""
     keep_freed_memory()
     torch.manual_seed(SEED)
     arrays = as_arrays(found, {word: place for place, word in enumerate(vocabulary)})
     text = Text(*(arrays[name].astype(np.int64) for name in ("words", "sentences", "languages")))
-    model = Word2Vec(counts, SUBSAMPLE, WINDOW, WIDTH, False, LR, MOST)
+    model = Word2Vec(counts, SUBSAMPLE, WINDOW, WIDTH, cbow, LR, MOST)
     blocks = Blocks(text, keep_chances(counts, SUBSAMPLE), WINDOW, BLOCK, BATCH, SEED)
     started = time.process_time()
     for epoch in range(epochs):
@@ -56,8 +57,8 @@ def ours(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: in
     return model.words.numpy(), time.process_time() - started
 
 
-def gensim(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: int) -> Trained:
-    """gensim's defaults, but for skip-gram.
+def gensim(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: int, cbow: bool = False) -> Trained:
+    """gensim's defaults.
 
     Raises:
         ImportError: it is not installed.
@@ -66,7 +67,7 @@ def gensim(found: Sentences, vocabulary: list[str], counts: np.ndarray, epochs: 
 
     sentences = [words for _, words in found]
     options = {"vector_size": WIDTH, "window": WINDOW, "negative": NEGATIVES, "sample": SUBSAMPLE}
-    model = Theirs(**options, min_count=MIN_COUNT, sg=1, workers=1, seed=SEED, epochs=epochs)
+    model = Theirs(**options, min_count=MIN_COUNT, sg=int(not cbow), workers=1, seed=SEED, epochs=epochs)
     model.build_vocab(sentences)
     started = time.process_time()
     model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
@@ -108,6 +109,8 @@ CONTENDERS: dict[str, Callable[[Sentences, list[str], np.ndarray, int], Trained]
     "ours": ours,
     "gensim": gensim,
     "plain": plain,
+    "ours, CBOW": partial(ours, cbow=True),
+    "gensim, CBOW": partial(gensim, cbow=True),
 }
 
 
@@ -132,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--plain-words", type=int, default=100_000, help="of the plain loop, one epoch")
-    parser.add_argument("--only", choices=CONTENDERS)
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = [(language, words) for language, words in official() if language == "en"]
@@ -144,7 +147,7 @@ def main() -> None:
     few = found[: int(np.searchsorted(ends, args.plain_words)) + 1]
     rates: dict[str, float] = {}
     for name, train in CONTENDERS.items():
-        if args.only not in (None, name):
+        if name not in args.only:
             continue
         some, epochs = (few, 1) if name == "plain" else (found, args.epochs)
         try:
@@ -154,12 +157,10 @@ def main() -> None:
             continue
         rates[name] = sum(len(words) for _, words in some) * epochs / seconds
         told = scores(vectors, vocabulary) if name != "plain" else "too few words for scores"
-        print(f"{name:7s} {rates[name]:9,.0f} words per CPU-second, {seconds:.1f} CPU-seconds; {told}", flush=True)
-    if "ours" in rates:
-        print(
-            "ours is "
-            + ", ".join(f"{rates['ours'] / rate:.2f}x {name}" for name, rate in rates.items() if name != "ours")
-        )
+        print(f"{name:12s} {rates[name]:9,.0f} words per CPU-second, {seconds:.1f} CPU-seconds; {told}", flush=True)
+    for one, other in (("ours", "gensim"), ("ours", "plain"), ("ours, CBOW", "gensim, CBOW")):
+        if one in rates and other in rates:
+            print(f"{one} is {rates[one] / rates[other]:.2f}x {other}")
 
 
 if __name__ == "__main__":

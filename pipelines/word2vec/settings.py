@@ -15,10 +15,10 @@ class Data(DataSettings):
     window: int = Field(ge=1, le=20, description="words of context on either side, at most")
     subsample: float = Field(gt=0, le=1, description="words more frequent than this share are thinned out")
     block: int = Field(ge=4, le=256, description="words of a block, see models/word2vec.py")
+    width: int = Field(ge=2, le=2048, description="values of a vector, of the network's and of the baselines'")
 
 
 class Model(ModelSettings):
-    width: int = Field(ge=2, le=2048, description="values of a vector")
     cbow: bool = Field(description="predict a word from its context; else, skip-gram, the context from the word")
     lr: float = Field(gt=0, le=1, description="at the start; it falls to 0")
     most: float = Field(ge=1, description="pairs of a batch that may add up in one vector")

@@ -22,7 +22,8 @@ class ProjectSettings(Strict, Generic[Data, Model]):
 
     network: str = Field(pattern=r"^models/\w+(\.py)?$", description="file or folder of the network")
     inference: str = Field(
-        pattern=r"^roadmap/inference(/\w+)?$", description="the part of roadmap/inference that its predictor uses"
+        pattern=r"^roadmap/inference(/\w+|/__init__\.py)?$",
+        description="the part of roadmap/inference that its predictor uses; its __init__.py for none",
     )
     schedule: str | None = Field(
         default=None,

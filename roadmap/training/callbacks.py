@@ -1,5 +1,6 @@
 """Lightning callbacks: checkpoints to resume from, and the history of metrics."""
 
+import math
 import pickle
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from roadmap.io.atomic import replace
+from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
 from roadmap.training.lightning import pl, plugins
 from roadmap.training.resume import CHECKPOINT, set_aside
@@ -81,6 +83,9 @@ class MetricHistory(pl.Callback):
     """One row per epoch: epoch, training seconds so far, learning rate, mean training loss and every logged metric.
 
     It is part of the checkpoint, so a resumed run keeps its earlier rows. `report` is called with each new row.
+
+    Raises:
+        UsageError: the training loss is no longer a number.
     """
 
     def __init__(self, label: str, report: Callable[[dict[str, float]], None]) -> None:
@@ -112,6 +117,9 @@ class MetricHistory(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         total = torch.stack([self.loss, torch.tensor(float(self.seen), device=self.loss.device)])
         loss, seen = trainer.strategy.reduce(total, reduce_op="sum").tolist()  # over all processes
+        if not math.isfinite(loss):
+            found = f"{self.label}: epoch {trainer.current_epoch + 1}: found a training loss of {loss}"
+            raise UsageError(f"{found}; expected a number; lower the learning rate or set train.clip")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()} | {"train_loss": loss / seen}
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         rates = {"lr": groups[0]["lr"]} if groups else {}  # the closed form has none

@@ -37,7 +37,7 @@ class Data(project.Data[settings.Data]):
             asked = [Question(*one) for one in sample.questions(seed)]
             source, licence = "generated sentences in English and Chinese", "ours"
         else:
-            found, asked = texts.official(), questions.official()
+            found, asked = official()
             source, licence = "six English and four Chinese novels, and lyrics of the Song", "public domain"
         counts = Counter(chain.from_iterable(words for _, words in found))
         vocabulary = [word for word, count in counts.most_common() if count >= data.min_count]
@@ -70,6 +70,7 @@ class Data(project.Data[settings.Data]):
             "window": data.window,
             "subsample": data.subsample,
             "block": data.block,
+            "width": data.width,
         }
         notes = {"words": sum(counts.values()), "known_and_unknown_questions": known}
         return PreparedData(parts | {"test": test}, source, licence, schema, notes)
@@ -98,7 +99,7 @@ class Data(project.Data[settings.Data]):
         return TrainingStream(
             module=lambda settings, seed: Batches(corpus, settings, seed),
             example=(np.array([[0, 1, 2], [1, 0, 0]]), np.array([[-1, 1, 1], [1, 0, 0]], np.float32)),
-            model={"counts": train["counts"], "subsample": schema["subsample"], "window": schema["window"]},
+            model={"counts": train["counts"], **{name: schema[name] for name in ("subsample", "window", "width")}},
             assets=assets,
         )
 
@@ -110,6 +111,20 @@ class Data(project.Data[settings.Data]):
             used = words[: 2 if row["pair"] else 3]
             requests.append({"task": "similarity" if row["pair"] else "analogy", "words": used, "top": 10})
         return requests, found["rows"]
+
+
+def official() -> tuple[sample.Sentences, list[Question]]:
+    """The novels and lyrics, and the published questions.
+
+    Raises:
+        UsageError: a file can't be had, or its checksum differs.
+    """
+    try:
+        return texts.official(), questions.official()
+    except UsageError as error:
+        where = "its publisher has the files, not this archive of them (pipelines/word2vec/README.md)"
+        own = "profile=sample projects.word2vec.data.path=my.txt learns from a text of your own"
+        raise type(error)(f"{error}; {where}; {own}") from None
 
 
 def as_arrays(found: sample.Sentences, number: dict[str, int]) -> dict[str, np.ndarray]:

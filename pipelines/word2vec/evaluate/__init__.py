@@ -15,7 +15,6 @@ from roadmap.evaluation.scores import Score
 from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
-WIDTHS = {"sample": 32, "full": 100}  # of the baselines, as `model.width` in params.yaml
 FEWEST = 20  # pairs of a set that is correlated
 
 
@@ -51,7 +50,7 @@ class Evaluation(project.Evaluation[Response]):
         number = {word: place for place, word in enumerate(vocabulary)}
         numbers = np.array([[number.get(word, 0) for word in words[:3]] for words in test["words"].tolist()])
         answers = np.array([number.get(row["answer"], -1) for row in targets])
-        width = min(WIDTHS[card["profile"]], len(vocabulary) - 2)
+        width = min(card["schema"]["width"], len(vocabulary) - 2)
 
         def counted() -> np.ndarray:
             matrix = ppmi(train["words"], train["sentences"], len(vocabulary), card["schema"]["window"])

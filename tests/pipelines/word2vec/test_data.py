@@ -14,7 +14,15 @@ from pipelines.word2vec.data.questions import Question
 from pipelines.word2vec.data.texts import sentences, text_of
 from roadmap.io.errors import UsageError
 
-BLOCK = {"sentences": 300, "min_count": 1, "window": 2, "subsample": 1e-3, "block": 8, "split": (0.8, 0.1, 0.1)}
+BLOCK = {
+    "sentences": 300,
+    "min_count": 1,
+    "window": 2,
+    "subsample": 1e-3,
+    "block": 8,
+    "width": 8,
+    "split": (0.8, 0.1, 0.1),
+}
 SETTINGS = settings.Data(path=None, **BLOCK)
 
 
@@ -84,6 +92,14 @@ def test_a_text_that_is_none(content: bytes, message: str, tmp_path: Path) -> No
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.txt: No such file"):
         texts.own(tmp_path / "nowhere.txt")
+
+
+def test_an_archive_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DATA_MIRROR", str(tmp_path))
+    monkeypatch.setattr(texts, "NOVELS", ((tmp_path / "novels.tar.xz").as_uri(), "sha256:0"))
+    with pytest.raises(UsageError, match=r"novels\.tar\.xz of word2vec.*README\.md.*data\.path=my\.txt"):
+        Data().prepare(SETTINGS, "full", 0)
 
 
 @pytest.mark.slow

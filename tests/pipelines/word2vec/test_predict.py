@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 from scipy.stats import spearmanr
 
@@ -14,39 +13,13 @@ from pipelines.word2vec.evaluate.ppmi import factorise, ppmi
 from pipelines.word2vec.evaluate.scoring import by_vectors, interval, spearman
 from pipelines.word2vec.predict import Predictor, Response
 from roadmap.bundle import Bundle
-from tests.support.bundles import write
-
-WORDS = ["man", "woman", "king", "queen", "巴黎", "法国"]
-VECTORS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 2, 0], [0, 1, 2, 0], [0, 0.1, 0, 1], [0, 0, 0.1, 1]], np.float32)
+from tests.support.bundles.text import VECTORS, WORDS, word2vec
 
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("word2vec") / "bundle"
-    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    nodes = [
-        helper.make_node("Gather", ["unit", "words"], ["each"]),
-        helper.make_node("Unsqueeze", ["signs", "last"], ["signed"]),
-        helper.make_node("Mul", ["each", "signed"], ["terms"]),
-        helper.make_node("ReduceSum", ["terms", "first"], ["sum"], keepdims=0),
-        helper.make_node("LpNormalization", ["sum"], ["directions"], axis=-1, p=2),
-        helper.make_node("MatMul", ["directions", "turned"], ["cosines"]),
-    ]
-    arrays = {"unit": unit, "turned": unit.T.copy(), "last": np.array([2]), "first": np.array([1])}
-    graph = helper.make_graph(
-        nodes,
-        "hand_made",
-        [
-            helper.make_tensor_value_info("words", TensorProto.INT64, ["n", "k"]),
-            helper.make_tensor_value_info("signs", TensorProto.FLOAT, ["n", "k"]),
-        ],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None]) for name in ("cosines", "directions")],
-        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
-    )
-    example = [{"task": "neighbours", "words": ["man"], "top": 2}] * 2
-    places = [[0.0, 0.5], [0.1, 0.2], [0.3, 0.4]]
-    files = {"example.json": example, "vocabulary.json": {"words": WORDS}, "map.json": {"places": places}}
-    write(folder, "word2vec", graph, {**files, "schema.json": {}}, source="by hand")
+    word2vec(folder)
     return Predictor(Bundle(folder))
 
 

@@ -7,7 +7,7 @@ from roadmap.bundle import Manifest
 from tests.support.bundles.images import cifar10, glyphs, mnist
 from tests.support.bundles.series import stocks
 from tests.support.bundles.tables import SURVIVORS, house_prices, titanic
-from tests.support.bundles.text import imdb, mini_gpt, translation
+from tests.support.bundles.text import imdb, mini_gpt, translation, word2vec
 from tests.support.bundles.writing import another, write
 
 Maker = Callable[[Path], Manifest]
@@ -19,6 +19,7 @@ ALL: dict[str, Maker] = {
     "stocks": stocks,
     "mini_gpt": mini_gpt,
     "translation": translation,
+    "word2vec": word2vec,
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "stocks",
     "titanic",
     "translation",
+    "word2vec",
     "write",
 ]
 

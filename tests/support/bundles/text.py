@@ -1,4 +1,4 @@
-"""Text projects: a weight per word, the alphabet, and a dictionary."""
+"""Text projects: a weight per word, the alphabet, a dictionary, and vectors of six words."""
 
 from pathlib import Path
 
@@ -8,6 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from roadmap.bundle import Manifest, write_manifest
 from tests.support.bundles.writing import write
+
+WORDS = ["man", "woman", "king", "queen", "巴黎", "法国"]  # of word2vec
+VECTORS = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 2, 0], [0, 1, 2, 0], [0, 0.1, 0, 1], [0, 0, 0.1, 1]], np.float32)
 
 
 def imdb(folder: Path) -> Manifest:
@@ -156,3 +159,31 @@ def translation(folder: Path) -> Manifest:
     network = helper.make_model(decoder, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(network, folder / "decoder.onnx")
     return write_manifest(folder, **manifest.model_dump(exclude={"files"}))
+
+
+def word2vec(folder: Path) -> Manifest:
+    """Royalty is a direction of its own, so that the man is to the king as the woman is to the queen."""
+    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
+    nodes = [
+        helper.make_node("Gather", ["unit", "words"], ["each"]),
+        helper.make_node("Unsqueeze", ["signs", "last"], ["signed"]),
+        helper.make_node("Mul", ["each", "signed"], ["terms"]),
+        helper.make_node("ReduceSum", ["terms", "first"], ["sum"], keepdims=0),
+        helper.make_node("LpNormalization", ["sum"], ["directions"], axis=-1, p=2),
+        helper.make_node("MatMul", ["directions", "turned"], ["cosines"]),
+    ]
+    arrays = {"unit": unit, "turned": unit.T.copy(), "last": np.array([2]), "first": np.array([1])}
+    graph = helper.make_graph(
+        nodes,
+        "hand_made",
+        [
+            helper.make_tensor_value_info("words", TensorProto.INT64, ["n", "k"]),
+            helper.make_tensor_value_info("signs", TensorProto.FLOAT, ["n", "k"]),
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", None]) for name in ("cosines", "directions")],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    example = [{"task": "neighbours", "words": ["man"], "top": 2}] * 2
+    places = [[0.0, 0.5], [0.1, 0.2], [0.3, 0.4]]
+    files = {"example.json": example, "vocabulary.json": {"words": WORDS}, "map.json": {"places": places}}
+    return write(folder, "word2vec", graph, {**files, "schema.json": {"task": "words"}}, source="six words")

@@ -172,3 +172,22 @@ def test_a_text_is_translated_and_its_alignment_drawn(visit: Visit) -> None:
     expect(looked.nth(1)).to_have_attribute("title", "run → laufen: 1")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator(".empty")).to_contain_text("the translation appears here")
+
+
+def test_words_are_looked_up_on_the_map(visit: Visit) -> None:
+    page = visit.open("word2vec")
+    expect(headline(page)).to_have_text("king")  # the example is asked first: what is near to man
+    expect(page.locator(".words-map text.found")).to_have_text(["king", "woman"])  # queen has no place there
+    expect(page.locator(".words-map text.asked")).to_have_text("man")
+    page.locator(".near button", has_text="king").click()
+    expect(page.get_by_label("Word", exact=True)).to_have_value("king")
+    expect(headline(page)).to_have_text("queen")
+    page.get_by_text("Analogy", exact=True).click()
+    for label, word in (("As this word", "man"), ("is to this one,", "king"), ("so this one is to …", "woman")):
+        page.get_by_label(label).fill(word)
+    expect(headline(page)).to_have_text("queen")
+    page.get_by_text("Similarity", exact=True).click()
+    page.get_by_label("Other word").fill("qeen")
+    expect(page.locator(".alert")).to_contain_text("did you mean queen?")
+    page.get_by_label("Other word").fill("woman")
+    expect(headline(page)).to_have_text("0")
