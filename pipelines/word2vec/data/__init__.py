@@ -19,7 +19,9 @@ from roadmap.io.json import JsonObject
 from roadmap.project import Request
 
 if TYPE_CHECKING:
-    from pytorch_lightning import LightningModule  # noqa: TID251 (types)
+    from pytorch_lightning import LightningDataModule, LightningModule  # noqa: TID251 (types)
+
+    from roadmap.config.settings import TrainSettings
 
 LANGUAGES = ("en", "zh")
 FEWEST = 2_000  # words of a text
@@ -76,7 +78,7 @@ class Data(project.Data[settings.Data]):
         return PreparedData(parts | {"test": test}, source, licence, schema, notes)
 
     def training(self, folder: Path) -> TrainingStream:
-        from pipelines.word2vec.data.blocks import Batches, Corpus, Text
+        from pipelines.word2vec.data.blocks import Corpus, Text
         from pipelines.word2vec.data.map import places
 
         schema = splits.read_card(folder)["schema"]
@@ -88,6 +90,11 @@ class Data(project.Data[settings.Data]):
         requests, _ = self.test_rows(folder)
         example = [{"task": "neighbours", "words": [requests[0]["words"][0]], "top": 10}, {**requests[0], "top": 5}]
 
+        def module(settings: TrainSettings, seed: int) -> "LightningDataModule":
+            from pipelines.word2vec.data.batches import Batches
+
+            return Batches(corpus, settings, seed)
+
         def assets(network: "LightningModule") -> JsonObject:
             return {
                 "schema.json": schema,
@@ -97,7 +104,7 @@ class Data(project.Data[settings.Data]):
             }
 
         return TrainingStream(
-            module=lambda settings, seed: Batches(corpus, settings, seed),
+            module=module,
             example=(np.array([[0, 1, 2], [1, 0, 0]]), np.array([[-1, 1, 1], [1, 0, 0]], np.float32)),
             model={"counts": train["counts"], **{name: schema[name] for name in ("subsample", "window", "width")}},
             assets=assets,

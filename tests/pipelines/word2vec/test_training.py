@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from models.word2vec import Word2Vec
-from pipelines.word2vec.data.blocks import Batches, Corpus, Text
+from pipelines.word2vec.data.batches import Batches
+from pipelines.word2vec.data.blocks import Corpus, Text
 from roadmap.config.settings import TrainSettings
 from roadmap.training.callbacks import LocalFiles, ResumeCheckpoint
 

@@ -182,11 +182,11 @@ def test_words_are_looked_up_on_the_map(visit: Visit) -> None:
     page.locator(".near button", has_text="king").click()
     expect(page.get_by_label("Word", exact=True)).to_have_value("king")
     expect(headline(page)).to_have_text("queen")
-    page.get_by_text("Analogy", exact=True).click()
+    page.get_by_role("radio", name="Analogy").check()
     for label, word in (("As this word", "man"), ("is to this one,", "king"), ("so this one is to …", "woman")):
         page.get_by_label(label).fill(word)
     expect(headline(page)).to_have_text("queen")
-    page.get_by_text("Similarity", exact=True).click()
+    page.get_by_role("radio", name="Similarity").check()
     page.get_by_label("Other word").fill("qeen")
     expect(page.locator(".alert")).to_contain_text("did you mean queen?")
     page.get_by_label("Other word").fill("woman")
