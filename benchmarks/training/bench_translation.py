@@ -112,8 +112,8 @@ def main() -> None:
         train(model, data[:3])  # the first steps are slow
     for turn in range(args.rounds):
         pair = [("torch.nn.Transformer", reference), ("ours", ours)]
-        for name, model in pair[:: 1 if turn % 2 else -1]:
-            rates[name].append(train(model, data))
+        for name, network in pair[:: 1 if turn % 2 else -1]:
+            rates[name].append(train(network, data))
     for name, found in rates.items():
         print(f"{name:20s} {statistics.median(found):9,.0f} target tokens a CPU-second")
     ratios = np.log(np.array(rates["ours"]) / np.array(rates["torch.nn.Transformer"]))
