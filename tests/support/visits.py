@@ -1,5 +1,6 @@
 """A server of the playground, and a user's browser there."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,16 +15,20 @@ PATIENCE = 60_000  # ms; by default `expect` has 5 s, which a busy machine excee
 expect.set_options(timeout=PATIENCE)
 
 
+@contextlib.contextmanager
 def served(settings: Settings) -> Iterator[str]:
+    """The address of a server in a thread of this process."""
     server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         thread.join(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class Visit:

@@ -22,7 +22,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(artifacts: Path) -> Iterator[str]:
-    yield from served(Settings(bundles=str(artifacts)))
+    with served(Settings(bundles=str(artifacts))) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -151,12 +151,11 @@ def test_a_key_is_requested_and_kept_in_session_storage(browser: Browser, addres
 
 
 def test_an_idle_model_is_loaded_when_opened(browser: Browser, artifacts: Path) -> None:
-    servers = served(Settings(bundles=str(artifacts), load="lazy"))
-    visit = Visit(browser, next(servers))
-    page = visit.open("titanic")
-    expect(headline(page)).to_be_visible()
-    visit.close()
-    next(servers, None)
+    with served(Settings(bundles=str(artifacts), load="lazy")) as address:
+        visit = Visit(browser, address)
+        page = visit.open("titanic")
+        expect(headline(page)).to_be_visible()
+        visit.close()
 
 
 def test_an_unreachable_server_is_reported(browser: Browser, address: str) -> None:
