@@ -26,7 +26,7 @@ def main(run: Run) -> None:
     evaluation = project.evaluation
     trained = read_json(run.artifacts / "train.json", Trained, f"run `dvc repro train@{run.name}`")
     requests, targets = project.data.test_rows(run.data)
-    evaluated = evaluate(run.data, run.artifacts, requests, targets)
+    evaluated = evaluate(run.data, run.artifacts, requests, targets, evaluation.played)
     score = evaluation.score(targets, evaluated.outputs)
     low, high = score.interval(run.seed)
     parts = slices.table(score, evaluation.slices(requests, targets))

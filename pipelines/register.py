@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from roadmap.bundle import Bundle, load_predictor
-from roadmap.bundle.answers import predict_in_batches
 from roadmap.config.schema import Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
-from roadmap.evaluation.evaluated import require_fit
+from roadmap.evaluation.evaluated import outputs_of, require_fit
 from roadmap.evaluation.results import read_metrics
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError
@@ -116,7 +115,7 @@ def classes_of(bundle: Bundle) -> list[str] | None:
 def scores(evaluation: Evaluation[BaseModel], bundle: Bundle, rows: Rows) -> Scores:
     predictor = load_predictor(bundle)
     return {
-        name: evaluation.score(targets, predict_in_batches(predictor, requests))
+        name: evaluation.score(targets, outputs_of(predictor, requests, targets, evaluation.played))
         for name, (requests, targets) in rows.items()
     }
 

@@ -28,6 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from roadmap.bundle.bundle import Bundle
 from roadmap.bundle.predictor import Predictor
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
@@ -94,7 +95,14 @@ class Evaluation(ABC, Generic[Answer]):
 
     @abstractmethod
     def score(self, targets: np.ndarray, outputs: Sequence[Answer]) -> Score:
-        """The headline metric per response, and further metrics. targets: [n], from `test_rows`"""
+        """The headline metric per response, and further metrics. targets: [n], from `test_rows`
+
+        outputs: of the test rows, or what `played` returns
+        """
+
+    def played(self, predictor: Predictor, targets: np.ndarray) -> Sequence[Answer] | None:
+        """What is scored if not the responses to the test rows: episodes that the predictor plays. targets: [n]"""
+        return None
 
     def slices(self, requests: list[Request], targets: np.ndarray) -> Mapping[str, np.ndarray]:
         """Slices that must not regress: name -> bool [n]."""
@@ -124,7 +132,7 @@ class Monitoring(ABC, Generic[Answer]):
     def answers(self, found: Sequence[Answer]) -> Columns:
         """Monitored output columns."""
 
-    def requests(self, folder: Path) -> list[Request] | None:
+    def requests(self, folder: Path, bundle: Bundle) -> list[Request] | None:
         """Requests for the reference, if other than the test rows."""
         return None
 

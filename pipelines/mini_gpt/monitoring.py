@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pipelines.mini_gpt.data import text_of
 from roadmap import project
+from roadmap.bundle import Bundle
 from roadmap.data import splits
 from roadmap.inference.language.writing import Response
 from roadmap.monitoring.reference.columns import Columns
@@ -22,7 +23,7 @@ class Prompt(Protocol):
 
 
 class Monitoring(project.Monitoring[Response]):
-    def requests(self, folder: Path) -> list[Request]:
+    def requests(self, folder: Path, bundle: Bundle) -> list[Request]:
         """Prompts from the test text; evaluation's own requests, for log-probabilities of windows, are untypical."""
         text = text_of(splits.read_arrays(folder, "test"))
         step = max(1, (len(text) - SHORTEST - LENGTHS) // PROMPTS)

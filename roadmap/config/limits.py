@@ -24,6 +24,9 @@ class GateSettings(Strict):
     maximum_regression: float = Field(
         ge=0, description="tolerated loss in a slice, or on the old test rows if it improves on recent ones"
     )
+    worst_tenth: float | None = Field(
+        default=None, description="at least this (at most) on the worst tenth of the test rows; null: not checked"
+    )
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
     size_mb: float = Field(gt=0, description="all files of the bundle, in millions of bytes")
 

@@ -1,7 +1,7 @@
 """Runs the shipped model on the test split through its serving predictor: outputs, latency, inputs of plots."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,13 @@ class EvaluatedModel:
     predictor: Predictor  # for predictions beyond the test set
 
 
-def evaluate(data: Path, artifacts: Path, requests: list[JsonObject], targets: np.ndarray) -> EvaluatedModel:
-    """The bundle's answers to the requests, whose targets are [n].
+Played = Callable[[Predictor, np.ndarray], Sequence[Any] | None]  # roadmap.project.Evaluation.played
+
+
+def evaluate(
+    data: Path, artifacts: Path, requests: list[JsonObject], targets: np.ndarray, played: Played
+) -> EvaluatedModel:
+    """The bundle's answers to the requests, whose targets are [n]; or the episodes that it plays.
 
     data, artifacts: data/<project> and artifacts/<project>
 
@@ -44,10 +49,16 @@ def evaluate(data: Path, artifacts: Path, requests: list[JsonObject], targets: n
     require_fit(bundle, data)
     bundle.require_same_code()
     predictor = load_predictor(bundle)
-    outputs = predict_in_batches(predictor, requests)
+    outputs = outputs_of(predictor, requests, targets, played)
     baselines = read_json(artifacts / "baselines.json", list[Baseline], f"run `dvc repro baselines@{artifacts.name}`")
     schema, history = bundle.json("schema.json"), read_history(artifacts)
     return EvaluatedModel(data, requests, targets, outputs, schema, history, baselines, predictor)
+
+
+def outputs_of(predictor: Predictor, requests: list[JsonObject], targets: np.ndarray, played: Played) -> list[Any]:
+    """What a project's evaluation scores: [n]"""
+    episodes = played(predictor, targets)
+    return predict_in_batches(predictor, requests) if episodes is None else list(episodes)
 
 
 def require_fit(bundle: Bundle, data: Path) -> None:

@@ -34,6 +34,13 @@ class Score:
         return float(self.reduce(self.per_item.mean(axis=0, keepdims=True))[0])
 
     @property
+    def worst_tenth(self) -> float:
+        """The headline of the tenth of the items that lower it most, one at least: a mean hides rare failures."""
+        ranked = np.argsort(self.influence() * (1 if self.higher_is_better else -1), kind="stable")
+        worst = np.isin(np.arange(len(ranked)), ranked[: max(1, len(ranked) // 10)])
+        return self.subset(worst).value
+
+    @property
     def is_mean(self) -> bool:
         """Whether the headline is the plain mean of the items."""
         return self.reduce is _identity

@@ -56,6 +56,13 @@ def _absolute_checks(candidate: Candidate, settings: GateSettings) -> Iterable[C
         sign * (score.value - settings.floor) >= 0,
         f"{score.headline} is {score.value:.4f}, required: {wanted} {settings.floor:g}",
     )
+    if settings.worst_tenth is not None:
+        worst = score.worst_tenth
+        yield Check(
+            "worst tenth",
+            sign * (worst - settings.worst_tenth) >= 0,
+            f"{score.headline} of the worst tenth is {worst:.4f}, required: {wanted} {settings.worst_tenth:g}",
+        )
     yield Check(
         "latency",
         candidate.latency_ms <= settings.latency_ms,

@@ -11,7 +11,7 @@ from roadmap.project import Project
 
 def build_reference(project: Project, data: Path, bundle: Bundle) -> Reference:
     """At most ROWS evenly spaced test rows, or the requests that the project's `Monitoring` defines instead."""
-    rows = project.monitoring.requests(data)
+    rows = project.monitoring.requests(data, bundle)
     if rows is None:
         rows, _ = project.data.test_rows(data)
         rows = [rows[number * len(rows) // ROWS] for number in range(ROWS)] if len(rows) > ROWS else rows

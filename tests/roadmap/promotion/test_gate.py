@@ -77,6 +77,17 @@ def test_the_size_budget(size: int, refused: list[str]) -> None:
     assert failed(evaluate(accuracy(900), size_bytes=size)) == refused
 
 
+def test_a_model_that_was_lucky_on_most_rows_is_refused_for_its_worst_tenth() -> None:
+    returns = np.array([500.0] * 180 + [20.0] * 20)
+    lucky = candidate(Score("mean_return", True, returns, {}))
+    settings = SETTINGS.model_copy(update={"floor": 400, "worst_tenth": 300})
+    checks = {check.name: check for check in evaluate_gate(lucky, None, settings, 0)}
+    assert checks["floor"].passed and not checks["worst tenth"].passed
+    assert checks["worst tenth"].reason == "mean_return of the worst tenth is 20.0000, required: at least 300"
+    errors = Score("pinball", False, np.array([1.0] * 9 + [8.0]), {})
+    assert errors.worst_tenth == 8
+
+
 def test_failed_behavioural_checks_are_named() -> None:
     shown = {"a mirror": {"rate": 0.9, "asked": 0.8, "cases": 10, "passed": True}}
     assert failed(evaluate(accuracy(900), behaviour=shown)) == []

@@ -29,7 +29,7 @@ from roadmap.project import load_project
 
 project, log, count, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 members, data = load_project(project), Path("data") / project
-rows = members.monitoring.requests(data) or members.data.test_rows(data)[0]
+rows = members.monitoring.requests(data, Bundle(f"artifacts/{project}/bundle")) or members.data.test_rows(data)[0]
 rng = np.random.default_rng(5)
 rows = [rows[number] for number in rng.integers(0, len(rows), count)]
 rows = [eval(change, {"row": row, "rng": rng}) for row in rows]
