@@ -4,63 +4,72 @@ The details are those that Huang et al. list in "The 37 Implementation Details o
 those that matter are arguments.
 """
 
-import math
-
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.control.rollouts import Batch
-
-
-def layer(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    """Orthogonal weights (detail 2)."""
-    made = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(made.weight, gain)
-    nn.init.zeros_(made.bias)
-    return made
+from models.control.agent import Agent, log_chances
+from models.control.environment import Environment
+from models.control.networks import tanh_layers
+from models.control.rollouts import Batch, Plan, Rollouts
 
 
-class PPO(pl.LightningModule):
+class PPO(Agent):
     """A policy and a value function, each a network of its own (detail 13).
 
     Args:
         observations, actions: how many numbers come in, and how many choices there are.
+        environments, steps: n episodes side by side, T steps of each in a rollout (section 3, figure "Algorithm 1").
+        rollouts: of an epoch.
+        passes: K, how often a rollout is read, in shuffled minibatches of the size in `train:` (detail 6).
+        discount, trace: gamma and lambda of generalised advantages (detail 5). 1 is the return minus the value.
         hidden: width of the two hidden layers.
-        lr: falls to 0 by steps, linearly (detail 4).
+        lr: of Adam.
+        anneal: whether it falls to 0 by steps, linearly (detail 4).
         clip: epsilon of equation 7; None leaves the policy gradient as it is, which is A2C with several passes.
         clip_value: whether the value loss is clipped as well (detail 9).
         normalise: whether advantages of a minibatch have mean 0 and deviation 1 (detail 7).
-        entropy, value: c2 and c1 of equation 9.
+        entropy, value: c2 and c1 of equation 9 (detail 10).
+        orthogonal: initial weights, of gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's (detail 2).
+        scale: observations and rewards brought to one scale (details 5 to 8 of continuous actions).
     """
 
     def __init__(
         self,
         observations: int,
         actions: int,
+        environments: int = 32,
+        steps: int = 32,
+        rollouts: int = 1,
+        passes: int = 4,
+        discount: float = 0.98,
+        trace: float = 0.9,
         hidden: int = 64,
         lr: float = 2.5e-3,
+        anneal: bool = True,
         clip: float | None = 0.2,
         clip_value: bool = False,
         normalise: bool = True,
         entropy: float = 0.0,
         value: float = 0.5,
+        orthogonal: bool = True,
+        scale: bool = False,
     ) -> None:
-        super().__init__()
-        self.lr, self.clip, self.clip_value, self.normalise = lr, clip, clip_value, normalise
-        self.entropy_weight, self.value_weight = entropy, value
-        self.policy, self.critic = (
-            nn.Sequential(
-                layer(observations, hidden, math.sqrt(2)), nn.Tanh(), layer(hidden, hidden, math.sqrt(2)), nn.Tanh(),
-                layer(hidden, outputs, gain),
-            )
-            for outputs, gain in ((actions, 0.01), (1, 1.0))
-        )  # fmt: skip
+        super().__init__(observations, actions, environments, scale)
+        self.plan = Plan(steps, discount, trace, passes, rollouts=rollouts, scale=scale)
+        self.lr, self.anneal, self.clip, self.clip_value = lr, anneal, clip, clip_value
+        self.normalise, self.entropy_weight, self.value_weight = normalise, entropy, value
+        self.policy = tanh_layers(observations, hidden, actions, 0.01, orthogonal)
+        self.critic = tanh_layers(observations, hidden, 1, 1.0, orthogonal)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """[n, observations] -> logits of the actions [n, actions], values [n]"""
-        return self.policy(observations), self.critic(observations)[:, 0]
+        scaled = self.scaled(observations)
+        return self.policy(scaled), self.critic(scaled)[:, 0]
+
+    def experience_in(self, environment: Environment, batch_size: int, seed: int) -> Rollouts:
+        self.experience = Rollouts(environment, self, self.plan.of(batch_size), seed)
+        return self.experience
 
     def policy_loss(self, ratio: Tensor, advantages: Tensor) -> Tensor:
         """L^CLIP, equation 7, to be minimised. ratio: new probability of each action by the old one, [m]"""
@@ -80,17 +89,14 @@ class PPO(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Equation 9, to be minimised."""
         logits, values = self(batch.observations)
-        chances = logits.log_softmax(dim=-1)
-        ratio = (chances.gather(1, batch.actions[:, None])[:, 0] - batch.logprobs).exp()
+        logprobs, entropy = log_chances(logits, batch.actions)
+        ratio = (logprobs - batch.logprobs).exp()
         advantages = batch.advantages
         if self.normalise:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        entropy = -(chances.exp() * chances).sum(dim=-1).mean()
         policy, value = self.policy_loss(ratio, advantages), self.value_loss(values, batch)
-        return policy + self.value_weight * value - self.entropy_weight * entropy
+        return policy + self.value_weight * value - self.entropy_weight * entropy.mean()
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
         optimizer = torch.optim.Adam(self.parameters(), self.lr, eps=1e-5, fused=True)  # detail 3
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.falling(optimizer) if self.anneal else optimizer

@@ -1,24 +1,16 @@
-"""Experience for policy gradients: T steps of n episodes by the present policy, with their advantages.
-
-Lightning takes any iterable as a loader, and asks it anew each epoch. So an epoch is one rollout, read several times in
-shuffled minibatches: the policy that acts is the one that the last epoch left.
-"""
+"""Experience for policy gradients: T steps of n episodes by the present policy, with their advantages."""
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.control.environment import Environment
-
-
-class Actor(Protocol):
-    """A network that acts."""
-
-    def __call__(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """observations: [n, ...] -> logits of the actions [n, actions], values [n]"""
+from models.control.experience import Actor, Experience
+from models.control.networks import Moments
 
 
 class Batch(NamedTuple):
@@ -50,60 +42,107 @@ def advantages(
     return found
 
 
-class Rollouts:
-    """Minibatches of a rollout, a new one at every iteration.
+class RewardScale:
+    """Rewards divided by the deviation of the discounted sums so far, within +-10 (Engstrom et al., "Implementation
+    Matters in Deep Policy Gradients", 2020, algorithm 1; Huang et al., 2022, details 7 and 8 of continuous actions)."""
 
+    def __init__(self, n: int, discount: float) -> None:
+        self.discount, self.sums, self.moments = discount, np.zeros(n), Moments(1)
+
+    def __call__(self, rewards: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        """rewards, ended: [n] -> [n]"""
+        self.sums = self.sums * self.discount + rewards
+        self.moments.add_rows(torch.from_numpy(self.sums[:, None]))
+        self.sums[ended] = 0
+        scaled: np.ndarray = rewards / np.sqrt(float(self.moments.variance) + 1e-8)
+        return scaled.clip(-10, 10)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self.sums.tolist(), "moments": dict(self.moments.state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sums = np.array(state["sums"])
+        self.moments.load_state_dict(state["moments"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
     Args:
-        actor: acts, without gradients.
         steps: T, of each of the environment's n episodes.
-        passes, parts: how often a rollout is read, and in how many minibatches each time.
+        passes: how often a rollout is read.
+        batch: steps of a minibatch, about: minibatches are of equal size. None for all of a rollout.
+        rollouts: of an epoch.
         discount, trace: gamma and lambda.
+        scale: whether rewards are brought to one scale.
     """
 
-    def __init__(
-        self, environment: Environment, actor: Actor, steps: int, passes: int, parts: int, discount: float,
-        trace: float, seed: int,
-    ) -> None:  # fmt: skip
-        self.environment, self.actor, self.steps = environment, actor, steps
-        self.passes, self.parts, self.discount, self.trace = passes, parts, discount, trace
-        self.generator = torch.Generator().manual_seed(seed)
-        self.now = environment.reset()
-        self.length, self.lengths = np.zeros(environment.n, int), list[int]()  # steps of running and of past episodes
+    steps: int
+    discount: float
+    trace: float
+    passes: int = 1
+    batch: int | None = None
+    rollouts: int = 1
+    scale: bool = False
+
+    def of(self, batch: int) -> "Plan":
+        """The same, in minibatches."""
+        return replace(self, batch=batch)
+
+
+class Rollouts(Experience):
+    """Minibatches of a rollout, then of the next one."""
+
+    def __init__(self, environment: Environment, actor: Actor, plan: Plan, seed: int) -> None:
+        super().__init__(environment, actor, seed)
+        self.plan = plan
+        self.parts = max(1, round(plan.steps * environment.n / plan.batch)) if plan.batch else 1
+        self.scale = RewardScale(environment.n, plan.discount) if plan.scale else None
 
     def __len__(self) -> int:
-        return self.passes * self.parts
+        return self.plan.rollouts * self.plan.passes * self.parts
 
     def __iter__(self) -> Iterator[Batch]:
-        whole = self.collect()
-        for _ in range(self.passes):
-            order = torch.randperm(len(whole.actions), generator=self.generator)
-            for part in order.tensor_split(self.parts):
-                yield Batch(*(column[part] for column in whole))
+        for _ in range(self.plan.rollouts):
+            whole = self.collect()
+            for _ in range(self.plan.passes):
+                order = torch.randperm(len(whole.actions), generator=self.generator)
+                for part in order.tensor_split(self.parts):
+                    yield Batch(*(column[part] for column in whole))
 
-    @torch.no_grad()
     def collect(self) -> Batch:
         """One rollout, [T n] steps."""
-        columns: list[list[np.ndarray]] = [[] for _ in range(8)]
-        for _ in range(self.steps):
-            seen = torch.from_numpy(self.now)
-            logits, values = self.actor(seen)
+        self.actor.renew()
+        columns: list[tuple[np.ndarray, ...]] = []
+        after: list[np.ndarray | None] = []
+        for _ in range(self.plan.steps):
+            seen = self.now
+            logits, values = self.look(seen)
             chances = logits.log_softmax(dim=-1)
-            actions = torch.multinomial(chances.exp(), 1, generator=self.generator)[:, 0]
-            step = self.environment.step(actions.numpy())
+            actions = self.sample(chances.exp())
+            step = self.act(actions)
             # Of an episode that was cut, what would have come is the value of its last observation.
-            after = self.actor(torch.from_numpy(step.final))[1].numpy() if step.ended.any() else None
-            logprobs = chances.gather(1, actions[:, None])[:, 0].numpy()
-            found = (self.now, actions.numpy(), logprobs, values.numpy(), step.rewards, step.terminated, step.ended)
-            for column, value in zip(columns, (*found, after), strict=True):
-                column.append(value)  # type: ignore[arg-type]
-            self.now = step.observations
-            self.length += 1
-            self.lengths += self.length[step.ended].tolist()
-            self.length[step.ended] = 0
-        observations, actions_, logprobs_, values_, rewards, terminated, ended = (np.stack(c) for c in columns[:7])
-        last = self.actor(torch.from_numpy(self.now))[1].numpy()
-        following = [*values_[1:], last]
-        after_ = np.stack([f if a is None else a for a, f in zip(columns[7], following, strict=True)])
-        found_ = advantages(rewards.astype(np.float32), values_, after_, terminated, ended, self.discount, self.trace)
-        parts = (observations, actions_, logprobs_, values_, found_, found_ + values_)
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(part.reshape(-1, *part.shape[2:]))) for part in parts))
+            after.append(self.look(step.final)[1].numpy() if step.ended.any() else None)
+            logprobs = np.take_along_axis(chances.numpy(), actions[:, None], 1)[:, 0]
+            rewards = self.scale(step.rewards, step.ended) if self.scale else step.rewards
+            columns.append((seen, actions, logprobs, values.numpy(), rewards, step.terminated, step.ended))
+        observations, actions, logprobs, values_, rewards, terminated, ended = map(np.stack, zip(*columns, strict=True))
+        following = [*values_[1:], self.look(self.now)[1].numpy()]
+        onward = np.stack([f if a is None else a for a, f in zip(after, following, strict=True)])
+        plan = self.plan
+        found = advantages(rewards.astype(np.float32), values_, onward, terminated, ended, plan.discount, plan.trace)
+        self.actor.note(torch.from_numpy(observations.reshape(-1, *observations.shape[2:])).to(self.actor.device))
+        return flat(observations, actions, logprobs, values_, found, found + values_)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({"scale": self.scale.state_dict()} if self.scale else {})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.scale:
+            self.scale.load_state_dict(state["scale"])
+
+
+def flat(*columns: np.ndarray) -> Batch:
+    """[T, n, ...] each -> [T n, ...]"""
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(part.reshape(-1, *part.shape[2:]))) for part in columns))

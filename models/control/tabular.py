@@ -10,37 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.control.environment import Environment, Step
+from models.control.environment import Environment, Step, World
 
 
-@dataclass(frozen=True)
-class World:
-    """A Markov decision process that is known entirely (section 3.1).
-
-    Args:
-        probabilities: of the next state, [s, a, s].
-        rewards: by state, action and next state, [s, a, s].
-        terminal: bool [s]; nothing is to come after these.
-        start: probabilities of the first state, [s].
-    """
-
-    probabilities: np.ndarray
-    rewards: np.ndarray
-    terminal: np.ndarray
-    start: np.ndarray
-
-    def returns(self, values: np.ndarray, discount: float) -> np.ndarray:
-        """The expected return of each action, if the next state is worth its value: [s] -> [s, a]"""
-        onward = discount * np.where(self.terminal, 0.0, values)
-        expected: np.ndarray = (self.probabilities * (self.rewards + onward)).sum(axis=2)
-        return np.where(self.terminal[:, None], 0.0, expected)
+def backup(world: World, values: np.ndarray, discount: float) -> np.ndarray:
+    """The expected return of each action, if the next state is worth its value: [s] -> [s, a]"""
+    onward = discount * np.where(world.terminal, 0.0, values)
+    expected: np.ndarray = (world.probabilities * (world.rewards + onward)).sum(axis=2)
+    return np.where(world.terminal[:, None], 0.0, expected)
 
 
 def value_iteration(world: World, discount: float, tolerance: float = 1e-12) -> np.ndarray:
     """The best policy's q, [s, a]: the fixed point of Bellman's optimality equation (4.1), by (4.10)."""
     values = np.zeros(len(world.terminal))
     while True:
-        q = world.returns(values, discount)
+        q = backup(world, values, discount)
         best = q.max(axis=1)
         if np.abs(best - values).max() < tolerance:
             return q
@@ -107,11 +91,22 @@ class Table:
         return np.where(wild, rng.integers(q.shape[1], size=len(states)), ties.argmax(axis=1))
 
     def update(self, states: np.ndarray, actions: np.ndarray, step: Step, onward: np.ndarray) -> None:
-        """q(s, a) += alpha (r + gamma onward - q(s, a)). onward: value of the next state, [n]"""
-        targets = step.rewards + self.how.discount * np.where(step.terminated, 0.0, onward)
-        for entry, target in zip(zip(states, actions, strict=True), targets, strict=True):  # an entry may come twice
+        self.learn(states, actions, step.rewards, step.terminated, onward)
+
+    def learn(
+        self, states: np.ndarray, actions: np.ndarray, rewards: np.ndarray, terminated: np.ndarray, onward: np.ndarray
+    ) -> np.ndarray:
+        """q(s, a) += alpha (r + gamma onward - q(s, a)); returns the errors in brackets.
+
+        onward: value of the next state; all [n]
+        """
+        targets = rewards + self.how.discount * np.where(terminated, 0.0, onward)
+        errors = np.zeros(len(states))
+        for row, entry in enumerate(zip(states, actions, strict=True)):  # an entry may come twice
             self.counts[entry] += 1
-            self.q[entry] += self.counts[entry] ** -self.how.power * (target - self.q[entry])
+            errors[row] = targets[row] - self.q[entry]
+            self.q[entry] += self.counts[entry] ** -self.how.power * errors[row]
+        return errors
 
 
 def q_learning(environment: Environment, states: int, how: Learning, seed: int) -> np.ndarray:

@@ -1,19 +1,13 @@
-"""models/control/ppo.py and its rollouts: sums by hand, and a pole that stays up from starts that were kept back."""
-
-import logging
-import warnings
-from typing import Any
+"""models/control/ppo.py and its rollouts: sums by hand, and what each switch does."""
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
+from models.control.networks import Normaliser, tanh_layers
 from models.control.ppo import PPO
-from models.control.rollouts import Batch, Rollouts, advantages
-from pipelines.control.environments.cartpole import LIMIT, CartPole
-
-HELD_BACK = np.random.default_rng(1234).uniform(-0.05, 0.05, (50, 4))
+from models.control.rollouts import Batch, Plan, RewardScale, Rollouts, advantages
+from pipelines.control.data.environments.cartpole import CartPole
 
 
 def test_advantages_equal_a_sum_written_out() -> None:
@@ -69,44 +63,61 @@ def test_without_a_clip_the_first_gradient_is_the_policy_gradient() -> None:
         torch.testing.assert_close(got, parameter.grad)
 
 
-def trained(seed: int, rollouts: int) -> tuple[PPO, Rollouts]:
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    pl.seed_everything(seed, verbose=False)
-    model = PPO(4, 2)
-    data = Rollouts(CartPole(32, seed), model, steps=32, passes=4, parts=4, discount=0.98, trace=0.9, seed=seed)
-    quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
-    trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=rollouts, gradient_clip_val=0.5, enable_progress_bar=False, **quiet
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(model, data)
-    return model.eval(), data
+def test_the_value_loss_is_clipped_around_the_old_value() -> None:
+    one = batch()
+    one = one._replace(returns=one.values + 1.0)
+    plain, clipped = PPO(4, 2, clip=0.2), PPO(4, 2, clip=0.2, clip_value=True)
+    for moved, differs in ((0.1, False), (0.5, True)):
+        values = one.values + moved
+        assert bool(clipped.value_loss(values, one) > plain.value_loss(values, one)) == differs
 
 
-@torch.no_grad()
-def returns(model: PPO) -> np.ndarray:
-    """Of the greedy policy, from states that training never began in."""
-    carts = CartPole(len(HELD_BACK), seed=0)
-    now, running, found = carts.begin(HELD_BACK), np.ones(len(HELD_BACK), bool), np.zeros(len(HELD_BACK))
-    for _ in range(LIMIT):
-        step = carts.step(model(torch.from_numpy(now))[0].argmax(dim=-1).numpy())
-        found += running
-        running &= ~step.ended
-        now = step.observations
-    return found
+def test_orthogonal_weights_have_their_gains_and_the_first_policy_is_nearly_uniform() -> None:
+    torch.manual_seed(0)
+    one, last = (tanh_layers(4, 64, 2, 0.01).get_parameter(f"{place}.weight") for place in (0, 4))
+    torch.testing.assert_close(one.T @ one, 2 * torch.eye(4))
+    torch.testing.assert_close(last @ last.T, 1e-4 * torch.eye(2))
+    x = torch.randn(50, 4)
+    spread = {flag: PPO(4, 2, orthogonal=flag)(x)[0].std() for flag in (True, False)}
+    assert spread[True] < 0.02 < spread[False]
 
 
-def test_the_pole_stays_up_within_100_000_steps() -> None:
-    model, data = trained(seed=1, rollouts=96)
-    assert 96 * data.steps * data.environment.n < 100_000
-    found = returns(model)
-    assert found.mean() >= 475, found
-    assert returns(PPO(4, 2)).mean() < 200, "before training"
+def test_a_rollout_says_what_the_policy_did() -> None:
+    """Log-probabilities and values are those of the network, minibatches are all steps once per pass, and the ratio of
+    the first step is 1: with a running scale, too."""
+    torch.manual_seed(0)
+    model = PPO(4, 2, scale=True)
+    data = Rollouts(CartPole(6, seed=0), model, Plan(10, 0.98, 0.9, passes=3, batch=20, rollouts=2), seed=0)
+    batches = list(data)
+    assert len(batches) == len(data) == 2 * 3 * 3
+    assert all(len(one.actions) == 20 for one in batches)
+    assert data.steps == 120
+    last = batches[-9:]
+    assert model.normaliser is not None and float(model.normaliser.known.count) == 60
+    for one in last:
+        logits, values = model(one.observations)
+        found = logits.log_softmax(dim=-1).gather(1, one.actions[:, None])[:, 0]
+        torch.testing.assert_close(found, one.logprobs)
+        torch.testing.assert_close(values, one.values)
+    rows = torch.cat([one.advantages for one in last]).view(3, 60).sort(dim=1).values
+    assert torch.equal(rows[0], rows[1]) and torch.equal(rows[0], rows[2])
 
 
-def test_the_same_seed_learns_the_same() -> None:
-    one, other = (trained(seed=2, rollouts=2)[0].state_dict() for _ in range(2))
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+def test_running_scales_equal_those_of_all_rows_at_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [3 + 2 * torch.randn(m, 2, generator=generator) for m in (5, 40, 300)]
+    scale = Normaliser(2)
+    for part in parts:
+        scale.note(part)
+        scale.renew()
+    whole = torch.cat(parts)
+    expected = (whole - whole.mean(dim=0)) / whole.std(dim=0, correction=0)
+    torch.testing.assert_close(scale(whole), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_scaled_rewards_are_in_units_of_the_return() -> None:
+    rng, scale = np.random.default_rng(0), RewardScale(4, discount=0.0)
+    for _ in range(500):
+        found = scale(100 * rng.normal(size=4), np.zeros(4, bool))
+    assert np.isfinite(found).all()
+    assert float(scale.moments.variance) == pytest.approx(100**2, rel=0.1)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.control.tabular import Learning, World, greedy, q_learning, sarsa, value_iteration, value_of
-from pipelines.control.environments.worlds import Episodes, cliff_walking, frozen_lake
+from models.control.tabular import Learning, backup, greedy, q_learning, sarsa, value_iteration, value_of
+from pipelines.control.data.environments.worlds import Episodes, World, cliff_walking, frozen_lake
 
 
 def start_value(world: World, q: np.ndarray, discount: float, epsilon: float = 0.0) -> float:
@@ -35,7 +35,7 @@ def test_values_solve_bellmans_equation() -> None:
     world = frozen_lake()
     policy = rng.dirichlet(np.ones(4), 16)
     values = value_of(world, policy, 0.9)
-    np.testing.assert_allclose((policy * world.returns(values, 0.9)).sum(axis=1), values, atol=1e-12)
+    np.testing.assert_allclose((policy * backup(world, values, 0.9)).sum(axis=1), values, atol=1e-12)
 
 
 def test_q_learning_takes_the_shortest_way_and_sarsa_the_safe_one() -> None:
