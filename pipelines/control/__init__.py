@@ -1,1 +1,1 @@
-"""control: policies that learn by acting."""
+"""Control: reinforcement learning in an environment."""

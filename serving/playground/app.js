@@ -8,6 +8,7 @@ import { glossary, language, other, say, speak } from "./language/i18n.js";
 import * as draw from "./inputs/draw.js";
 import * as form from "./inputs/form.js";
 import * as picture from "./inputs/picture.js";
+import * as play from "./inputs/play.js";
 import * as series from "./inputs/series.js";
 import * as text from "./inputs/text.js";
 import * as translate from "./inputs/translate.js";
@@ -15,7 +16,7 @@ import * as words from "./inputs/words.js";
 import * as write from "./inputs/write.js";
 
 // The first that fits a model shows it: what its schema tells decides, not its name.
-const WIDGETS = [draw, picture, text, translate, words, series, write, form];
+const WIDGETS = [draw, picture, text, translate, words, play, series, write, form];
 
 const byId = (id) => document.getElementById(id);
 const states = new Map(); // by project, while the page is open

@@ -26,6 +26,7 @@ const ICONS = {
   text: "M4 6h16 M4 11h10 M4 16h16 M17 11h3",
   translate: "M4 6h9 M8.5 4v2 M11 6c-1 4-4 6-7 7 M6 9c1 2 3 4 6 4 M13 20l4-9 4 9 M14.5 17h5",
   form: "M4 7h16 M4 12h16 M4 17h16 M9 5v4 M15 10v4 M7 15v4",
+  play: "M3 19h18 M7 15h10v-3H7z M12 12l3-9 M9 19a1 1 0 1 0 .01 0 M15 19a1 1 0 1 0 .01 0",
   series: "M4 4v16h16 M7 14l3-4 3 3 6-7",
   words: "M5 7h.01 M9 12h.01 M6 17h.01 M14 6h.01 M18 10h.01 M15 16h.01 M19 18h.01 M12 10l4-2",
   write: "M4 6l5 5-5 5 M12 17h8",

@@ -6,9 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from models.control.tabular import World
-from pipelines.control.environments.cartpole import LIMIT, CartPole
-from pipelines.control.environments.worlds import Episodes, cliff_walking, frozen_lake
+from models.control.tabular import value_of
+from pipelines.control.data.environments.cartpole import LIMIT, CartPole
+from pipelines.control.data.environments.worlds import Episodes, World, cliff_walking, frozen_lake
+from pipelines.control.data.episodes import play
 
 WORLDS: dict[str, tuple[World, dict[str, Any]]] = {
     "FrozenLake-v1": (frozen_lake(), {"is_slippery": True}),
@@ -91,3 +92,21 @@ def test_a_restored_environment_goes_on_as_before(make: Any) -> None:
         actions = rng.integers(2, size=5)
         for left, right in zip(one.step(actions), other.step(actions), strict=True):
             assert np.array_equal(left, right)
+
+
+def test_a_seed_starts_as_in_gymnasium() -> None:
+    reference = gymnasium.make("CartPole-v1")
+    expected = np.stack([reference.reset(seed=seed)[0] for seed in (5, 2**31 + 7)])
+    assert np.array_equal(CartPole(2, seed=0).reset([5, 2**31 + 7]), expected)
+
+
+def test_episodes_by_random_actions_are_worth_what_the_table_says() -> None:
+    """The table's own chances, not gymnasium's generator: so their means, over as many episodes, must agree."""
+    environment, rng = Episodes(frozen_lake(), 400, seed=0, limit=100), np.random.default_rng(0)
+    found = play(environment, lambda now: rng.integers(4, size=len(now)), range(400))
+    world = frozen_lake()
+    exact = float(world.start @ value_of(world, np.full((16, 4), 0.25), 1.0 - 1e-9))
+    assert found.returns.mean() == pytest.approx(exact, abs=0.02)
+    again = play(Episodes(frozen_lake(), 400, 1, 100), lambda now: np.zeros(len(now), int), range(400))
+    same = play(Episodes(frozen_lake(), 400, 2, 100), lambda now: np.zeros(len(now), int), range(400))
+    assert np.array_equal(again.lengths, same.lengths)

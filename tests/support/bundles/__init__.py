@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from roadmap.bundle import Manifest
+from tests.support.bundles.control import control
 from tests.support.bundles.images import cifar10, glyphs, mnist
 from tests.support.bundles.series import stocks
 from tests.support.bundles.tables import SURVIVORS, house_prices, titanic
@@ -20,6 +21,7 @@ ALL: dict[str, Maker] = {
     "mini_gpt": mini_gpt,
     "translation": translation,
     "word2vec": word2vec,
+    "control": control,
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Maker",
     "another",
     "cifar10",
+    "control",
     "glyphs",
     "house_prices",
     "imdb",

@@ -3,15 +3,34 @@
 They are gymnasium's: actions of FrozenLake are left, down, right, up; of CliffWalking up, right, down, left.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from models.control.environment import Step
-from models.control.tabular import World
+from pipelines.control.data.environments.base import Step
 
 LAKE = ("SFFF", "FHFH", "FFFH", "HFFG")  # FrozenLake's 4x4
+CLIFF = ("............",) * 3 + ("SCCCCCCCCCCG",)  # CliffWalking
 SHIFTS = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
+
+
+@dataclass(frozen=True)
+class World:
+    """A Markov decision process that is known entirely (Sutton and Barto, second edition, 2018, section 3.1).
+
+    Args:
+        probabilities: of the next state, [s, a, s].
+        rewards: by state, action and next state, [s, a, s].
+        terminal: bool [s]; nothing is to come after these.
+        start: probabilities of the first state, [s].
+    """
+
+    probabilities: np.ndarray
+    rewards: np.ndarray
+    terminal: np.ndarray
+    start: np.ndarray
 
 
 def _moved(place: int, towards: str, rows: int, columns: int) -> int:
@@ -64,32 +83,36 @@ class Episodes:
 
     def __init__(self, world: World, n: int, seed: int, limit: int) -> None:
         self.world, self.n, self.limit = world, n, limit
-        self.actions = world.probabilities.shape[1]
+        self.states, self.actions, _ = world.probabilities.shape
+        self.size = self.states
         self.rng = np.random.default_rng(seed)
         self.sums = world.probabilities.cumsum(axis=2)
-        self.states, self.age = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.now, self.age = np.zeros(n, np.int64), np.zeros(n, np.int64)
 
     def _starts(self) -> np.ndarray:
         return self.rng.choice(len(self.world.start), size=self.n, p=self.world.start)
 
-    def reset(self) -> np.ndarray:
-        self.states, self.age = self._starts(), np.zeros(self.n, np.int64)
-        return self.states
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """-> int64 [n]. What follows depends on all the seeds together."""
+        if seeds is not None:
+            self.rng = np.random.default_rng(list(seeds))
+        self.now, self.age = self._starts(), np.zeros(self.n, np.int64)
+        return self.now
 
     def step(self, actions: np.ndarray) -> Step:
         chances = self.rng.random(self.n)[:, None]
-        final = (self.sums[self.states, actions] <= chances).sum(axis=1).clip(max=len(self.world.start) - 1)
-        rewards = self.world.rewards[self.states, actions, final]
+        final = (self.sums[self.now, actions] <= chances).sum(axis=1).clip(max=len(self.world.start) - 1)
+        rewards = self.world.rewards[self.now, actions, final]
         self.age += 1
         terminated = self.world.terminal[final]
         truncated = ~terminated & (self.age >= self.limit)
         ended = terminated | truncated
-        self.states, self.age = np.where(ended, self._starts(), final), np.where(ended, 0, self.age)
-        return Step(self.states, rewards, terminated, truncated, final)
+        self.now, self.age = np.where(ended, self._starts(), final), np.where(ended, 0, self.age)
+        return Step(self.now, rewards, terminated, truncated, final)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on."""
-        return {"states": self.states, "age": self.age, "rng": self.rng.bit_generator.state}
+        return {"now": self.now.tolist(), "age": self.age.tolist(), "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.states, self.age, self.rng.bit_generator.state = state["states"], state["age"].copy(), state["rng"]
+        self.now, self.age = np.array(state["now"]), np.array(state["age"])
+        self.rng.bit_generator.state = state["rng"]

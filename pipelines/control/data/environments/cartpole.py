@@ -5,11 +5,12 @@ the pole. Actions: push left, push right. Reward 1 a step, until the pole leans 
 middle.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from models.control.environment import Step
+from pipelines.control.data.environments.base import Step
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 EDGE, LEAN, LIMIT = 2.4, 12 * 2 * np.pi / 360, 500
@@ -29,31 +30,35 @@ def moved(state: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 
 class CartPole:
-    """n carts."""
+    """n carts.
 
-    actions = 2
+    Args:
+        limit: steps after which an episode is cut.
+    """
 
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.rng = n, np.random.default_rng(seed)
+    actions, size, states = 2, 4, None
+
+    def __init__(self, n: int, seed: int, limit: int = LIMIT) -> None:
+        self.n, self.limit, self.rng = n, limit, np.random.default_rng(seed)
         self.state, self.age = np.zeros((n, 4)), np.zeros(n, np.int64)
 
     def _starts(self) -> np.ndarray:
         return self.rng.uniform(-0.05, 0.05, (self.n, 4))
 
-    def reset(self) -> np.ndarray:
-        """-> float32 [n, 4]"""
-        return self.begin(self._starts())
-
-    def begin(self, state: np.ndarray) -> np.ndarray:
-        """Episodes from given states, [n, 4]: those that are kept back for evaluation."""
-        self.state, self.age = state.astype(np.float64), np.zeros(self.n, np.int64)
+    def reset(self, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """-> float32 [n, 4]. A seed gives the start that it gives in gymnasium."""
+        if seeds is None:
+            self.state = self._starts()
+        else:
+            self.state = np.stack([np.random.default_rng(seed).uniform(-0.05, 0.05, 4) for seed in seeds])
+        self.age = np.zeros(self.n, np.int64)
         return self.state.astype(np.float32)
 
     def step(self, actions: np.ndarray) -> Step:
         final = moved(self.state, actions)
         self.age += 1
         terminated = (np.abs(final[:, 0]) > EDGE) | (np.abs(final[:, 2]) > LEAN)
-        truncated = ~terminated & (self.age >= LIMIT)
+        truncated = ~terminated & (self.age >= self.limit)
         ended = terminated | truncated
         self.state = np.where(ended[:, None], self._starts(), final) if ended.any() else final
         self.age[ended] = 0
@@ -61,8 +66,8 @@ class CartPole:
         return Step(self.state.astype(np.float32), rewards, terminated, truncated, final.astype(np.float32))
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on."""
-        return {"state": self.state, "age": self.age.copy(), "rng": self.rng.bit_generator.state}
+        return {"state": self.state.tolist(), "age": self.age.tolist(), "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.state, self.age, self.rng.bit_generator.state = state["state"], state["age"].copy(), state["rng"]
+        self.state, self.age = np.array(state["state"]), np.array(state["age"])
+        self.rng.bit_generator.state = state["rng"]

@@ -1,1 +1,0 @@
-"""Environments of our own, many episodes side by side; their dynamics are gymnasium's."""

@@ -1,0 +1,57 @@
+"""Evaluation plots of a policy: returns, and what it sees, does and expects."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from roadmap.evaluation.plots import BLUE, GREY
+from roadmap.io.json import JsonObject
+
+ARROWS = {"left": "←", "right": "→", "up": "↑", "down": "↓"}
+
+
+def returns(found: np.ndarray, baselines: Sequence[JsonObject]) -> Figure:
+    """Returns of the test episodes, [n], with the baselines' means."""
+    figure, ax = plt.subplots(figsize=(6.4, 3.6))
+    low, high = min(found.min(), *(row["test"] for row in baselines)), found.max()
+    ax.hist(found, bins=np.linspace(low, max(high, low + 1), 41), color=BLUE)
+    for row in baselines:
+        ax.axvline(row["test"], color=GREY, linewidth=1, linestyle="--")
+    ax.set(title="Returns of the test episodes; dashed: means of the baselines", xlabel="return", ylabel="episodes")
+    return figure
+
+
+def states(values: np.ndarray, chances: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> Figure:
+    """The value of each state, its best action, and how often it was visited. A square grid where the number of states
+    is a square, else rows of twelve. values, counts: [s]; chances: [s, a]"""
+    columns = int(np.sqrt(len(values))) if int(np.sqrt(len(values))) ** 2 == len(values) else 12
+    rows = -(-len(values) // columns)
+    figure, axes = plt.subplots(1, 2, figsize=(1.2 + 0.8 * columns, 1.2 + 0.4 * rows * (2 if rows > 4 else 1.6)))
+    best = chances.argmax(axis=1)
+    for ax, numbers, title in zip(axes, (values, counts), ("Value and best action", "Visits"), strict=True):
+        grid = np.full(rows * columns, np.nan)
+        grid[: len(numbers)] = numbers
+        ax.imshow(grid.reshape(rows, columns), cmap="Blues")
+        ax.set(title=title, xticks=[], yticks=[])
+    for state in range(len(values) if len(values) <= 64 else 0):
+        word = ARROWS.get(names[best[state]], names[best[state]][:1])
+        axes[0].text(state % columns, state // columns, word, ha="center", va="center", fontsize=9)
+    return figure
+
+
+def visited(
+    seen: np.ndarray, chances: np.ndarray, values: np.ndarray, parts: Sequence[str], names: Sequence[str]
+) -> Figure:
+    """What it saw, by the two numbers that its first action depends on most. seen: [n, size]; chances: [n, a]"""
+    with np.errstate(invalid="ignore"):
+        ties = np.nan_to_num([abs(np.corrcoef(column, chances[:, 0])[0, 1]) for column in seen.T])
+    y, x = np.argsort(ties)[-2:] if len(ties) > 1 else (0, 0)
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True)
+    for ax, colours, title in zip(axes, (chances[:, 0], values), (f"Chance of “{names[0]}”", "Value"), strict=True):
+        points = ax.scatter(seen[:, x], seen[:, y], c=colours, s=12, cmap="viridis")
+        figure.colorbar(points, ax=ax)
+        ax.set(title=title, xlabel=parts[x])
+    axes[0].set(ylabel=parts[y])
+    return figure
