@@ -21,6 +21,7 @@ WITHOUT = {  # stages that depend on no file of the repository
     "store": "runs always",
 }
 LOADERS = {  # files that import by a computed name -> how dependencies.py knows the module
+    "pipelines/control/data/environments/adapter.py": "the user's own environment, which prepare has tried",
     "pipelines/report.py": "all of roadmap/reporting/tasks",
     "pipelines/train.py": "roadmap/runners, which carry data there and the outputs of the same stage back",
     "roadmap/bundle/predictor.py": "the member `predict`, which is all that a manifest may name",

@@ -18,7 +18,9 @@ from roadmap.io.json import JsonObject
 from roadmap.project import Request
 
 if TYPE_CHECKING:
-    from pytorch_lightning import LightningModule  # noqa: TID251 (types)
+    from pytorch_lightning import LightningDataModule, LightningModule  # noqa: TID251 (types)
+
+    from roadmap.config.settings import TrainSettings
 
 VALIDATED = 50  # episodes after each epoch
 
@@ -52,13 +54,18 @@ class Data(project.Data[settings.Data]):
         return make(data.environment, len(seeds), 0, data.limit, data.options).reset(seeds.tolist())
 
     def training(self, folder: Path) -> TrainingStream:
-        from pipelines.control.data.stream import Stream, seen
-
         schema, val = splits.read_card(folder)["schema"], splits.read_arrays(folder, "val")
         starts = val["seeds"][:VALIDATED].tolist()
         example = for_network(val["observations"][:2], schema["states"])
 
+        def module(train: "TrainSettings", seed: int) -> "LightningDataModule":
+            from pipelines.control.data.stream import Stream
+
+            return Stream(lambda n, seed: of_card(schema, n, seed), starts, train, seed)
+
         def assets(network: "LightningModule") -> JsonObject:
+            from pipelines.control.data.stream import seen
+
             return {
                 "schema.json": schema,
                 "visited.json": seen(network, of_card(schema, len(starts), 0), starts, schema["states"]),
@@ -66,7 +73,7 @@ class Data(project.Data[settings.Data]):
             }
 
         return TrainingStream(
-            module=lambda train, seed: Stream(lambda n, seed: of_card(schema, n, seed), starts, train, seed),
+            module=module,
             example=(example,),
             model={"observations": example.shape[1], "actions": len(schema["actions"])},
             assets=assets,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
 
 import numpy as np
+import pytorch_lightning as pl  # noqa: TID251 (it is imported by now; prepare depends on no roadmap/training)
 import torch
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from pipelines.control.data.episodes import play, visited
 from roadmap.config.settings import TrainSettings
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
-from roadmap.training.lightning import pl
 
 SHOWN, WANDERING = 300, 0.05  # observations that are kept, and a share of random actions beside the policy
 

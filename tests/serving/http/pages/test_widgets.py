@@ -191,3 +191,16 @@ def test_words_are_looked_up_on_the_map(visit: Visit) -> None:
     expect(page.locator(".alert")).to_contain_text("did you mean queen?")
     page.get_by_label("Other word").fill("woman")
     expect(headline(page)).to_have_text("0")
+
+
+def test_a_policy_holds_the_pole_up_and_a_person_lets_it_fall(visit: Visit) -> None:
+    page = visit.open("control")
+    expect(page.locator(".bars li")).to_have_count(2)  # the first state is asked about at once
+    page.get_by_role("button", name="Start").click()
+    count = page.locator(".bench.play .stack > .figure")
+    expect(count).to_have_text(re.compile(r"^([5-9]\d|[1-5]\d\d) steps"), timeout=30_000)
+    page.get_by_role("button", name="Take over").click()
+    expect(page.get_by_role("button", name="Give back")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.down("ArrowLeft")
+    expect(count).to_have_text(re.compile(r"^It fell after \d+ steps"), timeout=30_000)
+    expect(page.locator(".answer h3").first).to_have_text("The policy would push")
