@@ -34,7 +34,7 @@ class Behaviour(project.Behaviour[Predictor]):
             rng = np.random.default_rng(0)
             side = rng.choice([-1.0, 1.0], 100)
             ranges = ((-1, 1), (-0.5, 0.5), (0.03, 0.12), (0.2, 0.8))  # where it is plain what to do
-            falling = np.column_stack([rng.uniform(*ends, 100) for ends in ranges])
+            falling = np.column_stack([rng.uniform(low, high, 100) for low, high in ranges])
             falling[:, 2:] *= side[:, None]
             there, mirrored = actions(falling.tolist()), actions((-falling).tolist())
             yield BehaviouralCheck("left and right exchanged", "invariance", mirrored == 1 - there, 0.95)

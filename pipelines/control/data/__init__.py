@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from roadmap.project import Request
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule  # noqa: TID251 (types)
 
+    from pipelines.control.data.stream import Agent
     from roadmap.config.settings import TrainSettings
 
 VALIDATED = 50  # episodes after each epoch
@@ -68,7 +69,7 @@ class Data(project.Data[settings.Data]):
 
             return {
                 "schema.json": schema,
-                "visited.json": seen(network, of_card(schema, len(starts), 0), starts, schema["states"]),
+                "visited.json": seen(cast("Agent", network), of_card(schema, len(starts), 0), starts, schema["states"]),
                 "example.json": [{"observation": row.tolist()} for row in val["observations"][:2]],
             }
 

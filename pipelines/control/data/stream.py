@@ -32,8 +32,9 @@ class Agent(Protocol):
     """What a network of this project is besides; models/control/agent.py implements it."""
 
     environments: int
-    device: torch.device
 
+    @property
+    def device(self) -> torch.device: ...
     def __call__(self, observations: Tensor) -> tuple[Tensor, Tensor]: ...
     def experience_in(self, environment: Environment, batch_size: int, seed: int) -> Experience: ...
 

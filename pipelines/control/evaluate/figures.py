@@ -16,7 +16,7 @@ def returns(found: np.ndarray, baselines: Sequence[JsonObject]) -> Figure:
     """Returns of the test episodes, [n], with the baselines' means."""
     figure, ax = plt.subplots(figsize=(6.4, 3.6))
     low, high = min(found.min(), *(row["test"] for row in baselines)), found.max()
-    ax.hist(found, bins=np.linspace(low, max(high, low + 1), 41), color=BLUE)
+    ax.hist(found, bins=np.linspace(low, max(high, low + 1), 41).tolist(), color=BLUE)
     for row in baselines:
         ax.axvline(row["test"], color=GREY, linewidth=1, linestyle="--")
     ax.set(title="Returns of the test episodes; dashed: means of the baselines", xlabel="return", ylabel="episodes")

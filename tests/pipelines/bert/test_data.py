@@ -92,7 +92,10 @@ def test_weights_are_in_the_card_and_beside_the_splits(tmp_path: Path, weights: 
     assert card["weights"]["sha256"] == card["files"]["model.safetensors"]
     splits.verify(folder)
     model = training_set(Data().training(folder)["model"]({}))
-    assert set(model.model) == {"start", "mask", "special", "classes"} and model.model["start"]["config"]["hidden_size"] == 16
+    assert (
+        set(model.model) == {"start", "mask", "special", "classes"}
+        and model.model["start"]["config"]["hidden_size"] == 16
+    )
     assert model.train[0].max() < len(WORDS)
     (folder / "model.safetensors").write_bytes(b"other")
     with pytest.raises(UsageError, match=r"model\.safetensors"):

@@ -82,7 +82,8 @@ def test_nonsense_is_refused() -> None:
 @pytest.mark.slow
 def test_over_200_logs_the_estimates_are_right_and_so_are_their_intervals() -> None:
     """Bias within two standard errors or a hundredth, coverage of a nominal 95%, and which one errs least."""
-    exact, found = truth(0.75), {name: [] for name in ("ips", "snips", "dr")}  # type: dict[str, list[tuple[float, bool]]]
+    exact = truth(0.75)
+    found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ("ips", "snips", "dr")}
     for seed in range(200):
         for name, one in estimate(log(0.5, 0.75, 300, seed=100 + seed), seed).estimates.items():
             found[name].append((one.value - exact, one.low <= exact <= one.high))

@@ -53,8 +53,8 @@ def test_the_text_is_that_of_transformers(template: str, messages: list[Any], to
     from transformers.utils.chat_template_utils import render_jinja_template
 
     options: dict[str, Any] = {"add_generation_prompt": answer, **SPECIAL}
-    found, _ = render_jinja_template([messages], tools=tools or None, chat_template=template, **options)
-    assert Template(template).prompt(messages, tools, answer, **SPECIAL) == found[0]
+    found = render_jinja_template([messages], tools=tools or None, chat_template=template, **options)
+    assert Template(template).prompt(messages, tools, answer, **SPECIAL) == found[0][0]
 
 
 @pytest.mark.parametrize(
