@@ -26,7 +26,7 @@ TITANIC, MNIST, MINI_GPT = (("titanic",), ("mnist",), ("mini_gpt",))
 EDITS: dict[str, set[str]] = {
     "roadmap/bundle/bundle.py": of(*MODEL),
     "roadmap/config/schema.py": set(),
-    "roadmap/config/settings.py": of(*MODEL),
+    "roadmap/config/settings.py": of(*STAGES),
     "roadmap/config/limits.py": of("register"),
     "roadmap/data/splits.py": of(*STAGES),
     "roadmap/evaluation/plots/style.py": of("baselines", "evaluate", "register"),
@@ -120,5 +120,7 @@ def edited(repo: Any, path: str) -> Iterator[None]:
     file = Path(repo.root_dir, path)
     before = file.read_bytes()
     file.write_bytes(before + {".py": b"\n# edited\n", ".css": b"\n/* edited */\n"}.get(file.suffix, b"\nEdited.\n"))
-    yield
-    file.write_bytes(before)
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
