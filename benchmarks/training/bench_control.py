@@ -175,7 +175,7 @@ def plain_loop(rollouts: int, seed: int, n: int = 32, steps: int = 32) -> float:
     return rollouts * n * steps / (time.process_time() - started)
 
 
-def speed(rollouts: int = 60, rounds: int = 3) -> None:
+def speed(rollouts: int = 40, rounds: int = 3) -> None:
     """Prints the rates, in turns."""
     rates = []
     for seed in range(rounds):
