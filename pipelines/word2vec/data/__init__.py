@@ -90,7 +90,7 @@ class Data(project.Data[settings.Data]):
         requests, _ = self.test_rows(folder)
         example = [{"task": "neighbours", "words": [requests[0]["words"][0]], "top": 10}, {**requests[0], "top": 5}]
 
-        def module(settings: TrainSettings, seed: int) -> "LightningDataModule":
+        def module(settings: "TrainSettings", seed: int) -> "LightningDataModule":
             from pipelines.word2vec.data.batches import Batches
 
             return Batches(corpus, settings, seed)
