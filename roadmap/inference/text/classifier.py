@@ -81,7 +81,7 @@ class TextClassifier(Predictor[BaseModel, ClassifiedText], Embeds):
             probability=shares[best],
             probabilities=dict(zip(self.classes, shares, strict=True)),
             out_of_scope=score > 0,
-            scope_score=round(score, 4),
+            scope_score=round(score, 2),  # the graph's last digits depend on the rest of the batch
             log_odds=round(odds, 5),
             read=max((end for _, end in encoding.offsets), default=0),
             bias=None,
