@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from models.bert.tasks import Classifier, inside
+from models.bert.classifier import Classifier
+from models.bert.tasks import inside
 from pipelines.bert.data import Data, tokenizer_of
 from pipelines.bert.data.tokens import encode
 from pipelines.bert.evaluate import tfidf

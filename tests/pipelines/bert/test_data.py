@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from models.bert.classifier import Classifier
 from models.bert.encoder import Bert, Shape
 from models.bert.published import to_transformers
-from models.bert.tasks import Classifier
 from pipelines.bert.data import NONE, OUTSIDE, UNLABELLED, Data, corpora
 from pipelines.bert.data.requests import INTENTS, generate, generate_outside
 from pipelines.bert.data.tokens import encode, published_tokenizer, train_tokenizer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from models.bert.tasks import Classifier
+from models.bert.classifier import Classifier
 from pipelines.bert.data import assets_of
 from pipelines.bert.data.requests import INTENTS, generate
 from pipelines.bert.data.tokens import encode, train_tokenizer

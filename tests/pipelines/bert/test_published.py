@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.bert.tasks import Classifier
+from models.bert.classifier import Classifier
 from pipelines.bert.data.tokens import encode, published_tokenizer
 from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.data.weights import find, load
