@@ -59,7 +59,7 @@ def main(run: Run) -> None:
     log = os.environ.get("SERVING_PREDICTIONS")
     if not log:
         raise UsageError("SERVING_PREDICTIONS: not set; set it to the prediction log, as for `python -m serving`")
-    client = connect() if run.tracking["mlflow"] else None
+    client = connect() if run.tracking.mlflow else None
     bundle = champion(run, client)
     about["bundle"] = bundle.manifest.version
     predictor = load_predictor(bundle)

@@ -12,7 +12,7 @@ from roadmap.tracking import mlflow as tracking
 
 @stage
 def main(run: Run) -> None:
-    client = tracking.connect() if run.tracking["mlflow"] else None
+    client = tracking.connect() if run.tracking.mlflow else None
     entries = promotions.history(client, run.name, promotions.file(run))
     print("\n".join(map(line, entries)) or f"{run.name}: no entries yet; run `dvc repro register@{run.name}`")
 

@@ -40,7 +40,7 @@ Rows = dict[str, tuple[list[Request], "np.ndarray"]]  # requests and targets by 
 
 @stage
 def main(run: Run) -> None:
-    if not run.tracking["mlflow"]:
+    if not run.tracking.mlflow:
         if run.rollback:
             raise UsageError("rollback: found tracking=none; expected a registry; run with tracking=mlflow")
         decide(run, None, decision_record(run.name, [Check("registry", False, "tracking=none: nothing is registered")]))

@@ -44,6 +44,14 @@ class ProjectSettings(Strict, Generic[Data, Model]):
 EXCLUDED = {"gate", "monitor", "schedule", "runner", "network", "inference"}  # blocks that do not affect the model
 
 
+class TrackingSettings(Strict):
+    """Where runs are tracked: conf/tracking."""
+
+    mlflow: bool = False
+    wandb: bool = Field(default=False, description="Weights & Biases, beside MLflow")
+    system_metrics: bool = Field(default=False, description="MLflow records CPU, memory and GPU during training")
+
+
 class Run(Strict):
     """One validated run of a stage for a project."""
 
@@ -53,7 +61,7 @@ class Run(Strict):
     settings: ProjectSettings[Any, Any]
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
     trainer: dict[str, Any]
-    tracking: dict[str, Any]
+    tracking: TrackingSettings = TrackingSettings()
     rollback: bool | str = Field(default=False, description="true for the previous version, or a bundle's version")
 
     @property

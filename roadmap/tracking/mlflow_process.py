@@ -25,7 +25,7 @@ class MlflowWriter:
     def start(self, key: str, lineage: JsonObject) -> None:
         self.run_id = ensure_run(self.client, self.run, key, lineage)  # a resumed training continues its run
         self.client.update_run(self.run_id, status="RUNNING")
-        if self.run.tracking["system_metrics"]:
+        if self.run.tracking.system_metrics:
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
             self.monitor = SystemMetricsMonitor(self.run_id, sampling_interval=1, samples_before_logging=1)

@@ -32,13 +32,13 @@ class Tracker:
     """
 
     def __init__(self, run: Run) -> None:
-        if run.tracking["wandb"] and importlib.util.find_spec("wandb") is None:
+        if run.tracking.wandb and importlib.util.find_spec("wandb") is None:
             raise UsageError(
                 "tracking=wandb: the package wandb is not installed; `pip install -e '.[wandb]'`, or tracking=mlflow"
             )
         self.processes: dict[str, subprocess.Popen[str]] = {}
         for name, title in (("mlflow", "MLflow"), ("wandb", "Weights & Biases")):
-            if run.tracking[name]:
+            if getattr(run.tracking, name):
                 # The same overrides compose the same Run there.
                 command = [sys.executable, "-m", f"roadmap.tracking.{name}_process", *sys.argv[1:]]
                 self.processes[title] = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)

@@ -61,7 +61,9 @@ class WandbWriter:
             if path.stem == "metrics":
                 copy.log({name: table(found[name]) for name in TABLES if found.get(name)} | plots(artifacts / "plots"))
         bundle = wandb.Artifact(self.run.name, type="model", metadata={"version": manifest.version})
-        bundle.add_dir(str(artifacts / "bundle"))
+        for path in sorted((artifacts / "bundle").rglob("*")):
+            if path.is_file():
+                bundle.add_file(str(path), str(path.relative_to(artifacts / "bundle")))
         copy.log_artifact(results)
         copy.log_artifact(bundle)
 

@@ -26,7 +26,7 @@ MAY = {
     "sources": set(),
     "store": MLFLOW,
     "register": {*MLFLOW, "onnxruntime"},
-    "process": MLFLOW,  # roadmap/tracking/process.py, beside train and evaluate
+    "mlflow_process": MLFLOW,  # of roadmap/tracking, beside train and evaluate
 }
 SLOW = frozenset[str]().union(*MAY.values()) | {"transformers", "dvc", "ray", "sagemaker", "s3fs"}
 AT_ONCE = {"pandas"}  # what a module may import at module level

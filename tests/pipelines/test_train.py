@@ -52,12 +52,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
             **changes,
         }
         trainer = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
-        top = {
-            "profile": "sample",
-            "seed": 1,
-            "trainer": trainer,
-            "tracking": {"mlflow": False, "system_metrics": False, "wandb": False},
-        }
+        top = {"profile": "sample", "seed": 1, "trainer": trainer}
         return check({**top, "projects": {"lines": block}, "project": "lines"})
 
     (tmp_path / "pipelines" / "lines").mkdir(parents=True)

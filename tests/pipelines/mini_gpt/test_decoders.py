@@ -48,7 +48,7 @@ def run_of(folder: Path, model: dict[str, Any], **variants: dict[str, Any]) -> R
     train = {"epochs": 2, "batch_size": 16, "clip": 1.0, "threads": 1}
     block = {**PARAMS, "data": data, "model": model, "train": train, "variants": variants}
     trainer = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
-    top = {"profile": "sample", "seed": 1, "trainer": trainer, "tracking": {"enabled": False}}
+    top = {"profile": "sample", "seed": 1, "trainer": trainer}
     return check({**top, "projects": {"mini_gpt": block}, "project": "mini_gpt"})
 
 
