@@ -6,7 +6,6 @@ training; `wandb sync` puts the two together.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import wandb
 
@@ -93,8 +92,9 @@ class WandbWriter:
 def table(rows: dict[str, JsonObject]) -> "wandb.Table":
     """Rows by name, with every column that one of them has."""
     columns = list(dict.fromkeys(name for row in rows.values() for name in flat(row)))
-    data: list[list[Any]] = [[name, *(flat(row).get(column) for column in columns)] for name, row in rows.items()]
-    return wandb.Table(columns=["name", *columns], data=data, allow_mixed_types=True)
+    data = [[name, *(flat(row).get(column) for column in columns)] for name, row in rows.items()]
+    names: list[str | int] = ["name", *columns]
+    return wandb.Table(columns=names, data=data, allow_mixed_types=True)
 
 
 def plots(folder: Path) -> dict[str, "wandb.Image"]:

@@ -25,7 +25,7 @@ KEY = "0123456789abcdef"
 
 def records(run: Path) -> Iterator[Any]:
     """Of run-<id>.wandb: LevelDB's log format behind a header of 7 bytes; records longer than a block come in parts."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made at run time
 
     data, position, parts = run.read_bytes(), 7, b""
     while position + 7 <= len(data):
