@@ -59,7 +59,9 @@ AGENTS: dict[str, Callable[[], Agent]] = {
 }
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize(
+    "name", ["ppo", "a2c", pytest.param("reinforce", marks=pytest.mark.slow), "reinforce-baseline"]
+)
 def test_policy_gradients_find_the_best_policy(name: str) -> None:
     torch.manual_seed(0)
     agent, world = AGENTS[name](), corridor()
@@ -77,7 +79,14 @@ def test_policy_gradients_find_the_best_policy(name: str) -> None:
         np.testing.assert_allclose(values[:5], best[:5].max(axis=1), atol=0.15)
 
 
-@pytest.mark.parametrize("options", [{}, {"double": True}, {"duelling": True}, {"prioritised": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"double": True, "duelling": True, "prioritised": True},
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ({}, {"double": True}, {"duelling": True})),
+    ],
+    ids=str,
+)
 def test_dqn_finds_the_q_of_value_iteration(options: dict[str, bool]) -> None:
     torch.manual_seed(0)
     agent = DQN(
