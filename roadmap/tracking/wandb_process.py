@@ -5,6 +5,7 @@ training; `wandb sync` puts the two together.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import wandb
@@ -70,6 +71,7 @@ class WandbWriter:
         if self.copy:
             offline, folder = self.copy.offline, Path(self.copy.dir).parent
             self.copy.finish()
+            wandb.teardown()  # only now is the file complete
             if offline:
                 print(f"Weights & Biases, offline: `wandb sync {os.path.relpath(folder)}` uploads this run", flush=True)
 
@@ -92,7 +94,9 @@ class WandbWriter:
 def table(rows: dict[str, JsonObject]) -> "wandb.Table":
     """Rows by name, with every column that one of them has."""
     columns = list(dict.fromkeys(name for row in rows.values() for name in flat(row)))
-    data = [[name, *(flat(row).get(column) for column in columns)] for name, row in rows.items()]
+    data: list[Iterable[object]] = [
+        [name, *(flat(row).get(column) for column in columns)] for name, row in rows.items()
+    ]
     names: list[str | int] = ["name", *columns]
     return wandb.Table(columns=names, data=data, allow_mixed_types=True)
 
