@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from models.control.agent import Agent, log_chances
+from models.control.agent import Agent, entropy, log_chances
 from models.control.environment import Environment
 from models.control.networks import tanh_layers
 from models.control.rollouts import Batch, Plan, Rollouts
@@ -61,10 +61,11 @@ class A2C(Agent):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         logits, values = self(batch.observations)
-        logprobs, entropy = log_chances(logits, batch.actions)
-        policy = -(logprobs * batch.advantages).mean()  # section 4: grad log pi(a|s) A(s, a), and beta grad H
+        policy = -(log_chances(logits, batch.actions) * batch.advantages).mean()  # section 4: grad log pi(a|s) A(s, a)
+        if self.entropy_weight:
+            policy = policy - self.entropy_weight * entropy(logits).mean()  # and beta grad H
         value = (batch.returns - values).square().mean()  # algorithm S3: d (R - V(s))^2
-        return policy - self.entropy_weight * entropy.mean() + self.value_weight * value
+        return policy + self.value_weight * value
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Equation S2. An epsilon as large as 1e-5 keeps the first steps small.

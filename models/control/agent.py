@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from models.control.environment import Environment
 from models.control.experience import Experience
@@ -21,6 +21,8 @@ class Agent(pl.LightningModule):
         environments: how many episodes it wants side by side.
         scale: whether observations are brought to one scale.
     """
+
+    largest_norm: float | None = None  # of the gradient, `clip` in `train:`; for those that step by themselves
 
     def __init__(self, observations: int, actions: int, environments: int, scale: bool) -> None:
         super().__init__()
@@ -97,10 +99,12 @@ def all_on_the_best(values: Tensor) -> Tensor:
     return one_hot(values.argmax(dim=-1), values.shape[-1]).to(values.dtype)
 
 
-def log_chances(logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-    """The log-probability of each action taken, and the entropy of each distribution: [m] both.
+def log_chances(logits: Tensor, actions: Tensor) -> Tensor:
+    """The log-probability of each action taken. logits: [m, actions]; actions: int [m] -> [m]"""
+    return -cross_entropy(logits, actions, reduction="none")
 
-    logits: [m, actions]; actions: int [m]
-    """
+
+def entropy(logits: Tensor) -> Tensor:
+    """Of each distribution: [m, actions] -> [m]"""
     chances = logits.log_softmax(dim=-1)
-    return chances.gather(1, actions[:, None])[:, 0], -(chances.exp() * chances).sum(dim=-1)
+    return -(chances.exp() * chances).sum(dim=-1)

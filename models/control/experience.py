@@ -10,6 +10,8 @@ Where Lightning gets in the way, and what is done about it:
 - Its checkpoints hold the network and the optimizer. What else the future depends on (the environment's state, the
   replay memory, running scales, generators) is in `state_dict` here, which a LightningDataModule hands on. A checkpoint
   in the middle of an epoch would miss the rest of a rollout: they are written at the end of an epoch.
+- Around each optimizer step it does a millisecond of its own, as long as a small network's step takes. PPO, which reads
+  a rollout several times, makes its passes in one `training_step`, by manual optimization.
 - An epoch means nothing here. It is so many rollouts, after which validation plays its episodes.
 """
 

@@ -6,9 +6,10 @@ those that matter are arguments.
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
-from models.control.agent import Agent, log_chances
+from models.control.agent import Agent, entropy, log_chances
 from models.control.environment import Environment
 from models.control.networks import tanh_layers
 from models.control.rollouts import Batch, Plan, Rollouts
@@ -16,6 +17,9 @@ from models.control.rollouts import Batch, Plan, Rollouts
 
 class PPO(Agent):
     """A policy and a value function, each a network of its own (detail 13).
+
+    Its steps are its own (`automatic_optimization`): around one of a network this small, Lightning's take half as long
+    again. A batch is a rollout, and the learning rate falls from rollout to rollout.
 
     Args:
         observations, actions: how many numbers come in, and how many choices there are.
@@ -56,6 +60,7 @@ class PPO(Agent):
         scale: bool = False,
     ) -> None:
         super().__init__(observations, actions, environments, scale)
+        self.automatic_optimization = False
         self.plan = Plan(steps, discount, trace, passes, rollouts=rollouts, scale=scale)
         self.lr, self.anneal, self.clip, self.clip_value = lr, anneal, clip, clip_value
         self.normalise, self.entropy_weight, self.value_weight = normalise, entropy, value
@@ -86,16 +91,32 @@ class PPO(Agent):
             errors = torch.maximum(errors, (near - batch.returns).square())
         return 0.5 * errors.mean()
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Equation 9, to be minimised."""
         logits, values = self(batch.observations)
-        logprobs, entropy = log_chances(logits, batch.actions)
-        ratio = (logprobs - batch.logprobs).exp()
+        ratio = (log_chances(logits, batch.actions) - batch.logprobs).exp()
         advantages = batch.advantages
         if self.normalise:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        policy, value = self.policy_loss(ratio, advantages), self.value_loss(values, batch)
-        return policy + self.value_weight * value - self.entropy_weight * entropy.mean()
+        found = self.policy_loss(ratio, advantages) + self.value_weight * self.value_loss(values, batch)
+        return found - self.entropy_weight * entropy(logits).mean() if self.entropy_weight else found
+
+    def training_step(self, rollout: Batch, _: int) -> Tensor:
+        """A step of Adam per minibatch. -> their mean loss"""
+        assert isinstance(self.experience, Rollouts)
+        optimizer, parameters, losses = self.optimizers(use_pl_optimizer=False), list(self.parameters()), []
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        for batch in self.experience.minibatches(rollout):
+            loss = self.loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            if self.largest_norm:
+                nn.utils.clip_grad_norm_(parameters, self.largest_norm)  # detail 11
+            optimizer.step()
+            losses.append(loss.detach())
+        if isinstance(schedule := self.lr_schedulers(), LambdaLR):
+            schedule.step()
+        return torch.stack(losses).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
         optimizer = torch.optim.Adam(self.parameters(), self.lr, eps=1e-5, fused=True)  # detail 3

@@ -106,7 +106,7 @@ class REINFORCE(Agent):
         """(13.8), or with a baseline (13.11): (G - v(s)) grad ln pi(a|s). Without gamma^t, as everybody does: with it,
         late steps would hardly count."""
         logits, values = self(batch.observations)
-        logprobs = log_chances(logits, batch.actions)[0]
+        logprobs = log_chances(logits, batch.actions)
         policy = -(logprobs * batch.advantages).mean()
         return policy + 0.5 * (batch.returns - values).square().mean() if self.critic else policy
 

@@ -91,7 +91,7 @@ class Plan:
 
 
 class Rollouts(Experience):
-    """Minibatches of a rollout, then of the next one."""
+    """One rollout after another."""
 
     def __init__(self, environment: Environment, actor: Actor, plan: Plan, seed: int) -> None:
         super().__init__(environment, actor, seed)
@@ -100,15 +100,18 @@ class Rollouts(Experience):
         self.scale = RewardScale(environment.n, plan.discount) if plan.scale else None
 
     def __len__(self) -> int:
-        return self.plan.rollouts * self.plan.passes * self.parts
+        return self.plan.rollouts
 
     def __iter__(self) -> Iterator[Batch]:
         for _ in range(self.plan.rollouts):
-            whole = self.collect()
-            for _ in range(self.plan.passes):
-                order = torch.randperm(len(whole.actions), generator=self.generator)
-                for part in order.tensor_split(self.parts):
-                    yield Batch(*(column[part] for column in whole))
+            yield self.collect()
+
+    def minibatches(self, rollout: Batch) -> Iterator[Batch]:
+        """All of it in each pass, shuffled."""
+        for _ in range(self.plan.passes):
+            order = torch.randperm(len(rollout.actions), generator=self.generator)
+            for part in order.tensor_split(self.parts):
+                yield Batch(*(column[part] for column in rollout))
 
     def collect(self) -> Batch:
         """One rollout, [T n] steps."""

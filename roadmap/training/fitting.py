@@ -81,6 +81,8 @@ def fit(
     pl.seed_everything(run.seed, verbose=False)
     module, _, cls = model.target_.rpartition(".")
     network: pl.LightningModule = getattr(importlib.import_module(module), cls)(**data.model, **model.kwargs())
+    if settings.accumulate > 1 and not network.automatic_optimization:
+        raise UsageError(f"train.accumulate: found {settings.accumulate}; expected 1, as {cls} steps by itself; set 1")
     batches = (
         InMemoryDataModule(data, settings, run.seed)
         if isinstance(data, TrainingSet)
@@ -92,7 +94,7 @@ def fit(
         **{**run.trainer, "precision": precision_for(run.trainer, settings.bf16)},
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip,
+        gradient_clip_val=settings.clip if network.automatic_optimization else None,  # or it does so itself
         callbacks=[history, resumable],
         plugins=[LocalFiles()],
         logger=False,

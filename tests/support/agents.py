@@ -83,7 +83,8 @@ def fit(
         callbacks.append(Kill(stop, really))
     quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=epochs, gradient_clip_val=TRAIN.clip, enable_progress_bar=False,
+        accelerator="cpu", max_epochs=epochs, enable_progress_bar=False,
+        gradient_clip_val=TRAIN.clip if agent.automatic_optimization else None,
         num_sanity_val_steps=0, callbacks=callbacks, plugins=[LocalFiles()], **quiet,
     )  # fmt: skip
     with warnings.catch_warnings():

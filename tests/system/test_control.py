@@ -32,12 +32,12 @@ def test_the_pole_stays_up_within_100_000_steps(tmp_path: Path) -> None:
     history = MetricHistory("control", lambda row: None)
     quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_checkpointing", "enable_model_summary"), False)
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=4, gradient_clip_val=0.5, enable_progress_bar=False, callbacks=[history],
+        accelerator="cpu", max_epochs=4, enable_progress_bar=False, callbacks=[history],
         num_sanity_val_steps=0, **quiet,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer.fit(agent, stream.module(TrainSettings(epochs=4, batch_size=256, threads=1), 1))
+        trainer.fit(agent, stream.module(TrainSettings(epochs=4, batch_size=256, clip=0.5, threads=1), 1))
     rows = history.rows
     assert rows[-1]["steps"] < 100_000
     assert rows[-1]["val_return"] >= 475, rows

@@ -32,6 +32,7 @@ class Agent(Protocol):
     """What a network of this project is besides; models/control/agent.py implements it."""
 
     environments: int
+    largest_norm: float | None
 
     @property
     def device(self) -> torch.device: ...
@@ -105,6 +106,7 @@ class Stream(pl.LightningDataModule):
 
     def train_dataloader(self) -> Experience:
         environment = self.make(self.agent.environments, self.seed)
+        self.agent.largest_norm = self.settings.clip
         self.experience = self.agent.experience_in(environment, self.settings.batch_size, self.seed)
         if self.restored:
             self.experience.load_state_dict(self.restored)

@@ -54,7 +54,7 @@ def test_without_a_clip_the_first_gradient_is_the_policy_gradient() -> None:
     model = PPO(4, 2, clip=None, normalise=False, value=0.0)
     with torch.no_grad():
         chances = model(one.observations)[0].log_softmax(dim=-1).gather(1, one.actions[:, None])[:, 0]
-    model.training_step(one._replace(logprobs=chances), 0).backward()
+    model.loss(one._replace(logprobs=chances)).backward()
     found = [p.grad.clone() for p in model.policy.parameters() if p.grad is not None]
     model.zero_grad()
     logits = model(one.observations)[0].log_softmax(dim=-1).gather(1, one.actions[:, None])[:, 0]
@@ -88,18 +88,19 @@ def test_a_rollout_says_what_the_policy_did() -> None:
     torch.manual_seed(0)
     model = PPO(4, 2, scale=True)
     data = Rollouts(CartPole(6, seed=0), model, Plan(10, 0.98, 0.9, passes=3, batch=20, rollouts=2), seed=0)
-    batches = list(data)
-    assert len(batches) == len(data) == 2 * 3 * 3
+    rollouts = list(data)
+    assert len(rollouts) == len(data) == 2
+    batches = list(data.minibatches(rollouts[-1]))
+    assert len(batches) == 3 * 3
     assert all(len(one.actions) == 20 for one in batches)
     assert data.steps == 120
-    last = batches[-9:]
     assert model.normaliser is not None and float(model.normaliser.known.count) == 60
-    for one in last:
+    for one in batches:
         logits, values = model(one.observations)
         found = logits.log_softmax(dim=-1).gather(1, one.actions[:, None])[:, 0]
         torch.testing.assert_close(found, one.logprobs)
         torch.testing.assert_close(values, one.values)
-    rows = torch.cat([one.advantages for one in last]).view(3, 60).sort(dim=1).values
+    rows = torch.cat([one.advantages for one in batches]).view(3, 60).sort(dim=1).values
     assert torch.equal(rows[0], rows[1]) and torch.equal(rows[0], rows[2])
 
 
