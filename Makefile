@@ -21,8 +21,8 @@ setup: .venv/ready  ## create .venv from requirements.lock
 .venv/ready: requirements.lock infra/setup.sh
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv requirements.lock
 
-run: setup  ## dvc repro on the embedded sample, then the table of results
-	@start=$$SECONDS; dvc repro && python -m pipelines.summary && echo "dvc repro took $$((SECONDS - start)) s"
+run: setup  ## dvc repro on the embedded sample, then the table of results; ONLY=mnist,titanic for some projects
+	@python -m pipelines.run only=$(ONLY)
 
 test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a third
 	@python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
