@@ -1,4 +1,7 @@
-"""Stage 5, evaluate: the bundle through its Predictor -> artifacts/<project>/metrics.json and plots/."""
+"""Stage 5, evaluate: the bundle through its Predictor -> artifacts/<project>/metrics.json and plots/.
+
+    python -m pipelines.evaluate project=mnist candidate=int8_static      the same of a bundle in candidates/
+"""
 
 import json
 import time
@@ -20,8 +23,14 @@ from roadmap.tracking.tracker import Tracker
 
 @stage
 def main(run: Run) -> None:
-    started = time.perf_counter()
     tracker = Tracker(run)
+    evaluate_bundle(run)
+    tracker.publish()
+
+
+def evaluate_bundle(run: Run) -> None:
+    """Writes metrics.json and plots/ beside the bundle."""
+    started = time.perf_counter()
     project = load_project(run.name)
     evaluation = project.evaluation
     trained = read_json(run.artifacts / "train.json", Trained, f"run `dvc repro train@{run.name}`")
@@ -53,6 +62,7 @@ def main(run: Run) -> None:
         "parameters": trained["parameters"],
         "seconds": {"train": round(trained["seconds"], 2), "evaluate": round(time.perf_counter() - started, 2)},
         "profile": manifest.profile,
+        "precision": manifest.precision,
         "source": manifest.source,
         "git_commit": manifest.git_commit,
         "data_sha256": manifest.data_sha256,
@@ -65,7 +75,6 @@ def main(run: Run) -> None:
     for name, one in shown.items():
         if not one["passed"]:
             print(f"  failed: {name}: {one['rate']:.1%} of {one['cases']} cases, required: {one['asked']:.1%}")
-    tracker.publish()
 
 
 def common_figures(evaluated: EvaluatedModel, score: Score) -> Figures:

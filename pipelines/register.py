@@ -1,6 +1,7 @@
 """Stage 6, register: the bundle into MLflow's registry; `champion` moves to it only if the gate passes.
 
     python -m pipelines.register project=mnist                            evaluate the current bundle
+    python -m pipelines.register project=mnist candidate=int8_static      a candidate of pipelines.quantise
     python -m pipelines.register project=mnist rollback=true              `champion` goes back to the previous version
     python -m pipelines.register project=mnist rollback="'4be1c0ffee12'"  or to the version with this bundle
 
@@ -11,7 +12,7 @@ A store that was down or lost is restored from artifacts/<project>/, without ret
 import json
 import shutil
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,13 +22,14 @@ from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.evaluation.evaluated import outputs_of, require_fit
 from roadmap.evaluation.results import read_metrics
+from roadmap.evaluation.speed import side_by_side
 from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
 from roadmap.project import Evaluation, Request, load_project
 from roadmap.promotion import log as promotions
 from roadmap.promotion import registry
-from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Scores, decision_record, evaluate_gate
+from roadmap.promotion.gate import TEST, Candidate, Champion, Check, Cost, Scores, decision_record, evaluate_gate
 from roadmap.tracking.mlflow import connect, ensure_run, experiment_id, publish
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def main(run: Run) -> None:
         reason = f"bundle {bundle.manifest.version} was rolled back at {at}; train another, or roll forward"
         checks = [Check("champion", False, f"{reason} with rollback=\"'{bundle.manifest.version}'\"")]
     else:
-        checks = compare(run, bundle, champion, metrics)
+        checks = compare(run, bundle, Rival.of(run.name, champion) if champion else None, metrics)
         moves = all(check.passed for check in checks)
     decision = {
         **decision_record(run.name, checks),
@@ -81,7 +83,20 @@ def main(run: Run) -> None:
     decide(run, client, decision, **moved)
 
 
-def compare(run: Run, bundle: Bundle, champion: "ModelVersion | None", metrics: JsonObject) -> list[Check]:
+class Rival(NamedTuple):
+    """What a candidate is compared with."""
+
+    version: str
+    profile: str
+    bundle: Bundle
+
+    @classmethod
+    def of(cls, name: str, champion: "ModelVersion") -> "Rival":
+        bundle = registry.bundle_of(name, champion.version)
+        return cls(champion.version, champion.tags.get("profile", "sample"), bundle)
+
+
+def compare(run: Run, bundle: Bundle, champion: Rival | None, metrics: JsonObject) -> list[Check]:
     """The gate's checks of a candidate, with both models predicting the same rows."""
     project = load_project(run.name)
     evaluation, rows = project.evaluation, {TEST: project.data.test_rows(run.data)}
@@ -94,16 +109,26 @@ def compare(run: Run, bundle: Bundle, champion: "ModelVersion | None", metrics: 
         metrics["size_bytes"],
         {name: evaluation.slices(*each) for name, each in rows.items()},
         metrics["behaviour"],
+        cost_of(bundle, champion.bundle, rows[TEST][0]) if champion else None,
     )
     present = None
     if champion is not None:
-        current = registry.bundle_of(run.name, champion.version)
         champion_scores: Scores | None = None
-        if classes_of(current) == classes_of(bundle):
+        if classes_of(champion.bundle) == classes_of(bundle):
             with suppress(ValidationError):  # other columns, or images of another size
-                champion_scores = scores(evaluation, current, rows)
-        present = Champion(champion.version, champion.tags.get("profile", "sample"), champion_scores)
+                champion_scores = scores(evaluation, champion.bundle, rows)
+        present = Champion(champion.version, champion.profile, champion_scores)
     return evaluate_gate(candidate, present, run.settings.gate, run.seed)
+
+
+def cost_of(bundle: Bundle, champion: Bundle, requests: list[Request]) -> Cost | None:
+    """Of the champion in another precision; None if it is another network."""
+    if bundle.manifest.quantised_from != champion.manifest.version:
+        return None
+    times = side_by_side({"new": load_predictor(bundle), "old": load_predictor(champion)}, requests)
+    ratio = times["new"].ratio(times["old"])
+    sizes = [sum((one.folder / name).stat().st_size for name in one.manifest.files) for one in (bundle, champion)]
+    return Cost(bundle.manifest.precision, ratio.value, ratio.low, ratio.high, sizes[0] / sizes[1])
 
 
 def classes_of(bundle: Bundle) -> list[str] | None:

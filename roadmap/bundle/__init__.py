@@ -1,6 +1,6 @@
 """The artifact between training and serving: a folder, its manifest of hashes, and the predictor that loads it."""
 
-from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, read_manifest, sha256, write_manifest
+from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, Precision, read_manifest, sha256, write_manifest
 from roadmap.bundle.predictor import (
     Batches,
     CallFormat,
@@ -15,6 +15,7 @@ from roadmap.bundle.predictor import (
     Tokenizes,
     load_predictor,
 )
+from roadmap.bundle.sessions import Execution, Provider
 
 __all__ = [
     "MANIFEST",
@@ -24,11 +25,14 @@ __all__ = [
     "CallFormat",
     "Chats",
     "Embeds",
+    "Execution",
     "GenerationBatch",
     "Manifest",
     "Note",
     "Notes",
+    "Precision",
     "Predictor",
+    "Provider",
     "ScoredText",
     "Streams",
     "Tokenizes",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roadmap.bundle.code import code_sha256
+from roadmap.bundle.sessions import ON_CPU, Execution, open_session
 from roadmap.io.errors import UsageError, of_file
 from roadmap.io.json import JsonObject
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MANIFEST = "bundle.json"
+
+Precision = Literal["fp32", "fp16", "bf16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
 
 
 class BundleError(UsageError):
@@ -42,6 +45,8 @@ class Manifest(BaseModel):
     params_sha256: str
     weights_sha256: str | None = Field(default=None, description="of the published weights that training started from")
     run: str = Field(description="id of the training run; the tag `run` in MLflow")
+    precision: Precision = Field(default="fp32", description="of the graphs")
+    quantised_from: str | None = Field(default=None, description="version of the fp32 bundle that has the same weights")
     code_sha256: str | None = Field(
         default=None, description="hash of the predictor's import closure; null in bundles older than this field"
     )
@@ -101,14 +106,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 class Bundle:
-    """A folder with a valid manifest and matching hashes.
+    """A folder with a valid manifest and matching hashes. execution: what runs its graphs
 
     Raises:
         BundleError: the manifest is missing or malformed, or a file is missing, changed or not listed.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str, execution: Execution = ON_CPU) -> None:
+        self.folder, self.execution = Path(folder), execution
         self.manifest = read_manifest(self.folder)
         present = {p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file()} - {MANIFEST}
         for name in sorted(present | set(self.manifest.files)):
@@ -155,9 +160,5 @@ class Bundle:
         return self.json_rows("example.json")
 
     def session(self, name: str = "model.onnx", threads: int = 1) -> "InferenceSession":
-        """A CPU session of ONNX Runtime. Single-threaded: the graphs are small and requests run in parallel."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        return onnxruntime.InferenceSession(self.folder / name, options, providers=["CPUExecutionProvider"])
+        """A session of ONNX Runtime. Single-threaded: the graphs are small and requests run in parallel."""
+        return open_session(self.folder / name, threads, self.execution, self.manifest.version)

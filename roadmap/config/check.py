@@ -14,7 +14,7 @@ from roadmap.io.json import JsonObject
 from roadmap.project import load_project
 
 PROFILES = ("sample", "full")
-TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "rollback")
+TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "candidate", "precision", "rollback")
 
 
 def for_profile(block: JsonObject, profile: str, where: str = "") -> JsonObject:

@@ -7,8 +7,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
+from roadmap.bundle import Precision
 from roadmap.config.limits import CRON, GateSettings, MonitorSettings
-from roadmap.config.settings import DataSettings, ModelSettings, Strict, TrainSettings
+from roadmap.config.settings import DataSettings, ExportSettings, ModelSettings, Strict, TrainSettings
 from roadmap.io.json import JsonObject
 
 SHIPPED = "shipped"  # the model in the bundle, as opposed to its variants
@@ -37,6 +38,7 @@ class ProjectSettings(Strict, Generic[Data, Model]):
     model: Model
     train: TrainSettings
     variants: dict[str, dict[str, Any]] = Field(description="name -> overridden model settings")
+    export: ExportSettings = ExportSettings()
     gate: GateSettings
     monitor: MonitorSettings = MonitorSettings()
 
@@ -62,6 +64,8 @@ class Run(Strict):
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
     trainer: dict[str, Any]
     tracking: TrackingSettings = TrackingSettings()
+    candidate: str | None = Field(default=None, pattern=r"^\w+$", description="a bundle beside the trained one")
+    precision: Precision | None = Field(default=None, description="of a candidate to make; null for export.precision")
     rollback: bool | str = Field(default=False, description="true for the previous version, or a bundle's version")
 
     @property
@@ -73,8 +77,14 @@ class Run(Strict):
         return Path("feedback") / self.name
 
     @property
-    def artifacts(self) -> Path:
+    def home(self) -> Path:
+        """The project's results."""
         return Path("artifacts") / self.name
+
+    @property
+    def artifacts(self) -> Path:
+        """The results of this bundle: the trained one, or a candidate beside it."""
+        return self.home / "candidates" / self.candidate if self.candidate else self.home
 
     def params(self) -> JsonObject:
         """The parameters that define the model, as plain values: logged, hashed and compared."""

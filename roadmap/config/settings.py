@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from roadmap.bundle import Precision
 from roadmap.io.json import JsonObject
 
 
@@ -76,6 +77,14 @@ class TrainSettings(Strict):
     threads: int | None = Field(
         ge=1, le=1024, description="CPU threads; null for all cores. One is fastest for small networks"
     )
+
+
+class ExportSettings(Strict):
+    """The `export:` block: the precision of the graphs in the bundle."""
+
+    precision: Precision = Field("fp32", description="of weights and products; docs/en/quantisation.md has a table")
+    keep: tuple[str, ...] = Field((), description="layers that stay fp32, such as `head` or `blocks.0.*`")
+    rows: int = Field(128, ge=8, le=4096, description="training rows that int8_static observes activations on")
 
 
 class EarlierNetwork(ModelSettings):

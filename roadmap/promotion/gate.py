@@ -13,7 +13,19 @@ from roadmap.evaluation.slices import MIN_SLICE_ROWS, Masks, compare_slices
 from roadmap.io.json import JsonObject
 
 TEST = "test"
+AS_FAST, SMALLER = 1.05, 0.9  # ratios up to which a latency counts as the same, a size as smaller
 Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` if there are collected labels
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the champion costs in another precision. ratio, low, high: of the median latencies, with a 95% interval"""
+
+    precision: str
+    ratio: float
+    low: float
+    high: float
+    size: float  # ratio of bytes
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,7 @@ class Candidate:
     size_bytes: int
     slices: Mapping[str, Masks] = field(default_factory=dict)  # by set of rows
     behaviour: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # roadmap.evaluation.behavioural.table
+    cost: Cost | None = None  # if it is the champion's own network in another precision
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,11 @@ def _comparison_checks(
         )
         return
     pairs = {rows: (candidate.scores[rows], champion.scores[rows]) for rows in candidate.scores}
+    if candidate.cost is not None:
+        yield _kept_check(pairs, name, settings.maximum_regression, seed)
+        yield _regression_check(candidate, pairs, settings.maximum_regression, seed)
+        yield _cost_check(candidate.cost)
+        return
     if all(np.array_equal(new.per_item, old.per_item) for new, old in pairs.values()):
         count = sum(len(new.per_item) for new, _ in pairs.values())
         yield Check("champion", False, f"it scores exactly as {name} on each of {count} rows: no improvement")
@@ -129,6 +147,41 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
             )
         sentences.append(sentence)
     return Check("champion", passed, " and ".join(sentences))
+
+
+def _kept_check(
+    pairs: Mapping[str, tuple[Score, Score]], name: str, maximum_regression: float, seed: int
+) -> Check:
+    """Another precision need not improve: it loses at most what is tolerated, with 95% confidence."""
+    passed, sentences = True, []
+    for rows, (new, old) in pairs.items():
+        if np.array_equal(new.per_item, old.per_item):
+            sentences.append(f"it scores exactly as {name} on each of {len(new.per_item)} {rows} rows")
+            continue
+        gain = paired_test(new, old, seed)
+        kept = gain.p(-maximum_regression) <= ALPHA
+        passed &= kept
+        sentences.append(
+            f"{gain.value:+.4f} {new.headline} against {name} on the same {len(new.per_item)} {rows} rows, at least "
+            f"{gain.low():+.4f} by the {gain.test}, tolerated: {-maximum_regression:+g}"
+            + ("" if kept else "; a larger loss is possible")
+        )
+    return Check("champion", passed, " and ".join(sentences))
+
+
+def _cost_check(cost: Cost) -> Check:
+    """It is faster, or as fast and smaller."""
+    found = (
+        f"{cost.precision} takes {cost.ratio:.2f} times as long as the champion for one request (95% interval "
+        f"{cost.low:.2f} to {cost.high:.2f}) and has {cost.size:.2f} times its bytes: "
+    )
+    if cost.low > 1:
+        return Check("precision", False, found + "slower here, keep the champion's precision")
+    if cost.high < 1:
+        return Check("precision", True, found + "faster")
+    if cost.high <= AS_FAST and cost.size <= SMALLER:
+        return Check("precision", True, found + "as fast, and smaller")
+    return Check("precision", False, found + "not shown to be faster, or as fast and smaller; keep the champion's")
 
 
 def _regression_check(

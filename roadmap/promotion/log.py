@@ -36,7 +36,7 @@ KEPT = ("at", "id", "by", "event", "alias", "version", "replaced")  # of an entr
 
 def file(run: Run) -> Path:
     """In the checkout itself: queued experiments run in a temporary folder."""
-    return root() / run.artifacts / "promotions.jsonl"
+    return root() / run.home / "promotions.jsonl"
 
 
 def log(client: "MlflowClient | None", name: str, path: Path, **entry: object) -> None:

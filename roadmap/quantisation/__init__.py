@@ -1,0 +1,1 @@
+"""Bundles in another precision: the graphs, the rows that calibrate them, and how sensitive each layer is. No torch."""
