@@ -11,7 +11,6 @@ class Graph:
 
     dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. Of a trace outputs too
     dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
-    int8      True: 8-bit weights, and activations quantised at run time by their range in the batch
     """
 
     module: nn.Module
@@ -19,4 +18,3 @@ class Graph:
     outputs: tuple[str, ...]
     dynamic: dict[str, dict[int, str]] = field(default_factory=dict)
     dynamo: bool = True
-    int8: bool = False

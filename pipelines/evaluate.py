@@ -1,6 +1,6 @@
 """Stage 5, evaluate: the bundle through its Predictor -> artifacts/<project>/metrics.json and plots/.
 
-    python -m pipelines.evaluate project=mnist candidate=int8_static      the same of a bundle in candidates/
+python -m pipelines.evaluate project=mnist candidate=int8_static      the same of a bundle in candidates/
 """
 
 import json

@@ -18,8 +18,9 @@ import onnxruntime
 
 from pipelines.evaluate import evaluate_bundle
 from pipelines.register import Rival, compare, scores
-from roadmap.bundle import Bundle, Precision, load_predictor
+from roadmap.bundle import Bundle, load_predictor
 from roadmap.config.schema import Run
+from roadmap.config.settings import Precision
 from roadmap.config.stage import stage
 from roadmap.evaluation.evaluated import require_fit
 from roadmap.evaluation.paired import paired_test
@@ -61,7 +62,9 @@ def main(run: Run) -> None:
                 raise
             print(f"{precision}: {error}")
     results = measured(run, project, bundle, verdicts)
-    found = {one: layers_of(run, bundle, one, calibration) for one in verdicts if one in OPERATORS}
+    found: dict[str, list[Sensitivity]] = {
+        one: layers_of(run, bundle, one, calibration) for one in verdicts if one in OPERATORS
+    }
     about = (
         f"bundle {bundle.manifest.version} of {bundle.manifest.source} ({bundle.manifest.profile}), {date.today()}, "
         f"ONNX Runtime {onnxruntime.__version__}, one thread; at load: {CALLERS} callers at once"
@@ -73,9 +76,7 @@ def main(run: Run) -> None:
     print(f"{folder}/index.html")
 
 
-def candidate(
-    run: Run, project: Project, bundle: Bundle, precision: Precision, calibration: list[Request]
-) -> str:
+def candidate(run: Run, project: Project, bundle: Bundle, precision: Precision, calibration: list[Request]) -> str:
     """Makes and evaluates one; returns the gate's verdict, with the fp32 bundle as champion."""
     mine = run.model_copy(update={"candidate": precision})
     export = run.settings.export.model_copy(update={"precision": precision})
@@ -112,15 +113,25 @@ def result(
 ) -> Result:
     gain, loss = paired_test(score, fp32, seed), paired_test(fp32, score, seed)
     size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.files) / 1e6
-    latencies = (times.percentile(share, load) for load in (False, True) for share in (50, 99))
+    alone, load = ([times.percentile(share, busy) for share in (50, 99)] for busy in (False, True))
     return Result(
-        precision, score.value, gain.value, gain.low(0.025), -loss.low(0.025), *latencies, size, verdict
+        precision,
+        score.value,
+        gain.value,
+        gain.low(0.025),
+        -loss.low(0.025),
+        alone[0],
+        alone[1],
+        load[0],
+        load[1],
+        size,
+        verdict,
     )
 
 
 def layers_of(run: Run, bundle: Bundle, precision: Precision, calibration: list[Request]) -> list[Sensitivity]:
     export = run.settings.export.model_copy(update={"precision": precision, "keep": ()})
-    graphs = {path.name: prepared(path) for path in sorted(bundle.folder.glob("*.onnx"))}
+    graphs = {path.name: prepared(path, precision) for path in sorted(bundle.folder.glob("*.onnx"))}
     chosen, feeds = chosen_layers(bundle.folder, graphs, export), runs_of(bundle, calibration)
     return [
         one

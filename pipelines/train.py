@@ -7,20 +7,22 @@ import importlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from roadmap.bundle import Bundle
+from roadmap.bundle import Bundle, Manifest
 from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.stage import stage
 from roadmap.data import splits
 from roadmap.data.training_set import MODEL, fits_of
 from roadmap.dependencies import code_sha256
+from roadmap.io.atomic import atomic_folder
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
 from roadmap.monitoring.reference import FILE
 from roadmap.monitoring.reference.observe import build_reference
-from roadmap.project import load_project
+from roadmap.project import Project, load_project
 from roadmap.tracking.tracker import Tracker
 from roadmap.training.history import write_history
 from roadmap.training.lineage import lineage
@@ -72,6 +74,8 @@ def train(run: Run, card: JsonObject, main_process: bool) -> None:
 
     shipped = fitted[SHIPPED]
     manifest = write_bundle(run, shipped, {"run": key, **origin}, observe)
+    if run.settings.export.precision != "fp32":
+        manifest = quantise_bundle(run, project, observe)
     curves = {curve_of(name, each): one.history.rows for name, all_ in fitted.items() for each, one in all_.items()}
     write_history(run.artifacts, curves)
     summary = {
@@ -84,6 +88,17 @@ def train(run: Run, card: JsonObject, main_process: bool) -> None:
     tracker.publish()
     shutil.rmtree(checkpoints)
     print(f"{run.artifacts}/bundle: version {manifest.version}, trained in {summary['seconds']:.1f} s")
+
+
+def quantise_bundle(run: Run, project: Project, observe: Callable[[Bundle], dict[str, str]]) -> Manifest:
+    """Replaces the fp32 bundle by one in the precision of `export:`."""
+    from roadmap.quantisation.bundles import quantised
+    from roadmap.quantisation.calibration import training_requests
+
+    export, bundle = run.settings.export, Bundle(run.artifacts / "bundle")
+    requests = training_requests(project, run.data, export.rows, run.seed)
+    with atomic_folder(bundle.folder) as draft:
+        return quantised(bundle, draft, export, requests, observe)
 
 
 if __name__ == "__main__":

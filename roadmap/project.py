@@ -79,7 +79,8 @@ class Data(ABC, Generic[DataBlock]):
 
     @abstractmethod
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Requests of a split and their targets, [n]; `split` may be `recent`, the collected labels."""
+        """Requests of a split and their targets, [n]; `split` may be `recent`, the collected labels, or
+        `train`, to calibrate quantised graphs."""
 
 
 class TakesLabels(ABC):

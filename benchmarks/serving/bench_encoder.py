@@ -7,8 +7,6 @@ at a time, one thread, as the server runs them; the two take turns.
 """
 
 import argparse
-import json
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -17,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from roadmap.bundle import Bundle, load_predictor, read_manifest, write_manifest
+from roadmap.bundle import Bundle, load_predictor
 from roadmap.bundle.answers import predict_in_batches
+from roadmap.config.settings import ExportSettings
 from roadmap.data import splits
 from roadmap.evaluation.paired import paired_test
 from roadmap.evaluation.scores import classification
 from roadmap.inference.text.classifier import ClassifiedText, TextClassifier
-from roadmap.io.errors import UsageError
-from roadmap.training.export import quantise
+from roadmap.quantisation.bundles import quantised
 
 TURNS = 5
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
@@ -37,19 +35,15 @@ def instructions() -> str:
     return ", ".join(flag for flag in FLAGS if flag in found) or "unknown"
 
 
-def in_int8(bundle: Bundle, folder: Path) -> Bundle:
+def in_int8(bundle: Bundle, folder: Path, texts: list[str]) -> Bundle:
     """A quantised copy.
 
     Raises:
-        UsageError: it is int8 already.
+        UsageError: it is none in fp32.
     """
-    if bundle.json("encoder.json")["precision"] != "fp32":
-        raise UsageError(f"{bundle.folder}: found int8; expected fp32; train with model.precision=fp32")
-    shutil.copytree(bundle.folder, folder)
-    quantise(folder / "model.onnx")
-    (folder / "encoder.json").write_text(json.dumps({"precision": "int8"}))
-    about = read_manifest(bundle.folder).model_dump(exclude={"files", "code_sha256"})
-    write_manifest(folder, **about)
+    quantised(
+        bundle, folder, ExportSettings(precision="int8_dynamic"), [{"text": text} for text in texts], lambda _: {}
+    )
     return Bundle(folder)
 
 
@@ -76,7 +70,7 @@ def main() -> None:
     texts, labels = list(test["text"]), test["label"].to_numpy()
     with tempfile.TemporaryDirectory() as place:
         fp32 = Bundle(Path("artifacts") / args.project / "bundle")
-        bundles = {"fp32": fp32, "int8": in_int8(fp32, Path(place) / "bundle")}
+        bundles = {"fp32": fp32, "int8": in_int8(fp32, Path(place) / "bundle", texts[:64])}
         predictors = {name: load_predictor(bundle) for name, bundle in bundles.items()}
         times: dict[tuple[str, bool], list[float]] = {}
         for turn in range(TURNS):

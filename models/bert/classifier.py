@@ -26,7 +26,6 @@ class Classifier(Task):
         mask, special: as of MaskedLanguageModel, for `word_dropout`.
         pooling: first: [CLS] through the pooler (section 3.2); mean: over all tokens, which needs no pooler.
         frozen: only the head (and the pooler) learns.
-        precision: of the exported graph; int8 has 8-bit weights and activations.
         publish: the bundle also has the weights, from which another training can start.
         word_dropout: share of the tokens that are masked in training, anew in each step (Iyyer et al., "Deep Unordered
             Composition Rivals Syntactic Methods for Text Classification", 2015, section 4.1).
@@ -43,14 +42,13 @@ class Classifier(Task):
         encoder: Mapping[str, Any] | None = None,
         pooling: Literal["first", "mean"] = "first",
         frozen: bool = False,
-        precision: Literal["fp32", "int8"] = "fp32",
         publish: bool = False,
         mask: int = 0,
         special: tuple[int, ...] = (),
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__(encoder_of(start, encoder), lr, decay, warmup, weight_decay)
-        self.pooling, self.precision, self.publish = pooling, precision, publish
+        self.pooling, self.publish = pooling, publish
         self.mask, self.special, self.word_dropout = mask, special, word_dropout
         self.dropout, self.head = nn.Dropout(self.bert.shape.dropout), nn.Linear(self.bert.shape.width, classes)
         initialise(self.head)
@@ -97,9 +95,7 @@ class Classifier(Task):
         tokens, lengths = example
         inputs = {"tokens": tokens.long(), "seen": inside(tokens, lengths)}
         dynamic = {name: {0: "batch", 1: "length"} for name in inputs}
-        return {
-            "model.onnx": Graph(Served(self), inputs, ("logits", "vectors"), dynamic, int8=self.precision == "int8")
-        }
+        return {"model.onnx": Graph(Served(self), inputs, ("logits", "vectors"), dynamic)}
 
 
 class Served(nn.Module):

@@ -65,7 +65,6 @@ class Model(ModelSettings):
     encoder: Encoder = Field(description="of a network without published weights; with them, only the dropout counts")
     pooling: Literal["first", "mean"] = Field(description="first: [CLS] through the pooler, as in the paper")
     frozen: bool = Field(description="only the head learns")
-    precision: Literal["fp32", "int8"] = Field(description="of the served graph")
     word_dropout: float = Field(ge=0, lt=1, description="share of the tokens that are masked in training")
     publish: bool = Field(description="the bundle also has the weights, for `data.weights.path` of another training")
     lr: float = Field(gt=0, le=1, description="peak, of the last block")

@@ -1,6 +1,6 @@
 """The artifact between training and serving: a folder, its manifest of hashes, and the predictor that loads it."""
 
-from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, Precision, read_manifest, sha256, write_manifest
+from roadmap.bundle.bundle import MANIFEST, Bundle, BundleError, Manifest, read_manifest, sha256, write_manifest
 from roadmap.bundle.predictor import (
     Batches,
     CallFormat,
@@ -30,7 +30,6 @@ __all__ = [
     "Manifest",
     "Note",
     "Notes",
-    "Precision",
     "Predictor",
     "Provider",
     "ScoredText",

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "bundle.json"
 
-Precision = Literal["fp32", "fp16", "bf16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
-
 
 class BundleError(UsageError):
     """The bundle must not be served; the message names the file at fault."""
@@ -45,7 +43,7 @@ class Manifest(BaseModel):
     params_sha256: str
     weights_sha256: str | None = Field(default=None, description="of the published weights that training started from")
     run: str = Field(description="id of the training run; the tag `run` in MLflow")
-    precision: Precision = Field(default="fp32", description="of the graphs")
+    precision: str = Field(default="fp32", description="of the graphs; roadmap/config/settings.py lists them")
     quantised_from: str | None = Field(default=None, description="version of the fp32 bundle that has the same weights")
     code_sha256: str | None = Field(
         default=None, description="hash of the predictor's import closure; null in bundles older than this field"

@@ -7,9 +7,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 
-from roadmap.bundle import Precision
 from roadmap.config.limits import CRON, GateSettings, MonitorSettings
-from roadmap.config.settings import DataSettings, ExportSettings, ModelSettings, Strict, TrainSettings
+from roadmap.config.settings import DataSettings, ExportSettings, ModelSettings, Precision, Strict, TrainSettings
 from roadmap.io.json import JsonObject
 
 SHIPPED = "shipped"  # the model in the bundle, as opposed to its variants

@@ -1,9 +1,12 @@
 """The `data:`, `model:` and `train:` blocks of params.yaml. Defaults here are inputs of stages."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from roadmap.bundle import Precision
 from roadmap.io.json import JsonObject
+
+Precision = Literal["fp32", "fp16", "bf16", "int8_dynamic", "int8_static", "int8_weights", "int4_weights"]
 
 
 class Strict(BaseModel):

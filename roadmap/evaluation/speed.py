@@ -39,7 +39,9 @@ class Timed:
         """To the other, of requests alone: turn by turn, since a machine's speed changes."""
         from scipy import stats
 
-        logs = np.log([np.median(mine) / np.median(theirs) for mine, theirs in zip(self.alone, other.alone, strict=True)])
+        logs = np.log(
+            [np.median(mine) / np.median(theirs) for mine, theirs in zip(self.alone, other.alone, strict=True)]
+        )
         error = float(stats.t.ppf(0.975, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
         mean = float(logs.mean())
         return Ratio(math.exp(mean), math.exp(mean - error), math.exp(mean + error))

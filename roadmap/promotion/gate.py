@@ -149,9 +149,7 @@ def _improvement_check(scores: Scores, gains: Mapping[str, PairedTest], name: st
     return Check("champion", passed, " and ".join(sentences))
 
 
-def _kept_check(
-    pairs: Mapping[str, tuple[Score, Score]], name: str, maximum_regression: float, seed: int
-) -> Check:
+def _kept_check(pairs: Mapping[str, tuple[Score, Score]], name: str, maximum_regression: float, seed: int) -> Check:
     """Another precision need not improve: it loses at most what is tolerated, with 95% confidence."""
     passed, sentences = True, []
     for rows, (new, old) in pairs.items():

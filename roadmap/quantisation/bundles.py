@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, helper
 
-from roadmap.bundle import Bundle, Manifest, Precision, write_manifest
+from roadmap.bundle import Bundle, Manifest, write_manifest
 from roadmap.bundle.sessions import ALONE, RowByRow
-from roadmap.config.settings import ExportSettings
+from roadmap.config.settings import ExportSettings, Precision
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
 from roadmap.quantisation.calibration import runs_of
@@ -41,7 +41,7 @@ def quantised(
     require_fp32(bundle)
     precision = export.precision
     shutil.copytree(bundle.folder, folder, dirs_exist_ok=True)
-    graphs = {path.name: prepared(path) for path in sorted(bundle.folder.glob("*.onnx"))}
+    graphs = {path.name: prepared(path, precision) for path in sorted(bundle.folder.glob("*.onnx"))}
     chosen = chosen_layers(bundle.folder, graphs, export)
     feeds = runs_of(bundle, requests) if precision == "int8_static" else {}
     if precision == "int8_dynamic":
@@ -75,9 +75,7 @@ def require_fp32(bundle: Bundle) -> None:
         )
 
 
-def chosen_layers(
-    folder: Path, graphs: Mapping[str, ModelProto], export: ExportSettings
-) -> dict[str, list[Layer]]:
+def chosen_layers(folder: Path, graphs: Mapping[str, ModelProto], export: ExportSettings) -> dict[str, list[Layer]]:
     """File name -> the layers that are quantised.
 
     Raises:

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from roadmap.bundle import Precision
+from roadmap.config.settings import Precision
 from roadmap.io.errors import UsageError
 
 Feed = dict[str, np.ndarray]  # the inputs of one run of a graph
@@ -39,10 +39,14 @@ BLOCK = 32  # weights that share a scale
 INT8_PRODUCTS = 4  # MatMulNBits' accuracy level: activations are rounded to 8 bits too
 
 
-def prepared(path: Path) -> onnx.ModelProto:
-    """The graph with its constants in place: transposed ones folded, since tools skip what isn't constant, and
-    every node and layer named."""
+def prepared(path: Path, precision: Precision) -> onnx.ModelProto:
+    """The graph with what tools skip made plain: transposed constants, such as an output head tied to the embedding,
+    are folded, and a Gemm is a MatMul where only those are quantised. Every node has a name."""
     model = onnx.load(path)
+    if "Gemm" not in OPERATORS.get(precision, ("Gemm",)):
+        from onnxruntime.quantization.onnx_model import ONNXModel
+
+        ONNXModel(model).replace_gemm_with_matmul()
     graph = model.graph
     constants = {one.name: one for one in graph.initializer}
     folded = []

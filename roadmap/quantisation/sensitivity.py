@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto
 
-from roadmap.bundle import Precision
+from roadmap.config.settings import Precision
 from roadmap.quantisation.graphs import Feed, Layer, quantise
 
 RUNS = 16  # of a graph, for each layer
@@ -49,6 +49,8 @@ def outputs(graph: bytes, runs: Sequence[Feed]) -> list[np.ndarray]:
 
 def relative_error(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
     """Root of the summed squares of the differences, by that of what is expected."""
-    away = sum(float(np.square(one - other, dtype=np.float64).sum()) for one, other in zip(found, expected, strict=True))
+    away = sum(
+        float(np.square(one - other, dtype=np.float64).sum()) for one, other in zip(found, expected, strict=True)
+    )
     size = sum(float(np.square(one, dtype=np.float64).sum()) for one in expected)
     return float(np.sqrt(away / size)) if size else 0.0

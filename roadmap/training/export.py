@@ -19,7 +19,6 @@ class Graph(Protocol):
     inputs    example inputs for export and check, by name, in the order of the module's `forward`
     dynamic   input name -> axis -> name of the dynamic dimension; equal names mean equal sizes. Of a trace outputs too
     dynamo    False: export from a TorchScript trace, for dimensions that the newer exporter can't keep dynamic
-    int8      True: 8-bit weights, and activations quantised at run time
     """
 
     @property
@@ -32,8 +31,6 @@ class Graph(Protocol):
     def dynamic(self) -> dict[str, dict[int, str]]: ...
     @property
     def dynamo(self) -> bool: ...
-    @property
-    def int8(self) -> bool: ...
 
 
 @runtime_checkable
@@ -52,7 +49,6 @@ class Whole:
     outputs: tuple[str, ...]
     dynamic: dict[str, dict[int, str]]
     dynamo: bool = True
-    int8: bool = False
 
 
 def export(model: nn.Module, example: tuple[np.ndarray, ...], folder: Path, name: str = "model") -> None:
@@ -95,8 +91,6 @@ def write(graph: Graph, path: Path) -> None:
         )
     strip(path)
     check(graph, path)
-    if graph.int8:
-        quantise(path)
 
 
 def strip(path: Path) -> None:
@@ -131,20 +125,3 @@ def check(graph: Graph, path: Path) -> None:
                 f"{path}: {name}: found {got.ravel()[:3]} from the exported graph; "
                 f"expected {wanted.ravel()[:3]} as from the network"
             )
-
-
-def quantise(path: Path) -> None:
-    """Replaces the graph by one with 8-bit weights per output channel; activations are quantised at run time.
-
-    ONNX Runtime takes their range over the whole batch: rows of a batch change each other's results a little.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    draft = path.with_suffix(".int8")
-    logging.disable(logging.WARNING)  # it advises to preprocess the graph, which changes nothing here
-    try:
-        quantize_dynamic(path, draft, weight_type=QuantType.QInt8, per_channel=True)
-    finally:
-        logging.disable(logging.NOTSET)
-    draft.replace(path)
-    strip(path)

@@ -47,6 +47,8 @@ class ModelInfo(BaseModel):
     weights_sha256: str | None = Field(default=None, description="of the published weights that training started from")
     params_sha256: str | None = Field(default=None, description="hash of the training parameters")
     run: str | None = Field(default=None, description="id of the training run; the tag `run` in MLflow")
+    precision: str | None = Field(default=None, description="of the graphs: fp32, int8_static, ...")
+    quantised_from: str | None = Field(default=None, description="version of the fp32 bundle with the same weights")
     code_sha256: str | None = Field(
         default=None, description="hash of the predictor code that the bundle was evaluated with"
     )

@@ -41,6 +41,8 @@ EDITS: dict[str, set[str]] = {
     "roadmap/monitoring/README.md": set(),
     "roadmap/prediction_log/labels.py": set(),
     "roadmap/promotion/gate.py": of("register"),
+    "roadmap/quantisation/graphs.py": of("train"),
+    "roadmap/quantisation/page.py": set(),
     "roadmap/reporting/page.css": of("report"),
     "roadmap/reporting/tasks/images.py": of("report"),
     "roadmap/runners/sagemaker.py": set(),

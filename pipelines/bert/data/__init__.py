@@ -212,7 +212,6 @@ def assets_of(network: Any, tokenizer: "Tokenizer", parts: Sequence[tuple[np.nda
     found = [vectors_of(network, tokens, lengths) for tokens, lengths, _ in parts]
     return {
         "tokenizer.json": json.loads(tokenizer.to_str()),
-        "encoder.json": {"precision": network.precision},
         "scope.json": Scope.fit(found[0], parts[0][2], found[1]).json,
         **(weights.files_of(**network.published()) if network.publish else {}),
     }

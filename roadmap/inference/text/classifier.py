@@ -43,8 +43,7 @@ class ClassifiedText(BaseModel):
 
 
 class TextClassifier(Predictor[BaseModel, ClassifiedText], Embeds):
-    """The bundle holds model.onnx, tokenizer.json, schema.json with the classes, encoder.json with the `precision` of
-    the graph, and scope.json."""
+    """The bundle holds model.onnx, tokenizer.json, schema.json with the classes, and scope.json."""
 
     Response: type[BaseModel] = ClassifiedText
 
@@ -62,7 +61,7 @@ class TextClassifier(Predictor[BaseModel, ClassifiedText], Embeds):
             ),
         )
         tokenizer = Tokenizer.from_file(str(bundle.folder / "tokenizer.json"))
-        self.encoder = Encoder(tokenizer, bundle.session(), alone=bundle.json("encoder.json")["precision"] == "int8")
+        self.encoder = Encoder(tokenizer, bundle.session(), alone=bundle.manifest.precision == "int8_dynamic")
 
     def predict(self, inputs: Sequence[Input]) -> list[ClassifiedText]:  # type: ignore[override]
         encodings = self.encoder.read([request.text for request in inputs])

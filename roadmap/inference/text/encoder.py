@@ -22,8 +22,8 @@ class Encoder:
     Args:
         tokenizer: with its special tokens; truncates, and does not pad.
         session: tokens int64 [n, t], seen bool [n, t] -> logits [n, classes], vectors [n, width]
-        alone: whether each row is run on its own. An int8 graph takes the range of its activations over the whole
-            batch, and a text's answer must not depend on the texts beside it.
+        alone: whether each row is run on its own. int8_dynamic takes the range of its activations over the whole
+            batch and its padding, and a text's answer must not depend on the texts beside it.
     """
 
     def __init__(self, tokenizer: "Tokenizer", session: "InferenceSession", alone: bool) -> None:

@@ -17,7 +17,10 @@ from pipelines.bert.data.requests import INTENTS, generate
 from pipelines.bert.data.tokens import encode, train_tokenizer
 from pipelines.bert.evaluate import Evaluation
 from roadmap.bundle import Bundle, load_predictor, write_manifest
+from roadmap.config.settings import ExportSettings
 from roadmap.inference.text.classifier import PARTS
+from roadmap.io.json import JsonObject
+from roadmap.quantisation.bundles import quantised
 from roadmap.training.export import export
 from serving.http.app import create_app
 from serving.settings import Settings
@@ -26,7 +29,7 @@ ASKED = generate(120, seed=3)
 ENCODER = {"width": 32, "layers": 2, "heads": 4, "hidden": 64, "dropout": 0.0}
 
 
-def bundle_in(folder: Path, precision: Any, classes: list[str] = INTENTS) -> Bundle:
+def bundle_in(folder: Path, classes: list[str] = INTENTS) -> Bundle:
     """Of a network with random weights, larger than those that it begins with."""
     folder.mkdir(parents=True)
     tokenizer = train_tokenizer([one.text for one in ASKED], 500, max_tokens=40)
@@ -34,7 +37,7 @@ def bundle_in(folder: Path, precision: Any, classes: list[str] = INTENTS) -> Bun
     labels = np.arange(len(ASKED)) % len(classes)
     torch.manual_seed(0)
     start = {"vocab": tokenizer.get_vocab_size(), "context": 40}
-    network = Classifier(start, len(classes), 1e-3, encoder=ENCODER, pooling="mean", precision=precision)  # type: ignore[arg-type]
+    network = Classifier(start, len(classes), 1e-3, encoder=ENCODER, pooling="mean")
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -52,9 +55,15 @@ def bundle_in(folder: Path, precision: Any, classes: list[str] = INTENTS) -> Bun
     return Bundle(folder)
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8"])
+@pytest.fixture(scope="module", params=["fp32", "int8_dynamic"])
 def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return load_predictor(bundle_in(tmp_path_factory.mktemp("artifacts") / "bert" / "bundle", request.param))
+    bundle = bundle_in(tmp_path_factory.mktemp("artifacts") / "bert" / "bundle")
+    if request.param != "fp32":
+        folder = bundle.folder.with_name("quantised")
+        texts: list[JsonObject] = [{"text": one.text} for one in ASKED]
+        quantised(bundle, folder, ExportSettings(precision=request.param), texts, lambda _: {})
+        bundle = Bundle(folder)
+    return load_predictor(bundle)
 
 
 def answers(predictor: Any, *texts: str, explain: bool = False) -> list[Any]:
@@ -114,7 +123,7 @@ def test_vectors_have_length_one_and_depend_on_the_text_alone(predictor: Any) ->
 
 
 def test_two_classes_are_answered_alike(tmp_path: Path) -> None:
-    found = answers(load_predictor(bundle_in(tmp_path / "bundle", "fp32", ["no", "yes"])), "my lamp", explain=True)[0]
+    found = answers(load_predictor(bundle_in(tmp_path / "bundle", ["no", "yes"])), "my lamp", explain=True)[0]
     assert set(found.probabilities) == {"no", "yes"}
     assert found.bias + sum(one["weight"] for one in found.contributions) == pytest.approx(found.log_odds, abs=1e-4)
 
@@ -122,7 +131,7 @@ def test_two_classes_are_answered_alike(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("served")
-    bundle_in(folder / "bert" / "bundle", "fp32")
+    bundle_in(folder / "bert" / "bundle")
     with TestClient(create_app(Settings(bundles=str(folder)))) as client:
         yield client
 

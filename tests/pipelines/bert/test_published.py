@@ -43,7 +43,6 @@ def test_sentence_vectors_are_the_published_ones(tmp_path: Path) -> None:
     scope = Scope.fit(np.eye(384)[:6], np.array([0, 0, 0, 1, 1, 1]), np.eye(384)[:2])
     assets = {
         "schema.json": {"classes": ["no", "yes"]},
-        "encoder.json": {"precision": "fp32"},
         "scope.json": scope.json,
         "tokenizer.json": json.loads(tokenizer.to_str()),
         "example.json": [{"text": "a"}, {"text": "b"}],

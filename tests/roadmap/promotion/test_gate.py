@@ -8,7 +8,7 @@ import pytest
 
 from roadmap.config.limits import GateSettings
 from roadmap.evaluation.scores import Score
-from roadmap.promotion.gate import Candidate, Champion, Check, decision_record, evaluate_gate
+from roadmap.promotion.gate import Candidate, Champion, Check, Cost, decision_record, evaluate_gate
 
 SETTINGS = GateSettings(floor=0.8, maximum_regression=0.02, latency_ms=5, size_mb=1)
 ROWS = 1000
@@ -232,3 +232,29 @@ def test_a_rejection_gives_its_reasons_and_names_passed_checks() -> None:
         "p95 latency of single requests is 9.00 ms, budget: 5 ms. "
         "Passed checks: size, behaviour, champion."
     )
+
+
+@pytest.mark.parametrize(
+    ("cost", "score", "refused", "words"),
+    [
+        (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(900), [], "int8_static takes 0.70 times as long"),
+        (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(899), [], "tolerated: -0.02"),
+        (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(875), ["champion"], "a larger loss is possible"),
+        (Cost("fp16", 1.4, 1.2, 1.6, 0.5), accuracy(900), ["precision"], "slower here, keep the champion's precision"),
+        (Cost("int4_weights", 1.0, 0.97, 1.04, 0.5), accuracy(900), [], "as fast, and smaller"),
+        (Cost("int4_weights", 1.0, 0.97, 1.04, 0.95), accuracy(900), ["precision"], "not shown to be faster"),
+        (Cost("int4_weights", 1.0, 0.8, 1.3, 0.5), accuracy(900), ["precision"], "not shown to be faster"),
+    ],
+)
+def test_another_precision_need_not_improve_but_be_cheaper(
+    cost: Cost, score: Score, refused: list[str], words: str
+) -> None:
+    checks = evaluate(score, accuracy(900), cost=cost)
+    assert failed(checks) == refused and set(checks) >= {"champion", "slices", "precision"}
+    assert words in decision_record("mnist", list(checks.values()))["summary"]
+
+
+def test_another_precision_must_not_lose_in_a_slice() -> None:
+    old, new = accuracy(900), accuracy(900, start=20)  # the same accuracy, lost in the first rows
+    cost, slices = Cost("int8_static", 0.5, 0.4, 0.6, 0.3), {"test": {"first": np.arange(ROWS) < 40}}
+    assert failed(evaluate(new, old, cost=cost, slices=slices)) == ["slices"]
