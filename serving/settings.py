@@ -3,11 +3,12 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from roadmap.bundle import Execution, Provider
 from serving.errors import describe
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -56,7 +57,15 @@ class Settings(BaseSettings):
     load: Literal["eager", "lazy"] = Field("eager", description="lazy: models are loaded on their first request")
     memory_mb: Positive | None = Field(None, description="memory of all models; the least recently used are evicted")
     poll_seconds: float = Field(5.0, ge=0, description="seconds between polls for new versions; 0: never")
-    cache: Path = Field(Path.home() / ".cache" / "roadmap" / "bundles", description="cache of downloaded bundles")
+    providers: str = Field(
+        "cpu",
+        description="what runs the graphs, in order of preference: tensorrt, cuda, cpu; comma-separated. One that is "
+        "not there is left out with a warning",
+    )
+    cache: Path = Field(
+        Path.home() / ".cache" / "roadmap" / "bundles",
+        description="cache of downloaded bundles and of TensorRT's engines",
+    )
     strict_code: bool = Field(False, description="refuse bundles evaluated with different predictor code")
     # requests
     max_body_mb: Positive = Field(8, description="largest request body, also after decompression")
@@ -95,6 +104,21 @@ class Settings(BaseSettings):
     def origins(self) -> list[str]:
         """`cors_origins`, one by one."""
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def execution(self) -> Execution:
+        """`providers`, and where TensorRT's engines are kept."""
+        chosen = tuple(cast(Provider, name.strip()) for name in self.providers.split(","))
+        return Execution(chosen, self.cache / ".engines")
+
+    @field_validator("providers")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        known = get_args(Provider)
+        for name in text.split(","):
+            if name.strip() not in known:
+                raise ValueError(f"has {name.strip()!r}; expected {', '.join(known)}")
+        return text
 
     @field_validator("cors_origins")
     @classmethod

@@ -147,13 +147,14 @@ def score(options: Options) -> int:
 
 def open_bundle(bundles: str, project: str) -> Bundle:
     """Raises: UsageError, SourceError, BundleError."""
-    found = open_bundles(bundles, Settings().cache).find()
+    settings = Settings()
+    found = open_bundles(bundles, settings.cache).find()
     if project not in found:
         raise UsageError(f"project={project}: no such model in {bundles}; {nearest(project, found)}")
     one = found[project]
     if isinstance(one, SourceError):
         raise one
-    return Bundle(one.fetch())
+    return Bundle(one.fetch(), settings.execution)
 
 
 def check(source: RowSource, requests: Requests, options: Options) -> None:

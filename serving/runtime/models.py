@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import to_json
 
-from roadmap.bundle import Batches, Bundle, BundleError, Chats, Embeds, Predictor, Streams, Tokenizes, load_predictor
+from roadmap.bundle import (
+    Batches,
+    Bundle,
+    BundleError,
+    Chats,
+    Embeds,
+    Execution,
+    Predictor,
+    Streams,
+    Tokenizes,
+    load_predictor,
+)
+from roadmap.bundle.sessions import ON_CPU
 from roadmap.io.json import JsonObject
 from serving.errors import MAX_ERRORS, Refusal, pointer
 from serving.observability import metrics
@@ -52,9 +64,11 @@ class Model:
         BundleError: the bundle is damaged, its predictor cannot be loaded, or its example fails.
     """
 
-    def __init__(self, name: str, folder: Path, scheduler: Scheduler, max_inputs: int = 1024) -> None:
+    def __init__(
+        self, name: str, folder: Path, scheduler: Scheduler, max_inputs: int = 1024, execution: Execution = ON_CPU
+    ) -> None:
         self.name, self.scheduler = name, scheduler
-        self.bundle = Bundle(folder)
+        self.bundle = Bundle(folder, execution)
         self.manifest = self.bundle.manifest
         if self.manifest.project != name:
             raise BundleError(f"{folder}: found a bundle of {self.manifest.project}; expected {name}")

@@ -170,7 +170,7 @@ class ModelStore:
             folder = None
             try:
                 folder = slot.found.fetch()
-                model = Model(slot.name, folder, self.scheduler, self.settings.max_inputs)
+                model = Model(slot.name, folder, self.scheduler, self.settings.max_inputs, self.settings.execution)
                 if self.settings.strict_code:
                     model.bundle.require_same_code()
                 info = ModelInfo(name=slot.name, status="ready", **lineage(model.bundle))
