@@ -43,7 +43,7 @@ AGENTS: dict[str, Callable[[Sizes], Agent]] = {
 CASES = [
     *((name, "CartPole-v1") for name in ("ppo", "a2c", "reinforce", "dqn")),
     *((name, "FrozenLake-v1") for name in ("q_learning", "sarsa")),
-    ("ppo", "MountainCar-v0"),  # gymnasium's
+    ("ppo", "LunarLander-v3"),  # gymnasium's
 ]
 
 

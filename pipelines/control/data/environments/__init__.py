@@ -1,12 +1,16 @@
 """Environments, n episodes side by side: our own where that is quicker, any of gymnasium's, and the user's."""
 
+from pipelines.control.data.environments.acrobot import Acrobot
 from pipelines.control.data.environments.base import Environment, OneHot, Options, Step
 from pipelines.control.data.environments.cartpole import CartPole
+from pipelines.control.data.environments.classic import Classic
+from pipelines.control.data.environments.mountain_car import MountainCar
 from pipelines.control.data.environments.worlds import Episodes, cliff_walking, frozen_lake
 
 __all__ = ["Environment", "OneHot", "Options", "Step", "make"]
 
 LIMIT = 10_000
+CLASSIC: dict[str, type[Classic]] = {"CartPole-v1": CartPole, "Acrobot-v1": Acrobot, "MountainCar-v0": MountainCar}
 
 
 def make(name: str, n: int, seed: int, limit: int = LIMIT, options: Options | None = None) -> Environment:
@@ -22,8 +26,8 @@ def make(name: str, n: int, seed: int, limit: int = LIMIT, options: Options | No
         UsageError: there is none, it lacks a package, or it is of a kind that is not supported.
     """
     if not options:
-        if name == "CartPole-v1":
-            return CartPole(n, seed, min(limit, 500))
+        if name in CLASSIC:
+            return CLASSIC[name](n, seed, limit)
         if name == "FrozenLake-v1":
             return Episodes(frozen_lake(), n, seed, min(limit, 100))
         if name == "CliffWalking-v1":
