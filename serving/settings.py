@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     # models
     bundles: str = Field(
         "artifacts",
-        description="folder of <project>/bundle, s3://bucket/prefix, or models:/<name>@<alias>, comma-separated",
+        description="folder of <project>/bundle, s3://bucket/prefix, models:/name@alias, hub://owner/name, or several",
     )
     challengers: str | None = Field(
         None, description="bundles of the same projects to compare with; default: <project>/challenger in a folder"

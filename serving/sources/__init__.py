@@ -1,4 +1,4 @@
-"""Sources of bundles: a folder, S3, MLflow's registry, or several combined."""
+"""Sources of bundles: a folder, S3, MLflow's registry, a hub, or several combined."""
 
 import logging
 import re
@@ -12,10 +12,11 @@ __all__ = ["BundleSource", "DiscoveredBundle", "SourceError", "open_source"]
 
 FORMS = (
     "a folder, s3://<bucket>/<prefix>, models:/<name>@<alias>, models:/<name>/<version>, "
-    "or models:/@<alias> for every model with this alias; comma-separated"
+    "models:/@<alias> for every model with this alias, or hub://<owner>/<name>[@<revision>]; comma-separated"
 )
 S3 = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 MODEL = re.compile(r"models:/([^/@]+)?(?:@([\w.-]+)|(?<=[^/])/([1-9][0-9]*))")
+HUB = re.compile(r"hub://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 log = logging.getLogger("serving")
 
@@ -67,6 +68,10 @@ def open_source(bundles: str, cache: Path, folders: Sequence[str] = ("bundle",))
                 from serving.sources.registry import Registry
 
                 sources.append(Registry(models, cache, shares="challenger" in folders))
+        elif match := HUB.fullmatch(place):
+            from serving.sources.hub import HubRepository
+
+            sources.append(HubRepository(match[1], match[2] or "", cache))
         elif not place or re.match(r"[A-Za-z][\w+.-]*:/", place):
             raise SourceError(f"bundles: found {place!r}; expected {FORMS}")
         else:

@@ -43,6 +43,7 @@ EDITS: dict[str, set[str]] = {
     "roadmap/promotion/gate.py": of("register"),
     "roadmap/quantisation/graphs.py": of("train"),
     "roadmap/quantisation/page.py": set(),
+    "roadmap/publishing/card.py": set(),
     "roadmap/reporting/page.css": of("report"),
     "roadmap/reporting/tasks/images.py": of("report"),
     "roadmap/runners/sagemaker.py": set(),
