@@ -77,7 +77,7 @@ peers: .venv-peers/ready  ## the servers that bench_serving.py compares with, in
 	@PYTHON="$(PYTHON)" infra/setup.sh .venv-peers benchmarks/serving/peers/requirements.txt
 
 lock: setup  ## compile the lock files from pyproject.toml, infra/airflow/requirements.in and infra/docker/serving.in
-	@uv pip compile pyproject.toml --extra serve --extra grammars --extra traces --extra recording --extra batch --extra lambda --extra aws --extra docs --extra dev --python-version 3.11 --no-annotate \
+	@uv pip compile pyproject.toml --extra serve --extra grammars --extra traces --extra recording --extra batch --extra gguf --extra lambda --extra aws --extra docs --extra dev --python-version 3.11 --no-annotate \
 		$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --custom-compile-command "make lock" -q -o requirements.lock
 	@uv pip compile infra/airflow/requirements.in --python-version 3.11 --no-annotate --custom-compile-command "make lock" -q -o infra/airflow/requirements.lock
 	@uv pip compile infra/docker/serving.in -c requirements.lock --python-version 3.11 --no-annotate --generate-hashes \

@@ -2,14 +2,13 @@
 
 Touvron et al., "LLaMA: Open and Efficient Foundation Language Models" (2023), section 2.2, names what it changed in
 the decoder of GPT: RMSNorm before each part (from GPT-3), SwiGLU (from PaLM), rotary positions (from GPT-NeoX), and no
-biases. Each later paper changed a line or two; they stand beside the fields of `Shape`.
+biases. Each later paper changed a line or two; they stand beside the fields of `Shape` (shape.py).
 
 Shapes: n sequences of t tokens, `width` values per token; queries in `heads` heads of `d` values, keys and values in
 `kv_heads` of them.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,62 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.decoders.language_model import LanguageModel
-from models.decoders.rotary import Pair, Scaling, rotate, rotation
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The hyperparameters.
-
-    Args:
-        vocab, block, layers, heads, width: as of GPT.
-        kv_heads: each serves heads / kv_heads queries (Ainslie et al., "GQA", 2023, section 2.2).
-        hidden: width inside the MLP, of each expert where there are several.
-        d: of a head; None is width / heads.
-        eps: of RMSNorm.
-        base, scaling: of rotary positions.
-        window: sliding window: a token attends to so many, itself included (Mistral 7B, section 2); None is no window.
-        period: every so many layers, one has no window (Gemma 3, section 2.1); 0 is never.
-        window_base: rotary base of the layers with a window, which need no scaling (Gemma 3); None is `base`.
-        tied: whether embedding and output share their matrix.
-        qkv_bias: whether queries, keys and values have biases (Qwen 1 to 2.5).
-        qk_norm: whether queries and keys are normalised by head (Qwen3 report, section 2; Gemma 3, section 2).
-        gelu: GEGLU instead of SwiGLU (Shazeer, "GLU Variants Improve Transformer", 2020; Gemma, section 2).
-        offset: RMSNorm multiplies by 1 + weight, embeddings by sqrt(width) (Gemma's code).
-        post_norm: RMSNorm after each part as well (Gemma 2, section 2).
-        experts, active: experts of a layer, and how many process a token (Mixtral, section 2.1); 0 is one dense MLP.
-    """
-
-    vocab: int
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    hidden: int
-    block: int
-    d: int | None = None
-    eps: float = 1e-5
-    base: float = 10_000.0
-    scaling: Scaling | None = None
-    window: int | None = None
-    period: int = 0
-    window_base: float | None = None
-    tied: bool = False
-    qkv_bias: bool = False
-    qk_norm: bool = False
-    gelu: bool = False
-    offset: bool = False
-    post_norm: bool = False
-    experts: int = 0
-    active: int = 0
-
-    @property
-    def head(self) -> int:
-        """Values per head."""
-        return self.d or self.width // self.heads
-
-    def window_of(self, layer: int) -> int | None:
-        return None if self.period and (layer + 1) % self.period == 0 else self.window
+from models.decoders.published import config_of, to_transformers
+from models.decoders.rotary import Pair, rotate, rotation
+from models.decoders.shape import Shape
 
 
 class RMSNorm(nn.Module):
@@ -191,6 +137,7 @@ class LLaMA(LanguageModel):
 
     Args:
         balance: weight of the experts' load-balancing loss (Switch Transformers, section 2.2: 0.01).
+        publish: whether the weights are to be kept beside the exported graph, as files that others read.
         sizes: the fields of Shape.
         The rest: of LanguageModel.
     """
@@ -205,11 +152,12 @@ class LLaMA(LanguageModel):
         beta2: float,
         muon: float | None = None,
         balance: float = 0.01,
+        publish: bool = False,
         **sizes: Any,
     ) -> None:
         shape = Shape(**sizes)
         super().__init__(shape.block, (shape.kv_heads, shape.head), lr, final_lr, warmup, weight_decay, beta2, muon)
-        self.shape, self.balance = shape, balance
+        self.shape, self.balance, self.publish = shape, balance, publish
         self.tokens = nn.Embedding(shape.vocab, shape.width)
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(shape.layers))
         self.norm = RMSNorm(shape.width, shape.eps, shape.offset)
@@ -227,6 +175,10 @@ class LLaMA(LanguageModel):
         turns = {False: rotation(positions, s.head, s.base, s.scaling)}
         turns[True] = rotation(positions, s.head, s.window_base) if s.window_base else turns[False]
         return (x * math.sqrt(s.width) if s.offset else x), turns
+
+    def published(self) -> dict[str, Any]:
+        """config.json and the tensors, as transformers has them. Raises: ValueError: it has no class of this shape."""
+        return {"config": config_of(self.shape), "state": to_transformers(self.state_dict(), self.shape)}
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """As LanguageModel's, plus the weighted balance of experts."""

@@ -1,11 +1,11 @@
-"""Published decoders as sizes of models/decoders/llama.py, and the names of their weights in published files."""
+"""Published decoders as sizes of llama.py, and the names of their weights in published files."""
 
 from dataclasses import replace
 
 from torch import Tensor
 
-from models.decoders.llama import Shape
 from models.decoders.rotary import Llama3
+from models.decoders.shape import Shape
 
 # Touvron et al., "Llama 2: Open Foundation and Fine-Tuned Chat Models" (2023), table 1.
 LLAMA_2_7B = Shape(32_000, 4096, 32, 32, 32, 11_008, block=4096)
@@ -59,3 +59,38 @@ def from_transformers(state: dict[str, Tensor], shape: Shape) -> dict[str, Tenso
     parts = {name: name.removeprefix("model.").split(".") for name in state}
     renamed = {".".join(ours.get(part, part) for part in parts[name]): value for name, value in state.items()}
     return renamed | ({"head.weight": renamed["tokens.weight"]} if shape.tied else {})
+
+
+def config_of(shape: Shape) -> dict[str, object]:
+    """What a config.json says of a network of this shape, with transformers' keys.
+
+    Raises:
+        ValueError: none of the families LLaMA, Mistral and Qwen3 has this shape.
+    """
+    if (
+        shape.experts
+        or shape.gelu
+        or shape.offset
+        or shape.post_norm
+        or shape.qkv_bias
+        or shape.scaling
+        or shape.period
+    ):
+        raise ValueError(f"found {shape}; expected LLaMA's, Mistral's or Qwen3's: no experts, GELU, biases or scaling")
+    kind = "qwen3" if shape.qk_norm else "mistral" if shape.window else "llama"
+    return {
+        "model_type": kind,
+        "architectures": [f"{kind.capitalize()}ForCausalLM"],
+        "vocab_size": shape.vocab,
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "intermediate_size": shape.hidden,
+        "head_dim": shape.head,
+        "max_position_embeddings": shape.block,
+        "rms_norm_eps": shape.eps,
+        "rope_parameters": {"rope_theta": shape.base, "rope_type": "default"},
+        "sliding_window": shape.window,
+        "tie_word_embeddings": shape.tied,
+    }

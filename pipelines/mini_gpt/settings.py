@@ -72,6 +72,7 @@ class LLaMA(Decoder):
     experts: int = Field(0, ge=0, le=256, description="of a layer; 0 for one dense MLP")
     active: int = Field(0, ge=0, description="experts that process a token")
     balance: float = Field(0.01, ge=0, description="weight of the experts' load-balancing loss")
+    publish: bool = Field(False, description="also writes the weights, for pipelines.gguf and transformers")
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "LLaMA":
@@ -81,6 +82,9 @@ class LLaMA(Decoder):
             raise ValueError(f"kv_heads must divide heads, found {self.kv_heads} and {self.heads} heads")
         if not min(1, self.experts) <= self.active <= self.experts:
             raise ValueError(f"active must be 1 to {self.experts}, the experts, found {self.active}")
+        odd = [name for name in ("experts", "gelu", "offset", "post_norm", "qkv_bias", "period") if getattr(self, name)]
+        if self.publish and odd:
+            raise ValueError(f"publish is for LLaMA, Mistral and Qwen3; found {', '.join(odd)}")
         if self.window is None and (self.period or self.window_base):
             raise ValueError("period and window_base are of layers with a window; found window: null")
         return self

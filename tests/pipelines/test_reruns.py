@@ -31,6 +31,7 @@ EDITS: dict[str, set[str]] = {
     "roadmap/data/splits.py": of(*STAGES),
     "roadmap/evaluation/plots/style.py": of("baselines", "evaluate", "register"),
     "roadmap/experiments/arms.py": set(),
+    "roadmap/exporting/gguf.py": set(),
     "roadmap/feedback/recent.py": of("prepare"),
     "roadmap/inference/images/__init__.py": of(*MODEL, projects=MNIST),
     "roadmap/inference/language/sampling.py": of(*MODEL, projects=MINI_GPT),

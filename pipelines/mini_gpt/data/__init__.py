@@ -1,7 +1,9 @@
 """A text corpus: CPython's own documentation (sample), tiny-shakespeare (full), or a file of your own."""
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -10,11 +12,12 @@ from tokenizers.models import WordLevel
 from pipelines.mini_gpt import settings
 from pipelines.mini_gpt.data import tokens
 from roadmap import project
-from roadmap.data import splits
+from roadmap.data import splits, weights
 from roadmap.data.download import fetch
 from roadmap.data.splits import SPLITS, PreparedData
 from roadmap.data.training_set import TrainingSet
 from roadmap.io.errors import UsageError
+from roadmap.io.json import JsonObject
 from roadmap.io.texts import decoded
 from roadmap.project import Request
 
@@ -62,7 +65,9 @@ class Data(project.Data[settings.Data]):
             train=(train[:, :-1], train[:, 1:]),
             val=(val[::block, :-1], val[::block, 1:]),
             model={"vocab": card["schema"]["vocab"], "block": block},
-            assets={"example.json": example, "schema.json": card["schema"], "tokenizer.json": card["tokenizer"]},
+            assets=partial(
+                assets_of, {"example.json": example, "schema.json": card["schema"], "tokenizer.json": card["tokenizer"]}
+            ),
             rows=card["schema"]["rows"],
         )
 
@@ -73,6 +78,11 @@ class Data(project.Data[settings.Data]):
         texts = pieces(tokenizer, text_of(test), card["schema"]["block"])
         requests = [{"prompt": piece, "max_tokens": 0, "echo": True, "logprobs": True} for piece in texts]
         return requests, np.array([len(piece) for piece in texts])
+
+
+def assets_of(assets: JsonObject, network: Any) -> JsonObject:
+    """With the weights, as transformers reads them, if the network is to be published."""
+    return assets | weights.files_of(**network.published()) if getattr(network, "publish", False) else assets
 
 
 def corpus(data: settings.Data, profile: str) -> tuple[str, str, str]:
