@@ -10,7 +10,7 @@ export PATH := $(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 export AIRFLOW_PORT
 
-.PHONY: help setup run test test-all lint format serve mlflow airflow images manifests up smoke down weights bench docs figures peers lock clean \
+.PHONY: help setup run project test test-all lint format serve mlflow airflow images manifests up smoke down weights bench docs figures peers lock clean \
 	packages pull experiment compare push comment deploy release
 
 help:  ## this list
@@ -23,6 +23,9 @@ setup: .venv/ready  ## create .venv from requirements.lock
 
 run: setup  ## dvc repro on the embedded sample, then the table of results; ONLY=mnist,titanic for some projects
 	@python -m pipelines.run only=$(ONLY)
+
+project: setup  ## write a new project as a copy of another: name=churn like=titanic
+	@python -m pipelines.new_project name=$(name) like=$(like)
 
 test: setup  ## the unit tests; PYTEST_ARGS narrows them, TEST_SHARD=1/3 takes a third
 	@python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)

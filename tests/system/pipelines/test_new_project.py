@@ -1,4 +1,4 @@
-"""Adding a project takes one folder and one block: adds one, runs its stages and calls its endpoint."""
+"""A new project takes one folder and one block: adds one, or copies one, runs its stages and calls its endpoint."""
 
 import json
 import shutil
@@ -33,3 +33,12 @@ def test_a_new_project_needs_one_folder_and_one_block(tmp_path: Path) -> None:
     decision = json.loads(clone.path("artifacts", "throw_away", "decision.json").read_text())
     assert decision["promoted"], decision["summary"]
     assert clone.run("python", "-c", ASK).stdout.split() == ["200", "2"]
+
+
+def test_a_copied_project_runs_and_is_served(tmp_path: Path) -> None:
+    clone = Checkout(checkout(tmp_path / "clone"))
+    clone.run("python", "-m", "pipelines.new_project", "name=churn", "like=titanic")
+    clone.run("dvc", "repro", "-q", "register@churn", "report@churn")
+    decision = json.loads(clone.path("artifacts", "churn", "decision.json").read_text())
+    assert decision["promoted"], decision["summary"]
+    assert clone.run("python", "-c", ASK.replace("throw_away", "churn")).stdout.split() == ["200", "2"]
