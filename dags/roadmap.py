@@ -25,7 +25,7 @@ VARIABLES = (
     *("DATA_MIRROR", "DATA_CACHE", "TRAINER", "TRACKING", "MLFLOW_UI"),
     *("SERVING_URL", "SERVING_KEY", "SERVING_ALIAS", "SERVING_PREDICTIONS", "PROMETHEUS_PUSHGATEWAY", "DEPLOY_BAKE"),
 )
-TRAINERS = sorted(path.stem for path in (ROOT / "pipelines" / "conf" / "trainer").glob("*.yaml"))
+TRAINERS = sorted(path.stem for path in (ROOT / "roadmap" / "config" / "conf" / "trainer").glob("*.yaml"))
 TARGETS = ["none", "server", "lambda", "ecs", "sagemaker"]
 
 PARAMS = {

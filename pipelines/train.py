@@ -32,6 +32,7 @@ from roadmap.training.resume import resume_or_start, sole_training
 
 @stage
 def main(run: Run) -> None:
+    check_strategy(run)
     card = splits.read_card(run.data)
     if card["profile"] != run.profile:
         raise UsageError(
@@ -45,6 +46,17 @@ def main(run: Run) -> None:
     main_process = os.environ.get("LOCAL_RANK", "0") == "0"  # set by Lightning in further processes
     with sole_training(run.name, run.artifacts) if main_process else nullcontext():
         train(run, card, main_process)
+
+
+def check_strategy(run: Run) -> None:
+    """
+    Raises:
+        UsageError: a network of the project can't be trained by the trainer.
+    """
+    for model in run.models.values():
+        for network in (model, *model.earlier().values()):
+            if reason := network.refuses(run.trainer):
+                raise UsageError(f"trainer: found {run.trainer.way!r} for {run.name}; {reason}")
 
 
 def train(run: Run, card: JsonObject, main_process: bool) -> None:

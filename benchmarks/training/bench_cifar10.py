@@ -76,7 +76,7 @@ def ours(train: Images, test: Images, epochs: int, report: Report) -> None:
         TrainingSet(rows[0], rows[1], {}, {}), TrainSettings(**{**settings, "epochs": epochs}), SEED
     )
     history = MetricHistory("ours", lambda row: None)
-    precision: Any = precision_for({"precision": "32-true"}, settings["bf16"])
+    precision: Any = precision_for("32-true", settings["bf16"])
     with tempfile.TemporaryDirectory() as folder:
         pl.Trainer(
             accelerator="cpu",

@@ -38,7 +38,7 @@ from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, VOCABULARY, MOST = 64, 42, 24_000, 512
-PRECISION: Any = precision_for({"precision": "32-true"}, bf16=True)
+PRECISION: Any = precision_for("32-true", bf16=True)
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # tokens [n, MOST], lengths [n], labels [n]
 
 

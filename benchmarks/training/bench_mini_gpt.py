@@ -112,7 +112,7 @@ def lightning(model: GPT, train: np.ndarray, settings: TrainSettings, steps: int
     data = TrainingSet(arrays, tuple(array[:2] for array in arrays), {}, {}, rows=steps * settings.batch_size)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    precision: Any = precision_for({"precision": "32-true"}, settings.bf16)
+    precision: Any = precision_for("32-true", settings.bf16)
     return fit(
         model,
         InMemoryDataModule(data, settings, SEED),

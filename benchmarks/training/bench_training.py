@@ -31,7 +31,7 @@ from roadmap.training.fitting import precision_for, quieten
 from roadmap.training.memory import keep_freed_memory
 
 BATCH, SEED, SCRIPT_ROUNDS = 256, 42, 2
-PRECISION: Any = precision_for({"precision": "32-true"}, bf16=True)
+PRECISION: Any = precision_for("32-true", bf16=True)
 
 
 def network() -> CNN:

@@ -116,16 +116,15 @@ class GPT(LanguageModel):
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Pair | None]:
-        """[n, t, width]: token embeddings, plus position embeddings (learned) or with rotary angles."""
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         x = self.tokens(tokens)
-        if self.positions is not None:
-            return self.dropout(x + self.positions(positions)), None
-        return self.dropout(x), rotation(positions, self.cache[1])
+        return self.dropout(x if self.positions is None else x + self.positions(positions))
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats. tokens, targets: int [n, t]"""
-        return F.cross_entropy(self.fast(tokens).flatten(0, 1), targets.flatten().long())
+    def turns(self, positions: Tensor) -> Pair | None:
+        return rotation(positions, self.cache[1]) if self.positions is None else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fast(tokens) if self.training else self._logits(tokens)
 
 
 # Weight names of transformers' GPT2LMHeadModel. Its Conv1D stores a matrix as [in, out], nn.Linear as [out, in].

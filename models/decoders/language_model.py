@@ -11,9 +11,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from models.decoders.muon import MuonAdamW
+from models.decoders.parallel import Shard, parallelise
+from models.decoders.pipeline import Pipeline
 from models.graph import Graph
 
 
@@ -29,9 +32,10 @@ class LanguageModel(pl.LightningModule, ABC):
         muon: learning rate of Muon on the matrices of the blocks; None leaves them to AdamW.
     """
 
+    tokens: nn.Module
     blocks: nn.ModuleList
     norm: nn.Module
-    head: nn.Linear
+    head: nn.Module
 
     def __init__(
         self,
@@ -48,10 +52,16 @@ class LanguageModel(pl.LightningModule, ABC):
         self.block, self.cache = block, cache
         self.lr, self.final_lr, self.warmup = lr, final_lr, warmup
         self.weight_decay, self.beta2, self.muon = weight_decay, beta2, muon
+        self.criterion = F.cross_entropy  # of logits [n t, vocab] and targets [n t]; tensor parallelism has its own
+        self.pipeline: Pipeline | None = None
 
     @abstractmethod
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, object]:
-        """tokens: int [n, t], positions: int [n or 1, t] -> [n, t, width]; what blocks need to know of positions"""
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """tokens: int [n, t], positions: int [n or 1, t] -> [n, t, width]"""
+
+    @abstractmethod
+    def turns(self, positions: Tensor) -> object:
+        """What every block needs to know of positions, int [n or 1, t]: rotations, if they are rotary."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens: int [n, t], t at most `block` -> logits of the token after each: [n, t, vocab]"""
@@ -59,14 +69,20 @@ class LanguageModel(pl.LightningModule, ABC):
 
     def _logits(self, tokens: Tensor) -> Tensor:
         positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
-        x, turn = self.embed(tokens, positions)
+        x, turn = self.embed(tokens, positions), self.turns(positions)
         for block in self.blocks:
             x, _ = block(x, turn)
         return self.head(self.norm(x))
 
+    def nats(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy. tokens, targets: int [n, t]"""
+        if self.pipeline is not None:
+            return self.pipeline(tokens, targets)
+        return self.criterion(self(tokens).flatten(0, 1), targets.flatten().long())
+
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats. tokens, targets: int [n, t]"""
-        return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
+        """What training minimises. tokens, targets: int [n, t]"""
+        return self.nats(tokens, targets)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """batch: tokens and targets, int [n, t] each"""
@@ -75,7 +91,7 @@ class LanguageModel(pl.LightningModule, ABC):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """batch: as of `training_step`"""
         tokens, targets = batch
-        loss = F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten().long())
+        loss = self.nats(tokens, targets)
         self.log("val_loss", loss, sync_dist=True, batch_size=len(tokens))
         self.log("val_bits_per_token", loss / math.log(2), sync_dist=True, batch_size=len(tokens))
 
@@ -98,6 +114,18 @@ class LanguageModel(pl.LightningModule, ABC):
             return (step + 1) / (self.warmup + 1)
         progress = (step - self.warmup) / max(1, steps - self.warmup)
         return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    def divide(self, group: ProcessGroup) -> dict[str, Shard]:
+        """Tensor parallelism: keeps this process's part of each matrix. Returns the divided weights by name."""
+        return parallelise(self, group)
+
+    def cut(self, group: ProcessGroup, microbatches: int, schedule: str, data: ProcessGroup | None) -> set[str]:
+        """Pipeline parallelism: keeps this process's stage. The arguments are of Pipeline.
+
+        Returns the names of weights that an earlier stage has as well.
+        """
+        self.pipeline = Pipeline(self, group, microbatches, schedule, data)
+        return {"tokens.weight"} if self.pipeline.shared is not None and group.rank() else set()
 
     def graphs(self, example: tuple[Tensor, ...]) -> dict[str, Graph]:
         """decoder.onnx: see Decoder.forward. example: tokens int [2, t], t at least 4"""
@@ -127,7 +155,8 @@ class Decoder(nn.Module):
         before, t = past[0].shape[2], tokens.shape[1]
         slots = torch.arange(before + t)  # of the keys
         new = slots[before:]  # of the queries
-        x, turn = self.gpt.embed(tokens, (new[None] - padding[:, None]).clamp(min=0))
+        positions = (new[None] - padding[:, None]).clamp(min=0)
+        x, turn = self.gpt.embed(tokens, positions), self.gpt.turns(positions)
         # Padding attends to itself, since a softmax over nothing is NaN.
         seen = (slots >= padding[:, None, None]) | (slots == new[:, None])  # [n, t, p + t]
         mask = (seen & (slots <= new[:, None]))[:, None]

@@ -29,11 +29,14 @@ class RMSNorm(nn.Module):
         self.eps, self.offset = eps, offset
         self.weight = nn.Parameter(torch.zeros(width) if offset else torch.ones(width))
 
+    def scale(self) -> Tensor:
+        return 1 + self.weight if self.offset else self.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., width]"""
-        y = x.float()
+        y = x.to(torch.promote_types(x.dtype, torch.float32))
         y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
-        return y.type_as(x) * (1 + self.weight if self.offset else self.weight)
+        return y.type_as(x) * self.scale()
 
 
 class Attention(nn.Module):
@@ -169,12 +172,15 @@ class LLaMA(LanguageModel):
                 into_stream = name.endswith(("project.weight", "down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (math.sqrt(2 * shape.layers) if into_stream else 1))
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, dict[bool, Pair]]:
-        """[n, t, width], and the rotations: without a window (False), and with one (True)."""
-        s, x = self.shape, self.tokens(tokens)
-        turns = {False: rotation(positions, s.head, s.base, s.scaling)}
-        turns[True] = rotation(positions, s.head, s.window_base) if s.window_base else turns[False]
-        return (x * math.sqrt(s.width) if s.offset else x), turns
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        x = self.tokens(tokens)
+        return x * math.sqrt(self.shape.width) if self.shape.offset else x
+
+    def turns(self, positions: Tensor) -> dict[bool, Pair]:
+        """Rotations without a window (False), and with one (True)."""
+        s = self.shape
+        usual = rotation(positions, s.head, s.base, s.scaling)
+        return {False: usual, True: rotation(positions, s.head, s.window_base) if s.window_base else usual}
 
     def published(self) -> dict[str, Any]:
         """config.json and the tensors, as transformers has them. Raises: ValueError: it has no class of this shape."""
@@ -183,5 +189,5 @@ class LLaMA(LanguageModel):
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """As LanguageModel's, plus the weighted balance of experts."""
         loss = super().loss(tokens, targets)
-        experts = [block.mlp.balance for block in self.blocks if isinstance(block.mlp, Experts)]
+        experts = [module.balance for module in self.blocks.modules() if isinstance(module, Experts)]
         return loss + self.balance * torch.stack(experts).mean() if experts else loss

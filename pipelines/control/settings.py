@@ -25,6 +25,8 @@ class Data(DataSettings):
 class Agent(ModelSettings):
     """What all have."""
 
+    strategies = ()  # an agent learns from its own episodes
+
     environments: int = Field(ge=1, le=4096, description="episodes side by side")
     discount: float = Gamma
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from roadmap.config.settings import DataSettings, ModelSettings
+from roadmap.config.settings import LAYOUTS, DataSettings, ModelSettings, TrainerSettings
 
 HEADS = "a multiple of 2 x heads, found {} and {} heads"
 
@@ -22,6 +22,8 @@ class Data(DataSettings):
 class Decoder(ModelSettings):
     """What every decoder has: its size, and how it is trained."""
 
+    strategies = ("ddp", *LAYOUTS)
+
     layers: int = Field(ge=1, le=96)
     heads: int = Field(ge=1, le=128)
     width: int = Field(ge=8, le=16_384, description="values per token")
@@ -31,6 +33,15 @@ class Decoder(ModelSettings):
     weight_decay: float = Field(ge=0)
     beta2: float = Field(gt=0, lt=1, description="of AdamW")
     muon: float | None = Field(gt=0, le=1, description="learning rate of Muon on the blocks' matrices; null for AdamW")
+
+    def refuses(self, trainer: TrainerSettings) -> str | None:
+        if self.heads % trainer.tensor:
+            return f"heads: {self.heads} can't be divided among {trainer.tensor} processes"
+        if self.layers < trainer.pipeline:
+            return f"layers: {self.layers} are too few for {trainer.pipeline} stages"
+        if self.muon is not None and trainer.way in LAYOUTS:
+            return "Muon needs whole matrices; set model.muon=null"
+        return super().refuses(trainer)
 
 
 class Model(Decoder):
@@ -73,6 +84,13 @@ class LLaMA(Decoder):
     active: int = Field(0, ge=0, description="experts that process a token")
     balance: float = Field(0.01, ge=0, description="weight of the experts' load-balancing loss")
     publish: bool = Field(False, description="also writes the weights, for pipelines.gguf and transformers")
+
+    def refuses(self, trainer: TrainerSettings) -> str | None:
+        if self.kv_heads % trainer.tensor:
+            return f"kv_heads: {self.kv_heads} can't be divided among {trainer.tensor} processes"
+        if self.experts and trainer.pipeline > 1:
+            return "the balance of experts is of all layers together, which a stage doesn't have"
+        return super().refuses(trainer)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "LLaMA":

@@ -19,6 +19,8 @@ class Data(DataSettings):
 
 
 class Model(ModelSettings):
+    strategies = ()  # its vectors are changed in place
+
     cbow: bool = Field(description="predict a word from its context; else, skip-gram, the context from the word")
     lr: float = Field(gt=0, le=1, description="at the start; it falls to 0")
     most: float = Field(ge=1, description="pairs of a batch that may add up in one vector")

@@ -8,7 +8,15 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from roadmap.config.limits import CRON, GateSettings, MonitorSettings
-from roadmap.config.settings import DataSettings, ExportSettings, ModelSettings, Precision, Strict, TrainSettings
+from roadmap.config.settings import (
+    DataSettings,
+    ExportSettings,
+    ModelSettings,
+    Precision,
+    Strict,
+    TrainerSettings,
+    TrainSettings,
+)
 from roadmap.io.json import JsonObject
 
 SHIPPED = "shipped"  # the model in the bundle, as opposed to its variants
@@ -61,7 +69,7 @@ class Run(Strict):
     seed: int = Field(ge=0, lt=2**31)
     settings: ProjectSettings[Any, Any]
     models: dict[str, Any] = Field(description="the shipped model and each variant, by name")
-    trainer: dict[str, Any]
+    trainer: TrainerSettings
     tracking: TrackingSettings = TrackingSettings()
     candidate: str | None = Field(default=None, pattern=r"^\w+$", description="a bundle beside the trained one")
     precision: Precision | None = Field(default=None, description="of a candidate to make; null for export.precision")

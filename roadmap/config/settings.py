@@ -1,6 +1,6 @@
 """The `data:`, `model:` and `train:` blocks of params.yaml. Defaults here are inputs of stages."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -44,11 +44,55 @@ class TableSettings(DataSettings):
         return self
 
 
+class TrainerSettings(BaseModel):
+    """roadmap/config/conf/trainer: how many processes train, and what each of them has. Other keys are Lightning's."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    accelerator: str = "cpu"
+    devices: int | str = Field(description="processes of this machine, or Lightning's `auto`")
+    precision: str
+    strategy: str = Field("auto", description="`ddp`, one of LAYOUTS, or another of Lightning's")
+    zero: Literal[2, 3] = Field(3, description="of fsdp and hybrid: 2 keeps the weights between forward and backward")
+    tensor: int = Field(1, ge=1, description="processes that share each matrix")
+    pipeline: int = Field(1, ge=1, description="stages of consecutive layers")
+    microbatches: int = Field(4, ge=1, le=1024, description="of a pipeline: parts of a batch, at most so many")
+    schedule: Literal["gpipe", "1f1b"] = Field("1f1b", description="of a pipeline")
+
+    @property
+    def way(self) -> str | None:
+        """How several processes train; None for one. Lightning's default is ddp, of which it has variants."""
+        if self.devices == 1 and getattr(self, "num_nodes", 1) == 1:
+            return None
+        return "ddp" if self.strategy.startswith(("auto", "ddp")) else self.strategy
+
+    @property
+    def data(self) -> int:
+        """Processes with other rows each."""
+        return int(self.devices) // (self.tensor * self.pipeline)
+
+    @model_validator(mode="after")
+    def _sizes_make_up_the_processes(self) -> "TrainerSettings":
+        parts = self.tensor * self.pipeline
+        if self.strategy in LAYOUTS and (not isinstance(self.devices, int) or self.devices % parts):
+            raise ValueError(f"devices must be a multiple of tensor x pipeline = {parts}, found {self.devices}")
+        return self
+
+    def lightning(self) -> JsonObject:
+        """The arguments of Lightning's Trainer."""
+        return self.model_dump(exclude={"zero", "tensor", "pipeline", "microbatches", "schedule"})
+
+
+LAYOUTS = ("fsdp", "tensor", "pipeline", "hybrid")  # of roadmap/training/strategies
+
+
 class ModelSettings(Strict):
     """The `model:` block of every project: the class; the other keys are its keyword arguments.
 
     A field of type `EarlierNetwork` is not an argument but a network that is trained before this one.
     """
+
+    strategies: ClassVar[tuple[str, ...]] = ("ddp",)  # how several processes may train it
 
     target_: str = Field(alias="_target_", pattern=r"^models(\.\w+)+\.\w+$")
 
@@ -56,6 +100,12 @@ class ModelSettings(Strict):
     def of(cls, target: str) -> "type[ModelSettings]":
         """The settings of the class `target`, for a project whose networks don't share them."""
         return cls
+
+    def refuses(self, trainer: TrainerSettings) -> str | None:
+        """Why several processes can't train it in this way; None if they can."""
+        if trainer.way is None or trainer.way in self.strategies:
+            return None
+        return f"{self.target_} allows {', '.join(self.strategies) or 'one process only'}"
 
     def earlier(self) -> dict[str, "EarlierNetwork"]:
         """The networks trained before this one, by name and in order."""

@@ -43,7 +43,7 @@ def train(run: Run) -> None:
         given, api = settings(run.name), client("sagemaker")
         code = code_sha256("train", run.name, run.settings.network)
         card = splits.read_card(run.data)
-        what = [run.params_sha256(), card["sha256"], code, given.image, run.trainer]
+        what = [run.params_sha256(), card["sha256"], code, given.image, run.trainer.model_dump()]
         base = f"roadmap-{run.name.replace('_', '-')}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]}"
         name, job = find(api, base)
         if job is None:

@@ -110,7 +110,8 @@ class InMemoryDataModule(pl.LightningDataModule):
 
     def _batches(self, tensors: tuple[Tensor, ...], batch_size: int, **options: Any) -> BatchLoader:
         assert self.trainer is not None
-        return BatchLoader(tensors, batch_size, rank=self.trainer.global_rank, world=self.trainer.world_size, **options)
+        share = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return BatchLoader(tensors, batch_size, rank=share["rank"], world=share["num_replicas"], **options)
 
 
 def tensor(array: np.ndarray) -> Tensor:

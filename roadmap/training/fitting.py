@@ -4,7 +4,7 @@ import importlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from roadmap.config.schema import SHIPPED, Run
 from roadmap.config.settings import EarlierNetwork, ModelSettings, TrainSettings
 from roadmap.data.training_set import MODEL, Fits, TrainingData, TrainingSet
 from roadmap.io.errors import UsageError
-from roadmap.io.json import JsonObject
 from roadmap.training.batches import InMemoryDataModule
 from roadmap.training.callbacks import LocalFiles, MetricHistory, ResumeCheckpoint
 from roadmap.training.lightning import pl
+from roadmap.training.strategies import ClipGlobalNorm, Layout, strategy_of
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,21 @@ def fit(
     data: TrainingData,
     folder: Path,
     report: Report,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> Fitted:
-    """Trains one network, from its last checkpoint in `folder` if any."""
+    """Trains one network, from its last checkpoint in `folder` if any.
+
+    callbacks: further ones; gradients are not clipped yet when they are called
+    """
     quieten()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     pl.seed_everything(run.seed, verbose=False)
-    module, _, cls = model.target_.rpartition(".")
-    network: pl.LightningModule = getattr(importlib.import_module(module), cls)(**data.model, **model.kwargs())
-    if settings.accumulate > 1 and not network.automatic_optimization:
-        raise UsageError(f"train.accumulate: found {settings.accumulate}; expected 1, as {cls} steps by itself; set 1")
+    network = build(model, data)
+    by_itself = not network.automatic_optimization  # it steps, and clips
+    if settings.accumulate > 1 and by_itself:
+        found = f"found {settings.accumulate}; expected 1, as {type(network).__name__} steps by itself; set 1"
+        raise UsageError(f"train.accumulate: {found}")
     batches = (
         InMemoryDataModule(data, settings, run.seed)
         if isinstance(data, TrainingSet)
@@ -90,12 +95,15 @@ def fit(
     )
     history = MetricHistory(run.name if curve == SHIPPED else f"{run.name}/{curve}", lambda row: report(curve, row))
     resumable = ResumeCheckpoint(folder, run.seed)
+    given = run.trainer
+    strategy = strategy_of(given)
+    precision = precision_for(given.precision, settings.bf16, given.accelerator)
+    clipping = [ClipGlobalNorm(settings.clip)] if settings.clip and not by_itself else []
     trainer = pl.Trainer(
-        **{**run.trainer, "precision": precision_for(run.trainer, settings.bf16)},
+        **{**given.lightning(), "precision": precision, "strategy": strategy},
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip if network.automatic_optimization else None,  # or it does so itself
-        callbacks=[history, resumable],
+        callbacks=[history, resumable, *callbacks, *clipping],
         plugins=[LocalFiles()],
         logger=False,
         enable_checkpointing=False,
@@ -105,15 +113,25 @@ def fit(
         use_distributed_sampler=False,
     )
     trainer.fit(network, batches, ckpt_path=resumable.checkpoint(network), weights_only=True)
+    if isinstance(strategy, Layout):
+        weights = strategy.lightning_module_state_dict()
+        network = build(model, data).to(next(iter(weights.values())).dtype)
+        network.load_state_dict(weights)
     return Fitted(network.eval().cpu(), data, history)
 
 
-def precision_for(trainer: JsonObject, bf16: bool) -> str:
+def build(model: ModelSettings, data: TrainingData) -> pl.LightningModule:
+    module, _, cls = model.target_.rpartition(".")
+    network: pl.LightningModule = getattr(importlib.import_module(module), cls)(**data.model, **model.kwargs())
+    return network
+
+
+def precision_for(given: str, bf16: bool, accelerator: str = "cpu") -> str:
     """The trainer's precision, or bfloat16 autocast if requested and faster on this CPU."""
-    if not bf16 or trainer.get("accelerator", "cpu") != "cpu":
-        return trainer["precision"]
+    if not bf16 or accelerator != "cpu":
+        return given
     cpu = torch.cpu.get_capabilities()
-    return "bf16-mixed" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else trainer["precision"]
+    return "bf16-mixed" if cpu.get("avx512_bf16") or cpu.get("amx_bf16") else given
 
 
 def quieten() -> None:

@@ -38,6 +38,6 @@ def postpone_torchmetrics() -> None:
 
 postpone_torchmetrics()
 import pytorch_lightning as pl  # noqa: E402, TID251
-from pytorch_lightning import plugins  # noqa: E402, TID251
+from pytorch_lightning import plugins, strategies  # noqa: E402, TID251
 
-__all__ = ["pl", "plugins"]
+__all__ = ["pl", "plugins", "strategies"]

@@ -1,0 +1,1 @@
+"""Training by several processes against one: the same losses, gradients and weights, and what was sent for them."""
