@@ -12,7 +12,6 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from models.bert.encoder import Bert, Shape, initialise
 from models.bert.published import build
@@ -126,13 +125,6 @@ class Task(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.pace(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        """By norm. Lightning refuses to with a fused optimizer under autocast, where gradients may be scaled."""
-        if gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def pace(self, step: int, steps: int) -> float:
         """Fraction of the peak learning rate."""

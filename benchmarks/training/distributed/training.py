@@ -132,9 +132,7 @@ def train(training: Training, folder: Path | None = None) -> Outcome:
     )
     model = AnyModel(**SHAPES[training.shape], **RECIPE, **training.model)
     unused: Any = None
-    run = Run.model_construct(
-        name="proof", profile="sample", seed=1, settings=unused, models={}, trainer=trainer, tracking={}
-    )
+    run = Run.model_construct(name="proof", profile="sample", seed=1, settings=unused, models={}, trainer=trainer)
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as temporary, planted(training.fault):
         watch = Watch(outcome, training.steps)
