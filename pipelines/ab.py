@@ -6,7 +6,6 @@
 The test allows daily peeking (roadmap/experiments/sequential.py). `python -m pipelines.label` adds the labels.
 """
 
-import json
 import math
 import os
 import re
@@ -23,7 +22,6 @@ from roadmap.evaluation.labelled import LabelScorer
 from roadmap.experiments import arms
 from roadmap.experiments.arms import Arm, ArmComparison
 from roadmap.io import command_line
-from roadmap.io.atomic import write_atomically
 from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
 from roadmap.io.http import HttpError, ask
@@ -71,12 +69,21 @@ def ab(project: str, log: str, champion: str, challenger: str, server: str, days
         "failures": trouble or "since the server started",
         "score": score_summary(found) if found else None,
         "summary": sentence(project, new.version, found),
+        "off_policy": foreseen(home, new.version),
     }
     from roadmap.experiments import page as ab_page  # imports matplotlib, only if there is something to draw
 
-    write_atomically(home / "monitoring" / "ab.html", ab_page.render(content))
-    write_atomically(home / "monitoring" / "ab.json", json.dumps(content, indent=2) + "\n")
+    ab_page.publish(home, content)
     return content
+
+
+def foreseen(home: Path, challenger: str) -> JsonObject | None:
+    """What the log told of this challenger before it answered, if that was asked."""
+    file = home / "monitoring" / "off_policy.json"
+    if not file.is_file():
+        return None
+    found = dict(read_json(file, dict[str, Any], "run the off-policy command of the project again"))
+    return found if found.get("asked") == challenger else None
 
 
 def checked(project: str, log: str) -> JsonObject:

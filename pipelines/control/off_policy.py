@@ -3,9 +3,10 @@
     python -m pipelines.control.off_policy rewards=rewards.csv [log=...] [bundle=artifacts/control/bundle]
 
 The log needs requests with `explore` above 0, `episode` and `step`; rewards.csv has the columns episode, step, reward.
-Writes artifacts/control/monitoring/off_policy.json. Exit code 0 whatever the verdict:
+Writes artifacts/control/monitoring/off_policy.json, and the A/B page, which the server shows at /compare/control. Exit
+code 0 whatever the verdict:
 
-    better, worse   the interval lies above or below that of the policy that was served
+    better, worse   its interval lies above or below that of the policy that was served
     open            neither
     silent          too few episodes agree with the policy in question: explore more, or ask about one nearer to it
 """
@@ -16,17 +17,20 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from pipelines.control.predict import Predictor, Response
-from roadmap.bundle import Bundle
+from roadmap.bundle import Bundle, read_manifest
 from roadmap.data import csv_table
-from roadmap.experiments.off_policy import Logged, OffPolicy, estimate
+from roadmap.experiments.off_policy import LEAST, Logged, OffPolicy, estimate, sentence
 from roadmap.io import command_line
 from roadmap.io.atomic import write_atomically
+from roadmap.io.documents import read_json
 from roadmap.io.errors import Unavailable, UsageError
+from roadmap.io.json import JsonObject
 from roadmap.prediction_log import log as recording
 from roadmap.prediction_log.labels import store_errors
 from roadmap.prediction_log.row import PredictionRecord, content
@@ -62,9 +66,38 @@ def main(options: Options) -> None:
     earned = read_rewards(options.rewards)
     predictor = Predictor(Bundle(options.bundle))
     found = estimate(logged(rows, earned, predictor), options.seed)
-    text = {"verdict": found.verdict, **asdict(found)}
-    write_atomically(Path("artifacts", PROJECT, "monitoring", "off_policy.json"), json.dumps(text, indent=2) + "\n")
+    asked = read_manifest(options.bundle).version
+    record: JsonObject = {
+        "at": now.isoformat(timespec="seconds"),
+        "asked": asked,
+        "verdict": found.verdict,
+        "least": LEAST,
+        "summary": sentence(PROJECT, asked, found),
+        **asdict(found),
+    }
+    from roadmap.experiments.page import publish  # imports matplotlib, only if there is something to draw
+
+    home = Path("artifacts", PROJECT)
+    write_atomically(home / "monitoring" / "off_policy.json", json.dumps(record, indent=2) + "\n")
+    publish(home, page_of(home, record, min(row.time for row in rows)))
     print(table(found))
+
+
+def page_of(home: Path, record: JsonObject, since: datetime) -> JsonObject:
+    """The A/B page of the policy in question: what it had already, if it has answered, and the estimate."""
+    file = home / "monitoring" / "ab.json"
+    there = dict(read_json(file, dict[str, Any], "run `python -m pipelines.ab` again")) if file.is_file() else {}
+    if any(arm["version"] == record["asked"] for arm in there.get("arms", [])):
+        return there | {"off_policy": record}
+    return {
+        "at": record["at"],
+        "project": PROJECT,
+        "since": since.isoformat(timespec="seconds"),
+        "arms": [],
+        "score": None,
+        "summary": record["summary"],
+        "off_policy": record,
+    }
 
 
 def read_rewards(path: Path) -> dict[Key, float]:

@@ -27,6 +27,9 @@ class GateSettings(Strict):
     worst_tenth: float | None = Field(
         default=None, description="at least this (at most) on the worst tenth of the test rows; null: not checked"
     )
+    confidence: float | None = Field(
+        default=None, ge=0.5, lt=1, description="with which the floor is reached, not only by luck; null: as it comes"
+    )
     latency_ms: float = Field(gt=0, description="95th percentile of one request, in milliseconds")
     size_mb: float = Field(gt=0, description="all files of the bundle, in millions of bytes")
 

@@ -75,6 +75,11 @@ class Score:
         low, high = np.percentile(self.bootstrap(seed), [2.5, 97.5])
         return float(low), float(high)
 
+    def bound(self, confidence: float, seed: int) -> float:
+        """What the headline is at least (at most, where lower is better) with this one-sided confidence."""
+        worse = 1 - confidence if self.higher_is_better else confidence
+        return float(np.quantile(self.bootstrap(seed), worse))
+
 
 def block_means(values: np.ndarray, block: int, seed: int) -> np.ndarray:
     """Means of RESAMPLES samples of whole blocks, the last item followed by the first: the circular block

@@ -1,9 +1,16 @@
-"""The comparison of champion and challenger as one HTML page, the decision first."""
+"""The comparison of champion and challenger as one HTML page, the decision first.
 
+`content` is what ab.json holds. `arms` is empty as long as the challenger has answered nothing, and `off_policy` is the
+estimate of what it would have earned, or None: roadmap/experiments/off_policy.py.
+"""
+
+import json
 from datetime import date
+from pathlib import Path
 
 import matplotlib.dates as mdates
 
+from roadmap.io.atomic import write_atomically
 from roadmap.io.json import JsonObject
 from roadmap.reporting import html, page, style
 from roadmap.reporting.figures import chart, figure, panel
@@ -22,11 +29,49 @@ def page_title(content: JsonObject) -> str:
     return f"{content['project']}: champion and challenger"
 
 
+def publish(home: Path, content: JsonObject) -> None:
+    """Writes ab.html, which the server shows at /compare/<project>, and ab.json. home: artifacts/<project>"""
+    write_atomically(home / "monitoring" / "ab.html", render(content))
+    write_atomically(home / "monitoring" / "ab.json", json.dumps(content, indent=2) + "\n")
+
+
 def render(content: JsonObject) -> str:
-    """`content`: the contents of ab.json."""
     about = f"Since {content['since'][:16].replace('T', ' ')} UTC, as of {content['at'][:16].replace('T', ' ')} UTC"
+    live = (verdict, arms) if content["arms"] else ()
     with style.applied():
-        return page.render(page_title(content), html.escape(about), [verdict(content), arms(content), *days(content)])
+        sections = [*(section(content) for section in live), *days(content), *before(content)]
+        return page.render(page_title(content), html.escape(about), sections)
+
+
+OFF_POLICY = {
+    "better": "would have earned more",
+    "worse": "would have earned less",
+    "open": "no difference shown",
+    "silent": "the log cannot say",
+}
+ESTIMATORS = {"ips": "importance sampling", "snips": "self-normalised", "dr": "doubly robust"}
+
+
+def before(content: JsonObject) -> list[Section]:
+    """What the challenger would have earned, by the champion's log: known before it answers anybody."""
+    if not (found := content.get("off_policy")):
+        return []
+    facts = [
+        ("Challenger", mark(OFF_POLICY[found["verdict"]], bad=found["verdict"] in ("worse", "silent"))),
+        ("Episodes", f"{found['episodes']:,}"),
+        ("Speak of the challenger", f"{found['effective']:.1f}, needed: {found['least']:g}"),
+    ]
+    named = {"served": found["logged"], **{ESTIMATORS[name]: one for name, one in found["estimates"].items()}}
+    rows = [
+        {"": name, "return": one["value"], "95% interval": f"{one['low']:.4g} to {one['high']:.4g}"}
+        for name, one in named.items()
+    ]
+    text = (
+        "Importance sampling counts an episode by how much likelier the challenger was to do what was done in it. "
+        "Where the two seldom agree, few episodes carry all weight, and the log cannot say, whatever the interval."
+    )
+    table = html.table(rows, "Mean return of an episode, not discounted")
+    return [Section("Before it is let loose", found["summary"], [html.facts(facts), table, html.paragraph(text)])]
 
 
 def verdict(content: JsonObject) -> Section:

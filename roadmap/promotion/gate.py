@@ -57,18 +57,19 @@ class Check:
 
 def evaluate_gate(candidate: Candidate, champion: Champion | None, settings: GateSettings, seed: int) -> list[Check]:
     """The absolute checks, then the comparison with the champion. A candidate is promoted if all pass."""
-    return [*_absolute_checks(candidate, settings), *_comparison_checks(candidate, champion, settings, seed)]
+    return [*_absolute_checks(candidate, settings, seed), *_comparison_checks(candidate, champion, settings, seed)]
 
 
-def _absolute_checks(candidate: Candidate, settings: GateSettings) -> Iterable[Check]:
+def _absolute_checks(candidate: Candidate, settings: GateSettings, seed: int) -> Iterable[Check]:
     score = candidate.scores[TEST]
     sign = 1 if score.higher_is_better else -1
     wanted = "at least" if sign > 0 else "at most"
-    yield Check(
-        "floor",
-        sign * (score.value - settings.floor) >= 0,
-        f"{score.headline} is {score.value:.4f}, required: {wanted} {settings.floor:g}",
-    )
+    reached, found = score.value, f"{score.headline} is {score.value:.4f}"
+    if settings.confidence is not None:  # a mean of few rows may be luck
+        reached = score.bound(settings.confidence, seed)
+        rows, sure = len(score.per_item), f"{settings.confidence:.3g} confidence"
+        found += f", {wanted} {reached:.4f} with {sure} by {rows:,} rows"
+    yield Check("floor", sign * (reached - settings.floor) >= 0, f"{found}, required: {wanted} {settings.floor:g}")
     if settings.worst_tenth is not None:
         worst = score.worst_tenth
         yield Check(

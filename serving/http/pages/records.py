@@ -53,9 +53,11 @@ class ArtifactReader:
         """The latest comparison with a challenger."""
 
         def record(found: JsonObject) -> Record:
-            said = (found.get("score") or {}).get("verdict", "no labels yet")
+            before = (found.get("off_policy") or {}).get("verdict")
+            said = (found.get("score") or {}).get("verdict") or (f"foreseen: {before}" if before else "no labels yet")
             link = f"compare/{project}" if self.page(project, COMPARISON) else None
-            return Record(said=said, at=found["at"], detail=found["summary"], link=link, bad=said == "worse")
+            bad = said in ("worse", "foreseen: worse")
+            return Record(said=said, at=found["at"], detail=found["summary"], link=link, bad=bad)
 
         return self._read(project, COMPARED, record)
 

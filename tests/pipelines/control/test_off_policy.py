@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.ab import foreseen
 from pipelines.control.data.environments import make
-from pipelines.control.off_policy import Options, features, main, read_rewards
+from pipelines.control.off_policy import Options, features, main, page_of, read_rewards
 from pipelines.control.predict import Predictor
 from roadmap.bundle import Bundle
 from roadmap.io.errors import UsageError
 from roadmap.prediction_log.log import open_store
 from roadmap.prediction_log.row import PredictionRecord
+from serving.http.pages.records import ArtifactReader
 from tests.support.bundles.control import frozen_lake
 
 SAFE, DOWN = [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0], [1] * 16
@@ -59,6 +61,27 @@ def test_a_log_tells_of_the_policy_that_wrote_it_and_not_of_one_unlike_it(
     assert verdicts["down"]["effective"] > 30 > verdicts["safe"]["effective"]
     assert verdicts["safe"]["verdict"] == "silent" and verdicts["down"]["verdict"] == "open"
     assert "verdict: silent" in capsys.readouterr().out
+    page = Path("artifacts/control/monitoring/ab.html").read_text()
+    assert "Before it is let loose" in page and "the log cannot say" in page and "Both versions" not in page
+    record = ArtifactReader(Path("artifacts")).comparison("control")
+    assert record and record.said == "foreseen: silent" and record.link == "compare/control"
+    assert record.detail and record.detail.startswith("the log cannot say what ")
+
+
+def test_a_page_of_the_same_challenger_keeps_what_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen_lake(tmp_path / "down", DOWN)
+    monkeypatch.chdir(tmp_path)
+    home = Path("artifacts/control/monitoring")
+    home.mkdir(parents=True)
+    arm = {"role": "challenger", "version": Bundle(tmp_path / "down").manifest.version, "requests": 5}
+    (home / "ab.json").write_text(json.dumps({"arms": [arm], "score": {"verdict": "better"}, "summary": "by labels"}))
+    found = page_of(Path("artifacts/control"), {"asked": arm["version"], "at": ""}, datetime.now(UTC))
+    assert found["summary"] == "by labels" and found["off_policy"]["asked"] == arm["version"]
+    other = page_of(Path("artifacts/control"), {"asked": "another", "at": "", "summary": "new"}, datetime.now(UTC))
+    assert other["summary"] == "new" and not other["arms"]
+    (home / "off_policy.json").write_text(json.dumps({"asked": "another"}))
+    assert foreseen(Path("artifacts/control"), "another") == {"asked": "another"}
+    assert foreseen(Path("artifacts/control"), "yet another") is None
 
 
 def test_a_log_without_whole_episodes_is_refused(tmp_path: Path) -> None:

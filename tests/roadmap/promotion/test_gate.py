@@ -88,6 +88,21 @@ def test_a_model_that_was_lucky_on_most_rows_is_refused_for_its_worst_tenth() ->
     assert errors.worst_tenth == 8
 
 
+def test_a_model_that_was_lucky_on_few_rows_is_refused_by_its_floor() -> None:
+    """Nine of ten episodes of 500 and one of 20: 452. So few of them may be luck, many not."""
+    settings = SETTINGS.model_copy(update={"floor": 440})
+    sure = settings.model_copy(update={"confidence": 0.95})
+    for rows, passed in ((20, False), (2_000, True)):
+        score = Score("mean_return", True, np.array(([500.0] * 9 + [20.0]) * (rows // 10)), {})
+        for asked, expected in ((settings, True), (sure, passed)):
+            assert evaluate_gate(candidate(score), None, asked, 0)[0].passed == expected
+    reason = evaluate_gate(candidate(score), None, sure, 0)[0].reason
+    assert reason.startswith("mean_return is 452.0000, at least 44")
+    assert reason.endswith(" with 0.95 confidence by 2,000 rows, required: at least 440")
+    errors = Score("mae", False, np.array([1.0, 3.0] * 10), {})
+    assert errors.bound(0.95, 0) > errors.value == 2
+
+
 def test_failed_behavioural_checks_are_named() -> None:
     shown = {"a mirror": {"rate": 0.9, "asked": 0.8, "cases": 10, "passed": True}}
     assert failed(evaluate(accuracy(900), behaviour=shown)) == []
