@@ -1,22 +1,29 @@
-"""Agents over seeds, and the speed of PPO beside a loop in the style of cleanrl.
+"""Agents over seeds, what their switches are worth, and the speed of PPO beside a loop in the style of cleanrl.
 
-    python -m benchmarks.training.bench_control [--tasks CartPole FrozenLake] [--seeds 10] [--speed]
+    python -m benchmarks.training.bench_control [--environments CartPole-v1 Taxi-v4] [--seeds 10]
+    python -m benchmarks.training.bench_control --ablation | --agents | --mountain [--seeds 5]
+    python -m benchmarks.training.bench_control --speed
 
-Each agent is trained by the project's own stream and judged greedily on 100 starts kept back. Of the seeds' means the
-interquartile mean is given, with a 95% interval bootstrapped over seeds (Agarwal et al., "Deep Reinforcement Learning
-at the Edge of the Statistical Precipice", 2021), and the steps after which validation reached the threshold in the
-median seed. One thread; CPU-seconds.
+Settings are those of params.yaml for the environment. Each agent is trained by the project's own stream and judged
+greedily on 100 starts kept back. Of the seeds' means the interquartile mean is given, with a 95% interval bootstrapped
+over seeds (Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", 2021), and the steps
+after which validation reached the threshold in the median seed. One thread; CPU-seconds.
+
+--ablation: on CartPole, switches of PPO, DQN and REINFORCE turned one by one. --agents: one beside the other, on
+CartPole and FrozenLake. --mountain: what MountainCar needs. Beside the last return the mean over the training is given,
+of greedy validations: the larger, the sooner it learnt.
 
 --speed: steps per CPU-second of PPO on CartPole in the same run, ours through Lightning and the other loop with
 gymnasium's environments; 4 passes of 4 minibatches, networks of 64 and 64. Ours has 32 x 32 steps a rollout, the
-loop the same, and cleanrl's own 4 x 128. Ours includes validation and Lightning's start.
+loop the same, and cleanrl's own 4 x 128. Ours is the whole training of the sample with Lightning's start.
 """
 
 import argparse
+import importlib
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +33,16 @@ import torch
 from torch import nn
 
 from benchmarks import machine
-from models.control.agent import Agent
 from models.control.networks import tanh_layers
-from models.control.ppo import PPO
-from models.control.q_table import QTable
 from pipelines.control import settings
 from pipelines.control.data import Data, of_card
 from pipelines.control.data.episodes import play
 from pipelines.control.data.stream import Greedy
+from roadmap.config.check import block_of
+from roadmap.config.params import params
 from roadmap.config.settings import TrainSettings
 from roadmap.data import splits
+from roadmap.io.json import JsonObject
 from roadmap.training.callbacks import MetricHistory
 from roadmap.training.fitting import quieten
 
@@ -46,58 +53,107 @@ QUIET: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Task:
-    """threshold: the return that counts as solved"""
-
-    environment: str
-    agent: type[Agent]
-    epochs: int
-    threshold: float
-    options: dict[str, Any] = field(default_factory=dict)
-    batch: int = 256
-
-
-PLAIN = {"environments": 16, "steps": 16, "rollouts": 98, "discount": 0.99, "trace": 0.98, "lr": 1e-3}
-TASKS: dict[str, Task] = {
-    "CartPole": Task("CartPole-v1", PPO, 12, 500, {"rollouts": 8}),
-    "Acrobot": Task(
-        "Acrobot-v1", PPO, 16, -88,
-        {"environments": 16, "steps": 256, "rollouts": 6, "discount": 0.99, "trace": 0.94, "scale": True},
-    ),
-    "LunarLander": Task(
-        "LunarLander-v3", PPO, 12, 240,
-        {"environments": 16, "steps": 1024, "rollouts": 3, "passes": 4, "discount": 0.999, "trace": 0.98, "lr": 1e-3,
-         "entropy": 0.01, "scale": True}, 128,
-    ),
-    "MountainCar": Task("MountainCar-v0", PPO, 20, -115, {**PLAIN, "scale": True}),
-    "MountainCar, plain PPO": Task("MountainCar-v0", PPO, 20, -115, PLAIN),
-    "FrozenLake": Task(
-        "FrozenLake-v1", QTable, 6, 0.7,
-        {"environments": 32, "batches": 1_500, "explore": 200_000, "least": 0.02, "power": 0.6},
-    ),
-    "Taxi": Task(
-        "Taxi-v4", QTable, 6, 7.5,
-        {"environments": 8, "batches": 5_000, "explore": 150_000, "least": 0.05, "power": 0.0},
-    ),
+THRESHOLDS = {
+    "CartPole-v1": 500, "Acrobot-v1": -88, "LunarLander-v3": 240, "MountainCar-v0": -115, "FrozenLake-v1": 0.7,
+    "Taxi-v4": 7.5,
 }  # fmt: skip
+A2C = {"_target_": "models.control.a2c.A2C", "environments": 16, "steps": 5, "rollouts": 48, "lr": 1e-3, "trace": 1.0}
+DQN = {
+    "_target_": "models.control.dqn.DQN", "environments": 8, "batches": 512, "every": 1, "capacity": 20_000,
+    "start": 1_000, "explore": 10_000, "renew": 100, "lr": 1e-3,
+}  # fmt: skip
+REINFORCE = {"_target_": "models.control.reinforce.REINFORCE", "environments": 8, "batches": 10}
+LAKE = {"environments": 32, "batches": 1_500, "explore": 200_000, "least": 0.02, "power": 0.6}
+SARSA = {"_target_": "models.control.q_table.QTable", **LAKE, "on_policy": True}
 
 
-def trained(task: Task, seed: int) -> tuple[float, float | None, int, float]:
-    """-> mean return on the test starts, steps to the threshold or None, all steps, CPU-seconds of the training"""
+@dataclass(frozen=True)
+class Case:
+    """A training. model: instead of params.yaml's, whole with `_target_`, else some of its keys"""
+
+    name: str
+    environment: str
+    model: JsonObject | None = None
+    epochs: int | None = None
+
+
+def ablation() -> list[Case]:
+    """Half of the sample's steps: the details decide how soon, more than whether."""
+    ppo: dict[str, JsonObject] = {
+        "PPO as in the sample": {},
+        "advantages not normalised": {"normalise": False},
+        "value clipped": {"clip_value": True},
+        "ratio not clipped": {"clip": None},
+        "lambda 1": {"trace": 1.0},
+        "lambda 0": {"trace": 0.0},
+        "PyTorch's weights": {"orthogonal": False},
+        "rate not annealed": {"anneal": False},
+        "entropy 0.01": {"entropy": 0.01},
+        "observations and rewards scaled": {"scale": True},
+    }
+    dqn = {"DQN": {}, "double": {"double": True}, "duelling": {"duelling": True}, "prioritised": {"prioritised": True}}
+    reinforce = {"REINFORCE, baseline": {"baseline": True}, "no baseline": {"baseline": False}}
+    return [
+        *(Case(name, "CartPole-v1", changes, 6) for name, changes in ppo.items()),
+        *(Case(name, "CartPole-v1", {**DQN, **changes}, 10) for name, changes in dqn.items()),
+        *(Case(name, "CartPole-v1", {**REINFORCE, **changes}, 10) for name, changes in reinforce.items()),
+    ]
+
+
+def agents() -> list[Case]:
+    return [
+        Case("PPO", "CartPole-v1"), Case("A2C", "CartPole-v1", A2C, 12), Case("DQN", "CartPole-v1", DQN, 12),
+        Case("REINFORCE", "CartPole-v1", REINFORCE, 12), Case("Q-learning", "FrozenLake-v1"),
+        Case("SARSA", "FrozenLake-v1", SARSA),
+    ]  # fmt: skip
+
+
+def mountain() -> list[Case]:
+    return [
+        Case("PPO", "MountainCar-v0", {"scale": False, "shaping": None}),
+        Case("scaled", "MountainCar-v0", {"shaping": None}),
+        Case("shaped", "MountainCar-v0", {"scale": False}),
+        Case("scaled and shaped", "MountainCar-v0"),
+    ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """last: mean return on the test starts; mean: of the validations; reached: steps to the threshold, or None"""
+
+    last: float
+    mean: float
+    reached: int | None
+    steps: int
+    spent: float
+
+
+def block_for(environment: str) -> JsonObject:
+    """Of params.yaml."""
+    block = params()["projects"]["control"]
+    block["data"]["environment"] = environment
+    return block_of("control", block, "full")
+
+
+def trained(case: Case, seed: int) -> Outcome:
+    block = block_for(case.environment)
+    changes = case.model or {}
+    model = {**({} if "_target_" in changes else block["model"]), **changes}
+    keys = settings.Agent.of(model["_target_"]).model_validate(model).kwargs()
+    training = TrainSettings(**{**block["train"], "epochs": case.epochs or block["train"]["epochs"]})
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "control"
-        data = settings.Data(split=(0.1, 0.4, 0.5), environment=task.environment, starts=200)
+        data = settings.Data(split=(0.1, 0.4, 0.5), environment=case.environment, starts=200)
         splits.write(folder, Data().prepare(data, "full", seed), "full")
         stream = Data().training(folder)
         _, targets = Data().test_rows(folder)
         schema = splits.read_card(folder)["schema"]
     torch.manual_seed(seed)
-    agent = task.agent(**stream.model, **task.options)
-    history = MetricHistory(task.environment, lambda row: None)
-    training = TrainSettings(epochs=task.epochs, batch_size=task.batch, clip=0.5, threads=1)
+    module, _, cls = model["_target_"].rpartition(".")
+    agent = getattr(importlib.import_module(module), cls)(**stream.model, **keys)
+    history = MetricHistory(case.name, lambda row: None)
     clip = training.clip if agent.automatic_optimization else None
-    trainer = pl.Trainer(max_epochs=task.epochs, gradient_clip_val=clip, callbacks=[history], **QUIET)
+    trainer = pl.Trainer(max_epochs=training.epochs, gradient_clip_val=clip, callbacks=[history], **QUIET)
     started = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -105,10 +161,27 @@ def trained(task: Task, seed: int) -> tuple[float, float | None, int, float]:
     spent = time.process_time() - started
     environment = of_card(schema, len(targets), 0)
     seeds = targets["seed"].tolist()
-    reached = [row["steps"] for row in history.rows if row["val_return"] >= task.threshold]
-    mean = float(play(environment, Greedy(environment, agent, seeds).act, seeds).returns.mean())
-    print(f"  seed {seed}: {mean:.2f}, {spent:.0f} CPU-s", flush=True)
-    return mean, reached[0] if reached else None, int(history.rows[-1]["steps"]), spent
+    last = float(play(environment, Greedy(environment, agent, seeds).act, seeds).returns.mean())
+    seen = [row["val_return"] for row in history.rows]
+    reached = [int(row["steps"]) for row in history.rows if row["val_return"] >= THRESHOLDS[case.environment]]
+    found = Outcome(last, float(np.mean(seen)), min(reached, default=None), int(history.rows[-1]["steps"]), spent)
+    print(f"  {case.name}, seed {seed}: {found}", flush=True)
+    return found
+
+
+def over_seeds(case: Case, seeds: int) -> None:
+    """Trains and prints a line."""
+    found = [trained(case, seed) for seed in range(seeds)]
+    last, mean = (np.array([getattr(one, key) for one in found]) for key in ("last", "mean"))
+    reached = [one.reached for one in found if one.reached]
+    when = f", after {np.median(reached):,.0f} steps" if reached else ""
+    spent = np.mean([one.spent for one in found])
+    print(
+        f"{case.environment}, {case.name}: {interquartile(last):.2f} {interval(last)}, lowest {last.min():.2f}; "
+        f"over the training {interquartile(mean):.2f} {interval(mean)};\n  {len(reached)} of {seeds} seeds reached "
+        f"{THRESHOLDS[case.environment]:g}{when} of {found[0].steps:,}; {spent:.1f} CPU-s a seed",
+        flush=True,
+    )
 
 
 def interquartile(values: np.ndarray) -> np.ndarray:
@@ -119,10 +192,11 @@ def interquartile(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> str:
+    """Of the interquartile mean, 95%."""
     rng = np.random.default_rng(0)
     low, high = np.percentile(interquartile(rng.choice(values, (2_000, len(values)))), [2.5, 97.5])
-    return float(low), float(high)
+    return f"({low:.2f} to {high:.2f})"
 
 
 def plain_loop(rollouts: int, seed: int, n: int = 32, steps: int = 32) -> float:
@@ -177,13 +251,12 @@ def plain_loop(rollouts: int, seed: int, n: int = 32, steps: int = 32) -> float:
     return rollouts * n * steps / (time.process_time() - started)
 
 
-def speed(rollouts: int = 40, rounds: int = 3) -> None:
+def speed(rollouts: int = 96, rounds: int = 5) -> None:
     """Prints the rates, in turns."""
     rates = []
     for seed in range(rounds):
-        task = Task("CartPole-v1", PPO, 1, 500, {"rollouts": rollouts})
-        _, _, steps, spent = trained(task, seed)
-        rates.append((steps / spent, plain_loop(rollouts, seed), plain_loop(2 * rollouts, seed, n=4, steps=128)))
+        ours = trained(Case("PPO", "CartPole-v1", {"rollouts": rollouts}, 1), seed)
+        rates.append((ours.steps / ours.spent, plain_loop(rollouts, seed), plain_loop(rollouts, seed, n=4, steps=128)))
     print(f"PPO on CartPole, steps per CPU-second, medians of {rounds} rounds: ours {np.median(rates, axis=0)[0]:,.0f}")
     for place, name in ((1, "32 x 32"), (2, "4 x 128, as cleanrl")):
         ratios = [row[0] / row[place] for row in rates]
@@ -193,27 +266,24 @@ def speed(rollouts: int = 40, rounds: int = 3) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--environments", nargs="*", default=list(THRESHOLDS), choices=list(THRESHOLDS))
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--speed", action="store_true")
+    for name in ("ablation", "agents", "mountain", "speed"):
+        parser.add_argument(f"--{name}", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     quieten()
     print(machine.line())
     if args.speed:
         speed()
-    for name in args.tasks:
-        rows = [trained(TASKS[name], seed) for seed in range(args.seeds)]
-        means = np.array([row[0] for row in rows])
-        low, high = interval(means)
-        reached = [row[1] for row in rows if row[1] is not None]
-        when = f"{np.median(reached):,.0f} steps" if reached else "never"
-        print(
-            f"{name}: interquartile mean {interquartile(means):.2f} ({low:.2f} to {high:.2f}) of {len(rows)} seeds, "
-            f"lowest {means.min():.2f}; {len(reached)} reached {TASKS[name].threshold:g}, after {when} of "
-            f"{rows[0][2]:,}; {np.mean([row[3] for row in rows]):.1f} CPU-s a seed",
-            flush=True,
-        )
+        return
+    cases = [
+        *(ablation() if args.ablation else []),
+        *(agents() if args.agents else []),
+        *(mountain() if args.mountain else []),
+    ]
+    for case in cases or [Case("as in params.yaml", environment) for environment in args.environments]:
+        over_seeds(case, args.seeds)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class PPO(Agent):
         entropy, value: c2 and c1 of equation 9 (detail 10).
         orthogonal: initial weights, of gain sqrt(2), 0.01 for the policy's last layer and 1 for the value's (detail 2).
         scale: observations and rewards brought to one scale (details 5 to 8 of continuous actions).
+        shaping: a potential of shaping.py, whose differences are added to the rewards.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class PPO(Agent):
         value: float = 0.5,
         orthogonal: bool = True,
         scale: bool = False,
+        shaping: str | None = None,
     ) -> None:
         super().__init__(observations, actions, environments, scale)
         self.automatic_optimization = False
-        self.plan = Plan(steps, discount, trace, passes, rollouts=rollouts, scale=scale)
+        self.plan = Plan(steps, discount, trace, passes, rollouts=rollouts, scale=scale, shaping=shaping)
         self.lr, self.anneal, self.clip, self.clip_value = lr, anneal, clip, clip_value
         self.normalise, self.entropy_weight, self.value_weight = normalise, entropy, value
         self.policy = tanh_layers(observations, hidden, actions, 0.01, orthogonal)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.control.environment import Environment
+from models.control.environment import Environment, Step
 from models.control.experience import Actor, Experience
 from models.control.networks import Moments
+from models.control.shaping import POTENTIALS, shaped
 
 
 class Batch(NamedTuple):
@@ -75,6 +76,7 @@ class Plan:
         rollouts: of an epoch.
         discount, trace: gamma and lambda.
         scale: whether rewards are brought to one scale.
+        shaping: a potential of shaping.py.
     """
 
     steps: int
@@ -84,6 +86,7 @@ class Plan:
     batch: int | None = None
     rollouts: int = 1
     scale: bool = False
+    shaping: str | None = None
 
     def of(self, batch: int) -> "Plan":
         """The same, in minibatches."""
@@ -127,7 +130,8 @@ class Rollouts(Experience):
             # Of an episode that was cut, what would have come is the value of its last observation.
             after.append(self.look(step.final)[1].numpy() if step.ended.any() else None)
             logprobs = np.take_along_axis(chances.numpy(), actions[:, None], 1)[:, 0]
-            rewards = self.scale(step.rewards, step.ended) if self.scale else step.rewards
+            rewards = self.shaped(seen, step)
+            rewards = self.scale(rewards, step.ended) if self.scale else rewards
             columns.append((seen, actions, logprobs, values.numpy(), rewards, step.terminated, step.ended))
         observations, actions, logprobs, values_, rewards, terminated, ended = map(np.stack, zip(*columns, strict=True))
         following = [*values_[1:], self.look(self.now)[1].numpy()]
@@ -136,6 +140,12 @@ class Rollouts(Experience):
         found = advantages(rewards.astype(np.float32), values_, onward, terminated, ended, plan.discount, plan.trace)
         self.actor.note(torch.from_numpy(observations.reshape(-1, *observations.shape[2:])).to(self.actor.device))
         return flat(observations, actions, logprobs, values_, found, found + values_)
+
+    def shaped(self, seen: np.ndarray, step: Step) -> np.ndarray:
+        if self.plan.shaping is None:
+            return step.rewards
+        potential = POTENTIALS[self.plan.shaping]
+        return shaped(step.rewards, potential(seen), potential(step.final), step.terminated, self.plan.discount)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | ({"scale": self.scale.state_dict()} if self.scale else {})

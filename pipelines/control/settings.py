@@ -1,5 +1,7 @@
 """Types and ranges of params.yaml's `projects.control`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from roadmap.config.settings import DataSettings, ModelSettings
@@ -13,6 +15,8 @@ Count = Field(ge=1, le=65_536)
 
 class Data(DataSettings):
     """`split` is of the start seeds: test seeds are kept back, and training draws its own."""
+
+    choice = "environment"
 
     environment: str = Field(
         pattern=r"^[\w./-]+(:[\w./-]+)?$", description="an id of gymnasium's, or module:name of your own"
@@ -63,6 +67,7 @@ class Model(Network):
     value: float = Field(0.5, ge=0)
     orthogonal: bool = True
     scale: bool = Field(False, description="observations and rewards brought to one scale")
+    shaping: Literal["mountain_car"] | None = Field(None, description="a potential, whose differences training adds")
 
 
 class A2C(Network):

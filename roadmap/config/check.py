@@ -14,6 +14,7 @@ from roadmap.io.json import JsonObject
 from roadmap.project import load_project
 
 PROFILES = ("sample", "full")
+OTHER = "other"  # in a choice by a value: of the values that it does not name
 TOP = ("profile", "seed", "projects", "project", "trainer", "tracking", "candidate", "precision", "rollback")
 
 
@@ -41,6 +42,39 @@ def _chosen(node: Any, profile: str, where: str) -> Any:
     return node
 
 
+def for_choice(block: JsonObject, choice: str, where: str = "") -> JsonObject:
+    """Replaces every `{<value>: a, <value>: b, other: c}` in a block of params.yaml by what it has for `choice`.
+
+    where: dotted key of the block, for messages
+
+    Raises:
+        UsageError: a single setting stands among blocks of settings.
+    """
+    found: JsonObject = _picked(block, choice, where)
+    return found
+
+
+def _picked(node: Any, choice: str, where: str) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if OTHER not in node:
+        return {key: _picked(value, choice, f"{where}.{key}" if where else str(key)) for key, value in node.items()}
+    if isinstance(node[OTHER], dict):
+        for key, value in node.items():
+            if not isinstance(value, dict):
+                at = f"found {value!r} among the settings of {', '.join(map(str, node))}"
+                raise UsageError(f"params.yaml: {where}.{key}: {at}; set {where}.{choice}.{key}")
+    return node.get(choice, node[OTHER])
+
+
+def block_of(name: str, block: JsonObject, profile: str) -> JsonObject:
+    """A project's block of params.yaml, its choices made: by profile, and by the value of `data:` that it names."""
+    where, choice = f"projects.{name}", load_project(name).settings.data.choice
+    block = for_profile(block, profile, where)
+    data = (block or {}).get("data")
+    return for_choice(block, str(data[choice]), where) if isinstance(data, dict) and choice in data else block
+
+
 def check(raw: JsonObject) -> Run:
     """The composed configuration as a `Run`. The blocks of all projects are checked, not only the selected one.
 
@@ -54,9 +88,7 @@ def check(raw: JsonObject) -> Run:
         raise UsageError(
             f"command line: project: found {raw.get('project')!r}; {nearest(str(raw.get('project')), names)}"
         )
-    projects = {
-        name: _check_project(name, for_profile(raw["projects"][name], profile, f"projects.{name}")) for name in names
-    }
+    projects = {name: _check_project(name, block_of(name, raw["projects"][name], profile)) for name in names}
     top = {key: value for key, value in raw.items() if key not in ("projects", "project")}
     for key in top:
         if key not in TOP:

@@ -16,7 +16,12 @@ class Strict(BaseModel):
 
 
 class DataSettings(Strict):
-    """The `data:` block of every project; projects add their own keys."""
+    """The `data:` block of every project; projects add their own keys.
+
+    choice: the key by whose value others may differ, `{<value>: a, <value>: b, other: c}`
+    """
+
+    choice: ClassVar[str | None] = None
 
     split: tuple[float, float, float] = Field(description="fractions of train, validation and test rows")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from roadmap.config.check import block_of
 from roadmap.project import load_project
 from tests.support.checkouts import ROOT, Checkout, environment
 
@@ -36,7 +37,7 @@ def test_serving_a_project_needs_no_training_library(project: str) -> None:
 @each_project
 def test_every_settings_key_has_a_description(project: str) -> None:
     settings = importlib.import_module(f"pipelines.{project}.settings")
-    block = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]
+    block = block_of(project, yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project], "sample")
     for schema, keys in ((settings.Data, block["data"]), (settings.Model, block["model"])):
         assert {field.alias or name for name, field in schema.model_fields.items()} == set(keys)
 

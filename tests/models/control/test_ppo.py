@@ -7,7 +7,9 @@ import torch
 from models.control.networks import Normaliser, tanh_layers
 from models.control.ppo import PPO
 from models.control.rollouts import Batch, Plan, RewardScale, Rollouts, advantages
+from models.control.shaping import POTENTIALS, shaped
 from pipelines.control.data.environments.cartpole import CartPole
+from pipelines.control.data.environments.mountain_car import MountainCar
 
 
 def test_advantages_equal_a_sum_written_out() -> None:
@@ -122,3 +124,23 @@ def test_scaled_rewards_are_in_units_of_the_return() -> None:
         found = scale(100 * rng.normal(size=4), np.zeros(4, bool))
     assert np.isfinite(found).all()
     assert float(scale.moments.variance) == pytest.approx(100**2, rel=0.1)
+
+
+def test_shaping_adds_up_to_what_the_start_has_whatever_is_done() -> None:
+    """Ng et al., theorem 1: so the best policy stays the best."""
+    environment, discount = MountainCar(4, seed=0), 0.9
+    potential, rng = POTENTIALS["mountain_car"], np.random.default_rng(0)
+    now = environment.reset()
+    first, added = potential(now), np.zeros(4)
+    for t in range(environment.longest):
+        step = environment.step(rng.integers(3, size=4))
+        after = potential(step.final)
+        added += discount**t * (shaped(step.rewards, potential(now), after, step.terminated, discount) - step.rewards)
+        now = step.observations
+    assert step.truncated.all(), "at random it never gets out, and its last potential is discounted away"
+    np.testing.assert_allclose(added, -first, atol=1e-6)
+
+
+def test_the_hill_has_more_potential_than_the_valley_and_speed_adds_to_it() -> None:
+    valley, hill, rolling = POTENTIALS["mountain_car"](np.array([[-np.pi / 6, 0], [0.5, 0], [-np.pi / 6, 0.05]]))
+    assert valley == pytest.approx(0) and hill == pytest.approx(100, abs=3) and valley < rolling

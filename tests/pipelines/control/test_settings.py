@@ -1,17 +1,16 @@
-"""The settings of each agent are its arguments, and those that the README shows are valid."""
+"""The settings of each agent are its arguments, and every environment has some."""
 
 import importlib
 import inspect
-import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipelines.control.data.names import ACTIONS
 from pipelines.control.settings import AGENTS
 from roadmap.config.check import check
 
-README = Path("pipelines/control/README.md")
 GIVEN = {"self", "observations", "actions"}  # by the data
 
 
@@ -23,10 +22,11 @@ def test_the_keys_of_an_agent_are_its_arguments(target: str) -> None:
     assert keys == set(arguments) - GIVEN
 
 
-def test_the_grid_world_of_the_readme_is_valid() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+@pytest.mark.parametrize("environment", [*ACTIONS, "module:Mine"])
+def test_a_word_chooses_an_environment_with_all_its_settings(environment: str) -> None:
     raw = yaml.safe_load(Path("params.yaml").read_text())
-    raw["projects"]["control"] |= yaml.safe_load(block)
+    raw["projects"]["control"]["data"]["environment"] = environment
     run = check({**raw, "project": "control", "trainer": {}, "tracking": {}})
-    assert run.settings.data.environment == "FrozenLake-v1"
-    assert run.models["shipped"].target_ in AGENTS
+    table = environment in ("FrozenLake-v1", "Taxi-v4")
+    assert run.models["shipped"].target_.endswith("QTable" if table else "PPO")
+    assert (run.settings.gate.floor > -1000) == (environment in raw["projects"]["control"]["model"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from roadmap.config.check import check, for_profile
+from roadmap.config.check import block_of, check, for_choice, for_profile
 from roadmap.config.schema import Run
 from roadmap.io.errors import UsageError
 
@@ -55,7 +55,7 @@ def test_every_project_is_valid_under_both_profiles(project: str, profile: str) 
     run = check(composed(project, profile))
     assert isinstance(run, Run)
     assert run.artifacts == Path("artifacts") / project
-    assert set(run.models) == {"shipped", *for_profile(PARAMS["projects"][project]["variants"], profile)}
+    assert set(run.models) == {"shipped", *block_of(project, PARAMS["projects"][project], profile)["variants"]}
     assert (ROOT / run.settings.network).exists() and (ROOT / run.settings.inference).exists()
 
 
@@ -159,6 +159,18 @@ def test_values_by_profile_resolve_at_any_depth() -> None:
     node = {"a": {"sample": 1, "full": {"b": {"sample": 2, "full": 3}}}, "c": [{"sample": [4], "full": 5}], "d": {}}
     assert for_profile(node, "sample") == {"a": 1, "c": [[4]], "d": {}}
     assert for_profile(node, "full") == {"a": {"b": 3}, "c": [5], "d": {}}
+
+
+def test_values_by_another_value_resolve_at_any_depth() -> None:
+    node = {"a": {"b": {"lake": 1, "other": 2}}, "c": {"lake": {"d": 3}, "other": {"d": 4}}, "e": 5}
+    assert for_choice(node, "lake") == {"a": {"b": 1}, "c": {"d": 3}, "e": 5}
+    assert for_choice(node, "sea") == {"a": {"b": 2}, "c": {"d": 4}, "e": 5}
+
+
+def test_a_setting_beside_blocks_of_settings_is_refused_and_not_ignored() -> None:
+    message = refusal(project="control", projects__control__model__lr=0.1)
+    assert message.startswith("params.yaml: projects.control.model.lr: found 0.1")
+    assert message.endswith("; set projects.control.model.CartPole-v1.lr")
 
 
 def test_a_plain_value_applies_to_both_profiles() -> None:
