@@ -26,7 +26,8 @@ def test_the_keys_of_an_agent_are_its_arguments(target: str) -> None:
 def test_a_word_chooses_an_environment_with_all_its_settings(environment: str) -> None:
     raw = yaml.safe_load(Path("params.yaml").read_text())
     raw["projects"]["control"]["data"]["environment"] = environment
-    run = check({**raw, "project": "control", "trainer": {}, "tracking": {}})
+    trainer = yaml.safe_load(Path("roadmap/config/conf/trainer/cpu.yaml").read_text())
+    run = check({**raw, "project": "control", "trainer": trainer, "tracking": {}})
     table = environment in ("FrozenLake-v1", "Taxi-v4")
     assert run.models["shipped"].target_.endswith("QTable" if table else "PPO")
     assert (run.settings.gate.floor > -1000) == (environment in raw["projects"]["control"]["model"])
