@@ -13,8 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from roadmap import bundle
 from roadmap.bundle import Bundle
 from roadmap.bundle.predictor import Note
+from roadmap.io.json import JsonObject
 
 LARGEST = 1e30
+
+
+def _outward(end: float, side: int) -> float:
+    """The end of a slider: two digits, and a little beyond."""
+    return float(f"{end + side * 0.05 * abs(end) + side * 1e-3:.2g}")
 
 
 class Input(Protocol):
@@ -39,6 +45,7 @@ class Predictor(bundle.Predictor):
     def __init__(self, bundle: Bundle) -> None:
         schema = bundle.json("schema.json")
         self.environment: str = schema["environment"]
+        self.options: JsonObject = schema["options"]
         self.states: int | None = schema["states"]
         self.names: list[str] = schema["actions"]
         self.parts: list[str] = schema["observations"]
@@ -58,12 +65,22 @@ class Predictor(bundle.Predictor):
         self.session = bundle.session()
 
     def _kind(self) -> Any:
+        """Its JSON schema tells a page which world it is of, and the names of the numbers and where they were seen."""
+        world: dict[str, Any] = {"x-environment": self.environment, "x-options": self.options}
         if self.states is not None:
-            about = Field(strict=True, ge=0, lt=self.states, description="the number of the state")
-            return Annotated[int, about]
-        size = len(self.parts)
+            return Annotated[
+                int,
+                Field(
+                    strict=True, ge=0, lt=self.states, description="the number of the state", json_schema_extra=world
+                ),
+            ]
+        size, ends = len(self.parts), zip(self.visited["low"], self.visited["high"], strict=True)
         number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
-        about = Field(min_length=size, max_length=size, description=", ".join(self.parts))
+        world["x-parts"] = [
+            {"title": name, "x-seen": [_outward(low, -1), _outward(high, 1)]}
+            for name, (low, high) in zip(self.parts, ends, strict=True)
+        ]
+        about = Field(min_length=size, max_length=size, description=", ".join(self.parts), json_schema_extra=world)
         return Annotated[list[number], about]
 
     def vectors(self, observations: Sequence[list[float] | int]) -> np.ndarray:

@@ -43,7 +43,9 @@ export function build(model, bench) {
       examples(model, use),
     ),
     answer(output, request) {
-      const ranged = Object.keys(model.request).filter((name) => range(model.request[name]));
+      // What a policy chooses jumps from step to step: no curve.
+      const acts = Object.values(model.request).some((schema) => schema["x-environment"]);
+      const ranged = Object.keys(model.request).filter((name) => !acts && range(model.request[name]));
       const name = touched && ranged.includes(touched) ? touched : ranged[0];
       if (name) curve(figure, model, request, name, range(model.request[name]));
       return [generic(model, output), name ? figure : null];
@@ -81,13 +83,16 @@ function field(name, schema, required, set) {
       : chips
     : range(schema)
       ? slider
-      : ["object", "array"].includes(schema.type) || schema.anyOf
-        ? json
-        : text;
+      : schema["x-parts"]
+        ? parts
+        : ["object", "array"].includes(schema.type) || schema.anyOf
+          ? json
+          : text;
   const control = make({ id, name, schema, levels, required, set: (value) => set(name, value) });
   const fault = h("p", { class: "fault", id: `${id}-fault` });
-  const hint = schema.description && !schema["x-seen"] ? h("p", { class: "hint" }, schema.description) : null;
-  const grouped = make === chips;
+  const told = schema["x-seen"] || schema["x-parts"]; // by the ends of its sliders
+  const hint = schema.description && !told ? h("p", { class: "hint" }, schema.description) : null;
+  const grouped = make === chips || make === parts;
   const title = h(grouped ? "legend" : "label", { for: grouped ? null : id }, glossary(name));
   return {
     name,
@@ -195,6 +200,29 @@ function slider({ id, name, schema, required, set }) {
   }
 
   return { element: bar, box, focus: box, load: show };
+}
+
+/** Numbers that belong together, each with a slider. */
+function parts({ id, schema, set }) {
+  let values = [];
+  const each = schema["x-parts"].map(({ title, ...about }, place) => {
+    const change = (value) => {
+      values = values.with(place, value);
+      set(values);
+    };
+    const kind = { type: "number", ...about };
+    const one = { id: `${id}-${place}`, name: title, schema: kind, required: true, set: change };
+    const { element, box, load } = slider(one);
+    const label = h("label", { for: one.id }, glossary(title));
+    return { load, element: h("div", { class: "field" }, h("div", { class: "told" }, label, box), element) };
+  });
+  return {
+    element: h("div", { class: "fields" }, each.map(({ element }) => element)),
+    load: (found) => {
+      values = [...(found ?? [])];
+      each.forEach(({ load }, place) => load(values[place]));
+    },
+  };
 }
 
 function text({ id, schema, required, set }) {

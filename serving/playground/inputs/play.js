@@ -1,97 +1,98 @@
-// Hold a pole up: for models that push a cart. The physics run here, every push is asked of the server.
+// Watch a policy play, and take over: for models that act in a world that runs here. Every step is asked of the server.
 
 import { predict, Problem } from "../api.js";
 import { bars, raw, signature } from "../answer.js";
-import { h, svg } from "../dom.js";
+import { h } from "../dom.js";
 import { number, say } from "../language/i18n.js";
+import { worldOf } from "../worlds/all.js";
 
 export const kind = "play";
-const SECONDS = 0.02; // of a step
-const [EDGE, LEAN, LIMIT] = [2.4, (12 * Math.PI) / 180, 500];
-const [SCALE, POLE] = [100, 130]; // pixels of a unit of the track; of the pole
-const KEYS = { ArrowLeft: 0, ArrowRight: 1 };
 
 export function fits({ request, response }) {
-  return request.observation?.description === "position, speed, angle, turn" && "action" in response;
-}
-
-/** The state a step later: the equations of Barto, Sutton and Anderson (1983), as in the training. */
-export function moved([position, speed, angle, turn], action) {
-  const force = action === 1 ? 10 : -10;
-  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const push = (force + 0.05 * turn ** 2 * sin) / 1.1;
-  const twist = (9.8 * sin - cos * push) / (0.5 * (4 / 3 - (0.1 * cos ** 2) / 1.1));
-  const thrust = push - (0.05 * twist * cos) / 1.1;
-  return [
-    position + SECONDS * speed,
-    speed + SECONDS * thrust,
-    angle + SECONDS * turn,
-    turn + SECONDS * twist,
-  ];
+  return Boolean(worldOf(request.observation)) && "action" in response;
 }
 
 export function build(model, bench) {
-  let state = fresh();
+  const world = worldOf(model.request.observation);
+  let state = world.fresh();
   let steps = 0;
-  let best = 0;
+  let total = 0;
+  let best = null;
+  let ended = null;
   let running = false;
   let mine = false; // whether a person drives
-  let held = null; // the direction that a person holds
+  let held = null; // the action that a person holds
+  let moved = null; // wakes a world that waits for a person's move
   let round = 0; // of the loop that runs; an older one ends by itself
-  const stage = scene();
+  const stage = world.scene();
   const told = h("p", { class: "figure" });
   const start = h("button", { class: "primary", type: "button", onclick: () => (running ? pause() : go()) });
   const who = h("button", { type: "button", "aria-pressed": "false", onclick: () => hand(!mine) }, say("play.take"));
-  const push = ["left", "right"].map((name, action) =>
-    h(
-      "button",
-      {
-        type: "button",
-        disabled: true,
-        onpointerdown: () => (held = action),
-        onpointerup: () => (held = null),
-        onpointerleave: () => (held = null),
-      },
-      say(`play.${name}`),
-    ),
-  );
+  const push = Object.values(world.keys)
+    .sort()
+    .map((action) =>
+      h(
+        "button",
+        {
+          type: "button",
+          disabled: true,
+          onpointerdown: () => hold(action),
+          onpointerup: release,
+          onpointerleave: release,
+          onkeydown: ({ key }) => ["Enter", " "].includes(key) && hold(action),
+          onkeyup: release,
+        },
+        say(`play.${world.actions[action]}`),
+      ),
+    );
 
-  function fresh() {
-    return Array.from({ length: 4 }, () => Math.random() * 0.1 - 0.05);
-  }
-
-  const fallen = () => Math.abs(state[0]) > EDGE || Math.abs(state[2]) > LEAN;
-  const request = () => ({ observation: state.map((value) => Number(value.toFixed(6))) });
+  const request = () => ({ observation: world.observed(state) });
+  const over = () => Boolean(ended) || steps >= world.limit;
 
   function again() {
-    state = fresh();
+    state = world.fresh();
     steps = 0;
+    total = 0;
+    ended = null;
     draw();
   }
 
   function draw() {
     stage.place(state);
-    told.textContent = say("play.count", { steps: number(steps), best: number(best) });
+    const facts = { steps: number(steps), total: number(total), best: best === null ? "–" : number(best) };
+    told.textContent = say("play.count", facts);
     start.textContent = say(running ? "play.pause" : "play.start");
   }
 
-  function hand(over) {
-    mine = over;
+  function hold(action) {
+    held = action;
+    moved?.();
+  }
+
+  /** Where a person moves turn by turn, a move counts until it is made. */
+  function release() {
+    if (!world.turns) held = null;
+  }
+
+  function hand(taken) {
+    mine = taken;
     held = null;
     who.setAttribute("aria-pressed", String(mine));
     who.textContent = say(mine ? "play.give" : "play.take");
     for (const button of push) button.disabled = !mine;
+    moved?.();
     if (mine && !running) go();
   }
 
   function pause() {
     running = false;
     round += 1;
+    moved?.();
     draw();
   }
 
   async function go() {
-    if (fallen() || steps >= LIMIT) again();
+    if (over()) again();
     running = true;
     const now = (round += 1);
     let due = performance.now();
@@ -106,38 +107,45 @@ export function build(model, bench) {
       }
       if (now !== round) return;
       show(asked, found);
-      // Without a key held, pushes to either side take turns: the cart is left alone.
-      const action = mine ? (held ?? steps % 2) : found.outputs[0].action;
-      state = moved(state, action);
+      if (mine && world.turns && held === null) await new Promise((woken) => (moved = woken));
+      moved = null;
+      if (now !== round) return;
+      if (mine && world.turns && held === null) continue; // given back, and nothing pressed
+      const action = mine ? (held ?? world.idle(steps)) : found.outputs[0].action;
+      if (world.turns) held = null;
+      const step = world.step(state, action);
+      state = step.state;
+      ended = step.ended;
+      total += step.reward;
       stage.push(action);
       steps += 1;
-      best = Math.max(best, steps);
       draw();
-      if (fallen() || steps >= LIMIT) {
+      if (over()) {
+        best = Math.max(best ?? -Infinity, total);
         pause();
-        bench.announce(said());
-        told.textContent = said();
+        const said = say(`play.${world.name}.${ended ?? "time"}`, { steps: number(steps), total: number(total) });
+        bench.announce(said);
+        told.textContent = said;
         return;
       }
-      due = Math.max(due + SECONDS * 1000, performance.now() - 200);
+      due = Math.max(due + world.seconds * 1000, performance.now() - 200);
       await new Promise((done) => setTimeout(done, due - performance.now()));
     }
   }
 
-  const said = () => say(steps >= LIMIT ? "play.held" : "play.fell", { steps: number(steps) });
-
   function show(asked, found) {
     bench.requested(asked);
     bench.state.result = { ...found, request: asked };
-    if (steps % 3 === 0) bench.put(answer(found));
+    if (world.turns || steps % 3 === 0) bench.put(answer(found));
   }
 
   function answer(found) {
-    const [{ probabilities, value, name }] = found.outputs;
+    const [{ probabilities, value, action }] = found.outputs;
+    const shares = Object.values(probabilities).map((share, number) => [say(`play.${world.actions[number]}`), share]);
     return [
-      h("h3", {}, say(mine ? "play.advice" : "play.pushes")),
-      h("p", { class: "headline" }, say(`play.${name}`)),
-      bars(Object.fromEntries(Object.entries(probabilities).map(([name, share]) => [say(`play.${name}`), share]))),
+      h("h3", {}, say(mine ? "play.advice" : "play.does")),
+      h("p", { class: "headline" }, say(`play.${world.actions[action]}`)),
+      bars(Object.fromEntries(shares)),
       h("div", {}, h("h3", {}, say("play.value")), h("p", { class: "figure" }, number(value))),
       signature(model, found),
       raw(found),
@@ -145,10 +153,11 @@ export function build(model, bench) {
   }
 
   function key(event, down) {
-    if (!mine || !(event.key in KEYS)) return;
+    if (!mine || !(event.key in world.keys)) return;
     event.preventDefault();
-    if (down) held = KEYS[event.key];
-    else if (held === KEYS[event.key]) held = null;
+    const action = world.keys[event.key];
+    if (down && !(world.turns && event.repeat)) hold(action);
+    else if (!down && held === action) release();
   }
   const pressed = (event) => key(event, true);
   const released = (event) => key(event, false);
@@ -159,8 +168,10 @@ export function build(model, bench) {
   return {
     load({ observation }) {
       pause();
-      state = observation.map(Number);
+      state = world.restored(observation);
       steps = 0;
+      total = 0;
+      ended = null;
       draw();
     },
     input: h(
@@ -173,10 +184,10 @@ export function build(model, bench) {
         { class: "actions" },
         start,
         h("button", { type: "button", onclick: () => (pause(), again(), go()) }, say("play.again")),
-        h("button", { type: "button", onclick: kick }, say("play.kick")),
+        world.kicked ? h("button", { type: "button", onclick: kick }, say("play.kick")) : null,
       ),
       h("div", { class: "actions" }, who, push),
-      h("p", { class: "hint" }, say("play.hint")),
+      h("p", { class: "hint" }, say(world.turns ? "play.turns" : "play.hint")),
     ),
     first: () => bench.ask(request()),
     restore: answer,
@@ -188,39 +199,7 @@ export function build(model, bench) {
   };
 
   function kick() {
-    state[3] += (Math.random() < 0.5 ? -1 : 1) * (0.6 + 0.4 * Math.random());
+    state = world.kicked(state);
     if (!running) go();
   }
-}
-
-function scene() {
-  const arrow = svg("path", { class: "arrow" });
-  const pole = svg("line", { class: "pole", y2: -POLE });
-  const cart = svg(
-    "g",
-    {},
-    svg("rect", { class: "cart", x: -38, y: -10, width: 76, height: 32, rx: 6 }),
-    svg("circle", { class: "wheel", cx: -20, cy: 24, r: 8 }),
-    svg("circle", { class: "wheel", cx: 20, cy: 24, r: 8 }),
-    arrow,
-    pole,
-    svg("circle", { class: "axle", r: 5 }),
-  );
-  const edges = [-EDGE, EDGE].map((x) =>
-    svg("line", { class: "edge", x1: x * SCALE, x2: x * SCALE, y1: -20, y2: 32 }),
-  );
-  const track = svg("line", { class: "rail", x1: -270, x2: 270, y1: 32, y2: 32 });
-  const element = svg("svg", { class: "cartpole", viewBox: "-280 -160 560 210", role: "img" }, track, edges, cart);
-  return {
-    element,
-    place([position, , angle]) {
-      cart.setAttribute("transform", `translate(${(position * SCALE).toFixed(1)} 0)`);
-      pole.setAttribute("transform", `rotate(${((angle * 180) / Math.PI).toFixed(2)})`);
-      const facts = { position: number(position), angle: number((angle * 180) / Math.PI) };
-      element.setAttribute("aria-label", say("play.picture", facts));
-    },
-    push(action) {
-      arrow.setAttribute("d", action === 1 ? "M44 6h26l-7-6m7 6l-7 6" : "M-44 6h-26l7-6m-7 6l7 6");
-    },
-  };
 }

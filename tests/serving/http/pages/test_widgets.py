@@ -203,4 +203,4 @@ def test_a_policy_holds_the_pole_up_and_a_person_lets_it_fall(visit: Visit) -> N
     expect(page.get_by_role("button", name="Give back")).to_have_attribute("aria-pressed", "true")
     page.keyboard.down("ArrowLeft")
     expect(count).to_have_text(re.compile(r"^It fell after \d+ steps"), timeout=30_000)
-    expect(page.locator(".answer h3").first).to_have_text("The policy would push")
+    expect(page.locator(".answer h3").first).to_have_text("The policy would choose")
