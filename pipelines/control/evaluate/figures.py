@@ -25,17 +25,21 @@ def returns(found: np.ndarray, baselines: Sequence[JsonObject]) -> Figure:
 
 def states(values: np.ndarray, chances: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> Figure:
     """The value of each state, its best action, and how often it was visited. A square grid where the number of states
-    is a square, else rows of twelve. values, counts: [s]; chances: [s, a]"""
-    columns = int(np.sqrt(len(values))) if int(np.sqrt(len(values))) ** 2 == len(values) else 12
-    rows = -(-len(values) // columns)
-    figure, axes = plt.subplots(1, 2, figsize=(1.2 + 0.8 * columns, 1.2 + 0.4 * rows * (2 if rows > 4 else 1.6)))
+    is a square, else rows of twelve, of many states rows of twenty. values, counts: [s]; chances: [s, a]"""
+    side, few = int(np.sqrt(len(values))), len(values) <= 64
+    columns = side if side**2 == len(values) else 12 if few else 20
+    rows, cell = -(-len(values) // columns), 0.4 if few else 0.2  # inches
+    size = (1.2 + 2 * cell * columns, 1.2 + cell * rows * (1 if not few else 2 if rows > 4 else 1.6))
+    figure, axes = plt.subplots(1, 2, figsize=size)
     best = chances.argmax(axis=1)
-    for ax, numbers, title in zip(axes, (values, counts), ("Value and best action", "Visits"), strict=True):
+    for ax, numbers, title in zip(
+        axes, (values, counts), ("Value and best action" if few else "Value", "Visits"), strict=True
+    ):
         grid = np.full(rows * columns, np.nan)
         grid[: len(numbers)] = numbers
         ax.imshow(grid.reshape(rows, columns), cmap="Blues")
         ax.set(title=title, xticks=[], yticks=[])
-    for state in range(len(values) if len(values) <= 64 else 0):
+    for state in range(len(values) if few else 0):
         word = ARROWS.get(names[best[state]], names[best[state]][:1])
         axes[0].text(state % columns, state // columns, word, ha="center", va="center", fontsize=9)
     return figure
