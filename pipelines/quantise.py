@@ -14,6 +14,7 @@ import shutil
 from datetime import date
 from typing import get_args
 
+import numpy as np
 import onnxruntime
 
 from pipelines.evaluate import evaluate_bundle
@@ -91,9 +92,10 @@ def candidate(run: Run, project: Project, bundle: Bundle, precision: Precision, 
     evaluate_bundle(mine)
     rival = Rival(f"{bundle.manifest.version} (fp32)", bundle.manifest.profile, bundle)
     checks = compare(mine, Bundle(mine.artifacts / "bundle"), rival, read_metrics(mine.artifacts))
-    summary = str(decision_record(run.name, checks)["summary"]).partition(": ")[2]
-    print(f"{precision}: {summary}")
-    return summary
+    print(f"{precision}: {decision_record(run.name, checks)['summary'].partition(': ')[2]}")
+    failed = [check for check in checks if not check.passed]
+    reasons = "; ".join(check.reason for check in failed or checks if failed or check.name == "precision")
+    return f"{'refused' if failed else 'promoted'}: {reasons}"
 
 
 def measured(run: Run, project: Project, bundle: Bundle, verdicts: dict[Precision, str]) -> list[Result]:
@@ -113,7 +115,7 @@ def result(
 ) -> Result:
     gain, loss = paired_test(score, fp32, seed), paired_test(fp32, score, seed)
     size = sum((bundle.folder / name).stat().st_size for name in bundle.manifest.files) / 1e6
-    alone, load = ([times.percentile(share, busy) for share in (50, 99)] for busy in (False, True))
+    alone, load = (np.percentile(each, [50, 99]).tolist() for each in (times.alone, times.load))
     return Result(
         precision,
         score.value,

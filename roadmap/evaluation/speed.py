@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,21 +27,20 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Timed:
-    """In ms. alone, load: of one request, [turn][request]; validation included"""
+    """In ms, of requests: validation included. alone: one at a time; load: with CALLERS at once; work: CPU time of
+    those alone, [turn][request]"""
 
-    alone: list[list[float]]
-    load: list[list[float]]
-
-    def percentile(self, share: float, load: bool = False) -> float:
-        return float(np.percentile(np.concatenate(self.load if load else self.alone), share))
+    alone: list[float] = field(default_factory=list)
+    load: list[float] = field(default_factory=list)
+    work: list[list[float]] = field(default_factory=list)
 
     def ratio(self, other: "Timed") -> Ratio:
-        """To the other, of requests alone: turn by turn, since a machine's speed changes."""
+        """To the other, in CPU time, which other programs on the machine don't lengthen; turn by turn, since its
+        speed changes."""
         from scipy import stats
 
-        logs = np.log(
-            [np.median(mine) / np.median(theirs) for mine, theirs in zip(self.alone, other.alone, strict=True)]
-        )
+        pairs = zip(self.work, other.work, strict=True)
+        logs = np.log([np.median(mine) / np.median(theirs) for mine, theirs in pairs])
         error = float(stats.t.ppf(0.975, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
         mean = float(logs.mean())
         return Ratio(math.exp(mean), math.exp(mean - error), math.exp(mean + error))
@@ -51,28 +50,32 @@ def side_by_side(
     predictors: Mapping[str, Predictor[Any, Any]], requests: Sequence[JsonObject], seconds: float = 2.0
 ) -> dict[str, Timed]:
     """Asks all of them the same, in turns that alternate. seconds: of each, half of it at load"""
-    found = {name: Timed([], []) for name in predictors}
+    found = {name: Timed() for name in predictors}
     for predictor in predictors.values():
         _ask(predictor, requests, 0, 0.0, least=3)  # first runs are slow
     for turn in range(TURNS):
         for name, predictor in list(predictors.items())[:: 1 if turn % 2 else -1]:
-            spell, start = seconds / TURNS / 2, turn * len(requests) // TURNS
-            found[name].alone.append(_ask(predictor, requests, start, spell, least=2))
+            spell, start, mine = seconds / TURNS / 2, turn * len(requests) // TURNS, found[name]
+            times, work = _ask(predictor, requests, start, spell, least=2)
+            mine.alone.extend(times)
+            mine.work.append(work)
             with ThreadPoolExecutor(CALLERS) as pool:
                 callers = [pool.submit(_ask, predictor, requests, start + n, spell) for n in range(CALLERS)]
-                found[name].load.append([one for caller in callers for one in caller.result()])
+                mine.load.extend(one for caller in callers for one in caller.result()[0])
     return found
 
 
 def _ask(
     predictor: Predictor[Any, Any], requests: Sequence[JsonObject], start: int, seconds: float, least: int = 1
-) -> list[float]:
-    """One after the other from the request `start`, so many at least."""
+) -> tuple[list[float], list[float]]:
+    """One after the other from the request `start`, so many at least. -> ms, and ms of this thread's CPU time"""
     times: list[float] = []
+    work: list[float] = []
     stop = time.perf_counter() + seconds
     while time.perf_counter() < stop or len(times) < least:
         request = requests[(start + len(times)) % len(requests)]
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         predictor.predict([predictor.Request.model_validate(request)])
         times.append((time.perf_counter() - began) * 1e3)
-    return times
+        work.append((time.thread_time() - worked) * 1e3)
+    return times, work

@@ -19,13 +19,16 @@ Scores = Mapping[str, Score]  # by set of rows: `test`, and `recent` if there ar
 
 @dataclass(frozen=True)
 class Cost:
-    """What the champion costs in another precision. ratio, low, high: of the median latencies, with a 95% interval"""
+    """What the champion costs in another precision, as ratios to what it has.
+
+    ratio, low, high: of the CPU time of one request, with a 95% interval; size: of bytes
+    """
 
     precision: str
     ratio: float
     low: float
     high: float
-    size: float  # ratio of bytes
+    size: float
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _kept_check(pairs: Mapping[str, tuple[Score, Score]], name: str, maximum_reg
 def _cost_check(cost: Cost) -> Check:
     """It is faster, or as fast and smaller."""
     found = (
-        f"{cost.precision} takes {cost.ratio:.2f} times as long as the champion for one request (95% interval "
+        f"{cost.precision} takes {cost.ratio:.2f} times the champion's CPU time for one request (95% interval "
         f"{cost.low:.2f} to {cost.high:.2f}) and has {cost.size:.2f} times its bytes: "
     )
     if cost.low > 1:

@@ -49,7 +49,7 @@ def _results(headline: str, results: Sequence[Result]) -> Section:
         {
             "precision": one.precision,
             headline: f"{one.metric:.4f}",
-            "gain (95% interval)": f"{one.gain:+.4f} ({one.low:+.4f} to {one.high:+.4f})" if number else "",
+            "gain (95% interval)": f"{signed(one.gain)} ({signed(one.low)} to {signed(one.high)})" if number else "",
             "p50 ms": f"{one.p50:.2f}",
             "p99 ms": f"{one.p99:.2f}",
             "p50 at load": f"{one.load_p50:.2f}",
@@ -62,6 +62,11 @@ def _results(headline: str, results: Sequence[Result]) -> Section:
     passed = [one.precision for one in results[1:] if one.verdict.startswith("promoted")]
     lead = f"The gate would replace fp32 by {' or '.join(passed)}." if passed else "The gate keeps fp32."
     return Section("Beside fp32", lead, [html.table(rows, "The same test rows and requests, in turns")])
+
+
+def signed(value: float) -> str:
+    """Four digits, without a negative zero."""
+    return f"{round(value, 4) + 0.0:+.4f}"
 
 
 def _layers(precision: str, found: Sequence[Sensitivity]) -> Section:

@@ -252,7 +252,12 @@ def test_a_rejection_gives_its_reasons_and_names_passed_checks() -> None:
 @pytest.mark.parametrize(
     ("cost", "score", "refused", "words"),
     [
-        (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(900), [], "int8_static takes 0.70 times as long"),
+        (
+            Cost("int8_static", 0.7, 0.6, 0.8, 0.3),
+            accuracy(900),
+            [],
+            "int8_static takes 0.70 times the champion's CPU time",
+        ),
         (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(899), [], "tolerated: -0.02"),
         (Cost("int8_static", 0.7, 0.6, 0.8, 0.3), accuracy(875), ["champion"], "a larger loss is possible"),
         (Cost("fp16", 1.4, 1.2, 1.6, 0.5), accuracy(900), ["precision"], "slower here, keep the champion's precision"),
