@@ -18,6 +18,7 @@ from roadmap.data.training_set import TrainingSet
 from roadmap.io.json import JsonObject
 from roadmap.training.fitting import fit
 from roadmap.training.lightning import pl
+from roadmap.training.resume import CHECKPOINT
 from roadmap.training.strategies import Layout
 
 BLOCK, ROWS = 12, 16
@@ -52,7 +53,16 @@ class AnyModel(ModelSettings, extra="allow"):
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, and by whom. `trainer`: of TrainerSettings; `train`: of TrainSettings, beside the usual."""
+    """What is trained, and by whom.
+
+    Args:
+        trainer: of TrainerSettings.
+        train, model: of the network and its training, beside the usual.
+        steps: of the optimizer, in an epoch.
+        fault: one of faults.FAULTS.
+        folder: of checkpoints to go on from, or None.
+        stops: after the first epoch, with a checkpoint, as if killed.
+    """
 
     shape: str
     trainer: JsonObject = field(default_factory=dict)
@@ -60,7 +70,10 @@ class Training:
     train: JsonObject = field(default_factory=dict)
     model: JsonObject = field(default_factory=dict)
     steps: int = 20
-    fault: str | None = None  # of faults.FAULTS
+    epochs: int = 1
+    fault: str | None = None
+    folder: Path | None = None
+    stops: bool = False
 
 
 @dataclass
@@ -84,8 +97,9 @@ class Outcome:
 class Watch(pl.Callback):
     """Fills in an Outcome."""
 
-    def __init__(self, outcome: Outcome, steps: int) -> None:
-        self.outcome, self.steps, self.traffic, self.counting = outcome, steps, Traffic(), ExitStack()
+    def __init__(self, outcome: Outcome, training: Training) -> None:
+        self.outcome, self.training, self.steps = outcome, training, training.epochs * training.steps
+        self.traffic, self.counting = Traffic(), ExitStack()
 
     def on_train_batch_start(self, trainer: pl.Trainer, _: pl.LightningModule, *__: object) -> None:
         if trainer.global_step == self.steps - 1:
@@ -112,15 +126,20 @@ class Watch(pl.Callback):
             self.outcome.kept = _count(list(network.parameters())), _count(values)
         self.outcome.losses.append(float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean")))
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        if self.training.stops and self.training.folder:
+            trainer.save_checkpoint(self.training.folder / CHECKPOINT)
+            trainer.should_stop = True
+
 
 def _count(tensors: list[Tensor]) -> int:
     return sum(getattr(tensor, "_local_tensor", tensor).numel() for tensor in tensors)
 
 
-def train(training: Training, folder: Path | None = None) -> Outcome:
-    """By this process and, if the trainer has several, the others. folder: of checkpoints"""
+def train(training: Training) -> Outcome:
+    """By this process and, if the trainer has several, the others."""
     trainer = TrainerSettings(**{"devices": 1, "precision": training.precision, **training.trainer})
-    settings = TrainSettings(epochs=1, batch_size=ROWS, threads=1, **training.train)
+    settings = TrainSettings(epochs=training.epochs, batch_size=ROWS, threads=1, **training.train)
     rows = ROWS * training.steps * settings.accumulate
     tokens = np.random.default_rng(0).integers(0, VOCAB, (rows + VALIDATION, BLOCK + 1))
     arrays = (tokens[:, :-1], tokens[:, 1:])
@@ -135,8 +154,7 @@ def train(training: Training, folder: Path | None = None) -> Outcome:
     run = Run.model_construct(name="proof", profile="sample", seed=1, settings=unused, models={}, trainer=trainer)
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as temporary, planted(training.fault):
-        watch = Watch(outcome, training.steps)
-        place = folder or Path(temporary)
+        watch, place = Watch(outcome, training), training.folder or Path(temporary)
         fitted = fit(run, SHIPPED, model, settings, data, place, lambda curve, row: None, [watch])
     outcome.losses.append(fitted.history.rows[-1]["val_loss"])
     outcome.weights = {name: value.detach().clone() for name, value in fitted.network.state_dict().items()}
