@@ -40,7 +40,7 @@ def read_history(folder: Path) -> list[tuple[str, Row]]:
                 epoch = float(line["epoch"])
                 for column, value in line.items():
                     variant, _, name = column.rpartition("/")
-                    if value:
+                    if value and column != "epoch":  # which an earlier network may have more of than the model
                         rows.setdefault((variant or SHIPPED, epoch), {"epoch": epoch})[name] = float(value)
     except OSError as error:
         raise UsageError(f"{of_file(error)}; {remedy}") from None

@@ -25,6 +25,7 @@ const ICONS = {
   picture: "M4 5h16v14H4z M4 16l5-5 4 4 3-3 4 4 M15.5 9h.01",
   text: "M4 6h16 M4 11h10 M4 16h16 M17 11h3",
   translate: "M4 6h9 M8.5 4v2 M11 6c-1 4-4 6-7 7 M6 9c1 2 3 4 6 4 M13 20l4-9 4 9 M14.5 17h5",
+  compare: "M4 5h6v14H4z M14 5h6v14h-6z",
   form: "M4 7h16 M4 12h16 M4 17h16 M9 5v4 M15 10v4 M7 15v4",
   play: "M3 19h18 M7 15h10v-3H7z M12 12l3-9 M9 19a1 1 0 1 0 .01 0 M15 19a1 1 0 1 0 .01 0",
   series: "M4 4v16h16 M7 14l3-4 3 3 6-7",

@@ -22,6 +22,7 @@ from roadmap.project import Request
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule  # noqa: TID251 (types)
+    from tokenizers import Tokenizer
 
     from pipelines.rlhf.data.pairs import Writer
     from roadmap.config.settings import TrainSettings
@@ -32,7 +33,8 @@ TESTED = 250  # prompts that evaluation continues, at most
 
 class Data(project.Data[settings.Data]):
     def prepare(self, data: settings.Data, profile: str, seed: int) -> PreparedData:
-        """Texts by split, each longer than a prompt; and preferences, of a file of one's own.
+        """Texts by split, each longer than a prompt: `text`; its `prompt`, what stands behind it, `rest`, and the
+        `reward` of that; how many `tokens` it has. And preferences, of a file of one's own.
 
         Raises:
             UsageError: the texts, the preferences or the judge aren't what they should be.
@@ -40,10 +42,16 @@ class Data(project.Data[settings.Data]):
         found, source, licence = corpus(data, seed)
         rows = split_indices(len(found), data.split, seed)
         tokenizer = byte_pairs([found[row] for row in rows["train"]], data.vocabulary)
-        long = np.array([len(row) > data.prompt + 1 for row in encode(tokenizer, found)])
-        parts = {
-            name: pd.DataFrame({"text": [found[row] for row in index if long[row]]}) for name, index in rows.items()
-        }
+        schema: JsonObject = {"tokenizer": "bpe", "vocab": tokenizer.get_vocab_size()}
+        schema |= {name: getattr(data, name) for name in ("prompt", "new", "judge", "pairs", "noise")}
+        # A prompt over HTTP may be longer than those of training.
+        schema |= {"block": 2 * (data.prompt + data.new)}
+        judge = judge_of(schema)
+        parts, short = {}, 0
+        for name, index in rows.items():
+            frame = parted(tokenizer, [found[row] for row in index], data.prompt, data.new)
+            parts[name], short = frame, short + len(index) - len(frame)
+            frame["reward"] = judge(list(frame["rest"]))
         for name, part in parts.items():
             if len(part) < preferences.FEWEST:
                 raise UsageError(
@@ -52,12 +60,7 @@ class Data(project.Data[settings.Data]):
                 )
         if data.preferences:
             parts[PREFERENCES] = preferences.read(data.preferences)
-        schema: JsonObject = {"tokenizer": "bpe", "vocab": tokenizer.get_vocab_size()}
-        schema |= {name: getattr(data, name) for name in ("prompt", "new", "judge", "pairs", "noise")}
-        # A prompt over HTTP may be longer than those of training.
-        schema |= {"block": 2 * (data.prompt + data.new)}
-        judge_of(schema)
-        notes = {"tokenizer": json.loads(tokenizer.to_str()), "too_short": int((~long).sum())}
+        notes = {"tokenizer": json.loads(tokenizer.to_str()), "too_short": short}
         return PreparedData(parts, source, licence, schema, notes)
 
     def training(self, folder: Path) -> Fits:
@@ -103,10 +106,8 @@ class Data(project.Data[settings.Data]):
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
         """Requests to continue the beginnings of texts; and of each its prompt, its seed and the judge, [n]"""
-        card = splits.read_card(folder)
-        tokenizer, schema = tokenizer_of(card), card["schema"]
-        found = list(splits.read_table(folder, split)["text"])[:TESTED]
-        prompts = [tokenizer.decode(one.ids[: schema["prompt"]]) for one in tokenizer.encode_batch(found)]
+        schema = splits.read_card(folder)["schema"]
+        prompts = list(splits.read_table(folder, split)["prompt"])[:TESTED]
         requests = [request_of(prompt, schema, seed) for seed, prompt in enumerate(prompts)]
         judge = schema["judge"] or ""
         targets = np.zeros(
@@ -116,6 +117,16 @@ class Data(project.Data[settings.Data]):
         targets["prompt"], targets["seed"] = prompts, np.arange(len(prompts))
         targets["new"], targets["judge"] = schema["new"], judge
         return requests, targets
+
+
+def parted(tokenizer: "Tokenizer", texts: list[str], prompt: int, new: int) -> pd.DataFrame:
+    """Texts that are longer than a prompt, in two parts of `prompt` and at most `new` tokens."""
+    rows = [
+        (text, tokenizer.decode(one.ids[:prompt]), tokenizer.decode(one.ids[prompt : prompt + new]), len(one.ids))
+        for text, one in zip(texts, tokenizer.encode_batch(texts), strict=True)
+        if len(one.ids) > prompt
+    ]
+    return pd.DataFrame(rows, columns=["text", "prompt", "rest", "tokens"])
 
 
 def request_of(prompt: str, schema: JsonObject, seed: int) -> Request:

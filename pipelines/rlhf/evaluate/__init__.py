@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.rlhf.data import Data
+from pipelines.rlhf.data import TESTED
 from pipelines.rlhf.data.judges import judge_of
 from pipelines.rlhf.data.tokens import tokenizer_of
 from pipelines.rlhf.evaluate.ngrams import Trigrams
@@ -95,11 +95,10 @@ class Evaluation(project.Evaluation[Pair]):
 
     def baselines(self, folder: Path, seed: int) -> list[JsonObject]:
         """Words at random, how the texts went on themselves, and a trigram model."""
-        card, (requests, _) = splits.read_card(folder), Data().test_rows(folder)
+        card, test = splits.read_card(folder), splits.read_table(folder, "test")[:TESTED]
         schema, tokenizer = card["schema"], tokenizer_of(card)
         judge, rng = judge_of(schema), np.random.default_rng(seed)
-        prompts = [request["prompt"] for request in requests]
-        whole = list(splits.read_table(folder, "test")["text"])
+        prompts = list(test["prompt"])
         trigrams = Trigrams(list(splits.read_table(folder, "train")["text"]))
 
         def cut(text: str) -> str:
@@ -107,7 +106,7 @@ class Evaluation(project.Evaluation[Pair]):
 
         ways: dict[str, Callable[[int], str]] = {
             "words at random": lambda _: " ".join(rng.choice(trigrams.vocabulary, schema["new"])),
-            "the texts themselves": lambda row: whole[row][len(prompts[row]) :],
+            "the texts themselves": lambda row: test["rest"][row],
             "trigram model": lambda row: trigrams.write(prompts[row], schema["new"], rng),
         }
         rows = []

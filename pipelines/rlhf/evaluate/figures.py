@@ -35,7 +35,7 @@ def overoptimisation(history: list[tuple[str, Row]]) -> Figure:
 def rewards(pairs: Sequence[Any]) -> Figure:
     """Distributions of the judge's rewards. pairs: of pipelines.rlhf.evaluate.Pair"""
     figure, ax = plt.subplots(figsize=(7, 3.6))
-    edges = np.linspace(-1 - 1 / 12, 1 + 1 / 12, 14)
+    edges = np.linspace(-1 - 1 / 12, 1 + 1 / 12, 14).tolist()
     for name, label, colour in (("before", "reference", GREY), ("reward", "aligned", BLUE)):
         values = np.array([getattr(pair, name) for pair in pairs])
         ax.hist(

@@ -5,7 +5,7 @@ model the aligned one has moved while writing it.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, create_model
@@ -19,9 +19,10 @@ from roadmap.inference.language.sampling import log_softmax
 from roadmap.inference.language.writing import CompletionState, Stop
 
 END = "\n"
+WRITERS: Any = Literal["aligned", "reference"]
 
 
-class Response(writing.Response):
+class Judged(writing.Response):
     """`reward` and what follows it are null without `judge`, and for a text without tokens."""
 
     reward: float | None = Field(None, description="by the rule, -1 to 1; null where another judge decides")
@@ -58,7 +59,7 @@ class JudgedBatch(TextBatch):
 
 
 class Predictor(Generator):
-    Response = Response
+    Response = Judged
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
@@ -71,7 +72,7 @@ class Predictor(Generator):
             __base__=self.Request,
             stop=(list[Stop], Field([END], max_length=32, description="the text ends before any of these")),
             policy=(
-                Literal["aligned", "reference"],
+                WRITERS,
                 Field("aligned", description="who writes: the aligned model, or the one that it began as"),
             ),
             judge=(bool, Field(False, strict=True, description="whether to return rewards, divergence and perplexity")),
@@ -80,9 +81,9 @@ class Predictor(Generator):
     def batch(self) -> TextBatch:
         return JudgedBatch(self)
 
-    def judged(self, writers: Sequence[CompletionState]) -> list[Response]:
+    def judged(self, writers: Sequence[CompletionState]) -> list[Judged]:
         """The responses of finished texts."""
-        responses = [Response(**writer.response().model_dump()) for writer in writers]
+        responses = [Judged(**writer.response().model_dump()) for writer in writers]
         asked = [row for row, writer in enumerate(writers) if writer.request.judge and writer.tokens]
         if asked:
             rows = [(writers[row].prompt, writers[row].tokens) for row in asked]

@@ -4,10 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from pipelines.rlhf.data import PREFERENCES
-from pipelines.rlhf.data.judges import judge_of
-from pipelines.rlhf.data.tokens import tokenizer_of
 from roadmap.data import splits
 from roadmap.io.json import JsonObject
 from roadmap.reporting import html
@@ -17,20 +15,22 @@ from roadmap.reporting.formatting import number
 from roadmap.reporting.histograms import numbers_across, outlines
 from roadmap.reporting.page import Section, provenance
 
-SHOWN, FREQUENT, JUDGED = 10, 15, 500
+PREFERENCES = "preferences"  # a further split, where there is a file of one's own
+SHOWN, FREQUENT = 10, 15
 
 
 def sections(folder: Path, card: JsonObject) -> list[Section]:
     """folder: of the prepared splits; card: its card.json"""
-    texts = {name: list(splits.read_table(folder, name)["text"]) for name in splits.SPLITS}
-    found = [_overview(texts, card), _rewards(texts, card), _lengths(texts, card), _words(texts["train"])]
+    tables = {name: splits.read_table(folder, name) for name in splits.SPLITS}
+    found = [_overview(tables, card), _rewards(tables), _lengths(tables, card), _words(list(tables["train"]["text"]))]
     if splits.has(folder, PREFERENCES):
-        rows = splits.read_table(folder, PREFERENCES)[:SHOWN].to_dict("records")
+        first = splits.read_table(folder, PREFERENCES)[:SHOWN]
+        rows = [{name: first[name][row] for name in first} for row in range(len(first))]
         found.append(Section("Preferences", "The first of the file.", [html.table(rows, "Preferences")]))
     return found
 
 
-def _overview(texts: dict[str, list[str]], card: JsonObject) -> Section:
+def _overview(texts: dict[str, pd.DataFrame], card: JsonObject) -> Section:
     schema = card["schema"]
     lead = (
         f"{sum(map(len, texts.values())):,} texts. The first {schema['prompt']} tokens of each are a prompt, behind "
@@ -46,20 +46,9 @@ def _overview(texts: dict[str, list[str]], card: JsonObject) -> Section:
     return Section("Overview", lead, [html.facts(facts)])
 
 
-def _rewards(texts: dict[str, list[str]], card: JsonObject) -> Section:
+def _rewards(tables: dict[str, pd.DataFrame]) -> Section:
     """Of what stands behind the prompts."""
-    schema, tokenizer, judge = card["schema"], tokenizer_of(card), judge_of(card["schema"])
-    behind = {
-        name: [
-            (
-                tokenizer.decode(one.ids[: schema["prompt"]]),
-                tokenizer.decode(one.ids[schema["prompt"] :][: schema["new"]]),
-            )
-            for one in tokenizer.encode_batch(part[:JUDGED])
-        ]
-        for name, part in texts.items()
-    }
-    rewards = {name: judge([text for _, text in part]) for name, part in behind.items()}
+    rewards, train = {name: table["reward"].to_numpy() for name, table in tables.items()}, tables["train"]
     edges = np.linspace(-1 - 1 / 12, 1 + 1 / 12, 14)
     drawing, axes = outlines({n: np.histogram(one, edges)[0] / len(one) for n, one in rewards.items()}, edges, 42, 160)
     axes.set_xlabel("reward")
@@ -68,7 +57,7 @@ def _rewards(texts: dict[str, list[str]], card: JsonObject) -> Section:
     order = np.argsort(rewards["train"], kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, SHOWN).astype(int)]
     rows = [
-        {"Prompt": behind["train"][row][0], "Text": behind["train"][row][1], "Reward": float(rewards["train"][row])}
+        {"Prompt": train["prompt"][row], "Text": train["rest"][row], "Reward": float(train["reward"][row])}
         for row in chosen
     ]
     mean = number(float(rewards["train"].mean()))
@@ -76,9 +65,8 @@ def _rewards(texts: dict[str, list[str]], card: JsonObject) -> Section:
     return Section("Rewards", lead, [html.grid([drawn]), html.table(rows, "Training texts from the worst to the best")])
 
 
-def _lengths(texts: dict[str, list[str]], card: JsonObject) -> Section:
-    tokenizer = tokenizer_of(card)
-    sizes = {name: np.array([len(one.ids) for one in tokenizer.encode_batch(part)]) for name, part in texts.items()}
+def _lengths(tables: dict[str, pd.DataFrame], card: JsonObject) -> Section:
+    sizes = {name: table["tokens"].to_numpy() for name, table in tables.items()}
     edges = np.linspace(0, float(np.percentile(sizes["train"], 99.5)) + 1, 31)
     drawing, axes = outlines({n: np.histogram(one, edges)[0] / len(one) for n, one in sizes.items()}, edges, 42, 160)
     axes.set_xlabel("tokens")

@@ -19,7 +19,7 @@ from models.decoders.rlhf.reward import RewardModel
 from models.decoders.rlhf.texts import k1, k2, k3, logprobs, mean_over, predictions
 
 VOCAB, PROMPT, NEW, END = 12, 3, 7, 0
-LR = {"lr": 0.01, "final_lr": 0.0, "warmup": 0, "weight_decay": 0.0, "beta2": 0.99}
+LR: dict[str, Any] = {"lr": 0.01, "final_lr": 0.0, "warmup": 0, "weight_decay": 0.0, "beta2": 0.99}
 SHARED: dict[str, Any] = {
     "new": NEW,
     "end": END,
@@ -34,7 +34,7 @@ SHARED: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def reference() -> Reference:
     torch.manual_seed(0)
-    sizes = {"layers": 2, "heads": 2, "width": 16, "positions": "rotary", "bias": False, "dropout": 0.0}
+    sizes: dict[str, Any] = {"layers": 2, "heads": 2, "width": 16, "positions": "rotary", "bias": False, "dropout": 0.0}
     model = Reference(vocab=VOCAB, block=32, **sizes, **LR).eval()
     with torch.no_grad():
         model.tokens.weight.mul_(12)  # far from uniform
@@ -205,7 +205,8 @@ def test_each_method_learns_to_write_what_is_rewarded(
     steps = 0
     for batch in loader:
         optimizer.zero_grad()
-        policy.training_step(batch, 0).backward()
+        loss: Any = policy.training_step(batch, 0)
+        loss.backward()
         optimizer.step()
         steps += 1
     assert steps == len(loader)

@@ -124,7 +124,7 @@ def test_preferences_of_your_own_reach_the_reward_model(tmp_path: Path) -> None:
         def __getitem__(self, name: str) -> None:
             return None
 
-    found = Data().training(folder)["reward_model"](Unused())  # type: ignore[index, arg-type]
+    found = Data().training(folder)["reward_model"](Unused())  # type: ignore[arg-type]
     (chosen, rejected), (val, _) = found.train, found.val  # type: ignore[union-attr]
     assert len(chosen) + len(val) == len(rows) and chosen.shape == rejected.shape and chosen.shape[1] == 16
     assert (chosen[:, :4] == rejected[:, :4]).all() and (chosen != rejected).any(axis=1).all()

@@ -17,7 +17,7 @@ from models.decoders.rlhf.texts import predictions
 from pipelines.rlhf.data import reviews
 from pipelines.rlhf.data.tokens import byte_pairs, end_of
 from pipelines.rlhf.evaluate import Evaluation
-from pipelines.rlhf.predict import END, Predictor, Response
+from pipelines.rlhf.predict import END, Judged, Predictor
 from pipelines.rlhf.predict.rule import liked
 from roadmap.bundle import Bundle, load_predictor, write_manifest
 from roadmap.training.export import export
@@ -34,8 +34,15 @@ class Place:
         self.home, self.tokenizer = home, byte_pairs(reviews.generate(500, 1), 600)
         end = end_of(self.tokenizer)
         torch.manual_seed(0)
-        optimizer = {"lr": 0.01, "final_lr": 0.0, "warmup": 0, "weight_decay": 0.0, "beta2": 0.99}
-        sizes = {"layers": 1, "heads": 2, "width": 16, "positions": "rotary", "bias": False, "dropout": 0.0}
+        optimizer: dict[str, Any] = {"lr": 0.01, "final_lr": 0.0, "warmup": 0, "weight_decay": 0.0, "beta2": 0.99}
+        sizes: dict[str, Any] = {
+            "layers": 1,
+            "heads": 2,
+            "width": 16,
+            "positions": "rotary",
+            "bias": False,
+            "dropout": 0.0,
+        }
         self.reference = Reference(vocab=self.tokenizer.get_vocab_size(), block=32, **sizes, **optimizer).eval()
         with torch.no_grad():
             self.reference.tokens.weight.mul_(8)
@@ -44,7 +51,8 @@ class Place:
         networks = {"reference": self.reference, "reward_model": self.rewards}
         self.policy = GRPO(**networks, **shared, group=2, beta=0.1, lr=0.1, clip=0.2).eval()
         with torch.no_grad():
-            self.policy.model.tokens.weight.add_(0.05 * torch.randn_like(self.policy.model.tokens.weight))
+            for parameter in self.policy.model.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
         example = np.ones((2, PROMPT + NEW), np.int64)
         for network in (self.reference, self.rewards, self.policy):
             export(network, (example,), folder)
@@ -60,8 +68,8 @@ class Place:
         assert isinstance(found, Predictor)
         self.predictor = found
 
-    def ask(self, *requests: dict[str, Any]) -> list[Response]:
-        return self.predictor.predict([self.predictor.Request.model_validate(one) for one in requests])
+    def ask(self, *requests: dict[str, Any]) -> list[Judged]:
+        return list(self.predictor.predict([self.predictor.Request.model_validate(one) for one in requests]))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("artifacts"))
 
 
-ASKED = {"prompt": "the soup was", "max_tokens": NEW, "temperature": 1.0, "seed": 3}
+ASKED: dict[str, Any] = {"prompt": "the soup was", "max_tokens": NEW, "temperature": 1.0, "seed": 3}
 
 
 def test_both_models_write_in_one_batch_as_alone(place: Place) -> None:
@@ -84,6 +92,7 @@ def test_both_models_write_in_one_batch_as_alone(place: Place) -> None:
 def test_judgements_are_those_of_the_networks(place: Place) -> None:
     requests = [{**ASKED, "seed": n, "judge": True, "policy": ("aligned", "reference")[n % 2]} for n in range(6)]
     for request, answer in zip(requests, place.ask(*requests), strict=True):
+        assert answer.kl and answer.perplexity
         ids = place.tokenizer.encode(request["prompt"] + answer.text).ids
         ids += [end_of(place.tokenizer)] * (answer.finish_reason == "stop")
         new = answer.usage.completion_tokens
@@ -111,7 +120,9 @@ def test_texts_longer_than_the_context_are_judged_by_their_end(place: Place) -> 
     asked = {**ASKED, "max_tokens": 80, "stop": [], "judge": True}
     (answer,) = place.ask(asked)
     assert answer.usage.completion_tokens == 80
-    assert all(np.isfinite([answer.kl, answer.perplexity, answer.learned_reward]))
+    assert all(
+        value is not None and np.isfinite(value) for value in (answer.kl, answer.perplexity, answer.learned_reward)
+    )
     (nothing,) = place.ask({**ASKED, "max_tokens": 0, "judge": True})
     assert nothing.text == "" and nothing.kl is None
 

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipelines.rlhf.settings import METHODS
 from roadmap.config.check import check
 from roadmap.io.errors import UsageError
 
+README = Path("pipelines/rlhf/README.md")
 GIVEN = {"self", "shared", "reference", "reward_model", "new", "end"}  # by the data
 
 
@@ -32,10 +34,10 @@ def test_the_keys_of_a_method_are_its_arguments(target: str) -> None:
     assert keys - {"reference", "reward_model"} == arguments - GIVEN
 
 
-def test_the_other_methods_are_variants() -> None:
-    ppo = {"_target_": "models.decoders.rlhf.ppo.PPO", "beta": 0.05, "group": 1}
-    dpo = {"_target_": "models.decoders.rlhf.dpo.DPO", "group": 2}
-    models = checked(variants={"ppo": ppo, "dpo": dpo}).models
+def test_the_other_methods_are_variants_as_the_readme_has_them() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    models = checked(variants=yaml.safe_load(block)["variants"]).models
+    assert {model.target_ for model in models.values()} == set(METHODS)
     assert models["ppo"].kwargs()["trace"] == 0.95 and models["dpo"].group == 2
     assert list(models["dpo"].networks()) == ["reference", "reward_model"]
 
