@@ -57,7 +57,7 @@ METHODS: dict[str, tuple[type[Policy], dict[str, Any], int]] = {  # class, setti
     "PPO": (PPO, {"beta": 0.05, "group": 1, "clip": 0.2, "trace": 0.95, "value": 0.1, "lr": 2e-3}, 128),
     "DPO": (DPO, {"beta": 0.1, "group": 2, "lr": 1e-3}, 32),
 }
-SAMPLES = {"signal": "learned", "samples": 128, "rollouts": 8, "passes": 2}
+SAMPLES: dict[str, Any] = {"signal": "learned", "samples": 128, "rollouts": 8, "passes": 2}
 BEST_OF = (1, 2, 4, 8, 16)
 Row = dict[str, float]
 

@@ -25,7 +25,7 @@ def sections(folder: Path, card: JsonObject) -> list[Section]:
     found = [_overview(tables, card), _rewards(tables), _lengths(tables, card), _words(list(tables["train"]["text"]))]
     if splits.has(folder, PREFERENCES):
         first = splits.read_table(folder, PREFERENCES)[:SHOWN]
-        rows = [{name: first[name][row] for name in first} for row in range(len(first))]
+        rows = [{str(name): first[name][row] for name in first} for row in range(len(first))]
         found.append(Section("Preferences", "The first of the file.", [html.table(rows, "Preferences")]))
     return found
 

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from roadmap.io.errors import UsageError
 from roadmap.training.callbacks import LocalFiles, MetricHistory, ResumeCheckpoint
+from roadmap.training.history import read_history, write_history
 
 
 class Steep(pl.LightningModule):
@@ -44,3 +45,14 @@ def test_a_diverging_training_ends_with_what_to_change_and_leaves_no_checkpoint(
         fit(3.0, tmp_path)
     assert not list(tmp_path.iterdir())
     assert [row["epoch"] for row in fit(0.01, tmp_path).rows] == [1, 2]
+
+
+def test_an_earlier_network_may_have_more_epochs_than_the_model(tmp_path: Path) -> None:
+    histories = {
+        "reward_model": [{"epoch": n, "train_loss": 1.0 / n} for n in (1.0, 2.0, 3.0)],
+        "shipped": [{"epoch": 1.0, "train_loss": 5.0}],
+    }
+    write_history(tmp_path, histories)
+    found = read_history(tmp_path)
+    assert [row for variant, row in found if variant == "shipped"] == histories["shipped"]
+    assert [row for variant, row in found if variant == "reward_model"] == histories["reward_model"]
