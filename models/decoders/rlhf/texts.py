@@ -25,7 +25,7 @@ def write(
     for _ in range(new):
         before = tokens.shape[1] - latest.shape[1]
         positions = torch.arange(before, tokens.shape[1], device=tokens.device)[None]
-        x, turn = model.embed(latest, positions)
+        x, turn = model.embed(latest, positions), model.turns(positions)
         # One token sees all before it. SDPA's own causal mask would let it see the very first alone.
         mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=x.device) if before else None
         for layer, block in enumerate(model.blocks):
