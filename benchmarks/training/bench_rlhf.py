@@ -187,7 +187,8 @@ def main() -> None:
     quieten()
     torch.set_num_threads(1)
     raw = yaml.safe_load(Path("params.yaml").read_text())
-    run = check({**raw, "project": "rlhf", "profile": "sample", "trainer": {}, "tracking": {}})
+    trainer = yaml.safe_load(Path("roadmap/config/conf/trainer/cpu.yaml").read_text())
+    run = check({**raw, "project": "rlhf", "profile": "sample", "trainer": trainer, "tracking": {}})
     curves: dict[str, list[Any]] = {name: [] for name in METHODS}
     ends: dict[str, list[Row]] = {name: [] for name in METHODS}
     seeds: list[Seed] = []

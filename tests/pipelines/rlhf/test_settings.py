@@ -22,7 +22,8 @@ def checked(**changes: Any) -> Any:
     block = raw["projects"]["rlhf"]
     block["variants"] = changes.pop("variants", {})
     block["model"] |= changes
-    return check({**raw, "project": "rlhf", "trainer": {}, "tracking": {}})
+    trainer = yaml.safe_load(Path("roadmap/config/conf/trainer/cpu.yaml").read_text())
+    return check({**raw, "project": "rlhf", "trainer": trainer, "tracking": {}})
 
 
 @pytest.mark.parametrize("target", METHODS)
