@@ -150,7 +150,12 @@ def test_the_quoted_error_is_current() -> None:
     from roadmap.config.check import check
     from roadmap.io.errors import UsageError
 
-    raw = {**yaml.safe_load((ROOT / "params.yaml").read_text()), "project": "mnist", "trainer": {}, "tracking": {}}
+    raw = {
+        **yaml.safe_load((ROOT / "params.yaml").read_text()),
+        "project": "mnist",
+        "trainer": {"devices": 1, "precision": "32-true"},
+        "tracking": {},
+    }
     raw["projects"]["mnist"]["model"]["lrr"] = 0.1
     with pytest.raises(UsageError) as caught:
         check(raw)

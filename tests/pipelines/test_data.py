@@ -21,7 +21,15 @@ PEOPLE = titanic.unusual_episode()
 
 def prepare(project: str, profile: str, seed: int) -> PreparedData:
     raw = yaml.safe_load(Path("params.yaml").read_text())
-    run = check({**raw, "project": project, "profile": profile, "trainer": {}, "tracking": {}})
+    run = check(
+        {
+            **raw,
+            "project": project,
+            "profile": profile,
+            "trainer": {"devices": 1, "precision": "32-true"},
+            "tracking": {},
+        }
+    )
     return load_project(project).data.prepare(run.settings.data, profile, seed)
 
 

@@ -28,6 +28,7 @@ LOADERS = {  # files that import by a computed name -> how dependencies.py knows
     "roadmap/data/weights/packages.py": "other people's packages, which are searched for files and never imported",
     "roadmap/fork_server.py": "other people's modules, and the stage whose process it stands in for",
     "roadmap/project.py": "the members of a project",
+    "roadmap/tracking/tracker.py": "other people's modules, which are searched for and never imported",
     "roadmap/training/fitting.py": "the network, in which check.py wants every `_target_` to be",
     "roadmap/training/lightning.py": "other people's modules",
 }

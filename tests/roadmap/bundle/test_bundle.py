@@ -152,7 +152,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, np.nda
 
     folder = tmp_path_factory.mktemp("written")
     raw = yaml.safe_load(Path("params.yaml").read_text())
-    run = check({**raw, "project": "titanic", "trainer": {}, "tracking": {}})
+    run = check({**raw, "project": "titanic", "trainer": {"devices": 1, "precision": "32-true"}, "tracking": {}})
     splits.write(folder / "data" / "titanic", Data().prepare(run.settings.data, "sample", 1), "sample")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

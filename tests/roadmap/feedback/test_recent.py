@@ -24,7 +24,15 @@ from tests.support.feedback import DATA, LABELLED, MINUTE, NOW, PARAMS, answered
 
 
 def prepared_of(project: str) -> PreparedData:
-    run = check({**PARAMS, "project": project, "profile": "sample", "trainer": {}, "tracking": {}})
+    run = check(
+        {
+            **PARAMS,
+            "project": project,
+            "profile": "sample",
+            "trainer": {"devices": 1, "precision": "32-true"},
+            "tracking": {},
+        }
+    )
     return DATA[project].prepare(run.settings.data, "sample", 42)
 
 

@@ -48,7 +48,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Of titanic, with a bundle, its curves, metrics and a plot in artifacts/."""
     for name in ("WANDB_MODE", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
-    found = check({**params(ROOT), "project": "titanic", "trainer": {}, "tracking": {"wandb": True}})
+    found = check(
+        {
+            **params(ROOT),
+            "project": "titanic",
+            "trainer": {"devices": 1, "precision": "32-true"},
+            "tracking": {"wandb": True},
+        }
+    )
     monkeypatch.chdir(tmp_path)
     bundle, plots = found.artifacts / "bundle", found.artifacts / "plots"
     bundle.mkdir(parents=True)
