@@ -1,6 +1,8 @@
 """Published decoders as sizes of llama.py, and the names of their weights in published files."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -28,6 +30,36 @@ GEMMA_3_1B = replace(
 )  # fmt: skip
 # Allal et al., "SmolLM2: When Smol Goes Big" (2025), appendix A.
 SMOLLM2_135M = Shape(49_152, 576, 30, 9, 3, 1536, block=8192, base=100_000.0, tied=True)
+
+
+def shape_of(config: Mapping[str, Any], block: int) -> Shape:
+    """The sizes of LLaMA-like weights. config: of config.json, with transformers' keys
+
+    Raises:
+        ValueError: it describes another architecture.
+    """
+    kind = config.get("model_type")
+    if kind not in ("llama", "mistral", "qwen2", "qwen3"):
+        raise ValueError(f"config.json: found model_type {kind!r}; expected llama, mistral, qwen2 or qwen3")
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if rope.get("rope_type", "default") != "default":
+        raise ValueError(f"config.json: found rope_type {rope['rope_type']!r}; expected default")
+    return Shape(
+        vocab=config["vocab_size"],
+        width=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
+        hidden=config["intermediate_size"],
+        block=block,
+        d=config.get("head_dim"),
+        eps=config["rms_norm_eps"],
+        base=float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0),
+        window=config.get("sliding_window") if config.get("use_sliding_window", True) else None,
+        tied=bool(config.get("tie_word_embeddings", False)),
+        qkv_bias=kind == "qwen2",
+        qk_norm=kind == "qwen3",
+    )
 
 
 def names(shape: Shape) -> dict[str, str]:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.adapters import BLOCK, LEVELS, NF4, LoRA, NF4Linear, adapt, adapted, from_peft, merge, to_peft
+from models.decoders.adapters import BLOCK, LEVELS, NF4, LoRA, NF4Linear, adapt, adapted, from_peft, merge, to_peft
 
 
 class Network(nn.Module):
