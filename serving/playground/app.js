@@ -5,6 +5,7 @@ import { lineage, problemBox } from "./answer.js";
 import { bench } from "./bench.js";
 import { h, icon } from "./dom.js";
 import { glossary, language, other, say, speak } from "./language/i18n.js";
+import * as chat from "./inputs/chat.js";
 import * as compare from "./inputs/compare.js";
 import * as draw from "./inputs/draw.js";
 import * as form from "./inputs/form.js";
@@ -17,7 +18,7 @@ import * as words from "./inputs/words.js";
 import * as write from "./inputs/write.js";
 
 // The first that fits a model shows it: what its schema tells decides, not its name.
-const WIDGETS = [draw, picture, text, translate, words, play, series, compare, write, form];
+const WIDGETS = [draw, picture, text, translate, words, play, series, chat, compare, write, form];
 
 const byId = (id) => document.getElementById(id);
 const states = new Map(); // by project, while the page is open

@@ -30,6 +30,7 @@ const ICONS = {
   play: "M3 19h18 M7 15h10v-3H7z M12 12l3-9 M9 19a1 1 0 1 0 .01 0 M15 19a1 1 0 1 0 .01 0",
   series: "M4 4v16h16 M7 14l3-4 3 3 6-7",
   words: "M5 7h.01 M9 12h.01 M6 17h.01 M14 6h.01 M18 10h.01 M15 16h.01 M19 18h.01 M12 10l4-2",
+  chat: "M4 5h16v11H10l-4 4v-4H4z M8 9h8 M8 12h5",
   write: "M4 6l5 5-5 5 M12 17h8",
 };
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 TOKENIZERS = ("tokenizer.json", "vocab.txt")  # the first that is there
-OTHERS = ("config.json", "tokenizer_config.json")
+TEMPLATE = "chat_template.jinja"
+OTHERS = ("config.json", "tokenizer_config.json", TEMPLATE)
 PICKLES = ("pytorch_model.bin", "model.bin", "model.pt")
 
 

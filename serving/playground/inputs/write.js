@@ -149,7 +149,8 @@ function written(result) {
   );
 }
 
-function setting(name, schema) {
+/** A slider of SETTINGS. */
+export function setting(name, schema) {
   const [low, high, step] = SETTINGS[name];
   const most = Math.min(high, schema.maximum ?? high);
   const bar = h("input", { id: `set-${name}`, type: "range", min: low, max: most, step, oninput: tell });

@@ -8,7 +8,7 @@ from tests.support.bundles.control import control
 from tests.support.bundles.images import cifar10, glyphs, mnist
 from tests.support.bundles.series import stocks
 from tests.support.bundles.tables import SURVIVORS, house_prices, titanic
-from tests.support.bundles.text import imdb, mini_gpt, translation, word2vec
+from tests.support.bundles.text import chatbot, imdb, mini_gpt, translation, word2vec
 from tests.support.bundles.writing import another, write
 
 Maker = Callable[[Path], Manifest]
@@ -19,6 +19,7 @@ ALL: dict[str, Maker] = {
     "imdb": imdb,
     "stocks": stocks,
     "mini_gpt": mini_gpt,
+    "chatbot": chatbot,
     "translation": translation,
     "word2vec": word2vec,
     "control": control,
@@ -30,6 +31,7 @@ __all__ = [
     "SURVIVORS",
     "Maker",
     "another",
+    "chatbot",
     "cifar10",
     "control",
     "glyphs",

@@ -51,8 +51,11 @@ def imdb(folder: Path) -> Manifest:
     return write(folder, "imdb", graph, assets, source="seven words")
 
 
-def mini_gpt(folder: Path) -> Manifest:
-    """Generates the alphabet: after each letter the next. Its cache is all zeros."""
+def mini_gpt(folder: Path, project: str = "mini_gpt", template: str | None = None) -> Manifest:
+    """Generates the alphabet: after each letter the next. Its cache is all zeros.
+
+    template: of its conversations
+    """
     letters = "abcdefghijklmnopqrstuvwxyz "
     after = 9 * np.roll(np.eye(len(letters)), 1, axis=1)
     vocab = {letter: i for i, letter in enumerate(letters)}
@@ -88,10 +91,20 @@ def mini_gpt(folder: Path) -> Manifest:
             numpy_helper.from_array(np.array([1], np.int64), "axis"),
         ],
     )
-    schema = {"task": "corpus", "tokenizer": "char", "block": 32}
-    example = [{"prompt": "abc", "max_tokens": 8, "temperature": 0.0}]
+    schema = {"task": "corpus", "tokenizer": "char", "block": 32, "set": "own"}
+    said = [{"role": "system", "content": "xyz"}, {"role": "user", "content": "abc"}]
+    asked: dict[str, object] = {"messages": said} if template else {"prompt": "abc"}
+    example = [{**asked, "max_tokens": 8, "temperature": 0.0}]
     assets = {"schema.json": schema, "tokenizer.json": tokenizer, "example.json": example}
-    return write(folder, "mini_gpt", graph, assets, source="the alphabet", model="decoder.onnx")
+    texts = {"chat_template.jinja": template} if template else {}
+    return write(folder, project, graph, assets, source="the alphabet", model="decoder.onnx", texts=texts)
+
+
+def chatbot(folder: Path) -> Manifest:
+    """Answers with the letters that follow what was said last."""
+    return mini_gpt(
+        folder, "chatbot", "{% for message in messages if message.role != 'system' %}{{ message.content }}{% endfor %}"
+    )
 
 
 def translation(folder: Path) -> Manifest:

@@ -19,14 +19,17 @@ def write(
     source: str,
     predictor: str = "",
     model: str = "model.onnx",
+    texts: dict[str, str] | None = None,
 ) -> Manifest:
-    """Writes graph and assets as a bundle."""
+    """Writes graph and assets as a bundle. texts: files that are no JSON"""
     folder.mkdir(parents=True)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(network)
     onnx.save(network, folder / model)
     for name, content in assets.items():
         (folder / name).write_text(json.dumps(content) + "\n")
+    for name, text in (texts or {}).items():
+        (folder / name).write_text(text)
     return write_manifest(
         folder,
         project=project,

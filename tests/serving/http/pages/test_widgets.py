@@ -160,6 +160,30 @@ def test_generation_starts_and_stops(visit: Visit) -> None:
     expect(page.locator(".alert")).to_contain_text("found 'A'")
 
 
+def test_a_conversation_is_led_and_an_answer_repeated(visit: Visit) -> None:
+    page = visit.open("chatbot")
+    expect(page.locator("#system")).to_have_value("xyz")
+    expect(page.locator(".empty")).to_contain_text("the conversation appears here")
+    page.get_by_text("Sampling").click()
+    page.locator("#set-temperature").fill("0")
+    page.locator("#set-max_tokens").fill("3")
+    page.fill("#line", "abc")
+    page.locator("#line").press("Enter")
+    turns = page.locator(".chat li")
+    expect(turns).to_have_text(["abc", "def"])
+    page.fill("#line", "g")
+    page.get_by_role("button", name="Send").click()
+    expect(turns).to_have_text(["abc", "def", "g", "hij"])
+    expect(page.locator(".more pre")).to_contain_text('"role":"system","content":"xyz"')
+    page.get_by_role("button", name="Answer again").click()
+    expect(turns).to_have_text(["abc", "def", "g", "hij"])
+    page.get_by_role("button", name="New conversation").click()
+    expect(turns).to_have_count(0)
+    page.fill("#line", "<b>")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".alert")).to_contain_text("found '<'")
+
+
 def test_a_text_is_translated_and_its_alignment_drawn(visit: Visit) -> None:
     page = visit.open("translation")
     expect(headline(page)).to_have_text("three dogs run")  # the example is asked first
