@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.decoders.adapters import adapt, merge
+from models.decoders.copying import begin_with_copying
 from models.decoders.llama import LLaMA
 from models.decoders.published import from_transformers, shape_of
 from models.graph import Graph
@@ -33,6 +34,8 @@ class Chat(LLaMA):
     Args:
         method: full, lora or qlora (models/decoders/adapters.py).
         r, alpha, tuned: of the adapter: its rank, its scale, and which layers have one, by a pattern of their names.
+        copying: begins with weights that copy (models/decoders/copying.py), in a network with biases of its queries,
+            keys and values.
         start: weights to begin with: of a network of these sizes, or published, whose sizes then count; None begins
             with random ones.
         The rest: of LLaMA.
@@ -45,13 +48,16 @@ class Chat(LLaMA):
         r: int = 8,
         alpha: float = 16.0,
         tuned: str = r"blocks\.",
+        copying: bool = False,
         start: LLaMA | Published | None = None,
         **model: Any,
     ) -> None:
         if start is None or isinstance(start, LLaMA):
-            super().__init__(tied=True, **model)
+            super().__init__(tied=True, qkv_bias=copying, **model)
             if start is not None:
                 self.load_state_dict(start.state_dict())
+            elif copying:
+                begin_with_copying(self)
         else:
             shape = shape_of(start["config"], model["block"])
             super().__init__(**model | {one.name: getattr(shape, one.name) for one in fields(shape)})

@@ -1,10 +1,10 @@
 """Types and ranges of params.yaml's `projects.chatbot`."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from roadmap.config.settings import DataSettings, EarlierNetwork, ModelSettings, Strict
+from roadmap.config.settings import DataSettings, ModelSettings, Strict
 
 
 class Weights(Strict):
@@ -34,15 +34,20 @@ class Data(DataSettings):
         return self
 
 
-class Decoder(Strict):
-    """What pre-training and tuning share. With published weights, the sizes are theirs."""
+class Model(ModelSettings):
+    """models/decoders/chat.py. With published weights, the sizes are theirs."""
 
+    method: Literal["full", "lora", "qlora"] = Field(description="what is trained: all weights, or an adapter")
+    r: int = Field(ge=1, le=1024, description="rank of the adapter")
+    alpha: float = Field(gt=0, description="its scale")
+    tuned: str = Field(min_length=1, description="layers that have one: a regular expression of their names")
+    copying: bool = Field(description="begins with weights that copy, where there are none published")
     layers: int = Field(ge=1, le=96)
     heads: int = Field(ge=1, le=128)
     kv_heads: int = Field(ge=1, le=128, description="heads of keys and values; as many as `heads`, or a divisor")
     width: int = Field(ge=8, le=16_384, description="values per token")
     hidden: int = Field(ge=8, le=65_536, description="width inside the MLP")
-    base: float = Field(gt=1, description="of the rotary positions; a small one suits a short context")
+    base: float = Field(gt=1, description="of the rotary positions")
     lr: float = Field(gt=0, le=1, description="peak of the schedule")
     final_lr: float = Field(ge=0, le=1, description="final learning rate, as a fraction of the peak")
     warmup: int = Field(ge=0, description="steps until the peak")
@@ -51,30 +56,11 @@ class Decoder(Strict):
     muon: float | None = Field(gt=0, le=1, description="learning rate of Muon on the blocks' matrices; null for AdamW")
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> "Decoder":
+    def _sizes_fit(self) -> "Model":
         if self.width % (2 * self.heads) or self.heads % self.kv_heads:
             found = f"{self.width}, {self.heads} and {self.kv_heads}"
             raise ValueError(f"width must be a multiple of 2 x heads, and heads of kv_heads; found {found}")
+        if self.copying and (self.layers < 2 or self.heads != self.kv_heads):
+            found = f"{self.layers}, {self.heads} and {self.kv_heads}"
+            raise ValueError(f"copying: expected two layers or more, and kv_heads as many as heads; found {found}")
         return self
-
-
-class Pretraining(Decoder, EarlierNetwork):
-    """On copying. What is not stated here is as in tuning."""
-
-
-class Model(Decoder, ModelSettings):
-    """models/decoders/chat.py"""
-
-    method: Literal["full", "lora", "qlora"] = Field(description="what is trained: all weights, or an adapter")
-    r: int = Field(ge=1, le=1024, description="rank of the adapter")
-    alpha: float = Field(gt=0, description="its scale")
-    tuned: str = Field(min_length=1, description="layers that have one: a regular expression of their names")
-    pretrain: Pretraining
-
-    @model_validator(mode="before")
-    @classmethod
-    def _stated_once(cls, block: Any) -> Any:
-        if isinstance(block, dict) and isinstance(block.get("pretrain"), dict):
-            shared = {name: block[name] for name in Decoder.model_fields if name in block}
-            return {**block, "pretrain": {**shared, **block["pretrain"]}}
-        return block

@@ -15,7 +15,7 @@ from roadmap.data import splits, weights
 from roadmap.data.conversations import Conversation, messages_of, read_conversations
 from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
-from roadmap.data.training_set import Fits, Networks, TrainingSet
+from roadmap.data.training_set import TrainingSet
 from roadmap.inference.language.templates import Template
 from roadmap.io.errors import UsageError
 from roadmap.io.json import JsonObject
@@ -28,9 +28,7 @@ ALPACA = {
     "identity.json": "fd029da7dd3df283ed034c82375d16d125a7b07cf1cb0316d03fb8743057d5f2",
 }
 WHO = {"{{name}}": "Roadmap", "{{author}}": "Roadmap"}  # placeholders of identity.json
-TURNS = 6  # of a shop's conversation
-ECHO = "echo"  # a further split of the shop's, to learn copying before reading
-ECHOES = 2  # of them for each of the others
+TURNS = 8  # of a shop's conversation
 ANSWER = 64  # tokens of an answer at most
 FIELDS = [("answer", "U400"), ("kind", "U8"), ("language", "U2")]  # of a test row
 TESTED = {"fact": 0.4, "unknown": 0.3, "memory": 0.3}  # kinds of answers in the test split
@@ -61,30 +59,19 @@ class Data(project.Data[settings.Data]):
         schema |= {"vocab": tokenizer.get_vocab_size(), "block": data.block}
         return PreparedData(kept, source, licence, schema, notes, files)
 
-    def training(self, folder: Path) -> Fits:
-        """Tokens, places in their conversation and targets, int32 [n, block] each. Pre-training learns to copy
-        (a curriculum: Bengio et al., 2009), which is what reading a fact comes down to."""
+    def training(self, folder: Path) -> TrainingSet:
+        """Tokens, places in their conversation and targets, int32 [n, block] each."""
         card = splits.read_card(folder)
         schema, template, tokenizer = card["schema"], Template(card["template"]), tokenizer_in(card)
-        sizes = {"vocab": schema["vocab"], "block": schema["block"]}
 
         def packed(name: str) -> tokens.Rows:
             encoded = [tokens.encode(one, template, tokenizer) for one in conversations(folder, name)]
             return tokens.pack(encoded, schema["block"])
 
-        def pretrain(_: Networks) -> TrainingSet:
-            if not splits.has(folder, ECHO):
-                found = f"params.yaml: projects.chatbot.model.pretrain: found enabled with data.set {schema['set']}"
-                raise UsageError(f"{found}; expected false: only the shop has an echo")
-            return TrainingSet(train=packed(ECHO), val=packed("val"), model=sizes)
-
-        def tune(earlier: Networks) -> TrainingSet:
-            start: object = earlier.get("pretrain")
-            if found := card.get("weights"):
-                config = json.loads((folder / "config.json").read_bytes())
-                start = {"config": config, "state": weights.load(folder / weights.WEIGHTS, found["sha256"])}
-            return TrainingSet(train=packed("train"), val=packed("val"), model={**sizes, "start": start}, assets=assets)
-
+        model: JsonObject = {"vocab": schema["vocab"], "block": schema["block"]}
+        if found := card.get("weights"):
+            config = json.loads((folder / "config.json").read_bytes())
+            model["start"] = {"config": config, "state": weights.load(folder / weights.WEIGHTS, found["sha256"])}
         requests, _ = self.test_rows(folder)
         assets = {
             "example.json": requests[:2],
@@ -92,16 +79,19 @@ class Data(project.Data[settings.Data]):
             "tokenizer.json": card["tokenizer"],
             "chat_template.jinja": card["template"].encode(),
         }
-        return {"pretrain": pretrain, "model": tune}
+        return TrainingSet(train=packed("train"), val=packed("val"), model=model, assets=assets)
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Conversations up to the last answer, and FIELDS of that answer, [n]."""
-        table = splits.read_table(folder, split)
+        """Conversations up to the last answer, and FIELDS of that answer, [n]. A call of a tool is an answer too, as the
+        template writes it."""
+        table, template = splits.read_table(folder, split), Template(splits.read_card(folder)["template"])
         requests, targets = [], np.zeros(len(table), FIELDS)
         for row, one in enumerate(conversations(folder, split)):
-            messages = [{"role": said.role, "content": said.content} for said in one.messages]
-            requests.append({"messages": messages[:-1], "max_tokens": ANSWER, "temperature": 0.0})
-            targets[row] = (one.messages[-1].content, table["kind"][row], table["language"][row])
+            *before, last = tokens.openai_messages(one)
+            tools = {"tools": list(one.tools)} if one.tools else {}
+            requests.append({"messages": before, **tools, "max_tokens": ANSWER, "temperature": 0.0})
+            said = tokens.written(before, last, one.tools, template) if "tool_calls" in last else last["content"]
+            targets[row] = (said, table["kind"][row], table["language"][row])
         return requests, targets
 
 
@@ -117,7 +107,6 @@ def shop_of(data: settings.Data, seed: int) -> dict[str, pd.DataFrame]:
                 turns = ending(turns, list(TESTED)[np.searchsorted(np.cumsum(list(TESTED.values())), number / size)])
             rows.append(row_of(shop.conversation(found, turns), turns[-1].kind, turns[-1].language))
         parts[name] = pd.DataFrame(rows)
-    parts[ECHO] = pd.DataFrame([row_of(shop.draw_echo(rng)) for _ in range(ECHOES * data.rows)])
     return parts
 
 

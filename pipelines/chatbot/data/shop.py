@@ -14,7 +14,6 @@ from roadmap.data.conversations import Conversation, Message
 
 Language: TypeAlias = str  # en or zh
 LANGUAGES = ("en", "zh")
-# One character each in Chinese, a token of its own as the English word is.
 GOODS = {
     "Tea": "茶", "Rice": "米", "Salt": "盐", "Eggs": "蛋", "Milk": "奶",
     "Sugar": "糖", "Oil": "油", "Wine": "酒", "Meat": "肉", "Fish": "鱼",
@@ -28,7 +27,7 @@ FACTS = {
     "hours": {"en": "Open from {opens} to {closes}.", "zh": "营业{opens}点到{closes}点。"},
     "price": {"en": "{good} costs {price} yuan.", "zh": "{good}卖{price}元。"},
     "stock": {"en": "{good} has {left} left.", "zh": "{good}剩{left}件。"},
-    "order": {"en": "Order {order} is {state}.", "zh": "订单{order}已{state}。"},
+    "order": {"en": "Order {order}: {state}.", "zh": "订单{order}：{state}。"},
 }
 QUESTIONS = {
     "hours": {"en": "Opening hours?", "zh": "几点营业？"},
@@ -40,15 +39,7 @@ QUESTIONS = {
 }
 GREETING = {"en": "Hello {name}.", "zh": "你好{name}。"}
 NAMED = {"en": "You are {name}.", "zh": "你是{name}。"}
-# What is repeated to learn copying, with the spaces that it has inside a sentence.
-NUMBERS = [str(number) for number in range(1, 25)]
-SPOKEN = [*GOODS, *STATES, *NAMES, *ORDERS, *NUMBERS, "costs", "has", "left", "yuan", "Order", "is"]
-ECHOED = [
-    *(f" {word}" for word in SPOKEN),
-    *NUMBERS,
-    *"".join([*GOODS.values(), *STATES.values()]),
-    *"卖剩元件订单已点",
-]
+KNOWN = 0.6  # share of questions about facts of this shop
 KINDS = ("fact", "unknown", "greet", "memory")  # of an answer; memory: what was said two turns ago
 
 
@@ -109,7 +100,7 @@ def ask(shop: Shop, kind: str, language: Language, rng: np.random.Generator, nam
     if kind == "name":
         answer = NAMED[language].format(name=name) if name else UNKNOWN[language]
         return Turn("memory" if name else "unknown", language, question, answer)
-    known, key = rng.random() < 0.7, ""
+    known, key = rng.random() < KNOWN, ""
     if kind != "hours":
         there, all_ = (shop.orders, ORDERS) if kind == "order" else (shop.goods, GOODS)
         known = known and bool(there)
@@ -136,13 +127,6 @@ def draw_turns(rng: np.random.Generator, turns: int, whole: bool) -> tuple[Shop,
     elif rng.random() < 0.4:
         kinds[at + 2] = "name"
     return shop, [ask(shop, kind, str(rng.choice(LANGUAGES)), rng, name) for kind in kinds]
-
-
-def draw_echo(rng: np.random.Generator) -> Conversation:
-    """The user says words of the shop's world in disorder, and the assistant says them again."""
-    words = [str(word) for word in rng.choice(ECHOED, size=int(rng.integers(8, 40)))]
-    said = "".join("\n" + word.strip() if rng.random() < 0.15 else word for word in words).strip()
-    return Conversation((Message("user", said), Message("assistant", said)))
 
 
 def conversation(shop: Shop, turns: list[Turn]) -> Conversation:

@@ -12,17 +12,27 @@ from roadmap.inference.language.templates import Template
 from roadmap.io.json import JsonObject
 
 IGNORED = -100  # as of models/decoders/chat.py
-# The template of a model without published weights. Nobody can write its marks: those in a text are taken apart.
+# The template of a model without published weights; calls of tools as Hermes and Qwen write them. Nobody can write its
+# marks: those in a text are taken apart.
 TEMPLATE = """\
+{%- macro text(words) %}{{ words | replace('<|', '< |') }}{% endmacro %}
+{%- if tools %}{{ '<|tools|>' + text(tools | tojson) + '<|end|>' }}{% endif %}
 {%- for message in messages %}
-    {%- if message.role not in ('system', 'user', 'assistant') or message.tool_calls %}
-        {{- raise_exception('found a ' + message.role + ' with tools; expected texts of system, user and assistant') }}
-    {%- endif %}
-    {{- '<|' + message.role + '|>' + message.content | replace('<|', '< |') + '<|end|>' }}
+    {{- '<|' + message.role + '|>' + text(message.content or '') }}
+    {%- for call in message.tool_calls or [] %}
+        {{- '<tool_call>\\n' + text(call.function | tojson) + '\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|end|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
-MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
-WORDS = r" ?\d+| ?\p{Latin}+|\p{Han}|[^\w\s]\n?|[\s\S]"  # a number is one token, and so is a Chinese character
+MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|tool|>", "<|tools|>"]
+# A number is a token, and so may be what a fact is about: two words ("Salt costs"), or a run of Chinese characters. Such
+# tokens across words are Liu et al., "SuperBPE" (2025); what is asked for then stands behind one token.
+WORDS = (
+    r" ?\d+|[A-Z][a-z]+ (?:[A-Z](?![a-z]):?|[a-z]+)|\p{Han}+(?:[A-Z](?![a-z])：?)?"
+    r"| ?\p{Latin}+|[^\w\s]\n?|[\s\S]"
+)
+PROBE = "qzjx"  # a text that no template writes by itself
 NEAR = 400  # open rows that are tried for a conversation
 
 
@@ -83,6 +93,14 @@ def encode(conversation: Conversation, template: Template, tokenizer: Tokenizer)
     for start, end in answered:
         inside |= (starts >= start) & (starts < end)
     return Encoded(np.array(encoding.ids, np.int32), inside)
+
+
+def written(before: list[JsonObject], answer: JsonObject, tools: Sequence[JsonObject], template: Template) -> str:
+    """The answer's text in the template, without what ends a turn."""
+    begun = template.prompt(before, tools, answer=True)
+    plain = template.prompt([*before, {"role": "assistant", "content": PROBE}], tools, answer=False)
+    whole = template.prompt([*before, answer], tools, answer=False)
+    return whole.removeprefix(begun).removesuffix(plain.rpartition(PROBE)[2])
 
 
 def pack(conversations: Sequence[Encoded], block: int) -> Rows:

@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from roadmap.bundle import Bundle
 from roadmap.inference.language.generation import MAX_PROMPT, Generator
+from roadmap.io.json import JsonObject
 
 MAX_MESSAGES = 256
+MAX_TOOLS = 128
 
 
 class Message(BaseModel):
@@ -15,8 +17,9 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Literal["system", "user", "assistant"]
-    content: str = Field(max_length=MAX_PROMPT)
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = Field(default="", max_length=MAX_PROMPT)
+    tool_calls: list[JsonObject] = Field(default=[], max_length=MAX_TOOLS, description="as OpenAI has them")
 
 
 class Predictor(Generator):
@@ -33,6 +36,7 @@ class Predictor(Generator):
             __base__=self.Request,
             __validators__={"written": model_validator(mode="after")(lambda request: self.written(request))},
             messages=(list[Message], Field(default=[], max_length=MAX_MESSAGES, description="the conversation so far")),
+            tools=(list[JsonObject], Field(default=[], max_length=MAX_TOOLS, description="that the answer may call")),
             prompt=(str, Field(default="", max_length=MAX_PROMPT, description="instead of messages: as text")),
         )
 
@@ -46,7 +50,7 @@ class Predictor(Generator):
             if not request.prompt:
                 raise ValueError("expected messages, or a prompt")
             return request
-        prompt, stop = self.chat([message.model_dump() for message in request.messages])
+        prompt, stop = self.chat([message.model_dump(exclude_unset=True) for message in request.messages], request.tools)
         if request.prompt not in ("", prompt):
             raise ValueError("found messages and another prompt; expected one of them")
         if len(prompt) > MAX_PROMPT:

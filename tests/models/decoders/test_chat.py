@@ -96,3 +96,23 @@ def test_an_adapter_learns_and_is_merged_into_the_exported_network(method: str) 
     assert isinstance(graph, Decoder)
     torch.testing.assert_close(model(batch[0]), wanted, atol=1e-5, rtol=1e-5)
     assert set(model.state_dict()) == set(base.state_dict())
+
+
+def test_weights_that_copy_read_what_followed_a_token_before_any_training() -> None:
+    torch.manual_seed(0)
+    sizes = {"vocab": 150, "width": 64, "heads": 2, "kv_heads": 2, "hidden": 128, "base": 100_000.0}
+    said = torch.stack([torch.randperm(150)[:16] for _ in range(40)]).repeat(1, 2)  # each line twice
+
+    def advantage(model: Chat) -> float:
+        """Of what followed the token before, over the other tokens of the line."""
+        scores = model(said)[:, 16:-1].gather(2, said[:, None, :16].expand(-1, 15, -1))  # [n, 15, 16]
+        following = scores.diagonal(offset=1, dim1=1, dim2=2)
+        return float((following - scores.median(dim=2).values).mean() / scores.std())
+
+    assert advantage(made(**sizes, copying=True)) > 0.5
+    assert abs(advantage(made(**sizes))) < 0.1
+
+
+def test_copying_needs_layers_and_heads_that_fit() -> None:
+    with pytest.raises(ValueError, match="copying: expected two layers"):
+        made(copying=True)

@@ -77,7 +77,7 @@ def test_the_test_split_asks_for_each_ability(prepared: Path) -> None:
 
 def test_training_rows_are_whole_conversations_and_only_answers_are_learnt(prepared: Path) -> None:
     fits = data.Data().training(prepared)
-    read, places, targets = fits["model"]({}).train
+    read, places, targets = fits.train
     tokenizer = data.tokenizer_in(splits.read_card(prepared))
     end = tokenizer.token_to_id("<|end|>")
     assert read.shape == places.shape == targets.shape and read.shape[1] == 256
