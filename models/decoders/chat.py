@@ -79,7 +79,7 @@ class Chat(LLaMA):
         conversation = (places == 0).cumsum(dim=1)
         same = conversation[:, :, None] == conversation[:, None]
         mask = (same & torch.ones_like(same[0]).tril())[:, None]
-        x, turn = self.embed(tokens, places)
+        x, turn = self.embed(tokens, places), self.turns(places)
         for block in self.blocks:
             x, _ = block(x, turn, None, mask)
         wanted = targets != IGNORED

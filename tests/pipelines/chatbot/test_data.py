@@ -112,6 +112,24 @@ def test_a_file_of_ones_own_with_a_broken_conversation(tmp_path: Path, capsys: p
     assert "chat.json: conversation 8: turn 2: found an empty assistant turn" in capsys.readouterr().out
 
 
+def test_conversations_with_tools_are_learnt_and_tested(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    called = {"function": {"name": "add", "arguments": '{"a": 1}'}}
+    said: list[Any] = [{"role": "user", "content": "Add 1."}, {"role": "assistant", "tool_calls": [called]}]
+    whole = [*said, {"role": "tool", "content": "2"}, {"role": "assistant", "content": "It is 2."}]
+    rows = [{"messages": (whole if n % 2 else said), "tools": tools} for n in range(2)]
+    rows += [{"messages": [{**whole[0], "content": f"Add {n}."}, *whole[1:]], "tools": tools} for n in range(118)]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps(rows))
+    folder = tmp_path / "data" / "chatbot"
+    splits.write(folder, data.Data().prepare(settings(set="own", path=str(path)), "sample", 0), "sample")
+    written = [data.Data().test_rows(folder, name) for name in splits.SPLITS]
+    answers = {str(answer) for _, targets in written for answer in targets["answer"]}
+    assert answers == {"It is 2.", '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'}
+    assert all(request["tools"] == tools for requests, _ in written for request in requests)
+    assert len(data.Data().training(folder).train[0]) > 0
+
+
 def test_conversations_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     rows = [{"instruction": f"Say {n}.", "output": "long " * (100 if n % 2 else 1)} for n in range(120)]
     path = tmp_path / "chat.json"

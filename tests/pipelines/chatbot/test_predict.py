@@ -29,6 +29,17 @@ def test_the_answer_continues_the_conversation(predictor: Any) -> None:
     assert again == request
 
 
+def test_a_call_of_a_tool_and_its_result_are_part_of_the_conversation(predictor: Any) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    said = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "xyz"},
+    ]
+    request = asked(predictor, messages=said, tools=[{"type": "function", "function": {"name": "f"}}])
+    assert predictor.predict([request])[0].text == " ab"
+
+
 def test_a_written_prompt_is_taken_instead(predictor: Any) -> None:
     assert predictor.predict([asked(predictor, prompt="abc")])[0].text == "def"
 
@@ -40,7 +51,7 @@ def test_a_written_prompt_is_taken_instead(predictor: Any) -> None:
         ({"messages": [{"role": "user", "content": "A"}]}, "found 'A'"),
         ({"messages": [{"role": "user", "content": "a" * 12_000}] * 2}, "at most 20,000"),
         ({"messages": [{"role": "user", "content": "a"}], "prompt": "b"}, "expected one of them"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "'system', 'user' or 'assistant'"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "'system', 'user', 'assistant' or 'tool'"),
     ],
 )
 def test_what_is_no_conversation_is_named(predictor: Any, body: Any, reason: str) -> None:
