@@ -82,8 +82,10 @@ class Data(project.Data[settings.Data]):
         return TrainingSet(train=packed("train"), val=packed("val"), model=model, assets=assets)
 
     def test_rows(self, folder: Path, split: str = "test") -> tuple[list[Request], np.ndarray]:
-        """Conversations up to the last answer, and FIELDS of that answer, [n]. A call of a tool is an answer too, as the
-        template writes it."""
+        """Conversations up to the last answer, and FIELDS of that answer, [n].
+
+        A call of a tool is an answer too, as the template writes it.
+        """
         table, template = splits.read_table(folder, split), Template(splits.read_card(folder)["template"])
         requests, targets = [], np.zeros(len(table), FIELDS)
         for row, one in enumerate(conversations(folder, split)):

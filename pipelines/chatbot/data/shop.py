@@ -5,6 +5,7 @@ question is known and can't be learnt by heart: it has to be read. A question wh
 Facts are written in both languages, as on a sign; each answer is in the language of its question.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -80,8 +81,11 @@ class Shop:
         return "\n".join(lines)
 
 
-def draw_shop(rng: np.random.Generator, goods: int, orders: int, hours: bool) -> Shop:
-    chosen = map(str, rng.choice(list(GOODS), size=goods, replace=False))
+def draw_shop(
+    rng: np.random.Generator, goods: int, orders: int, hours: bool, names: Sequence[str] = tuple(GOODS)
+) -> Shop:
+    """names: of the goods that it may have"""
+    chosen = map(str, rng.choice(names, size=goods, replace=False))
     return Shop(
         hours=(int(rng.integers(6, 12)), int(rng.integers(16, 23))) if hours else None,
         goods={good: (int(rng.integers(2, 25)), int(rng.integers(1, 25))) for good in chosen},
@@ -112,13 +116,17 @@ def ask(shop: Shop, kind: str, language: Language, rng: np.random.Generator, nam
     return Turn("fact" if known else "unknown", language, question.format(**words), answer)
 
 
-def draw_turns(rng: np.random.Generator, turns: int, whole: bool) -> tuple[Shop, list[Turn]]:
+def draw_turns(
+    rng: np.random.Generator, turns: int, whole: bool, names: Sequence[str] = tuple(GOODS)
+) -> tuple[Shop, list[Turn]]:
     """A shop and a conversation about it. In most the user says a name, and asks for it two turns later.
 
-    whole: with all kinds of facts; otherwise with some, which are learnt sooner
+    Args:
+        whole: with all kinds of facts; otherwise with some, which are learnt sooner.
+        names: of the goods that the shop may have.
     """
     goods, orders = (2, 2) if whole else (int(rng.integers(0, 3)), int(rng.integers(0, 3)))
-    shop = draw_shop(rng, goods, orders, whole or rng.random() < 0.6)
+    shop = draw_shop(rng, goods, orders, whole or rng.random() < 0.6, names)
     kinds = list(map(str, rng.choice(["hours", *["price", "stock", "order"] * 2], size=turns)))
     name = str(rng.choice(NAMES)) if rng.random() < 0.7 else None
     at = int(rng.integers(0, turns - 2))

@@ -26,8 +26,8 @@ TEMPLATE = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
 MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|tool|>", "<|tools|>"]
-# A number is a token, and so may be what a fact is about: two words ("Salt costs"), or a run of Chinese characters. Such
-# tokens across words are Liu et al., "SuperBPE" (2025); what is asked for then stands behind one token.
+# A number is a token, and so may be what a fact is about: two words ("Salt costs"), or a run of Chinese characters.
+# Tokens across words are Liu et al., "SuperBPE" (2025); what is asked for then stands behind one token.
 WORDS = (
     r" ?\d+|[A-Z][a-z]+ (?:[A-Z](?![a-z]):?|[a-z]+)|\p{Han}+(?:[A-Z](?![a-z])：?)?"
     r"| ?\p{Latin}+|[^\w\s]\n?|[\s\S]"

@@ -50,7 +50,9 @@ class Predictor(Generator):
             if not request.prompt:
                 raise ValueError("expected messages, or a prompt")
             return request
-        prompt, stop = self.chat([message.model_dump(exclude_unset=True) for message in request.messages], request.tools)
+        prompt, stop = self.chat(
+            [message.model_dump(exclude_unset=True) for message in request.messages], request.tools
+        )
         if request.prompt not in ("", prompt):
             raise ValueError("found messages and another prompt; expected one of them")
         if len(prompt) > MAX_PROMPT:
