@@ -89,7 +89,10 @@ def draw(folder: Path, figures: Figures) -> None:
 
     with atomic_folder(folder) as draft:
         for name, figure in figures.items():
-            plots.save(figure, draft / f"{name}.png")
+            if isinstance(figure, str):
+                (draft / f"{name}.svg").write_text(figure + "\n")
+            else:
+                plots.save(figure, draft / f"{name}.png")
 
 
 if __name__ == "__main__":

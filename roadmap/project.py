@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 Request = JsonObject  # as JSON, before validation by the predictor's `Request`
 Schema = JsonObject  # of the data, from card.json or the bundle's schema.json
 Row = JsonObject  # of a split: column -> value
-Figures: TypeAlias = "Mapping[str, Figure]"  # file name without suffix -> plot
+Figures: TypeAlias = "Mapping[str, Figure | str]"  # file name without suffix -> plot, or an SVG that may move
 
 DataBlock = TypeVar("DataBlock", bound="DataSettings")
 Answer = TypeVar("Answer")  # the predictor's `Response`

@@ -105,6 +105,8 @@ def _hydra_line(error: BaseException) -> str:
         path = str(cause.full_key or cause.key)
         if type(cause).__name__.startswith("Interpolation"):
             return f"command line: {path}: {str(cause).splitlines()[0]}"
+        if not len(parent):  # an empty mapping, whose keys are the user's
+            return f"command line: {path}: not there yet; write '+{path}=...' to add it"
         return f"command line: {path}: unknown key; {nearest(path.rsplit('.', 1)[-1], [str(key) for key in parent])}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "Config search path:" in lines:  # "In 'config': Could not find 'trainer/gup'", then the options

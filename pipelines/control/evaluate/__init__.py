@@ -1,14 +1,16 @@
 """Control: whole episodes from starts kept back, beside policies that learn nothing and the best possible return."""
 
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pipelines.control.data import Data, of_targets
-from pipelines.control.data.episodes import play
+from pipelines.control.data.environments.pictures import picture
+from pipelines.control.data.episodes import Act, moments, play
 from pipelines.control.data.policies import policies
 from pipelines.control.evaluate.optimum import best_possible, world_of
 from pipelines.control.predict import Predictor
@@ -20,7 +22,20 @@ from roadmap.evaluation.scores import Score
 from roadmap.io.json import JsonObject
 from roadmap.project import Figures, Request
 
-HEADLINE = "mean_return"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADLINE, LONGEST = "mean_return", 500  # steps of the episode that is drawn
+
+
+def acting(predictor: AnyPredictor) -> Act:
+    """The actions of the policy as it is served."""
+
+    def act(now: np.ndarray) -> np.ndarray:
+        asked = [predictor.Request.model_validate({"observation": row}) for row in now.tolist()]
+        return np.array([answer.model_dump()["action"] for answer in predictor.predict(asked)])
+
+    return act
 
 
 class Episode(NamedTuple):
@@ -38,11 +53,7 @@ class Evaluation(project.Evaluation[Episode]):
             pydantic.ValidationError: it takes other observations.
         """
 
-        def act(now: np.ndarray) -> np.ndarray:
-            asked = [predictor.Request.model_validate({"observation": row}) for row in now.tolist()]
-            return np.array([answer.model_dump()["action"] for answer in predictor.predict(asked)])
-
-        found = play(of_targets(targets), act, targets["seed"].tolist())
+        found = play(of_targets(targets), acting(predictor), targets["seed"].tolist())
         return [Episode(*row) for row in zip(found.returns.tolist(), found.lengths.tolist(), strict=True)]
 
     def score(self, targets: np.ndarray, outputs: Sequence[Episode]) -> Score:
@@ -90,7 +101,15 @@ class Evaluation(project.Evaluation[Episode]):
         predictor = evaluated.predictor
         assert isinstance(predictor, Predictor)
         shown = np.array(predictor.visited["observations"])
-        found = {"returns": draw.returns(np.array([one.total for one in evaluated.outputs]), evaluated.baselines)}
+        first = evaluated.targets[:1]
+        steps = moments(of_targets(first), acting(predictor), first["seed"].tolist())
+        episode = np.array([moment.observations[0] for moment in itertools.islice(steps, LONGEST)])
+        alt = f"An episode of {predictor.environment} by the trained policy, {len(episode)} steps"
+        found: dict[str, Figure | str] = {
+            "learning": draw.learning(evaluated.history),
+            "returns": draw.returns(np.array([one.total for one in evaluated.outputs]), evaluated.baselines),
+            "episode": picture(predictor.environment, episode, alt) or draw.episode(episode, predictor.parts),
+        }
         if predictor.states is not None:
             states = list(range(predictor.states))
             chances, values = predictor.weigh(predictor.vectors(states))

@@ -1,6 +1,6 @@
 """Evaluation plots of a policy: returns, and what it sees, does and expects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +19,22 @@ def returns(found: np.ndarray, baselines: Sequence[JsonObject]) -> Figure:
     ax.hist(found, bins=np.linspace(low, max(high, low + 1), 41).tolist(), color=BLUE)
     for row in baselines:
         ax.axvline(row["test"], color=GREY, linewidth=1, linestyle="--")
-    ax.set(title="Returns of the test episodes; dashed: means of the baselines", xlabel="return", ylabel="episodes")
+    ax.set(title="Returns of the test episodes", xlabel="return; dashed: means of the baselines", ylabel="episodes")
+    return figure
+
+
+def learning(history: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
+    """Returns while learning, by steps of the environment: of whole episodes played greedily from starts kept back, and
+    of those that were learnt from. history: (model, row of an epoch), the shipped one and its variants"""
+    figure, ax = plt.subplots(figsize=(6.4, 3.6))
+    for model in dict.fromkeys(name for name, _ in history):
+        rows = [row for name, row in history if name == model]
+        (line,) = ax.plot([row["steps"] for row in rows], [row["val_return"] for row in rows], label=f"{model}, greedy")
+        known = [row for row in rows if "return" in row]
+        drawn = [[row["steps"] for row in known], [row["return"] for row in known]]
+        ax.plot(*drawn, color=line.get_color(), linestyle="--", linewidth=1, label=f"{model}, learning")
+    ax.set(title="Mean return while learning", xlabel="steps of the environment", ylabel="return")
+    ax.legend(fontsize=8)
     return figure
 
 
@@ -39,7 +54,7 @@ def states(values: np.ndarray, chances: np.ndarray, counts: np.ndarray, names: S
         grid[: len(numbers)] = numbers
         ax.imshow(grid.reshape(rows, columns), cmap="Blues")
         ax.set(title=title, xticks=[], yticks=[])
-    for state in range(len(values) if few else 0):
+    for state in np.flatnonzero(values) if few else ():  # where nothing is to come, no action matters
         word = ARROWS.get(names[best[state]], names[best[state]][:1])
         axes[0].text(state % columns, state // columns, word, ha="center", va="center", fontsize=9)
     return figure
@@ -58,4 +73,14 @@ def visited(
         figure.colorbar(points, ax=ax)
         ax.set(title=title, xlabel=parts[x])
     axes[0].set(ylabel=parts[y])
+    return figure
+
+
+def episode(seen: np.ndarray, parts: Sequence[str]) -> Figure:
+    """What was observed in one episode, step by step. seen: [t, size], or numbers of states [t]"""
+    figure, ax = plt.subplots(figsize=(6.4, 3.6))
+    for name, column in zip(parts or ["state"], np.atleast_2d(seen.T), strict=True):
+        ax.plot(column, label=name, linewidth=1)
+    ax.set(title="An episode of the trained policy", xlabel="step")
+    ax.legend(fontsize=8)
     return figure

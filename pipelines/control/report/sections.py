@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.control.data import Data, of_targets
-from pipelines.control.data.environments.worlds import CLIFF, LAKE
+from pipelines.control.data.environments.pictures import picture
 from pipelines.control.data.episodes import Act, Moment, moments
 from pipelines.control.data.policies import policies
-from pipelines.control.report.animation import cart, walk
 from roadmap.data import splits
 from roadmap.io.json import JsonObject
 from roadmap.reporting import html
@@ -20,8 +19,7 @@ from roadmap.reporting.html import Html
 from roadmap.reporting.page import Section, provenance
 from roadmap.reporting.style import SPLIT_COLOURS
 
-EPISODES, SECONDS, LONGEST = 20, 0.02, 500  # episodes of each policy; of a step of CartPole; steps that are drawn
-GRIDS = {"FrozenLake-v1": LAKE, "CliffWalking-v1": CLIFF}
+EPISODES, LONGEST = 20, 500  # episodes of each policy; steps that are drawn
 
 
 def sections(folder: Path, card: JsonObject) -> list[Section]:
@@ -88,7 +86,8 @@ def _earned(episodes: dict[str, list[Moment]]) -> Section:
 
 
 def _episode(schema: JsonObject, episodes: dict[str, list[Moment]]) -> Section:
-    """The first test episode, by the first and the last of the policies: animated where a picture is known."""
+    """The first test episode, by the first and the last of the policies: animated where its looks are known. The
+    trained policy's is plots/episode.svg, since this report is of the data."""
     parts = []
     for name in dict.fromkeys((next(iter(episodes)), list(episodes)[-1])):
         seen = np.array([moment.observations[0] for moment in episodes[name] if moment.alive[0]][:LONGEST])
@@ -100,10 +99,8 @@ def _episode(schema: JsonObject, episodes: dict[str, list[Moment]]) -> Section:
 
 def _drawn(schema: JsonObject, seen: np.ndarray, alt: str) -> Html:
     environment = schema["environment"]
-    if environment == "CartPole-v1":
-        return cart(seen, SECONDS * len(seen), alt)
-    if environment in GRIDS:
-        return walk(seen, GRIDS[environment], 0.4 * len(seen), alt)
+    if (shown := picture(environment, seen, alt)) is not None:
+        return Html(shown)
     drawing = chart(220)
     axes = panel(drawing, 46, 30, 302, 150)
     names = schema["observations"] if seen.ndim > 1 else ["state"]

@@ -181,6 +181,14 @@ def test_a_good_one_passes_its_trial() -> None:
     assert isinstance(trial("counters:Counter", 50, {}), Gymnasium)
 
 
+def test_one_that_never_ends_is_cut_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    trial("counters:Counter", 20_000, {"ends": False})
+    said = "counters:Counter: no episode ended in 1,000 random steps; it is cut after 20,000 (data.limit)\n"
+    assert capsys.readouterr().out == said
+    trial("counters:Counter", 20_000, {})
+    assert capsys.readouterr().out == ""
+
+
 def test_without_gymnasium_ours_work_and_others_name_the_extra() -> None:
     code = """
 import sys
