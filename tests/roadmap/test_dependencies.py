@@ -30,7 +30,6 @@ LOADERS = {  # files that import by a computed name -> how dependencies.py knows
     "roadmap/project.py": "the members of a project",
     "roadmap/tracking/tracker.py": "other people's modules, which are searched for and never imported",
     "roadmap/training/fitting.py": "the network, in which check.py wants every `_target_` to be",
-    "roadmap/tracking/tracker.py": "only asks whether wandb is installed",
     "roadmap/training/lightning.py": "other people's modules",
 }
 
