@@ -26,6 +26,13 @@ def test_a_project_has_its_required_members(project: str) -> None:
 
 
 @each_project
+def test_a_block_has_every_key_that_dvc_watches(project: str) -> None:
+    """DVC stops at a key that is missing, though the schema has a default for it."""
+    block = yaml.safe_load((ROOT / "params.yaml").read_text())["projects"][project]
+    assert block.keys() >= {"data", "model", "train", "variants", "export", "gate"}
+
+
+@each_project
 def test_serving_a_project_needs_no_training_library(project: str) -> None:
     code = f"import sys, pipelines.{project}.predict; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)

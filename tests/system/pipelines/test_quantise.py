@@ -1,5 +1,6 @@
 """Other precisions as candidates: made, measured and put before the gate without training; or written by `train`."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ def test_a_candidate_is_compared_and_decided_on(clone: Checkout) -> None:
     assert (fp32["precision"], int8["precision"]) == ("fp32", "int8_static")
     assert int8["low"] <= int8["gain"] <= int8["high"] and 0 < int8["p50"] <= int8["p99"] and int8["load_p99"] > 0
     page = clone.path("artifacts", "titanic", "candidates", "index.html").read_text()
-    assert "Layers in int8_static" in page and "All 3 layers, worst first" in page and int8["verdict"] in page
+    assert (
+        "Layers in int8_static" in page and "All 3 layers, worst first" in page and html.escape(int8["verdict"]) in page
+    )
     metrics = read(clone, "candidates", "int8_static", "metrics.json")
     assert metrics["precision"] == "int8_static" and metrics["headline"]["name"] == "accuracy"
 
