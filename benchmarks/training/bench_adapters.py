@@ -89,7 +89,7 @@ def train(model: Chat, rows: list[tokens.Encoded], steps: int) -> float:
     data = TrainingSet(packed, tuple(part[:2] for part in packed), {}, {}, rows=steps * BATCH)
     settings = TrainSettings(epochs=1, batch_size=BATCH, threads=1)
     started = time.process_time()
-    fit(model, InMemoryDataModule(data, settings), 0, max_epochs=1, gradient_clip_val=1.0)
+    fit(model, InMemoryDataModule(data, settings, 0), 0, max_epochs=1, gradient_clip_val=1.0)
     return time.process_time() - started
 
 

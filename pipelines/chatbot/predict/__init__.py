@@ -34,7 +34,7 @@ class Predictor(Generator):
         self.Request = create_model(
             self.Request.__name__,
             __base__=self.Request,
-            __validators__={"written": model_validator(mode="after")(lambda request: self.written(request))},
+            __validators__={"written": model_validator(mode="after")(lambda request: self.written(request))},  # type: ignore[dict-item]
             messages=(list[Message], Field(default=[], max_length=MAX_MESSAGES, description="the conversation so far")),
             tools=(list[JsonObject], Field(default=[], max_length=MAX_TOOLS, description="that the answer may call")),
             prompt=(str, Field(default="", max_length=MAX_PROMPT, description="instead of messages: as text")),
