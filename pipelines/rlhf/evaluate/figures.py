@@ -25,7 +25,9 @@ def overoptimisation(history: list[tuple[str, Row]]) -> Figure:
         for name, label, colour in (("val_learned", "learned reward", ORANGE), ("val_reward", "true reward", BLUE)):
             ax.plot(kl, [row[name] for row in rows], "o-", color=colour, label=label)
         for row in (rows[0], rows[-1]):
-            ax.annotate(f"epoch {row['epoch']:.0f}", (row["val_kl"], row["val_reward"]), fontsize=8, color=GREY)
+            at = (row["val_kl"], row["val_reward"])
+            label = f"epoch {row['epoch']:.0f}"
+            ax.annotate(label, at, (0, -12), textcoords="offset points", ha="center", fontsize=8, color=GREY)
         ax.set(title=f"Rewards and divergence, {variant}", xlabel="KL from the reference, nats a text")
     panels[0, 0].set_ylabel("mean reward, validation prompts")
     panels[0, 0].legend()
