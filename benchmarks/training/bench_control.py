@@ -62,7 +62,7 @@ DQN = {
     "_target_": "models.control.dqn.DQN", "environments": 8, "batches": 512, "every": 1, "capacity": 20_000,
     "start": 1_000, "explore": 10_000, "renew": 100, "lr": 1e-3,
 }  # fmt: skip
-REINFORCE = {"_target_": "models.control.reinforce.REINFORCE", "environments": 8, "batches": 10}
+REINFORCE = {"_target_": "models.control.reinforce.REINFORCE", "environments": 8, "batches": 10, "lr": 5e-3}
 LAKE = {"environments": 32, "batches": 1_500, "explore": 200_000, "least": 0.02, "power": 0.6}
 SARSA = {"_target_": "models.control.q_table.QTable", **LAKE, "on_policy": True}
 
