@@ -9,7 +9,7 @@ from roadmap.config.settings import DataSettings, EarlierNetwork, ModelSettings
 
 class Data(DataSettings):
     corpus: Literal["reviews", "imdb", "own"] = Field(description="reviews: generated; own: a text per line of `path`")
-    path: str | None = Field(description="where the corpus lies; null for the generated one")
+    path: str | None = Field(description="where the corpus lies; null: at its publisher, or generated")
     rows: int = Field(ge=300, le=1_000_000, description="texts, at most")
     vocabulary: int = Field(ge=300, le=65_536, description="of the byte-pair encoding, at most")
     prompt: int = Field(ge=1, le=1024, description="tokens of a text that are given")
@@ -26,8 +26,8 @@ class Data(DataSettings):
 
     @model_validator(mode="after")
     def _a_corpus_has_a_place(self) -> "Data":
-        if (self.corpus == "reviews") != (self.path is None):
-            raise ValueError(f"path: found {self.path} for corpus {self.corpus}; expected a place unless generated")
+        if self.path is None if self.corpus == "own" else self.path and self.corpus == "reviews":
+            raise ValueError(f"path: found {self.path}; expected one for corpus own, none for corpus reviews")
         return self
 
 

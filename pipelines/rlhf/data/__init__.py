@@ -13,6 +13,7 @@ from pipelines.rlhf.data.judges import judge_of
 from pipelines.rlhf.data.tokens import END, byte_pairs, encode, end_of, padded, tokenizer_of
 from roadmap import project
 from roadmap.data import splits, texts
+from roadmap.data.download import fetch
 from roadmap.data.splits import PreparedData, split_indices
 from roadmap.data.training_set import Fits, Networks, TrainingSet, TrainingStream
 from roadmap.io.errors import UsageError, of_file
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pipelines.rlhf.data.pairs import Writer
     from roadmap.config.settings import TrainSettings
 
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+MD5 = "md5:7c2ac02c03563afcf9b574c7e56c153a"
 PREFERENCES = "preferences"  # a further split, of a file of one's own
 TESTED = 250  # prompts that evaluation continues, at most
 
@@ -139,13 +142,14 @@ def corpus(data: settings.Data, seed: int) -> tuple[list[str], str, str]:
     Raises:
         UsageError: the file is unreadable, or has too few texts.
     """
-    if data.path is None:
+    if data.corpus == "reviews":
         return reviews.generate(data.rows, seed), "generated reviews", "ours"
     if data.corpus == "imdb":
-        frames, _ = texts.from_files(Path(data.path))
-        found = list(pd.concat(frames.values())["text"])
+        place = Path(data.path) if data.path else fetch("imdb", URL, MD5)
+        found = [file.text for file in sorted(texts.files(place), key=lambda file: file.place)]
         source, licence = "IMDB", "not stated"
     else:
+        assert data.path
         try:
             found = decoded(Path(data.path).read_bytes(), data.path).splitlines()
         except OSError as error:
@@ -153,6 +157,6 @@ def corpus(data: settings.Data, seed: int) -> tuple[list[str], str, str]:
         source, licence = f"own:{Path(data.path).name}", "yours"
     tidy = [text for text in dict.fromkeys(" ".join(text.split()) for text in found) if text]
     if len(tidy) < 300:
-        raise UsageError(f"{data.path}: found {len(tidy)} different texts; expected at least 300, one a line")
+        raise UsageError(f"{data.path or source}: found {len(tidy)} different texts; expected at least 300, one a line")
     order = np.random.default_rng(seed).permutation(len(tidy))[: data.rows]
     return [tidy[row] for row in order], source, licence
