@@ -10,6 +10,7 @@ stored, of the gradients, and of AdamW's two averages.
 import argparse
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,16 @@ from roadmap.training.fitting import quieten
 
 OLD, NEW = tuple(shop.GOODS)[:7], tuple(shop.GOODS)[7:]
 ROWS, TESTED, BLOCK, BATCH = 1600, 60, 192, 8  # conversations, tokens, rows
-SIZES = {"layers": 2, "heads": 2, "kv_heads": 2, "width": 64, "hidden": 128, "base": 100_000.0, "block": BLOCK}
-RECIPE = {"final_lr": 0.0, "warmup": 30, "weight_decay": 0.1, "beta2": 0.99}
+SIZES: dict[str, Any] = {
+    "layers": 2,
+    "heads": 2,
+    "kv_heads": 2,
+    "width": 64,
+    "hidden": 128,
+    "base": 100_000.0,
+    "block": BLOCK,
+}
+RECIPE: dict[str, Any] = {"final_lr": 0.0, "warmup": 30, "weight_decay": 0.1, "beta2": 0.99}
 # Name, method, rank, learning rate: an adapter bears a larger one (Schulman, "LoRA Without Regret", 2025).
 WAYS = [
     *((f"LoRA, r = {r}", "lora", r, 0.01) for r in (1, 4, 16, 64)),

@@ -65,11 +65,11 @@ class Chat(LLaMA):
         if method != "full":
             adapt(self, tuned, r, alpha, nf4=method == "qlora")
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         """batch: tokens, places in the conversation, targets or IGNORED; int [n, t] each"""
         return self.answers_loss(*batch)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         """batch: as of `training_step`"""
         self.log("val_loss", self.answers_loss(*batch), sync_dist=True, batch_size=len(batch[0]))
 

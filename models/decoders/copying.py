@@ -8,7 +8,7 @@ weights that resemble what training finds save the steps until then.
 import torch
 from torch import Tensor, nn
 
-from models.decoders.llama import LLaMA
+from models.decoders.llama import Block, LLaMA
 
 SPREAD = 0.2  # standard deviation of the embeddings
 LOCAL = 3.0  # how surely the first layer looks at the token before
@@ -28,8 +28,9 @@ def begin_with_copying(model: LLaMA) -> None:
     alike = shape.heads == shape.kv_heads and shape.heads * shape.head == shape.width
     if shape.layers < 2 or not shape.qkv_bias or not alike:
         raise ValueError("copying: expected two layers, biases, kv_heads = heads, and heads that fill the width")
+    assert isinstance(model.tokens, nn.Embedding)
     nn.init.normal_(model.tokens.weight, std=SPREAD)
-    first, second = (block.attention for block in list(model.blocks)[:2])
+    first, second = (block.attention for block in list(model.blocks)[:2] if isinstance(block, Block))
     turn = orthogonal(shape.width)
     # Scores that depend on the distance alone, and are largest one token back: the query lags by one turn.
     angles = -(shape.base ** (-torch.arange(0, shape.head, 2) / shape.head))

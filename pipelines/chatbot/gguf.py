@@ -6,6 +6,7 @@ transformers and gguf: `make setup weights`.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from roadmap.data.weights import packages
 from roadmap.io.atomic import atomic_folder
@@ -26,7 +27,7 @@ def convert(file: Path, folder: Path) -> None:
 
         options = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
         tokenizer = AutoTokenizer.from_pretrained(**options)
-        model = AutoModelForCausalLM.from_pretrained(**options, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(**options, dtype=torch.float32)
     except (ImportError, OSError, ValueError) as error:
         raise UsageError(f"{file}: can't be read: {error}; expected a GGUF; `make weights` installs gguf") from None
     model.config.quantization_config = None  # it is dense now, and save_pretrained refuses what it takes for quantised

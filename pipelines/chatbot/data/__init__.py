@@ -1,7 +1,7 @@
 """Conversations: a generated shop's (sample), Alpaca's instructions (full), or a file of your own."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +52,10 @@ class Data(project.Data[settings.Data]):
         kept, notes["too_long"] = fitting(parts, template, tokenizer, data.block)
         for name in splits.SPLITS:
             if kept[name].empty:
-                found = f"{len(parts[name])} conversations, none of at most {data.block} tokens"
-                raise UsageError(f"{source}: {name}: found {found}; expected some; raise data.block or data.rows")
+                long = f"{len(parts[name])} conversations, none of at most {data.block} tokens"
+                raise UsageError(f"{source}: {name}: found {long}; expected some; raise data.block or data.rows")
         notes |= {"template": template, "tokenizer": json.loads(tokenizer.to_str())}
-        schema = {"task": "chat", "set": data.set, "tokenizer": "bpe"}
+        schema: JsonObject = {"task": "chat", "set": data.set, "tokenizer": "bpe"}
         schema |= {"vocab": tokenizer.get_vocab_size(), "block": data.block}
         return PreparedData(kept, source, licence, schema, notes, files)
 
@@ -150,7 +150,7 @@ def conversations(folder: Path, split: str) -> list[Conversation]:
     return parsed(splits.read_table(folder, split)["conversation"])
 
 
-def parsed(texts: Sequence[str]) -> list[Conversation]:
+def parsed(texts: Iterable[str]) -> list[Conversation]:
     return [Conversation(*messages_of(json.loads(text))) for text in texts]
 
 
