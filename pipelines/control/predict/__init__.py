@@ -68,12 +68,8 @@ class Predictor(bundle.Predictor):
         """Its JSON schema tells a page which world it is of, and the names of the numbers and where they were seen."""
         world: dict[str, Any] = {"x-environment": self.environment, "x-options": self.options}
         if self.states is not None:
-            return Annotated[
-                int,
-                Field(
-                    strict=True, ge=0, lt=self.states, description="the number of the state", json_schema_extra=world
-                ),
-            ]
+            last, said = self.states - 1, "the number of the state"
+            return Annotated[int, Field(strict=True, ge=0, le=last, description=said, json_schema_extra=world)]
         size, ends = len(self.parts), zip(self.visited["low"], self.visited["high"], strict=True)
         number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
         world["x-parts"] = [

@@ -20,7 +20,7 @@ from roadmap.bundle import Bundle
 from roadmap.data import splits
 from roadmap.evaluation.behavioural import table
 from tests.support import bundles
-from tests.support.bundles.control import LAKE
+from tests.support.bundles.control import CARTPOLE, LAKE, policy
 from tests.support.bundles.control import frozen_lake as lake_bundle
 
 SAFE = [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0]  # away from the holes, on slippery ice
@@ -182,3 +182,22 @@ def test_behavioural_checks_pass_for_a_policy_that_knows(pole: Predictor, lake: 
     assert {one["kind"] for one in found.values()} == {"invariance", "directional", "minimum"}
     assert all(one["passed"] for one in found.values()), found
     assert all(one["passed"] for one in table(Behaviour().expectations(lake, [])).values())
+
+
+def test_behavioural_checks_fail_for_a_policy_that_always_pushes_left(tmp_path: Path) -> None:
+    always = np.array([[0, 0]] * 3 + [[1e-9, 0]], np.float32)
+    visited = {"observations": [[0.0, 0.0, 0.01, 0.1]] * 40, "states": [], "low": [-1.0] * 4, "high": [1.0] * 4}
+    policy(tmp_path / "bundle", always, CARTPOLE, visited, [{"observation": [0.0, 0.0, 0.01, 0.1]}])
+    found = table(Behaviour().expectations(Predictor(Bundle(tmp_path / "bundle")), []))
+    assert {name for name, one in found.items() if not one["passed"]} == {
+        "left and right exchanged", "push where the pole falls", "worth less than an upright pole"
+    }  # fmt: skip
+
+
+def test_of_many_actions_every_one_comes(tmp_path: Path) -> None:
+    names = [f"action {number}" for number in range(60)]
+    schema = {**LAKE, "environment": "mine:Many", "actions": names}
+    visited = {"observations": [0, 1] * 30, "states": [0, 1], "low": [], "high": []}
+    policy(tmp_path / "bundle", np.eye(16, 60, dtype=np.float32), schema, visited, [{"observation": 0}])
+    found = table(Behaviour().expectations(Predictor(Bundle(tmp_path / "bundle")), []))
+    assert len(found) == 2 and all(one["passed"] for one in found.values()), found
