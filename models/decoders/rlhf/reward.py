@@ -34,10 +34,11 @@ class RewardModel(pl.LightningModule):
         super().__init__()
         self.prompt, self.end, self.lr, self.weight_decay = prompt, end, lr, weight_decay
         self.body = copy.deepcopy(start)
+        assert isinstance(self.body.head, nn.Linear)
         width = self.body.head.in_features
-        self.body.head = nn.Linear(width, 1)
-        nn.init.normal_(self.body.head.weight, std=1 / (width + 1) ** 0.5)  # appendix B.1
-        nn.init.zeros_(self.body.head.bias)
+        self.body.head = head = nn.Linear(width, 1)
+        nn.init.normal_(head.weight, std=1 / (width + 1) ** 0.5)  # appendix B.1
+        nn.init.zeros_(head.bias)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 

@@ -36,6 +36,7 @@ def reference() -> Reference:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"layers": 2, "heads": 2, "width": 16, "positions": "rotary", "bias": False, "dropout": 0.0}
     model = Reference(vocab=VOCAB, block=32, **sizes, **LR).eval()
+    assert isinstance(model.tokens, torch.nn.Embedding)
     with torch.no_grad():
         model.tokens.weight.mul_(12)  # far from uniform
     return model

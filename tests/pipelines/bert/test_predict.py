@@ -12,6 +12,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from models.bert.classifier import Classifier
+from models.bert.tasks import Blank
 from pipelines.bert.data import assets_of
 from pipelines.bert.data.requests import INTENTS, generate
 from pipelines.bert.data.tokens import encode, train_tokenizer
@@ -36,7 +37,7 @@ def bundle_in(folder: Path, classes: list[str] = INTENTS) -> Bundle:
     tokens, lengths = encode(tokenizer, [one.text for one in ASKED])
     labels = np.arange(len(ASKED)) % len(classes)
     torch.manual_seed(0)
-    start = {"vocab": tokenizer.get_vocab_size(), "context": 40}
+    start: Blank = {"vocab": tokenizer.get_vocab_size(), "context": 40}
     network = Classifier(start, len(classes), 1e-3, encoder=ENCODER, pooling="mean")
     with torch.no_grad():
         for parameter in network.parameters():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from matplotlib.figure import Figure
 
 from models import imdb as networks
 from pipelines.imdb import behaviour, data, evaluate, monitoring
@@ -172,9 +173,11 @@ def test_four_classes_are_learnt_scored_and_drawn(evaluated: EvaluatedModel) -> 
     assert {f"label={n}" for n in range(4)} <= set(evaluation.slices(evaluated.requests, evaluated.targets))
     figures = evaluation.figures(evaluated)
     assert {"confusion", "calibration", "classes", "words_that_count", "wrong_predictions"} <= set(figures)
-    titles = [ax.get_title(loc="left") for ax in figures["words_that_count"].axes]
+    words = figures["words_that_count"]
+    assert isinstance(words, Figure)
+    titles = [ax.get_title(loc="left") for ax in words.axes]
     assert titles == [f"for {name}" for name in CLASSES]
-    for name, ax in zip(CLASSES, figures["words_that_count"].axes, strict=True):
+    for name, ax in zip(CLASSES, words.axes, strict=True):
         assert (
             WORDS[name][:3] in ax.get_yticklabels()[0].get_text() or ax.get_yticklabels()[0].get_text() in WORDS[name]
         )

@@ -44,6 +44,7 @@ class Place:
             "dropout": 0.0,
         }
         self.reference = Reference(vocab=self.tokenizer.get_vocab_size(), block=32, **sizes, **optimizer).eval()
+        assert isinstance(self.reference.tokens, torch.nn.Embedding)
         with torch.no_grad():
             self.reference.tokens.weight.mul_(8)
         self.rewards = RewardModel(self.reference, PROMPT, end, 0.01, 0.0).eval()
