@@ -34,7 +34,7 @@ def learning(history: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
         drawn = [[row["steps"] for row in known], [row["return"] for row in known]]
         ax.plot(*drawn, color=line.get_color(), linestyle="--", linewidth=1, label=f"{model}, learning")
     ax.set(title="Mean return while learning", xlabel="steps of the environment", ylabel="return")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -66,6 +66,7 @@ def visited(
     """What it saw, by the two numbers that its first action depends on most. seen: [n, size]; chances: [n, a]"""
     with np.errstate(invalid="ignore"):
         ties = np.nan_to_num([abs(np.corrcoef(column, chances[:, 0])[0, 1]) for column in seen.T])
+    ties[[len(np.unique(column)) < 3 for column in seen.T]] = -1  # what is on or off makes no map
     y, x = np.argsort(ties)[-2:] if len(ties) > 1 else (0, 0)
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 4), sharey=True)
     for ax, colours, title in zip(axes, (chances[:, 0], values), (f"Chance of “{names[0]}”", "Value"), strict=True):
