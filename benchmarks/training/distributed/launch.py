@@ -10,15 +10,18 @@ from typing import TypeVar
 
 import torch
 
+from benchmarks.training.distributed.training import Outcome
+
 Result = TypeVar("Result")
 LIMIT = 300.0  # seconds
 PRELOADED = ["benchmarks.training.distributed.training"]
 
 
 def together(processes: int, work: Callable[[], Result]) -> list[Result]:
-    """What `work` returns in each process, by rank. It finds its rank as Lightning does, in the environment.
+    """What `work` returns in each process, by rank: outcomes, tensors and plain values.
 
-    They are forked from a server that has imported PyTorch and Lightning once.
+    It finds its rank as Lightning does, in the environment. The processes are forked from a server that has imported
+    PyTorch and Lightning once.
 
     Raises:
         RuntimeError: one of them failed, or took too long.
@@ -41,7 +44,8 @@ def together(processes: int, work: Callable[[], Result]) -> list[Result]:
             codes = [process.exitcode for process in ranks]
             if any(codes):
                 raise RuntimeError(f"exit codes by rank: {codes}")
-            return [torch.load(file, weights_only=False) for file in files]
+            with torch.serialization.safe_globals([Outcome]):
+                return [torch.load(file, weights_only=True) for file in files]
         finally:
             for process in ranks:
                 process.kill()

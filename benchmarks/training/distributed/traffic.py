@@ -33,7 +33,7 @@ class Traffic(TorchDispatchMode):
                 data = max(_bytes(arg) for arg in args)  # the whole, of which the other tensor is a part
                 self.sent[f"{operation.strip('_')} of {group.size()}"] += round(data * SHARES[operation](group.size()))
             elif not operation.startswith(("recv", "barrier", "monitored")):
-                raise NotImplementedError(f"{operation}: what it sends is not known")
+                raise ValueError(f"{operation}: what it sends is not known; expected one of {', '.join(SHARES)}")
         return func(*args, **(kwargs or {}))
 
 
